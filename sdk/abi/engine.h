@@ -1,0 +1,165 @@
+/* keel/engine.h: the C ABI of libkeel.so, for applications that embed the engine (server, batch, your program).
+ *
+ * The engine owns its threads. A program makes options, an engine, requests; it gets outputs by callback or by poll.
+ * Every object is a handle; every option has a name, so that nothing here changes size when a feature is added.
+ *
+ * Conventions
+ *   status     0 is success; other numbers are absl::StatusCode values (3 INVALID_ARGUMENT, 5 NOT_FOUND,
+ *              8 RESOURCE_EXHAUSTED, 9 FAILED_PRECONDITION, 12 UNIMPLEMENTED, 13 INTERNAL, 14 UNAVAILABLE ...).
+ *              After a failure keel_error_message() gives this thread's message.
+ *   strings    UTF-8. `const char*` arguments are NUL-terminated; (pointer, length) pairs are not. All are copied.
+ *   threads    every function may be called from any thread, except where a line says otherwise.
+ *   results    pointers got from a `const keel_output*` live until the callback returns, or until the next
+ *              keel_engine_poll of the same request; engine-owned strings live as long as the engine.
+ */
+#ifndef KEEL_SDK_ABI_ENGINE_H_
+#define KEEL_SDK_ABI_ENGINE_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef KEEL_STATUS_DEFINED
+#define KEEL_STATUS_DEFINED
+typedef int32_t keel_status; /* absl::StatusCode numbers; 0 = OK */
+#endif
+
+#define KEEL_ENGINE_ABI_MAJOR 0
+#define KEEL_ENGINE_ABI_MINOR 1
+
+#if defined(_WIN32)
+#define KEEL_ENGINE_API
+#else
+#define KEEL_ENGINE_API __attribute__((visibility("default")))
+#endif
+
+typedef struct keel_options keel_options;
+typedef struct keel_engine keel_engine;
+typedef struct keel_request keel_request;
+typedef struct keel_output keel_output;
+
+/* Takes `n` bytes that live until it returns. */
+typedef void (*keel_bytes_fn)(void* user, const char* bytes, size_t n);
+
+/* (major << 16) | minor of the library that is linked. since 0.1 */
+KEEL_ENGINE_API uint32_t keel_engine_abi_version(void);
+/* "0.1.0": the product's version. since 0.1 */
+KEEL_ENGINE_API const char* keel_version(void);
+/* Message of the last call that failed on this thread; "" when none did. Valid until the next failing call. */
+KEEL_ENGINE_API const char* keel_error_message(void);
+
+/* ---- options: the engine's flags ---------------------------------------------------------------------------- */
+
+KEEL_ENGINE_API keel_status keel_options_new(keel_options** out);
+KEEL_ENGINE_API void keel_options_free(keel_options* options);
+/* Sets `name` (a flag without its dashes, "max-num-seqs") from its text. INVALID_ARGUMENT: unknown name (the nearest
+ * one is suggested) or a value that does not parse (the message says what is expected). A repeatable option appends. */
+KEEL_ENGINE_API keel_status keel_options_set(keel_options* options, const char* name, const char* value);
+
+/* The table of options, in the order of help. `index` from 0; OUT_OF_RANGE (11) past the end. Strings are static.
+ * `value_name` is "" for a switch (its value is "true" or "false"). */
+KEEL_ENGINE_API keel_status keel_option_describe(size_t index, const char** name, const char** group,
+                                                 const char** value_name, const char** default_value,
+                                                 const char** help);
+
+/* ---- engine ------------------------------------------------------------------------------------------------- */
+
+/* Loads the model of `options` and starts the engine's threads. Slow (seconds). Nothing is half made on failure. */
+KEEL_ENGINE_API keel_status keel_engine_new(const keel_options* options, keel_engine** out);
+/* Cancels what runs, joins the threads, frees all. No other call on the engine may be under way or follow. */
+KEEL_ENGINE_API void keel_engine_free(keel_engine* engine);
+
+/* A JSON object: model, architecture, model_impl, plugin, attention_implementation, exec, dtype, max_model_len,
+ * vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template ... Engine-owned. */
+KEEL_ENGINE_API const char* keel_engine_info(const keel_engine* engine);
+/* Prometheus text exposition of the engine's counters (vLLM's metric names), in one call of `sink`. */
+KEEL_ENGINE_API keel_status keel_engine_metrics(const keel_engine* engine, keel_bytes_fn sink, void* user);
+
+/* Token ids of `text`; `sink_user` gets them as packed int32 in one call of `sink`. */
+KEEL_ENGINE_API keel_status keel_engine_tokenize(const keel_engine* engine, const char* text, size_t n,
+                                                 int32_t add_special_tokens, keel_bytes_fn sink, void* user);
+/* Text of token ids. */
+KEEL_ENGINE_API keel_status keel_engine_detokenize(const keel_engine* engine, const int32_t* ids, size_t n,
+                                                   int32_t skip_special_tokens, keel_bytes_fn sink, void* user);
+
+/* ---- requests ----------------------------------------------------------------------------------------------- */
+
+KEEL_ENGINE_API keel_status keel_request_new(keel_request** out);
+KEEL_ENGINE_API void keel_request_free(keel_request* request);
+
+/* The prompt: exactly one of the three. Messages and tools are JSON text, the form that chat templates take:
+ * [{"role": "user", "content": "hi"}]. */
+KEEL_ENGINE_API keel_status keel_request_set_prompt_text(keel_request* request, const char* text, size_t n);
+KEEL_ENGINE_API keel_status keel_request_set_prompt_tokens(keel_request* request, const int32_t* ids, size_t n);
+KEEL_ENGINE_API keel_status keel_request_set_messages(keel_request* request, const char* json, size_t n);
+
+/* Parameters by name. INVALID_ARGUMENT for an unknown name, a wrong type or a value out of range (said at once).
+ *   set_int    max_tokens (unset: rest of the context), min_tokens, n, seed, top_k (0 or -1: off), logprobs (count of
+ *              alternatives; -1: all; unset: none), prompt_logprobs, priority, ignore_eos, skip_special_tokens (1),
+ *              include_stop_str_in_output, add_special_tokens, add_generation_prompt (1), continue_final_message,
+ *              echo, stream (1: an output as soon as there is text; 0: one output at the end; default 1)
+ *   set_float  temperature, top_p, min_p, typical_p, repetition_penalty, presence_penalty, frequency_penalty
+ *   set_string tools (JSON), chat_template_kwargs (JSON object), documents (JSON), cache_salt, request_id,
+ *              structured_json | structured_regex | structured_grammar | structured_choice | structured_json_object
+ *   add_string stop, bad_words        add_int stop_token_ids, allowed_token_ids
+ * Sampling values left unset come from the model's generation_config.json, then from the neutral value. A temperature
+ * of 0 is greedy. What an engine does not serve yet is refused at submit with UNIMPLEMENTED, by name. */
+KEEL_ENGINE_API keel_status keel_request_set_int(keel_request* request, const char* name, int64_t value);
+KEEL_ENGINE_API keel_status keel_request_set_float(keel_request* request, const char* name, double value);
+KEEL_ENGINE_API keel_status keel_request_set_string(keel_request* request, const char* name, const char* value,
+                                                    size_t n);
+KEEL_ENGINE_API keel_status keel_request_add_string(keel_request* request, const char* name, const char* value,
+                                                    size_t n);
+KEEL_ENGINE_API keel_status keel_request_add_int(keel_request* request, const char* name, int64_t value);
+/* Adds `bias` to the logit of one token. */
+KEEL_ENGINE_API keel_status keel_request_add_logit_bias(keel_request* request, int32_t token, double bias);
+
+/* Called on an engine thread, in order, never two at once for one request; must return soon (hand over, don't write
+ * to a socket here) and must not free the engine. The last call of a request has keel_output_is_last() != 0. */
+typedef void (*keel_output_fn)(void* user, const keel_output* output);
+
+/* Queues the request (its values are copied) and returns its id. With `fn` NULL its outputs are kept for
+ * keel_engine_poll. Refused requests fail here: prompt too long (INVALID_ARGUMENT, with both numbers), queue full
+ * (RESOURCE_EXHAUSTED). */
+KEEL_ENGINE_API keel_status keel_engine_submit(keel_engine* engine, const keel_request* request, keel_output_fn fn,
+                                               void* user, uint64_t* id);
+/* Ends the request soon; its last output has finish reason "abort". NOT_FOUND when it has ended already. */
+KEEL_ENGINE_API keel_status keel_engine_cancel(keel_engine* engine, uint64_t id);
+/* Waits up to `timeout_ms` (-1: for ever) for the next output of a polled request. DEADLINE_EXCEEDED (4): none yet.
+ * `*out` is freed by the next poll of the same id; after the last output the id is gone (NOT_FOUND).
+ * One thread at a time for one id. */
+KEEL_ENGINE_API keel_status keel_engine_poll(keel_engine* engine, uint64_t id, int64_t timeout_ms,
+                                             const keel_output** out);
+
+/* ---- outputs: what one sequence of a request produced since its previous output ------------------------------ */
+
+KEEL_ENGINE_API uint64_t keel_output_request(const keel_output* output);
+/* Which of the n sequences, from 0. */
+KEEL_ENGINE_API uint32_t keel_output_index(const keel_output* output);
+/* New text (complete UTF-8 characters; stop strings are never in it). */
+KEEL_ENGINE_API const char* keel_output_text(const keel_output* output, size_t* n);
+/* New token ids. Text may lag behind tokens while a character or a stop string is incomplete. */
+KEEL_ENGINE_API const int32_t* keel_output_tokens(const keel_output* output, size_t* n);
+/* Log-probability of new token `i` and its alternatives, best first (0 entries when not asked for). */
+KEEL_ENGINE_API keel_status keel_output_logprob(const keel_output* output, size_t i, float* logprob,
+                                                const int32_t** top_tokens, const float** top_logprobs, size_t* n_top);
+/* NULL while the sequence runs; else "stop", "length", "abort" or "error". */
+KEEL_ENGINE_API const char* keel_output_finish_reason(const keel_output* output);
+/* The stop string or, as decimal text, the stop token id that ended it; "" when neither did. */
+KEEL_ENGINE_API const char* keel_output_stop_reason(const keel_output* output);
+/* Status of the request: 0, or why it ended with "error"; `message` (may be NULL) gets the text. */
+KEEL_ENGINE_API keel_status keel_output_status(const keel_output* output, const char** message);
+/* Ids of the prompt as it was run. Present in every output. */
+KEEL_ENGINE_API const int32_t* keel_output_prompt_tokens(const keel_output* output, size_t* n);
+/* Tokens of the prompt that the prefix cache held. */
+KEEL_ENGINE_API size_t keel_output_cached_tokens(const keel_output* output);
+/* 1 in the last output of the whole request (all n sequences ended). */
+KEEL_ENGINE_API int32_t keel_output_is_last(const keel_output* output);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* KEEL_SDK_ABI_ENGINE_H_ */

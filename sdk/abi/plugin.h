@@ -1,0 +1,633 @@
+/* keel/plugin.h: everything a Keel plugin may include. C11 / C++20, no other header.
+ *
+ * A plugin is a shared library that exports one symbol, keel_plugin_entry_v1. Through it the host learns the classes
+ * that the plugin provides (models with their configs, attention implementations, kernels, processors) and the plugin
+ * gets the host's interfaces. Each interface has a string id ("keel.models/1") and is an append-only table.
+ *
+ * A model lives in three calls:
+ *   config   reads config.json through the host and states sizes, plans and checkpoint renames      (keel_spec)
+ *   create   declares linears, norms, attentions ... by full name and GLOBAL shape; no tensor exists (keel_build)
+ *   forward  says the mathematics, one packed row of N tokens, on integer handles                     (keel_run)
+ * The host records forward once and runs the recorded graph; under --exec=eager the same code runs op by op. Files,
+ * loading, shards, quantization, adapters, the KV cache and sequence borders are the host's and never seen here.
+ *
+ * Conventions
+ *   errors    functions that return keel_status: 0 or an absl::StatusCode number; say more with host->set_error first.
+ *             Builders and ops return a handle, 0 on failure; the first failure sticks to the object (spec, build,
+ *             run, config) and everything after it is a no-op, so nested expressions need no checks in between.
+ *   memory    spans and strings are borrowed for the duration of the call; what goes back to the host goes through a
+ *             sink of the host's. Nothing allocated on one side is freed on the other.
+ *   threads   [load] one thread at a time per plugin. [build] one thread per build. [run] one thread per keel_run;
+ *             different runs at once. [any] any thread, at any time between init and shutdown.
+ *   plugins   must not let an exception, a panic or a longjmp out, call exit or fork, install signal handlers, change
+ *             the locale or the floating-point mode; a model object must not change after create.
+ *   growth    fields are appended, never moved; test with KEEL_HAS, never by comparing versions or sizes.
+ *             Fields named reserved are 0.
+ *
+ * Versions. MAJOR is 0 until enough kinds of models have been served to freeze it: a 0.x host takes exactly its own
+ * minor and says how to rebuild. Only section A is frozen from 0.1 on. MINOR grows with any change of this file;
+ * docs/abi.md has a line for each.
+ */
+#ifndef KEEL_SDK_ABI_PLUGIN_H_
+#define KEEL_SDK_ABI_PLUGIN_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define KEEL_ABI_MAJOR 0u
+#define KEEL_ABI_MINOR 1u
+
+/* True when the table or struct `*p` of type T is long enough to have field f and the field is set. */
+#define KEEL_HAS(p, T, f) ((p)->struct_size >= offsetof(T, f) + sizeof((p)->f) && (p)->f)
+
+#ifndef KEEL_STATUS_DEFINED
+#define KEEL_STATUS_DEFINED
+typedef int32_t keel_status; /* absl::StatusCode numbers; 0 = OK */
+#endif
+typedef uint32_t keel_tensor; /* a value of one run; 0 = none, or the poison that a failed op returned */
+typedef uint32_t keel_object; /* a declared object of one model; 0 = failed */
+typedef struct keel_str {     /* UTF-8, not NUL-terminated, borrowed */
+  const char* data;
+  size_t size;
+} keel_str;
+
+/* Element types: the u32 image of a DLPack DLDataType, code | bits << 8 | lanes << 16. */
+#define KEEL_DTYPE_MODEL 0u /* whatever the model runs in (--dtype): the type of activations */
+#define KEEL_F32 0x00012002u
+#define KEEL_F16 0x00011002u
+#define KEEL_BF16 0x00011004u
+#define KEEL_I64 0x00014000u
+#define KEEL_I32 0x00012000u
+#define KEEL_U8 0x00010801u
+#define KEEL_BOOL 0x00010806u
+
+#define KEEL_MAX_DIMS 8
+
+/* ==== A. bootstrap: frozen =================================================================================== */
+
+/* The host as a plugin sees it. 40 bytes on 64-bit, for ever. */
+typedef struct keel_host {
+  uint32_t abi_major, abi_minor; /* what this host speaks */
+  void* self;
+  /* The interface `id`, or NULL when this host has none. Lives until shutdown returns. [any] since 0.1 */
+  const void* (*get_interface)(void* self, const char* id);
+  /* Message for the call into the plugin that is under way on this thread; copied. [any] since 0.1 */
+  void (*set_error)(void* self, keel_status status, const char* message, size_t n);
+  /* level: 0 debug, 1 info, 2 warning, 3 error. [any] since 0.1 */
+  void (*log)(void* self, int32_t level, const char* where, const char* message, size_t n);
+} keel_host;
+
+#define KEEL_PLUGIN_HAS_KERNELS 1u  /* brings code for the hot path (attention, kernels): must stay mapped */
+#define KEEL_PLUGIN_OWN_THREADS 2u  /* starts threads; they are joined in shutdown and call no op */
+#define KEEL_PLUGIN_NEEDS_TORCH 4u  /* links the host's libtorch; reserved, refused by 0.1 */
+
+/* What a plugin is. 80 bytes on 64-bit, for ever. */
+typedef struct keel_plugin {
+  uint32_t struct_size, abi_major, abi_minor, min_host_minor;
+  const char *id, *version, *vendor, *license; /* id: reverse DNS, "org.example.llama" */
+  uint64_t flags;                              /* KEEL_PLUGIN_* */
+  /* `host` lives until shutdown returns. May be called again after shutdown. [load] since 0.1 */
+  keel_status (*init)(const keel_host* host, void** self);
+  /* Joins the plugin's threads and frees everything. [load] since 0.1 */
+  void (*shutdown)(void* self);
+  /* The list of classes `id`: "keel.models/1", "keel.attention/1", "keel.kernels/1", "keel.processors/1" -> keel_list,
+   * or NULL: provides none. Must return NULL for ids it does not know. [any] since 0.1 */
+  const void* (*get_interface)(void* self, const char* id);
+} keel_plugin;
+
+/* The one exported symbol. Returns the same static const pointer on every call, before init too. [any] */
+const keel_plugin* keel_plugin_entry_v1(void);
+#define KEEL_PLUGIN_ENTRY "keel_plugin_entry_v1"
+
+typedef struct keel_list {
+  uint32_t struct_size, count;
+  const void* const* items;
+} keel_list;
+
+/* ==== B. config.json ("keel.config/1") ======================================================================= */
+
+typedef struct keel_config keel_config; /* config.json or an object in it; read-only but for its sticky error */
+
+#define KEEL_JSON_ABSENT 0u
+#define KEEL_JSON_NULL 1u
+#define KEEL_JSON_BOOL 2u
+#define KEEL_JSON_INT 3u
+#define KEEL_JSON_REAL 4u
+#define KEEL_JSON_STRING 5u
+#define KEEL_JSON_ARRAY 6u
+#define KEEL_JSON_OBJECT 7u
+
+/* A key is a path of names or indices joined by '/': "rope_parameters/rope_theta", "layer_types/3". Alternatives are
+ * separated by '|', tried in order: "num_local_experts|num_experts". A JSON null counts as absent. A getter without a
+ * default (`required` != 0) that finds nothing, or any getter that finds another kind, fails: key, found and expected
+ * are kept as the sticky error and the default is returned. */
+typedef struct keel_config_api {
+  uint32_t struct_size, reserved;
+  uint32_t (*kind)(keel_config*, const char* key);                                            /* [any] since 0.1 */
+  int64_t (*get_int)(keel_config*, const char* key, int32_t required, int64_t dflt);          /* [any] since 0.1 */
+  double (*get_real)(keel_config*, const char* key, int32_t required, double dflt);           /* [any] since 0.1 */
+  int32_t (*get_bool)(keel_config*, const char* key, int32_t required, int32_t dflt);         /* [any] since 0.1 */
+  /* The text lives as long as the config. [any] since 0.1 */
+  keel_str (*get_string)(keel_config*, const char* key, int32_t required, const char* dflt);
+  /* Elements of an array or object; 0 when absent. [any] since 0.1 */
+  size_t (*size)(keel_config*, const char* key);
+  /* A view of the object at `key` with the same sticky error, or NULL. Lives as long as the config. [any] since 0.1 */
+  keel_config* (*child)(keel_config*, const char* key);
+  /* Records an error of the plugin's own about `key` (what was found, what was expected). [any] since 0.1 */
+  void (*fail)(keel_config*, const char* key, const char* message, size_t n);
+  keel_status (*status)(const keel_config*);                                                  /* [any] since 0.1 */
+} keel_config_api;
+
+/* ==== C. the model's specification ("keel.spec/1") ============================================================ */
+
+typedef struct keel_spec keel_spec;
+
+/* What the host does to checkpoint tensors before they meet the declared names (transformers' conversion mapping). */
+#define KEEL_RENAME 0u      /* from -> to */
+#define KEEL_IGNORE 1u      /* from: not loaded, not missed */
+#define KEEL_CONCATENATE 2u /* several from -> one to, along dim */
+#define KEEL_STACK 3u       /* one from with a number in it (experts.(\d+)) -> one to, new leading dim */
+#define KEEL_SPLIT 4u       /* one from -> several to, along dim, equal parts or `sizes` */
+#define KEEL_TRANSPOSE 5u   /* from -> to, last two dims swapped (GPT-2's Conv1D) */
+#define KEEL_INTERLEAVE 6u  /* from -> several to, rows dealt out in turn along dim (gpt_oss gate_up) */
+#define KEEL_PERMUTE_ROPE 7u /* from -> to, rows of each head from interleaved pairs to halves */
+#define KEEL_CHUNK_HEADS 8u  /* from -> several to, dealt out per head group of `sizes` rows (gpt_neox, falcon qkv) */
+
+/* `from` are RE2 patterns over whole checkpoint names, `to` templates with \1 .. \9. */
+typedef struct keel_rename {
+  uint32_t struct_size, op;
+  const char* const* from;
+  const char* const* to;
+  uint32_t num_from, num_to;
+  int32_t dim, reserved;
+  const int64_t* sizes; /* num_to entries, or NULL */
+} keel_rename;
+
+/* An input of a recorded graph besides what every forward has. dims >= 0 are sizes; -1, -2 ... are symbols: the same
+ * number is the same unknown size within one graph. */
+typedef struct keel_input {
+  uint32_t struct_size, dtype;
+  const char* name;
+  uint32_t ndim, reserved;
+  int64_t dims[KEEL_MAX_DIMS];
+} keel_input;
+
+/* Fields of set_*: an unknown field fails (a newer plugin on an older host is told so).
+ *   int     num_layers, hidden_size, vocab_size (required); max_positions; tie_word_embeddings (0)
+ *   real    embed_scale (1), logit_scale (1), logit_softcap (0: none)
+ *   string  base_model_prefix ("model"), embed_tokens ("model.embed_tokens"), lm_head ("lm_head"),
+ *           attn_implementation (config's _attn_implementation unless set)
+ * The host embeds ids with embed_tokens * embed_scale, and after forward applies lm_head, logit_scale, logit_softcap
+ * unless the class has a logits function. */
+typedef struct keel_spec_api {
+  uint32_t struct_size, reserved;
+  void (*set_int)(keel_spec*, const char* field, int64_t value);                  /* [build] since 0.1 */
+  void (*set_real)(keel_spec*, const char* field, double value);                  /* [build] since 0.1 */
+  void (*set_string)(keel_spec*, const char* field, const char* value);           /* [build] since 0.1 */
+  /* base_model_tp_plan: pattern relative to the base model, `*` = one numeric component. Styles are transformers':
+   * colwise, rowwise, colwise_gather_output (colwise_rep), embedding_rowwise, replicate ... An unknown style, or a
+   * pattern that matches nothing, is refused at load. [build] since 0.1 */
+  void (*tp_plan)(keel_spec*, const char* pattern, const char* style);
+  /* base_model_pp_plan, in order of execution. [build] since 0.1 */
+  void (*pp_plan)(keel_spec*, const char* child, const char* const* inputs, uint32_t num_inputs,
+                  const char* const* outputs, uint32_t num_outputs);
+  void (*rename)(keel_spec*, const keel_rename*);                                 /* [build] since 0.1 */
+  /* An input of `graph`: "forward" (named extras) or a modality of encode ("image", "audio"). [build] since 0.1 */
+  void (*input)(keel_spec*, const char* graph, const keel_input*);
+  keel_status (*status)(const keel_spec*);                                        /* [build] since 0.1 */
+} keel_spec_api;
+
+/* ==== D. build: declare the model ("keel.build/1") ============================================================ */
+
+/* RMSNorm: y = x / sqrt(mean(x^2) + eps) * (w + weight_offset), in fp32, cast to the type of x before the product
+ * with w (Llama) or, with KEEL_NORM_CAST_LAST, after it (gpt_oss, olmo2). LayerNorm subtracts the mean first. Applied
+ * over the last `size` elements. */
+#define KEEL_NORM_RMS 0u
+#define KEEL_NORM_LAYER 1u
+#define KEEL_NORM_BIAS 1u      /* flags: has `name`.bias */
+#define KEEL_NORM_NO_WEIGHT 2u /* flags: no parameters at all */
+#define KEEL_NORM_CAST_LAST 4u
+typedef struct keel_norm_desc {
+  uint32_t struct_size, kind;
+  int64_t size;
+  double eps, weight_offset;
+  uint32_t flags, reserved;
+} keel_norm_desc;
+
+/* Rotary embedding (RoFormer, arXiv:2104.09864) on the first rotary_size elements of each head, the rest passed.
+ * Frequencies come from config.json at `params` (rope_parameters, or one of its layer types; old files: rope_theta and
+ * rope_scaling) with transformers' formulas; `theta` is the family's default. Positions are [N], or [axes, N] with
+ * `sections` (frequencies per axis: Qwen2-VL's M-RoPE, or a vision tower's height and width). */
+#define KEEL_ROPE_HALVES 0u      /* pairs (i, i + size/2): neox, most families */
+#define KEEL_ROPE_INTERLEAVED 1u /* pairs (2i, 2i + 1): gptj, cohere, glm */
+#define KEEL_ROPE_SECTIONS_INTERLEAVED 1u /* flags: axes take turns (Qwen3-VL), not chunks */
+#define KEEL_ROPE_FP32 2u                 /* flags: rotate in fp32, cast back (cohere, olmo, ernie) */
+typedef struct keel_rope_desc {
+  uint32_t struct_size, layout;
+  int64_t head_dim, rotary_size; /* rotary_size 0: head_dim * partial_rotary_factor of params (1 when absent) */
+  double theta;
+  const char* params; /* key in the config; NULL: "rope_parameters" with the old keys as fallback; "": none, theta only */
+  uint32_t flags, num_sections;
+  int64_t sections[4];
+} keel_rope_desc;
+
+#define KEEL_ATTENTION_CAUSAL 0u
+#define KEEL_ATTENTION_ENCODER 1u /* bidirectional, no KV cache; argument "segments" bounds it */
+#define KEEL_ATTENTION_CROSS 2u   /* keys and values come once from an encoder */
+#define KEEL_ATTENTION_MLA 3u     /* DeepSeek's latent attention: the cache holds kv_lora_rank + rope_dim a token */
+/* softmax(q k^T * scale [softcapped] + mask) v over the sequence's cached keys. This struct is the layer's KV spec. */
+typedef struct keel_attention_desc {
+  uint32_t struct_size, kind;
+  int32_t layer;          /* KV cache slot, 0 .. num_layers - 1; ignored by ENCODER */
+  int32_t kv_share_layer; /* reads the keys and values of that layer; -1: has its own */
+  int64_t heads, kv_heads, qk_dim, v_dim;
+  int64_t window;         /* keys seen, itself included; 0: all */
+  int64_t chunk;          /* Llama 4's chunked attention; 0: none */
+  int64_t kv_lora_rank, rope_dim;
+  double scale;           /* 0: qk_dim^-0.5 */
+  double softcap;         /* 0: none */
+  const char* impl;       /* insists on an implementation; NULL: the config's, the flag's or the host's choice */
+} keel_attention_desc;
+
+#define KEEL_ACT_SILU 1u
+#define KEEL_ACT_GELU 2u       /* erf */
+#define KEEL_ACT_GELU_TANH 3u  /* also gelu_new, gelu_pytorch_tanh */
+#define KEEL_ACT_RELU 4u
+#define KEEL_ACT_RELU2 5u      /* relu(x)^2 */
+#define KEEL_ACT_QUICK_GELU 6u /* x * sigmoid(1.702 x) */
+
+#define KEEL_MOE_SOFTMAX 0u       /* softmax, then top-k */
+#define KEEL_MOE_SIGMOID 1u       /* sigmoid (+ bias for the choice only), then top-k (DeepSeek-V3) */
+#define KEEL_MOE_TOPK_SOFTMAX 2u  /* top-k, then softmax over the k */
+#define KEEL_MOE_NORM_TOPK 1u     /* flags: divide the k weights by their sum */
+#define KEEL_MOE_BIAS 2u          /* flags: experts have biases */
+/* sum over the chosen experts of weight * down(act(gate(x)) * up(x)). Names are relative to the declared name, {e} is
+ * the expert: "experts.{e}.gate_proj". */
+typedef struct keel_moe_desc {
+  uint32_t struct_size, act;
+  int64_t experts, top_k, hidden_size, intermediate_size;
+  int64_t groups, top_groups; /* 0: no groups */
+  uint32_t scoring, flags;
+  double routed_scale;        /* 1: none */
+  const char *gate, *up, *down;
+  const char* score_bias; /* NULL: none */
+} keel_moe_desc;
+
+/* A convolution over [N, in] (1-D) or patches; weight [out, in / groups, kernel...]. */
+#define KEEL_CONV_BIAS 1u
+typedef struct keel_conv_desc {
+  uint32_t struct_size, ndim; /* 1, 2 or 3 */
+  int64_t in, out, groups;
+  int64_t kernel[3], stride[3], padding[3];
+  uint32_t flags, reserved;
+} keel_conv_desc;
+
+/* What a sequence carries from token to token besides keys and values. The host makes, forks, snapshots and frees it
+ * by bytes; it starts as zeros. */
+#define KEEL_STATE_CONV 0u  /* last kernel - 1 inputs of a causal convolution: [channels, kernel - 1] */
+#define KEEL_STATE_SSM 1u   /* Mamba, Mamba-2: [heads, head_dim, state] */
+#define KEEL_STATE_DELTA 2u /* gated delta rule: [heads, k_dim, v_dim] */
+#define KEEL_STATE_OTHER 3u
+typedef struct keel_state_desc {
+  uint32_t struct_size, kind;
+  int32_t layer;
+  uint32_t ndim;
+  uint32_t dtype, reserved;
+  int64_t dims[KEEL_MAX_DIMS];
+} keel_state_desc;
+
+#define KEEL_LINEAR_BIAS 1u
+#define KEEL_EMBEDDING_DEFAULT 0u
+
+typedef struct keel_build {
+  const struct keel_build_api* api; /* the only public word of a host object */
+} keel_build;
+
+/* All [build], since 0.1. `name` is the checkpoint name without ".weight" ("model.layers.0.mlp.up_proj"), after the
+ * spec's renames. Returns a handle, or 0: name taken, size < 1, unknown enumeration or flag, or an earlier failure. */
+typedef struct keel_build_api {
+  uint32_t struct_size, reserved;
+  /* y = x W^T (+ b); W [out, in]. Quantizable, shardable, adaptable. */
+  keel_object (*linear)(keel_build*, keel_str name, int64_t in, int64_t out, uint32_t flags);
+  /* Table [rows, size]. */
+  keel_object (*embedding)(keel_build*, keel_str name, int64_t rows, int64_t size, uint32_t flags);
+  keel_object (*norm)(keel_build*, keel_str name, const keel_norm_desc*);
+  keel_object (*rope)(keel_build*, const keel_rope_desc*);
+  keel_object (*attention)(keel_build*, keel_str name, const keel_attention_desc*);
+  keel_object (*moe)(keel_build*, keel_str name, const keel_moe_desc*);
+  keel_object (*conv)(keel_build*, keel_str name, const keel_conv_desc*);
+  keel_object (*state)(keel_build*, keel_str name, const keel_state_desc*);
+  /* A raw tensor, `name` in full (no ".weight" is added). Not quantized; for what the others can't say. */
+  keel_object (*param)(keel_build*, keel_str name, uint32_t dtype, uint32_t ndim, const int64_t* dims);
+  /* An instance of a kernel class; `attrs` is JSON text given to its functions. */
+  keel_object (*kernel)(keel_build*, const char* kernel, keel_str attrs);
+  /* `b` uses the weight of `a`. */
+  void (*tie)(keel_build*, keel_object a, keel_object b);
+  keel_status (*status)(const keel_build*);
+} keel_build_api;
+
+/* ==== E. forward: the op table =============================================================================== */
+
+#define KEEL_UNARY_NEG 1u
+#define KEEL_UNARY_EXP 2u
+#define KEEL_UNARY_LOG 3u
+#define KEEL_UNARY_SQRT 4u
+#define KEEL_UNARY_RSQRT 5u
+#define KEEL_UNARY_TANH 6u
+#define KEEL_UNARY_SIGMOID 7u
+#define KEEL_UNARY_SOFTPLUS 8u
+#define KEEL_UNARY_SIN 9u
+#define KEEL_UNARY_COS 10u
+#define KEEL_UNARY_ABS 11u
+#define KEEL_UNARY_ACT 256u /* KEEL_UNARY_ACT + KEEL_ACT_x */
+
+#define KEEL_REDUCE_SUM 0u
+#define KEEL_REDUCE_MEAN 1u
+#define KEEL_REDUCE_MAX 2u
+
+#define KEEL_MARK_LAYER_BEGIN 0u
+#define KEEL_MARK_LAYER_END 1u
+
+#define KEEL_RECUR_CAUSAL_CONV1D 1u /* x [N, C], args weight [C, K], bias [C]; state CONV -> [N, C] */
+#define KEEL_RECUR_SSD 2u           /* Mamba-2 (arXiv:2405.21060): x [N, heads, P], dt [N, heads], A [heads],
+                                       B, C [N, groups, S], D [heads], dt_bias [heads]; state SSM -> [N, heads, P] */
+#define KEEL_RECUR_SELECTIVE_SCAN 3u /* Mamba: reserved in 0.1 */
+#define KEEL_RECUR_GATED_DELTA 4u    /* gated delta rule: reserved in 0.1 */
+
+/* A named argument: a tensor, or with tensor == 0 a number. The host handles the names it knows (below) and hands the
+ * others to the implementation unread; an implementation that lacks one it needs refuses at load.
+ *   attention  alibi_slopes [heads]; sinks [heads]; position_bias [heads, N, K]; segments [S + 1] i32 (ENCODER)
+ *   recur      see KEEL_RECUR_* */
+typedef struct keel_arg {
+  const char* name;
+  double number;
+  keel_tensor tensor;
+  uint32_t reserved;
+} keel_arg;
+
+typedef struct keel_run {
+  const struct keel_ops* ops; /* the only public word of a host object */
+} keel_run;
+
+/* All [run], since 0.1. Shapes: one packed row of N tokens, no batch dimension; hidden [N, H], per head [N, heads, D].
+ * Types: activations are KEEL_DTYPE_MODEL; binary ops need equal types or a number; broadcasting is NumPy's. */
+typedef struct keel_ops {
+  uint32_t struct_size, reserved;
+
+  /* declared objects */
+  keel_tensor (*linear)(keel_run*, keel_object, keel_tensor x);      /* [.., in] -> [.., out] */
+  keel_tensor (*embed)(keel_run*, keel_object, keel_tensor ids);     /* [N] -> [N, size] */
+  keel_tensor (*norm)(keel_run*, keel_object, keel_tensor x);        /* same shape */
+  keel_tensor (*rope)(keel_run*, keel_object, keel_tensor x, keel_tensor positions); /* x [N, heads, D] */
+  /* q [N, heads, qk_dim], k [N, kv_heads, qk_dim], v [N, kv_heads, v_dim] -> [N, heads, v_dim]. The host has written
+   * k and v to the cache before the implementation runs. k and v are 0 with kv_share_layer >= 0. */
+  keel_tensor (*attention)(keel_run*, keel_object, keel_tensor q, keel_tensor k, keel_tensor v, const keel_arg* args,
+                           uint32_t num_args);
+  keel_tensor (*moe)(keel_run*, keel_object, keel_tensor x, keel_tensor router_logits); /* the host routes */
+  keel_tensor (*moe_routed)(keel_run*, keel_object, keel_tensor x, keel_tensor expert_ids, keel_tensor weights);
+  keel_tensor (*conv)(keel_run*, keel_object, keel_tensor x);        /* [N, in] or [B, in, ...] */
+  keel_tensor (*recur)(keel_run*, keel_object state, uint32_t kind, keel_tensor x, const keel_arg* args,
+                       uint32_t num_args);
+  keel_tensor (*param)(keel_run*, keel_object);
+  void (*call)(keel_run*, keel_object kernel, const keel_tensor* in, uint32_t num_in, keel_tensor* out,
+               uint32_t num_out);
+
+  /* arithmetic */
+  keel_tensor (*add)(keel_run*, keel_tensor, keel_tensor);
+  keel_tensor (*sub)(keel_run*, keel_tensor, keel_tensor);
+  keel_tensor (*mul)(keel_run*, keel_tensor, keel_tensor);
+  keel_tensor (*div)(keel_run*, keel_tensor, keel_tensor);
+  keel_tensor (*affine)(keel_run*, keel_tensor x, double mul, double add); /* x * mul + add */
+  keel_tensor (*clamp)(keel_run*, keel_tensor x, double low, double high);
+  keel_tensor (*unary)(keel_run*, keel_tensor x, uint32_t kind);           /* KEEL_UNARY_* */
+  keel_tensor (*act_mul)(keel_run*, keel_tensor gate, keel_tensor up, uint32_t act); /* act(gate) * up */
+  keel_tensor (*matmul)(keel_run*, keel_tensor a, keel_tensor b);          /* [.., M, K] [.., K, N] */
+  keel_tensor (*softmax)(keel_run*, keel_tensor x, int32_t dim);           /* in fp32, same type out */
+  keel_tensor (*reduce)(keel_run*, keel_tensor x, int32_t dim, uint32_t kind, int32_t keep_dim);
+  keel_tensor (*cumsum)(keel_run*, keel_tensor x, int32_t dim);
+  void (*topk)(keel_run*, keel_tensor x, int64_t k, keel_tensor* values, keel_tensor* indices); /* last dim, sorted */
+  keel_tensor (*cast)(keel_run*, keel_tensor x, uint32_t dtype);
+
+  /* shape */
+  keel_tensor (*view)(keel_run*, keel_tensor, uint32_t ndim, const int64_t* dims); /* 0: keep; -1: infer (one) */
+  keel_tensor (*permute)(keel_run*, keel_tensor, uint32_t ndim, const int32_t* order);
+  keel_tensor (*narrow)(keel_run*, keel_tensor, int32_t dim, int64_t start, int64_t length);
+  keel_tensor (*cat)(keel_run*, const keel_tensor* xs, uint32_t n, int32_t dim);
+  keel_tensor (*repeat)(keel_run*, keel_tensor, int32_t dim, int64_t times); /* each element in turn */
+  keel_tensor (*where)(keel_run*, keel_tensor condition, keel_tensor a, keel_tensor b);
+  keel_tensor (*gather_rows)(keel_run*, keel_tensor x, keel_tensor indices);             /* x[indices] */
+  keel_tensor (*put_rows)(keel_run*, keel_tensor x, keel_tensor indices, keel_tensor rows); /* copy with rows replaced */
+  keel_tensor (*constant)(keel_run*, uint32_t dtype, uint32_t ndim, const int64_t* dims, const void* data);
+
+  /* about the run */
+  /* Size of a dimension. A symbolic one (tokens, patches) has no number: asking for it fails the recording. */
+  int64_t (*dim)(keel_run*, keel_tensor, int32_t dim);
+  uint32_t (*rank)(keel_run*, keel_tensor);
+  /* A number out of an integer tensor of one element. Fails while recording: the graph can't depend on it. */
+  int64_t (*item)(keel_run*, keel_tensor);
+  /* Names what follows: layer borders for pipeline cuts, taps and profiles. Layers are marked in order, each once. */
+  void (*mark)(keel_run*, uint32_t kind, int32_t index);
+  keel_status (*status)(const keel_run*);
+  /* More ops by id, or NULL. 0.1 has none; names reserved: "keel.torch/1". */
+  const void* (*extension)(keel_run*, const char* id);
+} keel_ops;
+
+/* What forward gets. Named extras are those the spec declared, in that order. */
+typedef struct keel_forward_inputs {
+  uint32_t struct_size, num_extras;
+  keel_tensor embeds;    /* [N, H]: embedded ids, scale included, media features in place */
+  keel_tensor positions; /* [N] i64, or [axes, N] when the model's rope has sections */
+  const keel_tensor* extras;
+} keel_forward_inputs;
+
+#define KEEL_MODEL_EAGER_ONLY 1u /* forward can't be recorded; reserved, refused by 0.1 */
+#define KEEL_MODEL_POOLING 2u    /* answers with vectors */
+
+/* An item of the list "keel.models/1". */
+typedef struct keel_model_class {
+  uint32_t struct_size, flags; /* KEEL_MODEL_* */
+  const char* name;            /* "LlamaForCausalLM", as in config.json's architectures */
+  const char* model_type;      /* "llama": matched when no architecture is */
+  const char* const* architectures; /* NULL-terminated; all names it serves */
+  /* Reads the config, states the spec. Pure. [load] since 0.1 */
+  keel_status (*config)(void* plugin, keel_config*, keel_spec*);
+  /* Declares the model. [build] since 0.1 */
+  keel_status (*create)(void* plugin, keel_config*, keel_build*, void** model);
+  /* hidden [N, H] before lm_head. [run] since 0.1 */
+  keel_status (*forward)(const void* model, keel_run*, const keel_forward_inputs*, keel_tensor* hidden);
+  /* hidden [R, H], rows that need logits -> [R, vocab]. NULL: lm_head, logit_scale, logit_softcap. [run] since 0.1 */
+  keel_status (*logits)(const void* model, keel_run*, keel_tensor hidden, keel_tensor* logits);
+  /* The tower of a modality; inputs as declared in the spec -> features [rows, H]. NULL: none. [run] since 0.1 */
+  keel_status (*encode)(const void* model, keel_run*, const char* modality, const keel_tensor* inputs,
+                        uint32_t num_inputs, keel_tensor* features);
+  /* A head that answers with vectors. NULL: none. [run] since 0.1 */
+  keel_status (*pool)(const void* model, keel_run*, keel_tensor hidden, keel_tensor* vectors);
+  void (*destroy)(void* model); /* [load] since 0.1 */
+} keel_model_class;
+
+/* ==== F. data plane: the plugin's own kernels and attention =================================================== */
+
+/* DLPack 1.x structures, under their own names unless dlpack.h was included before. */
+#ifndef DLPACK_VERSION
+#ifndef DLPACK_MAJOR_VERSION
+typedef struct {
+  int32_t device_type; /* 1 CPU, 2 CUDA */
+  int32_t device_id;
+} DLDevice;
+typedef struct {
+  uint8_t code, bits;
+  uint16_t lanes;
+} DLDataType;
+typedef struct DLTensor {
+  void* data;
+  DLDevice device;
+  int32_t ndim;
+  DLDataType dtype;
+  int64_t* shape;
+  int64_t* strides; /* in elements, never NULL here */
+  uint64_t byte_offset;
+} DLTensor;
+#endif
+#endif
+
+/* Where a kernel runs. It enqueues on `stream` (NULL on CPU), must not allocate device memory or synchronise. */
+typedef struct keel_kernel_context {
+  uint32_t struct_size;
+  int32_t device_type, device_id;
+  uint32_t capturing; /* 1 while a CUDA graph is captured */
+  void* stream;
+  void* workspace; /* 64-byte aligned, as many bytes as was asked for */
+  uint64_t workspace_bytes;
+  void* pool;
+  /* Runs fn(arg, begin, end) over [0, n) on the host's threads in pieces of at least `grain`; returns when done. */
+  void (*parallel_for)(void* pool, int64_t n, int64_t grain, void (*fn)(void* arg, int64_t begin, int64_t end),
+                       void* arg);
+} keel_kernel_context;
+
+typedef struct keel_meta { /* dims < 0: symbolic; pass it on */
+  uint32_t dtype, ndim;
+  int64_t dims[KEEL_MAX_DIMS];
+} keel_meta;
+
+#define KEEL_KERNEL_GRAPH_SAFE 1u
+#define KEEL_KERNEL_ROWWISE 2u       /* row i of the outputs depends on row i of the inputs alone */
+#define KEEL_KERNEL_DETERMINISTIC 4u
+
+/* An item of the list "keel.kernels/1". Outputs are allocated by the host. */
+typedef struct keel_kernel_class {
+  uint32_t struct_size, flags;
+  const char* name;             /* reverse DNS */
+  const int32_t* device_types;  /* 0-terminated */
+  /* Types and shapes of the outputs, workspace wanted. Pure. [build] since 0.1 */
+  keel_status (*infer)(void* plugin, keel_str attrs, const keel_meta* in, uint32_t num_in, keel_meta* out,
+                       uint32_t num_out, uint64_t* workspace_bytes);
+  keel_status (*run)(void* plugin, keel_str attrs, const keel_kernel_context*, const DLTensor* const* in,
+                     uint32_t num_in, DLTensor* const* out, uint32_t num_out); /* [run] since 0.1 */
+} keel_kernel_class;
+
+/* Layouts of the paged KV cache that an implementation may read. */
+#define KEEL_KV_ROWS 0u /* [block, kv_head, slot, D] */
+
+/* One step's attention in one layer, S sequences, N query tokens packed in order of sequence. */
+typedef struct keel_attention_call {
+  uint32_t struct_size, num_args;
+  const keel_attention_desc* desc;
+  const DLTensor *q, *k, *v;         /* [N, heads, D]; k, v: this step's, already in the cache */
+  const DLTensor *k_cache, *v_cache; /* the layer's, in the layout that supports() chose */
+  const DLTensor* block_table;       /* [S, max_blocks] i32; entries past a sequence's length are garbage */
+  const DLTensor* seq_lens;          /* [S] i32: keys of each sequence, this step's included */
+  const DLTensor* cu_q;              /* [S + 1] i32: sequence s has queries cu_q[s] .. cu_q[s + 1] */
+  DLTensor* out;                     /* [N, heads, v_dim] */
+  int64_t max_q, max_kv;
+  const char* const* arg_names;      /* named arguments of the model, unread by the host */
+  const DLTensor* const* arg_tensors;
+  const double* arg_numbers;
+} keel_attention_call;
+
+/* An item of the list "keel.attention/1": a value of _attn_implementation. */
+typedef struct keel_attention_class {
+  uint32_t struct_size, flags;
+  const char* name;
+  /* OK and a layout, or UNIMPLEMENTED with the reason (set_error). `args` are the names of the model's arguments.
+   * [load] since 0.1 */
+  keel_status (*supports)(void* plugin, const keel_attention_desc*, int32_t device_type, uint32_t dtype,
+                          int64_t block_size, const char* const* args, uint32_t num_args, uint32_t* kv_layout);
+  /* Workspace wanted for a call of these sizes (tensors are not set). [run] since 0.1 */
+  uint64_t (*workspace)(void* plugin, const keel_attention_call*);
+  keel_status (*run)(void* plugin, const keel_kernel_context*, const keel_attention_call*); /* [run] since 0.1 */
+} keel_attention_class;
+
+/* ==== G. processors: messages and media to tokens and tensors ================================================= */
+
+/* Results go here; data is copied. `tensor` gives the plugin memory to fill. */
+typedef struct keel_sink {
+  void* self;
+  keel_status (*bytes)(void* self, const char* key, const void* data, size_t n);
+  keel_status (*ints)(void* self, const char* key, const int64_t* data, size_t n);
+  DLTensor* (*tensor)(void* self, const char* key, uint32_t dtype, uint32_t ndim, const int64_t* dims);
+} keel_sink;
+
+/* The checkpoint directory as a processor sees it: named files and the tokenizer, no paths. All [any]. */
+typedef struct keel_assets {
+  uint32_t struct_size, reserved;
+  void* self;
+  keel_status (*read)(void* self, const char* name, const void** data, size_t* n);
+  keel_config* (*json)(void* self, const char* name); /* NULL: no such file, or not JSON */
+  int64_t (*token_id)(void* self, const char* token); /* -1: unknown */
+  keel_status (*encode)(void* self, keel_str text, const keel_sink* sink); /* key "ids" */
+  keel_status (*decode)(void* self, const int64_t* ids, size_t n, const keel_sink* sink); /* key "text" */
+} keel_assets;
+
+#define KEEL_MODALITY_IMAGE 1u
+#define KEEL_MODALITY_VIDEO 2u
+#define KEEL_MODALITY_AUDIO 3u
+
+typedef struct keel_media { /* what the host decoded: RGB8 [h, w, 3], frames [t, h, w, 3], or f32 samples [n] */
+  uint32_t struct_size, modality;
+  const DLTensor* data; /* NULL in count: sizes only */
+  int64_t height, width, frames;
+  double rate;          /* frames or samples a second */
+  keel_str options;     /* JSON text */
+} keel_media;
+
+typedef struct keel_media_count { /* transformers' MultiModalData, one item */
+  uint32_t struct_size, reserved;
+  int64_t tokens;  /* positions of this item whose id is in the modality's token ids */
+  int64_t patches; /* rows of pixel_values that it owns */
+  int64_t grid_t, grid_h, grid_w;
+} keel_media_count;
+
+/* An item of the list "keel.processors/1". All but create and destroy: [any], re-entrant. */
+typedef struct keel_processor_class {
+  uint32_t struct_size, flags;
+  const char* const* names; /* processor_class values, NULL-terminated */
+  keel_status (*create)(void* plugin, keel_config*, const keel_assets*, void** processor); /* [load] since 0.1 */
+  /* Keys image_token (bytes), image_token_ids (ints), the same for video and audio. since 0.1 */
+  keel_status (*tokens)(const void* processor, const keel_sink*);
+  /* get_num_multimodal_tokens: from sizes alone, pure. since 0.1 */
+  keel_status (*count)(const void* processor, const keel_media* sizes, uint32_t n, keel_media_count* out);
+  /* Pixels or samples to the inputs of encode, under their declared names. since 0.1 */
+  keel_status (*preprocess)(const void* processor, const keel_media*, uint32_t n, const keel_sink*);
+  /* Full replacement text of item `index`, begin, end and row tokens included: key "text". since 0.1 */
+  keel_status (*replacement)(const void* processor, const keel_media_count*, uint32_t modality, uint32_t index,
+                             const keel_sink*);
+  /* Prompt ids with one placeholder an item -> keys input_ids, mm_token_type_ids (0 text, 1 image, 2 video, 3 audio).
+   * NULL: the host tokenizes the replacements. since 0.1 */
+  keel_status (*expand)(const void* processor, const int64_t* ids, size_t n, const keel_media_count*, uint32_t count,
+                        const keel_sink*);
+  /* Messages, tools and options as JSON text -> key "text". NULL: the checkpoint's template. since 0.1 */
+  keel_status (*chat)(const void* processor, keel_str conversation, const keel_sink*);
+  /* Positions [axes, n] of expanded ids: key "positions"; and "delta" for decode. NULL: 0 .. n - 1. since 0.1 */
+  keel_status (*positions)(const void* processor, const int64_t* ids, size_t n, const keel_media_count*,
+                           uint32_t count, const keel_sink*);
+  void (*destroy)(void* processor); /* [load] since 0.1 */
+} keel_processor_class;
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+#endif /* KEEL_SDK_ABI_PLUGIN_H_ */
