@@ -1,6 +1,8 @@
-// What every part of the host uses to pass absl::Status up: two macros and the context an error gains on its way.
+// What every part of the host uses to pass absl::Status up: two macros and the context an error
+// gains on its way.
 //
-// Messages are lower case and say where, what was found, what is expected and what to do, for instance
+// Messages are lower case and say where, what was found, what is expected and what to do, for
+// instance
 //   config.json: num_attention_heads is 14, which num_key_value_heads (4) does not divide
 #ifndef KEEL_CORE_BASE_STATUS_H_
 #define KEEL_CORE_BASE_STATUS_H_
@@ -26,23 +28,24 @@ absl::Status ToStatus(const absl::StatusOr<T>& status_or) {
 }  // namespace keel
 
 // Returns from the calling function if `expr` (a Status or StatusOr) is an error.
-#define KEEL_RETURN_IF_ERROR(expr)                                        \
-  do {                                                                    \
-    if (absl::Status keel_status_ = ::keel::internal::ToStatus((expr));   \
-        !keel_status_.ok()) {                                             \
-      return keel_status_;                                                \
-    }                                                                     \
+#define KEEL_RETURN_IF_ERROR(expr)                                                            \
+  do {                                                                                        \
+    if (absl::Status keel_status_ = ::keel::internal::ToStatus((expr)); !keel_status_.ok()) { \
+      return keel_status_;                                                                    \
+    }                                                                                         \
   } while (false)
 
-// Returns the error of `expr` (a StatusOr), or puts its value into `lhs`, which may be a declaration:
+// Returns the error of `expr` (a StatusOr), or puts its value into `lhs`, which may be a
+// declaration:
 //   KEEL_ASSIGN_OR_RETURN(std::string text, ReadFile(path));
-// Needs a line of its own; not for the body of an `if` without braces. Parenthesize an `lhs` that has commas.
+// Needs a line of its own; not for the body of an `if` without braces. Parenthesize an `lhs` that
+// has commas.
 #define KEEL_ASSIGN_OR_RETURN(lhs, expr) \
   KEEL_STATUS_ASSIGN_(KEEL_STATUS_CONCAT_(keel_status_or_, __LINE__), lhs, expr)
 
-#define KEEL_STATUS_ASSIGN_(var, lhs, expr)  \
-  auto var = (expr);                         \
-  if (!var.ok()) return var.status();        \
+#define KEEL_STATUS_ASSIGN_(var, lhs, expr) \
+  auto var = (expr);                        \
+  if (!var.ok()) return var.status();       \
   KEEL_STATUS_UNPAREN_(lhs) = std::move(var).value()
 
 #define KEEL_STATUS_CONCAT_INNER_(a, b) a##b

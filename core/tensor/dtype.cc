@@ -1,12 +1,14 @@
 #include "core/tensor/dtype.h"
 
+#include "absl/strings/strip.h"
+
 namespace keel {
 namespace {
 
 struct Row {
   DType dtype;
-  std::string_view safetensors;
-  std::string_view torch;
+  absl::string_view safetensors;
+  absl::string_view torch;
 };
 
 constexpr Row kRows[] = {
@@ -35,13 +37,12 @@ constexpr Row kRows[] = {
 };
 
 constexpr struct {
-  std::string_view alias;
+  absl::string_view alias;
   DType dtype;
 } kAliases[] = {
-    {"bf16", DType::kBF16}, {"f16", DType::kF16},   {"fp16", DType::kF16},
-    {"half", DType::kF16},  {"f32", DType::kF32},   {"fp32", DType::kF32},
-    {"float", DType::kF32}, {"f64", DType::kF64},   {"fp64", DType::kF64},
-    {"double", DType::kF64},
+    {"bf16", DType::kBF16}, {"f16", DType::kF16},    {"fp16", DType::kF16},  {"half", DType::kF16},
+    {"f32", DType::kF32},   {"fp32", DType::kF32},   {"float", DType::kF32}, {"f64", DType::kF64},
+    {"fp64", DType::kF64},  {"double", DType::kF64},
 };
 
 const Row* FindRow(DType dtype) {
@@ -58,25 +59,25 @@ std::optional<DType> DTypeFromImage(uint32_t image) {
   return row == nullptr ? std::nullopt : std::optional(row->dtype);
 }
 
-std::string_view SafetensorsName(DType dtype) {
+absl::string_view SafetensorsName(DType dtype) {
   const Row* row = FindRow(dtype);
   return row == nullptr ? "unknown" : row->safetensors;
 }
 
-std::string_view TorchName(DType dtype) {
+absl::string_view TorchName(DType dtype) {
   const Row* row = FindRow(dtype);
   return row == nullptr ? "unknown" : row->torch;
 }
 
-std::optional<DType> DTypeFromSafetensorsName(std::string_view name) {
+std::optional<DType> DTypeFromSafetensorsName(absl::string_view name) {
   for (const Row& row : kRows) {
     if (row.safetensors == name) return row.dtype;
   }
   return std::nullopt;
 }
 
-std::optional<DType> DTypeFromName(std::string_view name) {
-  if (name.starts_with("torch.")) name.remove_prefix(6);
+std::optional<DType> DTypeFromName(absl::string_view name) {
+  absl::ConsumePrefix(&name, "torch.");
   for (const Row& row : kRows) {
     if (row.torch == name) return row.dtype;
   }
@@ -94,7 +95,8 @@ std::optional<int64_t> BytesOfElements(DType dtype, int64_t elements) {
     if (__builtin_mul_overflow(elements, whole, &bytes)) return std::nullopt;
     return bytes;
   }
-  if (__builtin_mul_overflow(elements, static_cast<int64_t>(BitsOf(dtype)), &bits) || bits % 8 != 0) {
+  if (__builtin_mul_overflow(elements, static_cast<int64_t>(BitsOf(dtype)), &bits) ||
+      bits % 8 != 0) {
     return std::nullopt;
   }
   return bits / 8;

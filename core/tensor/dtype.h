@@ -1,12 +1,13 @@
-// Element types. A DType's number is the u32 image of DLPack's DLDataType (code | bits << 8 | lanes << 16), the form
-// that the plugin ABI carries, so that none is ever translated at that border.
+// Element types. A DType's number is the u32 image of DLPack's DLDataType (code | bits << 8 | lanes
+// << 16), the form that the plugin ABI carries, so that none is ever translated at that border.
 #ifndef KEEL_CORE_TENSOR_DTYPE_H_
 #define KEEL_CORE_TENSOR_DTYPE_H_
 
 #include <cstdint>
 #include <optional>
 #include <ostream>
-#include <string_view>
+
+#include "absl/strings/string_view.h"
 
 namespace keel {
 
@@ -33,14 +34,16 @@ enum class DType : uint32_t {
   kF8E4M3FNUZ = DLDataTypeImage(11, 8),
   kF8E5M2 = DLDataTypeImage(12, 8),
   kF8E5M2FNUZ = DLDataTypeImage(13, 8),
-  kF8E8M0 = DLDataTypeImage(14, 8),   // a power of two: scales of the MX formats
-  kF6E2M3 = DLDataTypeImage(15, 6),   // sub-byte: packed, no padding between elements
+  kF8E8M0 = DLDataTypeImage(14, 8),  // a power of two: scales of the MX formats
+  kF6E2M3 = DLDataTypeImage(15, 6),  // sub-byte: packed, no padding between elements
   kF6E3M2 = DLDataTypeImage(16, 6),
   kF4E2M1 = DLDataTypeImage(17, 4),
 };
 
 constexpr uint32_t DLTypeCode(DType dtype) { return static_cast<uint32_t>(dtype) & 0xff; }
-constexpr int BitsOf(DType dtype) { return static_cast<int>(static_cast<uint32_t>(dtype) >> 8 & 0xff); }
+constexpr int BitsOf(DType dtype) {
+  return static_cast<int>(static_cast<uint32_t>(dtype) >> 8 & 0xff);
+}
 
 // Whole bytes of one element; 0 for the sub-byte types.
 constexpr int64_t BytesOf(DType dtype) { return BitsOf(dtype) % 8 == 0 ? BitsOf(dtype) / 8 : 0; }
@@ -53,15 +56,17 @@ constexpr bool IsFloatingPoint(DType dtype) {
 // The DType with this number, as it came from a plugin or a file; nullopt if Keel has none such.
 std::optional<DType> DTypeFromImage(uint32_t image);
 
-std::string_view SafetensorsName(DType dtype);  // "BF16"
-std::string_view TorchName(DType dtype);        // "bfloat16"; what messages use
+absl::string_view SafetensorsName(DType dtype);  // "BF16"
+absl::string_view TorchName(DType dtype);        // "bfloat16"; what messages use
 
-std::optional<DType> DTypeFromSafetensorsName(std::string_view name);
+std::optional<DType> DTypeFromSafetensorsName(absl::string_view name);
 
-// "bfloat16", "torch.bfloat16", and the short names people type: "bf16", "fp16", "f32", "half", "float", "double".
-std::optional<DType> DTypeFromName(std::string_view name);
+// "bfloat16", "torch.bfloat16", and the short names people type: "bf16", "fp16", "f32", "half",
+// "float", "double".
+std::optional<DType> DTypeFromName(absl::string_view name);
 
-// Bytes of `elements` packed elements; nullopt if negative, not a whole number of bytes, or more than int64 holds.
+// Bytes of `elements` packed elements; nullopt if negative, not a whole number of bytes, or more
+// than int64 holds.
 std::optional<int64_t> BytesOfElements(DType dtype, int64_t elements);
 
 std::ostream& operator<<(std::ostream& out, DType dtype);
