@@ -1,0 +1,26 @@
+// The packed batch of one step: what the scheduler decided, as the executor takes it.
+#ifndef KEEL_CORE_EXEC_BATCH_H_
+#define KEEL_CORE_EXEC_BATCH_H_
+
+#include <cstdint>
+#include <vector>
+
+namespace keel {
+
+// One sequence's part of a step: its next `num_tokens` tokens, from position `num_computed` on.
+struct BatchSequence {
+  int32_t num_computed = 0;     // tokens whose keys and values are in the cache
+  int32_t num_tokens = 0;       // tokens of this step, >= 1
+  int32_t state_slot = -1;      // where its recurrent states live; -1: the model has none
+  std::vector<int32_t> blocks;  // cache blocks; hold num_computed + num_tokens tokens at least
+};
+
+// N tokens of S sequences, in order of sequence.
+struct Batch {
+  std::vector<int32_t> token_ids;        // [N]
+  std::vector<BatchSequence> sequences;  // [S]
+  std::vector<int32_t> logit_rows;       // rows of token_ids whose logits are wanted, ascending
+};
+
+}  // namespace keel
+#endif  // KEEL_CORE_EXEC_BATCH_H_

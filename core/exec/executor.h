@@ -1,0 +1,68 @@
+// Runs a model: owns its weights and its KV cache, turns a packed batch into logits.
+//
+// One executor a model, whatever the number of ranks: with tensor parallelism it drives its ranks and returns rank 0's
+// logits. Not thread-safe: one step at a time.
+#ifndef KEEL_CORE_EXEC_EXECUTOR_H_
+#define KEEL_CORE_EXEC_EXECUTOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/exec/batch.h"
+#include "core/graph/graph.pb.h"
+#include "core/tensor/dtype.h"
+#include "sdk/abi/plugin.h"
+
+namespace at {
+class Tensor;
+}
+
+namespace keel {
+
+class AttentionRegistry;
+
+// How forward is run: the recorded graph, op by op through the plugin, or both compared at every op.
+enum class ExecMode { kGraph, kEager, kShadow };
+
+// A plugin's live model, needed by kEager and kShadow. Borrowed.
+struct LiveModel {
+  const keel_model_class* model_class = nullptr;
+  const void* model = nullptr;
+};
+
+struct ExecutorOptions {
+  ExecMode mode = ExecMode::kGraph;
+  DType dtype = DType::kF32;          // type of weights and activations
+  std::string attention;              // name in the registry; "": paged
+  int32_t block_size = 16;            // tokens a cache block holds
+  int32_t tensor_parallel = 1;        // ranks, run as threads
+  LiveModel live;                     // with kEager, kShadow
+  std::function<void(int64_t done, int64_t total)> on_load_bytes;  // progress; may be null
+};
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+
+  // Loads the weights that `graph` declares. Errors name the tensor and the file.
+  static absl::StatusOr<std::unique_ptr<Executor>> Create(proto::Graph graph, std::shared_ptr<const Checkpoint> weights,
+                                                          const AttentionRegistry& attention, ExecutorOptions options);
+
+  // Bytes that one cache block takes over all layers and ranks.
+  virtual int64_t cache_block_bytes() const = 0;
+  // Allocates (again) a cache of `num_blocks` blocks, contents undefined. Must be called before Step.
+  virtual absl::Status AllocateCache(int32_t num_blocks) = 0;
+  // Copies whole blocks, for forked sequences.
+  virtual absl::Status CopyBlock(int32_t from, int32_t to) = 0;
+
+  // Runs one step. Returns logits [batch.logit_rows.size(), vocab] f32, on the CPU, contiguous; they stay valid until
+  // the next Step. INVALID_ARGUMENT for a batch that doesn't hold together (a broken caller).
+  virtual absl::StatusOr<at::Tensor> Step(const Batch& batch) = 0;
+};
+
+}  // namespace keel
+#endif  // KEEL_CORE_EXEC_EXECUTOR_H_
