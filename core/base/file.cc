@@ -114,7 +114,7 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
 }
 
-void MappedFile::WillNeed(absl::Span<const uint8_t> part) const { Advise(part, MADV_WILLNEED); }
-void MappedFile::DontNeed(absl::Span<const uint8_t> part) const { Advise(part, MADV_DONTNEED); }
+void PrefetchPages(absl::Span<const uint8_t> part) { Advise(part, MADV_WILLNEED); }
+void DropPages(absl::Span<const uint8_t> part) { Advise(part, MADV_DONTNEED); }
 
 }  // namespace keel

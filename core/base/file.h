@@ -41,18 +41,18 @@ class MappedFile {
 
   absl::Span<const uint8_t> bytes() const { return {data_, size_}; }
 
-  // Hints for the pages that lie within `part` (of bytes()). WillNeed starts reading them; DontNeed
-  // takes them out of the process's memory (a later access reads the file again), for weights that
-  // have been packed elsewhere.
-  void WillNeed(absl::Span<const uint8_t> part) const;
-  void DontNeed(absl::Span<const uint8_t> part) const;
-
  private:
   MappedFile(const uint8_t* data, size_t size) : data_(data), size_(size) {}
 
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
 };
+
+// Hints for the pages within `part` of a mapped file. PrefetchPages starts reading them; DropPages
+// takes them out of the process's memory (a later access reads the file again), for weights packed
+// elsewhere.
+void PrefetchPages(absl::Span<const uint8_t> part);
+void DropPages(absl::Span<const uint8_t> part);
 
 }  // namespace keel
 

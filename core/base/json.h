@@ -48,7 +48,8 @@ template <typename T>
 absl::StatusOr<T> GetJson(const boost::json::value& root, absl::string_view pointer,
                           absl::string_view where);
 
-// `value` for a message: short ones as JSON text, long ones cut. "a string", "an object" ...
+// `value` for a message: scalars as JSON text (long strings cut), "[...]", "{...}"; and its kind,
+// "a string".
 std::string JsonSnippet(const boost::json::value& value);
 absl::string_view JsonKindName(const boost::json::value& value);
 

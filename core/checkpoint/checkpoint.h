@@ -47,10 +47,6 @@ class Checkpoint {
   // kNotFound names the tensor and the file that was to hold it. Maps the tensor's shard.
   absl::StatusOr<const TensorView*> Find(absl::string_view name) const;
 
-  // Hints about a tensor that Find() gave; see SafetensorsFile.
-  void WillNeed(const TensorView& tensor) const;
-  void DontNeed(const TensorView& tensor) const;
-
   // Sizes of the weight files, and of those that are mapped by now.
   int64_t weight_bytes() const { return weight_bytes_; }
   int64_t mapped_bytes() const;

@@ -31,6 +31,7 @@ struct TensorView {
   size_t bytes = 0;
 
   int64_t elements() const;
+  absl::Span<const uint8_t> span() const { return {data, bytes}; }
   // "bfloat16 [2, 3]", for messages.
   std::string ToString() const;
 };
@@ -50,10 +51,6 @@ class SafetensorsFile {
   absl::Span<const TensorView> tensors() const { return tensors_; }
   const TensorView* Find(absl::string_view name) const;  // null if there is none
   size_t file_bytes() const { return file_.bytes().size(); }
-
-  // Reads the tensor's pages ahead, or drops them from memory once its values are held elsewhere.
-  void WillNeed(const TensorView& tensor) const { file_.WillNeed({tensor.data, tensor.bytes}); }
-  void DontNeed(const TensorView& tensor) const { file_.DontNeed({tensor.data, tensor.bytes}); }
 
  private:
   SafetensorsFile(std::string path, MappedFile file, std::vector<TensorView> tensors);
