@@ -10,6 +10,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -234,9 +235,12 @@ std::string Position(absl::string_view text, size_t offset) {
   return absl::StrCat(line, ":", column);
 }
 
-std::string Describe(error_code ec, const JsonLimits& limits) {
+std::string Describe(error_code ec, absl::string_view text, const JsonLimits& limits) {
   if (ec == json::error::too_deep) {
     return absl::StrCat("nested deeper than ", limits.max_depth, " levels");
+  }
+  if (ec == json::error::incomplete && absl::StripAsciiWhitespace(text).empty()) {
+    return "the text is empty";
   }
   if (ec == json::error::incomplete) return "the text ends in the middle of a value";
   if (ec == json::error::extra_data) return "more text after the end of the value";
@@ -273,7 +277,7 @@ absl::StatusOr<json::value> ParseOrThrow(absl::string_view text, absl::string_vi
     const std::string& problem = parser.handler().problem();
     return absl::InvalidArgumentError(
         absl::StrCat(where, ":", Position(text, FindErrorOffset(text, limits)), ": ",
-                     problem.empty() ? Describe(ec, limits) : problem));
+                     problem.empty() ? Describe(ec, text, limits) : problem));
   }
   json::value value = parser.handler().Release();
   if (absl::StrContains(text, "\"__float__\"")) ReplaceFloatObjects(value);
