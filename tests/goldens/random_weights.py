@@ -1,0 +1,43 @@
+"""Random weights that make a tiny model lively: attention that prefers some keys, layers that
+outweigh the residual, norms and biases that no default value can stand in for."""
+
+import numpy as np
+import torch
+
+# Standard deviation of a projection's weight, times sqrt(its inputs).
+_GAINS = {
+    "q_proj": 1.5,
+    "k_proj": 1.5,
+    "v_proj": 1.0,
+    "o_proj": 2.0,
+    "gate_proj": 1.5,
+    "up_proj": 1.0,
+    "down_proj": 2.0,
+    "lm_head": 3.0,
+    "embed_tokens": 3.0,
+}
+
+
+# A tied embedding repeats its input unless the layers outweigh the residual by more.
+_GAINS_IF_TIED = {**_GAINS, "o_proj": 6.0, "down_proj": 6.0}
+
+
+def _values(
+    name: str, shape: tuple[int, ...], gains: dict[str, float], rng: np.random.Generator
+) -> np.ndarray:
+    module, kind = name.split(".")[-2:]
+    if "norm" in module:
+        return rng.uniform(0.5, 1.5, shape)
+    if kind == "bias":
+        return 0.5 * rng.standard_normal(shape)
+    return gains[module] / np.sqrt(shape[-1]) * rng.standard_normal(shape)
+
+
+def fill(model: torch.nn.Module, seed: int) -> None:
+    """Overwrites every parameter. NumPy's generator gives the same bytes on every machine."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    gains = _GAINS_IF_TIED if model.config.tie_word_embeddings else _GAINS
+    with torch.no_grad():
+        for name, parameter in sorted(model.named_parameters()):
+            values = _values(name, tuple(parameter.shape), gains, rng).astype(np.float32)
+            parameter.copy_(torch.from_numpy(values))
