@@ -100,6 +100,9 @@ typedef struct keel_plugin {
 } keel_plugin;
 
 /* The one exported symbol. Returns the same static const pointer on every call, before init too. [any] */
+#if defined(__GNUC__)
+__attribute__((visibility("default")))
+#endif
 const keel_plugin* keel_plugin_entry_v1(void);
 #define KEEL_PLUGIN_ENTRY "keel_plugin_entry_v1"
 
