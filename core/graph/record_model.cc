@@ -1,0 +1,190 @@
+#include "core/graph/record_model.h"
+
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/config/config_view.h"
+#include "core/config/spec_builder.h"
+#include "core/graph/declare.h"
+#include "core/graph/recorder.h"
+#include "core/graph/types.h"
+#include "core/graph/verifier.h"
+
+namespace keel {
+namespace {
+
+// The host's own error about what the plugin did comes before the plugin's status: it says more.
+absl::Status FirstError(const ModelSource& source, const absl::Status& host, keel_status returned) {
+  if (!host.ok()) return host;
+  if (returned != 0)
+    return source.error ? source.error(returned)
+                        : absl::InternalError(absl::StrCat(source.plugin_name, " failed"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<proto::ModelSpec> ReadSpec(const ModelSource& source, ConfigDocument& document) {
+  keel_spec spec = NewSpec();
+  spec.spec.set_architecture(source.model_class->name);
+  spec.spec.set_model_type(source.model_class->model_type);
+  const keel_status returned = source.model_class->config(source.plugin, document.root(), &spec);
+  KEEL_RETURN_IF_ERROR(FirstError(source, document.status(), 0));
+  KEEL_RETURN_IF_ERROR(FirstError(source, spec.status, returned));
+  KEEL_RETURN_IF_ERROR(CheckSpec(spec));
+  return std::move(spec.spec);
+}
+
+TensorType InputType(const proto::ModelSpec::Input& input) {
+  TensorType type{static_cast<proto::DataType>(input.dtype()), {}};
+  for (const int64_t dim : input.dims()) {
+    // In forward -1 is the number of tokens; in a tower symbols are its own.
+    const std::string symbol =
+        input.graph() == "forward" && dim == -1 ? "N" : absl::StrCat("S", -dim);
+    type.dims.push_back(dim >= 0 ? Extent{dim, "", 1} : Extent{1, symbol, 1});
+  }
+  return type;
+}
+
+class Session {
+ public:
+  Session(const ModelSource& source, const proto::Graph& graph, const void* model)
+      : source_(source), graph_(graph), model_(model) {}
+
+  absl::StatusOr<proto::Function> Forward() const {
+    Recorder recorder(graph_, "forward");
+    keel_forward_inputs inputs{};
+    inputs.struct_size = sizeof(inputs);
+    inputs.embeds = recorder.AddInput(
+        "embeds", {proto::MODEL, {Tokens(), {graph_.spec().hidden_size(), "", 1}}});
+    TensorType positions{proto::I64, {Tokens()}};
+    if (const int axes = PositionAxes(); axes > 0)
+      positions.dims.insert(positions.dims.begin(), Extent{axes, "", 1});
+    inputs.positions = recorder.AddInput("positions", positions);
+    const std::vector<keel_tensor> extras = AddInputs(recorder, "forward");
+    inputs.num_extras = static_cast<uint32_t>(extras.size());
+    inputs.extras = extras.data();
+    keel_tensor hidden = 0;
+    const keel_status returned = source_.model_class->forward(model_, &recorder, &inputs, &hidden);
+    KEEL_RETURN_IF_ERROR(FirstError(source_, recorder.status(), returned));
+    return recorder.Finish(hidden);
+  }
+
+  absl::StatusOr<proto::Function> Logits() const {
+    Recorder recorder(graph_, "logits");
+    const keel_tensor hidden = recorder.AddInput(
+        "hidden", {proto::MODEL, {{1, "R", 1}, {graph_.spec().hidden_size(), "", 1}}});
+    keel_tensor logits = 0;
+    const keel_status returned = source_.model_class->logits(model_, &recorder, hidden, &logits);
+    KEEL_RETURN_IF_ERROR(FirstError(source_, recorder.status(), returned));
+    return recorder.Finish(logits);
+  }
+
+  absl::StatusOr<proto::Function> Encode(const std::string& modality) const {
+    Recorder recorder(graph_, modality);
+    const std::vector<keel_tensor> inputs = AddInputs(recorder, modality);
+    keel_tensor features = 0;
+    const keel_status returned =
+        source_.model_class->encode(model_, &recorder, modality.c_str(), inputs.data(),
+                                    static_cast<uint32_t>(inputs.size()), &features);
+    KEEL_RETURN_IF_ERROR(FirstError(source_, recorder.status(), returned));
+    return recorder.Finish(features);
+  }
+
+ private:
+  static Extent Tokens() { return {1, "N", 1}; }
+
+  // Positions have axes when the spec has no tower that explains the sections, or a text rope
+  // carries them.
+  int PositionAxes() const {
+    for (const proto::ModelSpec::Input& input : graph_.spec().inputs()) {
+      if (input.graph() == "forward" && input.name() == "positions")
+        return static_cast<int>(input.dims(0));
+    }
+    return graph_.spec().inputs().empty() ? RopeAxes(graph_) : 0;
+  }
+
+  std::vector<keel_tensor> AddInputs(Recorder& recorder, const std::string& graph) const {
+    std::vector<keel_tensor> handles;
+    for (const proto::ModelSpec::Input& input : graph_.spec().inputs()) {
+      if (input.graph() != graph || IsPositions(input)) continue;
+      handles.push_back(recorder.AddInput(input.name(), InputType(input)));
+    }
+    return handles;
+  }
+
+  const ModelSource& source_;
+  const proto::Graph& graph_;
+  const void* model_;
+};
+
+absl::Status RecordFunctions(const ModelSource& source, const void* model, proto::Graph& graph) {
+  const Session session(source, graph, model);
+  std::vector<proto::Function> functions;
+  KEEL_ASSIGN_OR_RETURN(proto::Function forward, session.Forward());
+  KEEL_ASSIGN_OR_RETURN(const proto::Function again, session.Forward());
+  if (forward.SerializeAsString() != again.SerializeAsString()) {
+    return absl::InvalidArgumentError(
+        "forward recorded two different graphs; it must depend on the config alone and leave the "
+        "model unchanged");
+  }
+  functions.push_back(std::move(forward));
+  if (source.model_class->logits != nullptr) {
+    KEEL_ASSIGN_OR_RETURN(proto::Function logits, session.Logits());
+    functions.push_back(std::move(logits));
+  }
+  std::set<std::string> modalities;
+  for (const proto::ModelSpec::Input& input : graph.spec().inputs()) {
+    if (input.graph() != "forward") modalities.insert(input.graph());
+  }
+  for (const std::string& modality : modalities) {
+    if (source.model_class->encode == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("declares inputs of '", modality, "' but has no encode"));
+    }
+    KEEL_ASSIGN_OR_RETURN(proto::Function encode, session.Encode(modality));
+    functions.push_back(std::move(encode));
+  }
+  for (proto::Function& function : functions) *graph.add_functions() = std::move(function);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RecordedModel> Record(const ModelSource& source, const boost::json::value& config,
+                                     const std::string& where) {
+  if (!config.is_object())
+    return absl::InvalidArgumentError(absl::StrCat(where, ": expected an object"));
+  ConfigDocument document(config, where);
+  RecordedModel out;
+  proto::Graph& graph = out.graph;
+  graph.set_opset(kOpset);
+  graph.set_plugin(source.plugin_name);
+  KEEL_ASSIGN_OR_RETURN(*graph.mutable_spec(), ReadSpec(source, document));
+
+  Declarer declarer(&graph, config.get_object(), where);
+  void* model = nullptr;
+  const keel_status returned =
+      source.model_class->create(source.plugin, document.root(), &declarer, &model);
+  const auto destroy = source.model_class->destroy;
+  out.model = ModelHandle(model, [destroy](void* m) { destroy(m); });
+  KEEL_RETURN_IF_ERROR(FirstError(source, document.status(), 0));
+  KEEL_RETURN_IF_ERROR(FirstError(source, declarer.status(), returned));
+
+  KEEL_RETURN_IF_ERROR(RecordFunctions(source, model, graph));
+  KEEL_RETURN_IF_ERROR(VerifyGraph(graph));
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<RecordedModel> RecordModel(const ModelSource& source,
+                                          const boost::json::value& config,
+                                          const std::string& where) {
+  absl::StatusOr<RecordedModel> out = Record(source, config, where);
+  if (!out.ok())
+    return Annotate(out.status(),
+                    absl::StrCat("plugin ", source.plugin_name, ", ", source.model_class->name));
+  return out;
+}
+
+}  // namespace keel

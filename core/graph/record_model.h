@@ -1,0 +1,43 @@
+// From a plugin's model class and a config.json to a verified graph: config, create, forward (and
+// logits, encode), each called once. After this the plugin's code is needed no more, unless it
+// brings kernels.
+#ifndef KEEL_CORE_GRAPH_RECORD_MODEL_H_
+#define KEEL_CORE_GRAPH_RECORD_MODEL_H_
+
+#include <boost/json/value.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/graph/graph.pb.h"
+#include "sdk/abi/plugin.h"
+
+namespace keel {
+
+// How the plugin is called. `error` turns a status returned by the plugin into one with the message
+// it set.
+struct ModelSource {
+  const keel_model_class* model_class = nullptr;
+  void* plugin = nullptr;   // its `self`
+  std::string plugin_name;  // "org.keel.llama 0.1.0", for messages and the graph
+  std::function<absl::Status(keel_status)> error;
+};
+
+// A model object of the plugin; destroyed with this.
+using ModelHandle = std::unique_ptr<void, std::function<void(void*)>>;
+
+struct RecordedModel {
+  proto::Graph graph;
+  ModelHandle model;  // for eager runs; reset it to let the plugin go
+};
+
+// `config` is config.json, an object; `where` names it in errors. forward is recorded twice and
+// refused when the two differ: it depends on something other than the config.
+absl::StatusOr<RecordedModel> RecordModel(const ModelSource& source,
+                                          const boost::json::value& config,
+                                          const std::string& where);
+
+}  // namespace keel
+#endif  // KEEL_CORE_GRAPH_RECORD_MODEL_H_

@@ -1,0 +1,50 @@
+// Records a function of a model: an op table whose calls become nodes. No tensor exists while
+// recording.
+#ifndef KEEL_CORE_GRAPH_RECORDER_H_
+#define KEEL_CORE_GRAPH_RECORDER_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/graph/graph.pb.h"
+#include "core/graph/types.h"
+#include "sdk/abi/plugin.h"
+
+namespace keel {
+
+// One recording, one thread. Handles carry a mark of their recording, so that one kept from another
+// is refused.
+class Recorder : public keel_run {
+ public:
+  // `graph` holds the declarations and is borrowed; nothing is added to it.
+  Recorder(const proto::Graph& graph, std::string function);
+
+  // Inputs come first, before any op.
+  keel_tensor AddInput(const std::string& name, const TensorType& type);
+
+  // The recorded function with one output, or the first error: of an op (naming it, its object and
+  // its operands), or that `output` is no value of this recording.
+  absl::StatusOr<proto::Function> Finish(keel_tensor output);
+
+  // What follows is for the op table.
+  const absl::Status& status() const { return status_; }
+  // The type of a value of this recording, or null with the error kept.
+  const TensorType* Find(keel_tensor value);
+  void Fail(const proto::Node& node, absl::string_view message);
+  // Completes `node` (op, object, attributes) with operands and inferred outputs; returns the first
+  // output's handle.
+  keel_tensor Append(proto::Node node, const keel_tensor* inputs, size_t num_inputs);
+  keel_tensor handle(uint32_t id) const { return mark_ | id; }
+
+ private:
+  const proto::Graph& graph_;
+  const keel_tensor mark_;
+  proto::Function function_;
+  std::vector<TensorType> types_;  // of value i + 1
+  absl::Status status_;
+};
+
+}  // namespace keel
+#endif  // KEEL_CORE_GRAPH_RECORDER_H_

@@ -1,0 +1,123 @@
+// config.json as a family reads it, and the spec that it states.
+#ifndef KEEL_SDK_KEEL_CONFIG_H_
+#define KEEL_SDK_KEEL_CONFIG_H_
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sdk/keel/host.h"
+
+namespace keel {
+
+// Keys are paths "a/b/3" with alternatives "new_key|old_key"; see keel_config_api. A missing or ill-typed value is an
+// error that the host reports by key; the getter then returns a harmless value, so constructors go on.
+class Config {
+ public:
+  explicit Config(keel_config* handle) : handle_(handle) {}
+
+  // Required.
+  int64_t Int(const char* key) const { return api().get_int(handle_, key, 1, 1); }
+  double Real(const char* key) const { return api().get_real(handle_, key, 1, 1); }
+  // With the family's default.
+  int64_t Int(const char* key, int64_t dflt) const { return api().get_int(handle_, key, 0, dflt); }
+  double Real(const char* key, double dflt) const { return api().get_real(handle_, key, 0, dflt); }
+  bool Bool(const char* key, bool dflt) const { return api().get_bool(handle_, key, 0, dflt) != 0; }
+  std::string String(const char* key, const char* dflt) const {
+    const keel_str s = api().get_string(handle_, key, 0, dflt);
+    return std::string(s.data, s.size);
+  }
+
+  bool Has(const char* key) const { return api().kind(handle_, key) != KEEL_JSON_ABSENT; }
+  size_t Size(const char* key) const { return api().size(handle_, key); }
+  std::optional<Config> Child(const char* key) const {
+    keel_config* child = api().child(handle_, key);
+    return child == nullptr ? std::nullopt : std::optional<Config>(Config(child));
+  }
+
+  // Refuses the config: "config.json: <key> <message>". Say what was found and what is expected.
+  void Fail(const char* key, const std::string& message) const {
+    api().fail(handle_, key, message.data(), message.size());
+  }
+
+  // KEEL_ACT_* of an activation's name in transformers.
+  uint32_t Activation(const char* key, const char* dflt) const {
+    const std::string name = String(key, dflt);
+    if (name == "silu" || name == "swish") return KEEL_ACT_SILU;
+    if (name == "gelu") return KEEL_ACT_GELU;
+    if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return KEEL_ACT_GELU_TANH;
+    if (name == "relu") return KEEL_ACT_RELU;
+    if (name == "relu2") return KEEL_ACT_RELU2;
+    if (name == "quick_gelu") return KEEL_ACT_QUICK_GELU;
+    Fail(key, "is '" + name + "', expected silu, gelu, gelu_new, gelu_pytorch_tanh, relu, relu2 or quick_gelu");
+    return KEEL_ACT_SILU;
+  }
+
+ private:
+  static const keel_config_api& api() { return *g_host.config; }
+  keel_config* handle_;
+};
+
+struct TpRule {
+  const char* pattern;  // relative to the base model; `*` is a layer's number
+  const char* style;    // "colwise", "rowwise" ...
+};
+
+struct PpStage {
+  const char* child;
+  std::vector<const char*> inputs, outputs;
+};
+
+// What a model is to the host: sizes, plans, renames. Defaults as in keel_spec_api.
+struct Spec {
+  int64_t num_layers = 0, hidden_size = 0, vocab_size = 0, max_positions = 0;
+  bool tie_word_embeddings = false;
+  double embed_scale = 1, logit_scale = 1, logit_softcap = 0;
+  std::string embed_tokens = "model.embed_tokens", lm_head = "lm_head", base_model_prefix = "model";
+  std::vector<TpRule> tp_plan;
+  std::vector<PpStage> pp_plan;
+  std::vector<keel_rename> renames;  // their strings must be static
+  struct Input {
+    const char* graph;
+    const char* name;
+    uint32_t dtype;
+    std::vector<int64_t> dims;  // -1, -2 ...: symbols
+  };
+  std::vector<Input> inputs;
+
+  keel_status Write(keel_spec* out) const {
+    const keel_spec_api& api = *g_host.spec;
+    api.set_int(out, "num_layers", num_layers);
+    api.set_int(out, "hidden_size", hidden_size);
+    api.set_int(out, "vocab_size", vocab_size);
+    api.set_int(out, "max_positions", max_positions);
+    api.set_int(out, "tie_word_embeddings", tie_word_embeddings);
+    api.set_real(out, "embed_scale", embed_scale);
+    api.set_real(out, "logit_scale", logit_scale);
+    api.set_real(out, "logit_softcap", logit_softcap);
+    api.set_string(out, "embed_tokens", embed_tokens.c_str());
+    api.set_string(out, "lm_head", lm_head.c_str());
+    api.set_string(out, "base_model_prefix", base_model_prefix.c_str());
+    for (const TpRule& rule : tp_plan) api.tp_plan(out, rule.pattern, rule.style);
+    for (const PpStage& s : pp_plan) {
+      api.pp_plan(out, s.child, s.inputs.data(), static_cast<uint32_t>(s.inputs.size()), s.outputs.data(),
+                  static_cast<uint32_t>(s.outputs.size()));
+    }
+    for (const keel_rename& rename : renames) api.rename(out, &rename);
+    for (const Input& input : inputs) {
+      keel_input desc{};
+      desc.struct_size = sizeof(desc);
+      desc.dtype = input.dtype;
+      desc.name = input.name;
+      for (const int64_t dim : input.dims) desc.dims[desc.ndim++] = dim;
+      api.input(out, input.graph, &desc);
+    }
+    return api.status(out);
+  }
+};
+
+}  // namespace keel
+#endif  // KEEL_SDK_KEEL_CONFIG_H_

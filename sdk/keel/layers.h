@@ -1,0 +1,147 @@
+// What a model is built from. A constructor declares (names and global shapes; no tensor exists), operator() says what
+// is computed. Members are named as the checkpoint names them: s / "q_proj" is "<scope>.q_proj".
+#ifndef KEEL_SDK_KEEL_LAYERS_H_
+#define KEEL_SDK_KEEL_LAYERS_H_
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+#include "sdk/keel/tensor.h"
+
+namespace keel {
+
+// A place in the model's tree of names.
+class Scope {
+ public:
+  explicit Scope(keel_build* build, std::string name = "") : build_(build), name_(std::move(name)) {}
+
+  Scope operator/(std::string_view child) const {
+    return Scope(build_, name_.empty() ? std::string(child) : name_ + "." + std::string(child));
+  }
+  Scope operator/(int64_t index) const { return *this / std::to_string(index); }
+
+  keel_build* build() const { return build_; }
+  const keel_build_api& api() const { return *build_->api; }
+  keel_str name() const { return {name_.data(), name_.size()}; }
+
+ private:
+  keel_build* build_;
+  std::string name_;
+};
+
+// y = x W^T (+ b)
+struct Linear {
+  keel_object object;
+  Linear(const Scope& s, int64_t in, int64_t out, bool bias = false)
+      : object(s.api().linear(s.build(), s.name(), in, out, bias ? KEEL_LINEAR_BIAS : 0)) {}
+  Tensor operator()(Tensor x) const { return x.With(x.ops().linear(x.run, object, x.id)); }
+};
+
+struct Embedding {
+  keel_object object;
+  Embedding(const Scope& s, int64_t rows, int64_t size)
+      : object(s.api().embedding(s.build(), s.name(), rows, size, KEEL_EMBEDDING_DEFAULT)) {}
+  Tensor operator()(Tensor ids) const { return ids.With(ids.ops().embed(ids.run, object, ids.id)); }
+};
+
+struct Norm {
+  keel_object object;
+  Norm(const Scope& s, keel_norm_desc desc) {
+    desc.struct_size = sizeof(desc);
+    object = s.api().norm(s.build(), s.name(), &desc);
+  }
+  Tensor operator()(Tensor x) const { return x.With(x.ops().norm(x.run, object, x.id)); }
+};
+
+struct RmsNorm : Norm {
+  RmsNorm(const Scope& s, int64_t size, double eps, double weight_offset = 0)
+      : Norm(s, {.kind = KEEL_NORM_RMS, .size = size, .eps = eps, .weight_offset = weight_offset}) {}
+};
+
+struct LayerNorm : Norm {
+  LayerNorm(const Scope& s, int64_t size, double eps, bool bias = true)
+      : Norm(s, {.kind = KEEL_NORM_LAYER, .size = size, .eps = eps, .flags = bias ? KEEL_NORM_BIAS : 0}) {}
+};
+
+// Rotary embedding; theta is the family's default, the config's rope_parameters decide.
+struct Rope {
+  keel_object object;
+  Rope(const Scope& s, keel_rope_desc desc) {
+    desc.struct_size = sizeof(desc);
+    object = s.api().rope(s.build(), &desc);
+  }
+  Rope(const Scope& s, int64_t head_dim, double theta = 10000) : Rope(s, {.head_dim = head_dim, .theta = theta}) {}
+  Tensor operator()(Tensor x, Tensor positions) const { return x.With(x.ops().rope(x.run, object, x.id, positions.id)); }
+};
+
+// softmax(q k^T) v over the sequence's cached keys; the implementation is the host's choice, or the config's.
+struct Attention {
+  keel_object object;
+  Attention(const Scope& s, keel_attention_desc desc) {
+    desc.struct_size = sizeof(desc);
+    object = s.api().attention(s.build(), s.name(), &desc);
+  }
+  Tensor operator()(Tensor q, Tensor k, Tensor v, std::initializer_list<Arg> args = {}) const {
+    const std::vector<keel_arg> abi = ToAbi(args);
+    return q.With(q.ops().attention(q.run, object, q.id, k.id, v.id, abi.data(), static_cast<uint32_t>(abi.size())));
+  }
+};
+
+struct Moe {
+  keel_object object;
+  Moe(const Scope& s, keel_moe_desc desc) {
+    desc.struct_size = sizeof(desc);
+    object = s.api().moe(s.build(), s.name(), &desc);
+  }
+  Tensor operator()(Tensor x, Tensor router_logits) const {
+    return x.With(x.ops().moe(x.run, object, x.id, router_logits.id));
+  }
+};
+
+struct Conv {
+  keel_object object;
+  Conv(const Scope& s, keel_conv_desc desc) {
+    desc.struct_size = sizeof(desc);
+    object = s.api().conv(s.build(), s.name(), &desc);
+  }
+  Tensor operator()(Tensor x) const { return x.With(x.ops().conv(x.run, object, x.id)); }
+};
+
+// What a sequence carries from token to token, and the recurrence over it.
+struct State {
+  keel_object object;
+  State(const Scope& s, keel_state_desc desc) {
+    desc.struct_size = sizeof(desc);
+    object = s.api().state(s.build(), s.name(), &desc);
+  }
+  Tensor operator()(uint32_t kind, Tensor x, std::initializer_list<Arg> args) const {
+    const std::vector<keel_arg> abi = ToAbi(args);
+    return x.With(x.ops().recur(x.run, object, kind, x.id, abi.data(), static_cast<uint32_t>(abi.size())));
+  }
+};
+
+// A raw tensor; its name is used as it is.
+struct Param {
+  keel_object object;
+  Param(const Scope& s, std::initializer_list<int64_t> dims, uint32_t dtype = KEEL_DTYPE_MODEL)
+      : object(s.api().param(s.build(), s.name(), dtype, static_cast<uint32_t>(dims.size()), dims.begin())) {}
+  Tensor operator()(keel_run* run) const { return {run, run->ops->param(run, object)}; }
+};
+
+// Marks the layer that the ops in its lifetime belong to: pipeline cuts, taps and profiles.
+class LayerMark {
+ public:
+  LayerMark(keel_run* run, int index) : run_(run), index_(index) { run->ops->mark(run, KEEL_MARK_LAYER_BEGIN, index); }
+  ~LayerMark() { run_->ops->mark(run_, KEEL_MARK_LAYER_END, index_); }
+  LayerMark(const LayerMark&) = delete;
+  LayerMark& operator=(const LayerMark&) = delete;
+
+ private:
+  keel_run* run_;
+  int index_;
+};
+
+}  // namespace keel
+#endif  // KEEL_SDK_KEEL_LAYERS_H_

@@ -1,0 +1,156 @@
+// The C++ SDK of a Keel plugin: include this one header, write the model, end with KEEL_PLUGIN.
+//
+// A model class M, named as in transformers, has
+//   static constexpr const char* kModelType            "llama"
+//   static constexpr const char* kArchitectures[]      {"LlamaForCausalLM"}; the first is the class's name
+//   using ConfigType                                   made from a keel::Config; has `Spec spec() const`
+//   M(const Scope& root, const ConfigType&)            declares the layers
+//   Tensor Forward(const Inputs&) const                embeds [N, H] -> hidden [N, H]
+// and may have
+//   Tensor Logits(Tensor hidden) const                 [R, H] -> [R, vocab]; else lm_head of the spec
+//   Tensor Encode(std::string_view modality, const std::vector<Tensor>& inputs) const
+#ifndef KEEL_SDK_KEEL_PLUGIN_H_
+#define KEEL_SDK_KEEL_PLUGIN_H_
+
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sdk/keel/blocks.h"
+#include "sdk/keel/config.h"
+#include "sdk/keel/layers.h"
+#include "sdk/keel/plugin_note.h"
+#include "sdk/keel/tensor.h"
+
+namespace keel {
+
+struct Inputs {
+  keel_run* run;
+  Tensor embeds;               // [N, H]
+  Tensor positions;            // [N], or as the spec's input "positions" says
+  std::vector<Tensor> extras;  // the spec's other inputs of "forward", in order
+};
+
+// The ABI's view of a model class.
+template <typename M>
+struct ModelClass {
+  static keel_status Config(void*, keel_config* config, keel_spec* spec) {
+    return Guard([&] { return typename M::ConfigType(keel::Config(config)).spec().Write(spec); });
+  }
+  static keel_status Create(void*, keel_config* config, keel_build* build, void** model) {
+    return Guard([&] {
+      *model = new M(Scope(build), typename M::ConfigType(keel::Config(config)));
+      return build->api->status(build);
+    });
+  }
+  static keel_status Forward(const void* model, keel_run* run, const keel_forward_inputs* in, keel_tensor* hidden) {
+    return Guard([&] {
+      Inputs inputs{run, {run, in->embeds}, {run, in->positions}, Tensors(run, in->extras, in->num_extras)};
+      *hidden = static_cast<const M*>(model)->Forward(inputs).id;
+      return run->ops->status(run);
+    });
+  }
+  static keel_status Logits(const void* model, keel_run* run, keel_tensor hidden, keel_tensor* logits)
+    requires requires(const M& m, Tensor t) { m.Logits(t); }
+  {
+    return Guard([&] {
+      *logits = static_cast<const M*>(model)->Logits({run, hidden}).id;
+      return run->ops->status(run);
+    });
+  }
+  static keel_status Encode(const void* model, keel_run* run, const char* modality, const keel_tensor* in, uint32_t n,
+                            keel_tensor* features)
+    requires requires(const M& m, std::vector<Tensor> t) { m.Encode("", t); }
+  {
+    return Guard([&] {
+      *features = static_cast<const M*>(model)->Encode(modality, Tensors(run, in, n)).id;
+      return run->ops->status(run);
+    });
+  }
+  static void Destroy(void* model) { delete static_cast<M*>(model); }
+
+  static const keel_model_class* Get() {
+    static const keel_model_class c = Make();
+    return &c;
+  }
+
+  // "LlamaForCausalLM", or "A,B"; for the plugin's note.
+  static constexpr std::string Architectures() {
+    std::string out;
+    for (const char* name : M::kArchitectures) out += (out.empty() ? "" : ",") + std::string(name);
+    return out;
+  }
+
+ private:
+  static std::vector<Tensor> Tensors(keel_run* run, const keel_tensor* ids, uint32_t n) {
+    std::vector<Tensor> out;
+    for (uint32_t i = 0; i < n; ++i) out.push_back({run, ids[i]});
+    return out;
+  }
+
+  static keel_model_class Make() {
+    static const std::vector<const char*> architectures = [] {
+      std::vector<const char*> names(std::begin(M::kArchitectures), std::end(M::kArchitectures));
+      names.push_back(nullptr);
+      return names;
+    }();
+    keel_model_class c{};
+    c.struct_size = sizeof(c);
+    c.name = architectures.front();
+    c.model_type = M::kModelType;
+    c.architectures = architectures.data();
+    c.config = Config;
+    c.create = Create;
+    c.forward = Forward;
+    if constexpr (requires(const M& m, Tensor t) { m.Logits(t); }) c.logits = Logits;
+    if constexpr (requires(const M& m, std::vector<Tensor> t) { m.Encode("", t); }) c.encode = Encode;
+    c.destroy = Destroy;
+    return c;
+  }
+};
+
+// The bootstrap of a plugin that provides the model classes Models.
+template <typename... Models>
+struct PluginOf {
+  static keel_status Init(const keel_host* host, void** self) {
+    const auto find = [&](const char* id) { return host->get_interface(host->self, id); };
+    *self = nullptr;
+    g_host = {host, static_cast<const keel_config_api*>(find("keel.config/1")),
+              static_cast<const keel_spec_api*>(find("keel.spec/1"))};
+    if (g_host.config != nullptr && g_host.spec != nullptr) return 0;
+    constexpr std::string_view kMessage = "the host has no keel.config/1 or keel.spec/1; update keel";
+    host->set_error(host->self, 12, kMessage.data(), kMessage.size());
+    return 12;
+  }
+  static void Shutdown(void*) { g_host = {}; }
+  static const void* GetInterface(void*, const char* id) {
+    static const void* const items[] = {ModelClass<Models>::Get()...};
+    static const keel_list list = {sizeof(keel_list), sizeof...(Models), items};
+    return std::string_view(id) == "keel.models/1" ? &list : nullptr;
+  }
+  static constexpr std::string Note(const char* id, const char* version) {
+    std::string architectures, types;
+    ((architectures += (architectures.empty() ? "" : ",") + ModelClass<Models>::Architectures(),
+      types += (types.empty() ? "" : ",") + std::string(Models::kModelType)),
+     ...);
+    return "id=" + std::string(id) + "\nversion=" + version + "\narchitectures=" + architectures + "\nmodel_types=" + types + "\n";
+  }
+};
+
+}  // namespace keel
+
+// KEEL_PLUGIN("org.example.llama", "1.0.0", LlamaForCausalLM, ...): the plugin's one exported symbol and its note.
+#define KEEL_PLUGIN(plugin_id, plugin_version, ...)                                                                 \
+  KEEL_PLUGIN_NOTE_OF(::keel::PluginOf<__VA_ARGS__>::Note(plugin_id, plugin_version));                              \
+  extern "C" __attribute__((visibility("default"))) const keel_plugin* keel_plugin_entry_v1(void) {                 \
+    using KeelPlugin = ::keel::PluginOf<__VA_ARGS__>;                                                               \
+    static const keel_plugin plugin = {sizeof(keel_plugin), KEEL_ABI_MAJOR,     KEEL_ABI_MINOR,                     \
+                                       0,                   plugin_id,          plugin_version,                     \
+                                       "",                  "",                 0,                                  \
+                                       KeelPlugin::Init,    KeelPlugin::Shutdown, KeelPlugin::GetInterface};        \
+    return &plugin;                                                                                                 \
+  }                                                                                                                 \
+  static_assert(true, "")
+
+#endif  // KEEL_SDK_KEEL_PLUGIN_H_
