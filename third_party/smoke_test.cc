@@ -1,10 +1,14 @@
 // All third-party libraries in one process, so that a clash between two of them (libtorch brings
 // its own protobuf, for one) shows here and not in a program.
 
-#include <ATen/ATen.h>
-#include <CLI/CLI.hpp>
-#include <google/protobuf/text_format.h>
+#include <ATen/Context.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
 #include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 #include <prometheus/counter.h>
 #include <prometheus/registry.h>
@@ -13,6 +17,7 @@
 #include <seccomp.h>
 #include <zlib.h>
 
+#include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/beast/http.hpp>
@@ -53,8 +58,7 @@ TEST(ThirdPartyTest, AbseilHashesAndFormats) {
 
 TEST(ThirdPartyTest, ProtobufWritesAndReadsText) {
   smoke::Shape shape;
-  ASSERT_TRUE(
-      google::protobuf::TextFormat::ParseFromString("name: 'x' dims: 2 dims: 64", &shape));
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString("name: 'x' dims: 2 dims: 64", &shape));
   EXPECT_EQ(shape.dims_size(), 2);
   smoke::Shape copy;
   ASSERT_TRUE(copy.ParseFromString(shape.SerializeAsString()));
@@ -83,8 +87,7 @@ TEST(ThirdPartyTest, BoostParsesJsonAndHttpAndRunsTasks) {
 }
 
 TEST(ThirdPartyTest, BoostDllFindsASymbol) {
-  boost::dll::shared_library math("libm.so.6",
-                                  boost::dll::load_mode::search_system_folders);
+  boost::dll::shared_library math("libm.so.6", boost::dll::load_mode::search_system_folders);
   EXPECT_TRUE(math.has("cos"));
 }
 

@@ -20,7 +20,7 @@ def _libtorch_repository_impl(ctx):
     ctx.template(
         "BUILD",
         Label("//third_party/libtorch:BUILD.libtorch"),
-        {"%{LIBRARIES}": repr(found["libraries"].keys())},
+        {"%{LIBRARIES}": '", "'.join(found["libraries"].keys())},
     )
 
 libtorch_repository = repository_rule(

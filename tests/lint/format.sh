@@ -1,0 +1,8 @@
+#!/bin/bash
+# Formats C, C++ and BUILD files in place.
+set -euo pipefail
+source tests/lint/files.sh
+root=$BUILD_WORKSPACE_DIRECTORY
+
+cc_files "$root" | xargs -0 --max-procs=2 --max-args=32 clang-format-14 -i
+build_files "$root" | xargs -0 "$1" -mode=fix -lint=off
