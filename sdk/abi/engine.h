@@ -69,9 +69,11 @@ KEEL_ENGINE_API keel_status keel_option_describe(size_t index, const char** name
 
 /* Loads the model of `options` and starts the engine's threads. Slow (seconds). Nothing is half made on failure. */
 KEEL_ENGINE_API keel_status keel_engine_new(const keel_options* options, keel_engine** out);
-/* Cancels what runs, joins the threads, frees all. No other call on the engine may be under way or follow. */
+/* Cancels what runs (each request still gets its last output), joins the threads, frees all. No other call on the engine may be under way or follow. */
 KEEL_ENGINE_API void keel_engine_free(keel_engine* engine);
 
+/* 0 while the engine serves; else why it stopped (INTERNAL: its thread failed). Cheap. since 0.1 */
+KEEL_ENGINE_API keel_status keel_engine_check(const keel_engine* engine);
 /* A JSON object: model, architecture, model_impl, plugin, attention_implementation, exec, dtype, max_model_len,
  * vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template ... Engine-owned. */
 KEEL_ENGINE_API const char* keel_engine_info(const keel_engine* engine);
@@ -100,7 +102,7 @@ KEEL_ENGINE_API keel_status keel_request_set_messages(keel_request* request, con
  *   set_int    max_tokens (unset: rest of the context), min_tokens, n, seed, top_k (0 or -1: off), logprobs (count of
  *              alternatives; -1: all; unset: none), prompt_logprobs, priority, ignore_eos, skip_special_tokens (1),
  *              include_stop_str_in_output, add_special_tokens, add_generation_prompt (1), continue_final_message,
- *              echo, stream (1: an output as soon as there is text; 0: one output at the end; default 1)
+ *              stream (1: an output as soon as there is text; 0: one output at the end; default 1)
  *   set_float  temperature, top_p, min_p, typical_p, repetition_penalty, presence_penalty, frequency_penalty
  *   set_string tools (JSON), chat_template_kwargs (JSON object), documents (JSON), cache_salt, request_id,
  *              structured_json | structured_regex | structured_grammar | structured_choice | structured_json_object
@@ -146,6 +148,11 @@ KEEL_ENGINE_API const int32_t* keel_output_tokens(const keel_output* output, siz
 /* Log-probability of new token `i` and its alternatives, best first (0 entries when not asked for). */
 KEEL_ENGINE_API keel_status keel_output_logprob(const keel_output* output, size_t i, float* logprob,
                                                 const int32_t** top_tokens, const float** top_logprobs, size_t* n_top);
+/* Log-probability of prompt token `i` after those before it, and its alternatives, in the first output of each
+ * sequence of a request that set prompt_logprobs. NOT_FOUND for token 0, and in every other output. since 0.1 */
+KEEL_ENGINE_API keel_status keel_output_prompt_logprob(const keel_output* output, size_t i, float* logprob,
+                                                       const int32_t** top_tokens, const float** top_logprobs,
+                                                       size_t* n_top);
 /* NULL while the sequence runs; else "stop", "length", "abort" or "error". */
 KEEL_ENGINE_API const char* keel_output_finish_reason(const keel_output* output);
 /* The stop string or, as decimal text, the stop token id that ended it; "" when neither did. */
