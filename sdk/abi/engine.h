@@ -69,7 +69,8 @@ KEEL_ENGINE_API keel_status keel_option_describe(size_t index, const char** name
 
 /* Loads the model of `options` and starts the engine's threads. Slow (seconds). Nothing is half made on failure. */
 KEEL_ENGINE_API keel_status keel_engine_new(const keel_options* options, keel_engine** out);
-/* Cancels what runs (each request still gets its last output), joins the threads, frees all. No other call on the engine may be under way or follow. */
+/* Cancels what runs (each request still gets its last output), joins the threads, frees all. No other call on the
+ * engine may be under way or follow. */
 KEEL_ENGINE_API void keel_engine_free(keel_engine* engine);
 
 /* 0 while the engine serves; else why it stopped (INTERNAL: its thread failed). Cheap. since 0.1 */
