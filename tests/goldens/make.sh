@@ -15,3 +15,6 @@ if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
   cp "$here/requirements.txt" "$venv/requirements.txt"
 fi
 "$venv/bin/python" "$here/make.py" "$@"
+if [ $# -eq 0 ]; then
+  "$venv/bin/python" "$here/make_sampling.py"
+fi
