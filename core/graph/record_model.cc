@@ -58,10 +58,7 @@ class Session {
     inputs.struct_size = sizeof(inputs);
     inputs.embeds = recorder.AddInput(
         "embeds", {proto::MODEL, {Tokens(), {graph_.spec().hidden_size(), "", 1}}});
-    TensorType positions{proto::I64, {Tokens()}};
-    if (const int axes = PositionAxes(); axes > 0)
-      positions.dims.insert(positions.dims.begin(), Extent{axes, "", 1});
-    inputs.positions = recorder.AddInput("positions", positions);
+    inputs.positions = recorder.AddInput("positions", Positions());
     const std::vector<keel_tensor> extras = AddInputs(recorder, "forward");
     inputs.num_extras = static_cast<uint32_t>(extras.size());
     inputs.extras = extras.data();
@@ -95,14 +92,16 @@ class Session {
  private:
   static Extent Tokens() { return {1, "N", 1}; }
 
-  // Positions have axes when the spec has no tower that explains the sections, or a text rope
-  // carries them.
-  int PositionAxes() const {
+  static bool IsPositions(const proto::ModelSpec::Input& input) {
+    return input.graph() == "forward" && input.name() == "positions";
+  }
+
+  // [N], unless the spec declares positions of its own ([axes, N]).
+  TensorType Positions() const {
     for (const proto::ModelSpec::Input& input : graph_.spec().inputs()) {
-      if (input.graph() == "forward" && input.name() == "positions")
-        return static_cast<int>(input.dims(0));
+      if (IsPositions(input)) return InputType(input);
     }
-    return graph_.spec().inputs().empty() ? RopeAxes(graph_) : 0;
+    return {proto::I64, {Tokens()}};
   }
 
   std::vector<keel_tensor> AddInputs(Recorder& recorder, const std::string& graph) const {

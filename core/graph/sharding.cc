@@ -71,6 +71,20 @@ absl::StatusOr<std::vector<Style>> StylesOfObjects(const proto::Graph& graph) {
   return out;
 }
 
+// Said here in the config's words; propagation would find it too, as a view that can't be split.
+absl::Status CheckHeads(const proto::Graph& graph, int ranks) {
+  for (const Declaration& d : graph.declarations()) {
+    if (!d.has_attention() || d.attention().kind() == proto::Attention::ENCODER) continue;
+    for (const auto& [key, heads] : {std::pair("num_attention_heads", d.attention().heads()),
+                                     std::pair("num_key_value_heads", d.attention().kv_heads())}) {
+      if (heads % ranks == 0) continue;
+      return absl::InvalidArgumentError(absl::StrCat("tensor parallelism ", ranks, ": ", key, " of '", d.name(), "' is ",
+                                                     heads, ", which ", ranks, " ranks don't divide"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 constexpr int kReplicated = -1;  // else the dimension along which a value is split
 
 std::string SplitText(int split) {
@@ -348,6 +362,8 @@ absl::StatusOr<RankGraph> ShardGraph(const proto::Graph& graph, int ranks) {
   RankGraph out{graph, std::vector<WeightSplit>(graph.declarations_size(), WeightSplit::kWhole)};
   KEEL_ASSIGN_OR_RETURN(const std::vector<Style> styles, StylesOfObjects(graph));
   if (ranks == 1) return out;
+  const bool splits = std::any_of(styles.begin(), styles.end(), [](Style style) { return style != Style::kReplicate; });
+  if (splits) KEEL_RETURN_IF_ERROR(CheckHeads(graph, ranks));
   for (int i = 0; i < graph.functions_size(); ++i) {
     KEEL_ASSIGN_OR_RETURN(*out.graph.mutable_functions(i), FunctionSharder(graph, styles, ranks, out).Run(graph.functions(i)));
   }

@@ -1,0 +1,72 @@
+#include "core/config/config_view.h"
+
+#include "core/base/json.h"
+#include "core/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::StatusIs;
+using ::testing::HasSubstr;
+
+class ConfigViewTest : public ::testing::Test {
+ protected:
+  ConfigViewTest()
+      : json_(ParseJson(R"({"hidden_size": 64, "rms_norm_eps": 1e-5, "hidden_act": "silu", "tie": true, "n": null,
+                            "layer_types": ["full", "sliding"], "text_config": {"vocab_size": "many"}, "whole": 4096.0})",
+                        "config.json")
+                  .value()),
+        document_(json_, "config.json") {}
+
+  const boost::json::value json_;
+  ConfigDocument document_;
+  const keel_config_api& api_ = ConfigApi();
+  keel_config* root_ = document_.root();
+};
+
+TEST_F(ConfigViewTest, ReadsValuesPathsAndAlternatives) {
+  EXPECT_EQ(api_.get_int(root_, "n_embd|hidden_size", 1, 0), 64);
+  EXPECT_EQ(api_.get_int(root_, "whole", 1, 0), 4096);
+  EXPECT_DOUBLE_EQ(api_.get_real(root_, "rms_norm_eps", 1, 0), 1e-5);
+  EXPECT_EQ(api_.get_bool(root_, "tie", 1, 0), 1);
+  EXPECT_EQ(api_.size(root_, "layer_types"), 2);
+  const keel_str second = api_.get_string(root_, "layer_types/1", 1, "");
+  EXPECT_EQ(std::string(second.data, second.size), "sliding");
+  KEEL_EXPECT_OK(document_.status());
+}
+
+TEST_F(ConfigViewTest, TakesNullForAbsent) {
+  EXPECT_EQ(api_.get_int(root_, "n", 0, 7), 7);
+  EXPECT_EQ(api_.kind(root_, "n"), KEEL_JSON_ABSENT);
+  KEEL_EXPECT_OK(document_.status());
+}
+
+TEST_F(ConfigViewTest, NamesAMissingKeyAndWhatWasExpected) {
+  api_.get_int(root_, "num_hidden_layers|n_layer", 1, 0);
+  EXPECT_THAT(document_.status(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           "config.json: num_hidden_layers (or n_layer) is missing, expected an integer"));
+}
+
+TEST_F(ConfigViewTest, NamesTheFullPathOfAWrongTypeInAChild) {
+  keel_config* text = api_.child(root_, "text_config");
+  ASSERT_NE(text, nullptr);
+  api_.get_int(text, "vocab_size", 1, 0);
+  EXPECT_THAT(document_.status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("text_config.vocab_size is \"many\"")));
+}
+
+TEST_F(ConfigViewTest, KeepsTheFirstError) {
+  api_.get_int(root_, "first", 1, 0);
+  api_.get_int(root_, "second", 1, 0);
+  EXPECT_THAT(document_.status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("first is missing")));
+}
+
+TEST_F(ConfigViewTest, OutOfRangeIndicesAreAbsent) {
+  for (const char* key : {"layer_types/2", "layer_types/-1", "layer_types/x", "hidden_size/0", "text_config/a/b", "", "/"}) {
+    EXPECT_EQ(api_.kind(root_, key), KEEL_JSON_ABSENT) << key;
+  }
+}
+
+}  // namespace
+}  // namespace keel

@@ -1,0 +1,91 @@
+#include "core/graph/sharding.h"
+
+#include "core/base/status_matchers.h"
+#include "core/graph/testing.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::RecordTinyModel;
+using ::keel::testing::StatusIs;
+using ::keel::testing::TinyModel;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+absl::StatusOr<RankGraph> Shard(int ranks, const TinyModel& options = {}) {
+  absl::StatusOr<RecordedModel> model = RecordTinyModel(options);
+  if (!model.ok()) return model.status();
+  return ShardGraph(model->graph, ranks);
+}
+
+int Count(const proto::Graph& graph, proto::Op op) {
+  int n = 0;
+  for (const proto::Node& node : graph.functions(0).nodes()) n += node.op() == op;
+  return n;
+}
+
+TEST(ShardingTest, SumsAfterEachRowwiseLinearAndNowhereElse) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, Shard(2));
+  EXPECT_EQ(Count(rank.graph, proto::OP_ALL_REDUCE), 4);
+  EXPECT_EQ(Count(rank.graph, proto::OP_ALL_GATHER), 0);
+}
+
+TEST(ShardingTest, GivesEachRankItsPartOfHeadsAndWeights) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, Shard(2));
+  for (int i = 0; i < rank.graph.declarations_size(); ++i) {
+    const proto::Declaration& d = rank.graph.declarations(i);
+    if (d.has_attention()) {
+      EXPECT_EQ(d.attention().heads(), 2);
+      EXPECT_EQ(d.attention().kv_heads(), 1);
+    }
+    if (absl::string_view(d.name()).find("q_proj") != absl::string_view::npos) {
+      EXPECT_EQ(d.linear().out(), 32);
+      EXPECT_EQ(rank.weights[i], WeightSplit::kRows);
+    }
+    if (absl::string_view(d.name()).find("down_proj") != absl::string_view::npos) {
+      EXPECT_EQ(d.linear().in(), 48);
+      EXPECT_EQ(rank.weights[i], WeightSplit::kColumns);
+    }
+    if (d.has_norm()) {
+      EXPECT_EQ(rank.weights[i], WeightSplit::kWhole);
+    }
+  }
+}
+
+TEST(ShardingTest, OneRankRunsTheGlobalGraph) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel model, RecordTinyModel());
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, ShardGraph(model.graph, 1));
+  EXPECT_EQ(rank.graph.SerializeAsString(), model.graph.SerializeAsString());
+}
+
+TEST(ShardingTest, RefusesAColwiseOutputThatNobodyReducesAndNamesTheNode) {
+  EXPECT_THAT(Shard(2, {.o_proj_style = "colwise"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("linear model.layers.0.self_attn.o_proj"), HasSubstr("check base_model_tp_plan"))));
+}
+
+TEST(ShardingTest, RefusesAStyleThatItDoesNotKnow) {
+  EXPECT_THAT(Shard(2, {.o_proj_style = "rowwize"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'rowwize'")));
+}
+
+TEST(ShardingTest, RefusesAPatternThatMatchesNothing) {
+  EXPECT_THAT(Shard(1, {.extra_pattern = "layers.*.mlp.up_porj"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("layers.*.mlp.up_porj matches no layer")));
+}
+
+TEST(ShardingTest, RefusesHeadsThatTheRanksDoNotDivide) {
+  EXPECT_THAT(Shard(4), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("num_key_value_heads")));
+}
+
+TEST(ShardingTest, FollowsHeadsThatAViewSpellsOut) {
+  // The MLP's output is whole, so an explicit view of it stays as it is on every rank.
+  EXPECT_TRUE(Shard(2, {.after_mlp = [](keel_run* r, keel_tensor x) {
+                          const int64_t heads[] = {0, 4, 16}, flat[] = {0, 64};
+                          return r->ops->view(r, r->ops->view(r, x, 3, heads), 2, flat);
+                        }}).ok());
+}
+
+}  // namespace
+}  // namespace keel

@@ -1,0 +1,116 @@
+#include "core/graph/testing.h"
+
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/json.h"
+#include "core/config/spec_builder.h"
+
+namespace keel::testing {
+namespace {
+
+constexpr int64_t kHidden = 64, kHeads = 4, kKvHeads = 2, kHeadDim = 16, kIntermediate = 96;
+
+struct Layer {
+  keel_object input_norm, q, k, v, o, attention, post_norm, gate, up, down;
+};
+
+struct Model {
+  TinyModel options;
+  keel_object rope, norm;
+  Layer layers[2];
+};
+
+keel_status Config(void* plugin, keel_config*, keel_spec* spec) {
+  const auto& options = *static_cast<const TinyModel*>(plugin);
+  const keel_spec_api& api = SpecApi();
+  api.set_int(spec, "num_layers", 2);
+  api.set_int(spec, "hidden_size", kHidden);
+  api.set_int(spec, "vocab_size", 128);
+  for (const char* name : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj"}) {
+    api.tp_plan(spec, absl::StrCat("layers.*.", name).c_str(), "colwise");
+  }
+  api.tp_plan(spec, "layers.*.self_attn.o_proj", options.o_proj_style);
+  api.tp_plan(spec, "layers.*.mlp.down_proj", "rowwise");
+  if (options.extra_pattern != nullptr) api.tp_plan(spec, options.extra_pattern, "colwise");
+  return api.status(spec);
+}
+
+keel_status Create(void* plugin, keel_config*, keel_build* build, void** out) {
+  auto* model = new Model{*static_cast<const TinyModel*>(plugin), 0, 0, {}};
+  *out = model;
+  const keel_build_api& api = *build->api;
+  const auto text = [](const std::string& s) { return keel_str{s.data(), s.size()}; };
+  const auto linear = [&](const std::string& name, int64_t in, int64_t size) { return api.linear(build, text(name), in, size, 0); };
+  const auto norm = [&](const std::string& name) {
+    keel_norm_desc desc{};
+    desc.struct_size = sizeof(desc), desc.size = kHidden, desc.eps = 1e-6;
+    return api.norm(build, text(name), &desc);
+  };
+  keel_rope_desc rope{};
+  rope.struct_size = sizeof(rope), rope.head_dim = kHeadDim, rope.theta = 10000;
+  model->rope = api.rope(build, &rope);
+  for (int i = 0; i < 2; ++i) {
+    const std::string s = absl::StrCat("model.layers.", i, ".");
+    Layer& l = model->layers[i];
+    l.input_norm = norm(s + "input_layernorm");
+    l.q = linear(s + "self_attn.q_proj", kHidden, kHeads * kHeadDim);
+    l.k = linear(s + "self_attn.k_proj", kHidden, kKvHeads * kHeadDim);
+    l.v = linear(s + "self_attn.v_proj", kHidden, kKvHeads * kHeadDim);
+    l.o = linear(s + "self_attn.o_proj", kHeads * kHeadDim, kHidden);
+    keel_attention_desc attention{};
+    attention.struct_size = sizeof(attention), attention.layer = i, attention.kv_share_layer = -1;
+    attention.heads = kHeads, attention.kv_heads = kKvHeads, attention.qk_dim = attention.v_dim = kHeadDim;
+    l.attention = api.attention(build, text(s + "self_attn"), &attention);
+    l.post_norm = norm(s + "post_attention_layernorm");
+    l.gate = linear(s + "mlp.gate_proj", kHidden, kIntermediate);
+    l.up = linear(s + "mlp.up_proj", kHidden, kIntermediate);
+    l.down = linear(s + "mlp.down_proj", kIntermediate, kHidden);
+  }
+  model->norm = norm("model.norm");
+  return api.status(build);
+}
+
+keel_status Forward(const void* self, keel_run* r, const keel_forward_inputs* in, keel_tensor* hidden) {
+  const Model& model = *static_cast<const Model*>(self);
+  const keel_ops& op = *r->ops;
+  const int64_t heads[] = {0, -1, kHeadDim}, flat[] = {0, -1};
+  keel_tensor x = in->embeds;
+  for (int i = 0; i < 2; ++i) {
+    const Layer& l = model.layers[i];
+    op.mark(r, KEEL_MARK_LAYER_BEGIN, i);
+    keel_tensor h = op.norm(r, l.input_norm, x);
+    const keel_tensor q = op.rope(r, model.rope, op.view(r, op.linear(r, l.q, h), 3, heads), in->positions);
+    const keel_tensor k = op.rope(r, model.rope, op.view(r, op.linear(r, l.k, h), 3, heads), in->positions);
+    const keel_tensor v = op.view(r, op.linear(r, l.v, h), 3, heads);
+    const keel_tensor a = op.view(r, op.attention(r, l.attention, q, k, v, nullptr, 0), 2, flat);
+    x = op.add(r, x, op.linear(r, l.o, a));
+    h = op.norm(r, l.post_norm, x);
+    h = op.act_mul(r, op.linear(r, l.gate, h), op.linear(r, l.up, h), KEEL_ACT_SILU);
+    h = op.linear(r, l.down, h);
+    if (model.options.after_mlp != nullptr) h = model.options.after_mlp(r, h);
+    x = op.add(r, x, h);
+    op.mark(r, KEEL_MARK_LAYER_END, i);
+  }
+  *hidden = op.norm(r, model.norm, x);
+  return op.status(r);
+}
+
+void Destroy(void* model) { delete static_cast<Model*>(model); }
+
+}  // namespace
+
+absl::StatusOr<RecordedModel> RecordTinyModel(const TinyModel& options) {
+  static const char* const architectures[] = {"TinyForCausalLM", nullptr};
+  static const keel_model_class model_class = {
+      sizeof(keel_model_class), 0, "TinyForCausalLM", "tiny", architectures, Config, Create, Forward, nullptr, nullptr, nullptr, Destroy};
+  static const auto* config = new boost::json::value(boost::json::object{{"rope_theta", 10000.0}});
+  TinyModel copy = options;
+  ModelSource source;
+  source.model_class = &model_class;
+  source.plugin = &copy;
+  source.plugin_name = "tiny 1";
+  return RecordModel(source, *config, "config.json");
+}
+
+}  // namespace keel::testing

@@ -1,0 +1,25 @@
+// A two-layer Llama-shaped model class written straight on the ABI, for tests of recording and of what follows it.
+#ifndef KEEL_CORE_GRAPH_TESTING_H_
+#define KEEL_CORE_GRAPH_TESTING_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/graph/graph.pb.h"
+#include "core/graph/record_model.h"
+
+namespace keel::testing {
+
+// What a test may change about the model. Hooks run inside forward; they are plain functions, as the ABI needs.
+struct TinyModel {
+  const char* o_proj_style = "rowwise";
+  const char* extra_pattern = nullptr;  // one more colwise pattern of the tp plan
+  keel_tensor (*after_mlp)(keel_run* run, keel_tensor x) = nullptr;
+};
+
+// hidden 64, 4 heads and 2 key-value heads of 16, intermediate 96, vocabulary 128.
+absl::StatusOr<RecordedModel> RecordTinyModel(const TinyModel& model = {});
+
+}  // namespace keel::testing
+#endif  // KEEL_CORE_GRAPH_TESTING_H_
