@@ -202,12 +202,7 @@ uint32_t OpRank(keel_run* run, keel_tensor x) {
   return type == nullptr ? 0 : static_cast<uint32_t>(type->rank());
 }
 
-int64_t OpItem(keel_run* run, keel_tensor) {
-  Self(run).Fail(
-      proto::Node(),
-      "item() has no value in a recorded graph: forward must not depend on tensor contents");
-  return 0;
-}
+int64_t OpItem(keel_run* run, keel_tensor x) { return Self(run).Item(x); }
 
 void OpMark(keel_run* run, uint32_t kind, int32_t index) {
   Record(run, MakeNode(proto::OP_MARK, 0, {kind, index}), {});
@@ -270,8 +265,8 @@ const keel_ops& Ops() {
 
 }  // namespace
 
-Recorder::Recorder(const proto::Graph& graph, std::string function)
-    : keel_run{&Ops()}, graph_(graph), mark_(NextMark()) {
+Recorder::Recorder(const proto::Graph& graph, std::string function, std::string verb)
+    : keel_run{&Ops()}, graph_(graph), mark_(NextMark()), verb_(std::move(verb)) {
   function_.set_name(std::move(function));
 }
 
@@ -288,15 +283,27 @@ const TensorType* Recorder::Find(keel_tensor value) {
   const uint32_t id = value & kMaxValues;
   if ((value & ~kMaxValues) == mark_ && id >= 1 && id <= types_.size()) return &types_[id - 1];
   status_ = absl::InvalidArgumentError(absl::StrCat(
-      "recording ", function_.name(), ": tensor handle ", value, " is not of this run"));
+      verb_, " ", function_.name(), ": tensor handle ", value, " is not of this run"));
   return nullptr;
 }
 
 void Recorder::Fail(const proto::Node& node, absl::string_view message) {
   if (!status_.ok()) return;
   status_ = absl::InvalidArgumentError(absl::StrCat(
-      "recording ", function_.name(), ": ",
+      verb_, " ", function_.name(), ": ",
       node.op() == proto::OP_NONE ? "" : absl::StrCat(NodeName(graph_, node), ": "), message));
+}
+
+void Recorder::Fail(absl::Status status) {
+  if (status_.ok()) status_ = std::move(status);
+}
+
+uint32_t Recorder::IdOf(keel_tensor value) { return value & kMaxValues; }
+
+int64_t Recorder::Item(keel_tensor) {
+  Fail(proto::Node(),
+       "item() has no value in a recorded graph: forward must not depend on tensor contents");
+  return 0;
 }
 
 keel_tensor Recorder::Append(proto::Node node, const keel_tensor* inputs, size_t num_inputs) {

@@ -15,11 +15,12 @@
 namespace keel {
 
 // One recording, one thread. Handles carry a mark of their recording, so that one kept from another
-// is refused.
+// is refused. An eager run is a recording of known sizes that computes each node as it is appended.
 class Recorder : public keel_run {
  public:
   // `graph` holds the declarations and is borrowed; nothing is added to it.
-  Recorder(const proto::Graph& graph, std::string function);
+  Recorder(const proto::Graph& graph, std::string function, std::string verb = "recording");
+  virtual ~Recorder() = default;
 
   // Inputs come first, before any op.
   keel_tensor AddInput(const std::string& name, const TensorType& type);
@@ -35,12 +36,21 @@ class Recorder : public keel_run {
   void Fail(const proto::Node& node, absl::string_view message);
   // Completes `node` (op, object, attributes) with operands and inferred outputs; returns the first
   // output's handle.
-  keel_tensor Append(proto::Node node, const keel_tensor* inputs, size_t num_inputs);
+  virtual keel_tensor Append(proto::Node node, const keel_tensor* inputs, size_t num_inputs);
+  // The number in a tensor of one element.
+  virtual int64_t Item(keel_tensor value);
   keel_tensor handle(uint32_t id) const { return mark_ | id; }
+
+ protected:
+  const proto::Function& function() const { return function_; }
+  // The number of a value that Find knows.
+  static uint32_t IdOf(keel_tensor value);
+  void Fail(absl::Status status);
 
  private:
   const proto::Graph& graph_;
   const keel_tensor mark_;
+  const std::string verb_;  // begins messages
   proto::Function function_;
   std::vector<TensorType> types_;  // of value i + 1
   absl::Status status_;
