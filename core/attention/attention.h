@@ -1,0 +1,74 @@
+// What every attention implementation is: host ones (eager, sdpa, paged) and a plugin's.
+//
+// Keys and values lie in cache blocks, [block, kv_head, slot, D] (KEEL_KV_ROWS), and the step's own
+// are written before an implementation runs. Encoders have no cache: their keys come with the call.
+#ifndef KEEL_CORE_ATTENTION_ATTENTION_H_
+#define KEEL_CORE_ATTENTION_ATTENTION_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "core/tensor/dtype.h"
+#include "sdk/abi/plugin.h"
+
+namespace keel {
+
+// Where the sequences of one step lie, the same for all layers. S sequences, N query tokens.
+struct AttentionMetadata {
+  at::Tensor block_table;  // [S, max_blocks] i32; 0 past a sequence's blocks
+  at::Tensor seq_lens;     // [S] i32: keys, this step's included
+  at::Tensor cu_q;         // [S + 1] i32
+  at::Tensor slots;        // [N] i64: block * block_size + offset of each token
+  int64_t max_q = 0, max_kv = 0;
+
+  int64_t num_sequences() const { return seq_lens.size(0); }
+};
+
+// A named argument of the model: a tensor or a number.
+struct AttentionArg {
+  std::string name;
+  at::Tensor tensor;
+  double number = 0;
+};
+
+struct AttentionCall {
+  const keel_attention_desc* desc = nullptr;  // scale is never 0
+  at::Tensor q;                               // [N, heads, qk_dim]
+  at::Tensor k, v;              // this step's; undefined for a layer that shares another's
+  at::Tensor k_cache, v_cache;  // undefined for encoders
+  const AttentionMetadata* metadata = nullptr;  // null for encoders
+  absl::Span<const AttentionArg> args;
+  at::Tensor out;  // [N, heads, v_dim], contiguous, written by the implementation
+
+  const AttentionArg* Find(absl::string_view name) const;
+};
+
+// One attention of a model, before anything runs.
+struct AttentionUse {
+  const keel_attention_desc* desc = nullptr;
+  DType dtype = DType::kF32;
+  int64_t block_size = 0;
+  std::vector<std::string> args;  // names
+
+  bool Has(absl::string_view name) const;
+};
+
+// Thread-safe; outlives the executors that use it.
+class AttentionImplementation {
+ public:
+  virtual ~AttentionImplementation() = default;
+  // OK, or kUnimplemented with what it lacks ("sdpa: no softcap").
+  virtual absl::Status Supports(const AttentionUse& use) const = 0;
+  // Throws no exception.
+  virtual absl::Status Run(const AttentionCall& call) const = 0;
+};
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_ATTENTION_ATTENTION_H_

@@ -1,0 +1,122 @@
+#include "core/attention/dense.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/floor_divide.h>
+#include <ATen/ops/index_select.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace keel {
+namespace {
+
+// [segments + 1], or none.
+const at::Tensor* Segments(const AttentionCall& call) {
+  const AttentionArg* arg = call.Find("segments");
+  if (arg == nullptr) return nullptr;
+  TORCH_CHECK(arg->tensor.defined() && arg->tensor.dim() == 1 && arg->tensor.size(0) >= 1 &&
+                  arg->tensor.scalar_type() == at::ScalarType::Int,
+              "segments must be an int32 tensor of one dimension");
+  return &arg->tensor;
+}
+
+// The first `count` tokens of a sequence's blocks, [kv_heads, count, D].
+at::Tensor GatherBlocks(const at::Tensor& cache, const at::Tensor& blocks, int64_t count) {
+  const int64_t block_size = cache.size(2);
+  const int64_t used = (count + block_size - 1) / block_size;
+  return cache.index_select(0, blocks.narrow(0, 0, used))
+      .permute({1, 0, 2, 3})
+      .reshape({cache.size(1), used * block_size, cache.size(3)})
+      .narrow(1, 0, count);
+}
+
+DenseSequence GatherSegment(const AttentionCall& call, int64_t index) {
+  const at::Tensor* segments = Segments(call);
+  const int64_t tokens = call.q.size(0);
+  const int64_t begin = segments ? segments->const_data_ptr<int32_t>()[index] : 0;
+  const int64_t end = segments ? segments->const_data_ptr<int32_t>()[index + 1] : tokens;
+  TORCH_CHECK(0 <= begin && begin <= end && end <= tokens, "segment ", index, " is [", begin, ", ",
+              end, ") of ", tokens, " rows");
+  const int64_t length = end - begin;
+  return {call.q.narrow(0, begin, length).transpose(0, 1),
+          call.k.narrow(0, begin, length).transpose(0, 1),
+          call.v.narrow(0, begin, length).transpose(0, 1), call.out.narrow(0, begin, length)};
+}
+
+}  // namespace
+
+void CheckCall(const AttentionCall& call) {
+  const keel_attention_desc& d = *call.desc;
+  TORCH_CHECK(call.q.dim() == 3 && call.q.size(1) == d.heads && call.q.size(2) == d.qk_dim,
+              "queries are ", call.q.sizes(), ", expected [N, ", d.heads, ", ", d.qk_dim, "]");
+  if (d.kind == KEEL_ATTENTION_ENCODER) {
+    const at::Tensor& q = call.q;
+    TORCH_CHECK(call.k.defined() && call.v.defined() && call.k.dim() == 3 && call.v.dim() == 3 &&
+                    call.k.size(0) == q.size(0) && call.v.size(0) == q.size(0) &&
+                    call.k.size(1) == d.kv_heads && call.v.size(1) == d.kv_heads &&
+                    call.k.size(2) == d.qk_dim && call.v.size(2) == d.v_dim,
+                "an encoder's keys and values must be [N, ", d.kv_heads, ", D]");
+    return;
+  }
+  TORCH_CHECK(call.metadata != nullptr && call.k_cache.defined() && call.v_cache.defined(),
+              "causal attention outside of a step, or without a cache");
+  TORCH_CHECK(call.q.size(0) == call.metadata->slots.size(0), "queries are ", call.q.sizes(),
+              " in a step of ", call.metadata->slots.size(0), " tokens");
+}
+
+int64_t NumSequences(const AttentionCall& call) {
+  if (call.desc->kind != KEEL_ATTENTION_ENCODER) return call.metadata->num_sequences();
+  const at::Tensor* segments = Segments(call);
+  return segments ? segments->size(0) - 1 : 1;
+}
+
+DenseSequence GatherSequence(const AttentionCall& call, int64_t index) {
+  if (call.desc->kind == KEEL_ATTENTION_ENCODER) return GatherSegment(call, index);
+  const AttentionMetadata& m = *call.metadata;
+  const int32_t* cu_q = m.cu_q.const_data_ptr<int32_t>();
+  const int64_t keys = m.seq_lens.const_data_ptr<int32_t>()[index];
+  const int64_t begin = cu_q[index], length = cu_q[index + 1] - cu_q[index];
+  const at::Tensor blocks = m.block_table.select(0, index);
+  return {call.q.narrow(0, begin, length).transpose(0, 1), GatherBlocks(call.k_cache, blocks, keys),
+          GatherBlocks(call.v_cache, blocks, keys), call.out.narrow(0, begin, length)};
+}
+
+at::Tensor VisibleKeys(const keel_attention_desc& desc, int64_t queries, int64_t keys) {
+  if (desc.kind == KEEL_ATTENTION_ENCODER) return {};
+  const bool windowed = desc.window > 0 && desc.window < keys;
+  const bool chunked = desc.chunk > 0 && desc.chunk < keys;
+  if (queries == 1 && !windowed && !chunked) return {};
+  const at::Tensor j = at::arange(keys).unsqueeze(0);
+  const at::Tensor i = at::arange(keys - queries, keys).unsqueeze(1);
+  at::Tensor visible = j.le(i);
+  if (windowed) visible = visible.logical_and(j.gt(i - desc.window));
+  if (chunked) {
+    visible =
+        visible.logical_and(at::floor_divide(j, desc.chunk).eq(at::floor_divide(i, desc.chunk)));
+  }
+  return visible;
+}
+
+absl::Status CheckKind(absl::string_view impl, const AttentionUse& use,
+                       absl::Span<const absl::string_view> known_args) {
+  if (use.desc->kind == KEEL_ATTENTION_CROSS || use.desc->kind == KEEL_ATTENTION_MLA) {
+    return absl::UnimplementedError(
+        absl::StrCat(impl, ": ", use.desc->kind == KEEL_ATTENTION_CROSS ? "cross" : "MLA",
+                     " attention is not served yet"));
+  }
+  if (use.desc->heads % use.desc->kv_heads != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(impl, ": ", use.desc->heads, " heads, which ",
+                                                   use.desc->kv_heads, " KV heads do not divide"));
+  }
+  for (const char* known : {"position_bias", "sinks", "alibi_slopes", "segments"}) {
+    if (use.Has(known) &&
+        std::find(known_args.begin(), known_args.end(), known) == known_args.end()) {
+      return absl::UnimplementedError(absl::StrCat(impl, ": no argument \"", known, "\""));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace keel

@@ -1,0 +1,41 @@
+// What eager and sdpa share: they see one sequence at a time, with its keys and values gathered out
+// of the cache. All of it throws c10::Error.
+#ifndef KEEL_CORE_ATTENTION_DENSE_H_
+#define KEEL_CORE_ATTENTION_DENSE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "core/attention/attention.h"
+
+namespace keel {
+
+struct DenseSequence {
+  at::Tensor q;    // [heads, Q, qk_dim], a view
+  at::Tensor k;    // [kv_heads, K, qk_dim]
+  at::Tensor v;    // [kv_heads, K, v_dim]
+  at::Tensor out;  // [Q, heads, v_dim], a view of the call's
+};
+
+// Checks that the call's tensors have the shapes of its desc.
+void CheckCall(const AttentionCall& call);
+
+// How many sequences (of an encoder: segments) the call has, and one of them.
+int64_t NumSequences(const AttentionCall& call);
+DenseSequence GatherSequence(const AttentionCall& call, int64_t index);
+
+// Which keys each query sees, [Q, K] bool, or undefined if all see all. Query i is at position
+// K - Q + i; encoders see everything.
+at::Tensor VisibleKeys(const keel_attention_desc& desc, int64_t queries, int64_t keys);
+
+// kUnimplemented for the kinds and arguments that no dense implementation knows.
+absl::Status CheckKind(absl::string_view impl, const AttentionUse& use,
+                       absl::Span<const absl::string_view> known_args);
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_ATTENTION_DENSE_H_

@@ -1,0 +1,139 @@
+#include "core/attention/paged.h"
+
+#include <ATen/TensorOperators.h>
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/attention/dense.h"
+#include "core/kernels/paged_attention.h"
+#include "core/tensor/aten.h"
+
+namespace keel {
+namespace {
+
+// From so many queries of a sequence on, ATen's blocked kernel beats ours, which takes one at a
+// time.
+constexpr int64_t kDenseQueries = 8;
+
+KernelType KernelTypeOf(at::ScalarType type) {
+  switch (type) {
+    case at::ScalarType::Float:
+      return KernelType::kF32;
+    case at::ScalarType::BFloat16:
+      return KernelType::kBF16;
+    case at::ScalarType::Half:
+      return KernelType::kF16;
+    default:
+      TORCH_CHECK(false, "paged attention of type ", type);
+  }
+}
+
+// A per-head argument as f32, kept alive by `keep`.
+const float* HeadArg(const AttentionCall& call, absl::string_view name, at::Tensor* keep) {
+  const AttentionArg* arg = call.Find(name);
+  if (arg == nullptr) return nullptr;
+  TORCH_CHECK(arg->tensor.defined() && arg->tensor.numel() == call.desc->heads, std::string(name),
+              " must have one entry a head");
+  *keep = arg->tensor.to(at::kFloat).contiguous();
+  return keep->const_data_ptr<float>();
+}
+
+// Runs the kernel over the sequences [begin, end) whose queries are the tokens from `first_token`.
+struct KernelRun {
+  PagedAttention params;
+  at::Tensor q, slopes, sinks;  // kept alive
+
+  explicit KernelRun(const AttentionCall& call) {
+    const keel_attention_desc& d = *call.desc;
+    q = call.q.stride(2) == 1 ? call.q : call.q.contiguous();
+    TORCH_CHECK(
+        call.out.is_contiguous() && call.k_cache.is_contiguous() && call.v_cache.is_contiguous(),
+        "paged attention needs contiguous caches and output");
+    TORCH_CHECK(
+        call.k_cache.scalar_type() == q.scalar_type() && call.out.scalar_type() == q.scalar_type(),
+        "queries, cache and output must have one type");
+    params.type = KernelTypeOf(q.scalar_type());
+    params.q = q.const_data_ptr();
+    params.q_token_stride = q.stride(0);
+    params.q_head_stride = q.stride(1);
+    params.k_cache = call.k_cache.const_data_ptr();
+    params.v_cache = call.v_cache.const_data_ptr();
+    params.out = call.out.data_ptr();
+    params.heads = d.heads;
+    params.kv_heads = d.kv_heads;
+    params.qk_dim = d.qk_dim;
+    params.v_dim = d.v_dim;
+    params.block_size = call.k_cache.size(2);
+    params.scale = static_cast<float>(d.scale);
+    params.softcap = static_cast<float>(d.softcap);
+    params.window = d.window;
+    params.chunk = d.chunk;
+    params.slopes = HeadArg(call, "alibi_slopes", &slopes);
+    params.sinks = HeadArg(call, "sinks", &sinks);
+    const AttentionMetadata& m = *call.metadata;
+    params.block_table = m.block_table.const_data_ptr<int32_t>();
+    params.max_blocks = m.block_table.size(1);
+    params.seq_lens = m.seq_lens.const_data_ptr<int32_t>();
+    params.cu_q = m.cu_q.const_data_ptr<int32_t>();
+    params.num_sequences = m.num_sequences();
+  }
+};
+
+// The call's sequences [begin, end), as views.
+AttentionMetadata Slice(const AttentionMetadata& m, int64_t begin, int64_t end,
+                        int64_t* first_token, int64_t* tokens) {
+  const int32_t* cu_q = m.cu_q.const_data_ptr<int32_t>();
+  *first_token = cu_q[begin];
+  *tokens = cu_q[end] - cu_q[begin];
+  AttentionMetadata slice = m;
+  slice.block_table = m.block_table.narrow(0, begin, end - begin);
+  slice.seq_lens = m.seq_lens.narrow(0, begin, end - begin);
+  slice.cu_q = m.cu_q.narrow(0, begin, end - begin + 1) - static_cast<int64_t>(cu_q[begin]);
+  slice.slots = m.slots.narrow(0, *first_token, *tokens);
+  return slice;
+}
+
+}  // namespace
+
+absl::Status PagedCacheAttention::Supports(const AttentionUse& use) const {
+  return CheckKind("paged", use, {"alibi_slopes", "sinks", "segments"});
+}
+
+absl::Status PagedCacheAttention::Run(const AttentionCall& call) const {
+  if (call.desc->kind == KEEL_ATTENTION_ENCODER) {
+    if (call.desc->softcap > 0 || call.Find("sinks") != nullptr) {
+      return absl::UnimplementedError("paged: no softcap or sinks in an encoder");
+    }
+    return sdpa_.Run(call);
+  }
+  return CatchAten([&]() -> absl::Status {
+    CheckCall(call);
+    const bool sdpa_can = call.desc->softcap == 0 && call.Find("sinks") == nullptr;
+    const AttentionMetadata& m = *call.metadata;
+    const int32_t* cu_q = m.cu_q.const_data_ptr<int32_t>();
+    const auto is_dense = [&](int64_t s) {
+      return sdpa_can && cu_q[s + 1] - cu_q[s] >= kDenseQueries;
+    };
+    // Runs of sequences that go the same way.
+    for (int64_t begin = 0; begin < m.num_sequences();) {
+      int64_t end = begin + 1;
+      while (end < m.num_sequences() && is_dense(end) == is_dense(begin)) ++end;
+      int64_t first_token = 0, tokens = 0;
+      AttentionCall part = call;
+      const AttentionMetadata slice = Slice(m, begin, end, &first_token, &tokens);
+      part.metadata = &slice;
+      part.q = call.q.narrow(0, first_token, tokens);
+      part.out = call.out.narrow(0, first_token, tokens);
+      if (is_dense(begin)) {
+        if (absl::Status status = sdpa_.Run(part); !status.ok()) return status;
+      } else {
+        RunPagedAttention(KernelRun(part).params);
+      }
+      begin = end;
+    }
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace keel

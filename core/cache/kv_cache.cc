@@ -1,0 +1,113 @@
+#include "core/cache/kv_cache.h"
+
+#include <ATen/ops/empty.h>
+
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/tensor/aten.h"
+
+namespace keel {
+
+absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t block_size,
+                                        DType dtype) {
+  if (block_size < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("block size is ", block_size, ", expected >= 1"));
+  }
+  if (BytesOf(dtype) == 0 || !ToScalarType(dtype)) {
+    return absl::InvalidArgumentError(absl::StrCat("no KV cache of type ", TorchName(dtype)));
+  }
+  KvCache cache;
+  cache.block_size_ = block_size;
+  cache.dtype_ = dtype;
+  for (const KvLayerSpec& spec : specs) {
+    if (spec.kv_heads < 1 || spec.qk_dim < 1 || spec.v_dim < 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("layer ", spec.layer, ": KV heads, key and value size must be >= 1, found ",
+                       spec.kv_heads, ", ", spec.qk_dim, ", ", spec.v_dim));
+    }
+    if (!cache.index_of_layer_.emplace(spec.layer, cache.layers_.size()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("two attentions keep keys and values as layer ", spec.layer,
+                       "; one of them must set kv_share_layer or another layer"));
+    }
+    cache.layers_.push_back({spec, {}, {}});
+  }
+  return cache;
+}
+
+int64_t KvCache::block_bytes() const {
+  int64_t elements = 0;
+  for (const Layer& layer : layers_) {
+    elements += block_size_ * layer.spec.kv_heads * (layer.spec.qk_dim + layer.spec.v_dim);
+  }
+  return elements * BytesOf(dtype_);
+}
+
+absl::Status KvCache::Allocate(int32_t num_blocks) {
+  if (num_blocks < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a cache of ", num_blocks, " blocks was asked for, expected >= 1"));
+  }
+  for (Layer& layer : layers_) layer.keys = layer.values = at::Tensor();
+  num_blocks_ = 0;
+  absl::Status status = CatchAten([&]() -> absl::Status {
+    for (Layer& layer : layers_) {
+      const KvLayerSpec& s = layer.spec;
+      const at::ScalarType type = *ToScalarType(dtype_);
+      layer.keys = at::empty({num_blocks, s.kv_heads, block_size_, s.qk_dim}, type);
+      layer.values = at::empty({num_blocks, s.kv_heads, block_size_, s.v_dim}, type);
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) {
+    return Annotate(status, absl::StrCat("KV cache of ", num_blocks, " blocks (",
+                                         num_blocks * block_bytes(), " bytes)"));
+  }
+  num_blocks_ = num_blocks;
+  return absl::OkStatus();
+}
+
+absl::Status KvCache::CopyBlock(int32_t from, int32_t to) {
+  if (from < 0 || to < 0 || from >= num_blocks_ || to >= num_blocks_) {
+    return absl::InvalidArgumentError(absl::StrCat("copy of cache block ", from, " to ", to,
+                                                   ", but there are ", num_blocks_, " blocks"));
+  }
+  if (from == to) return absl::OkStatus();
+  for (const Layer& layer : layers_) {
+    for (const at::Tensor* tensor : {&layer.keys, &layer.values}) {
+      const size_t bytes = static_cast<size_t>(tensor->nbytes() / num_blocks_);
+      char* data = static_cast<char*>(tensor->data_ptr());
+      std::memcpy(data + bytes * to, data + bytes * from, bytes);
+    }
+  }
+  return absl::OkStatus();
+}
+
+void WriteKv(const at::Tensor& rows, const at::Tensor& slots, const at::Tensor& cache) {
+  TORCH_CHECK(rows.dim() == 3 && cache.dim() == 4, "keys and values must be [N, kv_heads, D]");
+  TORCH_CHECK(rows.size(1) == cache.size(1) && rows.size(2) == cache.size(3), "keys or values are ",
+              rows.sizes(), ", the cache has ", cache.size(1), " heads of size ", cache.size(3));
+  TORCH_CHECK(rows.scalar_type() == cache.scalar_type(), "keys and values are ", rows.scalar_type(),
+              ", the cache is ", cache.scalar_type());
+  TORCH_CHECK(rows.size(0) == slots.size(0), rows.size(0), " keys for ", slots.size(0), " tokens");
+  const int64_t heads = cache.size(1), block_size = cache.size(2), dim = cache.size(3);
+  const size_t element = cache.element_size();
+  const size_t row_bytes = static_cast<size_t>(dim) * element;
+  const at::Tensor source = rows.stride(2) == 1 ? rows : rows.contiguous();
+  const int64_t* slot = slots.const_data_ptr<int64_t>();
+  char* out = static_cast<char*>(cache.data_ptr());
+  const char* in = static_cast<const char*>(source.const_data_ptr());
+  for (int64_t n = 0; n < source.size(0); ++n) {
+    const int64_t block = slot[n] / block_size, offset = slot[n] % block_size;
+    for (int64_t h = 0; h < heads; ++h) {
+      std::memcpy(out + ((block * heads + h) * block_size + offset) * row_bytes,
+                  in + (n * source.stride(0) + h * source.stride(1)) * element, row_bytes);
+    }
+  }
+}
+
+}  // namespace keel

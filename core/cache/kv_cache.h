@@ -1,0 +1,71 @@
+// The keys and values of a model's layers, in blocks that the scheduler hands to sequences, and the
+// recurrent states, in slots.
+#ifndef KEEL_CORE_CACHE_KV_CACHE_H_
+#define KEEL_CORE_CACHE_KV_CACHE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/tensor/dtype.h"
+
+namespace keel {
+
+// What one layer keeps for each token. A layer that shares another's keys and values has no spec.
+struct KvLayerSpec {
+  int32_t layer = 0;
+  int64_t kv_heads = 0;
+  int64_t qk_dim = 0;
+  int64_t v_dim = 0;
+};
+
+// Layers may differ in geometry; a block holds `block_size` tokens of every layer. Not thread-safe
+// between allocation and use.
+class KvCache {
+ public:
+  // kInvalidArgument if two specs name one layer or a size is < 1.
+  static absl::StatusOr<KvCache> Create(std::vector<KvLayerSpec> specs, int32_t block_size,
+                                        DType dtype);
+
+  // Bytes of a block over all layers, keys and values.
+  int64_t block_bytes() const;
+  int32_t block_size() const { return block_size_; }
+  int32_t num_blocks() const { return num_blocks_; }
+  bool Contains(int32_t layer) const { return index_of_layer_.contains(layer); }
+
+  // Contents are undefined, and memory is not touched before it is written.
+  absl::Status Allocate(int32_t num_blocks);
+  absl::Status CopyBlock(int32_t from, int32_t to);
+
+  // [blocks, kv_heads, block_size, qk_dim] and [.., v_dim]; undefined before Allocate.
+  const at::Tensor& keys(int32_t layer) const { return layers_[index_of_layer_.at(layer)].keys; }
+  const at::Tensor& values(int32_t layer) const {
+    return layers_[index_of_layer_.at(layer)].values;
+  }
+
+ private:
+  struct Layer {
+    KvLayerSpec spec;
+    at::Tensor keys, values;
+  };
+
+  KvCache() = default;
+
+  int32_t block_size_ = 0;
+  int32_t num_blocks_ = 0;
+  DType dtype_ = DType::kF32;
+  std::vector<Layer> layers_;
+  absl::flat_hash_map<int32_t, size_t> index_of_layer_;
+};
+
+// Writes rows into blocks: token i goes to slot `slots[i]` (block * block_size + offset), i64 [N].
+// `rows` is [N, kv_heads, D] of the cache's type. Throws c10::Error.
+void WriteKv(const at::Tensor& rows, const at::Tensor& slots, const at::Tensor& cache);
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_CACHE_KV_CACHE_H_

@@ -1,0 +1,136 @@
+#include "core/exec/moe.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/clamp_min.h>
+#include <ATen/ops/floor_divide.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/sort.h>
+#include <ATen/ops/topk.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <limits>
+#include <tuple>
+
+#include "sdk/abi/plugin.h"
+
+namespace keel {
+namespace {
+
+// Scores of the groups that are not among the best become -inf (DeepSeek-V3: a group's score is the
+// sum of its two best; with softmax scores, DeepSeek-V2: its best).
+at::Tensor KeepTopGroups(const proto::Moe& moe, const at::Tensor& scores) {
+  const int64_t tokens = scores.size(0), groups = moe.groups();
+  TORCH_CHECK(scores.size(1) % groups == 0, scores.size(1), " experts in ", groups, " groups");
+  const at::Tensor grouped = scores.view({tokens, groups, -1});
+  const int64_t best = moe.scoring() == KEEL_MOE_SIGMOID ? 2 : 1;
+  const at::Tensor group_scores = std::get<0>(at::topk(grouped, best, -1)).sum(-1);
+  const at::Tensor chosen = std::get<1>(at::topk(group_scores, moe.top_groups(), -1));
+  const at::Tensor keep =
+      at::zeros_like(group_scores).scatter(1, chosen, 1.0).unsqueeze(2).expand_as(grouped).ne(0);
+  return grouped.masked_fill(keep.logical_not(), -std::numeric_limits<double>::infinity())
+      .view_as(scores);
+}
+
+at::Tensor ExpertMlp(const proto::Moe& moe, const ObjectWeights& w, int64_t e,
+                     const at::Tensor& x) {
+  const auto at_or_none = [e](const std::vector<at::Tensor>& biases) {
+    return biases.empty() ? at::Tensor() : biases[e];
+  };
+  const at::Tensor up = LinearOf(x, w.up[e], at_or_none(w.up_bias));
+  const at::Tensor inner =
+      w.gate.empty() ? Activation(up, moe.act())
+                     : Activation(LinearOf(x, w.gate[e], at_or_none(w.gate_bias)), moe.act()) * up;
+  return LinearOf(inner, w.down[e], at_or_none(w.down_bias));
+}
+
+}  // namespace
+
+at::Tensor LinearOf(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
+}
+
+at::Tensor Activation(const at::Tensor& x, int64_t act) {
+  switch (act) {
+    case KEEL_ACT_SILU:
+      return at::silu(x);
+    case KEEL_ACT_GELU:
+      return at::gelu(x, "none");
+    case KEEL_ACT_GELU_TANH:
+      return at::gelu(x, "tanh");
+    case KEEL_ACT_RELU:
+      return at::relu(x);
+    case KEEL_ACT_RELU2:
+      return at::relu(x).square();
+    case KEEL_ACT_QUICK_GELU:
+      return x * at::sigmoid(x * 1.702);
+    default:
+      TORCH_CHECK(false, "activation ", act, " is not known");
+  }
+}
+
+Routing RouteTokens(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& logits) {
+  TORCH_CHECK(logits.dim() == 2 && logits.size(1) == moe.experts(), "router logits are ",
+              logits.sizes(), ", expected [N, ", moe.experts(), "]");
+  const at::Tensor x = logits.to(at::kFloat);
+  Routing routing;
+  if (moe.scoring() == KEEL_MOE_TOPK_SOFTMAX) {
+    const auto [values, experts] = at::topk(x, moe.top_k(), -1);
+    routing = {experts, at::softmax(values, -1)};
+  } else {
+    TORCH_CHECK(moe.scoring() == KEEL_MOE_SOFTMAX || moe.scoring() == KEEL_MOE_SIGMOID, "scoring ",
+                moe.scoring(), " is not known");
+    const at::Tensor scores =
+        moe.scoring() == KEEL_MOE_SIGMOID ? at::sigmoid(x) : at::softmax(x, -1);
+    // The bias has a say in the choice only.
+    at::Tensor choice = weights.score_bias.defined() ? scores + weights.score_bias : scores;
+    if (moe.groups() > 1) choice = KeepTopGroups(moe, choice);
+    const at::Tensor experts = std::get<1>(at::topk(choice, moe.top_k(), -1));
+    routing = {experts, scores.gather(1, experts)};
+  }
+  if (moe.norm_topk()) {
+    at::Tensor sum = routing.weights.sum(-1, /*keepdim=*/true);
+    if (moe.scoring() == KEEL_MOE_SIGMOID) sum = sum + 1e-20;
+    routing.weights = routing.weights / sum;
+  }
+  if (moe.routed_scale() != 0 && moe.routed_scale() != 1) {
+    routing.weights = routing.weights * moe.routed_scale();
+  }
+  return routing;
+}
+
+at::Tensor RunExperts(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& x,
+                      const Routing& routing) {
+  TORCH_CHECK(x.dim() == 2 && routing.experts.dim() == 2 &&
+                  routing.experts.size(0) == x.size(0) &&
+                  routing.weights.sizes() == routing.experts.sizes(),
+              "moe of ", x.sizes(), " with expert ids ", routing.experts.sizes(), " and weights ",
+              routing.weights.sizes());
+  const int64_t k = routing.experts.size(1), pairs = routing.experts.numel();
+  const at::Tensor flat = routing.experts.reshape({pairs}).to(at::kLong);
+  const auto [sorted, order] = at::sort(flat, /*stable=*/true, 0, false);
+  const at::Tensor tokens = at::floor_divide(order, k);
+  const at::Tensor pair_weights =
+      routing.weights.reshape({pairs}).index_select(0, order).to(x.scalar_type()).unsqueeze(1);
+  const int64_t* expert = sorted.const_data_ptr<int64_t>();
+  at::Tensor out = at::zeros_like(x);
+  for (int64_t begin = 0; begin < pairs;) {
+    int64_t end = begin + 1;
+    while (end < pairs && expert[end] == expert[begin]) ++end;
+    TORCH_CHECK(expert[begin] >= 0 && expert[begin] < moe.experts(), "expert ", expert[begin],
+                " of ", moe.experts());
+    const at::Tensor rows = tokens.narrow(0, begin, end - begin);
+    const at::Tensor y = ExpertMlp(moe, weights, expert[begin], at::index_select(x, 0, rows));
+    out.index_add_(0, rows, y * pair_weights.narrow(0, begin, end - begin));
+    begin = end;
+  }
+  return out;
+}
+
+}  // namespace keel

@@ -1,0 +1,33 @@
+// Mixture of experts: routing and the experts' MLPs.
+#ifndef KEEL_CORE_EXEC_MOE_H_
+#define KEEL_CORE_EXEC_MOE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include "core/exec/weights.h"
+#include "core/graph/graph.pb.h"
+
+namespace keel {
+
+struct Routing {
+  at::Tensor experts;  // [N, top_k] i64
+  at::Tensor weights;  // [N, top_k] f32
+};
+
+// Chooses experts by the declaration's scoring; logits are [N, experts]. Throws c10::Error.
+Routing RouteTokens(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& logits);
+
+// sum over the chosen experts of weight * down(act(gate(x)) * up(x)); x [N, hidden_size]. Tokens
+// are sorted by expert, so that each expert runs once. Throws c10::Error.
+at::Tensor RunExperts(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& x,
+                      const Routing& routing);
+
+// KEEL_ACT_* of x. Throws c10::Error for one that is not known.
+at::Tensor Activation(const at::Tensor& x, int64_t act);
+
+// x W^T + b over the last dimension; `bias` may be undefined.
+at::Tensor LinearOf(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_EXEC_MOE_H_

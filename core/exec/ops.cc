@@ -1,0 +1,322 @@
+#include "core/exec/ops.h"
+
+#include <ATen/ops/conv1d.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/conv3d.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/index_select.h>
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/status.h"
+#include "core/exec/moe.h"
+#include "core/exec/tensor_ops.h"
+#include "core/graph/infer.h"
+#include "core/tensor/aten.h"
+
+namespace keel {
+namespace {
+
+using proto::Declaration;
+
+keel_attention_desc DescOf(const proto::Attention& a) {
+  keel_attention_desc desc = {};
+  desc.struct_size = sizeof(desc);
+  desc.kind = static_cast<uint32_t>(a.kind());
+  desc.layer = a.layer();
+  desc.kv_share_layer = a.kv_share_layer();
+  desc.heads = a.heads();
+  desc.kv_heads = a.kv_heads();
+  desc.qk_dim = a.qk_dim();
+  desc.v_dim = a.v_dim();
+  desc.window = a.window();
+  desc.chunk = a.chunk();
+  desc.kv_lora_rank = a.kv_lora_rank();
+  desc.rope_dim = a.rope_dim();
+  desc.scale = a.scale();
+  desc.softcap = a.softcap();
+  desc.impl = a.impl().c_str();
+  return desc;
+}
+
+std::vector<KvLayerSpec> KvLayers(const proto::Graph& graph) {
+  std::vector<KvLayerSpec> specs;
+  for (const Declaration& d : graph.declarations()) {
+    if (!d.has_attention() || d.attention().kind() == proto::Attention::ENCODER) continue;
+    if (d.attention().kv_share_layer() >= 0) continue;
+    const proto::Attention& a = d.attention();
+    specs.push_back({a.layer(), a.kv_heads(), a.qk_dim(), a.v_dim()});
+  }
+  return specs;
+}
+
+std::vector<StateSpec> States(const proto::Graph& graph, DType model_dtype) {
+  std::vector<StateSpec> specs;
+  for (int i = 0; i < graph.declarations_size(); ++i) {
+    if (!graph.declarations(i).has_state()) continue;
+    const proto::Type& type = graph.declarations(i).state().type();
+    StateSpec spec{static_cast<uint32_t>(i + 1), model_dtype, {}};
+    if (type.dtype() != proto::MODEL) spec.dtype = static_cast<DType>(type.dtype());
+    for (const proto::Dim& dim : type.dims()) spec.dims.push_back(dim.size());
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+// The arguments that forward gives an attention, by object. An object may be called more than once.
+std::vector<std::string> ArgNames(const proto::Graph& graph, uint32_t object) {
+  std::vector<std::string> names;
+  for (const proto::Function& function : graph.functions()) {
+    for (const proto::Node& node : function.nodes()) {
+      if (node.op() != proto::OP_ATTENTION || node.object() != object) continue;
+      names.insert(names.end(), node.names().begin(), node.names().end());
+    }
+  }
+  return names;
+}
+
+// Arguments of OP_ATTENTION: see graph.proto.
+std::vector<AttentionArg> ReadArgs(const proto::Node& node, absl::Span<const at::Tensor> tensors) {
+  std::vector<AttentionArg> args;
+  int next_real = 0;
+  for (int i = 0; i < node.names_size(); ++i) {
+    AttentionArg arg{node.names(i), {}, 0};
+    const int64_t at = node.ints(i);
+    if (at >= 0) {
+      arg.tensor = tensors[at];
+    } else {
+      arg.number = node.reals(next_real++);
+    }
+    args.push_back(std::move(arg));
+  }
+  return args;
+}
+
+at::Tensor RunConv(const proto::Conv& conv, const ObjectWeights& w, const at::Tensor& x) {
+  const int nd = conv.kernel_size();
+  const auto list = [](const auto& field) { return at::IntArrayRef(field.data(), field.size()); };
+  const int64_t groups = std::max<int64_t>(1, conv.groups());
+  const std::vector<int64_t> dilation(nd, 1);
+  const std::optional<at::Tensor> bias =
+      w.bias.defined() ? std::optional<at::Tensor>(w.bias) : std::nullopt;
+  // [N, in] is one row of N positions.
+  const bool one_row = nd == 1 && x.dim() == 2;
+  const at::Tensor in = one_row ? x.transpose(0, 1).unsqueeze(0) : x;
+  at::Tensor out;
+  switch (nd) {
+    case 1:
+      out = at::conv1d(in, w.weight, bias, list(conv.stride()), list(conv.padding()), dilation,
+                       groups);
+      break;
+    case 2:
+      out = at::conv2d(in, w.weight, bias, list(conv.stride()), list(conv.padding()), dilation,
+                       groups);
+      break;
+    default:
+      TORCH_CHECK(nd == 3, "a convolution of ", nd, " dimensions");
+      out = at::conv3d(in, w.weight, bias, list(conv.stride()), list(conv.padding()), dilation,
+                       groups);
+  }
+  return one_row ? out.squeeze(0).transpose(0, 1).contiguous() : out;
+}
+
+absl::Status Unserved(absl::string_view what) {
+  return absl::UnimplementedError(absl::StrCat(what, " is unimplemented in this host"));
+}
+
+const char* RecurName(int64_t kind) {
+  switch (kind) {
+    case KEEL_RECUR_CAUSAL_CONV1D:
+      return "recurrence causal_conv1d";
+    case KEEL_RECUR_SSD:
+      return "recurrence ssd";
+    case KEEL_RECUR_SELECTIVE_SCAN:
+      return "recurrence selective_scan";
+    case KEEL_RECUR_GATED_DELTA:
+      return "recurrence gated_delta";
+    default:
+      return "this recurrence";
+  }
+}
+
+}  // namespace
+
+OpExecutor::OpExecutor(const proto::Graph& graph, std::shared_ptr<const Weights> weights,
+                       DType dtype, KvCache cache, RecurrentStates states)
+    : graph_(graph),
+      weights_(std::move(weights)),
+      dtype_(dtype),
+      cache_(std::move(cache)),
+      states_(std::move(states)) {}
+
+absl::StatusOr<std::unique_ptr<OpExecutor>> OpExecutor::Create(
+    const proto::Graph& graph, std::shared_ptr<const Weights> weights,
+    const AttentionRegistry& attention, const std::string& wanted, DType dtype,
+    int32_t block_size) {
+  KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(KvLayers(graph), block_size, dtype));
+  auto ops = std::unique_ptr<OpExecutor>(new OpExecutor(graph, std::move(weights), dtype,
+                                                        std::move(cache),
+                                                        RecurrentStates(States(graph, dtype))));
+  KEEL_RETURN_IF_ERROR(ops->ChooseAttention(attention, wanted));
+  return ops;
+}
+
+absl::Status OpExecutor::ChooseAttention(const AttentionRegistry& registry,
+                                         const std::string& wanted) {
+  attentions_.resize(graph_.declarations_size());
+  for (int i = 0; i < graph_.declarations_size(); ++i) {
+    const Declaration& d = graph_.declarations(i);
+    if (!d.has_attention()) continue;
+    Attention& attention = attentions_[i];
+    attention.desc = DescOf(d.attention());
+    const bool encoder = d.attention().kind() == proto::Attention::ENCODER;
+    if (d.attention().kv_share_layer() >= 0 && !cache_.Contains(d.attention().kv_share_layer())) {
+      return absl::InvalidArgumentError(absl::StrCat(d.name(), ": shares keys and values of layer ",
+                                                     d.attention().kv_share_layer(),
+                                                     ", which no attention keeps"));
+    }
+    AttentionUse use{&attention.desc, dtype_, encoder ? 0 : cache_.block_size(),
+                     ArgNames(graph_, static_cast<uint32_t>(i + 1))};
+    auto impl = registry.Choose(use, wanted);
+    if (!impl.ok()) return Annotate(impl.status(), d.name());
+    attention.impl = *std::move(impl);
+  }
+  return absl::OkStatus();
+}
+
+void OpExecutor::BeginStep(const StepContext* step) {
+  step_ = step;
+  rope_.Clear();
+}
+
+void OpExecutor::EndStep() {
+  step_ = nullptr;
+  rope_.Clear();
+}
+
+const Declaration& OpExecutor::DeclarationOf(const proto::Node& node) const {
+  TORCH_CHECK(node.object() >= 1 &&
+                  node.object() <= static_cast<uint32_t>(graph_.declarations_size()),
+              "object ", node.object(), " is not declared");
+  return graph_.declarations(static_cast<int>(node.object()) - 1);
+}
+
+absl::Status OpExecutor::Run(const proto::Node& node, absl::Span<const at::Tensor> inputs,
+                             std::vector<at::Tensor>* outputs) {
+  absl::Status status = CatchAten([&] { return Dispatch(node, inputs, outputs); });
+  if (status.ok()) return status;
+  const std::string operands =
+      absl::StrJoin(inputs, ", ", [](std::string* out, const at::Tensor& tensor) {
+        out->append(TensorString(tensor));
+      });
+  return Annotate(status, absl::StrCat(NodeName(graph_, node), " (", operands, ")"));
+}
+
+absl::Status OpExecutor::Dispatch(const proto::Node& node, absl::Span<const at::Tensor> inputs,
+                                  std::vector<at::Tensor>* outputs) {
+  if (IsTensorOp(node.op())) {
+    RunTensorOp(node, inputs, dtype_, outputs);
+    return absl::OkStatus();
+  }
+  switch (node.op()) {
+    case proto::OP_MARK:
+      return absl::OkStatus();
+    case proto::OP_CALL:
+      return Unserved("a plugin's own kernel");
+    case proto::OP_RECUR:
+      return Unserved(RecurName(node.ints_size() > 0 ? node.ints(0) : 0));
+    case proto::OP_ATTENTION:
+      outputs->emplace_back();
+      return RunAttention(node, inputs, &outputs->back());
+    case proto::OP_ALL_REDUCE:
+    case proto::OP_ALL_GATHER: {
+      KEEL_ASSIGN_OR_RETURN(at::Tensor out, RunCollective(node, inputs[0]));
+      outputs->push_back(std::move(out));
+      return absl::OkStatus();
+    }
+    default: {
+      KEEL_ASSIGN_OR_RETURN(at::Tensor out, RunObject(node, inputs));
+      outputs->push_back(std::move(out));
+      return absl::OkStatus();
+    }
+  }
+}
+
+absl::StatusOr<at::Tensor> OpExecutor::RunCollective(const proto::Node& node,
+                                                     const at::Tensor& x) {
+  if (collectives_ == nullptr) {
+    return absl::FailedPreconditionError("a collective in a graph that runs on one rank");
+  }
+  return node.op() == proto::OP_ALL_REDUCE ? collectives_->AllReduce(x)
+                                           : collectives_->AllGather(x, node.ints(0));
+}
+
+absl::StatusOr<at::Tensor> OpExecutor::RunObject(const proto::Node& node,
+                                                 absl::Span<const at::Tensor> inputs) {
+  const Declaration& d = DeclarationOf(node);
+  const ObjectWeights& w = weights_->of(node.object());
+  switch (node.op()) {
+    case proto::OP_LINEAR:
+      return LinearOf(inputs[0], w.weight, w.bias);
+    case proto::OP_EMBED:
+      return at::index_select(w.weight, 0, inputs[0].to(at::kLong));
+    case proto::OP_NORM:
+      return NormOf(d.norm(), w.weight, w.bias, inputs[0]);
+    case proto::OP_ROPE:
+      return RunRope(node, inputs[0], inputs[1]);
+    case proto::OP_MOE:
+      return RunExperts(d.moe(), w, inputs[0], RouteTokens(d.moe(), w, inputs[1]));
+    case proto::OP_MOE_ROUTED:
+      return RunExperts(d.moe(), w, inputs[0], {inputs[1], inputs[2]});
+    case proto::OP_CONV:
+      return RunConv(d.conv(), w, inputs[0]);
+    case proto::OP_PARAM:
+      return w.weight;
+    default:
+      return Unserved(absl::StrCat("op ", proto::Op_Name(node.op())));
+  }
+}
+
+at::Tensor OpExecutor::RunRope(const proto::Node& node, const at::Tensor& x,
+                               const at::Tensor& positions) {
+  const proto::Rope& rope = DeclarationOf(node).rope();
+  const int64_t max_position =
+      step_ != nullptr ? step_->max_position : positions.max().item<int64_t>();
+  return ApplyRope(rope, x,
+                   rope_.Get(node.object(), rope, positions, max_position, x.scalar_type()));
+}
+
+absl::Status OpExecutor::RunAttention(const proto::Node& node, absl::Span<const at::Tensor> inputs,
+                                      at::Tensor* out) {
+  const proto::Attention& declared = DeclarationOf(node).attention();
+  const Attention& attention = attentions_[node.object() - 1];
+  const std::vector<AttentionArg> args = ReadArgs(node, inputs.subspan(3));
+  AttentionCall call;
+  call.desc = &attention.desc;
+  call.q = inputs[0];
+  call.k = inputs[1];
+  call.v = inputs[2];
+  call.args = args;
+  *out = at::empty({call.q.size(0), declared.heads(), declared.v_dim()}, call.q.options());
+  call.out = *out;
+  if (declared.kind() != proto::Attention::ENCODER) {
+    if (step_ == nullptr || cache_.num_blocks() == 0) {
+      return absl::FailedPreconditionError("attention runs outside of a step or without a cache");
+    }
+    const bool shares = declared.kv_share_layer() >= 0;
+    const int32_t layer = shares ? declared.kv_share_layer() : declared.layer();
+    call.metadata = &step_->metadata;
+    call.k_cache = cache_.keys(layer);
+    call.v_cache = cache_.values(layer);
+    if (!shares) {
+      WriteKv(call.k, step_->metadata.slots, call.k_cache);
+      WriteKv(call.v, step_->metadata.slots, call.v_cache);
+    }
+  }
+  return attention.impl->Run(call);
+}
+
+}  // namespace keel

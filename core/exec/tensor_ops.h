@@ -1,0 +1,30 @@
+// The ops that touch no declared object: arithmetic and shape, on at::Tensor. Attributes are a
+// node's (core/graph/graph.proto).
+#ifndef KEEL_CORE_EXEC_TENSOR_OPS_H_
+#define KEEL_CORE_EXEC_TENSOR_OPS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "absl/types/span.h"
+#include "core/graph/graph.pb.h"
+#include "core/tensor/dtype.h"
+
+namespace keel {
+
+// True if `op` is one of them.
+bool IsTensorOp(proto::Op op);
+
+// Appends the outputs; `model_dtype` is what MODEL stands for. Throws c10::Error.
+void RunTensorOp(const proto::Node& node, absl::Span<const at::Tensor> inputs, DType model_dtype,
+                 std::vector<at::Tensor>* outputs);
+
+// KEEL_REDUCE_* and so on become an at::Tensor call each; RMSNorm and LayerNorm as keel_norm_desc
+// says. `weight` holds weight_offset already; undefined without one.
+at::Tensor NormOf(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
+                  const at::Tensor& x);
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_EXEC_TENSOR_OPS_H_

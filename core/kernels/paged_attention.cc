@@ -1,0 +1,238 @@
+// The mathematics is written once over GCC's vector types; a variant is that code compiled for one
+// instruction set by a target attribute.
+#include "core/kernels/paged_attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "core/kernels/parallel.h"
+
+namespace keel {
+namespace {
+
+#define KEEL_INLINE inline __attribute__((always_inline))
+
+constexpr int64_t kLanes = 16;
+typedef float F32x16 __attribute__((vector_size(64)));
+typedef uint32_t U32x16 __attribute__((vector_size(64)));
+typedef uint16_t U16x16 __attribute__((vector_size(32)));
+
+struct F32 {
+  using Storage = float;
+  static KEEL_INLINE float Load(const float* p) { return *p; }
+  static KEEL_INLINE void LoadLanes(const float* p, F32x16* out) { std::memcpy(out, p, 64); }
+  static KEEL_INLINE float Store(float x) { return x; }
+};
+
+struct BF16 {
+  using Storage = uint16_t;
+  static KEEL_INLINE float Load(const uint16_t* p) {
+    const uint32_t bits = static_cast<uint32_t>(*p) << 16;
+    float x;
+    std::memcpy(&x, &bits, 4);
+    return x;
+  }
+  static KEEL_INLINE void LoadLanes(const uint16_t* p, F32x16* out) {
+    U16x16 raw;
+    std::memcpy(&raw, p, 32);
+    const U32x16 bits = __builtin_convertvector(raw, U32x16) << 16;
+    std::memcpy(out, &bits, 64);
+  }
+  static KEEL_INLINE uint16_t Store(float x) {  // to nearest even
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    if (x != x) return 0x7fc0;
+    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
+};
+
+struct F16 {
+  using Storage = _Float16;
+  static KEEL_INLINE float Load(const _Float16* p) { return static_cast<float>(*p); }
+  static KEEL_INLINE void LoadLanes(const _Float16* p, F32x16* out) {
+    for (int64_t i = 0; i < kLanes; ++i) (*out)[i] = static_cast<float>(p[i]);
+  }
+  static KEEL_INLINE _Float16 Store(float x) { return static_cast<_Float16>(x); }
+};
+
+KEEL_INLINE float Sum(const F32x16* x) {
+  float sum = 0;
+  for (int64_t i = 0; i < kLanes; ++i) sum += (*x)[i];
+  return sum;
+}
+
+template <typename T>
+KEEL_INLINE float Dot(const float* a, const typename T::Storage* b, int64_t n) {
+  F32x16 acc = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    F32x16 x, y;
+    std::memcpy(&x, a + i, 64);
+    T::LoadLanes(b + i, &y);
+    acc += x * y;
+  }
+  float sum = Sum(&acc);
+  for (; i < n; ++i) sum += a[i] * T::Load(b + i);
+  return sum;
+}
+
+// acc += p * v
+template <typename T>
+KEEL_INLINE void Axpy(float p, const typename T::Storage* v, float* acc, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    F32x16 x, y;
+    std::memcpy(&x, acc + i, 64);
+    T::LoadLanes(v + i, &y);
+    x += y * p;
+    std::memcpy(acc + i, &x, 64);
+  }
+  for (; i < n; ++i) acc[i] += p * T::Load(v + i);
+}
+
+// One query head's running softmax.
+struct Running {
+  float max, sum;
+};
+
+struct Scratch {
+  std::vector<float> q, acc, scores;  // [group, qk_dim], [group, v_dim], [block_size]
+  std::vector<Running> running;       // [group]
+};
+
+KEEL_INLINE int64_t SequenceOf(const PagedAttention& a, int64_t token) {
+  return std::upper_bound(a.cu_q, a.cu_q + a.num_sequences + 1, static_cast<int32_t>(token)) -
+         a.cu_q - 1;
+}
+
+KEEL_INLINE void Rescale(float factor, float* acc, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) acc[i] *= factor;
+}
+
+// Takes the keys [begin, end) of one cache block into the running softmax of one query head.
+template <typename T>
+KEEL_INLINE void TakeBlock(const PagedAttention& a, const typename T::Storage* keys,
+                           const typename T::Storage* values, int64_t first_key, int64_t count,
+                           int64_t head, const float* q, float* scores, Running* running,
+                           float* acc) {
+  float block_max = running->max;
+  for (int64_t j = 0; j < count; ++j) {
+    float score = a.scale * Dot<T>(q, keys + j * a.qk_dim, a.qk_dim);
+    if (a.softcap > 0) score = a.softcap * std::tanh(score / a.softcap);
+    if (a.slopes != nullptr) score += a.slopes[head] * static_cast<float>(first_key + j);
+    scores[j] = score;
+    block_max = std::max(block_max, score);
+  }
+  if (block_max > running->max) {
+    const float factor = std::exp(running->max - block_max);
+    running->sum *= factor;
+    Rescale(factor, acc, a.v_dim);
+    running->max = block_max;
+  }
+  for (int64_t j = 0; j < count; ++j) {
+    const float p = std::exp(scores[j] - running->max);
+    running->sum += p;
+    Axpy<T>(p, values + j * a.v_dim, acc, a.v_dim);
+  }
+}
+
+template <typename T>
+KEEL_INLINE void RunItem(const PagedAttention& a, int64_t token, int64_t kv_head, Scratch* s) {
+  using Storage = typename T::Storage;
+  const int64_t group = a.heads / a.kv_heads, head0 = kv_head * group;
+  const int64_t sequence = SequenceOf(a, token);
+  // The sequence's last query sees all its keys.
+  const int64_t position = a.seq_lens[sequence] - (a.cu_q[sequence + 1] - token);
+  const int64_t end = position + 1;
+  int64_t begin = a.window > 0 ? std::max<int64_t>(0, end - a.window) : 0;
+  if (a.chunk > 0) begin = std::max(begin, position / a.chunk * a.chunk);
+  for (int64_t g = 0; g < group; ++g) {
+    const Storage* q =
+        static_cast<const Storage*>(a.q) + token * a.q_token_stride + (head0 + g) * a.q_head_stride;
+    for (int64_t i = 0; i < a.qk_dim; ++i) s->q[g * a.qk_dim + i] = T::Load(q + i);
+    s->running[g] = a.sinks != nullptr ? Running{a.sinks[head0 + g], 1.0f}
+                                       : Running{-std::numeric_limits<float>::infinity(), 0.0f};
+  }
+  std::fill(s->acc.begin(), s->acc.end(), 0.0f);
+  const int32_t* blocks = a.block_table + sequence * a.max_blocks;
+  for (int64_t key = begin; key < end;) {
+    const int64_t offset = key % a.block_size;
+    const int64_t count = std::min(a.block_size - offset, end - key);
+    const int64_t row = (blocks[key / a.block_size] * a.kv_heads + kv_head) * a.block_size + offset;
+    const Storage* keys = static_cast<const Storage*>(a.k_cache) + row * a.qk_dim;
+    const Storage* values = static_cast<const Storage*>(a.v_cache) + row * a.v_dim;
+    for (int64_t g = 0; g < group; ++g) {
+      TakeBlock<T>(a, keys, values, key, count, head0 + g, s->q.data() + g * a.qk_dim,
+                   s->scores.data(), &s->running[g], s->acc.data() + g * a.v_dim);
+    }
+    key += count;
+  }
+  Storage* out = static_cast<Storage*>(a.out) + (token * a.heads + head0) * a.v_dim;
+  for (int64_t g = 0; g < group; ++g) {
+    const float inverse = 1.0f / s->running[g].sum;
+    for (int64_t i = 0; i < a.v_dim; ++i) {
+      out[g * a.v_dim + i] = T::Store(s->acc[g * a.v_dim + i] * inverse);
+    }
+  }
+}
+
+template <typename T>
+KEEL_INLINE void RunItemsOf(const PagedAttention& a, int64_t begin, int64_t end) {
+  const int64_t group = a.heads / a.kv_heads;
+  Scratch scratch;
+  scratch.q.resize(group * a.qk_dim);
+  scratch.acc.resize(group * a.v_dim);
+  scratch.scores.resize(a.block_size);
+  scratch.running.resize(group);
+  for (int64_t item = begin; item < end; ++item) {
+    RunItem<T>(a, item / a.kv_heads, item % a.kv_heads, &scratch);
+  }
+}
+
+KEEL_INLINE void RunItems(const PagedAttention& a, int64_t begin, int64_t end) {
+  switch (a.type) {
+    case KernelType::kF32:
+      return RunItemsOf<F32>(a, begin, end);
+    case KernelType::kBF16:
+      return RunItemsOf<BF16>(a, begin, end);
+    case KernelType::kF16:
+      return RunItemsOf<F16>(a, begin, end);
+  }
+}
+
+void RunPlain(const PagedAttention& a, int64_t begin, int64_t end) { RunItems(a, begin, end); }
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma,f16c"))) void RunAvx2(const PagedAttention& a, int64_t begin,
+                                                      int64_t end) {
+  RunItems(a, begin, end);
+}
+
+__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"))) void RunAvx512(
+    const PagedAttention& a, int64_t begin, int64_t end) {
+  RunItems(a, begin, end);
+}
+#endif
+
+}  // namespace
+
+std::vector<PagedAttentionVariant> PagedAttentionVariants(const CpuFeatures& cpu) {
+  std::vector<PagedAttentionVariant> variants = {{"plain", RunPlain}};
+#if defined(__x86_64__)
+  if (cpu.avx2) variants.push_back({"avx2", RunAvx2});
+  if (cpu.avx512) variants.push_back({"avx512", RunAvx512});
+#else
+  (void)cpu;
+#endif
+  return variants;
+}
+
+void RunPagedAttention(const PagedAttention& attention) {
+  static const PagedAttentionVariant variant = PagedAttentionVariants(Cpu()).back();
+  const int64_t items = attention.cu_q[attention.num_sequences] * attention.kv_heads;
+  ParallelFor(items, 1, [&](int64_t begin, int64_t end) { variant.run(attention, begin, end); });
+}
+
+}  // namespace keel
