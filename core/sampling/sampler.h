@@ -1,0 +1,47 @@
+// From a row of logits to a token.
+//
+// Order, as in vLLM: log-probabilities are of the raw logits; then bans (allowed_token_ids, bad words, min_tokens),
+// logit_bias, penalties, argmax for greedy rows; else temperature, top_k, top_p, min_p, typical_p and a draw. Each
+// equals transformers' processor of the same name (reference: generation/logits_process.py).
+#ifndef KEEL_CORE_SAMPLING_SAMPLER_H_
+#define KEEL_CORE_SAMPLING_SAMPLER_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "core/sampling/sampling_params.h"
+
+namespace keel {
+
+struct SampledToken {
+  int32_t token = 0;
+  float logprob = 0;                  // of `token`; the rest only when params.logprobs is set
+  std::vector<int32_t> top_tokens;    // best first
+  std::vector<float> top_logprobs;
+};
+
+// The sampling of one sequence: its parameters, what it has seen, its stream of random numbers. The same seed gives the
+// same tokens whatever else is in the batch. One thread at a time; copyable, so that a sequence can fork.
+class SequenceSampler {
+ public:
+  // `end_tokens` are what min_tokens bans. params must have been checked.
+  SequenceSampler(const SamplingParams& params, absl::Span<const int32_t> prompt, std::vector<int32_t> end_tokens,
+                  int64_t vocab_size);
+  SequenceSampler(const SequenceSampler&);
+  SequenceSampler(SequenceSampler&&) noexcept;
+  ~SequenceSampler();
+
+  // Chooses the next token and remembers it. `logits` [vocab] is scratch afterwards. `allowed`: a bit mask over the
+  // vocabulary (grammars), empty for all. Rows with NaN or without any finite logit give the best finite token, or
+  // token 0 when there is none. No allocation per token once warm, but for reported log-probabilities.
+  SampledToken Sample(absl::Span<float> logits, absl::Span<const uint32_t> allowed = {});
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace keel
+#endif  // KEEL_CORE_SAMPLING_SAMPLER_H_
