@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/text/text_files.h"
@@ -84,11 +85,12 @@ class ChatTemplate {
   };
 
   ChatTemplate() = default;
+  absl::Status Compile(absl::string_view name, absl::string_view source, absl::string_view where,
+                       const ChatTemplateLimits& limits);
   absl::StatusOr<const Named*> Choose(absl::string_view name, bool has_tools) const;
 
   std::map<std::string, Named> templates_;
   std::map<std::string, std::string> special_tokens_;
-  ChatTemplateLimits limits_;
 };
 
 }  // namespace keel

@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/text/tokenizer.h"
 
@@ -43,14 +45,20 @@ class IncrementalDetokenizer {
   absl::StatusOr<std::string> Flush();
 
  private:
-  absl::StatusOr<std::string> DecodeAfterAnchor(absl::Span<const int32_t> ids) const;
+  void Append(absl::Span<const int32_t> ids);
+  absl::StatusOr<std::string> WindowText() const;
   absl::StatusOr<std::string> Advance(bool flush);
+  absl::Status DropContext();
+  absl::Status StartAfterAnchor();
+  absl::Status ShortenWindow(absl::string_view uncertain);
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   DetokenizerOptions options_;
-  std::vector<int32_t> window_;  // context, then tokens whose text is not certain
-  size_t context_ = 0;           // ids of window_ that are context
-  std::string emitted_;          // the part of window_'s text that was given out
+  // Context, whose text was given out and which decides how the next token begins; then pending
+  // tokens.
+  std::vector<int32_t> window_;
+  size_t context_ = 0;   // ids of window_ that are context
+  std::string emitted_;  // how much of window_'s text was given out
 };
 
 }  // namespace keel

@@ -4,11 +4,9 @@
 #ifndef KEEL_CORE_TEXT_PROBE_H_
 #define KEEL_CORE_TEXT_PROBE_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -44,10 +42,6 @@ struct Text {
 
 // Reads the files of `dir`, probes them and builds both from the same bytes.
 absl::StatusOr<Text> LoadText(const std::string& dir, const ProbeOptions& options = {});
-
-// The probe's body, called by keel-text-probe's main: sets the limits, reads the files from
-// descriptor `fd` and tries them, telling each step on stdout. Returns the exit status.
-int RunTextProbe(int fd, int64_t memory_bytes, int64_t cpu_seconds);
 
 }  // namespace keel
 

@@ -1,0 +1,101 @@
+#include "core/text/probe.h"
+
+#include <string.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "core/base/status.h"
+#include "core/text/probe_program.h"
+
+namespace keel {
+namespace {
+
+constexpr int64_t kMemoryTimesFiles = 24;
+
+struct Report {
+  std::string last_step;
+  std::string error;
+  std::string last_words;
+  bool done = false;
+};
+
+// Lines "step ...", "error ...", "done"; other ones are what a library said as it died.
+Report ReadReport(absl::string_view output) {
+  Report report;
+  for (absl::string_view line : absl::StrSplit(output, '\n')) {
+    if (absl::ConsumePrefix(&line, "step ")) {
+      report.last_step = std::string(line);
+    } else if (absl::ConsumePrefix(&line, "error ")) {
+      report.error = std::string(line);
+    } else if (absl::StartsWith(line, "done")) {
+      report.done = true;
+    } else if (!absl::StripAsciiWhitespace(line).empty()) {
+      report.last_words = std::string(absl::StripAsciiWhitespace(line));
+    }
+  }
+  return report;
+}
+
+std::string HowItEnded(const ChildResult& child, const ProbeOptions& options) {
+  if (child.timed_out) {
+    return absl::StrCat("takes longer than ", absl::FormatDuration(options.wall_limit));
+  }
+  if (child.wait_status < 0) return "ends the process";
+  if (!WIFSIGNALED(child.wait_status)) {
+    return absl::StrCat("ends the process with status ", WEXITSTATUS(child.wait_status));
+  }
+  switch (const int signal = WTERMSIG(child.wait_status)) {
+    case SIGXCPU:
+    case SIGKILL:
+      return absl::StrCat("takes more than ", options.cpu_seconds, " s of CPU time");
+    case SIGABRT:
+      return "aborts the process (out of memory, or a library's check)";
+    case SIGSEGV:
+      return "crashes the process (endless recursion, or out of memory)";
+    default:
+      return absl::StrCat("ends the process by ", strsignal(signal));
+  }
+}
+
+}  // namespace
+
+absl::Status ProbeText(const TextFiles& files, const ProbeOptions& options) {
+  KEEL_ASSIGN_OR_RETURN(const std::string program, FindProbeProgram(options.program));
+  const std::string input = SerializeTextFiles(files);
+  const int64_t memory =
+      options.memory_bytes + kMemoryTimesFiles * static_cast<int64_t>(input.size());
+  KEEL_ASSIGN_OR_RETURN(const ChildResult child,
+                        RunChild(program, {absl::StrCat(memory), absl::StrCat(options.cpu_seconds)},
+                                 input, options.wall_limit));
+  const Report report = ReadReport(child.output);
+  if (!report.error.empty()) return absl::InvalidArgumentError(report.error);
+  if (report.done && !child.timed_out) return absl::OkStatus();
+  if (report.last_step.empty()) {
+    return absl::InternalError(
+        absl::StrCat(program, ": does not work: it ", HowItEnded(child, options)));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(report.last_step, " ", HowItEnded(child, options),
+                                                 report.last_words.empty() ? "" : ": ",
+                                                 report.last_words));
+}
+
+absl::StatusOr<Text> LoadText(const std::string& dir, const ProbeOptions& options) {
+  KEEL_ASSIGN_OR_RETURN(const TextFiles files, ReadTextFiles(dir));
+  KEEL_RETURN_IF_ERROR(Annotate(ProbeText(files, options), dir));
+  Text text;
+  KEEL_ASSIGN_OR_RETURN(text.tokenizer, Tokenizer::Create(files));
+  auto chat_template = ChatTemplate::Create(files, text.tokenizer->special_tokens());
+  if (absl::IsNotFound(chat_template.status())) return text;
+  KEEL_ASSIGN_OR_RETURN(text.chat_template, std::move(chat_template));
+  return text;
+}
+
+}  // namespace keel

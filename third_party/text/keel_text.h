@@ -1,0 +1,138 @@
+/* Tokenizers (Hugging Face tokenizers), chat templates (minijinja) and grammars (llguidance) behind
+ * one C interface. The Rust side is src/; this header is its only caller's view.
+ *
+ * Text is UTF-8 given as pointer and length; no terminating NUL is read. A function that can fail
+ * returns a keel_text_status and, when it is not KEEL_TEXT_OK, fills *error if that is not NULL.
+ * Results go to sinks, which are called on the same thread before the function returns; what they
+ * are given is borrowed for the call, and they must not throw. A panic of the libraries comes back
+ * as KEEL_TEXT_PANIC. A failed allocation or a stack overflow ends the process: try files of
+ * strangers in a child process first.
+ *
+ * Tokenizers, templates and vocabularies are immutable after creation: any thread may use them at
+ * any time. A grammar belongs to one thread at a time. free functions take NULL. */
+#ifndef KEEL_THIRD_PARTY_TEXT_KEEL_TEXT_H_
+#define KEEL_THIRD_PARTY_TEXT_KEEL_TEXT_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum keel_text_status {
+  KEEL_TEXT_OK = 0,
+  KEEL_TEXT_INVALID = 1, /* the file, text or grammar is wrong */
+  KEEL_TEXT_REFUSED = 2, /* the template called raise_exception; the message is its own */
+  KEEL_TEXT_LIMIT = 3,   /* out of fuel, too much output */
+  KEEL_TEXT_PANIC = 4    /* a library panicked */
+} keel_text_status;
+
+/* message: NUL-terminated UTF-8, cut if too long. */
+typedef struct keel_text_error {
+  char message[2048];
+} keel_text_error;
+
+typedef void (*keel_text_bytes_fn)(void* user, const char* bytes, size_t n);
+typedef void (*keel_text_ids_fn)(void* user, const uint32_t* ids, size_t n);
+
+/* ---- Tokenizer ---- */
+
+typedef struct keel_text_tokenizer keel_text_tokenizer;
+
+/* Builds from the bytes of tokenizer.json. added: JSON, an array of tokens to add after it, in this
+ * order, or n_added = 0:
+ *   {"content": "<x>", "special": true, "normalized": false, "lstrip": false, "rstrip": false,
+ *    "single_word": false, "id": 7, "keep": true}
+ * Flags default to false, normalized to !special. A token that the vocabulary has keeps its id.
+ * keep: one that is among the added tokens already keeps its flags, but becomes special if `special`
+ * says so. id: leave the token out if an added token has this id.
+ * Padding and truncation of the file are dropped. */
+keel_text_status keel_text_tokenizer_new(const char* json, size_t n, const char* added,
+                                         size_t n_added, keel_text_tokenizer** out,
+                                         keel_text_error* error);
+void keel_text_tokenizer_free(keel_text_tokenizer* tokenizer);
+
+/* split_special: special tokens in the text are plain text. */
+keel_text_status keel_text_encode(const keel_text_tokenizer* tokenizer, const char* text, size_t n,
+                                  int32_t add_special_tokens, int32_t split_special,
+                                  keel_text_ids_fn sink, void* user, keel_text_error* error);
+
+/* Unknown ids are left out. */
+keel_text_status keel_text_decode(const keel_text_tokenizer* tokenizer, const uint32_t* ids, size_t n,
+                                  int32_t skip_special_tokens, keel_text_bytes_fn sink, void* user,
+                                  keel_text_error* error);
+
+/* The id, or -1. */
+int64_t keel_text_token_to_id(const keel_text_tokenizer* tokenizer, const char* token, size_t n);
+/* Calls the sink unless there is no such id; returns whether it did. */
+int32_t keel_text_id_to_token(const keel_text_tokenizer* tokenizer, uint32_t id,
+                              keel_text_bytes_fn sink, void* user);
+
+/* One more than the largest id; 0 for an empty vocabulary. */
+size_t keel_text_vocab_size(const keel_text_tokenizer* tokenizer);
+
+/* Ids of the added tokens, ascending; only the special ones if special_only. */
+void keel_text_added_ids(const keel_text_tokenizer* tokenizer, int32_t special_only,
+                         keel_text_ids_fn sink, void* user);
+
+/* ---- Chat template ---- */
+
+typedef struct keel_text_template keel_text_template;
+
+/* Compiles Jinja `source` as transformers does: trim_blocks, lstrip_blocks, break and continue,
+ * {% generation %} blocks, tojson as Python's json.dumps, Python's string and dict methods,
+ * raise_exception, strftime_now. A render that executes more than `fuel` instructions or writes more
+ * than `max_output` bytes is KEEL_TEXT_LIMIT. */
+keel_text_status keel_text_template_new(const char* source, size_t n, uint64_t fuel,
+                                        size_t max_output, keel_text_template** out,
+                                        keel_text_error* error);
+void keel_text_template_free(keel_text_template* chat_template);
+
+/* Renders with the members of `context`, a JSON object, as variables. now: seconds since 1970 that
+ * strftime_now shows; NULL: the clock. The sink is called once, on success only. */
+keel_text_status keel_text_template_render(const keel_text_template* chat_template,
+                                           const char* context, size_t n, const int64_t* now,
+                                           keel_text_bytes_fn sink, void* user,
+                                           keel_text_error* error);
+
+/* ---- Grammar ---- */
+
+/* A tokenizer's vocabulary as the grammar engine needs it; made once for a model. */
+typedef struct keel_text_vocab keel_text_vocab;
+/* A grammar and how far a sequence has come in it. */
+typedef struct keel_text_grammar keel_text_grammar;
+
+/* n_vocab: size of the model's logits, at least keel_text_vocab_size; ids above the tokenizer's are
+ * never allowed. eos: the ids that end a generation, at least one. */
+keel_text_status keel_text_vocab_new(const keel_text_tokenizer* tokenizer, size_t n_vocab,
+                                     const uint32_t* eos, size_t n_eos, keel_text_vocab** out,
+                                     keel_text_error* error);
+void keel_text_vocab_free(keel_text_vocab* vocab);
+
+/* kind: "json_schema", "regex" or "lark" (NUL-terminated). The vocabulary may be freed before the
+ * grammar. */
+keel_text_status keel_text_grammar_new(const keel_text_vocab* vocab, const char* kind,
+                                       const char* source, size_t n, keel_text_grammar** out,
+                                       keel_text_error* error);
+/* An independent copy at the same place, for a sequence that forks. */
+keel_text_status keel_text_grammar_clone(const keel_text_grammar* grammar, keel_text_grammar** out,
+                                         keel_text_error* error);
+void keel_text_grammar_free(keel_text_grammar* grammar);
+
+/* Writes which tokens may come next: bit i % 32 of mask[i / 32], n_words = ceil(n_vocab / 32). After
+ * the grammar's end only the eos tokens are set. */
+keel_text_status keel_text_grammar_mask(keel_text_grammar* grammar, uint32_t* mask, size_t n_words,
+                                        keel_text_error* error);
+/* Takes a token that the mask allowed. */
+keel_text_status keel_text_grammar_consume(keel_text_grammar* grammar, uint32_t id,
+                                           keel_text_error* error);
+/* *accepting: the text so far is complete. *stopped: nothing but eos can follow. */
+keel_text_status keel_text_grammar_state(keel_text_grammar* grammar, int32_t* accepting,
+                                         int32_t* stopped, keel_text_error* error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KEEL_THIRD_PARTY_TEXT_KEEL_TEXT_H_ */

@@ -1,0 +1,228 @@
+//! keel_text_tokenizer: Hugging Face's tokenizers.
+
+use crate::ffi::{guard, send_text, slice, text, BytesFn, Error, Failure, IdsFn, Status};
+use serde_json::Value as Json;
+use std::ffi::{c_char, c_void};
+use tokenizers::tokenizer::{AddedVocabulary, Model, OffsetType, PreTokenizer};
+use tokenizers::{AddedToken, PaddingStrategy, PreTokenizedString, Tokenizer};
+
+/// No real file pads to more; only a broken one says so.
+const MAX_PADDING: usize = 1 << 24;
+
+pub struct TextTokenizer {
+    pub inner: Tokenizer,
+    /// The same added tokens, with special ones left in the text.
+    plain: AddedVocabulary,
+    pub vocab_size: usize,
+    special_ids: Vec<u32>,
+    added_ids: Vec<u32>,
+}
+
+impl TextTokenizer {
+    pub fn new(json: &[u8], added: &[u8]) -> Result<TextTokenizer, Failure> {
+        let mut inner = Tokenizer::from_bytes(json).map_err(Failure::invalid)?;
+        check_padding(&inner)?;
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(Failure::invalid)?;
+        if !added.is_empty() {
+            add_tokens(&mut inner, added)?;
+        }
+
+        let decoder = inner.get_added_vocabulary().get_added_tokens_decoder();
+        let mut added_ids: Vec<u32> = decoder.keys().copied().collect();
+        let mut special_ids: Vec<u32> =
+            decoder.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
+        added_ids.sort_unstable();
+        special_ids.sort_unstable();
+        let largest = inner.get_vocab(true).values().copied().max();
+        let mut plain = inner.get_added_vocabulary().clone();
+        plain.set_encode_special_tokens(true);
+        Ok(TextTokenizer {
+            vocab_size: largest.map_or(0, |id| id as usize + 1),
+            inner,
+            plain,
+            special_ids,
+            added_ids,
+        })
+    }
+
+    pub fn encode(&self, text: &str, add: bool, split: bool) -> Result<Vec<u32>, Failure> {
+        let encoding =
+            if split { self.encode_plain(text, add) } else { self.inner.encode_fast(text, add) };
+        Ok(encoding.map_err(Failure::invalid)?.get_ids().to_vec())
+    }
+
+    /// `Tokenizer::encode_fast` with `plain` in place of its added vocabulary.
+    fn encode_plain(&self, text: &str, add: bool) -> tokenizers::Result<tokenizers::Encoding> {
+        let normalized = self.plain.extract_and_normalize(self.inner.get_normalizer(), text);
+        let mut pieces: PreTokenizedString = normalized;
+        if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
+            pre_tokenizer.pre_tokenize(&mut pieces)?;
+        }
+        self.inner.get_model().tokenize_in_pretokenized(&mut pieces, None)?;
+        let encoding = pieces.into_encoding(None, 0, OffsetType::None)?;
+        self.inner.post_process(encoding, None, add)
+    }
+}
+
+fn check_padding(tokenizer: &Tokenizer) -> Result<(), Failure> {
+    if let Some(padding) = tokenizer.get_padding() {
+        let fixed = match padding.strategy {
+            PaddingStrategy::Fixed(n) => n,
+            PaddingStrategy::BatchLongest => 0,
+        };
+        let length = fixed.max(padding.pad_to_multiple_of.unwrap_or(0));
+        if length > MAX_PADDING {
+            return Err(Failure::invalid(format!(
+                "padding to {length} tokens, at most {MAX_PADDING} are taken"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn add_tokens(tokenizer: &mut Tokenizer, json: &[u8]) -> Result<(), Failure> {
+    let list: Vec<Json> = serde_json::from_slice(json).map_err(Failure::invalid)?;
+    // In one go per run of tokens: each call rebuilds the automaton that finds them.
+    let mut tokens = Vec::new();
+    for item in &list {
+        let content = item["content"].as_str().unwrap_or_default();
+        let known = tokenizer.get_added_vocabulary().get_added_tokens_decoder();
+        if item["id"].as_u64().is_some_and(|id| known.contains_key(&(id as u32))) {
+            continue;
+        }
+        let flag = |name: &str| item[name].as_bool();
+        let special = flag("special").unwrap_or(false);
+        let present = tokens
+            .iter()
+            .rev()
+            .find(|t: &&AddedToken| t.content == content)
+            .or_else(|| tokenizer.token_to_id(content).and_then(|id| known.get(&id)));
+        let token = match present {
+            Some(token) if flag("keep") == Some(true) => {
+                let special = special || token.special;
+                token.clone().special(special)
+            }
+            _ => AddedToken::from(content, special)
+                .single_word(flag("single_word").unwrap_or(false))
+                .lstrip(flag("lstrip").unwrap_or(false))
+                .rstrip(flag("rstrip").unwrap_or(false))
+                .normalized(flag("normalized").unwrap_or(!special)),
+        };
+        tokens.push(token);
+    }
+    tokenizer.add_tokens(tokens).map_err(Failure::invalid)?;
+    Ok(())
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_tokenizer_new(
+    json: *const c_char,
+    n: usize,
+    added: *const c_char,
+    n_added: usize,
+    out: *mut *mut TextTokenizer,
+    error: *mut Error,
+) -> Status {
+    guard(error, || {
+        let json = slice(json as *const u8, n);
+        let added = slice(added as *const u8, n_added);
+        *out = Box::into_raw(Box::new(TextTokenizer::new(json, added)?));
+        Ok(())
+    })
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_tokenizer_free(tokenizer: *mut TextTokenizer) {
+    if !tokenizer.is_null() {
+        drop(Box::from_raw(tokenizer));
+    }
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_encode(
+    tokenizer: *const TextTokenizer,
+    input: *const c_char,
+    n: usize,
+    add_special_tokens: i32,
+    split_special: i32,
+    sink: IdsFn,
+    user: *mut c_void,
+    error: *mut Error,
+) -> Status {
+    guard(error, || {
+        let input = text(input, n, "the text")?;
+        let ids = (*tokenizer).encode(input, add_special_tokens != 0, split_special != 0)?;
+        sink(user, ids.as_ptr(), ids.len());
+        Ok(())
+    })
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_decode(
+    tokenizer: *const TextTokenizer,
+    ids: *const u32,
+    n: usize,
+    skip_special_tokens: i32,
+    sink: BytesFn,
+    user: *mut c_void,
+    error: *mut Error,
+) -> Status {
+    guard(error, || {
+        let ids = slice(ids, n);
+        let text =
+            (*tokenizer).inner.decode(ids, skip_special_tokens != 0).map_err(Failure::invalid)?;
+        send_text(sink, user, &text);
+        Ok(())
+    })
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_token_to_id(
+    tokenizer: *const TextTokenizer,
+    token: *const c_char,
+    n: usize,
+) -> i64 {
+    let mut id = -1;
+    guard(std::ptr::null_mut(), || {
+        let token = text(token, n, "the token")?;
+        id = (*tokenizer).inner.token_to_id(token).map_or(-1, i64::from);
+        Ok(())
+    });
+    id
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_id_to_token(
+    tokenizer: *const TextTokenizer,
+    id: u32,
+    sink: BytesFn,
+    user: *mut c_void,
+) -> i32 {
+    let mut found = 0;
+    guard(std::ptr::null_mut(), || {
+        if let Some(token) = (*tokenizer).inner.id_to_token(id) {
+            send_text(sink, user, &token);
+            found = 1;
+        }
+        Ok(())
+    });
+    found
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_vocab_size(tokenizer: *const TextTokenizer) -> usize {
+    (*tokenizer).vocab_size
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_added_ids(
+    tokenizer: *const TextTokenizer,
+    special_only: i32,
+    sink: IdsFn,
+    user: *mut c_void,
+) {
+    let tokenizer = &*tokenizer;
+    let ids = if special_only != 0 { &tokenizer.special_ids } else { &tokenizer.added_ids };
+    sink(user, ids.as_ptr(), ids.len());
+}
