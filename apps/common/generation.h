@@ -1,0 +1,71 @@
+// The engine side of one client's call: a request for each of its prompts, run together.
+#ifndef KEEL_APPS_COMMON_GENERATION_H_
+#define KEEL_APPS_COMMON_GENERATION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "sdk/keel/engine.h"
+
+namespace keel::apps {
+
+// The prompt as the engine ran it.
+struct PromptTokens {
+  std::vector<int32_t> ids;
+  // One a token (none for the first), if the request asked for them; else empty.
+  std::vector<std::optional<OwnedLogprob>> logprobs;
+};
+
+// What one sequence of one prompt produced.
+struct Piece {
+  size_t prompt = 0;
+  OwnedOutput output;
+  std::shared_ptr<const PromptTokens>
+      prompt_tokens;  // with the first piece of a sequence, else null
+};
+
+// Outputs wait here, in order, until the client's side takes them. When that side is slow, new outputs
+// are joined to waiting ones, so that what waits is bounded by the text that was asked for. All
+// functions may be called from any thread.
+class Generation : public std::enable_shared_from_this<Generation> {
+ public:
+  // Called on an engine thread when there is something to take; must return soon.
+  using Wake = std::function<void()>;
+
+  // Submits all `requests`. On a refusal those already submitted are cancelled.
+  static Result<std::shared_ptr<Generation>> Start(Engine& engine,
+                                                   const std::vector<Request>& requests, Wake wake);
+
+  // Moves out what has come since the last call. Returns false once all has come.
+  bool Take(std::vector<Piece>* pieces);
+  // Ends all requests soon; their last outputs still come.
+  void Cancel();
+
+ private:
+  struct PrivateTag {};
+
+ public:
+  Generation(PrivateTag, Engine& engine, Wake wake) : engine_(engine), wake_(std::move(wake)) {}
+
+ private:
+  void OnOutput(size_t prompt, const Output& output);
+
+  Engine& engine_;
+  Wake wake_;
+  std::mutex mutex_;
+  std::deque<Piece> waiting_;
+  std::vector<uint64_t> ids_;
+  std::vector<std::vector<bool>> seen_;  // [prompt][sequence]: its first output has come
+  size_t running_ = 0;
+  bool cancelled_ = false;
+};
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_COMMON_GENERATION_H_

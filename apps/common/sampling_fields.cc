@@ -1,0 +1,185 @@
+#include "apps/common/sampling_fields.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+#include <utility>
+
+#include "boost/json/serialize.hpp"
+
+namespace keel::apps {
+namespace json = boost::json;
+namespace {
+
+// Fields that go to the engine under their own name.
+constexpr const char* kInts[] = {"min_tokens", "n", "priority", "prompt_logprobs", "seed", "top_k"};
+constexpr const char* kFloats[] = {"frequency_penalty",  "min_p",       "presence_penalty",
+                                   "repetition_penalty", "temperature", "top_p",
+                                   "typical_p"};
+constexpr const char* kBools[] = {"add_special_tokens", "ignore_eos", "include_stop_str_in_output",
+                                  "skip_special_tokens"};
+constexpr const char* kIdLists[] = {"allowed_token_ids", "stop_token_ids"};
+
+// What other servers take and this one does not: refused, so that nobody gets something else
+// than asked for.
+struct Refusal {
+  const char* field;
+  const char* why;
+};
+constexpr Refusal kRefusals[] = {
+    {"audio", "audio output is not served"},
+    {"chat_template", "a template in the request is not served; the model's own is used"},
+    {"function_call", "functions are not served; use tools"},
+    {"functions", "functions are not served; use tools"},
+    {"kv_transfer_params", "transfer of the cache is not served"},
+    {"logits_processors", "logits processors in the request are not served"},
+    {"mm_processor_kwargs", "images, audio and video are not served yet"},
+    {"prediction", "predicted outputs are not served"},
+    {"prompt_embeds", "prompts as embeddings are not served"},
+    {"suffix", "suffix (fill in the middle) is not served"},
+    {"truncate_prompt_tokens", "truncation of prompts is not served"},
+    {"use_beam_search", "beam search is not served"},
+};
+
+void Check(Fields& fields, std::string_view field, const Status& status) {
+  if (!status.ok()) fields.Fail(FromEngine(status, std::string(field)));
+}
+
+void ReadLogitBias(Fields& fields, Request& request) {
+  const json::object* biases = fields.Object("logit_bias");
+  if (biases == nullptr) return;
+  for (const auto& [key, value] : *biases) {
+    int32_t token = -1;
+    const char* end = key.data() + key.size();
+    const auto [rest, error] = std::from_chars(key.data(), end, token);
+    if (error != std::errc() || rest != end || !value.is_number()) {
+      fields.FailType("logit_bias", json::object({{key, value}}),
+                      "an object from token ids to numbers: {\"42\": -100}");
+      return;
+    }
+    Check(fields, "logit_bias", request.AddLogitBias(token, value.to_number<double>()));
+  }
+}
+
+void SetJson(Fields& fields, Request& request, std::string_view field, const char* name,
+             const json::value& value) {
+  Check(fields, field, request.SetString(name, json::serialize(value)));
+}
+
+// {"type": "text" | "json_object" | "json_schema", "json_schema": {"schema": {...}}}
+void ReadResponseFormat(Fields& fields, Request& request) {
+  const json::object* format = fields.Object("response_format");
+  if (format == nullptr) return;
+  Fields inner(*format, "response_format.");
+  const std::optional<std::string_view> type = inner.String("type");
+  if (type == "json_object") {
+    Check(fields, "response_format", request.SetString("structured_json_object", "true"));
+  } else if (type == "json_schema") {
+    const json::object* outer = inner.Object("json_schema");
+    const json::value* schema = outer == nullptr ? nullptr : outer->if_contains("schema");
+    if (schema == nullptr) {
+      fields.Fail(InvalidField("response_format",
+                               "response_format of type json_schema has no json_schema.schema"));
+      return;
+    }
+    SetJson(fields, request, "response_format", "structured_json", *schema);
+  } else if (inner.ok() && type != "text") {
+    fields.Fail(InvalidField("response_format.type",
+                             "response_format.type is " +
+                                 (type.has_value() ? "\"" + std::string(*type) + "\"" : "missing") +
+                                 ", expected text, json_object or json_schema"));
+  }
+  if (!inner.ok()) fields.Fail(*inner.error());
+}
+
+// vLLM's structured_outputs: one of json, regex, choice, grammar, json_object.
+void ReadStructuredOutputs(Fields& fields, Request& request) {
+  const json::object* outputs = fields.Object("structured_outputs");
+  if (outputs == nullptr) return;
+  for (const auto& [key, value] : *outputs) {
+    const std::string name = "structured_" + std::string(key);
+    const std::string field = "structured_outputs." + std::string(key);
+    if (value.is_string()) {
+      const json::string& text = value.get_string();
+      Check(fields, field, request.SetString(name.c_str(), {text.data(), text.size()}));
+    } else if (!value.is_null()) {
+      SetJson(fields, request, field, name.c_str(), value);
+    }
+  }
+}
+
+void ReadRefused(Fields& fields) {
+  for (const Refusal& refusal : kRefusals) {
+    const json::value* value = fields.Find(refusal.field);
+    if (value == nullptr || (value->is_bool() && !value->get_bool())) continue;
+    fields.Fail(NotServed(refusal.field, refusal.why));
+  }
+  const int64_t n = fields.Int("n").value_or(1);
+  if (fields.Int("best_of").value_or(n) != n) {
+    fields.Fail(NotServed("best_of", "best_of other than n is not served"));
+  }
+}
+
+}  // namespace
+
+void SetInt(Fields& fields, Request& request, std::string_view field, const char* name,
+            int64_t value) {
+  Check(fields, field, request.SetInt(name, value));
+}
+
+void ReadCallFields(Fields& fields, const ServedModel& model, Call* call) {
+  const std::string_view name = fields.String("model").value_or(model.names.front());
+  if (std::find(model.names.begin(), model.names.end(), name) == model.names.end()) {
+    fields.Fail({.http_status = 404,
+                 .message = "model '" + std::string(name) + "' is not served; this server has '" +
+                            model.names.front() + "'",
+                 .param = "model",
+                 .code = "model_not_found"});
+  }
+  call->model = name;
+  call->n = static_cast<size_t>(std::max<int64_t>(1, fields.Int("n").value_or(1)));
+  call->stream = fields.Bool("stream").value_or(false);
+  const json::object* stream_options = fields.Object("stream_options");
+  if (stream_options == nullptr) return;
+  if (!call->stream) {
+    fields.Fail(InvalidField("stream_options", "stream_options is set, but stream is not true"));
+  }
+  Fields inner(*stream_options, "stream_options.");
+  call->include_usage = inner.Bool("include_usage").value_or(false);
+  call->continuous_usage_stats = inner.Bool("continuous_usage_stats").value_or(false);
+  if (!inner.ok()) fields.Fail(*inner.error());
+}
+
+void ReadSamplingFields(Fields& fields, Request& request) {
+  ReadRefused(fields);
+  for (const char* name : kInts) {
+    if (const auto value = fields.Int(name)) SetInt(fields, request, name, name, *value);
+  }
+  for (const char* name : kFloats) {
+    if (const auto value = fields.Number(name)) {
+      Check(fields, name, request.SetFloat(name, *value));
+    }
+  }
+  for (const char* name : kBools) {
+    if (const auto value = fields.Bool(name)) {
+      SetInt(fields, request, name, name, *value ? 1 : 0);
+    }
+  }
+  for (const char* name : kIdLists) {
+    for (const int32_t id : fields.TokenIds(name)) Check(fields, name, request.AddInt(name, id));
+  }
+  for (const char* name : {"stop", "bad_words"}) {
+    for (const std::string_view text : fields.Strings(name)) {
+      Check(fields, name, request.AddString(name, text));
+    }
+  }
+  for (const char* name : {"cache_salt", "request_id"}) {
+    if (const auto text = fields.String(name)) Check(fields, name, request.SetString(name, *text));
+  }
+  ReadLogitBias(fields, request);
+  ReadResponseFormat(fields, request);
+  ReadStructuredOutputs(fields, request);
+  if (!fields.Bool("stream").value_or(false)) SetInt(fields, request, "stream", "stream", 0);
+}
+
+}  // namespace keel::apps

@@ -1,0 +1,411 @@
+// Keel's engine for C++ programs: RAII over the C ABI of libkeel.so (sdk/abi/engine.h), nothing else.
+//
+//   keel::Options options;
+//   keel::Status status = options.Set("model", "path/to/model");
+//   keel::Result<keel::Engine> engine = keel::Engine::Create(options);
+//   keel::Request request;
+//   request.SetPrompt("Once upon a time");
+//   request.Set("max_tokens", 32);
+//   engine->Submit(request, [](const keel::Output& output) { std::cout << output.text(); });
+//
+// Errors     every call that can fail returns Status or Result; nothing throws (but std::bad_alloc).
+// Threads    an Engine may be used from any thread; an Options or a Request from one at a time.
+// Lifetime   an Output is a view: it lives until the callback returns, or until the next Poll of its
+//            request. OwnedOutput is a copy that stays.
+// All options, parameters and their meaning are listed in sdk/abi/engine.h.
+#ifndef KEEL_SDK_KEEL_ENGINE_H_
+#define KEEL_SDK_KEEL_ENGINE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "sdk/abi/engine.h"
+
+namespace keel {
+inline namespace embed {  // keeps these names apart from the library's own in one process
+
+// The numbers of absl::StatusCode, as the ABI uses them.
+enum class Code : int {
+  kOk = 0,
+  kCancelled = 1,
+  kUnknown = 2,
+  kInvalidArgument = 3,
+  kDeadlineExceeded = 4,
+  kNotFound = 5,
+  kAlreadyExists = 6,
+  kPermissionDenied = 7,
+  kResourceExhausted = 8,
+  kFailedPrecondition = 9,
+  kAborted = 10,
+  kOutOfRange = 11,
+  kUnimplemented = 12,
+  kInternal = 13,
+  kUnavailable = 14,
+  kDataLoss = 15,
+};
+
+// Success, or a code and a message for people.
+class [[nodiscard]] Status {
+ public:
+  Status() = default;
+  Status(Code code, std::string message) : code_(code), message_(std::move(message)) {}
+
+  bool ok() const { return code_ == Code::kOk; }
+  Code code() const { return code_; }
+  const std::string& message() const { return message_; }
+
+  // What a call of the ABI returned, with this thread's message.
+  static Status FromAbi(keel_status status) {
+    if (status == 0) return Status();
+    return Status(static_cast<Code>(status), keel_error_message());
+  }
+
+ private:
+  Code code_ = Code::kOk;
+  std::string message_;
+};
+
+// A value, or why there is none. The value may be read only after ok().
+template <typename T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : value_(std::move(value)) {}          // NOLINT: return a T
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT: return a Status
+
+  bool ok() const { return value_.has_value(); }
+  const Status& status() const { return status_; }
+  T& value() & { return *value_; }
+  const T& value() const& { return *value_; }
+  T&& value() && { return *std::move(value_); }
+  T& operator*() & { return *value_; }
+  const T& operator*() const& { return *value_; }
+  T&& operator*() && { return *std::move(value_); }
+  T* operator->() { return &*value_; }
+  const T* operator->() const { return &*value_; }
+
+ private:
+  Status status_;
+  std::optional<T> value_;
+};
+
+// One line of the table of options. Strings are static.
+struct OptionInfo {
+  std::string_view name;        // without dashes: "max-num-seqs"
+  std::string_view group;       // "Scheduling"
+  std::string_view value_name;  // "N"; empty for a switch, whose values are "true" and "false"
+  std::string_view default_value;
+  std::string_view help;
+};
+
+// What an engine is made with: the same options as the server's flags.
+class Options {
+ public:
+  Options() {
+    keel_options* options = nullptr;
+    if (keel_options_new(&options) == 0) options_.reset(options);
+  }
+
+  // Sets an option from its text. A repeatable option appends.
+  Status Set(const std::string& name, const std::string& value) {
+    return Status::FromAbi(keel_options_set(options_.get(), name.c_str(), value.c_str()));
+  }
+
+  // Every option there is, in the order of help.
+  static std::vector<OptionInfo> Describe() {
+    std::vector<OptionInfo> all;
+    const char *name, *group, *value_name, *default_value, *help;
+    while (keel_option_describe(all.size(), &name, &group, &value_name, &default_value, &help) ==
+           0) {
+      all.push_back({name, group, value_name, default_value, help});
+    }
+    return all;
+  }
+
+  const keel_options* handle() const { return options_.get(); }
+
+ private:
+  struct Free {
+    void operator()(keel_options* options) const { keel_options_free(options); }
+  };
+  std::unique_ptr<keel_options, Free> options_;
+};
+
+// A prompt and how to continue it. May be submitted many times: the engine copies it.
+class Request {
+ public:
+  Request() {
+    keel_request* request = nullptr;
+    if (keel_request_new(&request) == 0) request_.reset(request);
+  }
+
+  // The prompt: one of the three.
+  Status SetPrompt(std::string_view text) {
+    return Status::FromAbi(keel_request_set_prompt_text(request_.get(), text.data(), text.size()));
+  }
+  Status SetPromptTokens(std::span<const int32_t> ids) {
+    return Status::FromAbi(keel_request_set_prompt_tokens(request_.get(), ids.data(), ids.size()));
+  }
+  // JSON in the form that chat templates take: [{"role": "user", "content": "hi"}].
+  Status SetMessages(std::string_view json) {
+    return Status::FromAbi(keel_request_set_messages(request_.get(), json.data(), json.size()));
+  }
+
+  // Parameters by name; a name or value the engine does not take is refused here.
+  Status SetInt(const char* name, int64_t value) {
+    return Status::FromAbi(keel_request_set_int(request_.get(), name, value));
+  }
+  Status SetFloat(const char* name, double value) {
+    return Status::FromAbi(keel_request_set_float(request_.get(), name, value));
+  }
+  Status SetString(const char* name, std::string_view value) {
+    return Status::FromAbi(
+        keel_request_set_string(request_.get(), name, value.data(), value.size()));
+  }
+  Status AddString(const char* name, std::string_view value) {
+    return Status::FromAbi(
+        keel_request_add_string(request_.get(), name, value.data(), value.size()));
+  }
+  Status AddInt(const char* name, int64_t value) {
+    return Status::FromAbi(keel_request_add_int(request_.get(), name, value));
+  }
+  Status AddLogitBias(int32_t token, double bias) {
+    return Status::FromAbi(keel_request_add_logit_bias(request_.get(), token, bias));
+  }
+
+  const keel_request* handle() const { return request_.get(); }
+
+ private:
+  struct Free {
+    void operator()(keel_request* request) const { keel_request_free(request); }
+  };
+  std::unique_ptr<keel_request, Free> request_;
+};
+
+// Log-probability of one token and its alternatives, best first.
+struct Logprob {
+  float logprob = 0;
+  std::span<const int32_t> top_tokens;
+  std::span<const float> top_logprobs;
+};
+
+// What one sequence of a request produced since its previous output: a view, see Lifetime above.
+class Output {
+ public:
+  explicit Output(const keel_output* output) : output_(output) {}
+
+  uint64_t request() const { return keel_output_request(output_); }
+  // Which of the n sequences.
+  uint32_t index() const { return keel_output_index(output_); }
+  std::string_view text() const {
+    size_t n = 0;
+    const char* text = keel_output_text(output_, &n);
+    return {text, n};
+  }
+  std::span<const int32_t> tokens() const {
+    size_t n = 0;
+    const int32_t* tokens = keel_output_tokens(output_, &n);
+    return {tokens, n};
+  }
+  // Of new token `i`; nothing if the request did not ask for them.
+  std::optional<Logprob> logprob(size_t i) const { return Read(keel_output_logprob, i); }
+  // Of prompt token `i`; nothing for token 0, or if the request did not ask for them.
+  std::optional<Logprob> prompt_logprob(size_t i) const {
+    return Read(keel_output_prompt_logprob, i);
+  }
+  // Empty while the sequence runs; else "stop", "length", "abort" or "error".
+  std::string_view finish_reason() const { return OrEmpty(keel_output_finish_reason(output_)); }
+  std::string_view stop_reason() const { return OrEmpty(keel_output_stop_reason(output_)); }
+  // Why the request ended with "error".
+  Status status() const {
+    const char* message = nullptr;
+    const keel_status status = keel_output_status(output_, &message);
+    return status == 0 ? Status()
+                       : Status(static_cast<Code>(status), message == nullptr ? "" : message);
+  }
+  std::span<const int32_t> prompt_tokens() const {
+    size_t n = 0;
+    const int32_t* tokens = keel_output_prompt_tokens(output_, &n);
+    return {tokens, n};
+  }
+  size_t cached_tokens() const { return keel_output_cached_tokens(output_); }
+  // The last output of the whole request.
+  bool is_last() const { return keel_output_is_last(output_) != 0; }
+
+ private:
+  using ReadFn = keel_status (*)(const keel_output*, size_t, float*, const int32_t**, const float**,
+                                 size_t*);
+  std::optional<Logprob> Read(ReadFn read, size_t i) const {
+    float value = 0;
+    const int32_t* tokens = nullptr;
+    const float* logprobs = nullptr;
+    size_t n = 0;
+    if (read(output_, i, &value, &tokens, &logprobs, &n) != 0) return std::nullopt;
+    return Logprob{value, {tokens, n}, {logprobs, n}};
+  }
+  static std::string_view OrEmpty(const char* text) { return text == nullptr ? "" : text; }
+
+  const keel_output* output_;
+};
+
+// A loaded model and the threads that run it. Movable; freed with the last owner.
+class Engine {
+ public:
+  using OnOutput = std::function<void(const Output&)>;
+
+  // Loads the model. Takes seconds.
+  static Result<Engine> Create(const Options& options) {
+    keel_engine* engine = nullptr;
+    if (Status status = Status::FromAbi(keel_engine_new(options.handle(), &engine)); !status.ok()) {
+      return status;
+    }
+    return Engine(engine);
+  }
+
+  // Not ok once the engine no longer serves.
+  Status Check() const { return Status::FromAbi(keel_engine_check(engine_.get())); }
+  // A JSON object; lives as long as the engine.
+  std::string_view info() const { return keel_engine_info(engine_.get()); }
+  // Prometheus text.
+  Result<std::string> Metrics() const {
+    std::string text;
+    Status status = Status::FromAbi(keel_engine_metrics(engine_.get(), AppendBytes, &text));
+    if (!status.ok()) return status;
+    return text;
+  }
+  Result<std::vector<int32_t>> Tokenize(std::string_view text, bool add_special_tokens) const {
+    std::vector<int32_t> ids;
+    Status status = Status::FromAbi(keel_engine_tokenize(
+        engine_.get(), text.data(), text.size(), add_special_tokens ? 1 : 0, AppendIds, &ids));
+    if (!status.ok()) return status;
+    return ids;
+  }
+  Result<std::string> Detokenize(std::span<const int32_t> ids, bool skip_special_tokens) const {
+    std::string text;
+    Status status = Status::FromAbi(keel_engine_detokenize(
+        engine_.get(), ids.data(), ids.size(), skip_special_tokens ? 1 : 0, AppendBytes, &text));
+    if (!status.ok()) return status;
+    return text;
+  }
+
+  // Queues the request and returns its id. `on_output` is called on an engine thread, in order,
+  // maybe before this returns, and is destroyed after the last output. It must return soon and
+  // must not throw.
+  Result<uint64_t> Submit(const Request& request, OnOutput on_output) {
+    auto callback = std::make_unique<OnOutput>(std::move(on_output));
+    uint64_t id = 0;
+    Status status = Status::FromAbi(
+        keel_engine_submit(engine_.get(), request.handle(), CallBack, callback.get(), &id));
+    if (!status.ok()) return status;
+    callback.release();  // CallBack deletes it
+    return id;
+  }
+  // Queues the request, whose outputs are then fetched with Poll.
+  Result<uint64_t> Submit(const Request& request) {
+    uint64_t id = 0;
+    Status status =
+        Status::FromAbi(keel_engine_submit(engine_.get(), request.handle(), nullptr, nullptr, &id));
+    if (!status.ok()) return status;
+    return id;
+  }
+  // Ends a request soon; its last output follows. NOT_FOUND: it has ended.
+  Status Cancel(uint64_t id) { return Status::FromAbi(keel_engine_cancel(engine_.get(), id)); }
+  // Next output of a polled request; waits at most `timeout_ms` (-1: for ever), then
+  // DEADLINE_EXCEEDED. The output lives until the next Poll of the same request.
+  Result<Output> Poll(uint64_t id, int64_t timeout_ms = -1) {
+    const keel_output* output = nullptr;
+    Status status = Status::FromAbi(keel_engine_poll(engine_.get(), id, timeout_ms, &output));
+    if (!status.ok()) return status;
+    return Output(output);
+  }
+
+ private:
+  explicit Engine(keel_engine* engine) : engine_(engine) {}
+
+  static void AppendBytes(void* user, const char* bytes, size_t n) {
+    static_cast<std::string*>(user)->append(bytes, n);
+  }
+  static void AppendIds(void* user, const char* bytes, size_t n) {
+    const int32_t* ids = reinterpret_cast<const int32_t*>(bytes);
+    static_cast<std::vector<int32_t>*>(user)->assign(ids, ids + n / sizeof(int32_t));
+  }
+  static void CallBack(void* user, const keel_output* output) noexcept {
+    auto* on_output = static_cast<OnOutput*>(user);
+    const bool is_last = Output(output).is_last();
+    (*on_output)(Output(output));
+    if (is_last) delete on_output;
+  }
+
+  struct Free {
+    void operator()(keel_engine* engine) const { keel_engine_free(engine); }
+  };
+  std::unique_ptr<keel_engine, Free> engine_;
+};
+
+// Log-probability of one token, copied.
+struct OwnedLogprob {
+  float logprob = 0;
+  std::vector<int32_t> top_tokens;
+  std::vector<float> top_logprobs;
+
+  OwnedLogprob() = default;
+  explicit OwnedLogprob(const Logprob& view)
+      : logprob(view.logprob),
+        top_tokens(view.top_tokens.begin(), view.top_tokens.end()),
+        top_logprobs(view.top_logprobs.begin(), view.top_logprobs.end()) {}
+};
+
+// A copy of an Output, for handing it to another thread.
+struct OwnedOutput {
+  uint32_t index = 0;
+  std::string text;
+  std::vector<int32_t> tokens;
+  std::vector<OwnedLogprob> logprobs;  // one a token, or none
+  std::string finish_reason;
+  std::string stop_reason;
+  Status status;
+  size_t prompt_tokens = 0;
+  size_t cached_tokens = 0;
+  bool is_last = false;
+
+  OwnedOutput() = default;
+  explicit OwnedOutput(const Output& view)
+      : index(view.index()),
+        text(view.text()),
+        tokens(view.tokens().begin(), view.tokens().end()),
+        finish_reason(view.finish_reason()),
+        stop_reason(view.stop_reason()),
+        status(view.status()),
+        prompt_tokens(view.prompt_tokens().size()),
+        cached_tokens(view.cached_tokens()),
+        is_last(view.is_last()) {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const std::optional<Logprob> logprob = view.logprob(i);
+      if (!logprob.has_value()) break;
+      logprobs.emplace_back(*logprob);
+    }
+  }
+
+  // Takes in the next output of the same sequence: as if both had come as one.
+  void Append(OwnedOutput&& next) {
+    text += next.text;
+    tokens.insert(tokens.end(), next.tokens.begin(), next.tokens.end());
+    for (OwnedLogprob& logprob : next.logprobs) logprobs.push_back(std::move(logprob));
+    finish_reason = std::move(next.finish_reason);
+    stop_reason = std::move(next.stop_reason);
+    status = std::move(next.status);
+    is_last = is_last || next.is_last;
+  }
+};
+
+}  // namespace embed
+}  // namespace keel
+
+#endif  // KEEL_SDK_KEEL_ENGINE_H_
