@@ -270,4 +270,29 @@ absl::StatusOr<std::shared_ptr<const Weights>> LoadWeights(
   return std::shared_ptr<const Weights>(std::move(weights));
 }
 
+absl::StatusOr<std::shared_ptr<const Weights>> ShardWeights(std::shared_ptr<const Weights> whole,
+                                                            absl::Span<const WeightSplit> splits,
+                                                            int rank, int ranks) {
+  if (ranks == 1) return whole;
+  auto part = std::make_shared<Weights>(*whole);
+  absl::Status status = CatchAten([&]() -> absl::Status {
+    for (size_t i = 0; i < splits.size(); ++i) {
+      if (splits[i] == WeightSplit::kWhole) continue;
+      ObjectWeights& w = part->objects[i];
+      const int64_t dim = splits[i] == WeightSplit::kRows ? 0 : 1;
+      const int64_t size = w.weight.size(dim) / ranks;
+      w.weight = w.weight.narrow(dim, rank * size, size);
+      if (!w.bias.defined()) continue;
+      if (splits[i] == WeightSplit::kRows) {
+        w.bias = w.bias.narrow(0, rank * size, size);
+      } else if (rank != 0) {
+        w.bias = at::Tensor();
+      }
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  return std::shared_ptr<const Weights>(std::move(part));
+}
+
 }  // namespace keel

@@ -14,8 +14,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/graph/graph.pb.h"
+#include "core/graph/sharding.h"
 #include "core/tensor/dtype.h"
 
 namespace keel {
@@ -45,6 +47,12 @@ struct Weights {
 absl::StatusOr<std::shared_ptr<const Weights>> LoadWeights(
     const proto::Graph& graph, std::shared_ptr<const Checkpoint> checkpoint, DType dtype,
     const std::function<void(int64_t done, int64_t total)>& on_bytes);
+
+// The part of `whole` that `rank` of `ranks` runs on: views, but for biases of column splits, which
+// rank 0 alone keeps. With one rank, `whole` itself.
+absl::StatusOr<std::shared_ptr<const Weights>> ShardWeights(std::shared_ptr<const Weights> whole,
+                                                            absl::Span<const WeightSplit> splits,
+                                                            int rank, int ranks);
 
 }  // namespace keel
 

@@ -42,6 +42,7 @@ class Recorder : public keel_run {
   keel_tensor handle(uint32_t id) const { return mark_ | id; }
 
  protected:
+  const proto::Graph& graph() const { return graph_; }
   const proto::Function& function() const { return function_; }
   // The number of a value that Find knows.
   static uint32_t IdOf(keel_tensor value);

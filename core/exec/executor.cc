@@ -1,0 +1,154 @@
+#include "core/exec/executor.h"
+
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/attention/registry.h"
+#include "core/base/status.h"
+#include "core/exec/rank.h"
+#include "core/exec/step.h"
+#include "core/exec/weights.h"
+#include "core/graph/sharding.h"
+#include "core/parallel/collectives.h"
+#include "core/tensor/aten.h"
+
+namespace keel {
+namespace {
+
+absl::Status CheckOptions(const ExecutorOptions& options) {
+  if (options.dtype != DType::kF32 && options.dtype != DType::kBF16 &&
+      options.dtype != DType::kF16) {
+    return absl::InvalidArgumentError(absl::StrCat("no model runs in ", TorchName(options.dtype),
+                                                   "; use float32, bfloat16 or float16"));
+  }
+  if (options.tensor_parallel < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor parallelism is ", options.tensor_parallel, ", expected at least 1"));
+  }
+  if (options.mode == ExecMode::kGraph) return absl::OkStatus();
+  if (options.tensor_parallel > 1) {
+    return absl::InvalidArgumentError("eager and shadow runs have one rank: sharding is a "
+                                      "transformation of the recorded graph");
+  }
+  if (options.live.model_class == nullptr) {
+    return absl::InvalidArgumentError("eager and shadow runs need the plugin's live model");
+  }
+  return absl::OkStatus();
+}
+
+// An implementation that a plugin registered binds when the checkpoint names it; eager, sdpa,
+// flash_attention_2 ... there leave the choice to the host.
+std::string WantedAttention(const proto::ModelSpec& spec, const AttentionRegistry& registry,
+                            const std::string& flag) {
+  if (!flag.empty()) return flag;
+  const std::string& named = spec.attn_implementation();
+  return registry.Contains(named) && !registry.IsHosts(named) ? named : "";
+}
+
+class RankedExecutor : public Executor {
+ public:
+  RankedExecutor(std::vector<std::unique_ptr<Rank>> ranks, int64_t vocab_size, int32_t block_size)
+      : ranks_(std::move(ranks)), vocab_size_(vocab_size), block_size_(block_size) {}
+
+  int64_t cache_block_bytes() const override {
+    int64_t bytes = 0;
+    for (const auto& rank : ranks_) bytes += rank->ops().cache().block_bytes();
+    return bytes;
+  }
+
+  absl::Status AllocateCache(int32_t num_blocks) override {
+    for (const auto& rank : ranks_) {
+      KEEL_RETURN_IF_ERROR(rank->ops().cache().Allocate(num_blocks));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CopyBlock(int32_t from, int32_t to) override {
+    for (const auto& rank : ranks_) {
+      KEEL_RETURN_IF_ERROR(rank->ops().cache().CopyBlock(from, to));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<at::Tensor> Step(const Batch& batch) override {
+    const int32_t num_blocks = ranks_[0]->ops().cache().num_blocks();
+    if (num_blocks == 0) return absl::FailedPreconditionError("Step before AllocateCache");
+    KEEL_RETURN_IF_ERROR(CheckBatch(batch, {vocab_size_, num_blocks, block_size_}));
+    KEEL_ASSIGN_OR_RETURN(const StepTensors step,
+                          CatchAten([&] { return MakeStep(batch, block_size_); }));
+    if (ranks_.size() == 1) {
+      c10::InferenceMode guard;
+      return ranks_[0]->Step(step, nullptr);
+    }
+    return StepOnThreads(step);
+  }
+
+ private:
+  absl::StatusOr<at::Tensor> StepOnThreads(const StepTensors& step) {
+    const size_t n = ranks_.size();
+    // Fresh ones: after a step that failed, nobody waits in them.
+    const auto collectives = MakeThreadCollectives(static_cast<int>(n));
+    std::vector<absl::StatusOr<at::Tensor>> results(n, absl::UnknownError("did not run"));
+    const int threads = std::max(1, at::get_num_threads() / static_cast<int>(n));
+    std::vector<std::thread> pool;
+    for (size_t i = 0; i < n; ++i) {
+      pool.emplace_back([&, i] {
+        at::set_num_threads(threads);
+        c10::InferenceMode guard;
+        results[i] = ranks_[i]->Step(step, collectives[i].get());
+        if (!results[i].ok()) collectives[i]->Abort(results[i].status());
+      });
+    }
+    for (std::thread& thread : pool) thread.join();
+    for (const auto& result : results) {
+      if (!result.ok()) return result.status();
+    }
+    return results[0];
+  }
+
+  std::vector<std::unique_ptr<Rank>> ranks_;
+  const int64_t vocab_size_;
+  const int32_t block_size_;
+};
+
+absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
+    proto::Graph graph, std::shared_ptr<const Checkpoint> checkpoint,
+    const AttentionRegistry& attention, ExecutorOptions options) {
+  KEEL_RETURN_IF_ERROR(CheckOptions(options));
+  const HostObjects objects = AddHostObjects(&graph);
+  options.attention = WantedAttention(graph.spec(), attention, options.attention);
+  KEEL_ASSIGN_OR_RETURN(RankGraph sharded, ShardGraph(graph, options.tensor_parallel));
+  KEEL_ASSIGN_OR_RETURN(
+      const std::shared_ptr<const Weights> weights,
+      LoadWeights(graph, std::move(checkpoint), options.dtype, options.on_load_bytes));
+  std::vector<std::unique_ptr<Rank>> ranks;
+  for (int i = 0; i < options.tensor_parallel; ++i) {
+    KEEL_ASSIGN_OR_RETURN(
+        std::shared_ptr<const Weights> part,
+        ShardWeights(weights, sharded.weights, i, options.tensor_parallel));
+    KEEL_ASSIGN_OR_RETURN(
+        std::unique_ptr<Rank> rank,
+        Rank::Create(sharded.graph, objects, std::move(part), attention, options));
+    ranks.push_back(std::move(rank));
+  }
+  const int64_t vocab =
+      graph.declarations(static_cast<int>(objects.embed_tokens) - 1).embedding().rows();
+  return std::make_unique<RankedExecutor>(std::move(ranks), vocab, options.block_size);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(
+    proto::Graph graph, std::shared_ptr<const Checkpoint> weights,
+    const AttentionRegistry& attention, ExecutorOptions options) {
+  return CatchAten([&]() -> absl::StatusOr<std::unique_ptr<Executor>> {
+    return CreateExecutor(std::move(graph), std::move(weights), attention, std::move(options));
+  });
+}
+
+}  // namespace keel

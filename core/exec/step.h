@@ -1,0 +1,38 @@
+// From a packed batch to the tensors of a step.
+#ifndef KEEL_CORE_EXEC_STEP_H_
+#define KEEL_CORE_EXEC_STEP_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/exec/batch.h"
+#include "core/exec/ops.h"
+
+namespace keel {
+
+struct BatchLimits {
+  int64_t vocab_size = 0;
+  int32_t num_blocks = 0;
+  int32_t block_size = 0;
+};
+
+// kInvalidArgument says what does not hold together: tokens that no sequence has, an id outside of
+// the vocabulary, a sequence without the blocks for its tokens, rows out of order.
+absl::Status CheckBatch(const Batch& batch, const BatchLimits& limits);
+
+struct StepTensors {
+  at::Tensor token_ids;   // [N] i64
+  at::Tensor positions;   // [N] i64
+  at::Tensor logit_rows;  // [R] i64
+  StepContext context;
+};
+
+// For a batch that CheckBatch passed. Throws c10::Error.
+StepTensors MakeStep(const Batch& batch, int32_t block_size);
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_EXEC_STEP_H_
