@@ -17,12 +17,14 @@ ContentId BlockPool::Root(absl::string_view salt) {
   return it->second;
 }
 
-BlockPool::Match BlockPool::FindPrefix(ContentId root, absl::Span<const int32_t> tokens, int64_t max_tokens) {
+BlockPool::Match BlockPool::FindPrefix(ContentId root, absl::Span<const int32_t> tokens,
+                                       int64_t max_tokens) {
   Match match{{}, root};
   if (!prefix_caching_) return match;
   const size_t limit = std::min<size_t>(tokens.size(), std::max<int64_t>(max_tokens, 0));
   for (size_t at = 0; at + block_size_ <= limit; at += block_size_) {
-    const auto found = published_.find(Key{match.content, {tokens.begin() + at, tokens.begin() + at + block_size_}});
+    const auto found = published_.find(
+        Key{match.content, {tokens.begin() + at, tokens.begin() + at + block_size_}});
     if (found == published_.end()) break;
     Block& block = blocks_[found->second.block];
     if (block.ref_count++ == 0) cached_.erase(block.place);
@@ -95,15 +97,18 @@ absl::Status BlockPool::CheckIntegrity() const {
     const Block& block = blocks_[i];
     const bool used = block.ref_count > 0;
     if (block.ref_count < 0 || listed[i] != (used ? 0 : 1)) {
-      return absl::InternalError(absl::StrCat("block ", i, " has ", block.ref_count, " users and is on ", listed[i], " lists"));
+      return absl::InternalError(absl::StrCat("block ", i, " has ", block.ref_count,
+                                              " users and is on ", listed[i], " lists"));
     }
     const auto found = published_.find(block.key);
-    if (block.published != (found != published_.end() && found->second.block == static_cast<int32_t>(i))) {
+    if (block.published !=
+        (found != published_.end() && found->second.block == static_cast<int32_t>(i))) {
       return absl::InternalError(absl::StrCat("block ", i, " and the table of contents disagree"));
     }
   }
   for (const int32_t block : cached_) {
-    if (!blocks_[block].published) return absl::InternalError(absl::StrCat("block ", block, " is cached without content"));
+    if (!blocks_[block].published)
+      return absl::InternalError(absl::StrCat("block ", block, " is cached without content"));
   }
   return absl::OkStatus();
 }

@@ -24,7 +24,9 @@ std::vector<int32_t> Fill(BlockPool& pool, ContentId root, const std::vector<int
   EXPECT_TRUE(pool.Allocate(static_cast<int32_t>(tokens.size()) / pool.block_size(), blocks));
   ContentId content = root;
   for (size_t i = 0; i < blocks.size(); ++i) {
-    content = pool.Publish(blocks[i], content, absl::MakeConstSpan(tokens).subspan(i * pool.block_size(), pool.block_size()));
+    content =
+        pool.Publish(blocks[i], content,
+                     absl::MakeConstSpan(tokens).subspan(i * pool.block_size(), pool.block_size()));
   }
   return blocks;
 }
@@ -80,13 +82,16 @@ TEST(BlockPoolTest, WithoutPrefixCachingNothingIsFound) {
 TEST(BlockPoolTest, StaysWholeUnderRandomUse) {
   BlockPool pool(20, 2, true);
   uint64_t seed = 7;
-  const auto next = [&seed](uint64_t n) { return seed = seed * 6364136223846793005u + 1442695040888963407u, (seed >> 33) % n; };
+  const auto next = [&seed](uint64_t n) {
+    return seed = seed * 6364136223846793005u + 1442695040888963407u, (seed >> 33) % n;
+  };
   std::map<int, std::vector<int32_t>> sequences;
   for (int step = 0; step < 5000; ++step) {
     if (next(2) == 0) {
       std::vector<int32_t> tokens(2 * (1 + next(5)));
       for (int32_t& token : tokens) token = static_cast<int32_t>(next(2));
-      BlockPool::Match match = pool.FindPrefix(pool.Root(""), tokens, static_cast<int64_t>(tokens.size()));
+      BlockPool::Match match =
+          pool.FindPrefix(pool.Root(""), tokens, static_cast<int64_t>(tokens.size()));
       std::vector<int32_t> blocks = match.blocks;
       if (pool.Allocate(static_cast<int32_t>(tokens.size() / 2 - blocks.size()), blocks)) {
         ContentId content = match.content;

@@ -14,10 +14,12 @@ using ::testing::HasSubstr;
 class ConfigViewTest : public ::testing::Test {
  protected:
   ConfigViewTest()
-      : json_(ParseJson(R"({"hidden_size": 64, "rms_norm_eps": 1e-5, "hidden_act": "silu", "tie": true, "n": null,
+      : json_(
+            ParseJson(
+                R"({"hidden_size": 64, "rms_norm_eps": 1e-5, "hidden_act": "silu", "tie": true, "n": null,
                             "layer_types": ["full", "sliding"], "text_config": {"vocab_size": "many"}, "whole": 4096.0})",
-                        "config.json")
-                  .value()),
+                "config.json")
+                .value()),
         document_(json_, "config.json") {}
 
   const boost::json::value json_;
@@ -45,25 +47,30 @@ TEST_F(ConfigViewTest, TakesNullForAbsent) {
 
 TEST_F(ConfigViewTest, NamesAMissingKeyAndWhatWasExpected) {
   api_.get_int(root_, "num_hidden_layers|n_layer", 1, 0);
-  EXPECT_THAT(document_.status(), StatusIs(absl::StatusCode::kInvalidArgument,
-                                           "config.json: num_hidden_layers (or n_layer) is missing, expected an integer"));
+  EXPECT_THAT(
+      document_.status(),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               "config.json: num_hidden_layers (or n_layer) is missing, expected an integer"));
 }
 
 TEST_F(ConfigViewTest, NamesTheFullPathOfAWrongTypeInAChild) {
   keel_config* text = api_.child(root_, "text_config");
   ASSERT_NE(text, nullptr);
   api_.get_int(text, "vocab_size", 1, 0);
-  EXPECT_THAT(document_.status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("text_config.vocab_size is \"many\"")));
+  EXPECT_THAT(document_.status(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("text_config.vocab_size is \"many\"")));
 }
 
 TEST_F(ConfigViewTest, KeepsTheFirstError) {
   api_.get_int(root_, "first", 1, 0);
   api_.get_int(root_, "second", 1, 0);
-  EXPECT_THAT(document_.status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("first is missing")));
+  EXPECT_THAT(document_.status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("first is missing")));
 }
 
 TEST_F(ConfigViewTest, OutOfRangeIndicesAreAbsent) {
-  for (const char* key : {"layer_types/2", "layer_types/-1", "layer_types/x", "hidden_size/0", "text_config/a/b", "", "/"}) {
+  for (const char* key : {"layer_types/2", "layer_types/-1", "layer_types/x", "hidden_size/0",
+                          "text_config/a/b", "", "/"}) {
     EXPECT_EQ(api_.kind(root_, key), KEEL_JSON_ABSENT) << key;
   }
 }

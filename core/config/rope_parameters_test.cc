@@ -17,10 +17,13 @@ absl::StatusOr<RopeParameters> Resolve(absl::string_view text, RopeQuery query =
 }
 
 TEST(RopeParametersTest, OldAndNewKeysGiveTheSame) {
-  KEEL_ASSERT_OK_AND_ASSIGN(const RopeParameters fresh,
-                            Resolve(R"({"rope_parameters": {"rope_theta": 5000.0, "rope_type": "linear", "factor": 4.0}})"));
-  KEEL_ASSERT_OK_AND_ASSIGN(const RopeParameters old,
-                            Resolve(R"({"rope_theta": 5000.0, "rope_scaling": {"type": "linear", "factor": 4.0}})"));
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const RopeParameters fresh,
+      Resolve(
+          R"({"rope_parameters": {"rope_theta": 5000.0, "rope_type": "linear", "factor": 4.0}})"));
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const RopeParameters old,
+      Resolve(R"({"rope_theta": 5000.0, "rope_scaling": {"type": "linear", "factor": 4.0}})"));
   EXPECT_EQ(fresh.inv_freq, old.inv_freq);
   EXPECT_DOUBLE_EQ(fresh.inv_freq[0], 0.25);
 }
@@ -35,8 +38,9 @@ TEST(RopeParametersTest, DefaultIsThetaToMinusTwoIOverD) {
 
 // Frequencies of transformers 5.23 for head_dim 8, theta 10000, factor 8, low 1, high 4, original 64.
 TEST(RopeParametersTest, Llama3StretchesLongWavelengthsOnly) {
-  KEEL_ASSERT_OK_AND_ASSIGN(const RopeParameters rope,
-                            Resolve(R"({"rope_parameters": {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0,
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const RopeParameters rope,
+      Resolve(R"({"rope_parameters": {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0,
                                        "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}})"));
   EXPECT_NEAR(rope.inv_freq[0], 1.0, 1e-9);
   EXPECT_NEAR(rope.inv_freq[1], 0.0130385, 1e-4);
@@ -45,29 +49,36 @@ TEST(RopeParametersTest, Llama3StretchesLongWavelengthsOnly) {
 }
 
 TEST(RopeParametersTest, YarnScalesAttentionByTheLogOfItsFactor) {
-  KEEL_ASSERT_OK_AND_ASSIGN(const RopeParameters rope,
-                            Resolve(R"({"max_position_embeddings": 4096, "rope_parameters": {"rope_type": "yarn",
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const RopeParameters rope,
+      Resolve(R"({"max_position_embeddings": 4096, "rope_parameters": {"rope_type": "yarn",
                                        "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 1024}})"));
   EXPECT_NEAR(rope.attention_factor, 1.1386294, 1e-6);
 }
 
 TEST(RopeParametersTest, PicksTheLayerType) {
-  const char* config = R"({"rope_parameters": {"sliding_attention": {"rope_theta": 100.0}, "full_attention": {"rope_theta": 10000.0}}})";
-  KEEL_ASSERT_OK_AND_ASSIGN(const RopeParameters local, Resolve(config, {.head_dim = 8, .params = "rope_parameters/sliding_attention"}));
+  const char* config =
+      R"({"rope_parameters": {"sliding_attention": {"rope_theta": 100.0}, "full_attention": {"rope_theta": 10000.0}}})";
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const RopeParameters local,
+      Resolve(config, {.head_dim = 8, .params = "rope_parameters/sliding_attention"}));
   EXPECT_DOUBLE_EQ(local.theta, 100);
 }
 
 TEST(RopeParametersTest, NamesAnUnknownType) {
-  EXPECT_THAT(Resolve(R"({"rope_scaling": {"rope_type": "spiral"}})"), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("'spiral'")));
+  EXPECT_THAT(Resolve(R"({"rope_scaling": {"rope_type": "spiral"}})"),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("'spiral'")));
 }
 
 TEST(RopeParametersTest, NamesAMissingFactor) {
-  EXPECT_THAT(Resolve(R"({"rope_scaling": {"rope_type": "linear"}})"),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("rope_parameters.factor is missing")));
+  EXPECT_THAT(
+      Resolve(R"({"rope_scaling": {"rope_type": "linear"}})"),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("rope_parameters.factor is missing")));
 }
 
 TEST(RopeParametersTest, RefusesOddRotarySizes) {
-  EXPECT_THAT(Resolve(R"({"partial_rotary_factor": 0.4})"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("rotary size 3")));
+  EXPECT_THAT(Resolve(R"({"partial_rotary_factor": 0.4})"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("rotary size 3")));
 }
 
 }  // namespace

@@ -16,22 +16,29 @@
 namespace keel {
 namespace {
 
-// The host's own error about what the plugin did comes before the plugin's status: it says more.
-absl::Status FirstError(const ModelSource& source, const absl::Status& host, keel_status returned) {
-  if (!host.ok()) return host;
-  if (returned != 0)
-    return source.error ? source.error(returned)
-                        : absl::InternalError(absl::StrCat(source.plugin_name, " failed"));
-  return absl::OkStatus();
+// One call into the plugin. `host` is what the host noticed meanwhile: it comes first, for it says more.
+absl::Status Call(const ModelSource& source, const char* function, const absl::Status& host,
+                  absl::FunctionRef<keel_status()> call) {
+  const std::string what = absl::StrCat(source.model_class->name, ".", function);
+  absl::Status returned;
+  if (source.call) {
+    returned = source.call(what, call);
+  } else if (const keel_status code = call(); code != 0) {
+    returned = absl::InternalError(absl::StrCat(what, " failed with status ", code));
+  }
+  return host.ok() ? returned : host;
 }
 
 absl::StatusOr<proto::ModelSpec> ReadSpec(const ModelSource& source, ConfigDocument& document) {
   keel_spec spec = NewSpec();
   spec.spec.set_architecture(source.model_class->name);
   spec.spec.set_model_type(source.model_class->model_type);
-  const keel_status returned = source.model_class->config(source.plugin, document.root(), &spec);
-  KEEL_RETURN_IF_ERROR(FirstError(source, document.status(), 0));
-  KEEL_RETURN_IF_ERROR(FirstError(source, spec.status, returned));
+  const absl::Status called = Call(source, "config", document.status(), [&] {
+    return source.model_class->config(source.plugin, document.root(), &spec);
+  });
+  KEEL_RETURN_IF_ERROR(document.status());
+  KEEL_RETURN_IF_ERROR(spec.status);
+  KEEL_RETURN_IF_ERROR(called);
   KEEL_RETURN_IF_ERROR(CheckSpec(spec));
   return std::move(spec.spec);
 }
@@ -63,8 +70,9 @@ class Session {
     inputs.num_extras = static_cast<uint32_t>(extras.size());
     inputs.extras = extras.data();
     keel_tensor hidden = 0;
-    const keel_status returned = source_.model_class->forward(model_, &recorder, &inputs, &hidden);
-    KEEL_RETURN_IF_ERROR(FirstError(source_, recorder.status(), returned));
+    KEEL_RETURN_IF_ERROR(Call(source_, "forward", recorder.status(), [&] {
+      return source_.model_class->forward(model_, &recorder, &inputs, &hidden);
+    }));
     return recorder.Finish(hidden);
   }
 
@@ -73,8 +81,9 @@ class Session {
     const keel_tensor hidden = recorder.AddInput(
         "hidden", {proto::MODEL, {{1, "R", 1}, {graph_.spec().hidden_size(), "", 1}}});
     keel_tensor logits = 0;
-    const keel_status returned = source_.model_class->logits(model_, &recorder, hidden, &logits);
-    KEEL_RETURN_IF_ERROR(FirstError(source_, recorder.status(), returned));
+    KEEL_RETURN_IF_ERROR(Call(source_, "logits", recorder.status(), [&] {
+      return source_.model_class->logits(model_, &recorder, hidden, &logits);
+    }));
     return recorder.Finish(logits);
   }
 
@@ -82,10 +91,10 @@ class Session {
     Recorder recorder(graph_, modality);
     const std::vector<keel_tensor> inputs = AddInputs(recorder, modality);
     keel_tensor features = 0;
-    const keel_status returned =
-        source_.model_class->encode(model_, &recorder, modality.c_str(), inputs.data(),
-                                    static_cast<uint32_t>(inputs.size()), &features);
-    KEEL_RETURN_IF_ERROR(FirstError(source_, recorder.status(), returned));
+    KEEL_RETURN_IF_ERROR(Call(source_, "encode", recorder.status(), [&] {
+      return source_.model_class->encode(model_, &recorder, modality.c_str(), inputs.data(),
+                                         static_cast<uint32_t>(inputs.size()), &features);
+    }));
     return recorder.Finish(features);
   }
 
@@ -155,6 +164,7 @@ absl::StatusOr<RecordedModel> Record(const ModelSource& source, const boost::jso
     return absl::InvalidArgumentError(absl::StrCat(where, ": expected an object"));
   ConfigDocument document(config, where);
   RecordedModel out;
+  out.model_class = source.model_class;
   proto::Graph& graph = out.graph;
   graph.set_opset(kOpset);
   graph.set_plugin(source.plugin_name);
@@ -162,12 +172,13 @@ absl::StatusOr<RecordedModel> Record(const ModelSource& source, const boost::jso
 
   Declarer declarer(&graph, config.get_object(), where);
   void* model = nullptr;
-  const keel_status returned =
-      source.model_class->create(source.plugin, document.root(), &declarer, &model);
+  const absl::Status created = Call(source, "create", declarer.status(), [&] {
+    return source.model_class->create(source.plugin, document.root(), &declarer, &model);
+  });
   const auto destroy = source.model_class->destroy;
   out.model = ModelHandle(model, [destroy](void* m) { destroy(m); });
-  KEEL_RETURN_IF_ERROR(FirstError(source, document.status(), 0));
-  KEEL_RETURN_IF_ERROR(FirstError(source, declarer.status(), returned));
+  KEEL_RETURN_IF_ERROR(document.status());
+  KEEL_RETURN_IF_ERROR(created);
 
   KEEL_RETURN_IF_ERROR(RecordFunctions(source, model, graph));
   KEEL_RETURN_IF_ERROR(VerifyGraph(graph));

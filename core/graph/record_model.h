@@ -9,20 +9,22 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "core/graph/graph.pb.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
 
-// How the plugin is called. `error` turns a status returned by the plugin into one with the message
-// it set.
+// The class to record and how to call it.
 struct ModelSource {
   const keel_model_class* model_class = nullptr;
   void* plugin = nullptr;   // its `self`
   std::string plugin_name;  // "org.keel.llama 0.1.0", for messages and the graph
-  std::function<absl::Status(keel_status)> error;
+  // Makes one call into the plugin and gives its status with the message it set (Plugin::Call). Empty: as it is.
+  std::function<absl::Status(absl::string_view what, absl::FunctionRef<keel_status()> call)> call;
 };
 
 // A model object of the plugin; destroyed with this.
@@ -31,6 +33,7 @@ using ModelHandle = std::unique_ptr<void, std::function<void(void*)>>;
 struct RecordedModel {
   proto::Graph graph;
   ModelHandle model;  // for eager runs; reset it to let the plugin go
+  const keel_model_class* model_class = nullptr;  // with `model`
 };
 
 // `config` is config.json, an object; `where` names it in errors. forward is recorded twice and

@@ -26,12 +26,13 @@ TEST(RecordModelTest, RecordsDeclarationsAndNodesInOrderOfTheForward) {
 }
 
 TEST(RecordModelTest, RefusesAForwardThatAsksForTheNumberOfTokens) {
-  EXPECT_THAT(RecordTinyModel({.after_mlp =
-                                   [](keel_run* r, keel_tensor x) {
-                                     r->ops->dim(r, x, 0);
-                                     return x;
-                                   }}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("the number of tokens has no value")));
+  EXPECT_THAT(
+      RecordTinyModel({.after_mlp =
+                           [](keel_run* r, keel_tensor x) {
+                             r->ops->dim(r, x, 0);
+                             return x;
+                           }}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("the number of tokens has no value")));
 }
 
 TEST(RecordModelTest, RefusesAForwardThatLooksIntoATensor) {
@@ -40,12 +41,15 @@ TEST(RecordModelTest, RefusesAForwardThatLooksIntoATensor) {
                                      r->ops->item(r, x);
                                      return x;
                                    }}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("must not depend on tensor contents")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("must not depend on tensor contents")));
 }
 
 TEST(RecordModelTest, RefusesForgedHandlesByName) {
-  EXPECT_THAT(RecordTinyModel({.after_mlp = [](keel_run* r, keel_tensor x) { return r->ops->add(r, x, x + 12345); }}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is not of this run")));
+  EXPECT_THAT(
+      RecordTinyModel(
+          {.after_mlp = [](keel_run* r, keel_tensor x) { return r->ops->add(r, x, x + 12345); }}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is not of this run")));
 }
 
 TEST(RecordModelTest, RefusesAHandleKeptFromTheFirstRecording) {
@@ -62,7 +66,9 @@ TEST(RecordModelTest, RefusesAHandleKeptFromTheFirstRecording) {
 TEST(RecordModelTest, RefusesAForwardThatRecordsTwoDifferentGraphs) {
   static int calls;
   calls = 0;
-  EXPECT_THAT(RecordTinyModel({.after_mlp = [](keel_run* r, keel_tensor x) { return r->ops->affine(r, x, ++calls, 0); }}),
+  EXPECT_THAT(RecordTinyModel(
+                  {.after_mlp = [](keel_run* r,
+                                   keel_tensor x) { return r->ops->affine(r, x, ++calls, 0); }}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("two different graphs")));
 }
 
@@ -88,7 +94,8 @@ TEST(RecordModelTest, AnErrorInANestedExpressionStaysTheFirstOne) {
   EXPECT_THAT(RecordTinyModel({.after_mlp =
                                    [](keel_run* r, keel_tensor x) {
                                      const int64_t dims[] = {0, 7};
-                                     return r->ops->add(r, r->ops->softmax(r, r->ops->view(r, x, 2, dims), 5), x);
+                                     return r->ops->add(
+                                         r, r->ops->softmax(r, r->ops->view(r, x, 2, dims), 5), x);
                                    }}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("can't be viewed as [0, 7]")));
 }
@@ -117,7 +124,8 @@ TEST_F(MutationTest, ChangingAnyShapeIsRefused) {
   for (int i = 0; i < forward().nodes_size(); ++i) {
     if (forward().nodes(i).types().empty()) continue;
     proto::Graph mutated = graph_;
-    proto::Dim* dim = mutated.mutable_functions(0)->mutable_nodes(i)->mutable_types(0)->mutable_dims(1);
+    proto::Dim* dim =
+        mutated.mutable_functions(0)->mutable_nodes(i)->mutable_types(0)->mutable_dims(1);
     dim->set_size(dim->size() + 1);
     EXPECT_FALSE(VerifyGraph(mutated).ok()) << "node " << i;
   }
@@ -125,7 +133,9 @@ TEST_F(MutationTest, ChangingAnyShapeIsRefused) {
 
 TEST_F(MutationTest, UsingAValueBeforeItIsDefinedIsRefused) {
   forward().mutable_nodes(1)->set_inputs(0, 50);
-  EXPECT_THAT(VerifyGraph(graph_), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("node 1 (norm model.layers.0.input_layernorm): value 50")));
+  EXPECT_THAT(VerifyGraph(graph_),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("node 1 (norm model.layers.0.input_layernorm): value 50")));
 }
 
 TEST_F(MutationTest, SwappingQueryAndKeyIsRefused) {
@@ -142,17 +152,21 @@ TEST_F(MutationTest, AnUnknownOpIsRefusedByNumber) {
 
 TEST_F(MutationTest, ANewerOpsetIsRefusedWithBothNumbers) {
   graph_.set_opset(99);
-  EXPECT_THAT(VerifyGraph(graph_), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("opset is 99, this host runs 1 to 1")));
+  EXPECT_THAT(VerifyGraph(graph_), StatusIs(absl::StatusCode::kInvalidArgument,
+                                            HasSubstr("opset is 99, this host runs 1 to 1")));
 }
 
 // Random bytes changed in the file: parsing may fail and verification may fail, neither may crash.
 TEST_F(MutationTest, RandomDamageNeverCrashes) {
   const std::string bytes = graph_.SerializeAsString();
   uint64_t seed = 20260101;
-  const auto next = [&seed] { return seed = seed * 6364136223846793005u + 1442695040888963407u, seed >> 33; };
+  const auto next = [&seed] {
+    return seed = seed * 6364136223846793005u + 1442695040888963407u, seed >> 33;
+  };
   for (int round = 0; round < 3000; ++round) {
     std::string damaged = bytes;
-    for (uint64_t i = 0, n = 1 + next() % 4; i < n; ++i) damaged[next() % damaged.size()] = static_cast<char>(next());
+    for (uint64_t i = 0, n = 1 + next() % 4; i < n; ++i)
+      damaged[next() % damaged.size()] = static_cast<char>(next());
     proto::Graph graph;
     if (graph.ParseFromString(damaged)) (void)VerifyGraph(graph);
   }

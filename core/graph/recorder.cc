@@ -282,8 +282,8 @@ const TensorType* Recorder::Find(keel_tensor value) {
   if (!status_.ok()) return nullptr;
   const uint32_t id = value & kMaxValues;
   if ((value & ~kMaxValues) == mark_ && id >= 1 && id <= types_.size()) return &types_[id - 1];
-  status_ = absl::InvalidArgumentError(absl::StrCat(
-      verb_, " ", function_.name(), ": tensor handle ", value, " is not of this run"));
+  status_ = absl::InvalidArgumentError(
+      absl::StrCat(verb_, " ", function_.name(), ": tensor handle ", value, " is not of this run"));
   return nullptr;
 }
 

@@ -42,7 +42,9 @@ std::string PlanKey(absl::string_view name, absl::string_view prefix) {
   if (!prefix.empty()) absl::ConsumePrefix(&name, absl::StrCat(prefix, "."));
   std::vector<std::string> parts = absl::StrSplit(name, '.');
   for (std::string& part : parts) {
-    if (!part.empty() && std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; })) part = "*";
+    if (!part.empty() &&
+        std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; }))
+      part = "*";
   }
   return absl::StrJoin(parts, ".");
 }
@@ -52,7 +54,8 @@ absl::StatusOr<std::vector<Style>> StylesOfObjects(const proto::Graph& graph) {
   for (const proto::ModelSpec::TpRule& rule : graph.spec().tp_plan()) {
     const std::optional<Style> style = FindStyle(rule.style());
     if (!style.has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat("base_model_tp_plan: style '", rule.style(), "' of ", rule.pattern(),
+      return absl::InvalidArgumentError(absl::StrCat("base_model_tp_plan: style '", rule.style(),
+                                                     "' of ", rule.pattern(),
                                                      " is not known to this host"));
     }
     rules[rule.pattern()] = {*style, false};
@@ -65,7 +68,8 @@ absl::StatusOr<std::vector<Style>> StylesOfObjects(const proto::Graph& graph) {
   }
   for (const auto& [pattern, rule] : rules) {
     if (!rule.second && pattern != graph.spec().lm_head() && pattern != "embed_tokens") {
-      return absl::InvalidArgumentError(absl::StrCat("base_model_tp_plan: ", pattern, " matches no layer of the model"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("base_model_tp_plan: ", pattern, " matches no layer of the model"));
     }
   }
   return out;
@@ -78,8 +82,9 @@ absl::Status CheckHeads(const proto::Graph& graph, int ranks) {
     for (const auto& [key, heads] : {std::pair("num_attention_heads", d.attention().heads()),
                                      std::pair("num_key_value_heads", d.attention().kv_heads())}) {
       if (heads % ranks == 0) continue;
-      return absl::InvalidArgumentError(absl::StrCat("tensor parallelism ", ranks, ": ", key, " of '", d.name(), "' is ",
-                                                     heads, ", which ", ranks, " ranks don't divide"));
+      return absl::InvalidArgumentError(absl::StrCat("tensor parallelism ", ranks, ": ", key,
+                                                     " of '", d.name(), "' is ", heads, ", which ",
+                                                     ranks, " ranks don't divide"));
     }
   }
   return absl::OkStatus();
@@ -94,7 +99,8 @@ std::string SplitText(int split) {
 // Rewrites one function for a rank, node by node.
 class FunctionSharder {
  public:
-  FunctionSharder(const proto::Graph& global, const std::vector<Style>& styles, int ranks, RankGraph& out)
+  FunctionSharder(const proto::Graph& global, const std::vector<Style>& styles, int ranks,
+                  RankGraph& out)
       : global_(global), styles_(styles), ranks_(ranks), out_(out) {}
 
   absl::StatusOr<proto::Function> Run(const proto::Function& function) {
@@ -106,14 +112,16 @@ class FunctionSharder {
     }
     for (int i = 0; i < function.nodes_size(); ++i) {
       if (absl::Status status = Shard(function.nodes(i)); !status.ok()) {
-        return Annotate(status, absl::StrCat("tensor parallelism ", ranks_, ": ", function.name(), ", node ", i, " (",
-                                             NodeName(global_, function.nodes(i)), ")"));
+        return Annotate(
+            status, absl::StrCat("tensor parallelism ", ranks_, ": ", function.name(), ", node ", i,
+                                 " (", NodeName(global_, function.nodes(i)), ")"));
       }
     }
     for (const uint32_t id : function.outputs()) {
       if (value(id).split != kReplicated) {
-        return absl::InvalidArgumentError(absl::StrCat("tensor parallelism ", ranks_, ": the output of ", function.name(), " is ",
-                                                       SplitText(value(id).split), ", expected replicated; check base_model_tp_plan"));
+        return absl::InvalidArgumentError(absl::StrCat(
+            "tensor parallelism ", ranks_, ": the output of ", function.name(), " is ",
+            SplitText(value(id).split), ", expected replicated; check base_model_tp_plan"));
       }
       local_.add_outputs(value(id).local_id);
     }
@@ -128,19 +136,23 @@ class FunctionSharder {
   };
 
   const Value& value(uint32_t id) const { return values_[id - 1]; }
-  const Declaration& object(const Node& node) const { return global_.declarations(static_cast<int>(node.object()) - 1); }
+  const Declaration& object(const Node& node) const {
+    return global_.declarations(static_cast<int>(node.object()) - 1);
+  }
 
   void Define(int split, TensorType global, TensorType local) {
     values_.push_back({split, std::move(global), std::move(local), ++last_id_});
   }
 
   static absl::Status Unsound(absl::string_view what, int found) {
-    return absl::InvalidArgumentError(absl::StrCat(what, ", which is ", SplitText(found), "; check base_model_tp_plan"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, ", which is ", SplitText(found), "; check base_model_tp_plan"));
   }
 
   absl::Status ExpectReplicated(const Node& node) const {
     for (const uint32_t id : node.inputs()) {
-      if (id != 0 && value(id).split != kReplicated) return Unsound("needs a whole operand", value(id).split);
+      if (id != 0 && value(id).split != kReplicated)
+        return Unsound("needs a whole operand", value(id).split);
     }
     return absl::OkStatus();
   }
@@ -148,7 +160,9 @@ class FunctionSharder {
   // Divides a size of a declaration by the ranks, once.
   absl::Status Divide(const Node& node, absl::string_view what, int64_t size) const {
     if (size % ranks_ == 0) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(what, " of '", object(node).name(), "' is ", size, ", which ", ranks_, " ranks don't divide"));
+    return absl::InvalidArgumentError(absl::StrCat(what, " of '", object(node).name(), "' is ",
+                                                   size, ", which ", ranks_,
+                                                   " ranks don't divide"));
   }
 
   absl::Status Shard(const Node& node) {
@@ -163,12 +177,14 @@ class FunctionSharder {
       }
       case proto::OP_NORM: {
         split = value(node.inputs(0)).split;
-        if (split == value(node.inputs(0)).global.rank() - 1) return Unsound("normalizes over a dimension", split);
+        if (split == value(node.inputs(0)).global.rank() - 1)
+          return Unsound("normalizes over a dimension", split);
         break;
       }
       case proto::OP_ROPE: {
         split = value(node.inputs(0)).split;
-        if (split == 0 || split == 2 || value(node.inputs(1)).split != kReplicated) return Unsound("rotates a tensor", split);
+        if (split == 0 || split == 2 || value(node.inputs(1)).split != kReplicated)
+          return Unsound("rotates a tensor", split);
         break;
       }
       case proto::OP_ADD:
@@ -217,7 +233,9 @@ class FunctionSharder {
     const int last = x.global.rank() - 1;
     const proto::Linear& whole = object(node).linear();
     if (style == Style::kRowwise) {
-      if (x.split != last) return Unsound("is rowwise: it takes an input that is split along its last dimension", x.split);
+      if (x.split != last)
+        return Unsound("is rowwise: it takes an input that is split along its last dimension",
+                       x.split);
       KEEL_RETURN_IF_ERROR(Divide(node, "the input size", whole.in()));
       d.mutable_linear()->set_in(whole.in() / ranks_);
       weight = WeightSplit::kColumns;
@@ -225,14 +243,18 @@ class FunctionSharder {
       return AppendCollective(proto::OP_ALL_REDUCE, 0);
     }
     if (x.split != kReplicated) {
-      return Unsound(style == Style::kReplicate ? "is in no rule of the plan: it takes a whole input" : "is colwise: it takes a whole input", x.split);
+      return Unsound(style == Style::kReplicate
+                         ? "is in no rule of the plan: it takes a whole input"
+                         : "is colwise: it takes a whole input",
+                     x.split);
     }
     if (style == Style::kReplicate) return Emit(node, node, kReplicated);
     KEEL_RETURN_IF_ERROR(Divide(node, "the output size", whole.out()));
     d.mutable_linear()->set_out(whole.out() / ranks_);
     weight = WeightSplit::kRows;
     KEEL_RETURN_IF_ERROR(Emit(node, node, last));
-    return style == Style::kColwiseGather ? AppendCollective(proto::OP_ALL_GATHER, last) : absl::OkStatus();
+    return style == Style::kColwiseGather ? AppendCollective(proto::OP_ALL_GATHER, last)
+                                          : absl::OkStatus();
   }
 
   // Replaces the newest value by its sum or concatenation over ranks.
@@ -264,7 +286,8 @@ class FunctionSharder {
     const proto::Attention& whole = object(node).attention();
     KEEL_RETURN_IF_ERROR(Divide(node, "heads (num_attention_heads)", whole.heads()));
     KEEL_RETURN_IF_ERROR(Divide(node, "kv_heads (num_key_value_heads)", whole.kv_heads()));
-    proto::Attention* d = out_.graph.mutable_declarations(static_cast<int>(node.object()) - 1)->mutable_attention();
+    proto::Attention* d =
+        out_.graph.mutable_declarations(static_cast<int>(node.object()) - 1)->mutable_attention();
     d->set_heads(whole.heads() / ranks_);
     d->set_kv_heads(whole.kv_heads() / ranks_);
     return split;
@@ -274,7 +297,9 @@ class FunctionSharder {
   absl::StatusOr<int> SplitOfBinary(const Node& node) const {
     const Value &a = value(node.inputs(0)), &b = value(node.inputs(1));
     const int rank = std::max(a.global.rank(), b.global.rank());
-    const auto aligned = [&](const Value& x) { return x.split == kReplicated ? kReplicated : x.split + rank - x.global.rank(); };
+    const auto aligned = [&](const Value& x) {
+      return x.split == kReplicated ? kReplicated : x.split + rank - x.global.rank();
+    };
     const auto indifferent = [&](const Value& x, int split) {
       const int at = split - (rank - x.global.rank());
       return x.split == kReplicated && (at < 0 || x.global.dims[at].is(1));
@@ -317,7 +342,9 @@ class FunctionSharder {
       if (t < node.ints_size() && local.ints(t) > 0) local.set_ints(t, local.ints(t) / ranks_);
       return t;
     }
-    return Unsound(absl::StrCat("can't keep the split of ", ToString(x.global), " in ", ToString(to), ": its operand"), x.split);
+    return Unsound(absl::StrCat("can't keep the split of ", ToString(x.global), " in ",
+                                ToString(to), ": its operand"),
+                   x.split);
   }
 
   // Adds the local node with types inferred anew, and checks them against the split that was planned.
@@ -328,7 +355,8 @@ class FunctionSharder {
       inputs.push_back(id == 0 ? nullptr : &value(id).local);
       local.set_inputs(i, id == 0 ? 0 : value(id).local_id);
     }
-    KEEL_ASSIGN_OR_RETURN(const std::vector<TensorType> types, InferTypes(out_.graph, local, inputs));
+    KEEL_ASSIGN_OR_RETURN(const std::vector<TensorType> types,
+                          InferTypes(out_.graph, local, inputs));
     local.clear_types();
     local.clear_outputs();
     for (int i = 0; i < node.outputs_size(); ++i) {
@@ -336,7 +364,8 @@ class FunctionSharder {
       TensorType expected = global;
       if (split != kReplicated) expected.dims[split].size /= ranks_;
       if (types[i] != expected) {
-        return absl::InternalError(absl::StrCat("gives ", ToString(types[i]), " on a rank, expected ", ToString(expected)));
+        return absl::InternalError(absl::StrCat("gives ", ToString(types[i]),
+                                                " on a rank, expected ", ToString(expected)));
       }
       Define(split, global, expected);
       local.add_outputs(last_id_);
@@ -358,14 +387,18 @@ class FunctionSharder {
 }  // namespace
 
 absl::StatusOr<RankGraph> ShardGraph(const proto::Graph& graph, int ranks) {
-  if (ranks < 1) return absl::InvalidArgumentError(absl::StrCat("tensor parallelism is ", ranks, ", expected at least 1"));
+  if (ranks < 1)
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor parallelism is ", ranks, ", expected at least 1"));
   RankGraph out{graph, std::vector<WeightSplit>(graph.declarations_size(), WeightSplit::kWhole)};
   KEEL_ASSIGN_OR_RETURN(const std::vector<Style> styles, StylesOfObjects(graph));
   if (ranks == 1) return out;
-  const bool splits = std::any_of(styles.begin(), styles.end(), [](Style style) { return style != Style::kReplicate; });
+  const bool splits = std::any_of(styles.begin(), styles.end(),
+                                  [](Style style) { return style != Style::kReplicate; });
   if (splits) KEEL_RETURN_IF_ERROR(CheckHeads(graph, ranks));
   for (int i = 0; i < graph.functions_size(); ++i) {
-    KEEL_ASSIGN_OR_RETURN(*out.graph.mutable_functions(i), FunctionSharder(graph, styles, ranks, out).Run(graph.functions(i)));
+    KEEL_ASSIGN_OR_RETURN(*out.graph.mutable_functions(i),
+                          FunctionSharder(graph, styles, ranks, out).Run(graph.functions(i)));
   }
   return out;
 }

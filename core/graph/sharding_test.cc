@@ -63,28 +63,34 @@ TEST(ShardingTest, OneRankRunsTheGlobalGraph) {
 TEST(ShardingTest, RefusesAColwiseOutputThatNobodyReducesAndNamesTheNode) {
   EXPECT_THAT(Shard(2, {.o_proj_style = "colwise"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("linear model.layers.0.self_attn.o_proj"), HasSubstr("check base_model_tp_plan"))));
+                       AllOf(HasSubstr("linear model.layers.0.self_attn.o_proj"),
+                             HasSubstr("check base_model_tp_plan"))));
 }
 
 TEST(ShardingTest, RefusesAStyleThatItDoesNotKnow) {
-  EXPECT_THAT(Shard(2, {.o_proj_style = "rowwize"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'rowwize'")));
+  EXPECT_THAT(Shard(2, {.o_proj_style = "rowwize"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'rowwize'")));
 }
 
 TEST(ShardingTest, RefusesAPatternThatMatchesNothing) {
   EXPECT_THAT(Shard(1, {.extra_pattern = "layers.*.mlp.up_porj"}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("layers.*.mlp.up_porj matches no layer")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("layers.*.mlp.up_porj matches no layer")));
 }
 
 TEST(ShardingTest, RefusesHeadsThatTheRanksDoNotDivide) {
-  EXPECT_THAT(Shard(4), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("num_key_value_heads")));
+  EXPECT_THAT(Shard(4),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("num_key_value_heads")));
 }
 
 TEST(ShardingTest, FollowsHeadsThatAViewSpellsOut) {
   // The MLP's output is whole, so an explicit view of it stays as it is on every rank.
-  EXPECT_TRUE(Shard(2, {.after_mlp = [](keel_run* r, keel_tensor x) {
-                          const int64_t heads[] = {0, 4, 16}, flat[] = {0, 64};
-                          return r->ops->view(r, r->ops->view(r, x, 3, heads), 2, flat);
-                        }}).ok());
+  EXPECT_TRUE(Shard(2, {.after_mlp =
+                            [](keel_run* r, keel_tensor x) {
+                              const int64_t heads[] = {0, 4, 16}, flat[] = {0, 64};
+                              return r->ops->view(r, r->ops->view(r, x, 3, heads), 2, flat);
+                            }})
+                  .ok());
 }
 
 }  // namespace

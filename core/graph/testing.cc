@@ -27,7 +27,8 @@ keel_status Config(void* plugin, keel_config*, keel_spec* spec) {
   api.set_int(spec, "num_layers", 2);
   api.set_int(spec, "hidden_size", kHidden);
   api.set_int(spec, "vocab_size", 128);
-  for (const char* name : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj"}) {
+  for (const char* name : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                           "mlp.gate_proj", "mlp.up_proj"}) {
     api.tp_plan(spec, absl::StrCat("layers.*.", name).c_str(), "colwise");
   }
   api.tp_plan(spec, "layers.*.self_attn.o_proj", options.o_proj_style);
@@ -41,7 +42,9 @@ keel_status Create(void* plugin, keel_config*, keel_build* build, void** out) {
   *out = model;
   const keel_build_api& api = *build->api;
   const auto text = [](const std::string& s) { return keel_str{s.data(), s.size()}; };
-  const auto linear = [&](const std::string& name, int64_t in, int64_t size) { return api.linear(build, text(name), in, size, 0); };
+  const auto linear = [&](const std::string& name, int64_t in, int64_t size) {
+    return api.linear(build, text(name), in, size, 0);
+  };
   const auto norm = [&](const std::string& name) {
     keel_norm_desc desc{};
     desc.struct_size = sizeof(desc), desc.size = kHidden, desc.eps = 1e-6;
@@ -60,7 +63,8 @@ keel_status Create(void* plugin, keel_config*, keel_build* build, void** out) {
     l.o = linear(s + "self_attn.o_proj", kHeads * kHeadDim, kHidden);
     keel_attention_desc attention{};
     attention.struct_size = sizeof(attention), attention.layer = i, attention.kv_share_layer = -1;
-    attention.heads = kHeads, attention.kv_heads = kKvHeads, attention.qk_dim = attention.v_dim = kHeadDim;
+    attention.heads = kHeads, attention.kv_heads = kKvHeads,
+    attention.qk_dim = attention.v_dim = kHeadDim;
     l.attention = api.attention(build, text(s + "self_attn"), &attention);
     l.post_norm = norm(s + "post_attention_layernorm");
     l.gate = linear(s + "mlp.gate_proj", kHidden, kIntermediate);
@@ -71,7 +75,8 @@ keel_status Create(void* plugin, keel_config*, keel_build* build, void** out) {
   return api.status(build);
 }
 
-keel_status Forward(const void* self, keel_run* r, const keel_forward_inputs* in, keel_tensor* hidden) {
+keel_status Forward(const void* self, keel_run* r, const keel_forward_inputs* in,
+                    keel_tensor* hidden) {
   const Model& model = *static_cast<const Model*>(self);
   const keel_ops& op = *r->ops;
   const int64_t heads[] = {0, -1, kHeadDim}, flat[] = {0, -1};
@@ -80,8 +85,10 @@ keel_status Forward(const void* self, keel_run* r, const keel_forward_inputs* in
     const Layer& l = model.layers[i];
     op.mark(r, KEEL_MARK_LAYER_BEGIN, i);
     keel_tensor h = op.norm(r, l.input_norm, x);
-    const keel_tensor q = op.rope(r, model.rope, op.view(r, op.linear(r, l.q, h), 3, heads), in->positions);
-    const keel_tensor k = op.rope(r, model.rope, op.view(r, op.linear(r, l.k, h), 3, heads), in->positions);
+    const keel_tensor q =
+        op.rope(r, model.rope, op.view(r, op.linear(r, l.q, h), 3, heads), in->positions);
+    const keel_tensor k =
+        op.rope(r, model.rope, op.view(r, op.linear(r, l.k, h), 3, heads), in->positions);
     const keel_tensor v = op.view(r, op.linear(r, l.v, h), 3, heads);
     const keel_tensor a = op.view(r, op.attention(r, l.attention, q, k, v, nullptr, 0), 2, flat);
     x = op.add(r, x, op.linear(r, l.o, a));
@@ -102,8 +109,18 @@ void Destroy(void* model) { delete static_cast<Model*>(model); }
 
 absl::StatusOr<RecordedModel> RecordTinyModel(const TinyModel& options) {
   static const char* const architectures[] = {"TinyForCausalLM", nullptr};
-  static const keel_model_class model_class = {
-      sizeof(keel_model_class), 0, "TinyForCausalLM", "tiny", architectures, Config, Create, Forward, nullptr, nullptr, nullptr, Destroy};
+  static const keel_model_class model_class = {sizeof(keel_model_class),
+                                               0,
+                                               "TinyForCausalLM",
+                                               "tiny",
+                                               architectures,
+                                               Config,
+                                               Create,
+                                               Forward,
+                                               nullptr,
+                                               nullptr,
+                                               nullptr,
+                                               Destroy};
   static const auto* config = new boost::json::value(boost::json::object{{"rope_theta", 10000.0}});
   TinyModel copy = options;
   ModelSource source;

@@ -15,7 +15,9 @@ bool Before(const Sequence* a, const Sequence* b) {
 
 template <typename Container>
 void InsertInOrder(Container& sequences, Sequence* sequence) {
-  sequences.insert(std::find_if(sequences.begin(), sequences.end(), [&](const Sequence* s) { return Before(sequence, s); }), sequence);
+  sequences.insert(std::find_if(sequences.begin(), sequences.end(),
+                                [&](const Sequence* s) { return Before(sequence, s); }),
+                   sequence);
 }
 
 }  // namespace
@@ -35,13 +37,15 @@ void Scheduler::Remove(Sequence* sequence) {
 Step Scheduler::Schedule() {
   Step step;
   // By index: preempting shortens the list at its end.
-  for (size_t i = 0; i < running_.size() && step.num_tokens < options_.max_num_batched_tokens; ++i) {
+  for (size_t i = 0; i < running_.size() && step.num_tokens < options_.max_num_batched_tokens;
+       ++i) {
     while (i < running_.size() && !ScheduleRunning(running_[i], step)) {
       Preempt(running_.back());
       ++step.num_preempted;
     }
   }
-  if (step.num_preempted > 0) return step;  // who was preempted must not be admitted in the same breath
+  if (step.num_preempted > 0)
+    return step;  // who was preempted must not be admitted in the same breath
   while (!waiting_.empty() && step.num_tokens < options_.max_num_batched_tokens &&
          running_.size() < static_cast<size_t>(options_.max_num_seqs)) {
     Sequence* sequence = waiting_.front();
@@ -53,7 +57,8 @@ Step Scheduler::Schedule() {
 }
 
 void Scheduler::Put(Sequence* sequence, int32_t num_tokens, Step& step) {
-  step.items.push_back({sequence, num_tokens, sequence->num_computed + num_tokens == sequence->size()});
+  step.items.push_back(
+      {sequence, num_tokens, sequence->num_computed + num_tokens == sequence->size()});
   step.num_tokens += num_tokens;
 }
 
@@ -61,7 +66,8 @@ bool Scheduler::ScheduleRunning(Sequence* sequence, Step& step) {
   const int32_t budget = options_.max_num_batched_tokens - step.num_tokens;
   const int32_t num_tokens = std::min(sequence->size() - sequence->num_computed, budget);
   if (num_tokens == 0) return true;
-  const int32_t missing = BlocksFor(sequence->num_computed + num_tokens) - static_cast<int32_t>(sequence->blocks.size());
+  const int32_t missing = BlocksFor(sequence->num_computed + num_tokens) -
+                          static_cast<int32_t>(sequence->blocks.size());
   if (missing > 0 && !pool_.Allocate(missing, sequence->blocks)) return false;
   Put(sequence, num_tokens, step);
   return true;
@@ -71,11 +77,14 @@ bool Scheduler::Admit(Sequence* sequence, Step& step) {
   const ContentId root = pool_.Root(sequence->cache_salt);
   BlockPool::Match prefix{{}, root};
   // At least one token must be computed: its logits are what the sequence waits for.
-  if (!sequence->wants_prompt_logits) prefix = pool_.FindPrefix(root, sequence->tokens, sequence->size() - 1);
+  if (!sequence->wants_prompt_logits)
+    prefix = pool_.FindPrefix(root, sequence->tokens, sequence->size() - 1);
   const int32_t computed = static_cast<int32_t>(prefix.blocks.size()) * pool_.block_size();
-  const int32_t num_tokens = std::min(sequence->size() - computed, options_.max_num_batched_tokens - step.num_tokens);
+  const int32_t num_tokens =
+      std::min(sequence->size() - computed, options_.max_num_batched_tokens - step.num_tokens);
   std::vector<int32_t> blocks = prefix.blocks;
-  if (!pool_.Allocate(BlocksFor(computed + num_tokens) - static_cast<int32_t>(blocks.size()), blocks)) {
+  if (!pool_.Allocate(BlocksFor(computed + num_tokens) - static_cast<int32_t>(blocks.size()),
+                      blocks)) {
     pool_.Release(prefix.blocks);
     return false;
   }
@@ -104,8 +113,10 @@ void Scheduler::Advance(const Step& step) {
     sequence.num_computed += item.num_tokens;
     while ((sequence.published_blocks + 1) * block_size <= sequence.num_computed) {
       const int32_t i = sequence.published_blocks++;
-      sequence.content = pool_.Publish(sequence.blocks[i], sequence.content,
-                                       absl::MakeConstSpan(sequence.tokens).subspan(static_cast<size_t>(i) * block_size, block_size));
+      sequence.content =
+          pool_.Publish(sequence.blocks[i], sequence.content,
+                        absl::MakeConstSpan(sequence.tokens)
+                            .subspan(static_cast<size_t>(i) * block_size, block_size));
     }
   }
 }
@@ -116,14 +127,19 @@ absl::Status Scheduler::CheckIntegrity() const {
   for (const Sequence* sequence : running_) {
     for (const int32_t block : sequence->blocks) ++users[block];
     if (static_cast<int32_t>(sequence->blocks.size()) < BlocksFor(sequence->num_computed)) {
-      return absl::InternalError(absl::StrCat("sequence ", sequence->id, " has fewer blocks than computed tokens"));
+      return absl::InternalError(
+          absl::StrCat("sequence ", sequence->id, " has fewer blocks than computed tokens"));
     }
   }
   for (const Sequence* sequence : waiting_) {
-    if (!sequence->blocks.empty()) return absl::InternalError(absl::StrCat("sequence ", sequence->id, " waits and holds blocks"));
+    if (!sequence->blocks.empty())
+      return absl::InternalError(
+          absl::StrCat("sequence ", sequence->id, " waits and holds blocks"));
   }
   if (static_cast<int32_t>(users.size()) + pool_.num_available() != pool_.num_blocks()) {
-    return absl::InternalError(absl::StrCat(users.size(), " blocks in use and ", pool_.num_available(), " available of ", pool_.num_blocks()));
+    return absl::InternalError(absl::StrCat(users.size(), " blocks in use and ",
+                                            pool_.num_available(), " available of ",
+                                            pool_.num_blocks()));
   }
   return absl::OkStatus();
 }

@@ -17,7 +17,7 @@
 namespace keel {
 
 struct SchedulerOptions {
-  int32_t max_num_seqs = 64;             // sequences in one step
+  int32_t max_num_seqs = 64;              // sequences in one step
   int32_t max_num_batched_tokens = 2048;  // tokens in one step
 };
 
@@ -41,7 +41,9 @@ class Scheduler {
   Scheduler(const SchedulerOptions& options, BlockPool& pool) : options_(options), pool_(pool) {}
 
   // Blocks that a sequence of `tokens` tokens fills.
-  int32_t BlocksFor(int64_t tokens) const { return static_cast<int32_t>((tokens + pool_.block_size() - 1) / pool_.block_size()); }
+  int32_t BlocksFor(int64_t tokens) const {
+    return static_cast<int32_t>((tokens + pool_.block_size() - 1) / pool_.block_size());
+  }
 
   // Queues a sequence: by priority, then arrival. It must fit the pool on its own at its full length (the engine
   // refuses it otherwise), so whoever is first always gets to run.

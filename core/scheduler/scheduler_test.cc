@@ -97,19 +97,25 @@ TEST(SchedulerTest, RandomSchedulesLoseNothing) {
   for (uint64_t seed = 1; seed <= 300; ++seed) {
     SCOPED_TRACE(seed);
     uint64_t state = seed;
-    const auto next = [&state](uint64_t n) { return state = state * 6364136223846793005u + 1442695040888963407u, (state >> 33) % n; };
+    const auto next = [&state](uint64_t n) {
+      return state = state * 6364136223846793005u + 1442695040888963407u, (state >> 33) % n;
+    };
     const auto block_size = static_cast<int32_t>(1 + next(8));
     const auto num_blocks = static_cast<int32_t>(24 + next(24));
     BlockPool pool(num_blocks, block_size, next(2) == 0);
-    Scheduler scheduler({.max_num_seqs = static_cast<int32_t>(1 + next(6)), .max_num_batched_tokens = static_cast<int32_t>(1 + next(40))}, pool);
+    Scheduler scheduler({.max_num_seqs = static_cast<int32_t>(1 + next(6)),
+                         .max_num_batched_tokens = static_cast<int32_t>(1 + next(40))},
+                        pool);
     std::map<uint64_t, std::unique_ptr<Sequence>> live;
     std::map<uint64_t, int32_t> length;
     uint64_t started = 0, ended = 0;
     for (int step_count = 0; ended < 30; ++step_count) {
       ASSERT_LT(step_count, 5000) << "starved";
       while (started < 30 && next(3) != 0) {
-        auto sequence = Make(started, static_cast<int32_t>(1 + next(20)), static_cast<int32_t>(next(3)));
-        length[started] = std::min<int32_t>(sequence->size() + 1 + static_cast<int32_t>(next(20)), num_blocks * block_size);
+        auto sequence =
+            Make(started, static_cast<int32_t>(1 + next(20)), static_cast<int32_t>(next(3)));
+        length[started] = std::min<int32_t>(sequence->size() + 1 + static_cast<int32_t>(next(20)),
+                                            num_blocks * block_size);
         scheduler.Add(sequence.get());
         live[started++] = std::move(sequence);
       }
@@ -122,8 +128,10 @@ TEST(SchedulerTest, RandomSchedulesLoseNothing) {
       ASSERT_TRUE(live.empty() || !step.empty() || step.num_preempted > 0);
       std::map<int32_t, uint64_t> writers;
       for (const Step::Item& item : step.items) {
-        for (int32_t i = item.sequence->num_computed / block_size; i <= (item.sequence->num_computed + item.num_tokens - 1) / block_size; ++i) {
-          ASSERT_TRUE(writers.try_emplace(item.sequence->blocks[i], item.sequence->id).second) << "a block has two writers";
+        for (int32_t i = item.sequence->num_computed / block_size;
+             i <= (item.sequence->num_computed + item.num_tokens - 1) / block_size; ++i) {
+          ASSERT_TRUE(writers.try_emplace(item.sequence->blocks[i], item.sequence->id).second)
+              << "a block has two writers";
         }
       }
       scheduler.Advance(step);

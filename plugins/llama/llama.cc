@@ -8,7 +8,9 @@ namespace {
 struct LlamaConfig : DenseConfig {
   bool attention_bias, mlp_bias;
   explicit LlamaConfig(const Config& c)
-      : DenseConfig(c), attention_bias(c.Bool("attention_bias", false)), mlp_bias(c.Bool("mlp_bias", false)) {}
+      : DenseConfig(c),
+        attention_bias(c.Bool("attention_bias", false)),
+        mlp_bias(c.Bool("mlp_bias", false)) {}
 };
 
 struct LlamaMLP {
@@ -70,8 +72,10 @@ struct LlamaForCausalLM {
   std::vector<LlamaDecoderLayer> layers;
   RmsNorm norm;
   LlamaForCausalLM(const Scope& root, const LlamaConfig& c)
-      : rotary_emb(root, c.head_dim, c.rope_theta), norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps) {
-    for (int i = 0; i < c.num_hidden_layers; ++i) layers.emplace_back(root / "model" / "layers" / i, c, i);
+      : rotary_emb(root, c.head_dim, c.rope_theta),
+        norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps) {
+    for (int i = 0; i < c.num_hidden_layers; ++i)
+      layers.emplace_back(root / "model" / "layers" / i, c, i);
   }
   Tensor Forward(const Inputs& in) const {
     Tensor x = in.embeds;

@@ -9,7 +9,9 @@ struct Qwen2Config : DenseConfig {
   explicit Qwen2Config(const Config& c) : DenseConfig(c), windows(c) {
     num_key_value_heads = c.Int("num_key_value_heads", 32);
   }
-  RopeAttention::Options attention(int layer) const { return {.qkv_bias = true, .window = windows(layer)}; }
+  RopeAttention::Options attention(int layer) const {
+    return {.qkv_bias = true, .window = windows(layer)};
+  }
 };
 
 struct Qwen2ForCausalLM : DenseDecoder<Qwen2Config> {

@@ -13,7 +13,10 @@ struct Qwen3Config : DenseConfig {
     head_dim = c.Int("head_dim", 128);
   }
   RopeAttention::Options attention(int layer) const {
-    return {.qkv_bias = attention_bias, .output_bias = attention_bias, .qk_norm = true, .window = windows(layer)};
+    return {.qkv_bias = attention_bias,
+            .output_bias = attention_bias,
+            .qk_norm = true,
+            .window = windows(layer)};
   }
 };
 

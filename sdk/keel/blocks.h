@@ -15,7 +15,8 @@ namespace keel {
 
 // The keys that dense decoders of the Llama line have in common, under their names in config.json.
 struct DenseConfig {
-  int64_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim;
+  int64_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads,
+      num_key_value_heads, head_dim;
   int64_t vocab_size, max_position_embeddings;
   double rms_norm_eps, rope_theta = 10000;  // rope_theta: the family's default
   uint32_t hidden_act;
@@ -27,7 +28,8 @@ struct DenseConfig {
         num_hidden_layers(c.Int("num_hidden_layers")),
         num_attention_heads(c.Int("num_attention_heads")),
         num_key_value_heads(c.Int("num_key_value_heads", num_attention_heads)),
-        head_dim(c.Int("head_dim", num_attention_heads > 0 ? hidden_size / num_attention_heads : 0)),
+        head_dim(
+            c.Int("head_dim", num_attention_heads > 0 ? hidden_size / num_attention_heads : 0)),
         vocab_size(c.Int("vocab_size")),
         max_position_embeddings(c.Int("max_position_embeddings", 2048)),
         rms_norm_eps(c.Real("rms_norm_eps", 1e-6)),
@@ -56,7 +58,8 @@ struct DenseConfig {
 struct GatedMlp {
   Linear gate_proj, up_proj, down_proj;
   uint32_t act;
-  GatedMlp(const Scope& s, int64_t hidden_size, int64_t intermediate_size, uint32_t act, bool bias = false)
+  GatedMlp(const Scope& s, int64_t hidden_size, int64_t intermediate_size, uint32_t act,
+           bool bias = false)
       : gate_proj(s / "gate_proj", hidden_size, intermediate_size, bias),
         up_proj(s / "up_proj", hidden_size, intermediate_size, bias),
         down_proj(s / "down_proj", intermediate_size, hidden_size, bias),
@@ -70,13 +73,16 @@ struct WindowedLayers {
   int64_t window, first;
   std::vector<bool> sliding;
   explicit WindowedLayers(const Config& c)
-      : window(c.Bool("use_sliding_window", false) ? c.Int("sliding_window", 4096) : 0), first(c.Int("max_window_layers", 28)) {
+      : window(c.Bool("use_sliding_window", false) ? c.Int("sliding_window", 4096) : 0),
+        first(c.Int("max_window_layers", 28)) {
     for (size_t i = 0; i < c.Size("layer_types"); ++i) {
-      sliding.push_back(c.String(("layer_types/" + std::to_string(i)).c_str(), "") == "sliding_attention");
+      sliding.push_back(c.String(("layer_types/" + std::to_string(i)).c_str(), "") ==
+                        "sliding_attention");
     }
   }
   int64_t operator()(int layer) const {
-    const bool is_sliding = static_cast<size_t>(layer) < sliding.size() ? sliding[layer] : layer >= first;
+    const bool is_sliding =
+        static_cast<size_t>(layer) < sliding.size() ? sliding[layer] : layer >= first;
     return is_sliding ? window : 0;
   }
 };
@@ -85,9 +91,9 @@ struct WindowedLayers {
 struct RopeAttention {
   struct Options {
     bool qkv_bias = false, output_bias = false;
-    bool qk_norm = false;    // an RMSNorm over each head of q and k, before the rotation
-    int64_t window = 0;      // keys seen; 0: all
-    double scale = 0;        // 0: head_dim^-0.5
+    bool qk_norm = false;  // an RMSNorm over each head of q and k, before the rotation
+    int64_t window = 0;    // keys seen; 0: all
+    double scale = 0;      // 0: head_dim^-0.5
     double softcap = 0;
     double norm_offset = 0;  // of the q and k norms
   };
@@ -103,15 +109,23 @@ struct RopeAttention {
         k_proj(s / "k_proj", c.hidden_size, c.num_key_value_heads * head_dim, o.qkv_bias),
         v_proj(s / "v_proj", c.hidden_size, c.num_key_value_heads * head_dim, o.qkv_bias),
         o_proj(s / "o_proj", c.num_attention_heads * head_dim, c.hidden_size, o.output_bias),
-        attn(s, {.layer = layer, .kv_share_layer = -1, .heads = c.num_attention_heads, .kv_heads = c.num_key_value_heads,
-                 .qk_dim = head_dim, .v_dim = head_dim, .window = o.window, .scale = o.scale, .softcap = o.softcap}) {
+        attn(s, {.layer = layer,
+                 .kv_share_layer = -1,
+                 .heads = c.num_attention_heads,
+                 .kv_heads = c.num_key_value_heads,
+                 .qk_dim = head_dim,
+                 .v_dim = head_dim,
+                 .window = o.window,
+                 .scale = o.scale,
+                 .softcap = o.softcap}) {
     if (!o.qk_norm) return;
     q_norm.emplace(s / "q_norm", head_dim, c.rms_norm_eps, o.norm_offset);
     k_norm.emplace(s / "k_norm", head_dim, c.rms_norm_eps, o.norm_offset);
   }
 
   Tensor operator()(Tensor x, const Rope& rope, Tensor positions) const {
-    Tensor q = q_proj(x).Heads(head_dim), k = k_proj(x).Heads(head_dim), v = v_proj(x).Heads(head_dim);
+    Tensor q = q_proj(x).Heads(head_dim), k = k_proj(x).Heads(head_dim),
+           v = v_proj(x).Heads(head_dim);
     if (q_norm) q = (*q_norm)(q), k = (*k_norm)(k);
     return o_proj(attn(rope(q, positions), rope(k, positions), v).Flat());
   }
@@ -143,8 +157,10 @@ struct DenseDecoder {
   RmsNorm norm;
 
   DenseDecoder(const Scope& root, const FamilyConfig& c)
-      : rotary_emb(root, c.head_dim, c.rope_theta), norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps) {
-    for (int i = 0; i < c.num_hidden_layers; ++i) layers.emplace_back(root / "model" / "layers" / i, c, i);
+      : rotary_emb(root, c.head_dim, c.rope_theta),
+        norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps) {
+    for (int i = 0; i < c.num_hidden_layers; ++i)
+      layers.emplace_back(root / "model" / "layers" / i, c, i);
   }
 
   template <typename Inputs>

@@ -48,11 +48,13 @@ class Config {
     const std::string name = String(key, dflt);
     if (name == "silu" || name == "swish") return KEEL_ACT_SILU;
     if (name == "gelu") return KEEL_ACT_GELU;
-    if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return KEEL_ACT_GELU_TANH;
+    if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast")
+      return KEEL_ACT_GELU_TANH;
     if (name == "relu") return KEEL_ACT_RELU;
     if (name == "relu2") return KEEL_ACT_RELU2;
     if (name == "quick_gelu") return KEEL_ACT_QUICK_GELU;
-    Fail(key, "is '" + name + "', expected silu, gelu, gelu_new, gelu_pytorch_tanh, relu, relu2 or quick_gelu");
+    Fail(key, "is '" + name +
+                  "', expected silu, gelu, gelu_new, gelu_pytorch_tanh, relu, relu2 or quick_gelu");
     return KEEL_ACT_SILU;
   }
 
@@ -103,8 +105,8 @@ struct Spec {
     api.set_string(out, "base_model_prefix", base_model_prefix.c_str());
     for (const TpRule& rule : tp_plan) api.tp_plan(out, rule.pattern, rule.style);
     for (const PpStage& s : pp_plan) {
-      api.pp_plan(out, s.child, s.inputs.data(), static_cast<uint32_t>(s.inputs.size()), s.outputs.data(),
-                  static_cast<uint32_t>(s.outputs.size()));
+      api.pp_plan(out, s.child, s.inputs.data(), static_cast<uint32_t>(s.inputs.size()),
+                  s.outputs.data(), static_cast<uint32_t>(s.outputs.size()));
     }
     for (const keel_rename& rename : renames) api.rename(out, &rename);
     for (const Input& input : inputs) {

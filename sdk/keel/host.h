@@ -21,7 +21,8 @@ inline Host g_host;
 // A failure of the plugin's own; the message reaches the user. Codes are absl::StatusCode numbers.
 class Error : public std::runtime_error {
  public:
-  explicit Error(const std::string& message, keel_status code = 3) : std::runtime_error(message), code_(code) {}
+  explicit Error(const std::string& message, keel_status code = 3)
+      : std::runtime_error(message), code_(code) {}
   keel_status code() const { return code_; }
 
  private:

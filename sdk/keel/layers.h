@@ -15,7 +15,8 @@ namespace keel {
 // A place in the model's tree of names.
 class Scope {
  public:
-  explicit Scope(keel_build* build, std::string name = "") : build_(build), name_(std::move(name)) {}
+  explicit Scope(keel_build* build, std::string name = "")
+      : build_(build), name_(std::move(name)) {}
 
   Scope operator/(std::string_view child) const {
     return Scope(build_, name_.empty() ? std::string(child) : name_ + "." + std::string(child));
@@ -57,12 +58,16 @@ struct Norm {
 
 struct RmsNorm : Norm {
   RmsNorm(const Scope& s, int64_t size, double eps, double weight_offset = 0)
-      : Norm(s, {.kind = KEEL_NORM_RMS, .size = size, .eps = eps, .weight_offset = weight_offset}) {}
+      : Norm(s, {.kind = KEEL_NORM_RMS, .size = size, .eps = eps, .weight_offset = weight_offset}) {
+  }
 };
 
 struct LayerNorm : Norm {
   LayerNorm(const Scope& s, int64_t size, double eps, bool bias = true)
-      : Norm(s, {.kind = KEEL_NORM_LAYER, .size = size, .eps = eps, .flags = bias ? KEEL_NORM_BIAS : 0}) {}
+      : Norm(s, {.kind = KEEL_NORM_LAYER,
+                 .size = size,
+                 .eps = eps,
+                 .flags = bias ? KEEL_NORM_BIAS : 0}) {}
 };
 
 // Rotary embedding; theta is the family's default, the config's rope_parameters decide.
@@ -72,8 +77,11 @@ struct Rope {
     desc.struct_size = sizeof(desc);
     object = s.api().rope(s.build(), &desc);
   }
-  Rope(const Scope& s, int64_t head_dim, double theta = 10000) : Rope(s, {.head_dim = head_dim, .theta = theta}) {}
-  Tensor operator()(Tensor x, Tensor positions) const { return x.With(x.ops().rope(x.run, object, x.id, positions.id)); }
+  Rope(const Scope& s, int64_t head_dim, double theta = 10000)
+      : Rope(s, {.head_dim = head_dim, .theta = theta}) {}
+  Tensor operator()(Tensor x, Tensor positions) const {
+    return x.With(x.ops().rope(x.run, object, x.id, positions.id));
+  }
 };
 
 // softmax(q k^T) v over the sequence's cached keys; the implementation is the host's choice, or the config's.
@@ -85,7 +93,8 @@ struct Attention {
   }
   Tensor operator()(Tensor q, Tensor k, Tensor v, std::initializer_list<Arg> args = {}) const {
     const std::vector<keel_arg> abi = ToAbi(args);
-    return q.With(q.ops().attention(q.run, object, q.id, k.id, v.id, abi.data(), static_cast<uint32_t>(abi.size())));
+    return q.With(q.ops().attention(q.run, object, q.id, k.id, v.id, abi.data(),
+                                    static_cast<uint32_t>(abi.size())));
   }
 };
 
@@ -118,7 +127,8 @@ struct State {
   }
   Tensor operator()(uint32_t kind, Tensor x, std::initializer_list<Arg> args) const {
     const std::vector<keel_arg> abi = ToAbi(args);
-    return x.With(x.ops().recur(x.run, object, kind, x.id, abi.data(), static_cast<uint32_t>(abi.size())));
+    return x.With(
+        x.ops().recur(x.run, object, kind, x.id, abi.data(), static_cast<uint32_t>(abi.size())));
   }
 };
 
@@ -126,14 +136,17 @@ struct State {
 struct Param {
   keel_object object;
   Param(const Scope& s, std::initializer_list<int64_t> dims, uint32_t dtype = KEEL_DTYPE_MODEL)
-      : object(s.api().param(s.build(), s.name(), dtype, static_cast<uint32_t>(dims.size()), dims.begin())) {}
+      : object(s.api().param(s.build(), s.name(), dtype, static_cast<uint32_t>(dims.size()),
+                             dims.begin())) {}
   Tensor operator()(keel_run* run) const { return {run, run->ops->param(run, object)}; }
 };
 
 // Marks the layer that the ops in its lifetime belong to: pipeline cuts, taps and profiles.
 class LayerMark {
  public:
-  LayerMark(keel_run* run, int index) : run_(run), index_(index) { run->ops->mark(run, KEEL_MARK_LAYER_BEGIN, index); }
+  LayerMark(keel_run* run, int index) : run_(run), index_(index) {
+    run->ops->mark(run, KEEL_MARK_LAYER_BEGIN, index);
+  }
   ~LayerMark() { run_->ops->mark(run_, KEEL_MARK_LAYER_END, index_); }
   LayerMark(const LayerMark&) = delete;
   LayerMark& operator=(const LayerMark&) = delete;

@@ -44,24 +44,30 @@ struct ModelClass {
       return build->api->status(build);
     });
   }
-  static keel_status Forward(const void* model, keel_run* run, const keel_forward_inputs* in, keel_tensor* hidden) {
+  static keel_status Forward(const void* model, keel_run* run, const keel_forward_inputs* in,
+                             keel_tensor* hidden) {
     return Guard([&] {
-      Inputs inputs{run, {run, in->embeds}, {run, in->positions}, Tensors(run, in->extras, in->num_extras)};
+      Inputs inputs{
+          run, {run, in->embeds}, {run, in->positions}, Tensors(run, in->extras, in->num_extras)};
       *hidden = static_cast<const M*>(model)->Forward(inputs).id;
       return run->ops->status(run);
     });
   }
-  static keel_status Logits(const void* model, keel_run* run, keel_tensor hidden, keel_tensor* logits)
-    requires requires(const M& m, Tensor t) { m.Logits(t); }
+  static keel_status Logits(const void* model, keel_run* run, keel_tensor hidden,
+                            keel_tensor* logits) requires requires(const M& m, Tensor t) {
+    m.Logits(t);
+  }
   {
     return Guard([&] {
       *logits = static_cast<const M*>(model)->Logits({run, hidden}).id;
       return run->ops->status(run);
     });
   }
-  static keel_status Encode(const void* model, keel_run* run, const char* modality, const keel_tensor* in, uint32_t n,
-                            keel_tensor* features)
-    requires requires(const M& m, std::vector<Tensor> t) { m.Encode("", t); }
+  static keel_status Encode(const void* model, keel_run* run, const char* modality,
+                            const keel_tensor* in, uint32_t n, keel_tensor* features) requires
+      requires(const M& m, std::vector<Tensor> t) {
+    m.Encode("", t);
+  }
   {
     return Guard([&] {
       *features = static_cast<const M*>(model)->Encode(modality, Tensors(run, in, n)).id;
@@ -104,7 +110,8 @@ struct ModelClass {
     c.create = Create;
     c.forward = Forward;
     if constexpr (requires(const M& m, Tensor t) { m.Logits(t); }) c.logits = Logits;
-    if constexpr (requires(const M& m, std::vector<Tensor> t) { m.Encode("", t); }) c.encode = Encode;
+    if constexpr (requires(const M& m, std::vector<Tensor> t) { m.Encode("", t); })
+      c.encode = Encode;
     c.destroy = Destroy;
     return c;
   }
@@ -119,7 +126,8 @@ struct PluginOf {
     g_host = {host, static_cast<const keel_config_api*>(find("keel.config/1")),
               static_cast<const keel_spec_api*>(find("keel.spec/1"))};
     if (g_host.config != nullptr && g_host.spec != nullptr) return 0;
-    constexpr std::string_view kMessage = "the host has no keel.config/1 or keel.spec/1; update keel";
+    constexpr std::string_view kMessage =
+        "the host has no keel.config/1 or keel.spec/1; update keel";
     host->set_error(host->self, 12, kMessage.data(), kMessage.size());
     return 12;
   }
@@ -134,23 +142,33 @@ struct PluginOf {
     ((architectures += (architectures.empty() ? "" : ",") + ModelClass<Models>::Architectures(),
       types += (types.empty() ? "" : ",") + std::string(Models::kModelType)),
      ...);
-    return "id=" + std::string(id) + "\nversion=" + version + "\narchitectures=" + architectures + "\nmodel_types=" + types + "\n";
+    return "id=" + std::string(id) + "\nversion=" + version + "\narchitectures=" + architectures +
+           "\nmodel_types=" + types + "\n";
   }
 };
 
 }  // namespace keel
 
 // KEEL_PLUGIN("org.example.llama", "1.0.0", LlamaForCausalLM, ...): the plugin's one exported symbol and its note.
-#define KEEL_PLUGIN(plugin_id, plugin_version, ...)                                                                 \
-  KEEL_PLUGIN_NOTE_OF(::keel::PluginOf<__VA_ARGS__>::Note(plugin_id, plugin_version));                              \
-  extern "C" __attribute__((visibility("default"))) const keel_plugin* keel_plugin_entry_v1(void) {                 \
-    using KeelPlugin = ::keel::PluginOf<__VA_ARGS__>;                                                               \
-    static const keel_plugin plugin = {sizeof(keel_plugin), KEEL_ABI_MAJOR,     KEEL_ABI_MINOR,                     \
-                                       0,                   plugin_id,          plugin_version,                     \
-                                       "",                  "",                 0,                                  \
-                                       KeelPlugin::Init,    KeelPlugin::Shutdown, KeelPlugin::GetInterface};        \
-    return &plugin;                                                                                                 \
-  }                                                                                                                 \
+#define KEEL_PLUGIN(plugin_id, plugin_version, ...)                                          \
+  KEEL_PLUGIN_NOTE_OF(::keel::PluginOf<__VA_ARGS__>::Note(plugin_id, plugin_version));       \
+  extern "C" __attribute__((visibility("default"))) const keel_plugin* keel_plugin_entry_v1( \
+      void) {                                                                                \
+    using KeelPlugin = ::keel::PluginOf<__VA_ARGS__>;                                        \
+    static const keel_plugin plugin = {sizeof(keel_plugin),                                  \
+                                       KEEL_ABI_MAJOR,                                       \
+                                       KEEL_ABI_MINOR,                                       \
+                                       0,                                                    \
+                                       plugin_id,                                            \
+                                       plugin_version,                                       \
+                                       "",                                                   \
+                                       "",                                                   \
+                                       0,                                                    \
+                                       KeelPlugin::Init,                                     \
+                                       KeelPlugin::Shutdown,                                 \
+                                       KeelPlugin::GetInterface};                            \
+    return &plugin;                                                                          \
+  }                                                                                          \
   static_assert(true, "")
 
 #endif  // KEEL_SDK_KEEL_PLUGIN_H_

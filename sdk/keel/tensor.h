@@ -22,12 +22,16 @@ struct Tensor {
   Tensor View(std::initializer_list<int64_t> dims) const {
     return With(ops().view(run, id, static_cast<uint32_t>(dims.size()), dims.begin()));
   }
-  Tensor Heads(int64_t head_dim) const { return View({0, -1, head_dim}); }  // [N, H * D] -> [N, H, D]
-  Tensor Flat() const { return View({0, -1}); }                            // [N, H, D] -> [N, H * D]
+  Tensor Heads(int64_t head_dim) const {
+    return View({0, -1, head_dim});
+  }                                              // [N, H * D] -> [N, H, D]
+  Tensor Flat() const { return View({0, -1}); }  // [N, H, D] -> [N, H * D]
   Tensor Permute(std::initializer_list<int32_t> order) const {
     return With(ops().permute(run, id, static_cast<uint32_t>(order.size()), order.begin()));
   }
-  Tensor Narrow(int32_t dim, int64_t start, int64_t length) const { return With(ops().narrow(run, id, dim, start, length)); }
+  Tensor Narrow(int32_t dim, int64_t start, int64_t length) const {
+    return With(ops().narrow(run, id, dim, start, length));
+  }
   // Consecutive parts of the last dimension.
   std::vector<Tensor> Split(std::initializer_list<int64_t> sizes) const {
     std::vector<Tensor> out;
@@ -38,7 +42,9 @@ struct Tensor {
     }
     return out;
   }
-  Tensor Repeat(int32_t dim, int64_t times) const { return With(ops().repeat(run, id, dim, times)); }
+  Tensor Repeat(int32_t dim, int64_t times) const {
+    return With(ops().repeat(run, id, dim, times));
+  }
   Tensor Cast(uint32_t dtype) const { return With(ops().cast(run, id, dtype)); }
   int64_t Dim(int32_t dim) const { return ops().dim(run, id, dim); }
 
@@ -47,8 +53,12 @@ struct Tensor {
   Tensor Act(uint32_t act) const { return Unary(KEEL_UNARY_ACT + act); }
   Tensor Sigmoid() const { return Unary(KEEL_UNARY_SIGMOID); }
   Tensor Softmax(int32_t dim) const { return With(ops().softmax(run, id, dim)); }
-  Tensor Mean(int32_t dim, bool keep_dim = false) const { return With(ops().reduce(run, id, dim, KEEL_REDUCE_MEAN, keep_dim)); }
-  Tensor Sum(int32_t dim, bool keep_dim = false) const { return With(ops().reduce(run, id, dim, KEEL_REDUCE_SUM, keep_dim)); }
+  Tensor Mean(int32_t dim, bool keep_dim = false) const {
+    return With(ops().reduce(run, id, dim, KEEL_REDUCE_MEAN, keep_dim));
+  }
+  Tensor Sum(int32_t dim, bool keep_dim = false) const {
+    return With(ops().reduce(run, id, dim, KEEL_REDUCE_SUM, keep_dim));
+  }
   std::pair<Tensor, Tensor> TopK(int64_t k) const {  // values, indices
     keel_tensor values = 0, indices = 0;
     ops().topk(run, id, k, &values, &indices);
@@ -67,11 +77,14 @@ struct Tensor {
 
 inline Tensor MatMul(Tensor a, Tensor b) { return a.With(a.ops().matmul(a.run, a.id, b.id)); }
 // act(gate) * up
-inline Tensor ActMul(Tensor gate, Tensor up, uint32_t act) { return gate.With(gate.ops().act_mul(gate.run, gate.id, up.id, act)); }
+inline Tensor ActMul(Tensor gate, Tensor up, uint32_t act) {
+  return gate.With(gate.ops().act_mul(gate.run, gate.id, up.id, act));
+}
 inline Tensor Cat(const std::vector<Tensor>& xs, int32_t dim) {
   std::vector<keel_tensor> ids;
   for (const Tensor& x : xs) ids.push_back(x.id);
-  return xs.front().With(xs.front().ops().cat(xs.front().run, ids.data(), static_cast<uint32_t>(ids.size()), dim));
+  return xs.front().With(
+      xs.front().ops().cat(xs.front().run, ids.data(), static_cast<uint32_t>(ids.size()), dim));
 }
 
 // A named argument of attention or a recurrence: a tensor or a number.

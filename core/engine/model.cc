@@ -1,0 +1,297 @@
+#include "core/engine/model.h"
+
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <future>
+#include <set>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "core/attention/registry.h"
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "core/checkpoint/locate.h"
+#include "core/config/config_view.h"
+#include "core/config/spec_builder.h"
+#include "core/graph/record_model.h"
+#include "core/plugin/discovery.h"
+#include "core/plugin/loader.h"
+#include "core/plugin/registry.h"
+#include "core/plugin/trust.h"
+#include "core/tensor/dtype.h"
+
+namespace keel {
+namespace {
+
+const HostInterfaces& Interfaces() {
+  static const HostInterfaces* interfaces = [] {
+    auto* out = new HostInterfaces;
+    out->Add("keel.config/1", &ConfigApi());
+    out->Add("keel.spec/1", &SpecApi());
+    return out;
+  }();
+  return *interfaces;
+}
+
+PluginLoader& Loader() {
+  static auto* loader = new PluginLoader(&Interfaces());
+  return *loader;
+}
+
+std::string Absolute(const std::string& path, const std::string& base) {
+  return path.empty() || path[0] == '/' || base.empty() ? path : absl::StrCat(base, "/", path);
+}
+
+// What the recording of a model left: its graph, and the plugin where it is still needed.
+struct Recorded {
+  std::shared_ptr<Plugin> plugin;
+  RecordedModel model;
+  const keel_model_class* model_class = nullptr;
+  std::string description;
+};
+
+absl::StatusOr<ModelQuery> QueryOf(const boost::json::value& config, const EngineOptions& options) {
+  ModelQuery query;
+  KEEL_ASSIGN_OR_RETURN(auto architectures, FindJson<std::vector<std::string>>(
+                                                config, "/architectures", "config.json"));
+  KEEL_ASSIGN_OR_RETURN(auto model_type,
+                        FindJson<std::string>(config, "/model_type", "config.json"));
+  KEEL_ASSIGN_OR_RETURN(query.impl, ParseModelImpl(options.model_impl));
+  query.architectures = std::move(architectures).value_or(std::vector<std::string>());
+  query.model_type = std::move(model_type).value_or("");
+  return query;
+}
+
+absl::StatusOr<FoundPlugins> Discover(const EngineOptions& options, const std::string& dir) {
+  PluginSearch search;
+  for (const std::string& path : options.plugin_paths)
+    search.plugin_paths.push_back(Absolute(path, options.base_dir));
+  search.in_tree_dirs = InTreePluginDirs();
+  search.checkpoint_dir = dir;
+  return DiscoverPlugins(search);
+}
+
+absl::StatusOr<std::shared_ptr<Plugin>> LoadPlugin(const PluginRef& ref,
+                                                   const RemoteCodePolicy& policy) {
+  const PluginTrust trust(policy);
+  KEEL_ASSIGN_OR_RETURN(AuthorizedImage image, trust.Authorize(ref));
+  return Loader().Load(std::move(image));
+}
+
+absl::StatusOr<Recorded> Record(const Checkpoint& checkpoint, const FoundPlugins& found,
+                                const RemoteCodePolicy& policy, const EngineOptions& options) {
+  KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(checkpoint.config(), options));
+  KEEL_ASSIGN_OR_RETURN(const ModelChoice choice, ModelRegistry(found, policy.mode).Resolve(query));
+  Recorded out;
+  KEEL_ASSIGN_OR_RETURN(out.plugin, LoadPlugin(choice.plugin, policy));
+  KEEL_ASSIGN_OR_RETURN(out.model_class, FindModelClass(*out.plugin, choice));
+  const PluginRef& ref = out.plugin->ref();
+  out.description = absl::StrCat(ref.note.id, " ", ref.note.version, " (", ref.name, ", ",
+                                 PluginOriginName(ref.origin), ")");
+  ModelSource source;
+  source.model_class = out.model_class;
+  source.plugin = out.plugin->self();
+  source.plugin_name = absl::StrCat(ref.note.id, " ", ref.note.version);
+  source.call = [plugin = out.plugin.get()](absl::string_view what,
+                                            absl::FunctionRef<keel_status()> call) {
+    return plugin->Call(what, call);
+  };
+  KEEL_ASSIGN_OR_RETURN(out.model, RecordModel(source, checkpoint.config(), "config.json"));
+  return out;
+}
+
+// What the model needs beyond its own life. Members go in reverse order: the model's object before the plugins.
+struct Kept {
+  std::vector<std::shared_ptr<Plugin>> plugins;
+  AttentionRegistry attention;
+  ModelHandle model;
+};
+
+// The name of the attention implementation, "" for the host's choice. The flag binds; so does the config's
+// _attn_implementation, unless it is one that only transformers has. A plugin that brings it joins the registry.
+absl::StatusOr<std::string> ChooseAttention(const EngineOptions& options,
+                                            const Checkpoint& checkpoint, const FoundPlugins& found,
+                                            const RemoteCodePolicy& policy, Kept& kept) {
+  KEEL_ASSIGN_OR_RETURN(
+      const auto configured,
+      FindJson<std::string>(checkpoint.config(), "/_attn_implementation", "config.json"));
+  std::string flag = options.attention_implementation;
+  if (flag.empty() && kept.attention.IsHosts(configured.value_or(""))) flag = *configured;
+  std::vector<std::string> hosts = {"paged", "sdpa", "eager"};
+  const AttentionNames names(hosts, found);
+  KEEL_ASSIGN_OR_RETURN(const AttentionChoice choice,
+                        names.Choose("", flag, configured.value_or("")));
+  if (choice.plugin == nullptr) return flag;
+  KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*choice.plugin, policy));
+  for (const keel_attention_class* attention : plugin->classes().attention) {
+    KEEL_RETURN_IF_ERROR(kept.attention.RegisterPlugin(
+        attention, plugin->self(), [raw = plugin.get()](keel_status status) {
+          return raw->Call("attention", [status] { return status; });
+        }));
+  }
+  kept.plugins.push_back(std::move(plugin));
+  return choice.name;
+}
+
+absl::StatusOr<DType> ChooseDtype(const EngineOptions& options, const Checkpoint& checkpoint) {
+  if (options.dtype != "auto") return *DTypeFromName(options.dtype);
+  const boost::json::value& config = checkpoint.config();
+  for (const char* key :
+       {"/dtype", "/torch_dtype", "/text_config/dtype", "/text_config/torch_dtype"}) {
+    KEEL_ASSIGN_OR_RETURN(const auto name, FindJson<std::string>(config, key, "config.json"));
+    if (!name.has_value()) continue;
+    const auto dtype = DTypeFromName(*name);
+    if (dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16) return *dtype;
+    return absl::UnimplementedError(
+        absl::StrCat("config.json: dtype is '", *name,
+                     "', expected bfloat16, float16 or float32; choose with --dtype"));
+  }
+  for (const std::string& name : checkpoint.names()) {
+    KEEL_ASSIGN_OR_RETURN(const TensorView* tensor, checkpoint.Find(name));
+    if (IsFloatingPoint(tensor->dtype) && BytesOf(tensor->dtype) >= 2) return tensor->dtype;
+  }
+  return DType::kF32;
+}
+
+int64_t AvailableMemory() {
+  // MemAvailable counts the page cache that could be given up; sysinfo's free does not.
+  std::ifstream meminfo("/proc/meminfo");
+  std::string key, unit;
+  int64_t kib = 0;
+  while (meminfo >> key >> kib >> unit) {
+    if (key == "MemAvailable:") return kib * 1024;
+  }
+  struct sysinfo info {};
+  return sysinfo(&info) == 0 ? static_cast<int64_t>(info.freeram) * info.mem_unit
+                             : int64_t{1} << 30;
+}
+
+absl::Status SizeCache(const EngineOptions& options, const proto::ModelSpec& spec, Model& model) {
+  int64_t limit = spec.max_positions() > 0 ? spec.max_positions() : 2048;
+  if (options.max_model_len > 0) {
+    if (spec.max_positions() > 0 && options.max_model_len > spec.max_positions()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--max-model-len is ", options.max_model_len, ", the model's config allows at most ",
+          spec.max_positions(), " (max_position_embeddings)"));
+    }
+    limit = options.max_model_len;
+  }
+  const int64_t block_bytes = std::max<int64_t>(model.executor->cache_block_bytes(), 1);
+  const int64_t per_sequence = (limit + options.block_size - 1) / options.block_size;
+  const int64_t useful = per_sequence * options.max_num_seqs;
+  int64_t blocks = options.kv_cache_memory_bytes / block_bytes;
+  if (options.kv_cache_memory_bytes == 0) {
+    // Enough for every sequence at full length, within a quarter of the free memory and 4 GiB.
+    blocks =
+        std::min(useful, std::min<int64_t>(AvailableMemory() / 4, int64_t{4} << 30) / block_bytes);
+  } else if (options.kv_cache_memory_bytes > AvailableMemory()) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "--kv-cache-memory-bytes is ", options.kv_cache_memory_bytes, ", ", AvailableMemory(),
+        " bytes are free; the largest value that fits is ", AvailableMemory() / 10 * 9));
+  }
+  blocks = std::min<int64_t>(blocks, 1 << 24);
+  if (blocks < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--kv-cache-memory-bytes is ", options.kv_cache_memory_bytes,
+                     ", one block of ", options.block_size, " tokens takes ", block_bytes));
+  }
+  if (blocks < per_sequence) {
+    model.warnings.push_back(
+        absl::StrCat("the KV cache holds ", blocks * options.block_size,
+                     " tokens: requests are limited to that, not to the model's ", limit,
+                     "; raise --kv-cache-memory-bytes"));
+    limit = blocks * options.block_size;
+  }
+  model.max_model_len = limit;
+  model.num_blocks = static_cast<int32_t>(blocks);
+  model.kv_cache_bytes = blocks * block_bytes;
+  return model.executor->AllocateCache(model.num_blocks);
+}
+
+std::vector<int32_t> EosTokens(const Model& model) {
+  std::set<int32_t> ids(model.generation().eos_token_ids.begin(),
+                        model.generation().eos_token_ids.end());
+  if (const auto eos = model.text.tokenizer->eos_id()) ids.insert(*eos);
+  return {ids.begin(), ids.end()};
+}
+
+ExecMode ParseExec(absl::string_view exec) {
+  return exec == "eager"    ? ExecMode::kEager
+         : exec == "shadow" ? ExecMode::kShadow
+                            : ExecMode::kGraph;
+}
+
+absl::StatusOr<Model> Load(const EngineOptions& options) {
+  const auto progress = [&](absl::string_view stage, int64_t done, int64_t total) {
+    if (options.on_progress) options.on_progress(stage, done, total);
+  };
+  Model model;
+  model.name = options.model;
+  KEEL_ASSIGN_OR_RETURN(const ModelLocation location, LocateModel(options.model, options.base_dir));
+  model.dir = location.dir;
+  progress("reading configs", 0, 0);
+  KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(location.dir));
+  model.checkpoint = std::move(checkpoint);
+  // The tokenizer is tried in a child meanwhile: as slow as the rest of loading.
+  std::future<absl::StatusOr<Text>> text =
+      std::async(std::launch::async, [dir = location.dir] { return LoadText(dir); });
+
+  KEEL_ASSIGN_OR_RETURN(const RemoteCodePolicy policy,
+                        ParseTrustRemoteCode(options.trust_remote_code));
+  KEEL_ASSIGN_OR_RETURN(const FoundPlugins found, Discover(options, location.dir));
+  KEEL_ASSIGN_OR_RETURN(Recorded recorded, Record(*model.checkpoint, found, policy, options));
+  proto::Graph& graph = recorded.model.graph;
+  model.architecture = graph.spec().architecture();
+  model.plugin = recorded.description;
+  model.vocab_size = graph.spec().vocab_size();
+
+  auto kept = std::make_shared<Kept>();
+  ExecutorOptions exec;
+  KEEL_ASSIGN_OR_RETURN(exec.attention,
+                        ChooseAttention(options, *model.checkpoint, found, policy, *kept));
+  exec.mode = ParseExec(options.exec);
+  KEEL_ASSIGN_OR_RETURN(exec.dtype, ChooseDtype(options, *model.checkpoint));
+  exec.block_size = static_cast<int32_t>(options.block_size);
+  exec.tensor_parallel = static_cast<int32_t>(options.tensor_parallel_size);
+  exec.live = {recorded.model_class, recorded.model.model.get()};
+  exec.on_load_bytes = [&](int64_t done, int64_t total) {
+    progress("loading weights", done, total);
+  };
+  model.dtype = std::string(TorchName(exec.dtype));
+  model.attention = exec.attention.empty() ? "paged" : exec.attention;
+  const proto::ModelSpec spec = graph.spec();
+  KEEL_ASSIGN_OR_RETURN(
+      model.executor, Executor::Create(std::move(graph), model.checkpoint, kept->attention, exec));
+
+  if (exec.mode == ExecMode::kGraph) {
+    // The graph is all that is needed: the plugin's code goes, unless it works on the data too.
+    recorded.model.model.reset();
+    if (!recorded.plugin->must_stay_loaded() && recorded.plugin.use_count() == 1)
+      KEEL_RETURN_IF_ERROR(recorded.plugin->Unload());
+  }
+  kept->model = std::move(recorded.model.model);
+  kept->plugins.push_back(std::move(recorded.plugin));
+  model.keep_alive = std::move(kept);
+
+  progress("loading tokenizer", 0, 0);
+  KEEL_ASSIGN_OR_RETURN(model.text, text.get());
+  KEEL_RETURN_IF_ERROR(SizeCache(options, spec, model));
+  model.eos_token_ids = EosTokens(model);
+  return model;
+}
+
+}  // namespace
+
+absl::StatusOr<Model> LoadModel(const EngineOptions& options) {
+  if (options.model.empty())
+    return absl::InvalidArgumentError(
+        "--model is not set: name a checkpoint's directory or a Hugging Face id");
+  absl::StatusOr<Model> model = Load(options);
+  if (!model.ok()) return Annotate(model.status(), absl::StrCat("model '", options.model, "'"));
+  return model;
+}
+
+}  // namespace keel

@@ -1,0 +1,44 @@
+// A model that is ready to run: from the name that a user gave to weights in an executor.
+#ifndef KEEL_CORE_ENGINE_MODEL_H_
+#define KEEL_CORE_ENGINE_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/engine/options.h"
+#include "core/exec/executor.h"
+#include "core/text/probe.h"
+
+namespace keel {
+
+struct Model {
+  std::string name;  // as the user said it
+  std::string dir;
+  std::string architecture;
+  std::string plugin;     // "org.keel.llama 0.1.0 (libllama.so, in-tree)"
+  std::string attention;  // implementation
+  std::string dtype;
+  int64_t vocab_size = 0;
+  int64_t max_model_len = 0;
+  int32_t num_blocks = 0;
+  int64_t kv_cache_bytes = 0;
+  std::vector<int32_t> eos_token_ids;
+  std::vector<std::string> warnings;  // what a user should know
+
+  std::shared_ptr<const Checkpoint> checkpoint;
+  Text text;
+  std::unique_ptr<Executor> executor;
+  std::shared_ptr<void> keep_alive;  // the plugin and its model, where they are still needed
+
+  const GenerationConfig& generation() const { return checkpoint->generation_config(); }
+};
+
+// Slow; one thread. Errors begin with the model's name and then say the file.
+absl::StatusOr<Model> LoadModel(const EngineOptions& options);
+
+}  // namespace keel
+#endif  // KEEL_CORE_ENGINE_MODEL_H_

@@ -1,0 +1,178 @@
+#include "core/engine/options.h"
+
+#include <limits>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/plugin/registry.h"
+#include "core/tensor/dtype.h"
+
+namespace keel {
+namespace {
+
+absl::Status Expected(absl::string_view value, absl::string_view expected) {
+  return absl::InvalidArgumentError(absl::StrCat("'", value, "', expected ", expected));
+}
+
+absl::Status ParseInt(absl::string_view value, int64_t low, int64_t high, int64_t& out) {
+  int64_t parsed = 0;
+  if (!absl::SimpleAtoi(value, &parsed) || parsed < low || parsed > high) {
+    return Expected(value, high == std::numeric_limits<int64_t>::max()
+                               ? absl::StrCat("a whole number, at least ", low)
+                               : absl::StrCat("a whole number from ", low, " to ", high));
+  }
+  out = parsed;
+  return absl::OkStatus();
+}
+
+template <int64_t EngineOptions::*kField, int64_t kLow,
+          int64_t kHigh = std::numeric_limits<int64_t>::max()>
+absl::Status SetInt(EngineOptions& options, absl::string_view value) {
+  return ParseInt(value, kLow, kHigh, options.*kField);
+}
+
+template <std::string EngineOptions::*kField>
+absl::Status SetText(EngineOptions& options, absl::string_view value) {
+  if (value.empty()) return Expected(value, "a text that is not empty");
+  options.*kField = std::string(value);
+  return absl::OkStatus();
+}
+
+template <bool EngineOptions::*kField>
+absl::Status SetSwitch(EngineOptions& options, absl::string_view value) {
+  const std::string lower = absl::AsciiStrToLower(value);
+  if (lower != "true" && lower != "false") return Expected(value, "true or false");
+  options.*kField = lower == "true";
+  return absl::OkStatus();
+}
+
+// "512MiB", "2GiB", "1.5G", plain bytes; the units of vLLM's human-readable sizes.
+absl::Status SetKvBytes(EngineOptions& options, absl::string_view value) {
+  static constexpr std::pair<absl::string_view, double> kUnits[] = {
+      {"kib", 1024.0}, {"mib", 1048576.0}, {"gib", 1073741824.0}, {"tib", 1099511627776.0},
+      {"kb", 1e3},     {"mb", 1e6},        {"gb", 1e9},           {"k", 1e3},
+      {"m", 1e6},      {"g", 1e9},         {"t", 1e12},           {"b", 1}};
+  std::string number = absl::AsciiStrToLower(value);
+  double unit = 1;
+  for (const auto& [suffix, factor] : kUnits) {
+    if (number.size() > suffix.size() &&
+        absl::string_view(number).substr(number.size() - suffix.size()) == suffix) {
+      number.resize(number.size() - suffix.size());
+      unit = factor;
+      break;
+    }
+  }
+  double parsed = 0;
+  if (!absl::SimpleAtod(number, &parsed) || !(parsed > 0) || parsed * unit > 1e15) {
+    return Expected(value, "a size such as 512MiB, 4GiB or a number of bytes");
+  }
+  options.kv_cache_memory_bytes = static_cast<int64_t>(parsed * unit);
+  return absl::OkStatus();
+}
+
+absl::Status SetDtype(EngineOptions& options, absl::string_view value) {
+  const auto dtype = DTypeFromName(value);
+  const bool served = dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
+  if (value != "auto" && !served)
+    return Expected(value, "auto, bfloat16 (bf16), float16 (half) or float32 (float)");
+  options.dtype = std::string(value);
+  return absl::OkStatus();
+}
+
+absl::Status SetModelImpl(EngineOptions& options, absl::string_view value) {
+  if (!ParseModelImpl(value).ok()) return Expected(value, "auto, native, plugin or transformers");
+  options.model_impl = std::string(value);
+  return absl::OkStatus();
+}
+
+absl::Status SetExec(EngineOptions& options, absl::string_view value) {
+  if (value != "graph" && value != "eager" && value != "shadow")
+    return Expected(value, "graph, eager or shadow");
+  options.exec = std::string(value);
+  return absl::OkStatus();
+}
+
+absl::Status AddPluginPath(EngineOptions& options, absl::string_view value) {
+  if (value.empty()) return Expected(value, "a plugin file, or a directory of plugins");
+  options.plugin_paths.emplace_back(value);
+  return absl::OkStatus();
+}
+
+constexpr int64_t kMaxCount = 1 << 24;
+
+constexpr EngineFlag kFlags[] = {
+    {"model", "Model", "PATH|ID", "",
+     "directory of a checkpoint, or its Hugging Face id in the on-disk cache (HF_HOME, "
+     "HF_HUB_CACHE)",
+     SetText<&EngineOptions::model>},
+    {"dtype", "Model", "TYPE", "auto",
+     "type of weights and activations: auto (the checkpoint's), bfloat16, float16, float32",
+     SetDtype},
+    {"max-model-len", "Model", "TOKENS", "0",
+     "longest prompt and answer together; 0: what the model's config says",
+     SetInt<&EngineOptions::max_model_len, 0, kMaxCount>},
+    {"model-impl", "Model", "NAME", "auto",
+     "where the model's code comes from: auto, native (in-tree), plugin (--plugin-path or the "
+     "checkpoint's own; also: transformers)",
+     SetModelImpl},
+    {"plugin-path", "Model", "PATH", "",
+     "plugin file, or directory of plugins, tried before the in-tree ones; may be given again",
+     AddPluginPath},
+    {"trust-remote-code", "Model", "POLICY", "false",
+     "whether a checkpoint may bring a plugin of its own: false, true, or full,<sha256> (run this "
+     "very file in the process)",
+     SetText<&EngineOptions::trust_remote_code>},
+    {"attention-implementation", "Execution", "NAME", "",
+     "paged, sdpa, eager or a plugin's; default: the config's, else the fastest that serves the "
+     "model",
+     SetText<&EngineOptions::attention_implementation>},
+    {"exec", "Execution", "MODE", "graph",
+     "graph: run the recorded graph; eager: op by op through the plugin; shadow: both, compared",
+     SetExec},
+    {"tensor-parallel-size", "Execution", "RANKS", "1", "ranks that share each layer",
+     SetInt<&EngineOptions::tensor_parallel_size, 1, 64>},
+    {"kv-cache-memory-bytes", "Memory", "BYTES", "0",
+     "memory of keys and values (4GiB, 512MiB); 0: a quarter of what is free, at most what is "
+     "useful",
+     SetKvBytes},
+    {"block-size", "Memory", "TOKENS", "16", "tokens in a cache block",
+     SetInt<&EngineOptions::block_size, 1, 1024>},
+    {"enable-prefix-caching", "Memory", "", "true",
+     "reuse keys and values of prompts that begin alike",
+     SetSwitch<&EngineOptions::enable_prefix_caching>},
+    {"max-num-seqs", "Scheduling", "N", "64", "sequences in one step",
+     SetInt<&EngineOptions::max_num_seqs, 1, kMaxCount>},
+    {"max-num-batched-tokens", "Scheduling", "TOKENS", "2048",
+     "tokens in one step, prefill and decode together",
+     SetInt<&EngineOptions::max_num_batched_tokens, 1, kMaxCount>},
+    {"max-queued-requests", "Scheduling", "N", "1024",
+     "requests that may wait; one more is refused",
+     SetInt<&EngineOptions::max_queued_requests, 1, kMaxCount>},
+};
+
+}  // namespace
+
+absl::Span<const EngineFlag> EngineFlags() { return kFlags; }
+
+absl::Status SetEngineFlag(EngineOptions& options, absl::string_view name,
+                           absl::string_view value) {
+  std::vector<std::string> names;
+  for (const EngineFlag& flag : kFlags) {
+    if (flag.name != name) {
+      names.emplace_back(flag.name);
+      continue;
+    }
+    const absl::Status status = flag.set(options, value);
+    if (status.ok()) return status;
+    return absl::InvalidArgumentError(absl::StrCat("--", name, " is ", status.message()));
+  }
+  const std::vector<std::string> near = NearestNames(name, names, 1);
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown option '", name, "'",
+                   near.empty() ? "" : absl::StrCat("; did you mean '", near[0], "'?")));
+}
+
+}  // namespace keel

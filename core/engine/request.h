@@ -1,0 +1,81 @@
+// What a client asks, and what it gets back in pieces.
+#ifndef KEEL_CORE_ENGINE_REQUEST_H_
+#define KEEL_CORE_ENGINE_REQUEST_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "core/sampling/sampler.h"
+#include "core/sampling/sampling_params.h"
+
+namespace keel {
+
+// Messages and tools as JSON text, the form that chat templates take.
+struct ChatPrompt {
+  std::string messages;
+  std::string tools;
+  std::string documents;
+  std::string template_kwargs;
+  bool add_generation_prompt = true;
+  bool continue_final_message = false;
+};
+
+struct Request {
+  std::variant<std::monostate, std::string, std::vector<int32_t>, ChatPrompt>
+      prompt;                              // text, ids or messages
+  std::optional<bool> add_special_tokens;  // unset: yes for text, no for messages
+
+  // Unset values come from generation_config.json, then from SamplingParams.
+  struct Sampling {
+    std::optional<double> temperature, top_p, min_p, typical_p, repetition_penalty;
+    std::optional<int64_t> top_k;
+    double presence_penalty = 0, frequency_penalty = 0;
+    std::vector<std::pair<int32_t, double>> logit_bias;
+    std::vector<int32_t> allowed_token_ids;
+    std::vector<std::string> bad_words;
+    int64_t min_tokens = 0;
+    std::optional<int64_t> seed, logprobs, prompt_logprobs;
+  } sampling;
+
+  int64_t n = 1;
+  std::optional<int64_t> max_tokens;  // unset: the rest of the context
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_token_ids;
+  bool ignore_eos = false;
+  bool skip_special_tokens = true;
+  bool include_stop_str_in_output = false;
+  bool stream = true;  // false: one output for each sequence, at its end
+  int32_t priority = 0;
+  std::string cache_salt;
+  std::string request_id;  // the client's, for logs
+};
+
+enum class FinishReason { kNone, kStop, kLength, kAbort, kError };
+
+// What one sequence produced since its previous output.
+struct Output {
+  uint64_t request = 0;
+  uint32_t index = 0;
+  std::string text;
+  std::vector<int32_t> tokens;
+  std::vector<SampledToken> logprobs;         // of tokens, when asked for
+  std::vector<SampledToken> prompt_logprobs;  // first output only; entry i is of prompt token i + 1
+  FinishReason finish_reason = FinishReason::kNone;
+  std::string stop_reason;  // the stop string, or the stop token's id
+  absl::Status status;      // with kError
+  std::shared_ptr<const std::vector<int32_t>> prompt_tokens;
+  int32_t cached_tokens = 0;
+  bool is_last = false;  // of the whole request
+};
+
+// Called on the engine's thread, in order; must return soon and must not call into the engine.
+using OutputCallback = std::function<void(Output)>;
+
+}  // namespace keel
+#endif  // KEEL_CORE_ENGINE_REQUEST_H_
