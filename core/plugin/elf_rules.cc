@@ -33,12 +33,7 @@ std::string FirstFew(std::vector<std::string> names) {
 
 void CheckExports(const ElfFacts& facts, std::vector<std::string>& wrong) {
   std::vector<std::string> extra = facts.exports;
-  const auto entry = std::find(extra.begin(), extra.end(), KEEL_PLUGIN_ENTRY);
-  if (entry == extra.end()) {
-    wrong.push_back("does not export " KEEL_PLUGIN_ENTRY ", so it is no Keel plugin");
-    return;
-  }
-  extra.erase(entry);
+  extra.erase(std::remove(extra.begin(), extra.end(), KEEL_PLUGIN_ENTRY), extra.end());
   if (!extra.empty()) {
     wrong.push_back(absl::StrCat("exports ", FirstFew(extra), " beside " KEEL_PLUGIN_ENTRY
                                  "; link it with sdk/plugin.lds as its version script"));
@@ -77,6 +72,11 @@ bool IsAllowedLibrary(absl::string_view soname) {
 }
 
 absl::Status CheckPluginElf(const ElfFacts& facts) {
+  if (std::find(facts.exports.begin(), facts.exports.end(), KEEL_PLUGIN_ENTRY) ==
+      facts.exports.end()) {
+    return absl::InvalidArgumentError("does not export " KEEL_PLUGIN_ENTRY
+                                      ", so it is no Keel plugin");
+  }
   std::vector<std::string> wrong;
   if (facts.is_executable) wrong.push_back("is a program; link it with -shared");
   CheckExports(facts, wrong);

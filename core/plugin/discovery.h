@@ -1,0 +1,45 @@
+// Finds plugin files and reads their notes. Runs none of them, and looks nowhere but in the places
+// that are named here: never in the working directory, never along LD_LIBRARY_PATH.
+#ifndef KEEL_CORE_PLUGIN_DISCOVERY_H_
+#define KEEL_CORE_PLUGIN_DISCOVERY_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/plugin/plugin_ref.h"
+
+namespace keel {
+
+struct PluginSearch {
+  // --plugin-path: files, and directories of *.so.
+  std::vector<std::string> plugin_paths = {};
+  // Directories of *.so, or of directories of *.so (plugins/llama/libllama.so).
+  std::vector<std::string> in_tree_dirs = {};
+  // May bring a plugin of its own (core/plugin/manifest.h); "" for none.
+  std::string checkpoint_dir = "";
+};
+
+struct FoundPlugins {
+  std::vector<PluginRef> plugins;  // in the order of PluginSearch, by path within a directory
+  // Files that are no plugins of this host, with the reason: "plugin libfoo.so: needs ABI 0.7 ...".
+  std::vector<std::string> skipped;
+  std::vector<std::string> in_tree_dirs;  // those that were searched, for messages
+};
+
+// Errors: a --plugin-path that is missing or, if it names a file, no plugin (the reason); a manifest
+// of the checkpoint that can't be read. Whatever else is wrong with a file in a directory goes to
+// `skipped`. A file that is found twice counts once, where it was found first.
+absl::StatusOr<FoundPlugins> DiscoverPlugins(const PluginSearch& search);
+
+// Where the plugins of this installation are: $KEEL_PLUGIN_DIR (directories separated by ':') if it
+// is set; else the first that exists of
+//   keel/plugins in the runfiles that Bazel made for the program or for libkeel.so
+//   <directory of the program or of libkeel.so>/plugins
+//   <that directory>/../lib/keel/plugins
+// A program that runs with more rights than its user (AT_SECURE) reads no environment.
+std::vector<std::string> InTreePluginDirs();
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_PLUGIN_DISCOVERY_H_

@@ -1,0 +1,40 @@
+// Maps authorized plugins into this process. The only place in the host that calls the dynamic
+// linker.
+#ifndef KEEL_CORE_PLUGIN_LOADER_H_
+#define KEEL_CORE_PLUGIN_LOADER_H_
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "core/plugin/host.h"
+#include "core/plugin/plugin.h"
+#include "core/plugin/trust.h"
+
+namespace keel {
+
+// Thread-safe.
+class PluginLoader {
+ public:
+  // `interfaces` must outlive the loader and its plugins. `log` empty: LogPluginToStderr.
+  explicit PluginLoader(const HostInterfaces* interfaces, PluginLog log = nullptr)
+      : interfaces_(interfaces), log_(std::move(log)) {}
+
+  // Maps the very bytes that were authorized, checks the descriptor, runs init, checks every class,
+  // and that the note told the truth. The same bytes (by sha256) are loaded once: a second Load
+  // returns the plugin that is there. Errors name the file; nothing stays loaded after one.
+  absl::StatusOr<std::shared_ptr<Plugin>> Load(AuthorizedImage image);
+
+ private:
+  const HostInterfaces* const interfaces_;
+  const PluginLog log_;
+  absl::Mutex mutex_;
+  std::map<std::string, std::weak_ptr<Plugin>> plugins_ ABSL_GUARDED_BY(mutex_);  // by sha256
+};
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_PLUGIN_LOADER_H_

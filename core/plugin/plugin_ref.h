@@ -1,0 +1,32 @@
+// A plugin file that was found but not run: where it lies, who brought it, what its note says.
+#ifndef KEEL_CORE_PLUGIN_PLUGIN_REF_H_
+#define KEEL_CORE_PLUGIN_PLUGIN_REF_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "core/plugin/note.h"
+
+namespace keel {
+
+// Who chose the file; decides what it takes to run it.
+enum class PluginOrigin {
+  kPluginPath,  // the operator, by --plugin-path
+  kInTree,      // Keel's own installation
+  kCheckpoint,  // whoever wrote the checkpoint
+};
+
+// "--plugin-path", "in-tree", "the checkpoint".
+absl::string_view PluginOriginName(PluginOrigin origin);
+
+struct PluginRef {
+  std::string path;  // absolute, no links in it
+  std::string name;  // "libllama.so", for messages
+  PluginOrigin origin = PluginOrigin::kPluginPath;
+  PluginNote note;
+  std::string sha256;  // what the checkpoint's manifest says, hex; else ""
+};
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_PLUGIN_PLUGIN_REF_H_

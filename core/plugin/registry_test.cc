@@ -1,0 +1,163 @@
+#include "core/plugin/registry.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/status_matchers.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Mode = RemoteCodePolicy::Mode;
+
+PluginRef Ref(const std::string& name, PluginOrigin origin, std::vector<std::string> architectures,
+              std::vector<std::string> model_types = {}) {
+  PluginRef ref;
+  ref.path = "/plugins/" + name;
+  ref.name = name;
+  ref.origin = origin;
+  ref.note.architectures = std::move(architectures);
+  ref.note.model_types = std::move(model_types);
+  return ref;
+}
+
+FoundPlugins Families() {
+  FoundPlugins found;
+  found.in_tree_dirs = {"/plugins"};
+  found.plugins = {
+      Ref("libllama.so", PluginOrigin::kInTree, {"LlamaForCausalLM"}, {"llama"}),
+      Ref("libqwen2.so", PluginOrigin::kInTree, {"Qwen2ForCausalLM"}, {"qwen2"}),
+  };
+  return found;
+}
+
+ModelQuery Query(const std::string& architecture, ModelImpl impl = ModelImpl::kAuto) {
+  return {.architectures = {architecture}, .impl = impl};
+}
+
+// The file that serves `query`, or "".
+std::string Serves(const FoundPlugins& found, const ModelQuery& query, Mode mode = Mode::kNone) {
+  const absl::StatusOr<ModelChoice> choice = ModelRegistry(found, mode).Resolve(query);
+  return choice.ok() ? choice->plugin.name : "";
+}
+
+TEST(ModelRegistryTest, FindsTheFamilyOfAnArchitecture) {
+  EXPECT_EQ(Serves(Families(), Query("Qwen2ForCausalLM")), "libqwen2.so");
+}
+
+TEST(ModelRegistryTest, PluginPathComesBeforeInTreeBeforeTheCheckpoint) {
+  FoundPlugins found = Families();
+  const ModelQuery query = Query("LlamaForCausalLM");
+  found.plugins.push_back(Ref("libtheirs.so", PluginOrigin::kCheckpoint, {"LlamaForCausalLM"}));
+  EXPECT_EQ(Serves(found, query, Mode::kFull), "libllama.so");
+  found.plugins.push_back(Ref("libmine.so", PluginOrigin::kPluginPath, {"LlamaForCausalLM"}));
+  EXPECT_EQ(Serves(found, query, Mode::kFull), "libmine.so");
+}
+
+TEST(ModelRegistryTest, ModelImplChoosesThePlace) {
+  FoundPlugins found = Families();
+  found.plugins.push_back(Ref("libmine.so", PluginOrigin::kPluginPath, {"LlamaForCausalLM"}));
+  EXPECT_EQ(Serves(found, Query("LlamaForCausalLM", ModelImpl::kNative)), "libllama.so");
+  EXPECT_EQ(Serves(found, Query("LlamaForCausalLM", ModelImpl::kPlugin)), "libmine.so");
+  EXPECT_EQ(Serves(found, Query("Qwen2ForCausalLM", ModelImpl::kPlugin)), "");
+}
+
+TEST(ModelRegistryTest, AnUntrustedCheckpointsPluginIsNamedButNotTaken) {
+  FoundPlugins found = Families();
+  found.plugins.push_back(Ref("libtheirs.so", PluginOrigin::kCheckpoint, {"FooForCausalLM"}));
+  const ModelQuery query = Query("FooForCausalLM");
+  EXPECT_THAT(ModelRegistry(found, Mode::kNone).Resolve(query),
+              StatusIs(absl::StatusCode::kNotFound,
+                       HasSubstr("libtheirs.so (the checkpoint) serves it, but "
+                                 "--trust-remote-code is not given")));
+  EXPECT_EQ(Serves(found, query, Mode::kFull), "libtheirs.so");
+}
+
+TEST(ModelRegistryTest, ARefusalSaysWhatWasLookedForWhereAndWhatIsNear) {
+  FoundPlugins found = Families();
+  found.skipped = {"plugin libold.so: needs ABI 0.7"};
+  EXPECT_THAT(ModelRegistry(found, Mode::kNone).Resolve(Query("LamaForCausalLM")),
+              StatusIs(absl::StatusCode::kNotFound,
+                       AllOf(HasSubstr("no plugin serves LamaForCausalLM"),
+                             HasSubstr("in-tree /plugins (libllama.so, libqwen2.so)"),
+                             HasSubstr("--plugin-path (no plugins)"),
+                             HasSubstr("skipped plugin libold.so: needs ABI 0.7"),
+                             HasSubstr("nearest: LlamaForCausalLM"),
+                             HasSubstr("docs/plugin-authoring.md"))));
+}
+
+TEST(ModelRegistryTest, ModelTypeCountsOnlyWithoutArchitectures) {
+  EXPECT_EQ(Serves(Families(), {.model_type = "llama"}), "libllama.so");
+  // Llama's model_type, but no causal language model.
+  EXPECT_EQ(Serves(Families(), {.architectures = {"LlamaForSequenceClassification"},
+                                .model_type = "llama"}),
+            "");
+}
+
+TEST(ModelRegistryTest, TwoPluginsOfOnePlaceForOneModelAreAnError) {
+  FoundPlugins found = Families();
+  found.plugins.push_back(Ref("libllama2.so", PluginOrigin::kInTree, {"LlamaForCausalLM"}));
+  EXPECT_THAT(ModelRegistry(found, Mode::kNone).Resolve(Query("LlamaForCausalLM")),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("/plugins/libllama.so and /plugins/libllama2.so"),
+                             HasSubstr("leave one"))));
+}
+
+TEST(ModelImplTest, ParsesTheFlag) {
+  EXPECT_EQ(*ParseModelImpl("transformers"), ModelImpl::kPlugin);
+  EXPECT_THAT(ParseModelImpl("vllm"), StatusIs(absl::StatusCode::kInvalidArgument,
+                                               HasSubstr("expected auto, native, plugin")));
+}
+
+class AttentionRegistryTest : public ::testing::Test {
+ protected:
+  AttentionRegistryTest() {
+    found_.plugins.push_back(Ref("libflash.so", PluginOrigin::kPluginPath, {}));
+    found_.plugins[0].note.attention = {"org.example.flash"};
+  }
+  FoundPlugins found_;
+  const AttentionNames registry_{{"paged", "eager", "sdpa"}, found_};
+};
+
+TEST_F(AttentionRegistryTest, ModelBeforeFlagBeforeConfigBeforeTheDefault) {
+  EXPECT_EQ(registry_.Choose("eager", "sdpa", "")->name, "eager");
+  EXPECT_EQ(registry_.Choose("", "sdpa", "org.example.flash")->name, "sdpa");
+  EXPECT_EQ(registry_.Choose("", "", "org.example.flash")->plugin, &found_.plugins[0]);
+  EXPECT_EQ(registry_.Choose("", "", "")->name, "paged");
+}
+
+TEST_F(AttentionRegistryTest, TransformersOwnNamesInAConfigLeaveTheChoiceToTheHost) {
+  EXPECT_EQ(registry_.Choose("", "", "eager")->name, "paged");
+  EXPECT_EQ(registry_.Choose("", "", "flash_attention_2")->name, "paged");
+}
+
+TEST_F(AttentionRegistryTest, AnUnknownNameIsRefusedWithTheNamesThereAre) {
+  EXPECT_THAT(registry_.Choose("", "flash", ""),
+              StatusIs(absl::StatusCode::kNotFound,
+                       AllOf(HasSubstr("--attention-implementation: no attention implementation "
+                                       "'flash'"),
+                             HasSubstr("eager, org.example.flash, paged, sdpa"))));
+  EXPECT_THAT(registry_.Choose("", "", "org.example.other"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("_attn_implementation")));
+}
+
+TEST(ProcessorRegistryTest, FindsTheProcessorOrLeavesItToTheHost) {
+  FoundPlugins found;
+  found.plugins.push_back(Ref("libvl.so", PluginOrigin::kInTree, {}));
+  found.plugins[0].note.processors = {"FooProcessor"};
+  EXPECT_EQ(*ProcessorRegistry(found).Find("FooProcessor"), &found.plugins[0]);
+  EXPECT_EQ(*ProcessorRegistry(found).Find("BarProcessor"), nullptr);
+}
+
+TEST(NearestNamesTest, PutsTheNearestFirstAndLeavesOutTheRest) {
+  EXPECT_THAT(NearestNames("lama", {"qwen", "llama", "lamas", "transformer"}, 3),
+              ElementsAre("lamas", "llama"));
+}
+
+}  // namespace
+}  // namespace keel

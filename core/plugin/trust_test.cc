@@ -1,0 +1,126 @@
+#include "core/plugin/trust.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/status_matchers.h"
+#include "core/plugin/discovery.h"
+#include "core/plugin/sha256.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::IsOk;
+using ::keel::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using Mode = RemoteCodePolicy::Mode;
+
+constexpr char kMinimal[] = "tests/plugins/libminimal.so";
+constexpr absl::StatusCode kDenied = absl::StatusCode::kPermissionDenied;
+
+// A copy of the minimal plugin in a directory of its own.
+PluginRef Copy(const std::string& test, PluginOrigin origin) {
+  const std::string dir = absl::StrCat(::testing::TempDir(), "/", test);
+  mkdir(dir.c_str(), 0755);
+  chmod(dir.c_str(), 0755);
+  const std::string path = absl::StrCat(dir, "/libminimal.so");
+  std::ofstream(path) << ReadFile(kMinimal).value();
+  chmod(path.c_str(), 0644);
+  FoundPlugins found = DiscoverPlugins({.plugin_paths = {path}}).value();
+  found.plugins[0].origin = origin;
+  return found.plugins[0];
+}
+
+std::string Sha256OfMinimal() {
+  const std::string bytes = ReadFile(kMinimal).value();
+  return Sha256Hex({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+}
+
+TEST(Sha256Test, KnowsTheStandardsExample) {
+  const uint8_t abc[] = {'a', 'b', 'c'};
+  EXPECT_EQ(Sha256Hex(abc), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(PluginTrustTest, WhatTheOperatorNamesMayRun) {
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const AuthorizedImage image,
+      PluginTrust().Authorize(Copy("operator", PluginOrigin::kPluginPath)));
+  EXPECT_EQ(image.sha256(), Sha256OfMinimal());
+  EXPECT_EQ(image.ref().note.id, "org.keel.test.minimal");
+}
+
+TEST(PluginTrustTest, TheImageCannotBeChanged) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const AuthorizedImage image,
+                            PluginTrust().Authorize(Copy("sealed", PluginOrigin::kPluginPath)));
+  EXPECT_EQ(pwrite(image.fd(), "x", 1, 0), -1);
+  EXPECT_EQ(ftruncate(image.fd(), 0), -1);
+  EXPECT_EQ(fcntl(image.fd(), F_GET_SEALS) & F_SEAL_WRITE, F_SEAL_WRITE);
+}
+
+TEST(PluginTrustTest, AnInstallationThatEverybodyMayWriteIsRefused) {
+  const PluginRef ref = Copy("installation", PluginOrigin::kInTree);
+  EXPECT_THAT(PluginTrust().Authorize(ref), IsOk());
+  chmod(ref.path.c_str(), 0666);
+  EXPECT_THAT(PluginTrust().Authorize(ref),
+              StatusIs(kDenied, HasSubstr("plugin libminimal.so: the file can be written by "
+                                          "everybody")));
+  chmod(ref.path.c_str(), 0644);
+  const std::string dir = ref.path.substr(0, ref.path.rfind('/'));
+  chmod(dir.c_str(), 0777);
+  EXPECT_THAT(PluginTrust().Authorize(ref), StatusIs(kDenied, HasSubstr("its directory")));
+}
+
+TEST(PluginTrustTest, AFileThatBecameALinkIsRefused) {
+  const PluginRef ref = Copy("link", PluginOrigin::kPluginPath);
+  ASSERT_EQ(rename(ref.path.c_str(), (ref.path + ".moved").c_str()), 0);
+  ASSERT_EQ(symlink((ref.path + ".moved").c_str(), ref.path.c_str()), 0);
+  EXPECT_FALSE(PluginTrust().Authorize(ref).ok());
+}
+
+TEST(PluginTrustTest, ACheckpointsPluginRunsOnlyPinned) {
+  const PluginRef ref = Copy("checkpoint", PluginOrigin::kCheckpoint);
+  const std::string flag = absl::StrCat("--trust-remote-code=full,", Sha256OfMinimal());
+  EXPECT_THAT(PluginTrust().Authorize(ref),
+              StatusIs(kDenied, AllOf(HasSubstr("comes with the checkpoint"), HasSubstr(flag))));
+  EXPECT_THAT(PluginTrust({.mode = Mode::kJailed}).Authorize(ref),
+              StatusIs(absl::StatusCode::kUnimplemented,
+                       AllOf(HasSubstr("record it in a jail"), HasSubstr(flag))));
+  EXPECT_THAT(PluginTrust({.mode = Mode::kFull}).Authorize(ref),
+              StatusIs(kDenied, AllOf(HasSubstr("not pinned"), HasSubstr(flag))));
+  const PluginTrust other({.mode = Mode::kFull, .pinned_sha256 = {std::string(64, '0')}});
+  EXPECT_THAT(other.Authorize(ref), StatusIs(kDenied, HasSubstr("none of the pinned ones")));
+  const PluginTrust pinned({.mode = Mode::kFull, .pinned_sha256 = {Sha256OfMinimal()}});
+  EXPECT_THAT(pinned.Authorize(ref), IsOk());
+}
+
+TEST(PluginTrustTest, AFileThatTheManifestDoesNotMeanIsRefused) {
+  PluginRef ref = Copy("manifest", PluginOrigin::kCheckpoint);
+  ref.sha256 = std::string(64, 'a');
+  const PluginTrust pinned({.mode = Mode::kFull, .pinned_sha256 = {Sha256OfMinimal()}});
+  EXPECT_THAT(pinned.Authorize(ref),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("the checkpoint is damaged")));
+}
+
+TEST(TrustRemoteCodeFlagTest, Parses) {
+  EXPECT_EQ(ParseTrustRemoteCode("false")->mode, Mode::kNone);
+  EXPECT_EQ(ParseTrustRemoteCode("true")->mode, Mode::kJailed);
+  EXPECT_EQ(ParseTrustRemoteCode("jailed")->mode, Mode::kJailed);
+  const std::string pin(64, 'f');
+  KEEL_ASSERT_OK_AND_ASSIGN(const RemoteCodePolicy policy, ParseTrustRemoteCode("full," + pin));
+  EXPECT_EQ(policy.mode, Mode::kFull);
+  EXPECT_THAT(policy.pinned_sha256, ::testing::ElementsAre(pin));
+  constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
+  EXPECT_THAT(ParseTrustRemoteCode("full,abc"), StatusIs(kInvalid, HasSubstr("'abc' is no sha256")));
+  EXPECT_THAT(ParseTrustRemoteCode("maybe"), StatusIs(kInvalid, HasSubstr("expected false, jailed")));
+  EXPECT_THAT(ParseTrustRemoteCode("true," + pin), StatusIs(kInvalid, HasSubstr("only follow full")));
+}
+
+}  // namespace
+}  // namespace keel

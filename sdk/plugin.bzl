@@ -1,0 +1,95 @@
+"""keel_plugin: a shared library that a Keel host loads."""
+
+# The entry is the only symbol that leaves; nothing is bound late; no library beyond libc's is needed.
+_LINKOPTS = [
+    "-Wl,-z,defs",
+    "-Wl,-z,now",
+    "-Wl,-z,relro",
+    "-Wl,-z,noexecstack",
+    "-static-libgcc",
+    "-Wl,-Bstatic",
+    "-lstdc++",
+    "-Wl,-Bdynamic",
+    "-Wl,--as-needed",
+]
+
+_COPTS = [
+    "-fvisibility=hidden",
+    "-fno-gnu-unique",
+    # {.size = n} leaves the rest 0, which is how the ABI's structs are meant to be filled.
+    "-Wno-missing-field-initializers",
+]
+
+def keel_plugin(
+        name,
+        srcs,
+        hdrs = [],
+        deps = [],
+        architectures = [],
+        copts = [],
+        linkopts = [],
+        testonly = False,
+        visibility = None):
+    """Builds a plugin from C or C++ sources.
+
+    What the plugin is and provides is said once, in its source (KEEL_PLUGIN, or KEEL_PLUGIN_NOTE in
+    C); the file's note comes from there.
+
+    Targets:
+      name            lib<name>.so; for `data` and --plugin-path
+      name_check      test: the file follows the host's rules (exports, libraries, hardening), its
+                      note says what its code says, it loads and unloads
+      name_manifest   keel_plugin.json for a checkpoint that brings this plugin (not built by //...)
+
+    Args:
+      name: of the plugin, "llama".
+      srcs: sources.
+      hdrs: headers of its own.
+      deps: besides the SDK; linked statically.
+      architectures: if given, the check fails unless the plugin serves exactly these.
+      copts: for its sources.
+      linkopts: for the library.
+      testonly: as in every rule.
+      visibility: of lib<name>.so.
+    """
+    library = "lib%s.so" % name
+    version_script = str(Label("//sdk:plugin.lds"))
+    checker = str(Label("//tests/plugins:check_plugin"))
+    is_cc = all([not src.endswith(".c") for src in srcs])
+
+    native.cc_binary(
+        name = library,
+        srcs = srcs + hdrs,
+        additional_linker_inputs = [version_script],
+        copts = _COPTS + (["-std=c++20"] if is_cc else []) + copts,
+        linkopts = ["-Wl,--version-script=$(location %s)" % version_script] + linkopts + _LINKOPTS,
+        linkshared = True,
+        linkstatic = True,
+        testonly = testonly,
+        visibility = visibility,
+        deps = deps + [str(Label("//sdk/keel:plugin"))],
+    )
+    native.filegroup(
+        name = name,
+        srcs = [library],
+        testonly = testonly,
+        visibility = visibility,
+    )
+    native.sh_test(
+        name = name + "_check",
+        size = "small",
+        srcs = [checker],
+        args = (["--architectures=" + ",".join(architectures)] if architectures else []) +
+               ["$(rootpath %s)" % library],
+        data = [library],
+    )
+    native.genrule(
+        name = name + "_manifest",
+        srcs = [library],
+        outs = ["%s_manifest/keel_plugin.json" % name],
+        cmd = "$(location %s) --manifest $(location %s) > $@" % (checker, library),
+        tags = ["manual"],
+        testonly = testonly,
+        tools = [checker],
+        visibility = visibility,
+    )
