@@ -17,18 +17,22 @@ namespace keel {
 
 struct SampledToken {
   int32_t token = 0;
-  float logprob = 0;                  // of `token`; the rest only when params.logprobs is set
-  std::vector<int32_t> top_tokens;    // best first
+  float logprob = 0;                // of `token`; the rest only when params.logprobs is set
+  std::vector<int32_t> top_tokens;  // best first
   std::vector<float> top_logprobs;
 };
+
+// The log-probability of `token` under `logits` [vocab], and the best `alternatives` (-1: all). A prompt's
+// log-probabilities come from here; Sample uses it too.
+SampledToken ReportLogprobs(absl::Span<const float> logits, int32_t token, int64_t alternatives);
 
 // The sampling of one sequence: its parameters, what it has seen, its stream of random numbers. The same seed gives the
 // same tokens whatever else is in the batch. One thread at a time; copyable, so that a sequence can fork.
 class SequenceSampler {
  public:
   // `end_tokens` are what min_tokens bans. params must have been checked.
-  SequenceSampler(const SamplingParams& params, absl::Span<const int32_t> prompt, std::vector<int32_t> end_tokens,
-                  int64_t vocab_size);
+  SequenceSampler(const SamplingParams& params, absl::Span<const int32_t> prompt,
+                  std::vector<int32_t> end_tokens, int64_t vocab_size);
   SequenceSampler(const SequenceSampler&);
   SequenceSampler(SequenceSampler&&) noexcept;
   ~SequenceSampler();
