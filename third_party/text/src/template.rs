@@ -35,6 +35,7 @@ impl ChatTemplate {
         });
         env.add_filter("tojson", |value: &Value, kwargs: Kwargs| python::tojson(value, kwargs));
         env.add_filter("string", string);
+        env.add_filter("trim", trim);
         env.add_function("raise_exception", raise_exception);
         env.add_function("strftime_now", strftime_now);
         env.add_function("cycler", |items: Rest<Value>| {
@@ -109,6 +110,16 @@ fn string(value: &Value) -> Result<Value, Error> {
     let mut out = String::new();
     python::write_str(&mut out, value)?;
     Ok(Value::from(out))
+}
+
+/// Jinja2's trim takes any value as str(value).
+fn trim(value: &Value, chars: Option<String>) -> Result<Value, Error> {
+    let text = string(value)?;
+    let text = text.as_str().unwrap_or_default();
+    Ok(Value::from(match chars {
+        Some(chars) => text.trim_matches(|c| chars.contains(c)),
+        None => text.trim(),
+    }))
 }
 
 /// A template's own words on why it takes no such messages.
