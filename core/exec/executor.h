@@ -37,11 +37,11 @@ struct LiveModel {
 struct ExecutorOptions {
   ExecMode mode = ExecMode::kGraph;
   DType dtype = DType::kF32;          // type of weights and activations
-  std::string attention;              // name in the registry; "": paged
+  std::string attention = {};              // name in the registry; "": paged
   int32_t block_size = 16;            // tokens a cache block holds
   int32_t tensor_parallel = 1;        // ranks, run as threads
-  LiveModel live;                     // with kEager, kShadow
-  std::function<void(int64_t done, int64_t total)> on_load_bytes;  // progress; may be null
+  LiveModel live = {};                     // with kEager, kShadow
+  std::function<void(int64_t done, int64_t total)> on_load_bytes = {};  // may be null
 };
 
 class Executor {
