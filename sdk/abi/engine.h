@@ -59,6 +59,12 @@ KEEL_ENGINE_API void keel_options_free(keel_options* options);
  * one is suggested) or a value that does not parse (the message says what is expected). A repeatable option appends. */
 KEEL_ENGINE_API keel_status keel_options_set(keel_options* options, const char* name, const char* value);
 
+/* What is being loaded ("loading weights") and how much of it is done; `total` 0: unknown. */
+typedef void (*keel_progress_fn)(void* user, const char* stage, int64_t done, int64_t total);
+/* Tells `fn` how keel_engine_new gets on, on any thread, until it returns. NULL: nobody. since 0.1 */
+KEEL_ENGINE_API keel_status keel_options_set_progress(keel_options* options, keel_progress_fn fn,
+                                                      void* user);
+
 /* The table of options, in the order of help. `index` from 0; OUT_OF_RANGE (11) past the end. Strings are static.
  * `value_name` is "" for a switch (its value is "true" or "false"). */
 KEEL_ENGINE_API keel_status keel_option_describe(size_t index, const char** name, const char** group,

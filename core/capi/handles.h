@@ -1,0 +1,88 @@
+// What the handles of sdk/abi/engine.h hold.
+#ifndef KEEL_CORE_CAPI_HANDLES_H_
+#define KEEL_CORE_CAPI_HANDLES_H_
+
+#include <deque>
+#include <exception>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "core/engine/engine.h"
+#include "core/engine/options.h"
+#include "core/engine/request.h"
+#include "sdk/abi/engine.h"
+
+struct keel_options {
+  keel::EngineOptions options;
+};
+
+struct keel_request {
+  keel::Request request;
+};
+
+struct keel_output {
+  keel::Output output;
+};
+
+namespace keel {
+
+// Message of this thread's last failed call.
+std::string& LastError();
+
+// Runs `body` (-> absl::Status); keeps the message and returns the code. Nothing is thrown past it.
+template <typename Body>
+keel_status Guard(Body body) noexcept {
+  absl::Status status;
+  try {
+    status = body();
+  } catch (const std::exception& e) {
+    status = absl::InternalError(e.what());
+  } catch (...) {
+    status = absl::InternalError("unknown exception");
+  }
+  if (!status.ok()) LastError() = std::string(status.message());
+  return static_cast<keel_status>(status.code());
+}
+
+// Outputs of one polled request, in order. What a slow reader has not taken is joined, so the queue holds at most one
+// output for each sequence and state.
+class PollQueue {
+ public:
+  void Push(Output output);
+  // The next output; DEADLINE_EXCEEDED after `timeout_ms` (-1: never). `*out` lives until the next call.
+  absl::Status Pop(int64_t timeout_ms, const keel_output** out, bool* last);
+
+ private:
+  absl::Mutex mutex_;
+  std::deque<Output> outputs_ ABSL_GUARDED_BY(mutex_);
+  keel_output current_;  // the reader's
+};
+
+class PolledRequests {
+ public:
+  void Add(uint64_t id, std::shared_ptr<PollQueue> queue);
+  absl::Status Poll(uint64_t id, int64_t timeout_ms, const keel_output** out);
+
+ private:
+  struct Entry {
+    std::shared_ptr<PollQueue> queue;
+    bool ended = false;  // its last output was given
+  };
+  absl::Mutex mutex_;
+  std::map<uint64_t, Entry> entries_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace keel
+
+struct keel_engine {
+  keel::PolledRequests polled;
+  std::string info;
+  std::unique_ptr<keel::Engine> engine;  // goes first: its thread calls into the queues
+};
+
+#endif  // KEEL_CORE_CAPI_HANDLES_H_
