@@ -1,0 +1,383 @@
+// The implementations against each other and against softmax(q k^T) v in fp64, on caches whose
+// blocks are scattered and whose unused slots are NaN.
+#include "core/attention/attention.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/isnan.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/attention/registry.h"
+#include "core/base/cpu.h"
+#include "core/base/status_matchers.h"
+#include "core/kernels/paged_attention.h"
+#include "core/tensor/aten.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::StatusIs;
+using ::testing::HasSubstr;
+
+constexpr int64_t kBlockSize = 4;
+
+struct Sequence {
+  int64_t keys, queries;
+};
+
+struct Layer {
+  int64_t heads = 4, kv_heads = 2, qk_dim = 16, v_dim = 16;
+  int64_t window = 0, chunk = 0;
+  double softcap = 0;
+  bool alibi = false, sinks = false;
+};
+
+// A step over a random cache.
+struct Step {
+  Layer layer;
+  std::vector<Sequence> sequences;
+  keel_attention_desc desc = {};
+  AttentionMetadata metadata;
+  at::Tensor q, k_cache, v_cache, slopes, sinks;
+  std::vector<at::Tensor> keys, values;  // per sequence, [K, kv_heads, D]
+  std::vector<AttentionArg> args;
+
+  Step(const Layer& layer_in, std::vector<Sequence> sequences_in, int seed,
+       at::ScalarType type = at::kFloat)
+      : layer(layer_in), sequences(std::move(sequences_in)) {
+    const at::Generator gen = at::make_generator<at::CPUGeneratorImpl>(seed);
+    const auto random = [&](at::IntArrayRef shape) {
+      return at::randn(shape, gen, at::kFloat).to(type);
+    };
+    desc.struct_size = sizeof(desc);
+    desc.kind = KEEL_ATTENTION_CAUSAL;
+    desc.kv_share_layer = -1;
+    desc.heads = layer.heads, desc.kv_heads = layer.kv_heads;
+    desc.qk_dim = layer.qk_dim, desc.v_dim = layer.v_dim;
+    desc.window = layer.window, desc.chunk = layer.chunk, desc.softcap = layer.softcap;
+    desc.scale = 1 / std::sqrt(static_cast<double>(layer.qk_dim));
+
+    int64_t tokens = 0, blocks = 0, max_blocks = 0;
+    for (const Sequence& s : sequences) {
+      tokens += s.queries;
+      const int64_t own = (s.keys + kBlockSize - 1) / kBlockSize;
+      blocks += own;
+      max_blocks = std::max(max_blocks, own);
+    }
+    const int64_t total = blocks + 5;
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    q = random({tokens, layer.heads, layer.qk_dim});
+    k_cache = at::full({total, layer.kv_heads, kBlockSize, layer.qk_dim}, nan, type);
+    v_cache = at::full({total, layer.kv_heads, kBlockSize, layer.v_dim}, nan, type);
+    std::vector<int32_t> order(total);
+    std::iota(order.begin(), order.end(), 0);
+    std::shuffle(order.begin(), order.end(), std::mt19937(seed));
+
+    const int64_t count = static_cast<int64_t>(sequences.size());
+    metadata.block_table = at::full({count, max_blocks + 1}, total - 1, at::kInt);  // garbage
+    metadata.seq_lens = at::zeros({count}, at::kInt);
+    metadata.cu_q = at::zeros({count + 1}, at::kInt);
+    metadata.slots = at::zeros({tokens}, at::kLong);
+    auto table = metadata.block_table.accessor<int32_t, 2>();
+    auto lens = metadata.seq_lens.accessor<int32_t, 1>();
+    auto cu_q = metadata.cu_q.accessor<int32_t, 1>();
+    size_t next = 0;
+    for (int64_t s = 0; s < count; ++s) {
+      const int64_t n = sequences[s].keys;
+      keys.push_back(random({n, layer.kv_heads, layer.qk_dim}));
+      values.push_back(random({n, layer.kv_heads, layer.v_dim}));
+      for (int64_t j = 0; j < n; ++j) {
+        if (j % kBlockSize == 0) table[s][j / kBlockSize] = order[next++];
+        const int64_t block = table[s][j / kBlockSize];
+        k_cache.select(0, block).select(1, j % kBlockSize).copy_(keys[s].select(0, j));
+        v_cache.select(0, block).select(1, j % kBlockSize).copy_(values[s].select(0, j));
+      }
+      lens[s] = static_cast<int32_t>(n);
+      cu_q[s + 1] = cu_q[s] + static_cast<int32_t>(sequences[s].queries);
+      metadata.max_q = std::max(metadata.max_q, sequences[s].queries);
+      metadata.max_kv = std::max(metadata.max_kv, n);
+    }
+    slopes = at::abs(random({layer.heads})).to(at::kFloat) * 0.2;
+    sinks = random({layer.heads});
+    if (layer.alibi) args.push_back({"alibi_slopes", slopes, 0});
+    if (layer.sinks) args.push_back({"sinks", sinks, 0});
+  }
+
+  AttentionUse Use(DType dtype = DType::kF32) const {
+    AttentionUse use{&desc, dtype, kBlockSize, {}};
+    for (const AttentionArg& arg : args) use.args.push_back(arg.name);
+    return use;
+  }
+
+  at::Tensor Run(const AttentionImplementation& impl) const {
+    AttentionCall call;
+    call.desc = &desc;
+    call.q = q, call.k_cache = k_cache, call.v_cache = v_cache;
+    call.metadata = &metadata;
+    call.args = args;
+    call.out = at::empty({q.size(0), layer.heads, layer.v_dim}, q.options());
+    const absl::Status status = impl.Run(call);
+    EXPECT_TRUE(status.ok()) << status;
+    return call.out;
+  }
+
+  // One query at a time, key by key, in fp64.
+  at::Tensor Reference() const {
+    at::Tensor out = at::zeros({q.size(0), layer.heads, layer.v_dim}, at::kDouble);
+    int64_t token = 0;
+    for (size_t s = 0; s < sequences.size(); ++s) {
+      for (int64_t i = 0; i < sequences[s].queries; ++i, ++token) {
+        const int64_t position = sequences[s].keys - sequences[s].queries + i;
+        for (int64_t h = 0; h < layer.heads; ++h) {
+          out.select(0, token).select(0, h).copy_(OneHead(s, token, h, position));
+        }
+      }
+    }
+    return out;
+  }
+
+  at::Tensor OneHead(size_t s, int64_t token, int64_t h, int64_t position) const {
+    const int64_t kv_head = h / (layer.heads / layer.kv_heads);
+    const at::Tensor query = q.select(0, token).select(0, h).to(at::kDouble);
+    at::Tensor sum = at::zeros({layer.v_dim}, at::kDouble);
+    double denominator = 0;
+    if (layer.sinks) denominator = std::exp(sinks.select(0, h).item<double>());
+    for (int64_t j = 0; j <= position; ++j) {
+      if (layer.window > 0 && j <= position - layer.window) continue;
+      if (layer.chunk > 0 && j / layer.chunk != position / layer.chunk) continue;
+      const at::Tensor key = keys[s].select(0, j).select(0, kv_head).to(at::kDouble);
+      double score = (query * key).sum().item<double>() * desc.scale;
+      if (layer.softcap > 0) score = layer.softcap * std::tanh(score / layer.softcap);
+      if (layer.alibi) score += slopes.select(0, h).item<double>() * static_cast<double>(j);
+      denominator += std::exp(score);
+      sum += values[s].select(0, j).select(0, kv_head).to(at::kDouble) * std::exp(score);
+    }
+    return sum / denominator;
+  }
+};
+
+void ExpectClose(const at::Tensor& actual, const at::Tensor& expected, double bound,
+                 const std::string& what) {
+  ASSERT_EQ(at::isnan(actual).sum().item<int64_t>(), 0) << what;
+  EXPECT_LE(at::abs(actual.to(at::kDouble) - expected).max().item<double>(), bound) << what;
+}
+
+// Decode alone, prefill alone, chunks, and all of them in one step.
+const std::vector<std::vector<Sequence>>& Steps() {
+  static const auto* steps = new std::vector<std::vector<Sequence>>{
+      {{1, 1}},
+      {{21, 1}},
+      {{21, 21}},
+      {{21, 10}},
+      {{30, 3}},
+      {{5, 1}, {17, 17}, {40, 1}, {33, 12}, {4, 4}, {8, 1}, {9, 9}},
+  };
+  return *steps;
+}
+
+void ExpectAllAgree(const Layer& layer, const std::vector<std::string>& names) {
+  const AttentionRegistry registry;
+  int seed = 0;
+  for (const std::vector<Sequence>& sequences : Steps()) {
+    const Step step(layer, sequences, ++seed);
+    const at::Tensor expected = step.Reference();
+    for (const std::string& name : names) {
+      KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, registry.Find(name));
+      KEEL_ASSERT_OK(impl->Supports(step.Use()));
+      ExpectClose(step.Run(*impl), expected, 2e-5, absl::StrCat(name, ", step ", seed));
+    }
+  }
+}
+
+TEST(AttentionTest, AllAgreeOnPlainCausalAttention) {
+  ExpectAllAgree({}, {"eager", "sdpa", "paged"});
+}
+TEST(AttentionTest, AllAgreeWithoutGroupedHeads) {
+  ExpectAllAgree({.heads = 3, .kv_heads = 3}, {"eager", "sdpa", "paged"});
+}
+TEST(AttentionTest, AllAgreeOnHeadSizesThatNoVectorDivides) {
+  ExpectAllAgree({.heads = 6, .kv_heads = 2, .qk_dim = 19, .v_dim = 19}, {"eager", "sdpa", "paged"});
+}
+TEST(AttentionTest, AllAgreeOnValuesOfAnotherSizeThanKeys) {
+  ExpectAllAgree({.qk_dim = 24, .v_dim = 8}, {"eager", "sdpa", "paged"});
+}
+TEST(AttentionTest, AllAgreeOnAWindow) {
+  ExpectAllAgree({.window = 6}, {"eager", "sdpa", "paged"});
+  ExpectAllAgree({.window = 1}, {"eager", "sdpa", "paged"});
+}
+TEST(AttentionTest, AllAgreeOnChunks) {
+  ExpectAllAgree({.chunk = 8}, {"eager", "sdpa", "paged"});
+}
+TEST(AttentionTest, AllAgreeOnAlibi) {
+  ExpectAllAgree({.alibi = true}, {"eager", "sdpa", "paged"});
+}
+TEST(AttentionTest, EagerAndPagedAgreeOnSoftcapAndSinks) {
+  ExpectAllAgree({.softcap = 1.5}, {"eager", "paged"});
+  ExpectAllAgree({.sinks = true}, {"eager", "paged"});
+  ExpectAllAgree({.window = 5, .softcap = 2, .sinks = true}, {"eager", "paged"});
+}
+
+TEST(AttentionTest, SixteenBitTypesStayWithinTheirRounding) {
+  const AttentionRegistry registry;
+  for (const auto& [type, bound] : {std::pair<at::ScalarType, double>{at::kBFloat16, 4e-2},
+                                    {at::kHalf, 5e-3}}) {
+    const Step step({.qk_dim = 40, .v_dim = 40}, Steps().back(), 9, type);
+    const at::Tensor expected = step.Reference();
+    for (const char* name : {"eager", "sdpa", "paged"}) {
+      KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, registry.Find(name));
+      ExpectClose(step.Run(*impl), expected, bound, name);
+    }
+  }
+}
+
+TEST(AttentionTest, EveryVariantOfThePagedKernelAgreesWithFp64) {
+  for (at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    const Step step({.heads = 6, .kv_heads = 2, .qk_dim = 37, .v_dim = 37}, Steps().back(), 4, type);
+    const at::Tensor expected = step.Reference();
+    for (const PagedAttentionVariant& variant : PagedAttentionVariants(Cpu())) {
+      at::Tensor out = at::empty({step.q.size(0), 6, 37}, step.q.options());
+      PagedAttention a;
+      a.type = type == at::kFloat      ? KernelType::kF32
+               : type == at::kBFloat16 ? KernelType::kBF16
+                                       : KernelType::kF16;
+      a.q = step.q.data_ptr(), a.q_token_stride = 6 * 37, a.q_head_stride = 37;
+      a.k_cache = step.k_cache.data_ptr(), a.v_cache = step.v_cache.data_ptr();
+      a.out = out.data_ptr();
+      a.heads = 6, a.kv_heads = 2, a.qk_dim = 37, a.v_dim = 37, a.block_size = kBlockSize;
+      a.block_table = step.metadata.block_table.const_data_ptr<int32_t>();
+      a.max_blocks = step.metadata.block_table.size(1);
+      a.seq_lens = step.metadata.seq_lens.const_data_ptr<int32_t>();
+      a.cu_q = step.metadata.cu_q.const_data_ptr<int32_t>();
+      a.num_sequences = static_cast<int64_t>(step.sequences.size());
+      a.scale = static_cast<float>(step.desc.scale);
+      variant.run(a, 0, step.q.size(0) * 2);
+      ExpectClose(out, expected, type == at::kFloat ? 2e-5 : type == at::kHalf ? 2e-3 : 2e-2,
+                  variant.name);
+    }
+  }
+}
+
+TEST(AttentionTest, AnEncoderSeesItsWholeSegmentAndNoOther) {
+  const AttentionRegistry registry;
+  Step step({}, {{9, 9}}, 1);
+  step.desc.kind = KEEL_ATTENTION_ENCODER;
+  const at::Tensor segments = at::zeros({3}, at::kInt);
+  segments.mutable_data_ptr<int32_t>()[1] = 4;
+  segments.mutable_data_ptr<int32_t>()[2] = 9;
+  at::Tensor results[3];
+  int i = 0;
+  for (const char* name : {"eager", "sdpa", "paged"}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, registry.Find(name));
+    AttentionCall call;
+    const std::vector<AttentionArg> args = {{"segments", segments, 0}};
+    call.desc = &step.desc;
+    call.q = step.q, call.k = step.keys[0], call.v = step.values[0];
+    call.args = args;
+    call.out = at::empty({9, 4, 16});
+    KEEL_ASSERT_OK(impl->Run(call));
+    results[i++] = call.out;
+  }
+  ExpectClose(results[0], results[1].to(at::kDouble), 2e-5, "sdpa");
+  ExpectClose(results[0], results[2].to(at::kDouble), 2e-5, "paged");
+  // The first segment does not depend on the second's values.
+  step.values[0].narrow(0, 4, 5).fill_(100);
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto eager, registry.Find("eager"));
+  AttentionCall call;
+  const std::vector<AttentionArg> args = {{"segments", segments, 0}};
+  call.desc = &step.desc;
+  call.q = step.q, call.k = step.keys[0], call.v = step.values[0];
+  call.args = args;
+  call.out = at::empty({9, 4, 16});
+  KEEL_ASSERT_OK(eager->Run(call));
+  ExpectClose(call.out.narrow(0, 0, 4), results[0].narrow(0, 0, 4).to(at::kDouble), 0, "segment 0");
+}
+
+TEST(RegistryTest, WhatAnImplementationLacksIsRefusedByName) {
+  const AttentionRegistry registry;
+  const Step softcap({.softcap = 3}, {{1, 1}}, 1), sinks({.sinks = true}, {{1, 1}}, 1);
+  EXPECT_THAT(registry.Choose(softcap.Use(), "sdpa"),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("sdpa: no softcap")));
+  EXPECT_THAT(registry.Choose(sinks.Use(), "sdpa"),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("\"sinks\"")));
+  Step mla({}, {{1, 1}}, 1);
+  mla.desc.kind = KEEL_ATTENTION_MLA;
+  EXPECT_THAT(registry.Choose(mla.Use(), ""),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("MLA")));
+}
+
+TEST(RegistryTest, TheModelsOwnWishComesBeforeTheFlag) {
+  const AttentionRegistry registry;
+  Step step({}, {{1, 1}}, 1);
+  step.desc.impl = "eager";
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto chosen, registry.Choose(step.Use(), "paged"));
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto eager, registry.Find("eager"));
+  EXPECT_EQ(chosen, eager);
+}
+
+// A plugin's class: writes the sum of its number argument and the first entry of its tensor one.
+keel_status Supports(void* plugin, const keel_attention_desc*, int32_t, uint32_t, int64_t,
+                     const char* const*, uint32_t, uint32_t* layout) {
+  *layout = *static_cast<uint32_t*>(plugin);
+  return 0;
+}
+uint64_t Workspace(void*, const keel_attention_call*) { return 100; }
+keel_status RunSum(void*, const keel_kernel_context* context, const keel_attention_call* call) {
+  if (context->workspace == nullptr || reinterpret_cast<uintptr_t>(context->workspace) % 64 != 0) {
+    return 13;
+  }
+  if (call->num_args != 2 || call->arg_tensors[1] != nullptr) return 3;
+  const float value = static_cast<const float*>(call->arg_tensors[0]->data)[0] +
+                      static_cast<float>(call->arg_numbers[1]);
+  struct Fill {
+    float* out;
+    float value;
+  } fill{static_cast<float*>(call->out->data), value};
+  const int64_t n = call->out->shape[0] * call->out->shape[1] * call->out->shape[2];
+  context->parallel_for(
+      context->pool, n, 1,
+      [](void* arg, int64_t begin, int64_t end) {
+        const Fill& f = *static_cast<Fill*>(arg);
+        std::fill(f.out + begin, f.out + end, f.value);
+      },
+      &fill);
+  return 0;
+}
+
+TEST(RegistryTest, APluginsClassGetsViewsWorkspaceThreadsAndItsArguments) {
+  AttentionRegistry registry;
+  keel_attention_class cls = {};
+  cls.struct_size = sizeof(cls);
+  cls.name = "org.example.sum";
+  cls.supports = Supports, cls.workspace = Workspace, cls.run = RunSum;
+  uint32_t layout = KEEL_KV_ROWS;
+  KEEL_ASSERT_OK(registry.RegisterPlugin(&cls, &layout, nullptr));
+  EXPECT_THAT(registry.RegisterPlugin(&cls, &layout, nullptr),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+  Step step({}, {{5, 2}, {3, 1}}, 1);
+  step.args = {{"table", at::full({1}, 4.0), 0}, {"offset", {}, 0.5}};
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, registry.Choose(step.Use(), "org.example.sum"));
+  ExpectClose(step.Run(*impl), at::full({3, 4, 16}, 4.5, at::kDouble), 0, "plugin");
+  layout = 7;
+  EXPECT_THAT(registry.Choose(step.Use(), "org.example.sum"),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("layout 7")));
+}
+
+}  // namespace
+}  // namespace keel

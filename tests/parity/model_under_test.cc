@@ -1,0 +1,107 @@
+#include "tests/parity/model_under_test.h"
+
+#include <ATen/ops/from_blob.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "core/config/config_view.h"
+#include "core/config/spec_builder.h"
+#include "core/plugin/discovery.h"
+#include "core/plugin/registry.h"
+#include "core/plugin/trust.h"
+#include "core/tensor/aten.h"
+
+namespace keel {
+namespace {
+
+constexpr int kPromptLengths[] = {1, 7, 300};
+
+PluginLoader& Loader() {
+  static auto* interfaces = [] {
+    auto* out = new HostInterfaces;
+    out->Add("keel.config/1", &ConfigApi());
+    out->Add("keel.spec/1", &SpecApi());
+    return out;
+  }();
+  static auto* loader = new PluginLoader(interfaces);
+  return *loader;
+}
+
+absl::StatusOr<std::vector<int32_t>> ReadIds(const SafetensorsFile& file, const std::string& name) {
+  const TensorView* view = file.Find(name);
+  if (view == nullptr || view->dtype != DType::kI64) {
+    return absl::NotFoundError(absl::StrCat(file.path(), ": no int64 tensor ", name));
+  }
+  const auto* ids = reinterpret_cast<const int64_t*>(view->data);
+  return std::vector<int32_t>(ids, ids + view->elements());
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ModelUnderTest>> ModelUnderTest::Open(const std::string& plugin,
+                                                                     const std::string& dir) {
+  auto model = std::make_unique<ModelUnderTest>();
+  KEEL_ASSIGN_OR_RETURN(model->checkpoint_, Checkpoint::Open(dir));
+  KEEL_ASSIGN_OR_RETURN(FoundPlugins found, DiscoverPlugins({.plugin_paths = {plugin}}));
+  ModelQuery query;
+  KEEL_ASSIGN_OR_RETURN(query.architectures,
+                        GetJson<std::vector<std::string>>(model->checkpoint_->config(),
+                                                          "/architectures", "config.json"));
+  KEEL_ASSIGN_OR_RETURN(
+      const ModelChoice choice,
+      ModelRegistry(std::move(found), RemoteCodePolicy::Mode::kNone).Resolve(query));
+  KEEL_ASSIGN_OR_RETURN(AuthorizedImage image, PluginTrust().Authorize(choice.plugin));
+  KEEL_ASSIGN_OR_RETURN(model->plugin_, Loader().Load(std::move(image)));
+  KEEL_ASSIGN_OR_RETURN(model->model_class_, FindModelClass(*model->plugin_, choice));
+
+  ModelSource source;
+  source.model_class = model->model_class_;
+  source.plugin = model->plugin_->self();
+  source.plugin_name = "under test";
+  source.call = [raw = model->plugin_.get()](absl::string_view what,
+                                             absl::FunctionRef<keel_status()> call) {
+    return raw->Call(what, call);
+  };
+  KEEL_ASSIGN_OR_RETURN(model->recorded_,
+                        RecordModel(source, model->checkpoint_->config(), "config.json"));
+  KEEL_RETURN_IF_ERROR(model->ReadGoldens(dir));
+  return model;
+}
+
+absl::Status ModelUnderTest::ReadGoldens(const std::string& dir) {
+  KEEL_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(dir + "/goldens.safetensors"));
+  golden_file_ = std::make_unique<SafetensorsFile>(std::move(file));
+  for (int length : kPromptLengths) {
+    Golden golden;
+    KEEL_ASSIGN_OR_RETURN(golden.prompt, ReadIds(*golden_file_, absl::StrCat("prompt_", length)));
+    KEEL_ASSIGN_OR_RETURN(golden.greedy, ReadIds(*golden_file_, absl::StrCat("greedy_", length)));
+    const TensorView* logits = golden_file_->Find(absl::StrCat("logits_", length));
+    if (logits == nullptr) return absl::NotFoundError("goldens without logits");
+    KEEL_ASSIGN_OR_RETURN(golden.logits, CatchAten([&] {
+                            return at::from_blob(const_cast<uint8_t*>(logits->data), logits->shape,
+                                                 at::TensorOptions().dtype(at::kFloat));
+                          }));
+    goldens_.push_back(std::move(golden));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Executor>> ModelUnderTest::NewExecutor(ExecMode mode,
+                                                                      const std::string& attention,
+                                                                      int32_t num_blocks,
+                                                                      int32_t tensor_parallel) {
+  ExecutorOptions options;
+  options.mode = mode;
+  options.attention = attention;
+  options.tensor_parallel = tensor_parallel;
+  options.live = {model_class_, recorded_.model.get()};
+  KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
+                        Executor::Create(recorded_.graph, checkpoint_, attention_, options));
+  KEEL_RETURN_IF_ERROR(executor->AllocateCache(num_blocks));
+  return executor;
+}
+
+}  // namespace keel

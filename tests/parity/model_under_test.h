@@ -1,0 +1,57 @@
+// A checkpoint with transformers' goldens, and a plugin that serves it.
+#ifndef KEEL_TESTS_PARITY_MODEL_UNDER_TEST_H_
+#define KEEL_TESTS_PARITY_MODEL_UNDER_TEST_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/attention/registry.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/safetensors.h"
+#include "core/exec/executor.h"
+#include "core/graph/record_model.h"
+#include "core/plugin/loader.h"
+
+namespace keel {
+
+// One prompt: see tests/goldens/README.md.
+struct Golden {
+  std::vector<int32_t> prompt;
+  at::Tensor logits;            // [prompt, vocab] f32
+  std::vector<int32_t> greedy;  // what generate() goes on with
+};
+
+class ModelUnderTest {
+ public:
+  // Loads the plugin and records it for the checkpoint.
+  static absl::StatusOr<std::unique_ptr<ModelUnderTest>> Open(const std::string& plugin,
+                                                              const std::string& checkpoint_dir);
+
+  const std::vector<Golden>& goldens() const { return goldens_; }
+  const proto::Graph& graph() const { return recorded_.graph; }
+
+  // An executor in fp32 with a cache of `num_blocks` blocks of 16.
+  absl::StatusOr<std::unique_ptr<Executor>> NewExecutor(ExecMode mode, const std::string& attention,
+                                                        int32_t num_blocks,
+                                                        int32_t tensor_parallel = 1);
+
+ private:
+  absl::Status ReadGoldens(const std::string& dir);
+
+  std::shared_ptr<Plugin> plugin_;
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  std::unique_ptr<SafetensorsFile> golden_file_;
+  std::vector<Golden> goldens_;
+  AttentionRegistry attention_;
+  const keel_model_class* model_class_ = nullptr;
+  RecordedModel recorded_;  // destroyed before the plugin
+};
+
+}  // namespace keel
+
+#endif  // KEEL_TESTS_PARITY_MODEL_UNDER_TEST_H_

@@ -1,0 +1,178 @@
+// Arguments: a family's shared library, and the directory of its checkpoints. For each checkpoint,
+// each way of running and each attention implementation: logits of every prompt position within
+// 1e-4 of the largest, and 32 greedy tokens exactly, whole and in chunks, alone and in a batch of
+// unequal lengths.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/cat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_matchers.h"
+#include "core/exec/executor.h"
+#include "core/tensor/aten.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/parity/model_under_test.h"
+
+namespace keel {
+namespace {
+
+constexpr double kLogitTolerance = 1e-4;  // of the largest logit
+constexpr int32_t kBlockSize = 16;
+constexpr int32_t kBlocks = 96;
+
+// A prompt on its way through the executor.
+struct Stream {
+  const Golden* golden;
+  std::vector<int32_t> ids;  // prompt, then what was generated
+  std::vector<int32_t> blocks;
+  int32_t done = 0;
+  std::vector<at::Tensor> prompt_logits;
+
+  int32_t prompt_size() const { return static_cast<int32_t>(golden->prompt.size()); }
+  bool finished() const { return ids.size() >= golden->prompt.size() + golden->greedy.size(); }
+};
+
+std::vector<Stream> Streams(const std::vector<const Golden*>& goldens) {
+  std::vector<int32_t> order(kBlocks);
+  for (int32_t i = 0; i < kBlocks; ++i) order[i] = i;
+  std::shuffle(order.begin(), order.end(), std::mt19937(7));
+  std::vector<Stream> streams;
+  size_t next = 0;
+  for (const Golden* golden : goldens) {
+    Stream stream{golden, golden->prompt, {}, 0, {}};
+    const size_t tokens = golden->prompt.size() + golden->greedy.size();
+    for (size_t i = 0; i < tokens; i += kBlockSize) stream.blocks.push_back(order[next++]);
+    streams.push_back(std::move(stream));
+  }
+  return streams;
+}
+
+// Runs steps until every stream has its tokens; a step takes at most `chunk` tokens of a prompt.
+void Generate(Executor& executor, std::vector<Stream>& streams, int32_t chunk) {
+  for (;;) {
+    Batch batch;
+    std::vector<std::pair<Stream*, int32_t>> parts;
+    for (Stream& stream : streams) {
+      if (stream.finished()) continue;
+      const int32_t tokens =
+          std::min(chunk, static_cast<int32_t>(stream.ids.size()) - stream.done);
+      for (int32_t i = 0; i < tokens; ++i) {
+        batch.logit_rows.push_back(static_cast<int32_t>(batch.token_ids.size()));
+        batch.token_ids.push_back(stream.ids[stream.done + i]);
+      }
+      batch.sequences.push_back({stream.done, tokens, -1, stream.blocks});
+      parts.emplace_back(&stream, tokens);
+    }
+    if (parts.empty()) return;
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits, executor.Step(batch));
+    int64_t row = 0;
+    for (const auto& [stream, tokens] : parts) {
+      const at::Tensor own = logits.narrow(0, row, tokens);
+      row += tokens;
+      if (stream->done < stream->prompt_size()) stream->prompt_logits.push_back(own.clone());
+      stream->done += tokens;
+      if (stream->done < static_cast<int32_t>(stream->ids.size())) continue;
+      const at::Tensor last = own.select(0, tokens - 1);
+      stream->ids.push_back(static_cast<int32_t>(at::argmax(last).item<int64_t>()));
+    }
+  }
+}
+
+void ExpectParity(const Stream& stream, const std::string& what) {
+  const at::Tensor logits = at::cat(stream.prompt_logits), &golden = stream.golden->logits;
+  ASSERT_EQ(logits.sizes(), golden.sizes()) << what;
+  const double difference = at::abs(logits - golden).max().item<double>();
+  const double largest = at::abs(golden).max().item<double>();
+  EXPECT_LE(difference, kLogitTolerance * largest) << what;
+  const std::vector<int32_t> tokens(stream.ids.begin() + stream.prompt_size(), stream.ids.end());
+  EXPECT_EQ(tokens, stream.golden->greedy) << what;
+}
+
+struct Way {
+  const char* name;
+  ExecMode mode;
+  const char* attention;
+  int32_t tensor_parallel;
+};
+
+constexpr Way kWays[] = {
+    {"recorded, eager attention", ExecMode::kGraph, "eager", 1},
+    {"recorded, sdpa", ExecMode::kGraph, "sdpa", 1},
+    {"recorded, paged", ExecMode::kGraph, "paged", 1},
+    {"recorded, paged, 2 ranks", ExecMode::kGraph, "paged", 2},
+    {"eager, eager attention", ExecMode::kEager, "eager", 1},
+    {"eager, sdpa", ExecMode::kEager, "sdpa", 1},
+    {"eager, paged", ExecMode::kEager, "paged", 1},
+    {"shadow, paged", ExecMode::kShadow, "paged", 1},
+};
+
+class ParityTest : public ::testing::Test {
+ public:
+  ParityTest(std::string plugin, std::string dir)
+      : plugin_(std::move(plugin)), dir_(std::move(dir)) {}
+
+  void TestBody() override {
+    KEEL_ASSERT_OK_AND_ASSIGN(const auto model, ModelUnderTest::Open(plugin_, dir_));
+    for (const Way& way : kWays) {
+      SCOPED_TRACE(absl::StrCat(dir_, ", ", way.name));
+      KEEL_ASSERT_OK_AND_ASSIGN(
+          const auto executor,
+          model->NewExecutor(way.mode, way.attention, kBlocks, way.tensor_parallel));
+      std::vector<const Golden*> together;
+      for (const Golden& golden : model->goldens()) {
+        together.push_back(&golden);
+        ExpectGolden(*executor, {&golden}, 512, "alone, whole");
+      }
+      ExpectGolden(*executor, {together.back()}, 37, "alone, in chunks");
+      ExpectGolden(*executor, together, 512, "together, whole");
+      ExpectGolden(*executor, together, 37, "together, in chunks");
+      if (HasFatalFailure()) return;
+    }
+  }
+
+ private:
+  static void ExpectGolden(Executor& executor, const std::vector<const Golden*>& goldens,
+                           int32_t chunk, const std::string& what) {
+    std::vector<Stream> streams = Streams(goldens);
+    ASSERT_NO_FATAL_FAILURE(Generate(executor, streams, chunk)) << what;
+    for (const Stream& stream : streams) {
+      ExpectParity(stream, absl::StrCat(what, ", prompt of ", stream.prompt_size()));
+    }
+  }
+
+  const std::string plugin_, dir_;
+};
+
+}  // namespace
+}  // namespace keel
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: %s plugin.so testdata-dir\n", argv[0]);
+    return 2;
+  }
+  const std::string plugin = argv[1];
+  int checkpoints = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(argv[2])) {
+    if (!entry.is_directory()) continue;
+    ++checkpoints;
+    const std::string dir = entry.path().string();
+    ::testing::RegisterTest(
+        "ParityTest", entry.path().filename().c_str(), nullptr, nullptr, __FILE__, __LINE__,
+        [plugin, dir]() -> ::testing::Test* { return new keel::ParityTest(plugin, dir); });
+  }
+  if (checkpoints == 0) {
+    std::fprintf(stderr, "no checkpoints in %s\n", argv[2]);
+    return 1;
+  }
+  return RUN_ALL_TESTS();
+}
