@@ -24,6 +24,7 @@ def _crates_repository_impl(ctx):
     )
     if result.return_code:
         fail("rust: cargo could not download the crates of %s: %s" % (manifest, result.stderr))
+
     # Finds its folder itself, so that every output base has the same file and caches hit.
     ctx.file("cargo.sh", """#!/bin/bash
 # Cargo with the vendored crates only.
