@@ -42,6 +42,12 @@ class SequenceSampler {
   // token 0 when there is none. No allocation per token once warm, but for reported log-probabilities.
   SampledToken Sample(absl::Span<float> logits, absl::Span<const uint32_t> allowed = {});
 
+  // Remembers a token that was chosen otherwise, as if Sample had given it.
+  void Observe(int32_t token);
+
+  // What Sample draws from, without drawing: `logits` become the processed scores, -infinity for removed tokens.
+  void Process(absl::Span<float> logits) const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

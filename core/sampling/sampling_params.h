@@ -25,7 +25,7 @@ struct SamplingParams {
   std::vector<std::vector<int32_t>> bad_words;  // token sequences that must not come about
   int64_t min_tokens = 0;                       // end tokens are banned before
   std::optional<int64_t> seed;                  // unset: random
-  std::optional<int64_t> logprobs;              // alternatives to report, -1: all; unset: none at all
+  std::optional<int64_t> logprobs;  // alternatives to report, -1: all; unset: none at all
 };
 
 // INVALID_ARGUMENT names the parameter, what was found and what is expected. vocab_size bounds token ids.
