@@ -2,10 +2,12 @@
 
 #include <ATen/TensorOperators.h>
 
-#include <vector>
+#include <optional>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "core/attention/dense.h"
+#include "core/kernels/kernel_type.h"
 #include "core/kernels/paged_attention.h"
 #include "core/tensor/aten.h"
 
@@ -15,19 +17,6 @@ namespace {
 // From so many queries of a sequence on, ATen's blocked kernel beats ours, which takes one at a
 // time.
 constexpr int64_t kDenseQueries = 8;
-
-KernelType KernelTypeOf(at::ScalarType type) {
-  switch (type) {
-    case at::ScalarType::Float:
-      return KernelType::kF32;
-    case at::ScalarType::BFloat16:
-      return KernelType::kBF16;
-    case at::ScalarType::Half:
-      return KernelType::kF16;
-    default:
-      TORCH_CHECK(false, "paged attention of type ", type);
-  }
-}
 
 // A per-head argument as f32, kept alive by `keep`.
 const float* HeadArg(const AttentionCall& call, absl::string_view name, at::Tensor* keep) {
@@ -53,7 +42,9 @@ struct KernelRun {
     TORCH_CHECK(
         call.k_cache.scalar_type() == q.scalar_type() && call.out.scalar_type() == q.scalar_type(),
         "queries, cache and output must have one type");
-    params.type = KernelTypeOf(q.scalar_type());
+    const std::optional<KernelType> type = KernelTypeOf(q.scalar_type());
+    TORCH_CHECK(type.has_value(), "paged attention of type ", q.scalar_type());
+    params.type = *type;
     params.q = q.const_data_ptr();
     params.q_token_stride = q.stride(0);
     params.q_head_stride = q.stride(1);

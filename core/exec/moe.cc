@@ -6,7 +6,6 @@
 #include <ATen/ops/floor_divide.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/index_select.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
@@ -18,6 +17,7 @@
 #include <limits>
 #include <tuple>
 
+#include "core/exec/linear.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -51,10 +51,6 @@ at::Tensor ExpertMlp(const proto::Moe& moe, const ObjectWeights& w, int64_t e,
 }
 
 }  // namespace
-
-at::Tensor LinearOf(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
-}
 
 at::Tensor Activation(const at::Tensor& x, int64_t act) {
   switch (act) {

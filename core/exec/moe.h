@@ -25,9 +25,6 @@ at::Tensor RunExperts(const proto::Moe& moe, const ObjectWeights& weights, const
 // KEEL_ACT_* of x. Throws c10::Error for one that is not known.
 at::Tensor Activation(const at::Tensor& x, int64_t act);
 
-// x W^T + b over the last dimension; `bias` may be undefined.
-at::Tensor LinearOf(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
-
 }  // namespace keel
 
 #endif  // KEEL_CORE_EXEC_MOE_H_

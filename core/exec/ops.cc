@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/exec/linear.h"
 #include "core/exec/moe.h"
 #include "core/exec/tensor_ops.h"
 #include "core/graph/infer.h"

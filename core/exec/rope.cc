@@ -9,6 +9,9 @@
 
 #include <cmath>
 
+#include "core/kernels/kernel_type.h"
+#include "core/kernels/row_ops.h"
+
 namespace keel {
 namespace {
 
@@ -92,10 +95,39 @@ CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions, int64_t 
   return table;
 }
 
+namespace {
+
+bool KernelTakes(const proto::Rope& rope, const at::Tensor& x, const CosSin& table) {
+  return !rope.interleaved() && !rope.fp32() && rope.rotary_size() == x.size(2) &&
+         x.stride(2) == 1 && KernelTypeOf(x.scalar_type()).has_value() &&
+         table.cos.scalar_type() == x.scalar_type() && table.cos.is_contiguous() &&
+         table.sin.is_contiguous();
+}
+
+at::Tensor RopeInOnePass(const at::Tensor& x, const CosSin& table) {
+  at::Tensor y = at::empty(x.sizes(), x.options());
+  RopeRows rows;
+  rows.type = *KernelTypeOf(x.scalar_type());
+  rows.x = x.const_data_ptr();
+  rows.row_stride = x.stride(0);
+  rows.head_stride = x.stride(1);
+  rows.cos = table.cos.const_data_ptr();
+  rows.sin = table.sin.const_data_ptr();
+  rows.y = y.data_ptr();
+  rows.rows = x.size(0);
+  rows.heads = x.size(1);
+  rows.half = x.size(2) / 2;
+  RunRope(rows);
+  return y;
+}
+
+}  // namespace
+
 at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin& table) {
   TORCH_CHECK(x.dim() == 3 && x.size(2) == rope.head_dim() && x.size(0) == table.cos.size(0),
               "rope of ", x.sizes(), " at ", table.cos.size(0), " positions, expected [N, heads, ",
               rope.head_dim(), "]");
+  if (KernelTakes(rope, x, table)) return RopeInOnePass(x, table);
   const int64_t size = rope.rotary_size(), half = size / 2;
   at::Tensor rotated = size == x.size(2) ? x : x.narrow(2, 0, size);
   if (rope.fp32()) rotated = rotated.to(at::kFloat);

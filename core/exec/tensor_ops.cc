@@ -29,6 +29,8 @@
 #include <tuple>
 
 #include "core/exec/moe.h"
+#include "core/kernels/kernel_type.h"
+#include "core/kernels/row_ops.h"
 #include "core/tensor/aten.h"
 #include "sdk/abi/plugin.h"
 
@@ -135,7 +137,7 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
     case proto::OP_UNARY:
       return Unary(in[0], ints(0));
     case proto::OP_ACT_MUL:
-      return Activation(in[0], ints(0)) * in[1];
+      return Activation(in[0], ints(0)).mul_(in[1]);
     case proto::OP_MATMUL:
       return at::matmul(in[0], in[1]);
     case proto::OP_SOFTMAX:
@@ -184,9 +186,34 @@ void RunTensorOp(const proto::Node& node, absl::Span<const at::Tensor> inputs, D
   outputs->push_back(SingleOutput(node, inputs, model_dtype));
 }
 
+namespace {
+
+// Llama's RMSNorm in one pass.
+at::Tensor RmsNormInOnePass(const proto::Norm& norm, const at::Tensor& weight,
+                            const at::Tensor& x) {
+  at::Tensor y = at::empty(x.sizes(), x.options());
+  RmsNormRows rows;
+  rows.type = *KernelTypeOf(x.scalar_type());
+  rows.x = x.const_data_ptr();
+  rows.w = weight.const_data_ptr();
+  rows.y = y.data_ptr();
+  rows.rows = x.numel() / norm.size();
+  rows.size = norm.size();
+  rows.eps = static_cast<float>(norm.eps());
+  RunRmsNorm(rows);
+  return y;
+}
+
+}  // namespace
+
 at::Tensor NormOf(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
                   const at::Tensor& x) {
   TORCH_CHECK(x.size(-1) == norm.size(), "a norm of size ", norm.size(), " got ", x.sizes());
+  if (norm.kind() == proto::Norm::RMS && !norm.cast_last() && weight.defined() &&
+      !bias.defined() && KernelTypeOf(x.scalar_type()).has_value() && x.is_contiguous() &&
+      weight.scalar_type() == x.scalar_type() && weight.is_contiguous()) {
+    return RmsNormInOnePass(norm, weight, x);
+  }
   at::Tensor y = x.to(at::kFloat);
   if (norm.kind() == proto::Norm::LAYER) {
     y = at::layer_norm(y, {norm.size()}, {}, {}, norm.eps());

@@ -21,8 +21,9 @@ KEEL_AVX512 inline __m512bh LoadTail(const uint16_t* p, __mmask32 mask) {
 
 // _mm512_reduce_add_ps, but without GCC 12's warning about its own header.
 KEEL_AVX512 inline float Sum(__m512 x) {
-  const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(x),
-                                 _mm512_maskz_extractf32x8_ps(static_cast<__mmask8>(-1), x, 1));
+  constexpr __mmask8 kAll = 0xff;
+  const __m256 a = _mm256_add_ps(_mm512_maskz_extractf32x8_ps(kAll, x, 0),
+                                 _mm512_maskz_extractf32x8_ps(kAll, x, 1));
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));

@@ -7,61 +7,13 @@
 #include <cstring>
 #include <limits>
 
+#include "core/kernels/lanes.h"
 #include "core/kernels/parallel.h"
 
 namespace keel {
 namespace {
 
-#define KEEL_INLINE inline __attribute__((always_inline))
-
-constexpr int64_t kLanes = 16;
-typedef float F32x16 __attribute__((vector_size(64)));
-typedef uint32_t U32x16 __attribute__((vector_size(64)));
-typedef uint16_t U16x16 __attribute__((vector_size(32)));
-
-struct F32 {
-  using Storage = float;
-  static KEEL_INLINE float Load(const float* p) { return *p; }
-  static KEEL_INLINE void LoadLanes(const float* p, F32x16* out) { std::memcpy(out, p, 64); }
-  static KEEL_INLINE float Store(float x) { return x; }
-};
-
-struct BF16 {
-  using Storage = uint16_t;
-  static KEEL_INLINE float Load(const uint16_t* p) {
-    const uint32_t bits = static_cast<uint32_t>(*p) << 16;
-    float x;
-    std::memcpy(&x, &bits, 4);
-    return x;
-  }
-  static KEEL_INLINE void LoadLanes(const uint16_t* p, F32x16* out) {
-    U16x16 raw;
-    std::memcpy(&raw, p, 32);
-    const U32x16 bits = __builtin_convertvector(raw, U32x16) << 16;
-    std::memcpy(out, &bits, 64);
-  }
-  static KEEL_INLINE uint16_t Store(float x) {  // to nearest even
-    uint32_t bits;
-    std::memcpy(&bits, &x, 4);
-    if (x != x) return 0x7fc0;
-    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-  }
-};
-
-struct F16 {
-  using Storage = _Float16;
-  static KEEL_INLINE float Load(const _Float16* p) { return static_cast<float>(*p); }
-  static KEEL_INLINE void LoadLanes(const _Float16* p, F32x16* out) {
-    for (int64_t i = 0; i < kLanes; ++i) (*out)[i] = static_cast<float>(p[i]);
-  }
-  static KEEL_INLINE _Float16 Store(float x) { return static_cast<_Float16>(x); }
-};
-
-KEEL_INLINE float Sum(const F32x16* x) {
-  float sum = 0;
-  for (int64_t i = 0; i < kLanes; ++i) sum += (*x)[i];
-  return sum;
-}
+using namespace lanes;  // NOLINT: this file is about nothing else
 
 template <typename T>
 KEEL_INLINE float Dot(const float* a, const typename T::Storage* b, int64_t n) {
@@ -205,13 +157,11 @@ KEEL_INLINE void RunItems(const PagedAttention& a, int64_t begin, int64_t end) {
 void RunPlain(const PagedAttention& a, int64_t begin, int64_t end) { RunItems(a, begin, end); }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2,fma,f16c"))) void RunAvx2(const PagedAttention& a, int64_t begin,
-                                                      int64_t end) {
+KEEL_TARGET_AVX2 void RunAvx2(const PagedAttention& a, int64_t begin, int64_t end) {
   RunItems(a, begin, end);
 }
 
-__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"))) void RunAvx512(
-    const PagedAttention& a, int64_t begin, int64_t end) {
+KEEL_TARGET_AVX512 void RunAvx512(const PagedAttention& a, int64_t begin, int64_t end) {
   RunItems(a, begin, end);
 }
 #endif

@@ -12,10 +12,9 @@
 #include <vector>
 
 #include "core/base/cpu.h"
+#include "core/kernels/lanes.h"
 
 namespace keel {
-
-enum class KernelType { kF32, kBF16, kF16 };
 
 struct PagedAttention {
   KernelType type = KernelType::kF32;  // of q, caches and out

@@ -118,6 +118,14 @@ class Options {
     return Status::FromAbi(keel_options_set(options_.get(), name.c_str(), value.c_str()));
   }
 
+  // Tells `on_progress` how Engine::Create gets on: what is being loaded, how much is done, of how much
+  // (0: not known). Called on any thread, until Create returns.
+  using OnProgress = std::function<void(std::string_view stage, int64_t done, int64_t total)>;
+  Status SetProgress(OnProgress on_progress) {
+    on_progress_ = std::make_unique<OnProgress>(std::move(on_progress));
+    return Status::FromAbi(keel_options_set_progress(options_.get(), CallBack, on_progress_.get()));
+  }
+
   // Every option there is, in the order of help.
   static std::vector<OptionInfo> Describe() {
     std::vector<OptionInfo> all;
@@ -135,6 +143,11 @@ class Options {
   struct Free {
     void operator()(keel_options* options) const { keel_options_free(options); }
   };
+  static void CallBack(void* user, const char* stage, int64_t done, int64_t total) noexcept {
+    (*static_cast<OnProgress*>(user))(stage, done, total);
+  }
+
+  std::unique_ptr<OnProgress> on_progress_;
   std::unique_ptr<keel_options, Free> options_;
 };
 

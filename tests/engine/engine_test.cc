@@ -162,7 +162,7 @@ TEST(EngineTest, ANewcomerGetsItsFirstTokenBeforeTheRunningOneEnds) {
 }
 
 TEST(EngineTest, PreemptionChangesNothing) {
-  // 24 blocks of 16 tokens for six sequences that grow to 90 tokens each.
+  // 12 blocks of 16 tokens for six sequences that grow to 90 tokens each.
   const std::unique_ptr<Engine> roomy = Start();
   const std::unique_ptr<Engine> tight =
       Start({{"kv-cache-memory-bytes", "98304"}, {"max-num-batched-tokens", "37"}});

@@ -203,7 +203,8 @@ def main() -> None:
     for variant in variants.VARIANTS:
         if args.family and variant.family not in args.family:
             continue
-        directory = args.out / variant.family / "testdata" / variant.name
+        home = ROOT / variant.home if variant.home else args.out / variant.family
+        directory = home / "testdata" / variant.name
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         seed = write_checkpoint(directory, variant)

@@ -12,7 +12,7 @@ import typing
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One checkpoint: plugins/<family>/testdata/<name>/."""
+    """One checkpoint: plugins/<family>/testdata/<name>/, or that of `home`."""
 
     family: str  # transformers' model_type
     name: str
@@ -22,6 +22,8 @@ class Variant:
     # Turns the config.json that transformers writes into that of an older file.
     rewrite_config: typing.Callable[[dict], dict] | None = None
     servable: bool = False  # with a tokenizer and a chat template
+    # Where its testdata/<name>/ lies, if not in plugins/<family>/.
+    home: str = ""
 
 
 MEDIUM = dict(
@@ -206,6 +208,28 @@ VARIANTS = (
             rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
         ),
         must_matter=({"rope_parameters": dict(DEFAULT_ROPE)},),
+    ),
+    Variant(
+        "granite",
+        "default",
+        dict(
+            MEDIUM,
+            head_dim=16,
+            vocab_size=128,
+            embedding_multiplier=3.0,
+            residual_multiplier=0.6,
+            attention_multiplier=0.4,
+            logits_scaling=2.0,
+            rope_parameters=dict(DEFAULT_ROPE),
+        ),
+        must_matter=(
+            {"embedding_multiplier": 2.0},
+            {"residual_multiplier": 0.7},
+            {"attention_multiplier": 0.25},
+            {"logits_scaling": 3.0},
+        ),
+        servable=True,
+        home="sdk/examples/outside",
     ),
 )
 
