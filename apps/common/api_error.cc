@@ -13,7 +13,7 @@ boost::json::value StringOrNull(const std::string& text) {
 }  // namespace
 
 ApiError InvalidField(std::string param, std::string message) {
-  return {.message = std::move(message), .param = std::move(param), .code = {}};
+  return {.message = std::move(message), .param = std::move(param)};
 }
 
 ApiError NotServed(std::string param, std::string message) {
@@ -25,7 +25,7 @@ ApiError NotServed(std::string param, std::string message) {
 }
 
 ApiError FromEngine(const Status& status, std::string param) {
-  ApiError error{.message = status.message(), .param = std::move(param), .code = {}};
+  ApiError error{.message = status.message(), .param = std::move(param)};
   switch (status.code()) {
     case Code::kInvalidArgument:
     case Code::kOutOfRange:

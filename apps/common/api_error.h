@@ -12,10 +12,10 @@ namespace keel::apps {
 
 struct ApiError {
   int http_status = 400;
-  std::string message;
+  std::string message = {};
   std::string type = "invalid_request_error";
-  std::string param;  // the field at fault; empty: none
-  std::string code;   // for programs ("model_not_found"); empty: none
+  std::string param = {};  // the field at fault; empty: none
+  std::string code = {};   // for programs ("model_not_found"); empty: none
 };
 
 // Empty on success.

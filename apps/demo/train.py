@@ -185,7 +185,7 @@ def save(model, tokenizer, out):
 def main():
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
   parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the checkpoint")
-  parser.add_argument("--steps", type=int, default=2400)
+  parser.add_argument("--steps", type=int, default=2000)
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--threads", type=int, default=1, help="other numbers change the last bits")
   args = parser.parse_args()

@@ -59,6 +59,8 @@ constexpr Option kOptions[] = {
 
 struct keel_options {
   std::map<std::string, std::string> values;
+  keel_progress_fn progress = nullptr;
+  void* progress_user = nullptr;
   int64_t Int(const char* name) const { return std::stoll(values.at(name)); }
 };
 
@@ -438,6 +440,11 @@ keel_status keel_options_set(keel_options* options, const char* name, const char
   options->values[name] = value;
   return 0;
 }
+keel_status keel_options_set_progress(keel_options* options, keel_progress_fn fn, void* user) {
+  options->progress = fn;
+  options->progress_user = user;
+  return 0;
+}
 keel_status keel_option_describe(size_t index, const char** name, const char** group,
                                  const char** value_name, const char** default_value,
                                  const char** help) {
@@ -452,6 +459,7 @@ keel_status keel_option_describe(size_t index, const char** name, const char** g
 }
 
 keel_status keel_engine_new(const keel_options* options, keel_engine** out) {
+  if (options->progress != nullptr) options->progress(options->progress_user, "loading", 0, 1);
   std::this_thread::sleep_for(std::chrono::milliseconds(options->Int("load-ms")));
   const std::string& error = options->values.at("load-error");
   if (!error.empty()) return Fail(kInvalidArgument, error);

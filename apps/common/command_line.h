@@ -1,0 +1,54 @@
+// Flags of an app: its own and the engine's, with help and suggestions.
+#ifndef KEEL_APPS_COMMON_COMMAND_LINE_H_
+#define KEEL_APPS_COMMON_COMMAND_LINE_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "CLI/App.hpp"
+#include "sdk/keel/engine.h"
+
+namespace keel::apps {
+
+// `-h` is a line a flag, `--help` explains. `--max_model_len` is `--max-model-len`. A switch also
+// takes --no-.
+class CommandLine {
+ public:
+  CommandLine(std::string name, std::string description);
+
+  // For the app's own flags; use `group` of each option to say what it is for.
+  CLI::App& app() { return app_; }
+  // Adds a flag for every option of the engine.
+  void AddEngineFlags();
+
+  // Empty: go on. Else the code to exit with: help was asked for and printed, or the flags are wrong
+  // and why is on stderr.
+  std::optional<int> Parse(int argc, const char* const* argv);
+
+  // The value that the user gave to an engine option, if any.
+  std::optional<std::string> EngineValue(const std::string& name) const;
+  // The engine's options as given, with `model` for --model when that was not given. An error names the
+  // flag.
+  Result<Options> EngineOptions(const std::string& model) const;
+
+ private:
+  struct EngineFlag {
+    std::vector<std::string> values;
+    bool is_on = false;
+    CLI::Option* option = nullptr;
+    bool is_switch = false;
+  };
+
+  CLI::App app_;
+  std::map<std::string, EngineFlag> engine_flags_;  // nodes stay where they are
+};
+
+// The word of `known` nearest to `word`; "" if none is near.
+std::string Nearest(const std::string& word, const std::vector<std::string>& known);
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_COMMON_COMMAND_LINE_H_

@@ -1,0 +1,82 @@
+#include "apps/common/load.h"
+
+#include <chrono>
+#include <cstdio>
+#include <string_view>
+#include <utility>
+
+#include "apps/common/log.h"
+#include "boost/json/parse.hpp"
+
+namespace keel::apps {
+namespace json = boost::json;
+namespace {
+
+constexpr char kDemoName[] = "keel-demo";
+
+json::object ReadInfo(const Engine& engine) {
+  boost::system::error_code error;
+  const std::string_view text = engine.info();
+  json::value info = json::parse(json::string_view(text.data(), text.size()), error);
+  return info.is_object() ? info.get_object() : json::object();
+}
+
+// "LlamaForCausalLM, 2048 tokens of context", of what is known.
+std::string Describe(const json::object& info) {
+  std::string text;
+  const auto append = [&](const char* key, const char* before, const char* after) {
+    const json::value* value = info.if_contains(key);
+    if (value == nullptr || value->is_null()) return;
+    if (!text.empty()) text += ", ";
+    text += before;
+    text += value->is_string() ? std::string(value->get_string())
+                               : std::to_string(value->is_int64() ? value->get_int64() : 0);
+    text += after;
+  };
+  append("architecture", "", "");
+  append("plugin", "plugin ", "");
+  append("dtype", "", "");
+  append("attention_implementation", "attention ", "");
+  append("max_model_len", "", " tokens of context");
+  return text;
+}
+
+}  // namespace
+
+Result<LoadedModel> LoadModel(const CommandLine& flags, const std::string& demo_model,
+                              std::vector<std::string> names) {
+  const std::optional<std::string> given = flags.EngineValue("model");
+  if (!given.has_value() && demo_model.empty()) {
+    return Status(Code::kNotFound,
+                  "the demo model is not beside this program; name one by --model");
+  }
+  const std::string path = given.value_or(demo_model);
+  const auto options = flags.EngineOptions(path);
+  if (!options.ok()) return options.status();
+  if (names.empty()) names.push_back(given.value_or(kDemoName));
+
+  LogInfo("loading " + path);
+  const auto start = std::chrono::steady_clock::now();
+  Result<Engine> engine = Engine::Create(*options);
+  if (!engine.ok()) return engine.status();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+
+  const json::object info = ReadInfo(*engine);
+  char seconds[32];
+  std::snprintf(seconds, sizeof(seconds), "%.1f s", took.count());
+  LogInfo("loaded in " + std::string(seconds) + ": " + Describe(info));
+
+  ServedModel model{.names = std::move(names),
+                    .max_model_len = 0,
+                    .root = path,
+                    .created = std::chrono::duration_cast<std::chrono::seconds>(
+                                   std::chrono::system_clock::now().time_since_epoch())
+                                   .count()};
+  if (const json::value* length = info.if_contains("max_model_len");
+      length != nullptr && length->is_int64()) {
+    model.max_model_len = length->get_int64();
+  }
+  return LoadedModel{*std::move(engine), std::move(model)};
+}
+
+}  // namespace keel::apps

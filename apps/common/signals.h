@@ -1,0 +1,16 @@
+// Ctrl-C and SIGTERM.
+#ifndef KEEL_APPS_COMMON_SIGNALS_H_
+#define KEEL_APPS_COMMON_SIGNALS_H_
+
+#include <functional>
+
+namespace keel::apps {
+
+// Calls `on_first` on a thread of its own at the first SIGINT or SIGTERM; the second one ends the
+// process at once, with exit code 0. Call from main before other threads are made: they inherit that
+// these signals go to that thread alone.
+void HandleStopSignals(std::function<void()> on_first);
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_COMMON_SIGNALS_H_

@@ -1,0 +1,187 @@
+// One client of the HTTP server: reads requests, hands them over, writes the answers.
+#ifndef KEEL_APPS_SERVER_CONNECTION_H_
+#define KEEL_APPS_SERVER_CONNECTION_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "apps/server/http.h"
+#include "apps/server/http_server.h"
+#include "boost/asio/any_io_executor.hpp"
+#include "boost/asio/awaitable.hpp"
+#include "boost/asio/ip/tcp.hpp"
+#include "boost/asio/steady_timer.hpp"
+#include "boost/beast/core/flat_buffer.hpp"
+#include "boost/beast/core/tcp_stream.hpp"
+#include "boost/beast/http.hpp"
+
+namespace keel::apps {
+
+namespace net = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using boost::system::error_code;
+using tcp = net::ip::tcp;
+
+class Connection;
+
+// The part of an exchange that its connection reads.
+class ExchangeState : public Exchange, public std::enable_shared_from_this<ExchangeState> {
+ public:
+  ExchangeState(HttpRequest request, std::weak_ptr<Connection> connection,
+                net::any_io_executor executor)
+      : request_(std::move(request)),
+        connection_(std::move(connection)),
+        executor_(std::move(executor)) {}
+
+  const HttpRequest& request() const override { return request_; }
+  void Respond(HttpResponse response) override { RespondInPieces(std::move(response), nullptr); }
+  void RespondInPieces(HttpResponse head, std::shared_ptr<BodyStream> body) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (head_.has_value()) return;
+      head_ = std::move(head);
+      body_ = std::move(body);
+    }
+    Wake();
+  }
+  void Wake() override;
+  void OnClientGone(std::function<void()> fn) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (!gone_) {
+        on_gone_ = std::move(fn);
+        return;
+      }
+    }
+    fn();
+  }
+  void Note(std::string words) override {
+    std::lock_guard lock(mutex_);
+    note_ = std::move(words);
+  }
+
+  // For the connection.
+  bool has_head() {
+    std::lock_guard lock(mutex_);
+    return head_.has_value();
+  }
+  // Once has_head(), these two no longer change.
+  const HttpResponse& head() const { return *head_; }
+  BodyStream* body() const { return body_.get(); }
+  std::string note() {
+    std::lock_guard lock(mutex_);
+    return note_;
+  }
+  void SetGone() {
+    std::function<void()> fn;
+    {
+      std::lock_guard lock(mutex_);
+      gone_ = true;
+      fn = std::move(on_gone_);
+    }
+    if (fn) fn();
+  }
+  // The answer is complete: nobody waits for the client any more.
+  void SetDone() {
+    std::function<void()> fn;
+    std::lock_guard lock(mutex_);
+    fn.swap(on_gone_);
+  }
+  void WakeSeen() { wake_posted_ = false; }
+
+ private:
+  const HttpRequest request_;
+  const std::weak_ptr<Connection> connection_;
+  const net::any_io_executor executor_;
+  std::atomic<bool> wake_posted_ = false;
+  std::mutex mutex_;
+  std::optional<HttpResponse> head_;
+  std::shared_ptr<BodyStream> body_;
+  std::function<void()> on_gone_;
+  std::string note_;
+  bool gone_ = false;
+};
+
+// What connections share with their server.
+struct ConnectionShared {
+  HttpOptions options;
+  HttpHandler handler;
+  HttpObserver observer;
+  std::atomic<bool> draining = false;
+
+  std::mutex mutex;
+  std::condition_variable none_left;
+  std::set<Connection*> connections;
+};
+
+// One client. All members are used on the connection's strand only.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(tcp::socket socket, std::shared_ptr<ConnectionShared> shared)
+      : shared_(std::move(shared)),
+        stream_(std::move(socket)),
+        wake_timer_(stream_.get_executor(), net::steady_timer::time_point::max()) {
+    std::lock_guard lock(shared_->mutex);
+    shared_->connections.insert(this);
+  }
+  ~Connection() {
+    std::lock_guard lock(shared_->mutex);
+    shared_->connections.erase(this);
+    if (shared_->connections.empty()) shared_->none_left.notify_all();
+  }
+
+  net::awaitable<void> Run();
+
+  net::any_io_executor executor() { return stream_.get_executor(); }
+  void Wake() {
+    woken_ = true;
+    // In the past: also ends a wait that is yet to begin.
+    wake_timer_.expires_at(net::steady_timer::time_point::min());
+  }
+  // Ends the connection if it waits for a request.
+  void CloseIfIdle() {
+    if (is_idle_) stream_.close();
+  }
+  void Close() { stream_.close(); }
+
+ private:
+  using Parser = http::request_parser<http::string_body>;
+
+  net::awaitable<bool> Read(Parser& parser);
+  net::awaitable<bool> Refuse(int status, std::string message);
+  net::awaitable<bool> Answer(ExchangeState& exchange, const Parser& parser);
+  net::awaitable<bool> WriteWhole(ExchangeState& exchange, bool head_only, bool keep_alive,
+                                  unsigned version);
+  net::awaitable<bool> WritePieces(ExchangeState& exchange, bool head_only, bool keep_alive,
+                                   unsigned version);
+  net::awaitable<bool> WaitForWake();
+  void WatchClient();
+  template <typename Message>
+  void SetHeaders(const HttpResponse& head, const std::string& id, Message* message);
+  HttpRequest ToRequest(Parser& parser);
+  template <typename Buffers>
+  net::awaitable<bool> WriteBytes(Buffers buffers);
+
+  std::shared_ptr<ConnectionShared> shared_;
+  beast::tcp_stream stream_;
+  beast::flat_buffer buffer_;
+  net::steady_timer wake_timer_;
+  bool woken_ = false;
+  bool is_idle_ = false;
+  bool client_gone_ = false;
+  bool watch_ = true;  // look for the client's end while it waits
+  size_t written_ = 0;
+};
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_SERVER_CONNECTION_H_

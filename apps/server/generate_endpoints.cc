@@ -1,0 +1,162 @@
+// POST /v1/completions and POST /v1/chat/completions: what they have in common, which is all but the
+// wire format.
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "apps/common/answer.h"
+#include "apps/common/fields.h"
+#include "apps/common/generation.h"
+#include "apps/common/openai_chat.h"
+#include "apps/common/openai_completions.h"
+#include "apps/server/router.h"
+#include "apps/server/serving.h"
+
+namespace keel::apps {
+namespace {
+
+using Parse = MaybeError (*)(const boost::json::object&, const ServedModel&, const Engine&, Call*);
+
+std::string TokensNote(const Usage& usage) {
+  return std::to_string(usage.prompt_tokens) + "+" + std::to_string(usage.completion_tokens) +
+         " tokens";
+}
+
+// A streamed answer: the connection takes events as they come.
+class EventStream : public BodyStream {
+ public:
+  EventStream(Serving::Lease lease, std::shared_ptr<Generation> generation, Answer answer,
+              std::weak_ptr<Exchange> exchange)
+      : lease_(std::move(lease)),
+        generation_(std::move(generation)),
+        answer_(std::move(answer)),
+        exchange_(std::move(exchange)) {}
+
+  bool Take(std::string* events) override {
+    std::vector<Piece> pieces;
+    const bool more = generation_->Take(&pieces);
+    for (Piece& piece : pieces) answer_.AppendEvents(std::move(piece), events);
+    if (auto exchange = exchange_.lock()) exchange->Note(TokensNote(answer_.usage()));
+    if (!more) answer_.AppendEnd(events);
+    return more;
+  }
+
+ private:
+  const Serving::Lease lease_;
+  const std::shared_ptr<Generation> generation_;
+  Answer answer_;
+  const std::weak_ptr<Exchange> exchange_;
+};
+
+// An answer that is given when it is complete.
+class Collector : public std::enable_shared_from_this<Collector> {
+ public:
+  Collector(Router& router, Serving::Lease lease, Answer answer, std::shared_ptr<Exchange> exchange)
+      : router_(router),
+        lease_(std::move(lease)),
+        answer_(std::move(answer)),
+        exchange_(std::move(exchange)) {}
+
+  void Start(std::shared_ptr<Generation> generation) {
+    {
+      std::lock_guard lock(mutex_);
+      generation_ = std::move(generation);
+    }
+    OnOutput();
+  }
+
+  // On an engine thread: the JSON is made elsewhere.
+  void OnOutput() {
+    std::lock_guard lock(mutex_);
+    if (generation_ == nullptr) return;  // not started yet, or done
+    std::vector<Piece> pieces;
+    const bool more = generation_->Take(&pieces);
+    for (Piece& piece : pieces) answer_.Collect(std::move(piece));
+    if (more) return;
+    generation_ = nullptr;  // it holds this object
+    router_.Post([self = shared_from_this()] { self->Respond(); });
+  }
+
+ private:
+  void Respond() {
+    exchange_->Note(TokensNote(answer_.usage()));
+    if (answer_.error().has_value()) {
+      RespondError(*exchange_, *answer_.error());
+    } else {
+      exchange_->Respond({.status = 200, .body = answer_.Body()});
+    }
+  }
+
+  Router& router_;
+  const Serving::Lease lease_;
+  std::mutex mutex_;
+  std::shared_ptr<Generation> generation_;
+  Answer answer_;
+  const std::shared_ptr<Exchange> exchange_;
+};
+
+void CancelWhenClientGoes(Exchange& exchange, const std::shared_ptr<Generation>& generation) {
+  exchange.OnClientGone([generation] { generation->Cancel(); });
+}
+
+void Stream(Serving& serving, Serving::Lease lease, Call call, std::shared_ptr<Exchange> exchange) {
+  const std::weak_ptr<Exchange> weak = exchange;
+  auto generation = Generation::Start(serving.engine, call.requests, [weak] {
+    if (auto alive = weak.lock()) alive->Wake();
+  });
+  if (!generation.ok()) return RespondError(*exchange, FromEngine(generation.status()));
+  CancelWhenClientGoes(*exchange, *generation);
+  auto stream = std::make_shared<EventStream>(
+      std::move(lease), *generation, Answer(std::move(call), exchange->request().id), weak);
+  exchange->RespondInPieces({.status = 200, .content_type = "text/event-stream; charset=utf-8"},
+                            std::move(stream));
+}
+
+void Collect(Router& router, Serving& serving, Serving::Lease lease, Call call,
+             std::shared_ptr<Exchange> exchange) {
+  const std::vector<Request> requests = std::move(call.requests);
+  auto collector = std::make_shared<Collector>(
+      router, std::move(lease), Answer(std::move(call), exchange->request().id), exchange);
+  auto generation =
+      Generation::Start(serving.engine, requests, [collector] { collector->OnOutput(); });
+  if (!generation.ok()) return RespondError(*exchange, FromEngine(generation.status()));
+  CancelWhenClientGoes(*exchange, *generation);
+  collector->Start(*std::move(generation));
+}
+
+void Generate(Router& router, const ServingSlot& slot, Parse parse,
+              std::shared_ptr<Exchange> exchange) {
+  Serving* serving = slot.GetOrRefuse(*exchange);
+  if (serving == nullptr) return;
+  Serving::Lease lease = serving->Acquire();
+  boost::json::value body;
+  if (const MaybeError error = ParseBody(exchange->request().body, &body)) {
+    return RespondError(*exchange, *error);
+  }
+  Call call;
+  if (const MaybeError error = parse(body.get_object(), serving->model, serving->engine, &call)) {
+    return RespondError(*exchange, *error);
+  }
+  if (call.stream) {
+    Stream(*serving, std::move(lease), std::move(call), std::move(exchange));
+  } else {
+    Collect(router, *serving, std::move(lease), std::move(call), std::move(exchange));
+  }
+}
+
+}  // namespace
+
+void AddGenerateEndpoints(Router& router, const ServingSlot& slot) {
+  const auto add = [&](const char* path, Parse parse) {
+    router.Add("POST", path, [&router, &slot, parse](std::shared_ptr<Exchange> exchange) {
+      Generate(router, slot, parse, std::move(exchange));
+    });
+  };
+  add("/v1/completions", ParseCompletions);
+  add("/v1/chat/completions", ParseChat);
+}
+
+}  // namespace keel::apps

@@ -1,0 +1,63 @@
+// HTTP as the endpoints see it: a request, and the exchange that answers it.
+#ifndef KEEL_APPS_SERVER_HTTP_H_
+#define KEEL_APPS_SERVER_HTTP_H_
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace keel::apps {
+
+struct HttpRequest {
+  std::string method;  // "POST"; HEAD comes as "GET", its answer loses the body
+  std::string path;    // "/v1/models", without the query
+  std::string body;
+  std::string authorization;  // the header's value
+  std::string origin;         // the header's value; empty: not from a web page
+  std::string id;             // of X-Request-Id, or made up
+  std::string peer;           // "127.0.0.1:51234"
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string body = {};
+  std::string content_type = "application/json";
+  std::string allow = {};         // header Allow, for 405 and OPTIONS
+  std::string allow_origin = {};  // header Access-Control-Allow-Origin
+  int retry_after_seconds = 0;    // header Retry-After; 0: none
+};
+
+// The body of a response that comes in pieces. The connection asks for the next piece when the client
+// has taken the one before: a slow client holds up nobody else.
+class BodyStream {
+ public:
+  virtual ~BodyStream() = default;
+  // Appends what is ready to `bytes`, maybe nothing. Returns false once the body is complete.
+  virtual bool Take(std::string* bytes) = 0;
+};
+
+// One request and its answer. All functions may be called from any thread; exactly one of Respond and
+// RespondInPieces is called.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+
+  virtual const HttpRequest& request() const = 0;
+  virtual void Respond(HttpResponse response) = 0;
+  // Answers 200 with `head`'s content type and what `body` gives.
+  virtual void RespondInPieces(HttpResponse head, std::shared_ptr<BodyStream> body) = 0;
+  // The body has something to take, or is complete.
+  virtual void Wake() = 0;
+  // Calls `fn` when the client goes away before its answer is complete; at once if it has.
+  virtual void OnClientGone(std::function<void()> fn) = 0;
+  // Words for the access log ("12+34 tokens").
+  virtual void Note(std::string words) = 0;
+};
+
+using HttpHandler = std::function<void(std::shared_ptr<Exchange>)>;
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_SERVER_HTTP_H_

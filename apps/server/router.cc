@@ -1,0 +1,153 @@
+#include "apps/server/router.h"
+
+#include <algorithm>
+#include <exception>
+#include <set>
+#include <utility>
+
+#include "boost/asio/post.hpp"
+#include "boost/asio/thread_pool.hpp"
+#include "boost/json/serialize.hpp"
+
+namespace keel::apps {
+namespace {
+
+constexpr size_t kWorkers = 4;
+
+bool Matches(std::string_view route, std::string_view path) {
+  if (!route.ends_with("/*")) return route == path;
+  route.remove_suffix(1);
+  return path.starts_with(route) && path.size() > route.size();
+}
+
+// Takes the same time whatever the difference is.
+bool EqualSecrets(std::string_view a, std::string_view b) {
+  unsigned difference = a.size() != b.size() ? 1 : 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference |= static_cast<unsigned char>(a[i] ^ (b.empty() ? '\0' : b[i % b.size()]));
+  }
+  return difference == 0;
+}
+
+// Adds what a browser asks for before it gives the answer to a page. Wraps every exchange.
+class CorsExchange : public Exchange {
+ public:
+  CorsExchange(std::shared_ptr<Exchange> inner, std::string allow_origin)
+      : inner_(std::move(inner)), allow_origin_(std::move(allow_origin)) {}
+
+  const HttpRequest& request() const override { return inner_->request(); }
+  void Respond(HttpResponse response) override {
+    response.allow_origin = allow_origin_;
+    inner_->Respond(std::move(response));
+  }
+  void RespondInPieces(HttpResponse head, std::shared_ptr<BodyStream> body) override {
+    head.allow_origin = allow_origin_;
+    inner_->RespondInPieces(std::move(head), std::move(body));
+  }
+  void Wake() override { inner_->Wake(); }
+  void OnClientGone(std::function<void()> fn) override { inner_->OnClientGone(std::move(fn)); }
+  void Note(std::string words) override { inner_->Note(std::move(words)); }
+
+ private:
+  const std::shared_ptr<Exchange> inner_;
+  const std::string allow_origin_;
+};
+
+}  // namespace
+
+class Router::Workers {
+ public:
+  boost::asio::thread_pool pool{kWorkers};
+};
+
+Router::Router(RouterOptions options)
+    : options_(std::move(options)), workers_(std::make_unique<Workers>()) {}
+Router::~Router() { Join(); }
+void Router::Join() { workers_->pool.join(); }
+
+void Router::Add(std::string method, std::string path, Endpoint endpoint, Access access) {
+  routes_.push_back({std::move(method), std::move(path), std::move(endpoint), access});
+}
+
+void Router::Post(std::function<void()> work) {
+  boost::asio::post(workers_->pool, std::move(work));
+}
+
+std::string Router::Label(std::string_view path) const {
+  for (const Route& route : routes_) {
+    if (Matches(route.path, path)) return route.path;
+  }
+  return "none";
+}
+
+bool Router::MayPass(const HttpRequest& request) const {
+  constexpr std::string_view kScheme = "Bearer ";
+  if (options_.api_keys.empty()) return true;
+  std::string_view given = request.authorization;
+  if (!given.starts_with(kScheme)) return false;
+  given.remove_prefix(kScheme.size());
+  return std::any_of(options_.api_keys.begin(), options_.api_keys.end(),
+                     [&](const std::string& key) { return EqualSecrets(key, given); });
+}
+
+void Router::Handle(std::shared_ptr<Exchange> exchange) {
+  const HttpRequest& request = exchange->request();
+  for (const std::string& origin : options_.allowed_origins) {
+    if (request.origin.empty() || (origin != "*" && origin != request.origin)) continue;
+    exchange = std::make_shared<CorsExchange>(std::move(exchange), origin);
+    break;
+  }
+  std::set<std::string> allowed;
+  for (const Route& route : routes_) {
+    if (!Matches(route.path, request.path)) continue;
+    if (route.method == request.method) return Serve(route, std::move(exchange));
+    allowed.insert(route.method);
+    if (route.method == "GET") allowed.insert("HEAD");
+  }
+  if (allowed.empty()) {
+    return RespondError(*exchange, {.http_status = 404,
+                                    .message = "no endpoint " + request.path +
+                                               "; try /v1/models, /v1/chat/completions or "
+                                               "/v1/completions",
+                                    .code = "not_found"});
+  }
+  std::string allow = "OPTIONS";
+  for (const std::string& method : allowed) allow += ", " + method;
+  if (request.method == "OPTIONS") {
+    return exchange->Respond({.status = 200, .content_type = {}, .allow = allow});
+  }
+  const ApiError error{
+      .http_status = 405,
+      .message = request.path + " does not take " + request.method + ", only " + allow,
+      .code = "method_not_allowed"};
+  exchange->Respond({.status = 405, .body = boost::json::serialize(ToJson(error)), .allow = allow});
+}
+
+void Router::Serve(const Route& route, std::shared_ptr<Exchange> exchange) {
+  if (route.access == Access::kWithKey && !MayPass(exchange->request())) {
+    return RespondError(*exchange, {.http_status = 401,
+                                    .message = "the API key is missing or wrong, expected "
+                                               "'Authorization: Bearer KEY'",
+                                    .code = "invalid_api_key"});
+  }
+  Post([&route, exchange = std::move(exchange)] {
+    try {
+      route.endpoint(exchange);
+    } catch (const std::exception& e) {
+      RespondError(*exchange,
+                   FromEngine(Status(Code::kInternal, std::string("internal error: ") + e.what())));
+    }
+  });
+}
+
+void RespondJson(Exchange& exchange, const boost::json::object& body) {
+  exchange.Respond({.status = 200, .body = boost::json::serialize(body)});
+}
+
+void RespondError(Exchange& exchange, const ApiError& error) {
+  exchange.Respond({.status = error.http_status,
+                    .body = boost::json::serialize(ToJson(error)),
+                    .retry_after_seconds = error.http_status == 503 ? 1 : 0});
+}
+
+}  // namespace keel::apps
