@@ -53,7 +53,8 @@ std::vector<typename T::Storage> Random(int64_t n, int seed) {
 
 template <typename T>
 class RowOpsTest : public ::testing::Test {};
-TYPED_TEST_SUITE(RowOpsTest, (::testing::Types<F32, BF16, F16>));
+using ElementTypes = ::testing::Types<F32, BF16, F16>;
+TYPED_TEST_SUITE(RowOpsTest, ElementTypes);
 
 TYPED_TEST(RowOpsTest, RmsNormOfEveryVariantIsTheFormulaInFp64) {
   using T = TypeParam;
