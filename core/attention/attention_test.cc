@@ -182,12 +182,8 @@ void ExpectClose(const at::Tensor& actual, const at::Tensor& expected, double bo
 // Decode alone, prefill alone, chunks, and all of them in one step.
 const std::vector<std::vector<Sequence>>& Steps() {
   static const auto* steps = new std::vector<std::vector<Sequence>>{
-      {{1, 1}},
-      {{21, 1}},
-      {{21, 21}},
-      {{21, 10}},
-      {{30, 3}},
-      {{5, 1}, {17, 17}, {40, 1}, {33, 12}, {4, 4}, {8, 1}, {9, 9}},
+      {{1, 1}},   {{21, 1}}, {{21, 21}},
+      {{21, 10}}, {{30, 3}}, {{5, 1}, {17, 17}, {40, 1}, {33, 12}, {4, 4}, {8, 1}, {9, 9}},
   };
   return *steps;
 }
@@ -213,7 +209,8 @@ TEST(AttentionTest, AllAgreeWithoutGroupedHeads) {
   ExpectAllAgree({.heads = 3, .kv_heads = 3}, {"eager", "sdpa", "paged"});
 }
 TEST(AttentionTest, AllAgreeOnHeadSizesThatNoVectorDivides) {
-  ExpectAllAgree({.heads = 6, .kv_heads = 2, .qk_dim = 19, .v_dim = 19}, {"eager", "sdpa", "paged"});
+  ExpectAllAgree({.heads = 6, .kv_heads = 2, .qk_dim = 19, .v_dim = 19},
+                 {"eager", "sdpa", "paged"});
 }
 TEST(AttentionTest, AllAgreeOnValuesOfAnotherSizeThanKeys) {
   ExpectAllAgree({.qk_dim = 24, .v_dim = 8}, {"eager", "sdpa", "paged"});
@@ -222,9 +219,7 @@ TEST(AttentionTest, AllAgreeOnAWindow) {
   ExpectAllAgree({.window = 6}, {"eager", "sdpa", "paged"});
   ExpectAllAgree({.window = 1}, {"eager", "sdpa", "paged"});
 }
-TEST(AttentionTest, AllAgreeOnChunks) {
-  ExpectAllAgree({.chunk = 8}, {"eager", "sdpa", "paged"});
-}
+TEST(AttentionTest, AllAgreeOnChunks) { ExpectAllAgree({.chunk = 8}, {"eager", "sdpa", "paged"}); }
 TEST(AttentionTest, AllAgreeOnAlibi) {
   ExpectAllAgree({.alibi = true}, {"eager", "sdpa", "paged"});
 }
@@ -236,8 +231,8 @@ TEST(AttentionTest, EagerAndPagedAgreeOnSoftcapAndSinks) {
 
 TEST(AttentionTest, SixteenBitTypesStayWithinTheirRounding) {
   const AttentionRegistry registry;
-  for (const auto& [type, bound] : {std::pair<at::ScalarType, double>{at::kBFloat16, 4e-2},
-                                    {at::kHalf, 5e-3}}) {
+  for (const auto& [type, bound] :
+       {std::pair<at::ScalarType, double>{at::kBFloat16, 4e-2}, {at::kHalf, 5e-3}}) {
     const Step step({.qk_dim = 40, .v_dim = 40}, Steps().back(), 9, type);
     const at::Tensor expected = step.Reference();
     for (const char* name : {"eager", "sdpa", "paged"}) {
@@ -249,7 +244,8 @@ TEST(AttentionTest, SixteenBitTypesStayWithinTheirRounding) {
 
 TEST(AttentionTest, EveryVariantOfThePagedKernelAgreesWithFp64) {
   for (at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
-    const Step step({.heads = 6, .kv_heads = 2, .qk_dim = 37, .v_dim = 37}, Steps().back(), 4, type);
+    const Step step({.heads = 6, .kv_heads = 2, .qk_dim = 37, .v_dim = 37}, Steps().back(), 4,
+                    type);
     const at::Tensor expected = step.Reference();
     for (const PagedAttentionVariant& variant : PagedAttentionVariants(Cpu())) {
       at::Tensor out = at::empty({step.q.size(0), 6, 37}, step.q.options());
@@ -268,7 +264,10 @@ TEST(AttentionTest, EveryVariantOfThePagedKernelAgreesWithFp64) {
       a.num_sequences = static_cast<int64_t>(step.sequences.size());
       a.scale = static_cast<float>(step.desc.scale);
       variant.run(a, 0, step.q.size(0) * 2);
-      ExpectClose(out, expected, type == at::kFloat ? 2e-5 : type == at::kHalf ? 2e-3 : 2e-2,
+      ExpectClose(out, expected,
+                  type == at::kFloat  ? 2e-5
+                  : type == at::kHalf ? 2e-3
+                                      : 2e-2,
                   variant.name);
     }
   }

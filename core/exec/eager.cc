@@ -56,14 +56,14 @@ absl::Status EagerRun::Compute(const proto::Node& node) {
   for (uint32_t id : node.inputs()) operands.push_back(values_[id]);
   KEEL_RETURN_IF_ERROR(ops_.Run(node, operands, &results));
   if (results.size() != static_cast<size_t>(node.outputs_size())) {
-    return absl::InternalError(absl::StrCat(results.size(), " results, expected ",
-                                            node.outputs_size()));
+    return absl::InternalError(
+        absl::StrCat(results.size(), " results, expected ", node.outputs_size()));
   }
   for (int i = 0; i < node.outputs_size(); ++i) {
     const TensorType expected = *Find(handle(node.outputs(i)));
     if (TypeOf(expected.dtype, results[i]) != expected) {
-      return absl::InternalError(absl::StrCat("gave ", TensorString(results[i]), ", expected ",
-                                              ToString(expected)));
+      return absl::InternalError(
+          absl::StrCat("gave ", TensorString(results[i]), ", expected ", ToString(expected)));
     }
     values_.push_back(std::move(results[i]));
   }

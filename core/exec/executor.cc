@@ -32,8 +32,9 @@ absl::Status CheckOptions(const ExecutorOptions& options) {
   }
   if (options.mode == ExecMode::kGraph) return absl::OkStatus();
   if (options.tensor_parallel > 1) {
-    return absl::InvalidArgumentError("eager and shadow runs have one rank: sharding is a "
-                                      "transformation of the recorded graph");
+    return absl::InvalidArgumentError(
+        "eager and shadow runs have one rank: sharding is a "
+        "transformation of the recorded graph");
   }
   if (options.live.model_class == nullptr) {
     return absl::InvalidArgumentError("eager and shadow runs need the plugin's live model");
@@ -128,9 +129,8 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
       LoadWeights(graph, std::move(checkpoint), options.dtype, options.on_load_bytes));
   std::vector<std::unique_ptr<Rank>> ranks;
   for (int i = 0; i < options.tensor_parallel; ++i) {
-    KEEL_ASSIGN_OR_RETURN(
-        std::shared_ptr<const Weights> part,
-        ShardWeights(weights, sharded.weights, i, options.tensor_parallel));
+    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> part,
+                          ShardWeights(weights, sharded.weights, i, options.tensor_parallel));
     KEEL_ASSIGN_OR_RETURN(
         std::unique_ptr<Rank> rank,
         Rank::Create(sharded.graph, objects, std::move(part), attention, options));

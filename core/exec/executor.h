@@ -36,11 +36,11 @@ struct LiveModel {
 
 struct ExecutorOptions {
   ExecMode mode = ExecMode::kGraph;
-  DType dtype = DType::kF32;          // type of weights and activations
-  std::string attention = {};              // name in the registry; "": paged
-  int32_t block_size = 16;            // tokens a cache block holds
-  int32_t tensor_parallel = 1;        // ranks, run as threads
-  LiveModel live = {};                     // with kEager, kShadow
+  DType dtype = DType::kF32;    // type of weights and activations
+  std::string attention = {};   // name in the registry; "": paged
+  int32_t block_size = 16;      // tokens a cache block holds
+  int32_t tensor_parallel = 1;  // ranks, run as threads
+  LiveModel live = {};          // with kEager, kShadow
   std::function<void(int64_t done, int64_t total)> on_load_bytes = {};  // may be null
 };
 
@@ -49,8 +49,10 @@ class Executor {
   virtual ~Executor() = default;
 
   // Loads the weights that `graph` declares. Errors name the tensor and the file.
-  static absl::StatusOr<std::unique_ptr<Executor>> Create(proto::Graph graph, std::shared_ptr<const Checkpoint> weights,
-                                                          const AttentionRegistry& attention, ExecutorOptions options);
+  static absl::StatusOr<std::unique_ptr<Executor>> Create(proto::Graph graph,
+                                                          std::shared_ptr<const Checkpoint> weights,
+                                                          const AttentionRegistry& attention,
+                                                          ExecutorOptions options);
 
   // Bytes that one cache block takes over all layers and ranks.
   virtual int64_t cache_block_bytes() const = 0;

@@ -287,8 +287,8 @@ TEST_F(ExecutorTest, ShadowNamesTheFirstNodeThatAMutatedGraphHasOtherwise) {
 
   proto::Graph relabelled = recorded_->graph;
   find(relabelled, proto::OP_ACT_MUL)->set_ints(0, KEEL_ACT_RELU);
-  EXPECT_THAT(step(relabelled), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                         HasSubstr("integer attributes")));
+  EXPECT_THAT(step(relabelled),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("integer attributes")));
 
   proto::Graph moved = recorded_->graph;
   find(moved, proto::OP_NORM)->set_object(find(moved, proto::OP_NORM)->object() + 6);
@@ -350,8 +350,8 @@ TEST_F(ExecutorTest, BatchesThatDontHoldTogetherAreRefused) {
 }
 
 TEST_F(ExecutorTest, AStepBeforeTheCacheIsRefused) {
-  KEEL_ASSERT_OK_AND_ASSIGN(
-      auto executor, Executor::Create(recorded_->graph, checkpoint_, registry_, {}));
+  KEEL_ASSERT_OK_AND_ASSIGN(auto executor,
+                            Executor::Create(recorded_->graph, checkpoint_, registry_, {}));
   EXPECT_THAT(executor->Step({{1}, {{0, 1, -1, {0}}}, {0}}),
               StatusIs(absl::StatusCode::kFailedPrecondition));
 }

@@ -49,8 +49,7 @@ absl::StatusOr<std::vector<at::Tensor>> Interpreter::Run(
     OpExecutor& ops, absl::Span<const at::Tensor> inputs) const {
   if (inputs.size() != static_cast<size_t>(function_->inputs_size())) {
     return absl::InvalidArgumentError(absl::StrCat(function_->name(), " got ", inputs.size(),
-                                                   " inputs, expected ",
-                                                   function_->inputs_size()));
+                                                   " inputs, expected ", function_->inputs_size()));
   }
   std::vector<at::Tensor> values(num_values_ + 1);  // value i is values[i]; 0: not given
   for (size_t i = 0; i < inputs.size(); ++i) values[i + 1] = inputs[i];

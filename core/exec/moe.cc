@@ -103,8 +103,7 @@ Routing RouteTokens(const proto::Moe& moe, const ObjectWeights& weights, const a
 
 at::Tensor RunExperts(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& x,
                       const Routing& routing) {
-  TORCH_CHECK(x.dim() == 2 && routing.experts.dim() == 2 &&
-                  routing.experts.size(0) == x.size(0) &&
+  TORCH_CHECK(x.dim() == 2 && routing.experts.dim() == 2 && routing.experts.size(0) == x.size(0) &&
                   routing.weights.sizes() == routing.experts.sizes(),
               "moe of ", x.sizes(), " with expert ids ", routing.experts.sizes(), " and weights ",
               routing.weights.sizes());

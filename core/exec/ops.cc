@@ -158,9 +158,8 @@ absl::StatusOr<std::unique_ptr<OpExecutor>> OpExecutor::Create(
     const AttentionRegistry& attention, const std::string& wanted, DType dtype,
     int32_t block_size) {
   KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(KvLayers(graph), block_size, dtype));
-  auto ops = std::unique_ptr<OpExecutor>(new OpExecutor(graph, std::move(weights), dtype,
-                                                        std::move(cache),
-                                                        RecurrentStates(States(graph, dtype))));
+  auto ops = std::unique_ptr<OpExecutor>(new OpExecutor(
+      graph, std::move(weights), dtype, std::move(cache), RecurrentStates(States(graph, dtype))));
   KEEL_RETURN_IF_ERROR(ops->ChooseAttention(attention, wanted));
   return ops;
 }
@@ -199,9 +198,9 @@ void OpExecutor::EndStep() {
 }
 
 const Declaration& OpExecutor::DeclarationOf(const proto::Node& node) const {
-  TORCH_CHECK(node.object() >= 1 &&
-                  node.object() <= static_cast<uint32_t>(graph_.declarations_size()),
-              "object ", node.object(), " is not declared");
+  TORCH_CHECK(
+      node.object() >= 1 && node.object() <= static_cast<uint32_t>(graph_.declarations_size()),
+      "object ", node.object(), " is not declared");
   return graph_.declarations(static_cast<int>(node.object()) - 1);
 }
 
@@ -209,10 +208,9 @@ absl::Status OpExecutor::Run(const proto::Node& node, absl::Span<const at::Tenso
                              std::vector<at::Tensor>* outputs) {
   absl::Status status = CatchAten([&] { return Dispatch(node, inputs, outputs); });
   if (status.ok()) return status;
-  const std::string operands =
-      absl::StrJoin(inputs, ", ", [](std::string* out, const at::Tensor& tensor) {
-        out->append(TensorString(tensor));
-      });
+  const std::string operands = absl::StrJoin(
+      inputs, ", ",
+      [](std::string* out, const at::Tensor& tensor) { out->append(TensorString(tensor)); });
   return Annotate(status, absl::StrCat(NodeName(graph_, node), " (", operands, ")"));
 }
 
@@ -246,8 +244,7 @@ absl::Status OpExecutor::Dispatch(const proto::Node& node, absl::Span<const at::
   }
 }
 
-absl::StatusOr<at::Tensor> OpExecutor::RunCollective(const proto::Node& node,
-                                                     const at::Tensor& x) {
+absl::StatusOr<at::Tensor> OpExecutor::RunCollective(const proto::Node& node, const at::Tensor& x) {
   if (collectives_ == nullptr) {
     return absl::FailedPreconditionError("a collective in a graph that runs on one rank");
   }

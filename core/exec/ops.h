@@ -28,7 +28,7 @@ namespace keel {
 // What a step gives its ops. Encoders run without.
 struct StepContext {
   AttentionMetadata metadata;
-  int64_t max_position = 0;        // largest position of the step; long rope tables go by it
+  int64_t max_position = 0;          // largest position of the step; long rope tables go by it
   std::vector<int32_t> state_slots;  // [S]
 };
 

@@ -100,8 +100,8 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph, HostObjec
     KEEL_ASSIGN_OR_RETURN(rank->logits_, Interpreter::Create(*logits));
   }
   KEEL_ASSIGN_OR_RETURN(
-      rank->ops_, OpExecutor::Create(rank->graph_, std::move(weights), attention,
-                                     options.attention, options.dtype, options.block_size));
+      rank->ops_, OpExecutor::Create(rank->graph_, std::move(weights), attention, options.attention,
+                                     options.dtype, options.block_size));
   return rank;
 }
 
@@ -138,8 +138,7 @@ absl::StatusOr<std::vector<at::Tensor>> Rank::ForwardInputs(const StepTensors& s
     } else if (input.name() == "input_ids") {
       inputs.push_back(step.token_ids);
     } else if (input.type().dims_size() == 2) {  // text is at the same place on every axis
-      inputs.push_back(
-          step.positions.unsqueeze(0).repeat({input.type().dims(0).size(), 1}));
+      inputs.push_back(step.positions.unsqueeze(0).repeat({input.type().dims(0).size(), 1}));
     } else {
       inputs.push_back(step.positions);
     }

@@ -29,7 +29,7 @@ struct Rule {
 };
 
 struct Match {
-  int from = 0;  // which pattern
+  int from = 0;                       // which pattern
   std::vector<std::string> captures;  // [0] is the whole name
 
   absl::StatusOr<std::string> Expand(const std::string& to) const {
@@ -73,10 +73,10 @@ bool HasManyResults(Rename::Op op) {
 
 absl::Status CheckCounts(const Rename& r) {
   const auto bad = [&](const char* expected) {
-    return absl::InvalidArgumentError(absl::StrCat(Rename::Op_Name(r.op()), " of \"",
-                                                   absl::StrJoin(r.from(), "\", \""), "\" has ",
-                                                   r.from_size(), " from, ", r.to_size(), " to and ",
-                                                   r.sizes_size(), " sizes, expected ", expected));
+    return absl::InvalidArgumentError(
+        absl::StrCat(Rename::Op_Name(r.op()), " of \"", absl::StrJoin(r.from(), "\", \""),
+                     "\" has ", r.from_size(), " from, ", r.to_size(), " to and ", r.sizes_size(),
+                     " sizes, expected ", expected));
   };
   if (r.from_size() < 1) return bad("at least one from");
   if (r.op() == Rename::IGNORE) return r.to_size() == 0 ? absl::OkStatus() : bad("no to");
@@ -190,8 +190,8 @@ class Planner {
     pending.recipe.parts = std::max(1, rename.to_size());
     const auto [at, added] = pending.sources.emplace(order, source);
     if (added) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat("both ", at->second, " and ", source,
-                                                   " of the checkpoint become ", name));
+    return absl::InvalidArgumentError(
+        absl::StrCat("both ", at->second, " and ", source, " of the checkpoint become ", name));
   }
 
   std::vector<Rule> rules_;
@@ -206,8 +206,7 @@ at::Tensor Split(const TensorRecipe& r, const at::Tensor& x) {
   }
   TORCH_CHECK(std::accumulate(r.sizes.begin(), r.sizes.end(), int64_t{0}) == total,
               "the parts' sizes don't sum to ", total);
-  const int64_t start =
-      std::accumulate(r.sizes.begin(), r.sizes.begin() + r.part, int64_t{0});
+  const int64_t start = std::accumulate(r.sizes.begin(), r.sizes.begin() + r.part, int64_t{0});
   return x.narrow(dim, start, r.sizes[r.part]);
 }
 
@@ -222,7 +221,8 @@ at::Tensor Interleave(const TensorRecipe& r, const at::Tensor& x) {
 at::Tensor PermuteRope(const TensorRecipe& r, const at::Tensor& x) {
   const int64_t head = r.sizes[0], rows = x.size(0);
   TORCH_CHECK(head % 2 == 0 && rows % head == 0, rows, " rows are no heads of ", head);
-  std::vector<int64_t> split = {rows / head, head / 2, 2}, whole(x.sizes().begin(), x.sizes().end());
+  std::vector<int64_t> split = {rows / head, head / 2, 2},
+                       whole(x.sizes().begin(), x.sizes().end());
   split.insert(split.end(), whole.begin() + 1, whole.end());
   return x.reshape(split).transpose(1, 2).reshape(whole);
 }
@@ -234,8 +234,7 @@ at::Tensor ChunkHeads(const TensorRecipe& r, const at::Tensor& x) {
   std::vector<int64_t> split = {rows / group, group}, whole(x.sizes().begin(), x.sizes().end());
   split.insert(split.end(), whole.begin() + 1, whole.end());
   whole[0] = rows / group * r.sizes[r.part];
-  const int64_t start =
-      std::accumulate(r.sizes.begin(), r.sizes.begin() + r.part, int64_t{0});
+  const int64_t start = std::accumulate(r.sizes.begin(), r.sizes.begin() + r.part, int64_t{0});
   return x.reshape(split).narrow(1, start, r.sizes[r.part]).reshape(whole);
 }
 
@@ -279,8 +278,7 @@ absl::StatusOr<at::Tensor> MakeTensor(
     KEEL_ASSIGN_OR_RETURN(at::Tensor tensor, read(name));
     sources.push_back(std::move(tensor));
   }
-  absl::StatusOr<at::Tensor> made =
-      CatchAten([&] { return Apply(recipe, sources).contiguous(); });
+  absl::StatusOr<at::Tensor> made = CatchAten([&] { return Apply(recipe, sources).contiguous(); });
   if (!made.ok()) {
     return Annotate(made.status(), absl::StrCat(Rename::Op_Name(recipe.op), " of ",
                                                 absl::StrJoin(recipe.sources, ", ")));

@@ -19,8 +19,8 @@ namespace {
 std::vector<double> DynamicFrequencies(const proto::Rope& rope, int64_t length) {
   const double trained = static_cast<double>(rope.original_max_positions());
   const double size = static_cast<double>(rope.rotary_size());
-  const double stretch = rope.dynamic_factor() * static_cast<double>(length) / trained -
-                         (rope.dynamic_factor() - 1);
+  const double stretch =
+      rope.dynamic_factor() * static_cast<double>(length) / trained - (rope.dynamic_factor() - 1);
   const double base = rope.theta() * std::pow(stretch, size / (size - 2));
   std::vector<double> frequencies(rope.rotary_size() / 2);
   for (size_t i = 0; i < frequencies.size(); ++i) {
@@ -142,16 +142,14 @@ at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin&
   const at::Tensor cos = table.cos.unsqueeze(1), sin = table.sin.unsqueeze(1);
   const at::Tensor out_first = first * cos + second.neg() * sin;
   const at::Tensor out_second = second * cos + first * sin;
-  at::Tensor out = rope.interleaved()
-                       ? at::stack({out_first, out_second}, 3).flatten(2)
-                       : at::cat({out_first, out_second}, 2);
+  at::Tensor out = rope.interleaved() ? at::stack({out_first, out_second}, 3).flatten(2)
+                                      : at::cat({out_first, out_second}, 2);
   out = out.to(x.scalar_type());
   return size == x.size(2) ? out : at::cat({out, x.narrow(2, size, x.size(2) - size)}, 2);
 }
 
-const CosSin& RopeTables::Get(uint32_t object, const proto::Rope& rope,
-                              const at::Tensor& positions, int64_t max_position,
-                              at::ScalarType type) {
+const CosSin& RopeTables::Get(uint32_t object, const proto::Rope& rope, const at::Tensor& positions,
+                              int64_t max_position, at::ScalarType type) {
   for (const Entry& entry : entries_) {
     if (entry.object == object && entry.positions.is_same(positions) && entry.type == type) {
       return entry.table;

@@ -42,8 +42,8 @@ absl::Status CompareTensors(const at::Tensor& eager, const at::Tensor& graph, do
     const double largest = differences.max().item<double>();
     const double scale = at::where(same, 0.0, at::abs(b)).max().item<double>();
     if (largest <= tolerance * scale) return absl::OkStatus();
-    return absl::FailedPreconditionError(absl::StrCat("the values differ by ", largest,
-                                                      ", allowed is ", tolerance * scale));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the values differ by ", largest, ", allowed is ", tolerance * scale));
   });
 }
 
@@ -54,9 +54,8 @@ ShadowRun::ShadowRun(OpExecutor& ops, const proto::Function& expected, double to
 
 absl::Status ShadowRun::OnNode(const proto::Node& node, int index) {
   if (index >= expected_.nodes_size()) {
-    return absl::FailedPreconditionError(absl::StrCat("forward goes on with ",
-                                                      NodeName(graph(), node),
-                                                      " where the graph has ended"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "forward goes on with ", NodeName(graph(), node), " where the graph has ended"));
   }
   if (index == 0) {
     graph_values_.assign(values().begin(), values().begin() + expected_.inputs_size() + 1);
@@ -72,8 +71,7 @@ absl::Status ShadowRun::OnNode(const proto::Node& node, int index) {
 
 absl::Status ShadowRun::CompareNode(const proto::Node& actual, const proto::Node& expected) const {
   if (actual.op() != expected.op() || actual.object() != expected.object()) {
-    return Difference("the op", NodeName(graph(), actual),
-                      NodeName(graph(), expected));
+    return Difference("the op", NodeName(graph(), actual), NodeName(graph(), expected));
   }
   KEEL_RETURN_IF_ERROR(CompareField("its integer attributes", actual.ints(), expected.ints()));
   KEEL_RETURN_IF_ERROR(CompareField("its number attributes", actual.reals(), expected.reals()));
@@ -115,8 +113,7 @@ absl::Status ShadowRun::CheckEnd(const at::Tensor& output) const {
   if (nodes_met_ != expected_.nodes_size()) {
     return absl::FailedPreconditionError(
         absl::StrCat("forward ended after ", nodes_met_, " nodes, the graph goes on with node ",
-                     nodes_met_, " (", NodeName(graph(), expected_.nodes(nodes_met_)),
-                     ")"));
+                     nodes_met_, " (", NodeName(graph(), expected_.nodes(nodes_met_)), ")"));
   }
   return Annotate(CompareTensors(output, graph_values_[expected_.outputs(0)], tolerance_),
                   "the output");

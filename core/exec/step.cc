@@ -21,8 +21,8 @@ absl::Status CheckSequence(const BatchSequence& s, size_t index, const BatchLimi
   const int64_t needed = int64_t{s.num_computed} + s.num_tokens;
   const int64_t held = static_cast<int64_t>(s.blocks.size()) * limits.block_size;
   if (held < needed) {
-    return bad(absl::StrCat("its ", s.blocks.size(), " blocks hold ", held, " tokens, it has ",
-                            needed));
+    return bad(
+        absl::StrCat("its ", s.blocks.size(), " blocks hold ", held, " tokens, it has ", needed));
   }
   for (int32_t block : s.blocks) {
     if (block < 0 || block >= limits.num_blocks) {
@@ -42,8 +42,8 @@ absl::Status CheckBatch(const Batch& batch, const BatchLimits& limits) {
     tokens += batch.sequences[i].num_tokens;
   }
   if (tokens != static_cast<int64_t>(batch.token_ids.size())) {
-    return absl::InvalidArgumentError(absl::StrCat("batch: ", batch.token_ids.size(),
-                                                   " token ids, its sequences have ", tokens));
+    return absl::InvalidArgumentError(
+        absl::StrCat("batch: ", batch.token_ids.size(), " token ids, its sequences have ", tokens));
   }
   for (int32_t id : batch.token_ids) {
     if (id < 0 || id >= limits.vocab_size) {
@@ -54,8 +54,8 @@ absl::Status CheckBatch(const Batch& batch, const BatchLimits& limits) {
   int32_t previous = -1;
   for (int32_t row : batch.logit_rows) {
     if (row <= previous || row >= tokens) {
-      return absl::InvalidArgumentError(absl::StrCat("batch: logit row ", row, " after ", previous,
-                                                     " of ", tokens, " tokens"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("batch: logit row ", row, " after ", previous, " of ", tokens, " tokens"));
     }
     previous = row;
   }

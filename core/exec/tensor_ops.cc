@@ -209,8 +209,8 @@ at::Tensor RmsNormInOnePass(const proto::Norm& norm, const at::Tensor& weight,
 at::Tensor NormOf(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
                   const at::Tensor& x) {
   TORCH_CHECK(x.size(-1) == norm.size(), "a norm of size ", norm.size(), " got ", x.sizes());
-  if (norm.kind() == proto::Norm::RMS && !norm.cast_last() && weight.defined() &&
-      !bias.defined() && KernelTypeOf(x.scalar_type()).has_value() && x.is_contiguous() &&
+  if (norm.kind() == proto::Norm::RMS && !norm.cast_last() && weight.defined() && !bias.defined() &&
+      KernelTypeOf(x.scalar_type()).has_value() && x.is_contiguous() &&
       weight.scalar_type() == x.scalar_type() && weight.is_contiguous()) {
     return RmsNormInOnePass(norm, weight, x);
   }

@@ -29,9 +29,8 @@ constexpr size_t kNamesInMessage = 5;
 
 // Buffers that old files carry and nobody needs.
 bool IsIgnorable(absl::string_view name) {
-  for (absl::string_view suffix :
-       {"rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias",
-        ".attention.masked_bias", "position_ids"}) {
+  for (absl::string_view suffix : {"rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
+                                   ".attention.bias", ".attention.masked_bias", "position_ids"}) {
     if (absl::EndsWith(name, suffix)) return true;
   }
   return false;
@@ -84,8 +83,8 @@ class Loader {
     switch (d.kind_case()) {
       case Declaration::kLinear:
         if (d.tied_to() == 0) {
-          KEEL_RETURN_IF_ERROR(Get(d.name() + ".weight", {d.linear().out(), d.linear().in()},
-                                   dtype_, &out->weight));
+          KEEL_RETURN_IF_ERROR(
+              Get(d.name() + ".weight", {d.linear().out(), d.linear().in()}, dtype_, &out->weight));
         }
         if (!d.linear().bias()) return absl::OkStatus();
         return Get(d.name() + ".bias", {d.linear().out()}, dtype_, &out->bias);
@@ -110,7 +109,8 @@ class Loader {
     const proto::Norm& norm = d.norm();
     if (norm.no_weight()) return absl::OkStatus();
     KEEL_RETURN_IF_ERROR(Get(d.name() + ".weight", {norm.size()}, dtype_, &out->weight));
-    if (norm.bias()) KEEL_RETURN_IF_ERROR(Get(d.name() + ".bias", {norm.size()}, dtype_, &out->bias));
+    if (norm.bias())
+      KEEL_RETURN_IF_ERROR(Get(d.name() + ".bias", {norm.size()}, dtype_, &out->bias));
     if (norm.weight_offset() == 0 || !out->weight.defined()) return absl::OkStatus();
     return CatchAten([&]() -> absl::Status {
       // Where the product is in fp32, the sum is too.
@@ -134,8 +134,8 @@ class Loader {
     for (const Part& part : parts) {
       if (part.name.empty()) continue;  // an MLP without a gate
       for (int64_t e = 0; e < m.experts(); ++e) {
-        const std::string name = absl::StrCat(
-            d.name(), ".", absl::StrReplaceAll(part.name, {{"{e}", absl::StrCat(e)}}));
+        const std::string name =
+            absl::StrCat(d.name(), ".", absl::StrReplaceAll(part.name, {{"{e}", absl::StrCat(e)}}));
         part.weights->emplace_back();
         KEEL_RETURN_IF_ERROR(
             Get(name + ".weight", {part.rows, part.columns}, dtype_, &part.weights->back()));
@@ -162,8 +162,7 @@ class Loader {
     const proto::Type& type = d.param().type();
     std::vector<int64_t> shape;
     for (const proto::Dim& dim : type.dims()) shape.push_back(dim.size());
-    const DType dtype =
-        type.dtype() == proto::MODEL ? dtype_ : static_cast<DType>(type.dtype());
+    const DType dtype = type.dtype() == proto::MODEL ? dtype_ : static_cast<DType>(type.dtype());
     return Get(d.name(), shape, dtype, &out->weight);
   }
 
@@ -195,13 +194,13 @@ class Loader {
       missing_.push_back(name);
       return absl::OkStatus();
     }
-    KEEL_ASSIGN_OR_RETURN(
-        at::Tensor tensor,
-        MakeTensor(*recipe, [this](const std::string& source) { return Read(source); }));
+    KEEL_ASSIGN_OR_RETURN(at::Tensor tensor, MakeTensor(*recipe, [this](const std::string& source) {
+                            return Read(source);
+                          }));
     if (tensor.sizes() != at::IntArrayRef(shape)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          checkpoint_.dir(), ": ", absl::StrJoin(recipe->sources, ", "), " is ",
-          TensorString(tensor), ", expected ", ShapeString(shape), " for ", name));
+      return absl::InvalidArgumentError(
+          absl::StrCat(checkpoint_.dir(), ": ", absl::StrJoin(recipe->sources, ", "), " is ",
+                       TensorString(tensor), ", expected ", ShapeString(shape), " for ", name));
     }
     const std::optional<at::ScalarType> type = ToScalarType(dtype);
     if (!type) return absl::UnimplementedError(absl::StrCat(name, ": no tensors of this type"));

@@ -33,8 +33,8 @@ struct ObjectWeights {
 };
 
 struct Weights {
-  std::vector<ObjectWeights> objects;  // object i is objects[i - 1]
-  std::vector<std::string> warnings;   // tensors of the checkpoint that nothing uses
+  std::vector<ObjectWeights> objects;            // object i is objects[i - 1]
+  std::vector<std::string> warnings;             // tensors of the checkpoint that nothing uses
   std::shared_ptr<const Checkpoint> checkpoint;  // what views point into
 
   const ObjectWeights& of(uint32_t object) const { return objects[object - 1]; }

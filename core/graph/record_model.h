@@ -32,7 +32,7 @@ using ModelHandle = std::unique_ptr<void, std::function<void(void*)>>;
 
 struct RecordedModel {
   proto::Graph graph;
-  ModelHandle model;  // for eager runs; reset it to let the plugin go
+  ModelHandle model;                              // for eager runs; reset it to let the plugin go
   const keel_model_class* model_class = nullptr;  // with `model`
 };
 

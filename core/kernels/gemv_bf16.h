@@ -20,11 +20,11 @@ namespace keel {
 inline constexpr int64_t kMaxGemvRows = 16;
 
 struct GemvBf16 {
-  int64_t m = 0, n = 0, k = 0;    // m <= kMaxGemvRows for speed; any for the result
-  const uint16_t* x = nullptr;    // [m, k], rows ldx apart
-  const uint16_t* w = nullptr;    // [n, k], rows ldw apart
-  const uint16_t* bias = nullptr;  // [n], or null
-  uint16_t* y = nullptr;          // [m, n], rows ldy apart
+  int64_t m = 0, n = 0, k = 0;        // m <= kMaxGemvRows for speed; any for the result
+  const uint16_t* x = nullptr;        // [m, k], rows ldx apart
+  const uint16_t* w = nullptr;        // [n, k], rows ldw apart
+  const uint16_t* bias = nullptr;     // [n], or null
+  uint16_t* y = nullptr;              // [m, n], rows ldy apart
   int64_t ldx = 0, ldw = 0, ldy = 0;  // in elements
 };
 

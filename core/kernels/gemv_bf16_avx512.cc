@@ -57,11 +57,10 @@ KEEL_AVX512 void Tile(const GemvBf16& g, int64_t m0, int64_t n0) {
     }
   }
   for (int i = 0; i < N; ++i) {
-    const float bias =
-        g.bias == nullptr
-            ? 0.0f
-            : _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(
-                  static_cast<int>(static_cast<uint32_t>(g.bias[n0 + i]) << 16))));
+    const float bias = g.bias == nullptr
+                           ? 0.0f
+                           : _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(
+                                 static_cast<int>(static_cast<uint32_t>(g.bias[n0 + i]) << 16))));
     for (int j = 0; j < M; ++j) {
       g.y[(m0 + j) * g.ldy + n0 + i] = RoundToBf16(Sum(acc[i][j]) + bias);
     }

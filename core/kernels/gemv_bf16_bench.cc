@@ -51,16 +51,18 @@ void Measure(int64_t m, int64_t n, int64_t k) {
   volatile uint64_t sink = 0;
   for (int round = 0; round < 15; ++round) {
     read = std::min(read, Seconds([&] {
-      ParallelFor(bytes, 1 << 20, [&](int64_t begin, int64_t end) {
-        sink = sink | ReadAll(static_cast<const char*>(w.data_ptr()) + begin, end - begin);
-      });
-    }));
+                      ParallelFor(bytes, 1 << 20, [&](int64_t begin, int64_t end) {
+                        sink = sink |
+                               ReadAll(static_cast<const char*>(w.data_ptr()) + begin, end - begin);
+                      });
+                    }));
     own = std::min(own, Seconds([&] { RunGemvBf16(g); }));
     aten = std::min(aten, Seconds([&] { y = at::linear(x, w); }));
   }
   const double gb = static_cast<double>(bytes) / 1e9;
-  std::printf("M=%2ld N=%ld K=%ld  read %5.1f GB/s  gemv %5.1f (%3.0f %%)  at::linear %5.1f (%3.0f %%)\n",
-              m, n, k, gb / read, gb / own, 100 * read / own, gb / aten, 100 * read / aten);
+  std::printf(
+      "M=%2ld N=%ld K=%ld  read %5.1f GB/s  gemv %5.1f (%3.0f %%)  at::linear %5.1f (%3.0f %%)\n",
+      m, n, k, gb / read, gb / own, 100 * read / own, gb / aten, 100 * read / aten);
 }
 
 }  // namespace

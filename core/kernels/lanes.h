@@ -9,7 +9,8 @@
 
 #define KEEL_INLINE inline __attribute__((always_inline))
 #define KEEL_TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
-#define KEEL_TARGET_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
+#define KEEL_TARGET_AVX512 \
+  __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
 
 namespace keel {
 

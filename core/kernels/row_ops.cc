@@ -78,11 +78,10 @@ KEEL_INLINE void Rope(const RopeRows& r, int64_t begin, int64_t end) {
   using Storage = typename T::Storage;
   for (int64_t row = begin; row < end; ++row) {
     for (int64_t head = 0; head < r.heads; ++head) {
-      RopeHead<T>(
-          static_cast<const Storage*>(r.x) + row * r.row_stride + head * r.head_stride,
-          static_cast<const Storage*>(r.cos) + row * r.half,
-          static_cast<const Storage*>(r.sin) + row * r.half,
-          static_cast<Storage*>(r.y) + (row * r.heads + head) * 2 * r.half, r.half);
+      RopeHead<T>(static_cast<const Storage*>(r.x) + row * r.row_stride + head * r.head_stride,
+                  static_cast<const Storage*>(r.cos) + row * r.half,
+                  static_cast<const Storage*>(r.sin) + row * r.half,
+                  static_cast<Storage*>(r.y) + (row * r.heads + head) * 2 * r.half, r.half);
     }
   }
 }
@@ -119,9 +118,7 @@ KEEL_TARGET_AVX2 void RopeAvx2(const RopeRows& r, int64_t b, int64_t e) { RopeOf
 KEEL_TARGET_AVX512 void RmsNormAvx512(const RmsNormRows& r, int64_t b, int64_t e) {
   RmsNormOfType(r, b, e);
 }
-KEEL_TARGET_AVX512 void RopeAvx512(const RopeRows& r, int64_t b, int64_t e) {
-  RopeOfType(r, b, e);
-}
+KEEL_TARGET_AVX512 void RopeAvx512(const RopeRows& r, int64_t b, int64_t e) { RopeOfType(r, b, e); }
 #endif
 
 const RowOpsVariant& Fastest() {

@@ -26,11 +26,11 @@ struct RmsNormRows {
 // product rounded to x's type, and the sums.
 struct RopeRows {
   KernelType type = KernelType::kF32;
-  const void* x = nullptr;          // [rows, heads, 2 * half], in elements:
+  const void* x = nullptr;  // [rows, heads, 2 * half], in elements:
   int64_t row_stride = 0, head_stride = 0;
-  const void* cos = nullptr;        // [rows, half], contiguous, of x's type
+  const void* cos = nullptr;  // [rows, half], contiguous, of x's type
   const void* sin = nullptr;
-  void* y = nullptr;                // [rows, heads, 2 * half], contiguous
+  void* y = nullptr;  // [rows, heads, 2 * half], contiguous
   int64_t rows = 0, heads = 0, half = 0;
 };
 

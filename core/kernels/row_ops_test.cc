@@ -70,8 +70,7 @@ TYPED_TEST(RowOpsTest, RmsNormOfEveryVariantIsTheFormulaInFp64) {
         const double scale = 1 / std::sqrt(squares / static_cast<double>(size) + double{1e-5f});
         for (int64_t i = 0; i < size; ++i) {
           const double expected = T::Get(x[r * size + i]) * scale * T::Get(w[i]);
-          EXPECT_NEAR(T::Get(y[r * size + i]), expected,
-                      2 * T::kStep * std::abs(expected) + 1e-6)
+          EXPECT_NEAR(T::Get(y[r * size + i]), expected, 2 * T::kStep * std::abs(expected) + 1e-6)
               << variant.name << ", size " << size;
         }
       }
@@ -101,8 +100,10 @@ TYPED_TEST(RowOpsTest, RopeOfEveryVariantRotatesPairsOfHalves) {
             const auto* out = y.data() + (r * kHeads + h) * dim;
             const double a = T::Get(in[i]), b = T::Get(in[half + i]);
             const double c = T::Get(cos[r * half + i]), s = T::Get(sin[r * half + i]);
-            const double bound = 2 * T::kStep * (std::abs(a * c) + std::abs(b * s) +
-                                                 std::abs(b * c) + std::abs(a * s)) + 1e-7;
+            const double bound =
+                2 * T::kStep *
+                    (std::abs(a * c) + std::abs(b * s) + std::abs(b * c) + std::abs(a * s)) +
+                1e-7;
             EXPECT_NEAR(T::Get(out[i]), a * c - b * s, bound) << variant.name << ", half " << half;
             EXPECT_NEAR(T::Get(out[half + i]), b * c + a * s, bound) << variant.name;
           }

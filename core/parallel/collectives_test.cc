@@ -61,9 +61,8 @@ TEST(CollectivesTest, BroadcastGivesTheRootsTensor) {
 }
 
 TEST(CollectivesTest, ShapesThatDifferFailOnEveryRank) {
-  const auto statuses = OnRanks(2, [](Collectives& c) {
-    return c.AllReduce(at::zeros({2 + c.rank()})).status();
-  });
+  const auto statuses =
+      OnRanks(2, [](Collectives& c) { return c.AllReduce(at::zeros({2 + c.rank()})).status(); });
   for (const absl::Status& status : statuses) {
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("all_reduce")));
   }

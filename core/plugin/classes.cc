@@ -93,8 +93,7 @@ absl::Status CheckClass(const keel_kernel_class& c, absl::string_view item) {
   KEEL_RETURN_IF_ERROR(CheckName(item, "name", c.name));
   const std::string where = absl::StrCat("kernel ", c.name);
   KEEL_RETURN_IF_ERROR(CheckFlags(
-      where, c.flags,
-      KEEL_KERNEL_GRAPH_SAFE | KEEL_KERNEL_ROWWISE | KEEL_KERNEL_DETERMINISTIC));
+      where, c.flags, KEEL_KERNEL_GRAPH_SAFE | KEEL_KERNEL_ROWWISE | KEEL_KERNEL_DETERMINISTIC));
   return CheckFields(where, {{"device_types", c.device_types != nullptr},
                              {"infer", c.infer != nullptr},
                              {"run", c.run != nullptr}});
@@ -190,8 +189,8 @@ PluginNote NoteOf(const keel_plugin& plugin, const PluginClasses& classes) {
   for (const keel_attention_class* c : classes.attention) note.attention.push_back(c->name);
   for (const keel_kernel_class* c : classes.kernels) note.kernels.push_back(c->name);
   for (const keel_processor_class* c : classes.processors) AddNames(c->names, note.processors);
-  for (auto* names : {&note.architectures, &note.model_types, &note.attention, &note.kernels,
-                      &note.processors}) {
+  for (auto* names :
+       {&note.architectures, &note.model_types, &note.attention, &note.kernels, &note.processors}) {
     SortNames(*names);
   }
   return note;

@@ -40,8 +40,8 @@ absl::StatusOr<PluginRef> ReadRef(const std::string& path, PluginOrigin origin) 
   const std::string where = absl::StrCat("plugin ", ref.name);
   const absl::StatusOr<std::string> bytes = ReadFile(ref.path, kMaxPluginBytes);
   if (!bytes.ok()) return Annotate(bytes.status(), where);
-  absl::StatusOr<PluginNote> note = InspectPlugin(absl::MakeConstSpan(
-      reinterpret_cast<const uint8_t*>(bytes->data()), bytes->size()));
+  absl::StatusOr<PluginNote> note = InspectPlugin(
+      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes->data()), bytes->size()));
   if (!note.ok()) return Annotate(note.status(), where);
   ref.note = *std::move(note);
   return ref;

@@ -46,7 +46,8 @@ std::string Manifest(const std::string& path, const std::string& arch = "x86_64"
 }
 
 TEST(DiscoveryTest, ReadsTheNoteOfAFile) {
-  KEEL_ASSERT_OK_AND_ASSIGN(const FoundPlugins found, DiscoverPlugins({.plugin_paths = {kMinimal}}));
+  KEEL_ASSERT_OK_AND_ASSIGN(const FoundPlugins found,
+                            DiscoverPlugins({.plugin_paths = {kMinimal}}));
   ASSERT_EQ(found.plugins.size(), 1u);
   const PluginRef& ref = found.plugins[0];
   EXPECT_EQ(ref.name, "libminimal.so");
@@ -72,8 +73,8 @@ TEST(DiscoveryTest, AFileThatIsNoPluginIsAnErrorAndInADirectoryIsSkipped) {
   KEEL_ASSERT_OK_AND_ASSIGN(const FoundPlugins found, DiscoverPlugins({.plugin_paths = {dir}}));
   ASSERT_EQ(found.plugins.size(), 1u);
   EXPECT_EQ(found.plugins[0].name, "libb.so");
-  EXPECT_THAT(found.skipped, ElementsAre(HasSubstr("plugin liba.so: needs ABI 0.7"),
-                                         HasSubstr("libdangling.so")));
+  EXPECT_THAT(found.skipped,
+              ElementsAre(HasSubstr("plugin liba.so: needs ABI 0.7"), HasSubstr("libdangling.so")));
 }
 
 TEST(DiscoveryTest, SearchesTheDirectoriesOfTheFamiliesOfAnInstallation) {

@@ -107,9 +107,9 @@ class ElfReader {
     facts_.has_executable_stack = true;  // unless PT_GNU_STACK says otherwise
     uint64_t mapped_end = 0;
     for (int i = 0; i < header_.e_phnum; ++i) {
-      KEEL_ASSIGN_OR_RETURN(const Elf64_Phdr segment,
-                            At<Elf64_Phdr>(bytes_, header_.e_phoff + i * sizeof(Elf64_Phdr),
-                                           "a program header"));
+      KEEL_ASSIGN_OR_RETURN(
+          const Elf64_Phdr segment,
+          At<Elf64_Phdr>(bytes_, header_.e_phoff + i * sizeof(Elf64_Phdr), "a program header"));
       if (segment.p_type == PT_LOAD) KEEL_RETURN_IF_ERROR(AddLoad(segment, mapped_end));
       if (segment.p_type == PT_DYNAMIC) {
         if (dynamic_address_.has_value()) return Malformed("two dynamic sections");

@@ -19,8 +19,14 @@ namespace keel {
 namespace {
 
 constexpr absl::string_view kAllowedLibraries[] = {
-    "ld-linux-aarch64.so.1", "ld-linux-x86-64.so.2", "libc.so.6",       "libdl.so.2",
-    "libgcc_s.so.1",         "libm.so.6",            "libpthread.so.0", "librt.so.1",
+    "ld-linux-aarch64.so.1",
+    "ld-linux-x86-64.so.2",
+    "libc.so.6",
+    "libdl.so.2",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libpthread.so.0",
+    "librt.so.1",
 };
 
 constexpr size_t kNamesInMessage = 5;
@@ -28,14 +34,16 @@ constexpr size_t kNamesInMessage = 5;
 std::string FirstFew(std::vector<std::string> names) {
   const size_t more = names.size() - std::min(names.size(), kNamesInMessage);
   names.resize(names.size() - more);
-  return absl::StrCat(absl::StrJoin(names, ", "), more > 0 ? absl::StrCat(", and ", more, " more") : "");
+  return absl::StrCat(absl::StrJoin(names, ", "),
+                      more > 0 ? absl::StrCat(", and ", more, " more") : "");
 }
 
 void CheckExports(const ElfFacts& facts, std::vector<std::string>& wrong) {
   std::vector<std::string> extra = facts.exports;
   extra.erase(std::remove(extra.begin(), extra.end(), KEEL_PLUGIN_ENTRY), extra.end());
   if (!extra.empty()) {
-    wrong.push_back(absl::StrCat("exports ", FirstFew(extra), " beside " KEEL_PLUGIN_ENTRY
+    wrong.push_back(absl::StrCat("exports ", FirstFew(extra),
+                                 " beside " KEEL_PLUGIN_ENTRY
                                  "; link it with sdk/plugin.lds as its version script"));
   }
 }
@@ -82,13 +90,15 @@ absl::Status CheckPluginElf(const ElfFacts& facts) {
   CheckExports(facts, wrong);
   CheckLibraries(facts, wrong);
   if (facts.has_unique_symbols) {
-    wrong.push_back("has unique symbols and could not be unloaded; compile it with -fno-gnu-unique");
+    wrong.push_back(
+        "has unique symbols and could not be unloaded; compile it with -fno-gnu-unique");
   }
   if (facts.never_unloads) wrong.push_back("cannot be unloaded; link it without -z nodelete");
   if (facts.has_text_relocations) wrong.push_back("has text relocations; compile it with -fPIC");
   if (facts.has_static_tls) {
-    wrong.push_back("uses initial-exec thread-local storage; compile it with -fPIC and without "
-                    "-ftls-model");
+    wrong.push_back(
+        "uses initial-exec thread-local storage; compile it with -fPIC and without "
+        "-ftls-model");
   }
   if (facts.has_executable_stack) {
     wrong.push_back("wants an executable stack; link it with -z noexecstack");

@@ -59,8 +59,8 @@ const void* HostInterfaces::Find(absl::string_view id) const {
 void LogPluginToStderr(int level, absl::string_view plugin, absl::string_view where,
                        absl::string_view message) {
   if (level < kWarning) return;
-  const std::string line = absl::StrCat("plugin ", plugin, ": ", where, where.empty() ? "" : ": ",
-                                        message, "\n");
+  const std::string line =
+      absl::StrCat("plugin ", plugin, ": ", where, where.empty() ? "" : ": ", message, "\n");
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

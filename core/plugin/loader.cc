@@ -109,7 +109,8 @@ absl::Status Plugin::Init() {
     return keel_status{0};
   }));
   KEEL_RETURN_IF_ERROR(CheckDescriptor(descriptor_));
-  KEEL_RETURN_IF_ERROR(Call("init", [&] { return descriptor_->init(library_->host.get(), &self_); }));
+  KEEL_RETURN_IF_ERROR(
+      Call("init", [&] { return descriptor_->init(library_->host.get(), &self_); }));
   initialized_ = true;
 
   absl::StatusOr<PluginClasses> classes;

@@ -127,9 +127,14 @@ INSTANTIATE_TEST_SUITE_P(
     EachRule, BadPluginTest,
     ::testing::Values(
         // By the file alone.
-        BadPlugin{"bad_abi_2", kFailed, "needs ABI 2.1, this host speaks 0.1; build it with an SDK of 0.1 or update keel"},
-        BadPlugin{"bad_abi_0_7", kFailed, "needs ABI 0.7, this host speaks 0.1; build it with an SDK of 0.1 or update keel"},
-        BadPlugin{"bad_no_entry", kInvalid, "does not export keel_plugin_entry_v1, so it is no Keel plugin"},
+        BadPlugin{
+            "bad_abi_2", kFailed,
+            "needs ABI 2.1, this host speaks 0.1; build it with an SDK of 0.1 or update keel"},
+        BadPlugin{
+            "bad_abi_0_7", kFailed,
+            "needs ABI 0.7, this host speaks 0.1; build it with an SDK of 0.1 or update keel"},
+        BadPlugin{"bad_no_entry", kInvalid,
+                  "does not export keel_plugin_entry_v1, so it is no Keel plugin"},
         BadPlugin{"bad_no_note", kInvalid, "has no Keel note"},
         BadPlugin{"bad_bad_note", kInvalid, "its Keel note: id is 'org.keel.test bad'"},
         BadPlugin{"bad_two_notes", kInvalid, "has two Keel notes"},
@@ -147,12 +152,15 @@ INSTANTIATE_TEST_SUITE_P(
         BadPlugin{"bad_null_descriptor", kFailed, "keel_plugin_entry_v1 returned NULL"},
         BadPlugin{"bad_small_descriptor", kFailed, "struct_size is 72, the bootstrap has 80 bytes"},
         BadPlugin{"bad_descriptor_abi_0_7", kFailed, "needs ABI 0.7, this host speaks 0.1"},
-        BadPlugin{"bad_newer_host", kFailed, "needs a host of ABI 0.9, this host speaks 0.1; update keel"},
+        BadPlugin{"bad_newer_host", kFailed,
+                  "needs a host of ABI 0.9, this host speaks 0.1; update keel"},
         BadPlugin{"bad_null_shutdown", kFailed, "its descriptor: shutdown is NULL"},
         BadPlugin{"bad_needs_torch", kUnimplemented, "KEEL_PLUGIN_NEEDS_TORCH"},
         // By init.
-        BadPlugin{"bad_init_fails", absl::StatusCode::kUnavailable, "init: the license\\nserver is down"},
-        BadPlugin{"bad_init_fails_silently", absl::StatusCode::kUnknown, "init: failed with UNKNOWN (4711) and no message"},
+        BadPlugin{"bad_init_fails", absl::StatusCode::kUnavailable,
+                  "init: the license\\nserver is down"},
+        BadPlugin{"bad_init_fails_silently", absl::StatusCode::kUnknown,
+                  "init: failed with UNKNOWN (4711) and no message"},
         BadPlugin{"bad_throws", absl::StatusCode::kInternal, "init: let an exception out"},
         // By its classes.
         BadPlugin{"bad_null_item", kFailed, "keel.models/1[1] is NULL"},
@@ -162,7 +170,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadPlugin{"bad_eager_only", kUnimplemented, "model BadForCausalLM: KEEL_MODEL_EAGER_ONLY"},
         BadPlugin{"bad_unknown_flag", kUnimplemented, "model BadForCausalLM: flags are 0x40000000"},
         BadPlugin{"bad_hidden_kernel", kFailed, "without the flag KEEL_PLUGIN_HAS_KERNELS"},
-        BadPlugin{"bad_note_lies", kFailed, "its Keel note says architectures 'BadForCausalLM,LlamaForCausalLM', its code says 'BadForCausalLM'"}),
+        BadPlugin{"bad_note_lies", kFailed,
+                  "its Keel note says architectures 'BadForCausalLM,LlamaForCausalLM', its code "
+                  "says 'BadForCausalLM'"}),
     [](const ::testing::TestParamInfo<BadPlugin>& info) { return std::string(info.param.name); });
 
 TEST(CallPluginTest, KeepsTheMessageOfTheInnerCallApart) {
@@ -173,8 +183,9 @@ TEST(CallPluginTest, KeepsTheMessageOfTheInnerCallApart) {
   };
   const absl::Status status = CallPlugin("libouter.so", "create", [&] {
     set_error("the outer message");
-    EXPECT_THAT(CallPlugin("libinner.so", "run", [&] { return set_error("the inner message"), 5; }),
-                StatusIs(absl::StatusCode::kNotFound, "plugin libinner.so: run: the inner message"));
+    EXPECT_THAT(
+        CallPlugin("libinner.so", "run", [&] { return set_error("the inner message"), 5; }),
+        StatusIs(absl::StatusCode::kNotFound, "plugin libinner.so: run: the inner message"));
     return 3;
   });
   EXPECT_THAT(status, StatusIs(kInvalid, "plugin libouter.so: create: the outer message"));
@@ -195,11 +206,11 @@ TEST(PluginHostTest, GivesInterfacesAndLogs) {
   const int table = 0;
   interfaces.Add("keel.config/1", &table);
   std::string line;
-  PluginHost host("libfoo.so", &interfaces,
-                  [&](int level, absl::string_view plugin, absl::string_view where,
-                      absl::string_view message) {
-                    line = absl::StrCat(level, "|", plugin, "|", where, "|", message);
-                  });
+  PluginHost host(
+      "libfoo.so", &interfaces,
+      [&](int level, absl::string_view plugin, absl::string_view where, absl::string_view message) {
+        line = absl::StrCat(level, "|", plugin, "|", where, "|", message);
+      });
   const keel_host* h = host.get();
   EXPECT_EQ(h->get_interface(h->self, "keel.config/1"), &table);
   EXPECT_EQ(h->get_interface(h->self, "keel.config/2"), nullptr);

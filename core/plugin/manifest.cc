@@ -101,9 +101,9 @@ absl::StatusOr<PluginArtifact> ArtifactForThisMachine(const PluginManifest& mani
     if (artifact.kind == "so" && artifact.os == "linux" && artifact.arch == kArch) return artifact;
     others.push_back(absl::StrCat(artifact.kind, " ", artifact.os, " ", artifact.arch));
   }
-  return absl::NotFoundError(absl::StrCat(
-      "plugin ", manifest.id, " has no artifact of kind so for linux ", kArch, ", only: ",
-      others.empty() ? "none" : absl::StrJoin(others, ", ")));
+  return absl::NotFoundError(
+      absl::StrCat("plugin ", manifest.id, " has no artifact of kind so for linux ", kArch,
+                   ", only: ", others.empty() ? "none" : absl::StrJoin(others, ", ")));
 }
 
 }  // namespace keel

@@ -102,8 +102,8 @@ absl::Status CheckPluginAbi(uint32_t major, uint32_t minor) {
   const bool newer = major != KEEL_ABI_MAJOR ? major > KEEL_ABI_MAJOR : minor > KEEL_ABI_MINOR;
   return absl::FailedPreconditionError(
       absl::StrCat("needs ABI ", major, ".", minor, ", this host speaks ", KEEL_ABI_MAJOR, ".",
-                   KEEL_ABI_MINOR, "; build it with an SDK of ", KEEL_ABI_MAJOR, ".", KEEL_ABI_MINOR,
-                   newer ? " or update keel" : ""));
+                   KEEL_ABI_MINOR, "; build it with an SDK of ", KEEL_ABI_MAJOR, ".",
+                   KEEL_ABI_MINOR, newer ? " or update keel" : ""));
 }
 
 absl::Status CompareNotes(const PluginNote& note, const PluginNote& loaded) {

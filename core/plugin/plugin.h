@@ -28,10 +28,10 @@ class Plugin {
   const std::string& sha256() const;
 
   bool is_loaded() const { return loaded_; }
-  void* self() const { return self_; }                          // first argument of class functions
-  const PluginClasses& classes() const { return classes_; }     // empty once unloaded
-  const keel_model_class* FindModel(absl::string_view architecture) const;      // or null
-  const keel_processor_class* FindProcessor(absl::string_view name) const;      // or null
+  void* self() const { return self_; }                       // first argument of class functions
+  const PluginClasses& classes() const { return classes_; }  // empty once unloaded
+  const keel_model_class* FindModel(absl::string_view architecture) const;  // or null
+  const keel_processor_class* FindProcessor(absl::string_view name) const;  // or null
 
   // Whether its code runs after recording (attention, kernels, processors): it must stay loaded.
   bool must_stay_loaded() const;

@@ -42,9 +42,9 @@ absl::StatusOr<const PluginRef*> FindOne(const FoundPlugins& found, PluginOrigin
   for (const PluginRef& ref : found.plugins) {
     if (ref.origin != origin || !Contains(ref.note.*list, name)) continue;
     if (match != nullptr) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(match->path, " and ", ref.path, " (", PluginOriginName(origin),
-                       ") both provide ", name, "; leave one of them"));
+      return absl::FailedPreconditionError(absl::StrCat(match->path, " and ", ref.path, " (",
+                                                        PluginOriginName(origin), ") both provide ",
+                                                        name, "; leave one of them"));
     }
     match = &ref;
   }
@@ -119,20 +119,20 @@ absl::StatusOr<ModelImpl> ParseModelImpl(absl::string_view text) {
   if (text == "auto") return ModelImpl::kAuto;
   if (text == "native") return ModelImpl::kNative;
   if (text == "plugin" || text == "transformers") return ModelImpl::kPlugin;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--model-impl is '", text, "', expected auto, native, plugin or transformers"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--model-impl is '", text, "', expected auto, native, plugin or transformers"));
 }
 
 absl::StatusOr<ModelChoice> ModelRegistry::Resolve(const ModelQuery& query) const {
   for (const PluginOrigin origin : Origins(query.impl, remote_code_)) {
     for (const std::string& architecture : query.architectures) {
-      KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, FindOne(found_, origin, &PluginNote::architectures,
-                                                          architecture));
+      KEEL_ASSIGN_OR_RETURN(const PluginRef* ref,
+                            FindOne(found_, origin, &PluginNote::architectures, architecture));
       if (ref != nullptr) return ModelChoice{*ref, architecture, query.model_type};
     }
     if (query.architectures.empty() && !query.model_type.empty()) {
-      KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, FindOne(found_, origin, &PluginNote::model_types,
-                                                          query.model_type));
+      KEEL_ASSIGN_OR_RETURN(const PluginRef* ref,
+                            FindOne(found_, origin, &PluginNote::model_types, query.model_type));
       if (ref != nullptr) return ModelChoice{*ref, "", query.model_type};
     }
   }
@@ -189,9 +189,9 @@ absl::StatusOr<const keel_model_class*> FindModelClass(const Plugin& plugin,
       if (c->model_type != nullptr && c->model_type == choice.model_type) return c;
     }
   }
-  return absl::NotFoundError(absl::StrCat("plugin ", plugin.name(), ": has no class for ",
-                                          choice.architecture.empty() ? choice.model_type
-                                                                      : choice.architecture));
+  return absl::NotFoundError(
+      absl::StrCat("plugin ", plugin.name(), ": has no class for ",
+                   choice.architecture.empty() ? choice.model_type : choice.architecture));
 }
 
 std::vector<std::string> AttentionNames::Names() const {
@@ -212,8 +212,8 @@ absl::StatusOr<AttentionChoice> AttentionNames::Find(absl::string_view name) con
 }
 
 absl::StatusOr<AttentionChoice> AttentionNames::Choose(absl::string_view model,
-                                                          absl::string_view flag,
-                                                          absl::string_view config) const {
+                                                       absl::string_view flag,
+                                                       absl::string_view config) const {
   if (!model.empty()) return Find(model);
   if (!flag.empty()) {
     absl::StatusOr<AttentionChoice> choice = Find(flag);

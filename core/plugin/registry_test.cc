@@ -94,8 +94,8 @@ TEST(ModelRegistryTest, ARefusalSaysWhatWasLookedForWhereAndWhatIsNear) {
 TEST(ModelRegistryTest, ModelTypeCountsOnlyWithoutArchitectures) {
   EXPECT_EQ(Serves(Families(), {.model_type = "llama"}), "libllama.so");
   // Llama's model_type, but no causal language model.
-  EXPECT_EQ(Serves(Families(), {.architectures = {"LlamaForSequenceClassification"},
-                                .model_type = "llama"}),
+  EXPECT_EQ(Serves(Families(),
+                   {.architectures = {"LlamaForSequenceClassification"}, .model_type = "llama"}),
             "");
 }
 

@@ -147,8 +147,8 @@ absl::StatusOr<RemoteCodePolicy> ParseTrustRemoteCode(absl::string_view flag) {
     policy.pinned_sha256.assign(parts.begin() + 1, parts.end());
     for (const std::string& pin : policy.pinned_sha256) {
       if (!IsSha256Hex(pin)) {
-        return absl::InvalidArgumentError(absl::StrCat("--trust-remote-code: '", pin,
-                                                       "' is no sha256 (64 digits 0-9, a-f)"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("--trust-remote-code: '", pin, "' is no sha256 (64 digits 0-9, a-f)"));
       }
     }
     return policy;
@@ -200,8 +200,7 @@ absl::StatusOr<AuthorizedImage> PluginTrust::Authorize(const PluginRef& ref) con
 
   image.sha256_ = Sha256Hex(bytes);
   if (ref.origin == PluginOrigin::kCheckpoint) {
-    KEEL_RETURN_IF_ERROR(
-        Annotate(CheckCheckpointPlugin(ref, image.sha256_, remote_code_), where));
+    KEEL_RETURN_IF_ERROR(Annotate(CheckCheckpointPlugin(ref, image.sha256_, remote_code_), where));
   }
   absl::StatusOr<PluginNote> note = InspectPlugin(bytes);
   if (!note.ok()) return Annotate(note.status(), where);

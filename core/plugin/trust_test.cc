@@ -49,9 +49,8 @@ TEST(Sha256Test, KnowsTheStandardsExample) {
 }
 
 TEST(PluginTrustTest, WhatTheOperatorNamesMayRun) {
-  KEEL_ASSERT_OK_AND_ASSIGN(
-      const AuthorizedImage image,
-      PluginTrust().Authorize(Copy("operator", PluginOrigin::kPluginPath)));
+  KEEL_ASSERT_OK_AND_ASSIGN(const AuthorizedImage image,
+                            PluginTrust().Authorize(Copy("operator", PluginOrigin::kPluginPath)));
   EXPECT_EQ(image.sha256(), Sha256OfMinimal());
   EXPECT_EQ(image.ref().note.id, "org.keel.test.minimal");
 }
@@ -117,9 +116,12 @@ TEST(TrustRemoteCodeFlagTest, Parses) {
   EXPECT_EQ(policy.mode, Mode::kFull);
   EXPECT_THAT(policy.pinned_sha256, ::testing::ElementsAre(pin));
   constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
-  EXPECT_THAT(ParseTrustRemoteCode("full,abc"), StatusIs(kInvalid, HasSubstr("'abc' is no sha256")));
-  EXPECT_THAT(ParseTrustRemoteCode("maybe"), StatusIs(kInvalid, HasSubstr("expected false, jailed")));
-  EXPECT_THAT(ParseTrustRemoteCode("true," + pin), StatusIs(kInvalid, HasSubstr("only follow full")));
+  EXPECT_THAT(ParseTrustRemoteCode("full,abc"),
+              StatusIs(kInvalid, HasSubstr("'abc' is no sha256")));
+  EXPECT_THAT(ParseTrustRemoteCode("maybe"),
+              StatusIs(kInvalid, HasSubstr("expected false, jailed")));
+  EXPECT_THAT(ParseTrustRemoteCode("true," + pin),
+              StatusIs(kInvalid, HasSubstr("only follow full")));
 }
 
 }  // namespace

@@ -25,15 +25,15 @@ TEST(AtenTest, TypesSurviveTheWayThereAndBack) {
 }
 
 TEST(AtenTest, AnAtenErrorBecomesAStatusOfOneLine) {
-  const absl::StatusOr<at::Tensor> result =
-      CatchAten([] { return at::matmul(at::zeros({2, 3}), at::zeros({2, 3})); });
+  const absl::StatusOr<at::Tensor> result = CatchAten([] {
+    return at::matmul(at::zeros({2, 3}), at::zeros({2, 3}));
+  });
   ASSERT_THAT(result, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2x3")));
   EXPECT_EQ(result.status().message().find('\n'), absl::string_view::npos);
 }
 
 TEST(AtenTest, AnAllocationThatCannotBeIsResourceExhausted) {
-  const absl::StatusOr<at::Tensor> result =
-      CatchAten([] { return at::empty({int64_t{1} << 52}); });
+  const absl::StatusOr<at::Tensor> result = CatchAten([] { return at::empty({int64_t{1} << 52}); });
   EXPECT_THAT(result, StatusIs(absl::StatusCode::kResourceExhausted));
 }
 

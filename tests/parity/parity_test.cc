@@ -62,8 +62,7 @@ void Generate(Executor& executor, std::vector<Stream>& streams, int32_t chunk) {
     std::vector<std::pair<Stream*, int32_t>> parts;
     for (Stream& stream : streams) {
       if (stream.finished()) continue;
-      const int32_t tokens =
-          std::min(chunk, static_cast<int32_t>(stream.ids.size()) - stream.done);
+      const int32_t tokens = std::min(chunk, static_cast<int32_t>(stream.ids.size()) - stream.done);
       for (int32_t i = 0; i < tokens; ++i) {
         batch.logit_rows.push_back(static_cast<int32_t>(batch.token_ids.size()));
         batch.token_ids.push_back(stream.ids[stream.done + i]);

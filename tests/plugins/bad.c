@@ -1,10 +1,10 @@
 /* A plugin that breaks one rule, chosen by a macro. Each must be refused with the reason (core/plugin/loader_test.cc). */
-#include "sdk/abi/plugin.h"
-
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "sdk/abi/plugin.h"
 
 #if defined(ABI_2)
 #undef KEEL_ABI_MAJOR
@@ -18,11 +18,14 @@
 
 #if defined(NO_NOTE)
 #elif defined(NOTE_LIES)
-KEEL_PLUGIN_NOTE("id=org.keel.test.bad\nversion=1.0\narchitectures=BadForCausalLM,LlamaForCausalLM\n");
+KEEL_PLUGIN_NOTE(
+    "id=org.keel.test.bad\nversion=1.0\narchitectures=BadForCausalLM,LlamaForCausalLM\n");
 #elif defined(BAD_NOTE)
 KEEL_PLUGIN_NOTE("id=org.keel.test bad\nversion=1.0\n");
 #elif defined(HIDDEN_KERNEL)
-KEEL_PLUGIN_NOTE("id=org.keel.test.bad\nversion=1.0\narchitectures=BadForCausalLM\nkernels=org.keel.test.kernel\n");
+KEEL_PLUGIN_NOTE(
+    "id=org.keel.test.bad\nversion=1.0\narchitectures=BadForCausalLM\nkernels=org.keel.test."
+    "kernel\n");
 #else
 KEEL_PLUGIN_NOTE("id=org.keel.test.bad\nversion=1.0\narchitectures=BadForCausalLM\n");
 #endif
@@ -45,7 +48,9 @@ int helper(void) { return 1; }
 #endif
 
 #if defined(UNIQUE_SYMBOL)
-__asm__(".globl keel_test_unique\n.type keel_test_unique, @gnu_unique_object\n.data\nkeel_test_unique: .long 1\n.text\n");
+__asm__(
+    ".globl keel_test_unique\n.type keel_test_unique, @gnu_unique_object\n.data\nkeel_test_unique: "
+    ".long 1\n.text\n");
 #endif
 
 static keel_status config(void* self, keel_config* c, keel_spec* s) {
@@ -57,7 +62,8 @@ static keel_status create(void* self, keel_config* c, keel_build* b, void** mode
   return 12;
 }
 #if !defined(NULL_FORWARD)
-static keel_status forward(const void* model, keel_run* r, const keel_forward_inputs* in, keel_tensor* hidden) {
+static keel_status forward(const void* model, keel_run* r, const keel_forward_inputs* in,
+                           keel_tensor* hidden) {
   (void)model, (void)r, (void)in, (void)hidden;
   return 12;
 }
@@ -87,13 +93,14 @@ static const keel_model_class model = {
     .destroy = free,
 };
 
-static keel_status infer(void* self, keel_str attrs, const keel_meta* in, uint32_t num_in, keel_meta* out,
-                         uint32_t num_out, uint64_t* workspace) {
+static keel_status infer(void* self, keel_str attrs, const keel_meta* in, uint32_t num_in,
+                         keel_meta* out, uint32_t num_out, uint64_t* workspace) {
   (void)self, (void)attrs, (void)in, (void)num_in, (void)out, (void)num_out, (void)workspace;
   return 12;
 }
-static keel_status run(void* self, keel_str attrs, const keel_kernel_context* c, const DLTensor* const* in,
-                       uint32_t num_in, DLTensor* const* out, uint32_t num_out) {
+static keel_status run(void* self, keel_str attrs, const keel_kernel_context* c,
+                       const DLTensor* const* in, uint32_t num_in, DLTensor* const* out,
+                       uint32_t num_out) {
   (void)self, (void)attrs, (void)c, (void)in, (void)num_in, (void)out, (void)num_out;
   return 12;
 }

@@ -1,14 +1,15 @@
 /* The smallest complete plugin: one model class that declares an embedding and a head. Plain C, no SDK. */
-#include "sdk/abi/plugin.h"
-#include "sdk/abi/plugin_note.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-KEEL_PLUGIN_NOTE("id=org.keel.test.minimal\n"
-                 "version=1.0\n"
-                 "architectures=MinimalForCausalLM\n"
-                 "model_types=minimal\n");
+#include "sdk/abi/plugin.h"
+#include "sdk/abi/plugin_note.h"
+
+KEEL_PLUGIN_NOTE(
+    "id=org.keel.test.minimal\n"
+    "version=1.0\n"
+    "architectures=MinimalForCausalLM\n"
+    "model_types=minimal\n");
 
 typedef struct plugin {
   const keel_host* host;
@@ -44,7 +45,8 @@ static keel_status model_create(void* self, keel_config* config, keel_build* bui
   return build->api->status(build);
 }
 
-static keel_status model_forward(const void* self, keel_run* run, const keel_forward_inputs* in, keel_tensor* hidden) {
+static keel_status model_forward(const void* self, keel_run* run, const keel_forward_inputs* in,
+                                 keel_tensor* hidden) {
   const model* m = self;
   *hidden = run->ops->norm(run, m->norm, in->embeds);
   return run->ops->status(run);

@@ -59,9 +59,9 @@ keel_text_status keel_text_encode(const keel_text_tokenizer* tokenizer, const ch
                                   keel_text_ids_fn sink, void* user, keel_text_error* error);
 
 /* Unknown ids are left out. */
-keel_text_status keel_text_decode(const keel_text_tokenizer* tokenizer, const uint32_t* ids, size_t n,
-                                  int32_t skip_special_tokens, keel_text_bytes_fn sink, void* user,
-                                  keel_text_error* error);
+keel_text_status keel_text_decode(const keel_text_tokenizer* tokenizer, const uint32_t* ids,
+                                  size_t n, int32_t skip_special_tokens, keel_text_bytes_fn sink,
+                                  void* user, keel_text_error* error);
 
 /* The id, or -1. */
 int64_t keel_text_token_to_id(const keel_text_tokenizer* tokenizer, const char* token, size_t n);
