@@ -2,10 +2,14 @@
 Cargo.lock, so that the build itself needs no network."""
 
 def _cargo(ctx):
-    """The first cargo that is new enough: the one on PATH, or Debian's cargo-web."""
+    """The first cargo that is new enough: /usr/local's, rustup's, or Debian's cargo-web.
+
+    Not the one on the user's PATH, which .bazelrc keeps out of the build; ./bazelw looks in the same
+    places."""
     found = []
-    for cargo in [ctx.which("cargo"), ctx.path("/usr/bin/cargo")]:
-        if cargo and cargo.exists:
+    for directory in ["/usr/local/bin", ctx.os.environ["HOME"] + "/.cargo/bin", "/usr/bin"]:
+        cargo = ctx.path(directory + "/cargo")
+        if cargo.exists:
             version = ctx.execute([cargo, "--version"]).stdout.strip()
             found.append("%s is '%s'" % (cargo, version))
             numbers = version.partition(" ")[2].split(".")
