@@ -68,7 +68,6 @@ struct Step {
     };
     desc.struct_size = sizeof(desc);
     desc.kind = KEEL_ATTENTION_CAUSAL;
-    desc.kv_share_layer = -1;
     desc.heads = layer.heads, desc.kv_heads = layer.kv_heads;
     desc.qk_dim = layer.qk_dim, desc.v_dim = layer.v_dim;
     desc.window = layer.window, desc.chunk = layer.chunk, desc.softcap = layer.softcap;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/attention/registry.h"
 #include "core/base/status.h"
+#include "core/exec/ops.h"
 #include "core/exec/rank.h"
 #include "core/exec/step.h"
 #include "core/exec/weights.h"
@@ -121,6 +122,7 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
     proto::Graph graph, std::shared_ptr<const Checkpoint> checkpoint,
     const AttentionRegistry& attention, ExecutorOptions options) {
   KEEL_RETURN_IF_ERROR(CheckOptions(options));
+  KEEL_RETURN_IF_ERROR(CheckServed(graph));  // before gigabytes are read
   const HostObjects objects = AddHostObjects(&graph);
   options.attention = WantedAttention(graph.spec(), attention, options.attention);
   KEEL_ASSIGN_OR_RETURN(RankGraph sharded, ShardGraph(graph, options.tensor_parallel));

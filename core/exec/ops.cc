@@ -28,7 +28,10 @@ keel_attention_desc DescOf(const proto::Attention& a) {
   desc.struct_size = sizeof(desc);
   desc.kind = static_cast<uint32_t>(a.kind());
   desc.layer = a.layer();
-  desc.kv_share_layer = a.kv_share_layer();
+  if (a.kv_share_layer() >= 0) {
+    desc.flags = KEEL_ATTENTION_SHARE_KV;
+    desc.kv_share_layer = a.kv_share_layer();
+  }
   desc.heads = a.heads();
   desc.kv_heads = a.kv_heads();
   desc.qk_dim = a.qk_dim();
@@ -145,6 +148,23 @@ const char* RecurName(int64_t kind) {
 
 }  // namespace
 
+absl::Status CheckServed(const proto::Graph& graph) {
+  for (const proto::Function& function : graph.functions()) {
+    if (function.name() == "pool") return Unserved("pool, a head that answers with vectors,");
+    // Encoders don't run here; what they need is asked of who runs them.
+    if (function.name() != "forward" && function.name() != "logits") continue;
+    for (const proto::Node& node : function.nodes()) {
+      absl::Status status;
+      if (node.op() == proto::OP_CALL) status = Unserved("a plugin's own kernel");
+      if (node.op() == proto::OP_RECUR)
+        status = Unserved(RecurName(node.ints_size() > 0 ? node.ints(0) : 0));
+      if (!status.ok())
+        return Annotate(status, absl::StrCat(function.name(), ", ", NodeName(graph, node)));
+    }
+  }
+  return absl::OkStatus();
+}
+
 OpExecutor::OpExecutor(const proto::Graph& graph, std::shared_ptr<const Weights> weights,
                        DType dtype, KvCache cache, RecurrentStates states)
     : graph_(graph),
@@ -157,6 +177,7 @@ absl::StatusOr<std::unique_ptr<OpExecutor>> OpExecutor::Create(
     const proto::Graph& graph, std::shared_ptr<const Weights> weights,
     const AttentionRegistry& attention, const std::string& wanted, DType dtype,
     int32_t block_size) {
+  KEEL_RETURN_IF_ERROR(CheckServed(graph));
   KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(KvLayers(graph), block_size, dtype));
   auto ops = std::unique_ptr<OpExecutor>(new OpExecutor(
       graph, std::move(weights), dtype, std::move(cache), RecurrentStates(States(graph, dtype))));

@@ -145,9 +145,12 @@ std::string AttentionFault(const keel_attention_desc& desc, int64_t num_layers) 
   if (desc.window < 0 || desc.chunk < 0 || desc.kv_lora_rank < 0 || desc.rope_dim < 0) {
     return "window, chunk, kv_lora_rank and rope_dim must not be negative";
   }
-  if (desc.kv_share_layer < -1 || desc.kv_share_layer >= desc.layer + (desc.layer == 0)) {
+  if (desc.flags & ~KEEL_ATTENTION_SHARE_KV)
+    return absl::StrCat("flags ", desc.flags, " are not known to this host");
+  if (desc.flags & KEEL_ATTENTION_SHARE_KV &&
+      (desc.kv_share_layer < 0 || desc.kv_share_layer >= desc.layer)) {
     return absl::StrCat("kv_share_layer is ", desc.kv_share_layer,
-                        ", expected -1 or an earlier layer than ", desc.layer);
+                        ", expected an earlier layer than ", desc.layer);
   }
   return "";
 }
@@ -156,11 +159,7 @@ keel_object DeclareAttention(keel_build* build, keel_str name_str,
                              const keel_attention_desc* desc) {
   Declarer& self = Self(build);
   const std::string name = Text(name_str);
-  keel_attention_desc checked = *desc;
-  if (checked.layer == 0 && checked.kv_share_layer == 0)
-    checked.kv_share_layer = -1;  // a zeroed struct
-  if (std::string fault = AttentionFault(checked, self.graph().spec().num_layers());
-      !fault.empty()) {
+  if (std::string fault = AttentionFault(*desc, self.graph().spec().num_layers()); !fault.empty()) {
     return self.Fail(name, fault);
   }
   Declaration* d = self.Add(name);
@@ -168,7 +167,7 @@ keel_object DeclareAttention(keel_build* build, keel_str name_str,
   proto::Attention* attention = d->mutable_attention();
   attention->set_kind(static_cast<proto::Attention::Kind>(desc->kind));
   attention->set_layer(desc->layer);
-  attention->set_kv_share_layer(checked.kv_share_layer);
+  attention->set_kv_share_layer(desc->flags & KEEL_ATTENTION_SHARE_KV ? desc->kv_share_layer : -1);
   attention->set_heads(desc->heads);
   attention->set_kv_heads(desc->kv_heads);
   attention->set_qk_dim(desc->qk_dim);

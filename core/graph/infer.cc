@@ -1,6 +1,7 @@
 #include "core/graph/infer.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -113,6 +114,27 @@ Types InferRope(const Call& call) {
   return One(x);
 }
 
+// Named arguments that the host itself reads must have their shape; it hands the others on unread.
+absl::Status CheckAttentionArgs(const Call& call, const proto::Attention& d) {
+  for (int i = 0; i < call.node.names_size() && i < call.node.ints_size(); ++i) {
+    const std::string& name = call.node.names(i);
+    const bool per_head = name == "alibi_slopes" || name == "sinks";
+    if (!per_head && name != "position_bias" && name != "segments") continue;
+    if (call.arg(i) < 0 || call.arg(i) >= call.num_inputs() - 3)
+      return Bad(absl::StrCat("argument ", name, " is no tensor"));
+    const TensorType& x = call.in(static_cast<int>(call.arg(i)) + 3);
+    if (per_head             ? x.rank() != 1 || !x.dims[0].is(d.heads()) || !IsFloat(x)
+        : name == "segments" ? x.rank() != 1 || !IsInt(x)
+                             : x.rank() != 3 || !x.dims[0].is(d.heads())) {
+      return Bad(absl::StrCat("argument ", name, " is ", ToString(x), ", expected ",
+                              per_head             ? absl::StrCat("numbers [", d.heads(), "]")
+                              : name == "segments" ? std::string("integers [S + 1]")
+                                                   : absl::StrCat("[", d.heads(), ", N, K]")));
+    }
+  }
+  return absl::OkStatus();
+}
+
 Types InferAttention(const Call& call) {
   KEEL_ASSIGN_OR_RETURN(const Declaration* declaration, Object(call, Declaration::kAttention));
   const proto::Attention& d = declaration->attention();
@@ -133,8 +155,9 @@ Types InferAttention(const Call& call) {
     KEEL_RETURN_IF_ERROR(expect("k", call.inputs[1], q.dims[0], d.kv_heads(), d.qk_dim()));
     KEEL_RETURN_IF_ERROR(expect("v", call.inputs[2], q.dims[0], d.kv_heads(), d.v_dim()));
   } else if (call.inputs[1] != nullptr || call.inputs[2] != nullptr) {
-    return Bad("k and v were given to a layer that shares another's (kv_share_layer)");
+    return Bad("k and v were given to a layer that shares another's (KEEL_ATTENTION_SHARE_KV)");
   }
+  KEEL_RETURN_IF_ERROR(CheckAttentionArgs(call, d));
   TensorType out = q;
   out.dims[2] = {d.v_dim(), "", 1};
   return One(out);
@@ -143,15 +166,20 @@ Types InferAttention(const Call& call) {
 Types InferMoe(const Call& call) {
   KEEL_ASSIGN_OR_RETURN(const Declaration* declaration, Object(call, Declaration::kMoe));
   const proto::Moe& d = declaration->moe();
+  KEEL_RETURN_IF_ERROR(ExpectFloat(call.in(0)));
   KEEL_RETURN_IF_ERROR(ExpectLast(call.in(0), d.hidden_size()));
-  if (call.node.op() == proto::OP_MOE) {
-    KEEL_RETURN_IF_ERROR(ExpectLast(call.in(1), d.experts()));
-  } else {
-    KEEL_RETURN_IF_ERROR(ExpectLast(call.in(1), d.top_k()));
-    KEEL_RETURN_IF_ERROR(ExpectLast(call.in(2), d.top_k()));
-    if (!IsInt(call.in(1)))
-      return Bad(absl::StrCat("expert ids are ", ToString(call.in(1)), ", expected integers"));
+  const bool routed = call.node.op() == proto::OP_MOE_ROUTED;
+  for (int i = 1; i < call.num_inputs(); ++i) {
+    KEEL_RETURN_IF_ERROR(ExpectLast(call.in(i), routed ? d.top_k() : d.experts()));
+    if (call.in(0).rank() != 2 || call.in(i).rank() != 2 ||
+        call.in(i).dims[0] != call.in(0).dims[0]) {
+      return Bad(absl::StrCat("got ", ToString(call.in(0)), " and ", ToString(call.in(i)),
+                              ", expected two dimensions and a row for each token"));
+    }
   }
+  if (routed && !IsInt(call.in(1)))
+    return Bad(absl::StrCat("expert ids are ", ToString(call.in(1)), ", expected integers"));
+  KEEL_RETURN_IF_ERROR(ExpectFloat(call.in(call.num_inputs() - 1)));
   return One(call.in(0));
 }
 
@@ -370,7 +398,11 @@ Types InferRepeat(const Call& call) {
   KEEL_ASSIGN_OR_RETURN(const int dim, NormalizeDim(call.arg(0), out.rank()));
   const int64_t times = call.arg(1);
   if (times < 1 || times > (1 << 20)) return Bad(absl::StrCat("repeat ", times, " times"));
-  out.dims[dim].size *= times;
+  Extent& extent = out.dims[dim];
+  const int64_t common = std::gcd(times, extent.divisor);
+  extent.divisor /= common;
+  if (__builtin_mul_overflow(extent.size, times / common, &extent.size))
+    return Bad(absl::StrCat(ToString(call.in(0)), " repeated ", times, " times is too large"));
   return One(out);
 }
 

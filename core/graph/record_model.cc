@@ -76,15 +76,16 @@ class Session {
     return recorder.Finish(hidden);
   }
 
-  absl::StatusOr<proto::Function> Logits() const {
-    Recorder recorder(graph_, "logits");
+  // `head`: logits or pool, what makes the answer of rows of hidden states.
+  absl::StatusOr<proto::Function> Head(const char* name,
+                                       decltype(keel_model_class::logits) head) const {
+    Recorder recorder(graph_, name);
     const keel_tensor hidden = recorder.AddInput(
         "hidden", {proto::MODEL, {{1, "R", 1}, {graph_.spec().hidden_size(), "", 1}}});
-    keel_tensor logits = 0;
-    KEEL_RETURN_IF_ERROR(Call(source_, "logits", recorder.status(), [&] {
-      return source_.model_class->logits(model_, &recorder, hidden, &logits);
-    }));
-    return recorder.Finish(logits);
+    keel_tensor out = 0;
+    KEEL_RETURN_IF_ERROR(Call(source_, name, recorder.status(),
+                              [&] { return head(model_, &recorder, hidden, &out); }));
+    return recorder.Finish(out);
   }
 
   absl::StatusOr<proto::Function> Encode(const std::string& modality) const {
@@ -138,9 +139,12 @@ absl::Status RecordFunctions(const ModelSource& source, const void* model, proto
         "model unchanged");
   }
   functions.push_back(std::move(forward));
-  if (source.model_class->logits != nullptr) {
-    KEEL_ASSIGN_OR_RETURN(proto::Function logits, session.Logits());
-    functions.push_back(std::move(logits));
+  const keel_model_class& model_class = *source.model_class;
+  for (const auto& [name, head] :
+       {std::pair("logits", model_class.logits), std::pair("pool", model_class.pool)}) {
+    if (head == nullptr) continue;
+    KEEL_ASSIGN_OR_RETURN(proto::Function function, session.Head(name, head));
+    functions.push_back(std::move(function));
   }
   std::set<std::string> modalities;
   for (const proto::ModelSpec::Input& input : graph.spec().inputs()) {

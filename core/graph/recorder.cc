@@ -116,7 +116,8 @@ void OpCall(keel_run* run, keel_object kernel, const keel_tensor*, uint32_t, kee
             uint32_t num_out) {
   for (uint32_t i = 0; i < num_out; ++i) out[i] = 0;
   Self(run).Fail(MakeNode(proto::OP_CALL, kernel),
-                 "kernels of a plugin's own are unimplemented in this host");
+                 "kernels of a plugin's own are unimplemented in this host",
+                 absl::StatusCode::kUnimplemented);
 }
 
 keel_tensor OpActMul(keel_run* run, keel_tensor gate, keel_tensor up, uint32_t act) {
@@ -287,11 +288,13 @@ const TensorType* Recorder::Find(keel_tensor value) {
   return nullptr;
 }
 
-void Recorder::Fail(const proto::Node& node, absl::string_view message) {
+void Recorder::Fail(const proto::Node& node, absl::string_view message, absl::StatusCode code) {
   if (!status_.ok()) return;
-  status_ = absl::InvalidArgumentError(absl::StrCat(
-      verb_, " ", function_.name(), ": ",
-      node.op() == proto::OP_NONE ? "" : absl::StrCat(NodeName(graph_, node), ": "), message));
+  status_ = absl::Status(
+      code,
+      absl::StrCat(verb_, " ", function_.name(), ": ",
+                   node.op() == proto::OP_NONE ? "" : absl::StrCat(NodeName(graph_, node), ": "),
+                   message));
 }
 
 void Recorder::Fail(absl::Status status) {
@@ -317,7 +320,7 @@ keel_tensor Recorder::Append(proto::Node node, const keel_tensor* inputs, size_t
   if (outputs.ok() && types_.size() + outputs->size() > kMaxValues)
     outputs = absl::ResourceExhaustedError("too many values");
   if (!outputs.ok()) {
-    Fail(node, outputs.status().message());
+    Fail(node, outputs.status().message(), outputs.status().code());
     return 0;
   }
   node.clear_types();

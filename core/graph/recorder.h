@@ -33,7 +33,8 @@ class Recorder : public keel_run {
   const absl::Status& status() const { return status_; }
   // The type of a value of this recording, or null with the error kept.
   const TensorType* Find(keel_tensor value);
-  void Fail(const proto::Node& node, absl::string_view message);
+  void Fail(const proto::Node& node, absl::string_view message,
+            absl::StatusCode code = absl::StatusCode::kInvalidArgument);
   // Completes `node` (op, object, attributes) with operands and inferred outputs; returns the first
   // output's handle.
   virtual keel_tensor Append(proto::Node node, const keel_tensor* inputs, size_t num_inputs);

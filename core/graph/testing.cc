@@ -62,7 +62,7 @@ keel_status Create(void* plugin, keel_config*, keel_build* build, void** out) {
     l.v = linear(s + "self_attn.v_proj", kHidden, kKvHeads * kHeadDim);
     l.o = linear(s + "self_attn.o_proj", kHeads * kHeadDim, kHidden);
     keel_attention_desc attention{};
-    attention.struct_size = sizeof(attention), attention.layer = i, attention.kv_share_layer = -1;
+    attention.struct_size = sizeof(attention), attention.layer = i;
     attention.heads = kHeads, attention.kv_heads = kKvHeads,
     attention.qk_dim = attention.v_dim = kHeadDim;
     l.attention = api.attention(build, text(s + "self_attn"), &attention);
@@ -90,7 +90,10 @@ keel_status Forward(const void* self, keel_run* r, const keel_forward_inputs* in
     const keel_tensor k =
         op.rope(r, model.rope, op.view(r, op.linear(r, l.k, h), 3, heads), in->positions);
     const keel_tensor v = op.view(r, op.linear(r, l.v, h), 3, heads);
-    const keel_tensor a = op.view(r, op.attention(r, l.attention, q, k, v, nullptr, 0), 2, flat);
+    keel_arg slopes{"alibi_slopes", 0, 0, 0};
+    if (model.options.attention_args != nullptr) slopes.tensor = model.options.attention_args(r);
+    const keel_tensor a = op.view(
+        r, op.attention(r, l.attention, q, k, v, &slopes, slopes.tensor != 0 ? 1 : 0), 2, flat);
     x = op.add(r, x, op.linear(r, l.o, a));
     h = op.norm(r, l.post_norm, x);
     h = op.act_mul(r, op.linear(r, l.gate, h), op.linear(r, l.up, h), KEEL_ACT_SILU);

@@ -16,6 +16,7 @@ struct TinyModel {
   const char* o_proj_style = "rowwise";
   const char* extra_pattern = nullptr;  // one more colwise pattern of the tp plan
   keel_tensor (*after_mlp)(keel_run* run, keel_tensor x) = nullptr;
+  keel_tensor (*attention_args)(keel_run* run) = nullptr;  // gives alibi_slopes
 };
 
 // hidden 64, 4 heads and 2 key-value heads of 16, intermediate 96, vocabulary 128.

@@ -83,7 +83,8 @@ absl::StatusOr<TensorType> FromProto(const proto::Type& type) {
     Extent extent{dim.size(), dim.symbol(), dim.divisor() == 0 ? 1 : dim.divisor()};
     if (symbolic && extent.size == 0) extent.size = 1;
     if (extent.size < 1 || extent.size > kMaxSize || extent.divisor < 1 ||
-        (!symbolic && extent.divisor != 1) || std::gcd(extent.size, extent.divisor) != 1) {
+        extent.divisor > kMaxSize || (!symbolic && extent.divisor != 1) ||
+        std::gcd(extent.size, extent.divisor) != 1) {
       return absl::InvalidArgumentError(
           absl::StrCat("size ", dim.size(), "/", dim.divisor(), " is not a size"));
     }

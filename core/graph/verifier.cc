@@ -1,5 +1,7 @@
 #include "core/graph/verifier.h"
 
+#include <algorithm>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,7 @@ using proto::Node;
 
 constexpr int kMaxNodes = 1 << 20;
 constexpr int64_t kMaxConstantBytes = 64 << 20;
+constexpr int64_t kMaxSize = int64_t{1} << 30;  // as when declaring
 
 absl::Status Bad(std::string message) {
   return absl::InvalidArgumentError(absl::StrCat("graph: ", message));
@@ -58,6 +61,66 @@ absl::Status CheckRope(const Declaration& d) {
                                "': rotary size, frequencies and sections don't agree"));
 }
 
+bool SizesOk(std::initializer_list<int64_t> sizes) {
+  return std::all_of(sizes.begin(), sizes.end(),
+                     [](int64_t size) { return size >= 1 && size <= kMaxSize; });
+}
+
+bool TypeOk(const proto::Type& type) {
+  const absl::StatusOr<TensorType> parsed = FromProto(type);
+  return parsed.ok() && std::all_of(parsed->dims.begin(), parsed->dims.end(),
+                                    [](const Extent& e) { return !e.symbolic(); });
+}
+
+bool MoeOk(const proto::Moe& m) {
+  const bool groups = m.groups() == 0 ? m.top_groups() == 0
+                                      : m.groups() > 0 && m.experts() % m.groups() == 0 &&
+                                            m.top_groups() >= 1 && m.top_groups() <= m.groups();
+  return SizesOk({m.experts(), m.top_k(), m.hidden_size(), m.intermediate_size()}) &&
+         m.top_k() <= m.experts() && groups && m.act() >= KEEL_ACT_SILU &&
+         m.act() <= KEEL_ACT_QUICK_GELU && m.scoring() <= KEEL_MOE_TOPK_SOFTMAX &&
+         !m.up().empty() && !m.down().empty();
+}
+
+bool ConvOk(const proto::Conv& c) {
+  const int nd = c.kernel_size();
+  if (nd < 1 || nd > 3 || c.stride_size() != nd || c.padding_size() != nd ||
+      !SizesOk({c.in(), c.out(), c.groups()}) || c.in() % c.groups() || c.out() % c.groups())
+    return false;
+  for (int i = 0; i < nd; ++i) {
+    if (!SizesOk({c.kernel(i), c.stride(i)}) || c.padding(i) < 0 || c.padding(i) > c.kernel(i))
+      return false;
+  }
+  return true;
+}
+
+// What declare.cc asks of a plugin, asked of a file: inference and execution compute with these.
+absl::Status CheckSizes(const Declaration& d) {
+  const bool ok = [&] {
+    switch (d.kind_case()) {
+      case Declaration::kLinear:
+        return SizesOk({d.linear().in(), d.linear().out()});
+      case Declaration::kEmbedding:
+        return SizesOk({d.embedding().rows(), d.embedding().size()});
+      case Declaration::kNorm:
+        return SizesOk({d.norm().size()}) && d.norm().eps() > 0 && d.norm().eps() < 1 &&
+               proto::Norm::Kind_IsValid(d.norm().kind());
+      case Declaration::kMoe:
+        return MoeOk(d.moe());
+      case Declaration::kConv:
+        return ConvOk(d.conv());
+      case Declaration::kState:
+        return TypeOk(d.state().type()) && d.state().kind() <= KEEL_STATE_OTHER;
+      case Declaration::kParam:
+        return TypeOk(d.param().type());
+      default:
+        return true;
+    }
+  }();
+  return ok ? absl::OkStatus()
+            : Bad(absl::StrCat("'", d.name(), "': its sizes or options are out of range"));
+}
+
 absl::Status CheckDeclarations(const proto::Graph& graph) {
   absl::flat_hash_set<std::string> names;
   absl::flat_hash_map<int32_t, const Declaration*> layers;
@@ -67,14 +130,20 @@ absl::Status CheckDeclarations(const proto::Graph& graph) {
     if (d.kind_case() == Declaration::KIND_NOT_SET)
       return Bad(absl::StrCat("'", d.name(), "' has no kind"));
     KEEL_RETURN_IF_ERROR(CheckTie(graph, d));
+    KEEL_RETURN_IF_ERROR(CheckSizes(d));
     if (d.has_rope()) KEEL_RETURN_IF_ERROR(CheckRope(d));
-    if (!d.has_attention() || d.attention().kind() == proto::Attention::ENCODER) continue;
+    if (!d.has_attention()) continue;
     const proto::Attention& a = d.attention();
-    if (a.layer() < 0 || a.layer() >= graph.spec().num_layers() || a.heads() < 1 ||
-        a.kv_heads() < 1 || a.heads() % a.kv_heads() != 0 || a.qk_dim() < 1 || a.v_dim() < 1 ||
-        !(a.scale() > 0)) {
+    const bool encoder = a.kind() == proto::Attention::ENCODER;
+    const bool layer_ok = encoder || (a.layer() >= 0 && a.layer() < graph.spec().num_layers() &&
+                                      a.kv_share_layer() >= -1 &&
+                                      (a.kv_share_layer() == -1 || a.kv_share_layer() < a.layer()));
+    if (!layer_ok || !SizesOk({a.heads(), a.kv_heads(), a.qk_dim(), a.v_dim()}) ||
+        a.heads() % a.kv_heads() != 0 || !(a.scale() > 0) || a.window() < 0 || a.chunk() < 0 ||
+        !proto::Attention::Kind_IsValid(a.kind())) {
       return Bad(absl::StrCat("'", d.name(), "': layer, heads or sizes are out of range"));
     }
+    if (encoder) continue;
     const auto [it, fresh] = layers.emplace(a.layer(), &d);
     if (!fresh)
       return Bad(absl::StrCat("'", d.name(), "' and '", it->second->name(), "' both hold layer ",

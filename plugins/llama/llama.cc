@@ -35,7 +35,6 @@ struct LlamaAttention {
         v_proj(s / "v_proj", c.hidden_size, c.num_key_value_heads * head_dim, c.attention_bias),
         o_proj(s / "o_proj", c.num_attention_heads * head_dim, c.hidden_size, c.attention_bias),
         attn(s, {.layer = layer,
-                 .kv_share_layer = -1,
                  .heads = c.num_attention_heads,
                  .kv_heads = c.num_key_value_heads,
                  .qk_dim = head_dim,

@@ -192,8 +192,10 @@ typedef struct keel_spec_api {
   void (*set_real)(keel_spec*, const char* field, double value);                  /* [build] since 0.1 */
   void (*set_string)(keel_spec*, const char* field, const char* value);           /* [build] since 0.1 */
   /* base_model_tp_plan: pattern relative to the base model, `*` = one numeric component. Styles are transformers':
-   * colwise, rowwise, colwise_gather_output (colwise_rep), embedding_rowwise, replicate ... An unknown style, or a
-   * pattern that matches nothing, is refused at load. [build] since 0.1 */
+   * colwise, rowwise, colwise_gather_output (colwise_rep), embedding_rowwise, replicate, and of a mixture of experts
+   * moe_tp_experts (each expert's intermediate size), with packed_colwise of "<name>.gate_up_proj" and rowwise of
+   * "<name>.down_proj" beside it or not. An unknown style, or a pattern that matches nothing, is refused at load.
+   * [build] since 0.1 */
   void (*tp_plan)(keel_spec*, const char* pattern, const char* style);
   /* base_model_pp_plan, in order of execution. [build] since 0.1 */
   void (*pp_plan)(keel_spec*, const char* child, const char* const* inputs, uint32_t num_inputs,
@@ -242,11 +244,13 @@ typedef struct keel_rope_desc {
 #define KEEL_ATTENTION_ENCODER 1u /* bidirectional, no KV cache; argument "segments" bounds it */
 #define KEEL_ATTENTION_CROSS 2u   /* keys and values come once from an encoder */
 #define KEEL_ATTENTION_MLA 3u     /* DeepSeek's latent attention: the cache holds kv_lora_rank + rope_dim a token */
+#define KEEL_ATTENTION_SHARE_KV 1u /* flags */
 /* softmax(q k^T * scale [softcapped] + mask) v over the sequence's cached keys. This struct is the layer's KV spec. */
 typedef struct keel_attention_desc {
   uint32_t struct_size, kind;
   int32_t layer;          /* KV cache slot, 0 .. num_layers - 1; ignored by ENCODER */
-  int32_t kv_share_layer; /* reads the keys and values of that layer; -1: has its own */
+  int32_t kv_share_layer; /* with KEEL_ATTENTION_SHARE_KV: the earlier layer whose keys and values it reads */
+  uint32_t flags, reserved;
   int64_t heads, kv_heads, qk_dim, v_dim;
   int64_t window;         /* keys seen, itself included; 0: all */
   int64_t chunk;          /* Llama 4's chunked attention; 0: none */
@@ -363,7 +367,8 @@ typedef struct keel_build_api {
 
 /* A named argument: a tensor, or with tensor == 0 a number. The host handles the names it knows (below) and hands the
  * others to the implementation unread; an implementation that lacks one it needs refuses at load.
- *   attention  alibi_slopes [heads]; sinks [heads]; position_bias [heads, N, K]; segments [S + 1] i32 (ENCODER)
+ *   attention  alibi_slopes [heads]: slope * (key's position - query's) is added to the scores; sinks [heads];
+ *              segments [S + 1] i32 (ENCODER); position_bias [heads, N, N] (ENCODER; reserved in 0.1)
  *   recur      see KEEL_RECUR_* */
 typedef struct keel_arg {
   const char* name;
@@ -387,7 +392,7 @@ typedef struct keel_ops {
   keel_tensor (*norm)(keel_run*, keel_object, keel_tensor x);        /* same shape */
   keel_tensor (*rope)(keel_run*, keel_object, keel_tensor x, keel_tensor positions); /* x [N, heads, D] */
   /* q [N, heads, qk_dim], k [N, kv_heads, qk_dim], v [N, kv_heads, v_dim] -> [N, heads, v_dim]. The host has written
-   * k and v to the cache before the implementation runs. k and v are 0 with kv_share_layer >= 0. */
+   * k and v to the cache before the implementation runs. k and v are 0 with KEEL_ATTENTION_SHARE_KV. */
   keel_tensor (*attention)(keel_run*, keel_object, keel_tensor q, keel_tensor k, keel_tensor v, const keel_arg* args,
                            uint32_t num_args);
   keel_tensor (*moe)(keel_run*, keel_object, keel_tensor x, keel_tensor router_logits); /* the host routes */
@@ -424,6 +429,7 @@ typedef struct keel_ops {
   keel_tensor (*where)(keel_run*, keel_tensor condition, keel_tensor a, keel_tensor b);
   keel_tensor (*gather_rows)(keel_run*, keel_tensor x, keel_tensor indices);             /* x[indices] */
   keel_tensor (*put_rows)(keel_run*, keel_tensor x, keel_tensor indices, keel_tensor rows); /* copy with rows replaced */
+  /* Data of the model's own, row-major; any type but KEEL_DTYPE_MODEL (cast it). */
   keel_tensor (*constant)(keel_run*, uint32_t dtype, uint32_t ndim, const int64_t* dims, const void* data);
 
   /* about the run */
@@ -467,7 +473,8 @@ typedef struct keel_model_class {
   /* The tower of a modality; inputs as declared in the spec -> features [rows, H]. NULL: none. [run] since 0.1 */
   keel_status (*encode)(const void* model, keel_run*, const char* modality, const keel_tensor* inputs,
                         uint32_t num_inputs, keel_tensor* features);
-  /* A head that answers with vectors. NULL: none. [run] since 0.1 */
+  /* A head that answers with vectors: hidden [R, H], rows that are asked for -> [R, size]. NULL: none.
+   * [run] since 0.1 */
   keel_status (*pool)(const void* model, keel_run*, keel_tensor hidden, keel_tensor* vectors);
   void (*destroy)(void* model); /* [load] since 0.1 */
 } keel_model_class;

@@ -67,6 +67,24 @@ struct GatedMlp {
   Tensor operator()(Tensor x) const { return down_proj(ActMul(gate_proj(x), up_proj(x), act)); }
 };
 
+// A router over experts that are GatedMlps, arXiv:1701.06538. Names as in most checkpoints: "gate" (the router),
+// "experts.{e}.gate_proj" ...; the desc's own names, relative to "experts", win.
+struct SparseMoe {
+  Linear gate;
+  Moe experts;
+  SparseMoe(const Scope& s, const keel_moe_desc& desc)
+      : gate(s / "gate", desc.hidden_size, desc.experts), experts(s / "experts", Named(desc)) {}
+  Tensor operator()(Tensor x) const { return experts(x, gate(x)); }
+
+ private:
+  static keel_moe_desc Named(keel_moe_desc desc) {
+    if (desc.gate == nullptr) desc.gate = "{e}.gate_proj";
+    if (desc.up == nullptr) desc.up = "{e}.up_proj";
+    if (desc.down == nullptr) desc.down = "{e}.down_proj";
+    return desc;
+  }
+};
+
 // Which layers see a window: layer_types where the file has it, else those from max_window_layers on, and none at all
 // unless use_sliding_window (Qwen2, Qwen3). window(layer) is 0 for a layer that sees everything.
 struct WindowedLayers {
@@ -96,6 +114,7 @@ struct RopeAttention {
     double scale = 0;      // 0: head_dim^-0.5
     double softcap = 0;
     double norm_offset = 0;  // of the q and k norms
+    uint32_t norm_flags = 0;
   };
 
   int64_t head_dim;
@@ -110,7 +129,6 @@ struct RopeAttention {
         v_proj(s / "v_proj", c.hidden_size, c.num_key_value_heads * head_dim, o.qkv_bias),
         o_proj(s / "o_proj", c.num_attention_heads * head_dim, c.hidden_size, o.output_bias),
         attn(s, {.layer = layer,
-                 .kv_share_layer = -1,
                  .heads = c.num_attention_heads,
                  .kv_heads = c.num_key_value_heads,
                  .qk_dim = head_dim,
@@ -119,8 +137,8 @@ struct RopeAttention {
                  .scale = o.scale,
                  .softcap = o.softcap}) {
     if (!o.qk_norm) return;
-    q_norm.emplace(s / "q_norm", head_dim, c.rms_norm_eps, o.norm_offset);
-    k_norm.emplace(s / "k_norm", head_dim, c.rms_norm_eps, o.norm_offset);
+    q_norm.emplace(s / "q_norm", head_dim, c.rms_norm_eps, o.norm_offset, o.norm_flags);
+    k_norm.emplace(s / "k_norm", head_dim, c.rms_norm_eps, o.norm_offset, o.norm_flags);
   }
 
   Tensor operator()(Tensor x, const Rope& rope, Tensor positions) const {

@@ -31,6 +31,18 @@ class Config {
     return std::string(s.data, s.size);
   }
 
+  // Lists; empty when absent. No alternatives in the key.
+  std::vector<int64_t> Ints(const char* key) const {
+    std::vector<int64_t> out;
+    for (size_t i = 0; i < Size(key); ++i) out.push_back(Int(Element(key, i).c_str()));
+    return out;
+  }
+  std::vector<std::string> Strings(const char* key) const {
+    std::vector<std::string> out;
+    for (size_t i = 0; i < Size(key); ++i) out.push_back(String(Element(key, i).c_str(), ""));
+    return out;
+  }
+
   bool Has(const char* key) const { return api().kind(handle_, key) != KEEL_JSON_ABSENT; }
   size_t Size(const char* key) const { return api().size(handle_, key); }
   std::optional<Config> Child(const char* key) const {
@@ -59,6 +71,9 @@ class Config {
   }
 
  private:
+  static std::string Element(const char* key, size_t index) {
+    return std::string(key) + "/" + std::to_string(index);
+  }
   static const keel_config_api& api() { return *g_host.config; }
   keel_config* handle_;
 };
@@ -73,6 +88,14 @@ struct PpStage {
   std::vector<const char*> inputs, outputs;
 };
 
+// A rule for checkpoint tensors: keel_rename with its strings. One that only renames is {.from = {"a"}, .to = {"b"}}.
+struct Rename {
+  uint32_t op = KEEL_RENAME;
+  std::vector<std::string> from, to;
+  int32_t dim = 0;
+  std::vector<int64_t> sizes = {};  // empty, or one for each of `to`
+};
+
 // What a model is to the host: sizes, plans, renames. Defaults as in keel_spec_api.
 struct Spec {
   int64_t num_layers = 0, hidden_size = 0, vocab_size = 0, max_positions = 0;
@@ -81,7 +104,7 @@ struct Spec {
   std::string embed_tokens = "model.embed_tokens", lm_head = "lm_head", base_model_prefix = "model";
   std::vector<TpRule> tp_plan;
   std::vector<PpStage> pp_plan;
-  std::vector<keel_rename> renames;  // their strings must be static
+  std::vector<Rename> renames;
   struct Input {
     const char* graph;
     const char* name;
@@ -108,7 +131,7 @@ struct Spec {
       api.pp_plan(out, s.child, s.inputs.data(), static_cast<uint32_t>(s.inputs.size()),
                   s.outputs.data(), static_cast<uint32_t>(s.outputs.size()));
     }
-    for (const keel_rename& rename : renames) api.rename(out, &rename);
+    for (const Rename& rename : renames) WriteRename(rename, out);
     for (const Input& input : inputs) {
       keel_input desc{};
       desc.struct_size = sizeof(desc);
@@ -118,6 +141,29 @@ struct Spec {
       api.input(out, input.graph, &desc);
     }
     return api.status(out);
+  }
+
+ private:
+  static void WriteRename(const Rename& rename, keel_spec* out) {
+    const auto pointers = [](const std::vector<std::string>& strings) {
+      std::vector<const char*> result;
+      for (const std::string& s : strings) result.push_back(s.c_str());
+      return result;
+    };
+    if (!rename.sizes.empty() && rename.sizes.size() != rename.to.size())
+      throw Error("a rename has " + std::to_string(rename.sizes.size()) + " sizes for " +
+                  std::to_string(rename.to.size()) + " results");
+    const std::vector<const char*> from = pointers(rename.from), to = pointers(rename.to);
+    keel_rename desc{};
+    desc.struct_size = sizeof(desc);
+    desc.op = rename.op;
+    desc.from = from.data();
+    desc.to = to.data();
+    desc.num_from = static_cast<uint32_t>(from.size());
+    desc.num_to = static_cast<uint32_t>(to.size());
+    desc.dim = rename.dim;
+    if (!rename.sizes.empty()) desc.sizes = rename.sizes.data();
+    g_host.spec->rename(out, &desc);
   }
 };
 

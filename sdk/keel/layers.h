@@ -56,10 +56,14 @@ struct Norm {
   Tensor operator()(Tensor x) const { return x.With(x.ops().norm(x.run, object, x.id)); }
 };
 
+// `flags`: KEEL_NORM_*. Gemma's is RmsNorm(s, size, eps, 1, KEEL_NORM_CAST_LAST).
 struct RmsNorm : Norm {
-  RmsNorm(const Scope& s, int64_t size, double eps, double weight_offset = 0)
-      : Norm(s, {.kind = KEEL_NORM_RMS, .size = size, .eps = eps, .weight_offset = weight_offset}) {
-  }
+  RmsNorm(const Scope& s, int64_t size, double eps, double weight_offset = 0, uint32_t flags = 0)
+      : Norm(s, {.kind = KEEL_NORM_RMS,
+                 .size = size,
+                 .eps = eps,
+                 .weight_offset = weight_offset,
+                 .flags = flags}) {}
 };
 
 struct LayerNorm : Norm {
@@ -77,8 +81,9 @@ struct Rope {
     desc.struct_size = sizeof(desc);
     object = s.api().rope(s.build(), &desc);
   }
-  Rope(const Scope& s, int64_t head_dim, double theta = 10000)
-      : Rope(s, {.head_dim = head_dim, .theta = theta}) {}
+  // `params`: where the config has them, if not in rope_parameters ("rope_parameters/full_attention").
+  Rope(const Scope& s, int64_t head_dim, double theta = 10000, const char* params = nullptr)
+      : Rope(s, {.head_dim = head_dim, .theta = theta, .params = params}) {}
   Tensor operator()(Tensor x, Tensor positions) const {
     return x.With(x.ops().rope(x.run, object, x.id, positions.id));
   }

@@ -87,6 +87,16 @@ inline Tensor Cat(const std::vector<Tensor>& xs, int32_t dim) {
       xs.front().ops().cat(xs.front().run, ids.data(), static_cast<uint32_t>(ids.size()), dim));
 }
 
+// Numbers that are part of the model; they must depend on the config alone. `dims` as in View, all known.
+inline Tensor Constant(keel_run* run, std::initializer_list<int64_t> dims,
+                       const std::vector<float>& values) {
+  size_t size = 1;
+  for (const int64_t dim : dims) size *= static_cast<size_t>(dim);
+  if (size != values.size()) throw Error("a constant's values don't fill its dimensions");
+  return {run, run->ops->constant(run, KEEL_F32, static_cast<uint32_t>(dims.size()), dims.begin(),
+                                  values.data())};
+}
+
 // A named argument of attention or a recurrence: a tensor or a number.
 struct Arg {
   Arg(const char* n, Tensor t) : name(n), tensor(t.id) {}
