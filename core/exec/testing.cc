@@ -9,6 +9,8 @@
 #include <fstream>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "core/base/file.h"
 #include "core/checkpoint/testing.h"
 #include "core/tensor/aten.h"
@@ -28,6 +30,31 @@ void AddTensors(const proto::Declaration& d, const at::Generator& generator,
     (*out)[d.name() + ".weight"] = random({d.embedding().rows(), d.embedding().size()}, 1.0);
   } else if (d.has_norm() && !d.norm().no_weight()) {
     (*out)[d.name() + ".weight"] = random({d.norm().size()}, 0.3) + 1.0;
+    if (d.norm().bias()) (*out)[d.name() + ".bias"] = random({d.norm().size()}, 0.3);
+  } else if (d.has_moe()) {
+    const proto::Moe& moe = d.moe();
+    const auto matrices = [&](const std::string& part, int64_t rows, int64_t columns) {
+      for (int64_t e = 0; e < moe.experts() && !part.empty(); ++e) {
+        const std::string name =
+            absl::StrCat(d.name(), ".", absl::StrReplaceAll(part, {{"{e}", absl::StrCat(e)}}));
+        (*out)[name + ".weight"] = random({rows, columns}, 0.3);
+        if (moe.bias()) (*out)[name + ".bias"] = random({rows}, 0.3);
+      }
+    };
+    matrices(moe.gate(), moe.intermediate_size(), moe.hidden_size());
+    matrices(moe.up(), moe.intermediate_size(), moe.hidden_size());
+    matrices(moe.down(), moe.hidden_size(), moe.intermediate_size());
+    if (!moe.score_bias().empty())
+      (*out)[absl::StrCat(d.name(), ".", moe.score_bias())] = random({moe.experts()}, 0.3);
+  } else if (d.has_conv()) {
+    std::vector<int64_t> shape = {d.conv().out(), d.conv().in() / d.conv().groups()};
+    shape.insert(shape.end(), d.conv().kernel().begin(), d.conv().kernel().end());
+    (*out)[d.name() + ".weight"] = random(shape, 0.3);
+    if (d.conv().bias()) (*out)[d.name() + ".bias"] = random({d.conv().out()}, 0.3);
+  } else if (d.has_param()) {
+    std::vector<int64_t> shape;
+    for (const proto::Dim& dim : d.param().type().dims()) shape.push_back(dim.size());
+    (*out)[d.name()] = random(shape, 0.3);
   }
 }
 

@@ -15,8 +15,7 @@
 
 namespace keel::testing {
 
-// Random values for every tensor that the linears, norms and embeddings of `graph` declare, by
-// checkpoint name, f32. Includes what the host declares (embed_tokens, lm_head).
+// Random values for every tensor that `graph` declares, by checkpoint name, f32. Includes what the host declares (embed_tokens, lm_head).
 std::map<std::string, at::Tensor> RandomTensors(const proto::Graph& graph, int seed);
 
 // Writes them as model.safetensors beside an empty config.json in `dir`, and opens it.

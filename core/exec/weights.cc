@@ -269,6 +269,24 @@ absl::StatusOr<std::shared_ptr<const Weights>> LoadWeights(
   return std::shared_ptr<const Weights>(std::move(weights));
 }
 
+namespace {
+
+// A rank's part of `dim` of each tensor.
+void Narrow(std::vector<at::Tensor>& tensors, int64_t dim, int rank, int ranks) {
+  for (at::Tensor& tensor : tensors) {
+    const int64_t size = tensor.size(dim) / ranks;
+    tensor = tensor.narrow(dim, rank * size, size);
+  }
+}
+
+void ShardExperts(ObjectWeights& w, int rank, int ranks) {
+  for (auto* rows : {&w.gate, &w.up, &w.gate_bias, &w.up_bias}) Narrow(*rows, 0, rank, ranks);
+  Narrow(w.down, 1, rank, ranks);
+  if (rank != 0) w.down_bias.clear();
+}
+
+}  // namespace
+
 absl::StatusOr<std::shared_ptr<const Weights>> ShardWeights(std::shared_ptr<const Weights> whole,
                                                             absl::Span<const WeightSplit> splits,
                                                             int rank, int ranks) {
@@ -278,6 +296,10 @@ absl::StatusOr<std::shared_ptr<const Weights>> ShardWeights(std::shared_ptr<cons
     for (size_t i = 0; i < splits.size(); ++i) {
       if (splits[i] == WeightSplit::kWhole) continue;
       ObjectWeights& w = part->objects[i];
+      if (splits[i] == WeightSplit::kExperts) {
+        ShardExperts(w, rank, ranks);
+        continue;
+      }
       const int64_t dim = splits[i] == WeightSplit::kRows ? 0 : 1;
       const int64_t size = w.weight.size(dim) / ranks;
       w.weight = w.weight.narrow(dim, rank * size, size);

@@ -1,17 +1,13 @@
 #include "core/graph/sharding.h"
 
 #include <algorithm>
-#include <map>
-#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "core/graph/infer.h"
+#include "core/graph/tp_plan.h"
 #include "core/graph/types.h"
 
 namespace keel {
@@ -19,61 +15,6 @@ namespace {
 
 using proto::Declaration;
 using proto::Node;
-
-enum class Style { kReplicate, kColwise, kColwiseGather, kRowwise };
-
-std::optional<Style> FindStyle(absl::string_view name) {
-  static const auto* styles = new std::map<std::string, Style>{
-      {"colwise", Style::kColwise},
-      {"rowwise", Style::kRowwise},
-      {"colwise_gather_output", Style::kColwiseGather},
-      {"colwise_rep", Style::kColwiseGather},
-      {"replicate", Style::kReplicate},
-      {"replicated_with_grad_allreduce", Style::kReplicate},
-      // The vocabulary stays whole on every rank.
-      {"embedding_rowwise", Style::kReplicate},
-  };
-  const auto it = styles->find(std::string(name));
-  return it == styles->end() ? std::nullopt : std::optional<Style>(it->second);
-}
-
-// "model.layers.3.mlp.up_proj" -> "layers.*.mlp.up_proj": transformers' rule for looking a name up in a plan.
-std::string PlanKey(absl::string_view name, absl::string_view prefix) {
-  if (!prefix.empty()) absl::ConsumePrefix(&name, absl::StrCat(prefix, "."));
-  std::vector<std::string> parts = absl::StrSplit(name, '.');
-  for (std::string& part : parts) {
-    if (!part.empty() &&
-        std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; }))
-      part = "*";
-  }
-  return absl::StrJoin(parts, ".");
-}
-
-absl::StatusOr<std::vector<Style>> StylesOfObjects(const proto::Graph& graph) {
-  std::map<std::string, std::pair<Style, bool>> rules;  // pattern -> style, matched
-  for (const proto::ModelSpec::TpRule& rule : graph.spec().tp_plan()) {
-    const std::optional<Style> style = FindStyle(rule.style());
-    if (!style.has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat("base_model_tp_plan: style '", rule.style(),
-                                                     "' of ", rule.pattern(),
-                                                     " is not known to this host"));
-    }
-    rules[rule.pattern()] = {*style, false};
-  }
-  std::vector<Style> out;
-  for (const Declaration& d : graph.declarations()) {
-    const auto it = rules.find(PlanKey(d.name(), graph.spec().base_model_prefix()));
-    out.push_back(it == rules.end() ? Style::kReplicate : it->second.first);
-    if (it != rules.end()) it->second.second = true;
-  }
-  for (const auto& [pattern, rule] : rules) {
-    if (!rule.second && pattern != graph.spec().lm_head() && pattern != "embed_tokens") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("base_model_tp_plan: ", pattern, " matches no layer of the model"));
-    }
-  }
-  return out;
-}
 
 // Said here in the config's words; propagation would find it too, as a view that can't be split.
 absl::Status CheckHeads(const proto::Graph& graph, int ranks) {
@@ -99,7 +40,7 @@ std::string SplitText(int split) {
 // Rewrites one function for a rank, node by node.
 class FunctionSharder {
  public:
-  FunctionSharder(const proto::Graph& global, const std::vector<Style>& styles, int ranks,
+  FunctionSharder(const proto::Graph& global, const std::vector<TpStyle>& styles, int ranks,
                   RankGraph& out)
       : global_(global), styles_(styles), ranks_(ranks), out_(out) {}
 
@@ -171,6 +112,9 @@ class FunctionSharder {
     switch (node.op()) {
       case proto::OP_LINEAR:
         return ShardLinear(node);
+      case proto::OP_MOE:
+      case proto::OP_MOE_ROUTED:
+        return ShardMoe(node);
       case proto::OP_ATTENTION: {
         KEEL_ASSIGN_OR_RETURN(split, ShardAttention(node));
         break;
@@ -227,12 +171,12 @@ class FunctionSharder {
 
   absl::Status ShardLinear(const Node& node) {
     const Value& x = value(node.inputs(0));
-    const Style style = styles_[node.object() - 1];
+    const TpStyle style = styles_[node.object() - 1];
     Declaration& d = *out_.graph.mutable_declarations(static_cast<int>(node.object()) - 1);
     WeightSplit& weight = out_.weights[node.object() - 1];
     const int last = x.global.rank() - 1;
     const proto::Linear& whole = object(node).linear();
-    if (style == Style::kRowwise) {
+    if (style == TpStyle::kRowwise) {
       if (x.split != last)
         return Unsound("is rowwise: it takes an input that is split along its last dimension",
                        x.split);
@@ -243,18 +187,32 @@ class FunctionSharder {
       return AppendCollective(proto::OP_ALL_REDUCE, 0);
     }
     if (x.split != kReplicated) {
-      return Unsound(style == Style::kReplicate
+      return Unsound(style == TpStyle::kReplicate
                          ? "is in no rule of the plan: it takes a whole input"
                          : "is colwise: it takes a whole input",
                      x.split);
     }
-    if (style == Style::kReplicate) return Emit(node, node, kReplicated);
+    if (style == TpStyle::kReplicate) return Emit(node, node, kReplicated);
     KEEL_RETURN_IF_ERROR(Divide(node, "the output size", whole.out()));
     d.mutable_linear()->set_out(whole.out() / ranks_);
     weight = WeightSplit::kRows;
     KEEL_RETURN_IF_ERROR(Emit(node, node, last));
-    return style == Style::kColwiseGather ? AppendCollective(proto::OP_ALL_GATHER, last)
-                                          : absl::OkStatus();
+    return style == TpStyle::kColwiseGather ? AppendCollective(proto::OP_ALL_GATHER, last)
+                                            : absl::OkStatus();
+  }
+
+  // Every rank routes alike and has a part of every expert.
+  absl::Status ShardMoe(const Node& node) {
+    KEEL_RETURN_IF_ERROR(ExpectReplicated(node));
+    if (styles_[node.object() - 1] != TpStyle::kExperts) return Emit(node, node, kReplicated);
+    const int64_t whole = object(node).moe().intermediate_size();
+    KEEL_RETURN_IF_ERROR(Divide(node, "the experts' intermediate size", whole));
+    out_.graph.mutable_declarations(static_cast<int>(node.object()) - 1)
+        ->mutable_moe()
+        ->set_intermediate_size(whole / ranks_);
+    out_.weights[node.object() - 1] = WeightSplit::kExperts;
+    KEEL_RETURN_IF_ERROR(Emit(node, node, kReplicated));
+    return AppendCollective(proto::OP_ALL_REDUCE, 0);
   }
 
   // Replaces the newest value by its sum or concatenation over ranks.
@@ -376,7 +334,7 @@ class FunctionSharder {
   }
 
   const proto::Graph& global_;
-  const std::vector<Style>& styles_;
+  const std::vector<TpStyle>& styles_;
   const int ranks_;
   RankGraph& out_;
   proto::Function local_;
@@ -391,10 +349,10 @@ absl::StatusOr<RankGraph> ShardGraph(const proto::Graph& graph, int ranks) {
     return absl::InvalidArgumentError(
         absl::StrCat("tensor parallelism is ", ranks, ", expected at least 1"));
   RankGraph out{graph, std::vector<WeightSplit>(graph.declarations_size(), WeightSplit::kWhole)};
-  KEEL_ASSIGN_OR_RETURN(const std::vector<Style> styles, StylesOfObjects(graph));
+  KEEL_ASSIGN_OR_RETURN(const std::vector<TpStyle> styles, TpStylesOf(graph));
   if (ranks == 1) return out;
   const bool splits = std::any_of(styles.begin(), styles.end(),
-                                  [](Style style) { return style != Style::kReplicate; });
+                                  [](TpStyle style) { return style != TpStyle::kReplicate; });
   if (splits) KEEL_RETURN_IF_ERROR(CheckHeads(graph, ranks));
   for (int i = 0; i < graph.functions_size(); ++i) {
     KEEL_ASSIGN_OR_RETURN(*out.graph.mutable_functions(i),

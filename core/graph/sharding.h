@@ -18,6 +18,7 @@ enum class WeightSplit {
   kWhole,
   kRows,     // colwise in transformers' words: a slice of `out`, of the bias too
   kColumns,  // rowwise: a slice of `in`; the bias belongs to rank 0 alone, the others take zeros
+  kExperts,  // of each expert: rows of gate and up, columns of down
 };
 
 struct RankGraph {

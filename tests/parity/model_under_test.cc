@@ -5,30 +5,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/json.h"
 #include "core/base/status.h"
-#include "core/config/config_view.h"
-#include "core/config/spec_builder.h"
-#include "core/plugin/discovery.h"
-#include "core/plugin/registry.h"
-#include "core/plugin/trust.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
 namespace {
 
 constexpr int kPromptLengths[] = {1, 7, 300};
-
-PluginLoader& Loader() {
-  static auto* interfaces = [] {
-    auto* out = new HostInterfaces;
-    out->Add("keel.config/1", &ConfigApi());
-    out->Add("keel.spec/1", &SpecApi());
-    return out;
-  }();
-  static auto* loader = new PluginLoader(interfaces);
-  return *loader;
-}
 
 absl::StatusOr<std::vector<int32_t>> ReadIds(const SafetensorsFile& file, const std::string& name) {
   const TensorView* view = file.Find(name);
@@ -45,28 +28,7 @@ absl::StatusOr<std::unique_ptr<ModelUnderTest>> ModelUnderTest::Open(const std::
                                                                      const std::string& dir) {
   auto model = std::make_unique<ModelUnderTest>();
   KEEL_ASSIGN_OR_RETURN(model->checkpoint_, Checkpoint::Open(dir));
-  KEEL_ASSIGN_OR_RETURN(FoundPlugins found, DiscoverPlugins({.plugin_paths = {plugin}}));
-  ModelQuery query;
-  KEEL_ASSIGN_OR_RETURN(query.architectures,
-                        GetJson<std::vector<std::string>>(model->checkpoint_->config(),
-                                                          "/architectures", "config.json"));
-  KEEL_ASSIGN_OR_RETURN(
-      const ModelChoice choice,
-      ModelRegistry(std::move(found), RemoteCodePolicy::Mode::kNone).Resolve(query));
-  KEEL_ASSIGN_OR_RETURN(AuthorizedImage image, PluginTrust().Authorize(choice.plugin));
-  KEEL_ASSIGN_OR_RETURN(model->plugin_, Loader().Load(std::move(image)));
-  KEEL_ASSIGN_OR_RETURN(model->model_class_, FindModelClass(*model->plugin_, choice));
-
-  ModelSource source;
-  source.model_class = model->model_class_;
-  source.plugin = model->plugin_->self();
-  source.plugin_name = "under test";
-  source.call = [raw = model->plugin_.get()](absl::string_view what,
-                                             absl::FunctionRef<keel_status()> call) {
-    return raw->Call(what, call);
-  };
-  KEEL_ASSIGN_OR_RETURN(model->recorded_,
-                        RecordModel(source, model->checkpoint_->config(), "config.json"));
+  KEEL_ASSIGN_OR_RETURN(model->recording_, RecordPlugin(plugin, model->checkpoint_->config()));
   KEEL_RETURN_IF_ERROR(model->ReadGoldens(dir));
   return model;
 }
@@ -97,9 +59,9 @@ absl::StatusOr<std::unique_ptr<Executor>> ModelUnderTest::NewExecutor(ExecMode m
   options.mode = mode;
   options.attention = attention;
   options.tensor_parallel = tensor_parallel;
-  options.live = {model_class_, recorded_.model.get()};
+  options.live = {recording_.model.model_class, recording_.model.model.get()};
   KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
-                        Executor::Create(recorded_.graph, checkpoint_, attention_, options));
+                        Executor::Create(graph(), checkpoint_, attention_, options));
   KEEL_RETURN_IF_ERROR(executor->AllocateCache(num_blocks));
   return executor;
 }

@@ -14,8 +14,7 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/exec/executor.h"
-#include "core/graph/record_model.h"
-#include "core/plugin/loader.h"
+#include "tests/recorded/recording.h"
 
 namespace keel {
 
@@ -33,7 +32,7 @@ class ModelUnderTest {
                                                               const std::string& checkpoint_dir);
 
   const std::vector<Golden>& goldens() const { return goldens_; }
-  const proto::Graph& graph() const { return recorded_.graph; }
+  const proto::Graph& graph() const { return recording_.model.graph; }
 
   // An executor in fp32 with a cache of `num_blocks` blocks of 16.
   absl::StatusOr<std::unique_ptr<Executor>> NewExecutor(ExecMode mode, const std::string& attention,
@@ -43,13 +42,11 @@ class ModelUnderTest {
  private:
   absl::Status ReadGoldens(const std::string& dir);
 
-  std::shared_ptr<Plugin> plugin_;
   std::shared_ptr<const Checkpoint> checkpoint_;
   std::unique_ptr<SafetensorsFile> golden_file_;
   std::vector<Golden> goldens_;
   AttentionRegistry attention_;
-  const keel_model_class* model_class_ = nullptr;
-  RecordedModel recorded_;  // destroyed before the plugin
+  Recording recording_;
 };
 
 }  // namespace keel

@@ -1,0 +1,107 @@
+// Qwen3-MoE (arXiv:2505.09388), as in transformers' models/qwen3_moe: Qwen3 whose MLP is, in most layers, a router over
+// many small ones.
+#include <algorithm>
+
+#include "sdk/keel/plugin.h"
+
+namespace keel {
+namespace {
+
+struct Qwen3MoeConfig : DenseConfig {
+  int64_t moe_intermediate_size, num_experts, num_experts_per_tok, decoder_sparse_step;
+  bool norm_topk_prob, attention_bias;
+  std::vector<int64_t> mlp_only_layers;
+  WindowedLayers windows;
+  explicit Qwen3MoeConfig(const Config& c)
+      : DenseConfig(c),
+        moe_intermediate_size(c.Int("moe_intermediate_size", 768)),
+        num_experts(c.Int("num_experts|num_local_experts", 128)),
+        num_experts_per_tok(c.Int("num_experts_per_tok", 8)),
+        decoder_sparse_step(c.Int("decoder_sparse_step", 1)),
+        norm_topk_prob(c.Bool("norm_topk_prob", false)),
+        attention_bias(c.Bool("attention_bias", false)),
+        mlp_only_layers(c.Ints("mlp_only_layers")),
+        windows(c) {
+    num_key_value_heads = c.Int("num_key_value_heads", 4);
+    if (decoder_sparse_step < 1)
+      c.Fail("decoder_sparse_step", "is less than 1, expected every how many layers one is sparse");
+  }
+  Spec spec() const {
+    Spec s = DenseConfig::spec();
+    s.tp_plan.insert(s.tp_plan.end(), {{"layers.*.mlp.experts", "moe_tp_experts"},
+                                       {"layers.*.mlp.experts.gate_up_proj", "packed_colwise"},
+                                       {"layers.*.mlp.experts.down_proj", "rowwise"}});
+    return s;
+  }
+  RopeAttention::Options attention(int layer) const {
+    return {.qkv_bias = attention_bias,
+            .output_bias = attention_bias,
+            .qk_norm = true,
+            .window = windows(layer)};
+  }
+  bool sparse(int layer) const {
+    const bool mlp_only =
+        std::find(mlp_only_layers.begin(), mlp_only_layers.end(), layer) != mlp_only_layers.end();
+    return !mlp_only && num_experts > 0 && (layer + 1) % decoder_sparse_step == 0;
+  }
+  keel_moe_desc moe() const {
+    return {.act = hidden_act,
+            .experts = num_experts,
+            .top_k = num_experts_per_tok,
+            .hidden_size = hidden_size,
+            .intermediate_size = moe_intermediate_size,
+            .scoring = KEEL_MOE_SOFTMAX,
+            .flags = norm_topk_prob ? KEEL_MOE_NORM_TOPK : 0};
+  }
+};
+
+struct Qwen3MoeDecoderLayer {
+  RopeAttention self_attn;
+  std::optional<SparseMoe> sparse_mlp;  // one of the two
+  std::optional<GatedMlp> dense_mlp;
+  RmsNorm input_layernorm, post_attention_layernorm;
+  Qwen3MoeDecoderLayer(const Scope& s, const Qwen3MoeConfig& c, int layer)
+      : self_attn(s / "self_attn", c, layer, c.attention(layer)),
+        input_layernorm(s / "input_layernorm", c.hidden_size, c.rms_norm_eps),
+        post_attention_layernorm(s / "post_attention_layernorm", c.hidden_size, c.rms_norm_eps) {
+    if (c.sparse(layer)) {
+      sparse_mlp.emplace(s / "mlp", c.moe());
+    } else {
+      dense_mlp.emplace(s / "mlp", c.hidden_size, c.intermediate_size, c.hidden_act);
+    }
+  }
+  Tensor mlp(Tensor x) const { return sparse_mlp ? (*sparse_mlp)(x) : (*dense_mlp)(x); }
+  Tensor operator()(Tensor x, const Rope& rope, Tensor positions) const {
+    x = x + self_attn(input_layernorm(x), rope, positions);
+    return x + mlp(post_attention_layernorm(x));
+  }
+};
+
+struct Qwen3MoeForCausalLM {
+  static constexpr const char* kModelType = "qwen3_moe";
+  static constexpr const char* kArchitectures[] = {"Qwen3MoeForCausalLM"};
+  using ConfigType = Qwen3MoeConfig;
+
+  Rope rotary_emb;
+  std::vector<Qwen3MoeDecoderLayer> layers;
+  RmsNorm norm;
+  Qwen3MoeForCausalLM(const Scope& root, const Qwen3MoeConfig& c)
+      : rotary_emb(root, c.head_dim, c.rope_theta),
+        norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps) {
+    for (int i = 0; i < c.num_hidden_layers; ++i)
+      layers.emplace_back(root / "model" / "layers" / i, c, i);
+  }
+  Tensor Forward(const Inputs& in) const {
+    Tensor x = in.embeds;
+    for (int i = 0; i < static_cast<int>(layers.size()); ++i) {
+      const LayerMark mark(in.run, i);
+      x = layers[i](x, rotary_emb, in.positions);
+    }
+    return norm(x);
+  }
+};
+
+}  // namespace
+}  // namespace keel
+
+KEEL_PLUGIN("org.keel.recorded.qwen3_moe", "0.1.0", keel::Qwen3MoeForCausalLM);

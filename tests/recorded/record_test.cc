@@ -1,0 +1,184 @@
+// Arguments: a plugin's library and a directory with a config.json and its golden, graph.textproto.
+// The recorded graph is the golden, as data it stands without the plugin, and the host either runs
+// it or says by name what it can't.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/isfinite.h>
+#include <google/protobuf/util/message_differencer.h>
+
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "core/attention/registry.h"
+#include "core/base/file.h"
+#include "core/base/status_matchers.h"
+#include "core/checkpoint/testing.h"
+#include "core/exec/executor.h"
+#include "core/exec/testing.h"
+#include "core/graph/sharding.h"
+#include "core/graph/verifier.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/recorded/recording.h"
+
+namespace keel {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string g_plugin, g_dir;  // of the command line
+
+std::string GoldenPath() { return JoinPath(g_dir, "graph.textproto"); }
+
+// Rope frequencies come from the C library, whose last bit may differ between machines.
+bool SameGraph(const proto::Graph& a, const proto::Graph& b) {
+  google::protobuf::util::MessageDifferencer differencer;
+  differencer.set_float_comparison(google::protobuf::util::MessageDifferencer::APPROXIMATE);
+  return differencer.Compare(a, b);
+}
+
+// What `diff -u` prints.
+std::string TextDiff(const std::string& golden, const std::string& actual) {
+  const testing::ScratchDir dir;
+  const std::string a = dir.Write("golden", golden), b = dir.Write("recorded", actual);
+  std::FILE* pipe = popen(absl::StrCat("diff -u '", a, "' '", b, "' | head -n 200").c_str(), "r");
+  if (pipe == nullptr) return "";
+  std::string text;
+  char buffer[4096];
+  while (const size_t n = std::fread(buffer, 1, sizeof(buffer), pipe)) text.append(buffer, n);
+  pclose(pipe);
+  return text;
+}
+
+TEST(RecordTest, RecordsTheGolden) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const Recording recording, RecordDirectory(g_plugin, g_dir));
+  const std::string actual = GraphText(recording.model.graph);
+  KEEL_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(GoldenPath()));
+  KEEL_ASSERT_OK_AND_ASSIGN(const proto::Graph golden, ParseGraphText(text, GoldenPath()));
+  EXPECT_TRUE(SameGraph(golden, recording.model.graph))
+      << TextDiff(text, actual)
+      << "if the change is meant: ./bazelw run //tests/recorded:update, and read its diff";
+}
+
+TEST(RecordTest, RecordsTheSameGraphAgain) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const Recording first, RecordDirectory(g_plugin, g_dir));
+  KEEL_ASSERT_OK_AND_ASSIGN(const Recording again, RecordDirectory(g_plugin, g_dir));
+  EXPECT_EQ(GraphText(first.model.graph), GraphText(again.model.graph));
+}
+
+TEST(RecordTest, TheGoldenIsAGraphFile) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(GoldenPath()));
+  KEEL_ASSERT_OK_AND_ASSIGN(const proto::Graph golden, ParseGraphText(text, GoldenPath()));
+  KEEL_EXPECT_OK(VerifyGraph(golden));
+  EXPECT_EQ(GraphText(golden), text) << "the golden was edited by hand";
+  proto::Graph binary;
+  ASSERT_TRUE(binary.ParseFromString(golden.SerializeAsString()));
+  EXPECT_EQ(GraphText(binary), text);
+}
+
+TEST(RecordTest, TheGraphNeedsNoPlugin) {
+  KEEL_ASSERT_OK_AND_ASSIGN(Recording recording, RecordDirectory(g_plugin, g_dir));
+  recording.model.model.reset();
+  KEEL_ASSERT_OK(recording.plugin->Unload());
+  KEEL_ASSERT_OK_AND_ASSIGN(const std::string maps, ReadFile("/proc/self/maps"));
+  EXPECT_THAT(maps, ::testing::Not(HasSubstr(recording.plugin->name())));
+  KEEL_EXPECT_OK(VerifyGraph(recording.model.graph));
+  KEEL_EXPECT_OK(ShardGraph(recording.model.graph, 1).status());
+}
+
+int Count(const proto::Graph& graph, proto::Op op) {
+  int n = 0;
+  for (const proto::Function& function : graph.functions()) {
+    for (const proto::Node& node : function.nodes()) n += node.op() == op;
+  }
+  return n;
+}
+
+TEST(RecordTest, ItsTpPlanIsSoundForTwoRanks) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const Recording recording, RecordDirectory(g_plugin, g_dir));
+  const proto::Graph& graph = recording.model.graph;
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, ShardGraph(graph, 2));
+  const int collectives =
+      Count(rank.graph, proto::OP_ALL_REDUCE) + Count(rank.graph, proto::OP_ALL_GATHER);
+  // Each layer that attends ends in a sum, unless the plan splits nothing.
+  EXPECT_EQ(graph.spec().tp_plan().empty(), collectives == 0) << collectives << " collectives";
+}
+
+// ---- running -------------------------------------------------------------------------------
+
+class ServingTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    KEEL_ASSERT_OK_AND_ASSIGN(recording_, RecordDirectory(g_plugin, g_dir));
+    // Renames are about the checkpoint's names; the random one has the declared ones.
+    recording_.model.graph.mutable_spec()->clear_renames();
+    auto tensors = testing::RandomTensors(recording_.model.graph, 7);
+    KEEL_ASSERT_OK_AND_ASSIGN(checkpoint_, testing::WriteCheckpoint(dir_.path(), tensors));
+  }
+
+  // Logits of a prompt in two steps.
+  absl::StatusOr<at::Tensor> Logits(ExecMode mode, int ranks) {
+    ExecutorOptions options;
+    options.mode = mode;
+    options.block_size = 4;
+    options.tensor_parallel = ranks;
+    options.live = {recording_.model.model_class, recording_.model.model.get()};
+    auto executor =
+        Executor::Create(recording_.model.graph, checkpoint_, AttentionRegistry(), options);
+    if (!executor.ok()) return executor.status();
+    created_ = true;
+    if (absl::Status status = (*executor)->AllocateCache(8); !status.ok()) return status;
+    Batch first{{3, 1, 4, 1, 5, 9}, {{0, 6, -1, {6, 2}}}, {0, 1, 2, 3, 4, 5}};
+    auto logits = (*executor)->Step(first);
+    if (!logits.ok()) return logits.status();
+    const at::Tensor head = logits->clone();
+    Batch second{{2, 6}, {{6, 2, -1, {6, 2}}}, {0, 1}};
+    logits = (*executor)->Step(second);
+    if (!logits.ok()) return logits.status();
+    return at::cat({head, *logits});
+  }
+
+  void ExpectClose(const at::Tensor& actual, const at::Tensor& expected) {
+    ASSERT_EQ(actual.sizes(), expected.sizes());
+    const double difference = at::abs(actual - expected).max().item<double>();
+    EXPECT_LE(difference, 1e-4 * at::abs(expected).max().item<double>());
+  }
+
+  testing::ScratchDir dir_;
+  Recording recording_;
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  bool created_ = false;
+};
+
+TEST_F(ServingTest, IsRunInEveryWayAlikeOrRefusedByName) {
+  const absl::StatusOr<at::Tensor> graph = Logits(ExecMode::kGraph, 1);
+  if (!graph.ok()) {
+    EXPECT_EQ(graph.status().code(), absl::StatusCode::kUnimplemented) << graph.status();
+    EXPECT_FALSE(created_) << "the executor took the graph and fails in a step: " << graph.status();
+    std::printf("refused: %s\n", graph.status().ToString().c_str());
+    return;
+  }
+  EXPECT_TRUE(at::isfinite(*graph).all().item<bool>());
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor eager, Logits(ExecMode::kEager, 1));
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor shadow, Logits(ExecMode::kShadow, 1));
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor two_ranks, Logits(ExecMode::kGraph, 2));
+  ExpectClose(eager, *graph);
+  ExpectClose(shadow, *graph);
+  ExpectClose(two_ranks, *graph);
+}
+
+}  // namespace
+}  // namespace keel
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: %s plugin.so directory\n", argv[0]);
+    return 2;
+  }
+  keel::g_plugin = argv[1];
+  keel::g_dir = argv[2];
+  return RUN_ALL_TESTS();
+}

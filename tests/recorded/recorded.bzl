@@ -1,0 +1,77 @@
+"""Models that are recorded: their tests, and the command that rewrites their goldens."""
+
+load("//sdk:plugin.bzl", "keel_plugin")
+
+def recorded_models(update, models):
+    """Declares <name>_test for each model, graph_fuzz_test, and a program that writes all goldens.
+
+    Args:
+      update: name of the program.
+      models: name -> (label of the plugin's library, label of the files, directory with config.json
+        and graph.textproto).
+    """
+    args, data, directories, goldens = [], [], [], []
+    for name, (plugin, files, directory) in models.items():
+        model_args = ["$(rootpath %s)" % plugin, directory]
+        native.cc_test(
+            name = name + "_test",
+            size = "small",
+            args = model_args,
+            data = [plugin, files],
+            deps = [":record_test_main"],
+        )
+        args += model_args
+        data.append(plugin)
+        directories.append(directory)
+        goldens.append(files)
+    native.cc_binary(
+        name = update,
+        testonly = True,
+        srcs = ["update.cc"],
+        args = args,
+        data = data,
+        deps = [
+            ":recording",
+            "//core/base:file",
+        ],
+    )
+    native.cc_test(
+        name = "graph_fuzz_test",
+        size = "small",
+        srcs = ["graph_fuzz_test.cc"],
+        args = directories,
+        data = goldens,
+        deps = [
+            ":recording",
+            "//core/base:file",
+            "//core/base:status_matchers",
+            "//core/checkpoint:testing",
+            "//core/graph:sharding",
+            "//core/graph:verifier",
+            "//third_party/googletest",
+            "//third_party/protobuf",
+        ],
+    )
+
+def recorded_model(name, architectures):
+    """A folder of tests/recorded: <name>.cc, config.json, graph.textproto.
+
+    Args:
+      name: of the folder, the plugin and its file.
+      architectures: that the plugin serves.
+    """
+    keel_plugin(
+        name = name,
+        testonly = True,
+        srcs = [name + ".cc"],
+        architectures = architectures,
+        visibility = ["//tests/recorded:__pkg__"],
+    )
+    native.filegroup(
+        name = "testdata",
+        srcs = native.glob([
+            "config.json",
+            "graph.textproto",
+        ]),
+        visibility = ["//tests/recorded:__pkg__"],
+    )

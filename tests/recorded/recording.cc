@@ -1,0 +1,103 @@
+#include "tests/recorded/recording.h"
+
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "core/config/config_view.h"
+#include "core/config/spec_builder.h"
+#include "core/plugin/discovery.h"
+#include "core/plugin/loader.h"
+#include "core/plugin/registry.h"
+#include "core/plugin/trust.h"
+
+namespace keel {
+namespace {
+
+PluginLoader& Loader() {
+  static auto* interfaces = [] {
+    auto* out = new HostInterfaces;
+    out->Add("keel.config/1", &ConfigApi());
+    out->Add("keel.spec/1", &SpecApi());
+    return out;
+  }();
+  static auto* loader = new PluginLoader(interfaces);
+  return *loader;
+}
+
+// Keeps the first error of a parse.
+class FirstError : public google::protobuf::io::ErrorCollector {
+ public:
+  explicit FirstError(absl::string_view where) : where_(where) {}
+  void AddError(int line, int column, const std::string& message) override {
+    if (status_.ok()) {
+      status_ = absl::InvalidArgumentError(
+          absl::StrCat(where_, ":", line + 1, ":", column + 1, ": ", message));
+    }
+  }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  const absl::string_view where_;
+  absl::Status status_;
+};
+
+}  // namespace
+
+absl::StatusOr<Recording> RecordPlugin(const std::string& plugin,
+                                       const boost::json::value& config) {
+  KEEL_ASSIGN_OR_RETURN(FoundPlugins found, DiscoverPlugins({.plugin_paths = {plugin}}));
+  ModelQuery query;
+  KEEL_ASSIGN_OR_RETURN(query.architectures,
+                        GetJson<std::vector<std::string>>(config, "/architectures", "config.json"));
+  KEEL_ASSIGN_OR_RETURN(
+      const ModelChoice choice,
+      ModelRegistry(std::move(found), RemoteCodePolicy::Mode::kNone).Resolve(query));
+  KEEL_ASSIGN_OR_RETURN(AuthorizedImage image, PluginTrust().Authorize(choice.plugin));
+  Recording out;
+  KEEL_ASSIGN_OR_RETURN(out.plugin, Loader().Load(std::move(image)));
+  ModelSource source;
+  KEEL_ASSIGN_OR_RETURN(source.model_class, FindModelClass(*out.plugin, choice));
+  source.plugin = out.plugin->self();
+  const PluginNote& note = out.plugin->ref().note;
+  source.plugin_name = absl::StrCat(note.id, " ", note.version);
+  source.call = [raw = out.plugin.get()](absl::string_view what,
+                                         absl::FunctionRef<keel_status()> call) {
+    return raw->Call(what, call);
+  };
+  KEEL_ASSIGN_OR_RETURN(out.model, RecordModel(source, config, "config.json"));
+  return out;
+}
+
+absl::StatusOr<Recording> RecordDirectory(const std::string& plugin, const std::string& dir) {
+  const std::string path = JoinPath(dir, "config.json");
+  KEEL_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  KEEL_ASSIGN_OR_RETURN(const boost::json::value config, ParseJson(text, path));
+  return RecordPlugin(plugin, config);
+}
+
+std::string GraphText(const proto::Graph& graph) {
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetUseShortRepeatedPrimitives(true);
+  std::string text;
+  printer.PrintToString(graph, &text);
+  return text;
+}
+
+absl::StatusOr<proto::Graph> ParseGraphText(absl::string_view text, absl::string_view where) {
+  FirstError errors(where);
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&errors);
+  proto::Graph graph;
+  if (!parser.ParseFromString(std::string(text), &graph)) return errors.status();
+  return graph;
+}
+
+}  // namespace keel
