@@ -2,7 +2,12 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/mm.h>
 
+#include <algorithm>
+#include <vector>
+
+#include "core/base/cpu.h"
 #include "core/kernels/gemv_bf16.h"
 
 namespace keel {
@@ -33,10 +38,36 @@ at::Tensor RunGemv(const at::Tensor& x, const at::Tensor& weight, const at::Tens
   return y;
 }
 
+// Without AVX-512 libtorch has no 16-bit GEMM, only a loop over elements.
+bool HasFastGemm(at::ScalarType type) {
+  return Cpu().avx512 || (type != at::kBFloat16 && type != at::kHalf);
+}
+
 }  // namespace
+
+at::Tensor LinearInFp32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  constexpr int64_t kPanelElements = 1 << 20;  // 4 MiB of fp32: stays in the cache until it is used
+  const int64_t n = weight.size(0), k = weight.size(1);
+  const int64_t panel = std::clamp<int64_t>(kPanelElements / std::max<int64_t>(k, 1), 1, n);
+  const at::Tensor wide_x = x.reshape({-1, k}).to(at::kFloat);
+  at::Tensor y = at::empty({wide_x.size(0), n}, wide_x.options());
+  at::Tensor wide_weight = at::empty({panel, k}, wide_x.options());
+  for (int64_t begin = 0; begin < n; begin += panel) {
+    const int64_t rows = std::min(panel, n - begin);
+    at::Tensor wide = wide_weight.narrow(0, 0, rows);
+    wide.copy_(weight.narrow(0, begin, rows));
+    at::Tensor out = y.narrow(1, begin, rows);
+    at::mm_out(out, wide_x, wide.t());
+  }
+  if (bias.defined()) y.add_(bias);
+  std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
+  shape.back() = n;
+  return y.to(x.scalar_type()).view(shape);
+}
 
 at::Tensor LinearOf(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   if (GemvTakes(x, weight, bias)) return RunGemv(x, weight, bias);
+  if (!HasFastGemm(x.scalar_type())) return LinearInFp32(x, weight, bias);
   return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
 }
 

@@ -1,0 +1,35 @@
+// Prefill and decode times of an engine.
+#ifndef KEEL_APPS_BENCH_MEASURE_H_
+#define KEEL_APPS_BENCH_MEASURE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "sdk/keel/engine.h"
+
+namespace keel::apps {
+
+struct Workload {
+  size_t batch = 1;            // requests at once
+  size_t prompt_tokens = 512;  // random ids, others in each request and run: no prefix is shared
+  size_t new_tokens = 32;      // decode steps
+  size_t repeats = 3;          // after one run to warm up
+  int64_t vocab_size = 0;
+};
+
+// Seconds of each repeat.
+struct Times {
+  std::vector<double> prefill;  // all prompts, up to the first token of the last request
+  std::vector<double> decode;   // new_tokens more of each request
+};
+
+// Runs each repeat twice: with one token a request for the prefill, and with 1 + new_tokens, whose time
+// beyond that is the decode's. Nothing else may run on the engine.
+Result<Times> Measure(Engine& engine, const Workload& workload);
+
+double Median(std::vector<double> values);
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_BENCH_MEASURE_H_

@@ -1,0 +1,50 @@
+#include "core/exec/linear.h"
+
+#include <ATen/ops/linear.h>
+#include <ATen/ops/randn.h>
+
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+using Linear = at::Tensor (*)(const at::Tensor&, const at::Tensor&, const at::Tensor&);
+
+// The largest error, as a part of the largest result, against fp64.
+double Error(Linear linear, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const at::Tensor expected = at::linear(x.to(at::kDouble), weight.to(at::kDouble),
+                                         bias.defined() ? bias.to(at::kDouble) : bias);
+  const at::Tensor y = linear(x, weight, bias);
+  EXPECT_EQ(y.scalar_type(), x.scalar_type());
+  EXPECT_EQ(y.sizes(), expected.sizes());
+  return ((y.to(at::kDouble) - expected).abs().max() / expected.abs().max()).item<double>();
+}
+
+TEST(LinearTest, EveryWayIsTheProductUpToOneRounding) {
+  for (const Linear linear : {&LinearOf, &LinearInFp32}) {
+    for (const auto& [type, bound] :
+         {std::pair{at::kFloat, 1e-6}, {at::kBFloat16, 4e-3}, {at::kHalf, 5e-4}}) {
+      for (const int64_t rows : {1, 5, 16, 17, 70}) {
+        const at::Tensor x = at::randn({rows, 96}).to(type);
+        const at::Tensor weight = at::randn({130, 96}).to(type);
+        EXPECT_LT(Error(linear, x, weight, at::randn({130}).to(type)), bound) << rows;
+        EXPECT_LT(Error(linear, x, weight, {}), bound) << rows;
+      }
+    }
+  }
+}
+
+TEST(LinearTest, PanelsThatDoNotDivideTheWeightsLeaveNothingOut) {
+  const at::Tensor weight = at::randn({700, 3000}).to(at::kBFloat16);  // 349 rows a panel
+  EXPECT_LT(Error(&LinearInFp32, at::randn({20, 3000}).to(at::kBFloat16), weight, {}), 4e-3);
+}
+
+TEST(LinearTest, TakesAnyNumberOfDimensionsAndStridedRows) {
+  const at::Tensor weight = at::randn({10, 8}).to(at::kBFloat16);
+  const at::Tensor x = at::randn({3, 20, 16}).to(at::kBFloat16).narrow(2, 4, 8);
+  EXPECT_LT(Error(&LinearOf, x, weight, {}), 4e-3);
+  EXPECT_LT(Error(&LinearInFp32, x, weight, {}), 4e-3);
+}
+
+}  // namespace
+}  // namespace keel
