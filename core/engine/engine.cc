@@ -42,6 +42,7 @@ struct LogitRows {
   struct Row {
     RunningSequence* sequence;
     int32_t position;  // of the token whose row it is
+    bool of_prompt;    // it gives the log-probability of the prompt's next token
     bool samples;      // the next token is drawn from it
   };
   std::vector<Row> of;
@@ -58,10 +59,12 @@ Batch MakeBatch(const Step& step, LogitRows& rows) {
     batch.sequences.push_back({sequence.num_computed, item.num_tokens, -1, sequence.blocks});
     for (int32_t position = sequence.num_computed; position < end; ++position) {
       const bool samples = item.reaches_end && position == end - 1;
-      const bool of_prompt = sequence.wants_prompt_logits && position + 1 < sequence.prompt_tokens;
+      const bool of_prompt = sequence.wants_prompt_logits &&
+                             position >= sequence.num_prompt_logprobs &&
+                             position + 1 < sequence.prompt_tokens;
       if (!samples && !of_prompt) continue;
       batch.logit_rows.push_back(first + position);
-      rows.of.push_back({&sequence, position, samples});
+      rows.of.push_back({&sequence, position, of_prompt, samples});
     }
   }
   return batch;
@@ -214,7 +217,8 @@ absl::Status Engine::RunModel(const Step& step) {
     if (row.sequence->finished) continue;
     const absl::Span<float> values(data + static_cast<int64_t>(i) * model_.vocab_size,
                                    static_cast<size_t>(model_.vocab_size));
-    if (row.sequence->wants_prompt_logits && row.position + 1 < row.sequence->prompt_tokens) {
+    if (row.of_prompt) {
+      ++row.sequence->num_prompt_logprobs;
       row.sequence->pending.prompt_logprobs.push_back(
           ReportLogprobs(values, row.sequence->tokens[row.position + 1],
                          *row.sequence->request->request.sampling.prompt_logprobs));

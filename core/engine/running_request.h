@@ -32,7 +32,8 @@ struct RunningSequence : Sequence {
   SequenceSampler sampler;
   IncrementalDetokenizer detokenizer;
   StopChecker stop;
-  Output pending;  // what was produced since the last output
+  Output pending;                   // what was produced since the last output
+  int32_t num_prompt_logprobs = 0;  // reported; a preempted prompt that is computed anew adds none
   bool finished = false;
 
   int64_t num_generated() const { return size() - prompt_tokens; }

@@ -15,7 +15,9 @@
 namespace keel {
 namespace {
 
+using ::testing::FloatNear;
 using ::testing::HasSubstr;
+using ::testing::Pointwise;
 
 constexpr char kModel[] = "plugins/llama/testdata/default";
 
@@ -37,6 +39,7 @@ struct Answer {
   std::map<uint32_t, std::string> text, reason;
   Status status;
   size_t cached = 0;
+  std::vector<float> prompt_logprobs;  // of all outputs
 };
 
 // Requests under way; the callbacks run on the engine's thread.
@@ -63,6 +66,10 @@ class Client {
             answer.reason[output.index()] = output.finish_reason();
           answer.status = output.status();
           answer.cached = output.cached_tokens();
+          for (size_t i = 1; i < output.prompt_tokens().size(); ++i) {
+            if (const auto logprob = output.prompt_logprob(i))
+              answer.prompt_logprobs.push_back(logprob->logprob);
+          }
           if (output.is_last()) --open_, done_.notify_all();
         });
     if (id.ok()) {
@@ -168,13 +175,20 @@ TEST(EngineTest, PreemptionChangesNothing) {
       Start({{"kv-cache-memory-bytes", "98304"}, {"max-num-batched-tokens", "37"}});
   ASSERT_NE(tight, nullptr);
   Client client(*tight);
+  std::vector<Request> requests;
   for (int i = 0; i < 6; ++i) {
-    const Status status = client.Start(i, Greedy(Prompt(i, 30), 60));
+    requests.push_back(Greedy(Prompt(i, 30), 60));
+    ASSERT_TRUE(requests[i].SetInt("prompt_logprobs", 0).ok());
+    const Status status = client.Start(i, requests[i]);
     ASSERT_TRUE(status.ok()) << status.message();
   }
   std::map<int, Answer> answers = client.Wait();
-  for (int i = 0; i < 6; ++i)
-    EXPECT_EQ(answers[i].tokens[0], Alone(*roomy, Greedy(Prompt(i, 30), 60)).tokens[0]) << i;
+  for (int i = 0; i < 6; ++i) {
+    const Answer alone = Alone(*roomy, requests[i]);
+    EXPECT_EQ(answers[i].tokens[0], alone.tokens.at(0)) << i;
+    EXPECT_EQ(alone.prompt_logprobs.size(), 29u);
+    EXPECT_THAT(answers[i].prompt_logprobs, Pointwise(FloatNear(1e-4), alone.prompt_logprobs)) << i;
+  }
 }
 
 TEST(EngineTest, ASharedPrefixComesFromTheCacheAndGivesTheSameText) {
