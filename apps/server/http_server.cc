@@ -62,7 +62,8 @@ class HttpServer::Impl {
                         " is in use by another program; end that one, or choose another "
                         "port with --port");
     }
-    return Status(Code::kUnavailable, address + " cannot be listened on: " + error.message());
+    return Status(Code::kUnavailable, address + " cannot be listened on: " + error.message() +
+                                          "; choose another address with --host or --port");
   }
 
   void Run() {
@@ -105,10 +106,15 @@ class HttpServer::Impl {
   }
 
   void ForEachConnection(void (*fn)(Connection&)) {
-    std::lock_guard lock(shared_->mutex);
-    for (Connection* connection : shared_->connections) {
-      auto alive = connection->weak_from_this().lock();
-      if (alive == nullptr) continue;
+    // Held until the mutex is free: the last holder of a connection ends it, which takes the mutex.
+    std::vector<std::shared_ptr<Connection>> all;
+    {
+      std::lock_guard lock(shared_->mutex);
+      for (Connection* connection : shared_->connections) {
+        if (auto alive = connection->weak_from_this().lock()) all.push_back(std::move(alive));
+      }
+    }
+    for (const std::shared_ptr<Connection>& alive : all) {
       net::post(alive->executor(), [alive, fn] { fn(*alive); });
     }
   }
