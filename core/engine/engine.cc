@@ -181,6 +181,7 @@ void Engine::TakeIncoming() {
     if (const auto it = requests_.find(id); it != requests_.end())
       End(*it->second, FinishReason::kAbort);
   }
+  if (!cancelled.empty()) UpdateGauges();  // there may be no step after this
 }
 
 void Engine::RunStep() {
