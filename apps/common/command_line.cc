@@ -109,6 +109,24 @@ std::string ExplainRest(const CLI::App& app) {
          (nearest.empty() ? "; -h lists them" : "; did you mean " + nearest + "?");
 }
 
+// What CLI11 says of a flag's value, in our words.
+std::string ExplainValue(const CLI::App& app, const CLI::ParseError& error) {
+  const std::string text = error.what();
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_name();
+    if (!text.starts_with(name + ":") && text.find(" " + name + " = ") == std::string::npos) {
+      continue;
+    }
+    const std::string type = option->get_type_name();
+    const std::string expected = type.empty()
+                                     ? "true or false"
+                                     : type + " (" + FirstSentence(option->get_description()) + ")";
+    if (error.get_name() == "ArgumentMismatch") return name + " has no value, expected " + expected;
+    return name + " is '" + option->results().back() + "', expected " + expected;
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string Nearest(const std::string& word, const std::vector<std::string>& known) {
@@ -158,16 +176,22 @@ std::optional<int> CommandLine::Parse(int argc, const char* const* argv) {
     UseDashes(argument);
     pointers.push_back(argument.c_str());
   }
+  for (CLI::Option* option : app_.get_options({})) {
+    // Of a flag that is given twice the last value counts.
+    if (option->get_items_expected_max() == 1) option->take_last();
+  }
   try {
     app_.allow_extras(false);
     app_.parse(argc, pointers.data());
-    return std::nullopt;
+    const Result<Options> options = EngineOptions("");
+    if (options.ok()) return std::nullopt;
+    std::cerr << app_.get_name() << ": " << options.status().message() << "\n";
   } catch (const CLI::Success& success) {  // help or version
     return app_.exit(success);
   } catch (const CLI::ExtrasError&) {
     std::cerr << app_.get_name() << ": " << ExplainRest(app_) << "\n";
   } catch (const CLI::ParseError& error) {
-    std::cerr << app_.get_name() << ": " << error.what() << "\n";
+    std::cerr << app_.get_name() << ": " << ExplainValue(app_, error) << "\n";
   }
   return 2;
 }
@@ -186,7 +210,7 @@ Result<Options> CommandLine::EngineOptions(const std::string& model) const {
     if (flag.option->count() > 0) {
       values =
           flag.is_switch ? std::vector<std::string>{flag.is_on ? "true" : "false"} : flag.values;
-    } else if (name == "model") {
+    } else if (name == "model" && !model.empty()) {
       values = {model};
     }
     for (const std::string& value : values) {

@@ -31,7 +31,7 @@ class CommandLine {
   // The value that the user gave to an engine option, if any.
   std::optional<std::string> EngineValue(const std::string& name) const;
   // The engine's options as given, with `model` for --model when that was not given. An error names the
-  // flag.
+  // flag; there is none once Parse has found none.
   Result<Options> EngineOptions(const std::string& model) const;
 
  private:
