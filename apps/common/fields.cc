@@ -1,6 +1,8 @@
 #include "apps/common/fields.h"
 
+#include <charconv>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -53,6 +55,9 @@ std::string Show(const json::value& value) {
     const auto& whole = value.get_string();
     while (cut > 0 && (static_cast<unsigned char>(whole[cut]) & 0xC0) == 0x80) --cut;
     text = json::serialize(json::string(whole.subview(0, cut))) + "...";
+  } else if (value.is_double()) {
+    char digits[32];  // "1.5", where serialize says "1.5E0"
+    text.assign(digits, std::to_chars(digits, std::end(digits), value.get_double()).ptr);
   } else {
     text = json::serialize(value);
   }

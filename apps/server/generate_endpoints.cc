@@ -98,33 +98,43 @@ class Collector : public std::enable_shared_from_this<Collector> {
   const std::shared_ptr<Exchange> exchange_;
 };
 
+// The engine's words begin with the field at fault, if it is one.
+ApiError Refusal(const Status& status, const boost::json::object& body) {
+  std::string field = status.message().substr(0, status.message().find(' '));
+  if (!body.contains(field)) field.clear();
+  return FromEngine(status, std::move(field));
+}
+
 void CancelWhenClientGoes(Exchange& exchange, const std::shared_ptr<Generation>& generation) {
   exchange.OnClientGone([generation] { generation->Cancel(); });
 }
 
-void Stream(Serving& serving, Serving::Lease lease, Call call, std::shared_ptr<Exchange> exchange) {
+Status Stream(Serving& serving, Serving::Lease lease, Call call,
+              const std::shared_ptr<Exchange>& exchange) {
   const std::weak_ptr<Exchange> weak = exchange;
   auto generation = Generation::Start(serving.engine, call.requests, [weak] {
     if (auto alive = weak.lock()) alive->Wake();
   });
-  if (!generation.ok()) return RespondError(*exchange, FromEngine(generation.status()));
+  if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
   auto stream = std::make_shared<EventStream>(
       std::move(lease), *generation, Answer(std::move(call), exchange->request().id), weak);
   exchange->RespondInPieces({.status = 200, .content_type = "text/event-stream; charset=utf-8"},
                             std::move(stream));
+  return Status();
 }
 
-void Collect(Router& router, Serving& serving, Serving::Lease lease, Call call,
-             std::shared_ptr<Exchange> exchange) {
+Status Collect(Router& router, Serving& serving, Serving::Lease lease, Call call,
+               const std::shared_ptr<Exchange>& exchange) {
   const std::vector<Request> requests = std::move(call.requests);
   auto collector = std::make_shared<Collector>(
       router, std::move(lease), Answer(std::move(call), exchange->request().id), exchange);
   auto generation =
       Generation::Start(serving.engine, requests, [collector] { collector->OnOutput(); });
-  if (!generation.ok()) return RespondError(*exchange, FromEngine(generation.status()));
+  if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
   collector->Start(*std::move(generation));
+  return Status();
 }
 
 void Generate(Router& router, const ServingSlot& slot, Parse parse,
@@ -140,11 +150,10 @@ void Generate(Router& router, const ServingSlot& slot, Parse parse,
   if (const MaybeError error = parse(body.get_object(), serving->model, serving->engine, &call)) {
     return RespondError(*exchange, *error);
   }
-  if (call.stream) {
-    Stream(*serving, std::move(lease), std::move(call), std::move(exchange));
-  } else {
-    Collect(router, *serving, std::move(lease), std::move(call), std::move(exchange));
-  }
+  const Status status =
+      call.stream ? Stream(*serving, std::move(lease), std::move(call), exchange)
+                  : Collect(router, *serving, std::move(lease), std::move(call), exchange);
+  if (!status.ok()) RespondError(*exchange, Refusal(status, body.get_object()));
 }
 
 }  // namespace

@@ -112,12 +112,11 @@ absl::StatusOr<std::unique_ptr<RunningRequest>> Engine::Prepare(const Request& r
   KEEL_ASSIGN_OR_RETURN(std::vector<int32_t> prompt, PromptTokens(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.size());
   if (prompt.empty())
-    return absl::InvalidArgumentError("the prompt is empty, expected at least one token");
+    return absl::InvalidArgumentError("prompt is empty, expected at least one token");
   if (prompt_tokens >= model_.max_model_len) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the prompt has ", prompt_tokens, " tokens, the model takes at most ",
-                     model_.max_model_len - 1, " and one for the answer (max_model_len ",
-                     model_.max_model_len, "); shorten the prompt"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prompt has ", prompt_tokens, " tokens, the model takes at most ", model_.max_model_len - 1,
+        " and one for the answer (max_model_len ", model_.max_model_len, "); shorten it"));
   }
   const int64_t room = model_.max_model_len - prompt_tokens;
   if (request.max_tokens.value_or(1) > room) {

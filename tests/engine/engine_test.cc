@@ -249,12 +249,12 @@ TEST(EngineTest, RefusesWhatCanNeverRunWithBothNumbers) {
   const std::unique_ptr<Engine> engine = Start();
   Client client(*engine);
   EXPECT_THAT(client.Start(0, Greedy(Prompt(8, 600), 1)).message(),
-              HasSubstr("the prompt has 600 tokens, the model takes at most 511"));
+              HasSubstr("prompt has 600 tokens, the model takes at most 511"));
   EXPECT_THAT(client.Start(0, Greedy(Prompt(8, 500), 100)).message(),
               HasSubstr("max_tokens is 100 and the prompt has 500 tokens"));
   EXPECT_THAT(client.Start(0, Greedy({5, 100000}, 1)).message(),
               HasSubstr("token id 100000, expected 0 to 127"));
-  EXPECT_THAT(client.Start(0, Greedy({}, 1)).message(), HasSubstr("the prompt is empty"));
+  EXPECT_THAT(client.Start(0, Greedy({}, 1)).message(), HasSubstr("prompt is empty"));
 }
 
 TEST(EngineTest, EveryWayOfExecutionGivesTheSameTokens) {
