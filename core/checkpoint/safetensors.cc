@@ -184,11 +184,15 @@ absl::StatusOr<std::vector<TensorView>> ParseSafetensors(absl::Span<const uint8_
                                                          absl::string_view where) {
   KEEL_ASSIGN_OR_RETURN(const Sections sections, SplitSections(file, where));
   const JsonLimits limits = {.max_bytes = kMaxHeaderBytes, .max_depth = 4, .unique_keys = true};
-  KEEL_ASSIGN_OR_RETURN(const json::value header,
-                        ParseJson(sections.header, absl::StrCat(where, ": header"), limits));
+  const absl::StatusOr<json::value> header =
+      ParseJson(sections.header, absl::StrCat(where, ": header"), limits);
+  if (!header.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(header.status().message(), "; the file is damaged, download it again"));
+  }
   std::vector<TensorView> tensors;
-  tensors.reserve(header.get_object().size());  // It begins with '{'.
-  for (const auto& [key, entry] : header.get_object()) {
+  tensors.reserve(header->get_object().size());  // It begins with '{'.
+  for (const auto& [key, entry] : header->get_object()) {
     if (key == "__metadata__") {
       KEEL_RETURN_IF_ERROR(CheckMetadata(entry, where));
       continue;

@@ -8,6 +8,7 @@
 #include <future>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/attention/registry.h"
@@ -290,8 +291,12 @@ absl::StatusOr<Model> LoadModel(const EngineOptions& options) {
     return absl::InvalidArgumentError(
         "--model is not set: name a checkpoint's directory or a Hugging Face id");
   absl::StatusOr<Model> model = Load(options);
-  if (!model.ok()) return Annotate(model.status(), absl::StrCat("model '", options.model, "'"));
-  return model;
+  if (model.ok()) return model;
+  // What names a file of the model's or is about a flag says enough.
+  const absl::string_view message = model.status().message();
+  if (absl::StrContains(message, options.model) || absl::StartsWith(message, "--"))
+    return model.status();
+  return Annotate(model.status(), absl::StrCat("model '", options.model, "'"));
 }
 
 }  // namespace keel

@@ -230,7 +230,8 @@ class Loader {
     return absl::NotFoundError(absl::StrCat(
         checkpoint_.dir(), ": ", missing_.size(), " of the tensors that ",
         graph_.spec().architecture(), " declares are not in the checkpoint: ", names,
-        missing_.size() > shown ? absl::StrCat(" and ", missing_.size() - shown, " more") : ""));
+        missing_.size() > shown ? absl::StrCat(" and ", missing_.size() - shown, " more") : "",
+        "; download it again, or add renames to the plugin if they have other names there"));
   }
 
   std::vector<std::string> Unused() const {

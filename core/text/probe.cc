@@ -27,7 +27,8 @@ struct Report {
   bool done = false;
 };
 
-// Lines "step ...", "error ...", "done"; other ones are what a library said as it died.
+// Lines "step ...", "error ...", "done"; other ones are what a library said as it died, but for
+// advice to its developers ("note: run with `RUST_BACKTRACE=1` ...").
 Report ReadReport(absl::string_view output) {
   Report report;
   for (absl::string_view line : absl::StrSplit(output, '\n')) {
@@ -37,7 +38,7 @@ Report ReadReport(absl::string_view output) {
       report.error = std::string(line);
     } else if (absl::StartsWith(line, "done")) {
       report.done = true;
-    } else if (!absl::StripAsciiWhitespace(line).empty()) {
+    } else if (!absl::StripAsciiWhitespace(line).empty() && !absl::StartsWith(line, "note: ")) {
       report.last_words = std::string(absl::StripAsciiWhitespace(line));
     }
   }

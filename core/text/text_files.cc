@@ -36,7 +36,10 @@ absl::Status NoTokenizer(const std::string& dir) {
        {"tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "tiktoken.model"}) {
     if (IsRegularFile(JoinPath(dir, name))) absl::StrAppend(&seen, seen.empty() ? "" : ", ", name);
   }
-  if (seen.empty()) return absl::NotFoundError(absl::StrCat(dir, ": has no tokenizer.json"));
+  if (seen.empty()) {
+    return absl::NotFoundError(
+        absl::StrCat(dir, ": has no tokenizer.json; download it with the rest of the checkpoint"));
+  }
   return absl::NotFoundError(absl::StrCat(
       dir, ": has no tokenizer.json but ", seen,
       ", which are not read; load the tokenizer with transformers and save_pretrained it to get "
