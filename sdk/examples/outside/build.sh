@@ -1,8 +1,16 @@
 #!/bin/bash
-# Builds a plugin with a compiler alone: build.sh KEEL SOURCE OUTPUT. KEEL is a copy of Keel's repository, of which only
-# sdk/ is used.
+# Builds a plugin by the very command that docs/plugin-authoring.md shows: build.sh PAGE KEEL SOURCE OUTPUT. KEEL is a
+# copy of Keel's repository, of which only sdk/ is used.
 set -euo pipefail
-keel=$1 source=$2 output=$3
-g++ -std=c++20 -O2 -fPIC -shared -fvisibility=hidden -fno-gnu-unique -I"$keel" "$source" -o "$output" \
-  -Wl,--version-script="$keel/sdk/plugin.lds" -Wl,-z,defs,-z,now,-z,relro,-z,noexecstack \
-  -static-libgcc -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic -Wl,--as-needed
+page=$1 keel=$(realpath "$2") source=$3 output=$4
+
+command=$(sed -n '/^g++ /,/^```$/ { /^```$/d; p }' "$page")
+[[ -n $command ]] || {
+  echo "$page shows no g++ command" >&2
+  exit 1
+}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cp "$source" "$dir/mine.cc"
+(cd "$dir" && KEEL=$keel bash -c "$command")
+cp "$dir/libmine.so" "$output"
