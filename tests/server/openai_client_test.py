@@ -207,6 +207,20 @@ class OpenAiClientTest(unittest.TestCase):
             self.assertIn("'gpt-4'", str(caught.exception))
             self.assertIn(MODEL, str(caught.exception))
 
+    def test_what_is_not_served_is_named(self) -> None:
+        weather = {"type": "function", "function": {"name": "weather", "parameters": {}}}
+        for fields, param in (
+            ({"tools": [weather]}, "tool_choice"),
+            ({"response_format": {"type": "json_object"}}, "response_format"),
+            ({"prediction": {"type": "content", "content": "A"}}, "prediction"),
+        ):
+            with self.subTest(fields):
+                with self.assertRaises(openai.InternalServerError) as caught:
+                    self.chat(**fields)
+                self.assertEqual(caught.exception.status_code, 501)
+                self.assertEqual(caught.exception.param, param)
+                self.assertIn("not served", str(caught.exception))
+
     def test_bad_fields_are_named(self) -> None:
         for call, fields, words in (
             (self.chat, {"temperature": "hot"}, '"hot" (a string), expected a number'),
