@@ -172,7 +172,7 @@ std::optional<std::vector<int32_t>> ReadTokenIds(const json::array& array) {
   return ids;
 }
 
-MaybeError ParseBody(std::string_view text, json::value* body) {
+MaybeError ParseBody(std::string_view text, json::value* body, std::string_view what) {
   json::parse_options options;
   options.max_depth = kMaxDepth;
   json::parser parser({}, options);
@@ -182,11 +182,11 @@ MaybeError ParseBody(std::string_view text, json::value* body) {
   const size_t rest = error ? std::string_view::npos : text.find_first_not_of(" \t\r\n", read);
   if (rest != std::string_view::npos) error = json::error::extra_data;
   if (error) {
-    return InvalidField(
-        "", "the body is no valid JSON: " + error.message() + " near byte " + std::to_string(read));
+    return InvalidField("", std::string(what) + " is no valid JSON: " + error.message() +
+                                " near byte " + std::to_string(read));
   }
   if (!body->is_object()) {
-    return InvalidField("", "the body is " + Show(*body) + ", expected a JSON object");
+    return InvalidField("", std::string(what) + " is " + Show(*body) + ", expected a JSON object");
   }
   return std::nullopt;
 }

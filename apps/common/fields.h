@@ -56,8 +56,9 @@ class Fields {
 std::optional<std::vector<int32_t>> ReadTokenIds(const boost::json::array& array);
 // `value` as JSON of at most ~100 characters, with its kind: `"hot" (a string)`.
 std::string Show(const boost::json::value& value);
-// The body of a call; an error says where it is no JSON object.
-MaybeError ParseBody(std::string_view text, boost::json::value* body);
+// The body of a call; an error says where it is no JSON object. `what` is what messages call it.
+MaybeError ParseBody(std::string_view text, boost::json::value* body,
+                     std::string_view what = "the body");
 
 }  // namespace keel::apps
 

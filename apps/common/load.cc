@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "apps/common/log.h"
+#include "apps/common/progress.h"
 #include "boost/json/parse.hpp"
 
 namespace keel::apps {
@@ -41,6 +42,14 @@ std::string Describe(const json::object& info) {
   return text;
 }
 
+void LogWarnings(const json::object& info) {
+  const json::value* warnings = info.if_contains("warnings");
+  if (warnings == nullptr || !warnings->is_array()) return;
+  for (const json::value& warning : warnings->get_array()) {
+    if (warning.is_string()) LogWarning(std::string(warning.get_string()));
+  }
+}
+
 }  // namespace
 
 Result<LoadedModel> LoadModel(const CommandLine& flags, const std::string& demo_model,
@@ -51,13 +60,19 @@ Result<LoadedModel> LoadModel(const CommandLine& flags, const std::string& demo_
                   "the demo model is not beside this program; name one by --model");
   }
   const std::string path = given.value_or(demo_model);
-  const auto options = flags.EngineOptions(path);
+  auto options = flags.EngineOptions(path);
   if (!options.ok()) return options.status();
   if (names.empty()) names.push_back(given.value_or(kDemoName));
 
   LogInfo("loading " + path);
   const auto start = std::chrono::steady_clock::now();
+  Progress progress;
+  Status status = options->SetProgress([&](std::string_view stage, int64_t done, int64_t total) {
+    progress.Show(stage, done, total);
+  });
+  if (!status.ok()) return status;
   Result<Engine> engine = Engine::Create(*options);
+  progress.Clear();
   if (!engine.ok()) return engine.status();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
 
@@ -65,6 +80,8 @@ Result<LoadedModel> LoadModel(const CommandLine& flags, const std::string& demo_
   char seconds[32];
   std::snprintf(seconds, sizeof(seconds), "%.1f s", took.count());
   LogInfo("loaded in " + std::string(seconds) + ": " + Describe(info));
+
+  LogWarnings(info);
 
   ServedModel model{.names = std::move(names),
                     .max_model_len = 0,
@@ -76,7 +93,11 @@ Result<LoadedModel> LoadModel(const CommandLine& flags, const std::string& demo_
       length != nullptr && length->is_int64()) {
     model.max_model_len = length->get_int64();
   }
-  return LoadedModel{*std::move(engine), std::move(model)};
+  const json::value* has_template = info.if_contains("has_chat_template");
+  return LoadedModel{.engine = *std::move(engine),
+                     .model = std::move(model),
+                     .has_chat_template = has_template != nullptr && has_template->is_bool() &&
+                                          has_template->get_bool()};
 }
 
 }  // namespace keel::apps

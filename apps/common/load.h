@@ -14,6 +14,7 @@ namespace keel::apps {
 struct LoadedModel {
   Engine engine;
   ServedModel model;
+  bool has_chat_template = false;
 };
 
 // Loads --model, or `demo_model` when that flag was not given, and says so on stderr. `names` are

@@ -33,10 +33,10 @@ void Log(LogLevel level, std::string_view text) {
   char time[32];
   std::strftime(time, sizeof(time), "%m-%d %H:%M:%S", &local);
   const Mark& mark = kMarks[static_cast<int>(level)];
-  // One call, so that lines of several threads do not mix.
-  std::fprintf(stderr, "%s%s.%03d %s%s %.*s\n", is_terminal ? mark.colour : "", time,
-               static_cast<int>(millis), mark.word, is_terminal ? "\033[0m" : "",
-               static_cast<int>(text.size()), text.data());
+  // One call, so that lines of several threads do not mix. A progress bar is overwritten.
+  std::fprintf(stderr, "%s%s%s.%03d %s%s %.*s\n", is_terminal ? "\r\033[K" : "",
+               is_terminal ? mark.colour : "", time, static_cast<int>(millis), mark.word,
+               is_terminal ? "\033[0m" : "", static_cast<int>(text.size()), text.data());
 }
 
 }  // namespace keel::apps

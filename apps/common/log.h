@@ -12,6 +12,7 @@ enum class LogLevel { kInfo, kWarning, kError };
 // Writes one line, with the time; colours on a terminal. May be called from any thread.
 void Log(LogLevel level, std::string_view text);
 inline void LogInfo(std::string_view text) { Log(LogLevel::kInfo, text); }
+inline void LogWarning(std::string_view text) { Log(LogLevel::kWarning, text); }
 inline void LogError(std::string_view text) { Log(LogLevel::kError, text); }
 // Lines below `level` are left out. Call before other threads log.
 void SetLogLevel(LogLevel level);

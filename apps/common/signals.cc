@@ -7,18 +7,18 @@
 
 namespace keel::apps {
 
-void HandleStopSignals(std::function<void()> on_first) {
+void HandleStopSignals(std::function<void()> on_first, int exit_code) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::thread([signals, on_first = std::move(on_first)] {
+  std::thread([signals, exit_code, on_first = std::move(on_first)] {
     int signal = 0;
     sigwait(&signals, &signal);
     on_first();
     sigwait(&signals, &signal);
-    std::_Exit(0);
+    std::_Exit(exit_code);
   }).detach();
 }
 

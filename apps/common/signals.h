@@ -7,9 +7,9 @@
 namespace keel::apps {
 
 // Calls `on_first` on a thread of its own at the first SIGINT or SIGTERM; the second one ends the
-// process at once, with exit code 0. Call from main before other threads are made: they inherit that
+// process at once, with `exit_code`. Call from main before other threads are made: they inherit that
 // these signals go to that thread alone.
-void HandleStopSignals(std::function<void()> on_first);
+void HandleStopSignals(std::function<void()> on_first, int exit_code = 0);
 
 }  // namespace keel::apps
 

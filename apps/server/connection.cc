@@ -1,13 +1,12 @@
 #include "apps/server/connection.h"
 
 #include <chrono>
-#include <cstdio>
-#include <random>
 #include <string_view>
 #include <tuple>
 #include <vector>
 
 #include "apps/common/api_error.h"
+#include "apps/common/request_id.h"
 #include "boost/asio/as_tuple.hpp"
 #include "boost/asio/experimental/awaitable_operators.hpp"
 #include "boost/asio/post.hpp"
@@ -25,14 +24,6 @@ constexpr auto kAsTuple = net::as_tuple(net::use_awaitable);
 
 // What a pipelining client may have sent ahead before its connection is no longer read.
 constexpr size_t kMaxReadAhead = 64 << 10;
-
-std::string NewRequestId() {
-  thread_local std::mt19937_64 random{std::random_device{}()};
-  char text[33];
-  std::snprintf(text, sizeof(text), "%016llx%016llx", static_cast<unsigned long long>(random()),
-                static_cast<unsigned long long>(random()));
-  return text;
-}
 
 // A client's own id is kept if it is short and harmless in headers and logs.
 std::string RequestId(std::string_view given) {

@@ -1,0 +1,204 @@
+#include "apps/batch/batch_job.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "boost/json/parse.hpp"
+#include "boost/json/serialize.hpp"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel::apps {
+namespace json = boost::json;
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
+
+std::string Chat(const std::string& id, const std::string& text) {
+  return json::serialize(
+             json::object{{"custom_id", id},
+                          {"method", "POST"},
+                          {"url", "/v1/chat/completions"},
+                          {"body", {{"messages", {{{"role", "user"}, {"content", text}}}}}}}) +
+         "\n";
+}
+
+class BatchJobTest : public ::testing::Test {
+ protected:
+  // Runs `input`; what it wrote is in lines_.
+  Status Run(const std::string& input, const BatchOptions& options = {}) {
+    std::ofstream(input_path_) << input;
+    std::filesystem::remove(output_path_);
+    auto engine = Engine::Create(engine_options_);
+    EXPECT_TRUE(engine.ok());
+    const int fd = open(input_path_.c_str(), O_RDONLY);
+    LineReader reader(fd, "--input in", 100'000);
+    std::vector<std::string> none;
+    auto output = OutputFile::Open(output_path_, OutputFile::Mode::kNew, &none);
+    EXPECT_TRUE(output.ok());
+    BatchJob job(*engine, model_, reader, **output, options, answered_);
+    std::jthread stopper;
+    if (stop_after_.count() > 0) {
+      stopper = std::jthread([&job, wait = stop_after_] {
+        std::this_thread::sleep_for(wait);
+        job.Stop();
+      });
+    }
+    Status status = job.Run();
+    counts_ = job.counts();
+    is_interrupted_ = job.is_interrupted();
+    close(fd);
+    lines_.clear();
+    std::ifstream file(output_path_);
+    for (std::string line; std::getline(file, line);) lines_.push_back(json::parse(line));
+    return status;
+  }
+  // "custom_id: text" or "custom_id: status message" of each line.
+  std::vector<std::string> Summary() {
+    std::vector<std::string> all;
+    for (const json::value& line : lines_) {
+      const json::value& id = line.at("custom_id");
+      std::string text = (id.is_null() ? "null" : std::string(id.as_string())) + ": ";
+      const json::value& response = line.at("response");
+      const json::value& body = response.at("body");
+      if (line.at("error").is_null()) {
+        EXPECT_EQ(response.at("status_code"), 200);
+        const json::value& choice = body.at("choices").at(0);
+        text += choice.as_object().contains("text")
+                    ? choice.at("text").as_string()
+                    : choice.at("message").at("content").as_string();
+      } else {
+        text += json::serialize(response.at("status_code")) + " ";
+        text += line.at("error").at("message").as_string();
+      }
+      all.push_back(std::move(text));
+    }
+    return all;
+  }
+
+  const std::string input_path_ = ::testing::TempDir() + "/in.jsonl";
+  const std::string output_path_ = ::testing::TempDir() + "/out.jsonl";
+  ServedModel model_{.names = {"fake"}, .max_model_len = 4096, .root = "", .created = 0};
+  Options engine_options_;
+  std::vector<std::string> answered_;
+  std::chrono::milliseconds stop_after_{0};
+  std::vector<json::value> lines_;
+  BatchCounts counts_;
+  bool is_interrupted_ = false;
+};
+
+TEST_F(BatchJobTest, EveryLineGetsItsAnswer) {
+  const Status status =
+      Run(Chat("a", "one") +
+          R"({"custom_id":"b","method":"POST","url":"/v1/completions","body":{"prompt":"two"}})"
+          "\n\n" +
+          Chat("c", "three"));
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_THAT(Summary(), UnorderedElementsAre("a: one", "b: two", "c: three"));
+  EXPECT_EQ(counts_.lines, 3);
+  EXPECT_EQ(counts_.answered, 3);
+  EXPECT_EQ(counts_.output_tokens, 3U + 3 + 5 + 3);  // and an end for each
+  EXPECT_FALSE(is_interrupted_);
+  const json::value& body = lines_[0].at("response").at("body");
+  EXPECT_EQ(body.at("model"), "fake");
+  EXPECT_TRUE(std::string(body.at("id").as_string()).starts_with("chatcmpl-"));
+}
+
+TEST_F(BatchJobTest, ABadLineIsAnsweredWithItsNumberAndStopsNothing) {
+  const Status status =
+      Run("nonsense\n" + Chat("a", "one") +
+          R"({"custom_id":"x","method":"POST"})"
+          "\n" +
+          Chat("a", "again") + Chat("f", "[fail] at the third token") + std::string(200'000, ' ') +
+          "\n" + Chat("long", std::string(5000, 'x')) + Chat("z", "last"));
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_THAT(
+      Summary(),
+      UnorderedElementsAre(
+          HasSubstr("null: 400 line 1: the line is no valid JSON"), "a: one",
+          HasSubstr("x: 400 line 3: url is missing"),
+          HasSubstr("a: 400 line 4: custom_id is that of line 2 too"),
+          "f: 500 line 5: the step failed",
+          "null: 400 line 6: the line is longer than --max-line-bytes allows (100000 bytes)",
+          HasSubstr("long: 400 line 7: the prompt has 50"), "z: last"));
+  EXPECT_EQ(counts_.failed, 6);
+  EXPECT_EQ(counts_.answered, 2);
+}
+
+TEST_F(BatchJobTest, WritesAsLinesFinishOrInOrder) {
+  ASSERT_TRUE(engine_options_.Set("step-ms", "1").ok());
+  const std::string input = Chat("slow", std::string(60, 's')) + Chat("quick", "q");
+  EXPECT_TRUE(Run(input).ok());
+  EXPECT_THAT(Summary(), ElementsAre("quick: q", "slow: " + std::string(60, 's')));
+  EXPECT_TRUE(Run("bad\n" + input + "bad\n", {.keep_order = true}).ok());
+  EXPECT_THAT(Summary(), ElementsAre(HasSubstr("line 1"), "slow: " + std::string(60, 's'),
+                                     "quick: q", HasSubstr("line 4")));
+}
+
+TEST_F(BatchJobTest, ManyMoreLinesThanRunAtOnce) {
+  std::string input;
+  for (int i = 0; i < 1000; ++i) input += Chat(std::to_string(i), "text");
+  EXPECT_TRUE(Run(input, {.max_in_flight = 7}).ok());
+  EXPECT_EQ(counts_.answered, 1000);
+  EXPECT_EQ(lines_.size(), 1000U);
+}
+
+// A line may hold more prompts than the engine takes beside the others.
+TEST_F(BatchJobTest, WaitsForRoomInTheEngine) {
+  ASSERT_TRUE(engine_options_.Set("max-waiting", "5").ok());
+  ASSERT_TRUE(engine_options_.Set("step-ms", "1").ok());
+  const Status status = Run(Chat("a", "one") + Chat("b", "two") +
+                            R"({"custom_id":"c","method":"POST","url":"/v1/completions",)"
+                            R"("body":{"prompt":["1","2","3","4"]}})"
+                            "\n" +
+                            Chat("d", "four"));
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_THAT(Summary(), UnorderedElementsAre("a: one", "b: two", "c: 1", "d: four"));
+}
+
+TEST_F(BatchJobTest, WhatAnEarlierRunAnsweredIsSkipped) {
+  answered_ = {"a"};
+  EXPECT_TRUE(Run(Chat("a", "one") + Chat("b", "two")).ok());
+  EXPECT_THAT(Summary(), ElementsAre("b: two"));
+  EXPECT_EQ(counts_.skipped, 1);
+  EXPECT_EQ(counts_.lines, 2);
+}
+
+TEST_F(BatchJobTest, StopFinishesWhatRuns) {
+  ASSERT_TRUE(engine_options_.Set("step-ms", "5").ok());
+  std::string input;
+  for (int i = 0; i < 1000; ++i) input += Chat(std::to_string(i), "twenty tokens or so.");
+  stop_after_ = std::chrono::milliseconds(150);
+  EXPECT_TRUE(Run(input, {.max_in_flight = 2}).ok());
+  EXPECT_TRUE(is_interrupted_);
+  EXPECT_GE(lines_.size(), 2U);
+  EXPECT_LT(lines_.size(), 500U);
+  for (const std::string& line : Summary()) EXPECT_THAT(line, HasSubstr(": twenty tokens or so."));
+}
+
+TEST_F(BatchJobTest, AnEngineThatFailsEndsTheJob) {
+  std::string input = Chat("a", "one") + Chat("b", "[die]");
+  for (int i = 0; i < 200; ++i) input += Chat(std::to_string(i), "text");
+  const Status status = Run(input, {.max_in_flight = 1});
+  EXPECT_THAT(status.message(), HasSubstr("the engine's thread failed"));
+  EXPECT_THAT(Summary()[0], "a: one");
+  EXPECT_LT(lines_.size(), 10U);
+}
+
+TEST_F(BatchJobTest, NoInputIsNoError) {
+  EXPECT_TRUE(Run("").ok());
+  EXPECT_EQ(counts_.lines, 0);
+}
+
+}  // namespace
+}  // namespace keel::apps

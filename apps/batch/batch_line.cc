@@ -1,0 +1,99 @@
+#include "apps/batch/batch_line.h"
+
+#include <utility>
+
+#include "apps/common/fields.h"
+#include "apps/common/openai_chat.h"
+#include "apps/common/openai_completions.h"
+#include "boost/json/serialize.hpp"
+
+namespace keel::apps {
+namespace json = boost::json;
+namespace {
+
+constexpr std::string_view kChatUrl = "/v1/chat/completions";
+constexpr std::string_view kCompletionsUrl = "/v1/completions";
+
+std::string RequireString(Fields& fields, const char* name, const char* expected) {
+  const std::optional<std::string_view> value = fields.String(name);
+  if (!value.has_value()) {
+    fields.Fail(InvalidField(name, std::string(name) + " is missing, expected " + expected));
+  }
+  return std::string(value.value_or(""));
+}
+
+std::string Line(const json::value& custom_id, const std::string& request_id, int status_code,
+                 std::string_view body, const json::value& error) {
+  std::string line = "{\"id\":\"batch_req_" + request_id + "\",\"custom_id\":";
+  line += json::serialize(custom_id);
+  line += ",\"response\":{\"status_code\":" + std::to_string(status_code);
+  line += ",\"request_id\":\"" + request_id + "\",\"body\":";
+  line += body;
+  line += "},\"error\":" + json::serialize(error) + "}\n";
+  return line;
+}
+
+}  // namespace
+
+MaybeError ReadBatchRequest(std::string_view line, BatchRequest* request) {
+  json::value value;
+  if (const MaybeError error = ParseBody(line, &value, "the line")) return error;
+  Fields fields(value.get_object());
+  std::string custom_id = RequireString(fields, "custom_id", "a string of your own, one a line");
+  if (!fields.ok()) return fields.error();
+  request->custom_id = std::move(custom_id);
+  if (const std::string method = RequireString(fields, "method", "\"POST\""); method != "POST") {
+    fields.Fail(InvalidField("method", "method is \"" + method + "\", expected \"POST\""));
+  }
+  request->url = RequireString(fields, "url", "\"/v1/chat/completions\" or \"/v1/completions\"");
+  if (const json::object* body = fields.Object("body")) {
+    request->body = *body;
+  } else {
+    fields.Fail(InvalidField("body", "body is missing, expected the request as an object"));
+  }
+  return fields.error();
+}
+
+MaybeError ParseBatchCall(const BatchRequest& request, const ServedModel& model,
+                          const Engine& engine, Call* call) {
+  if (request.url != kChatUrl && request.url != kCompletionsUrl) {
+    return InvalidField("url", "url is " + Show(json::value(request.url)) +
+                                   ", expected \"/v1/chat/completions\" or \"/v1/completions\"");
+  }
+  const MaybeError error = request.url == kChatUrl
+                               ? ParseChat(request.body, model, engine, call)
+                               : ParseCompletions(request.body, model, engine, call);
+  if (error.has_value()) return error;
+  if (call->stream) {
+    return InvalidField("stream", "stream is true, expected false: a batch has no streams");
+  }
+  return std::nullopt;
+}
+
+std::string AnsweredLine(const std::string& custom_id, const std::string& request_id,
+                         std::string_view body) {
+  return Line(json::value(custom_id), request_id, 200, body, nullptr);
+}
+
+std::string FailedLine(const std::optional<std::string>& custom_id, const std::string& request_id,
+                       const ApiError& error) {
+  const json::object body = ToJson(error);
+  return Line(custom_id.has_value() ? json::value(*custom_id) : json::value(), request_id,
+              error.http_status, json::serialize(body), body.at("error"));
+}
+
+OutputKind ReadOutputLine(std::string_view line, std::string* custom_id) {
+  json::value value;
+  if (ParseBody(line, &value).has_value()) return OutputKind::kNoOutput;
+  Fields fields(value.get_object());
+  const json::object* response = fields.Object("response");
+  const std::optional<std::string_view> id = fields.String("custom_id");
+  const std::optional<int64_t> status =
+      response == nullptr ? std::nullopt : Fields(*response).Int("status_code");
+  if (!fields.ok() || !status.has_value()) return OutputKind::kNoOutput;
+  if (!id.has_value() || fields.Has("error") || *status != 200) return OutputKind::kFailed;
+  custom_id->assign(*id);
+  return OutputKind::kAnswered;
+}
+
+}  // namespace keel::apps

@@ -1,0 +1,44 @@
+// The lines of a batch in OpenAI's format: requests in, answers out.
+//
+//   {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {...}}
+//   {"id": "...", "custom_id": "a",
+//    "response": {"status_code": 200, "request_id": "...", "body": {...}}, "error": null}
+#ifndef KEEL_APPS_BATCH_BATCH_LINE_H_
+#define KEEL_APPS_BATCH_BATCH_LINE_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "apps/common/answer.h"
+#include "apps/common/api_error.h"
+#include "boost/json/object.hpp"
+#include "sdk/keel/engine.h"
+
+namespace keel::apps {
+
+struct BatchRequest {
+  std::optional<std::string> custom_id;  // set whenever it can be read, also beside an error
+  std::string url;
+  boost::json::object body;
+};
+
+// Reads a line of input; nothing is known of `body` but that it is an object.
+MaybeError ReadBatchRequest(std::string_view line, BatchRequest* request);
+// Makes a call of it. `engine` must outlive the call.
+MaybeError ParseBatchCall(const BatchRequest& request, const ServedModel& model,
+                          const Engine& engine, Call* call);
+
+// Lines of output, with their end. `body` is JSON.
+std::string AnsweredLine(const std::string& custom_id, const std::string& request_id,
+                         std::string_view body);
+std::string FailedLine(const std::optional<std::string>& custom_id, const std::string& request_id,
+                       const ApiError& error);
+
+enum class OutputKind { kAnswered, kFailed, kNoOutput };
+// What a line that an earlier run wrote is; `custom_id` is set for kAnswered.
+OutputKind ReadOutputLine(std::string_view line, std::string* custom_id);
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_BATCH_BATCH_LINE_H_
