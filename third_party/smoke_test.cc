@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
+#include <histedit.h>
 #include <prometheus/counter.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
@@ -113,6 +114,17 @@ TEST(ThirdPartyTest, SeccompBuildsAFilter) {
   ASSERT_NE(filter, nullptr);
   EXPECT_EQ(seccomp_rule_add(filter, SCMP_ACT_ERRNO(1), SCMP_SYS(ptrace), 0), 0);
   seccomp_release(filter);
+}
+
+TEST(ThirdPartyTest, LibeditKeepsHistory) {
+  History* const lines = history_init();
+  ASSERT_NE(lines, nullptr);
+  HistEvent event;
+  EXPECT_GE(history(lines, &event, H_SETSIZE, 10), 0);
+  EXPECT_GE(history(lines, &event, H_ENTER, "first"), 0);
+  EXPECT_GE(history(lines, &event, H_FIRST), 0);
+  EXPECT_STREQ(event.str, "first");
+  history_end(lines);
 }
 
 TEST(ThirdPartyTest, ZlibSums) {

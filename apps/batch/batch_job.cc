@@ -124,6 +124,7 @@ Result<bool> BatchJob::Fill() {
       if (input_ended_) return false;
     }
     if (Status status = StartLine(line); !status.ok()) return status;
+    if (deferred_.has_value()) return false;
   }
   return true;
 }
@@ -161,12 +162,14 @@ Status BatchJob::StartLine(const LineReader::Line& line) {
   auto generation = Generation::Start(
       engine_, requests, [wakeups = wakeups_, number = line.number] { wakeups->Add(number); });
   if (!generation.ok()) {
-    if (generation.status().code() == Code::kResourceExhausted && !running_.empty()) {
-      deferred_ = line;  // until what runs has ended
+    if (generation.status().code() == Code::kResourceExhausted && MayTryAgain()) {
+      deferred_ = line;
       return Status();
     }
+    give_up_.reset();
     return Fail(line.number, request.custom_id, FromEngine(generation.status()));
   }
+  give_up_.reset();
   const std::string request_id = NewRequestId();
   running_requests_ += requests.size();
   running_bytes_ += line.text.size();
@@ -178,6 +181,16 @@ Status BatchJob::StartLine(const LineReader::Line& line) {
                                         .bytes = line.text.size()});
   // What came before the line was in running_ woke nobody.
   return Advance(line.number);
+}
+
+// The engine had no room: it will have some when what runs has ended, and a moment more, since
+// requests count until shortly after their last output.
+bool BatchJob::MayTryAgain() {
+  constexpr auto kMoment = std::chrono::milliseconds(300);
+  if (!running_.empty()) return true;
+  const auto now = std::chrono::steady_clock::now();
+  if (!give_up_.has_value()) give_up_ = now + kMoment;
+  return now < *give_up_;
 }
 
 Status BatchJob::Advance(int64_t number) {
@@ -233,11 +246,12 @@ Status BatchJob::Write(int64_t number, std::string line) {
 
 // Until something has finished, the input has more to read, or the progress is to be drawn again.
 void BatchJob::Wait(bool more) {
-  constexpr int kRedrawMs = 200;
-  const bool read = HasRoom() && !input_ended_ && !is_stopped_;
+  constexpr int kRedrawMs = 200, kTryAgainMs = 10;
+  const bool read = HasRoom() && !deferred_.has_value() && !input_ended_ && !is_stopped_;
   pollfd fds[] = {{.fd = wakeups_->fd(), .events = POLLIN, .revents = 0},
                   {.fd = read ? input_.fd() : -1, .events = POLLIN, .revents = 0}};
-  poll(fds, 2, more ? 0 : kRedrawMs);
+  const bool try_again = deferred_.has_value() && running_.empty();
+  poll(fds, 2, more ? 0 : try_again ? kTryAgainMs : kRedrawMs);
 }
 
 // "answering [####    ] 50% 12/24 lines, 1 failed, 812 tokens/s, 3 m 05 s left"
@@ -249,7 +263,8 @@ void BatchJob::ShowProgress() {
   const int64_t total = total_ - blank_;
   std::string note = std::to_string(counts_.lines);
   if (total > 0) note += "/" + std::to_string(total);
-  note += " lines, " + std::to_string(counts_.failed) + " failed";
+  note += " lines";
+  if (counts_.failed > 0) note += ", " + std::to_string(counts_.failed) + " failed";
   char rate[48];
   std::snprintf(rate, sizeof(rate), ", %.1f tokens/s",
                 static_cast<double>(counts_.output_tokens) / seconds);

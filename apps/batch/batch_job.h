@@ -77,6 +77,7 @@ class BatchJob {
   Result<bool> Fill();
   Status Loop();
   Status StartLine(const LineReader::Line& line);
+  bool MayTryAgain();
   Status Advance(int64_t number);
   Status Finish(int64_t number, Running running);
   Status Fail(int64_t number, const std::optional<std::string>& custom_id, ApiError error);
@@ -96,6 +97,7 @@ class BatchJob {
   std::map<int64_t, Running> running_;             // by line
   std::map<int64_t, std::string> held_;            // finished; an earlier line is not
   std::optional<LineReader::Line> deferred_;       // the engine had no room for it
+  std::optional<std::chrono::steady_clock::time_point> give_up_;  // on deferred_
   size_t running_requests_ = 0;
   size_t running_bytes_ = 0;
   int64_t blank_ = 0;

@@ -40,6 +40,9 @@ struct Flags {
   BatchOptions batch{.max_in_flight = 0, .keep_order = false};
 };
 
+// Without its name, which would stand in --help.
+CLI::Validator IsPositive() { return CLI::Validator(CLI::PositiveNumber).description(""); }
+
 void AddFlags(CLI::App& app, Flags* flags) {
   constexpr char kGroup[] = "Batch";
   app.add_option(
@@ -70,12 +73,12 @@ void AddFlags(CLI::App& app, Flags* flags) {
                  "Requests that the engine has at once, running or next. Default: twice "
                  "--max-num-seqs.")
       ->type_name("N")
-      ->check(CLI::PositiveNumber)
+      ->check(IsPositive())
       ->group(kGroup);
   app.add_option("--max-line-bytes", flags->max_line_bytes,
                  "Longest line of the input, in bytes; longer ones fail.")
       ->type_name("BYTES")
-      ->check(CLI::PositiveNumber)
+      ->check(IsPositive())
       ->group(kGroup)
       ->capture_default_str();
   app.add_option("--served-model-name", flags->names,
@@ -133,15 +136,14 @@ size_t DefaultInFlight(const CommandLine& command_line) {
 }
 
 void LogSummary(const BatchCounts& counts, double seconds) {
-  char text[256];
-  std::snprintf(text, sizeof(text),
-                "%lld lines: %lld answered, %lld failed, %lld answered before; %zu prompt tokens, "
-                "%zu output tokens in %s, %.1f output tokens/s",
-                static_cast<long long>(counts.lines), static_cast<long long>(counts.answered),
-                static_cast<long long>(counts.failed), static_cast<long long>(counts.skipped),
-                counts.prompt_tokens, counts.output_tokens, FormatDuration(seconds).c_str(),
+  std::string text = std::to_string(counts.lines) + " lines: " + std::to_string(counts.answered) +
+                     " answered, " + std::to_string(counts.failed) + " failed";
+  if (counts.skipped > 0) text += ", " + std::to_string(counts.skipped) + " answered before";
+  char speed[64];
+  std::snprintf(speed, sizeof(speed), " output tokens in %.1f s, %.1f tokens/s", seconds,
                 static_cast<double>(counts.output_tokens) / seconds);
-  LogInfo(text);
+  LogInfo(text + "; " + std::to_string(counts.prompt_tokens) + " prompt tokens, " +
+          std::to_string(counts.output_tokens) + speed);
 }
 
 // What Ctrl-C stops; null before and after it runs.

@@ -13,7 +13,7 @@ namespace {
 
 constexpr auto kTerminalPause = std::chrono::milliseconds(100);
 constexpr auto kLinePause = std::chrono::seconds(10);
-constexpr size_t kBarWidth = 24;
+constexpr size_t kMaxBarWidth = 24, kMinBarWidth = 6;
 
 size_t TerminalWidth() {
   winsize size{};
@@ -36,13 +36,16 @@ std::string FormatProgress(std::string_view label, int64_t done, int64_t total,
   if (total > 0) {
     const double part =
         std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0);
-    const size_t filled = static_cast<size_t>(part * kBarWidth);
     char percent[16];
     // Rounded down: 100% is the end.
     std::snprintf(percent, sizeof(percent), "%3d%%", static_cast<int>(part * 100));
-    const std::string bar =
-        " [" + std::string(filled, '#') + std::string(kBarWidth - filled, ' ') + "] ";
-    line += line.size() + bar.size() + note.size() + 6 <= width ? bar : " ";
+    const size_t rest = line.size() + note.size() + std::string_view(" [] 100%  ").size();
+    const size_t bar = std::min(kMaxBarWidth, width - std::min(width, rest));
+    const size_t filled = static_cast<size_t>(part * static_cast<double>(bar));
+    line += ' ';
+    if (bar >= kMinBarWidth) {
+      line += "[" + std::string(filled, '#') + std::string(bar - filled, ' ') + "] ";
+    }
     line += percent;
   }
   if (!note.empty()) line.append("  ").append(note);

@@ -23,7 +23,9 @@ TEST(ProgressTest, AHundredPercentIsTheEnd) {
   EXPECT_THAT(FormatProgress("a", -1, 5, "", 80), HasSubstr("  0%"));
 }
 
-TEST(ProgressTest, NarrowTerminalsLoseTheBarThenTheEndOfTheNote) {
+TEST(ProgressTest, NarrowTerminalsShortenTheBarThenTheNote) {
+  EXPECT_EQ(FormatProgress("answering", 12, 24, "12/24 lines", 40),
+            "answering [#####     ]  50%  12/24 lines");
   EXPECT_EQ(FormatProgress("answering", 12, 24, "12/24 lines", 30), "answering  50%  12/24 lines");
   EXPECT_EQ(FormatProgress("answering", 12, 24, "12/24 lines", 20), "answering  50%  12/2");
   EXPECT_EQ(FormatProgress("gr\xC3\xBC\xC3\x9F", 1, 0, "", 5), "gr\xC3\xBC");

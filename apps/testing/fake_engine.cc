@@ -52,6 +52,7 @@ constexpr Option kOptions[] = {
     {"enable-prefix-caching", "Scheduling", "", "true", "Share blocks of equal prompts."},
     {"step-ms", "Testing", "MS", "0", "Time of a step."},
     {"load-ms", "Testing", "MS", "0", "Time that loading takes."},
+    {"chat-template", "Testing", "", "true", "Say that the model has a chat template."},
     {"load-error", "Testing", "TEXT", "", "Fail to load with this message."},
 };
 
@@ -473,7 +474,8 @@ keel_status keel_engine_check(const keel_engine* engine) {
 const char* keel_engine_info(const keel_engine* engine) {
   thread_local std::string info;
   info = R"({"model":"fake","architecture":"FakeForCausalLM","vocab_size":258,"max_model_len":)" +
-         engine->options_.values.at("max-model-len") + R"(,"has_chat_template":true})";
+         engine->options_.values.at("max-model-len") + R"(,"has_chat_template":)" +
+         engine->options_.values.at("chat-template") + "}";
   return info.c_str();
 }
 keel_status keel_engine_metrics(const keel_engine*, keel_bytes_fn sink, void* user) {
