@@ -15,8 +15,8 @@ namespace {
 constexpr int kHistoryLines = 1000;
 
 // Between \1 is what has no width.
-constexpr char kPrompt[] = "\1\033[1;36m\1> \1\033[0m\1";
-constexpr char kNextPrompt[] = "\1\033[1;36m\1. \1\033[0m\1";
+constexpr char kPrompt[] = "\1\033[1;36m\1>\1\033[0m\1 ";
+constexpr char kNextPrompt[] = "\1\033[1;36m\1.\1\033[0m\1 ";
 
 // Characters are read as UTF-8 whatever the locale says otherwise.
 void UseUtf8() {
@@ -48,7 +48,7 @@ class LineEditor : public LineSource {
     el_set(edit_, EL_ADDFN, "keel-interrupt", "Drop the line", &LineEditor::Interrupt);
     el_set(edit_, EL_BIND, "^C", "keel-interrupt", nullptr);
     el_set(edit_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
-    el_set(edit_, EL_SETTY, "-d", "intr=", nullptr);
+    el_set(edit_, EL_SETTY, "-d", "-isig", nullptr);
   }
   ~LineEditor() override {
     if (edit_ != nullptr) el_end(edit_);
