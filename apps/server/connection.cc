@@ -176,15 +176,16 @@ net::awaitable<bool> Connection::Answer(ExchangeState& exchange, const Parser& p
 }
 
 template <typename Message>
-void Connection::SetHeaders(const HttpResponse& head, const std::string& id, Message* message) {
-  message->set("X-Request-Id", id);
+void Connection::SetHeaders(const ExchangeState& exchange, Message* message) {
+  const HttpResponse& head = exchange.head();
+  message->set("X-Request-Id", exchange.request().id);
   if (!head.content_type.empty()) message->set(http::field::content_type, head.content_type);
   if (!head.allow.empty()) message->set(http::field::allow, head.allow);
   if (head.retry_after_seconds > 0) {
     message->set(http::field::retry_after, std::to_string(head.retry_after_seconds));
   }
-  if (!head.allow_origin.empty()) {
-    message->set(http::field::access_control_allow_origin, head.allow_origin);
+  if (!exchange.allow_origin().empty()) {
+    message->set(http::field::access_control_allow_origin, exchange.allow_origin());
     message->set(http::field::vary, "Origin");
     message->set(http::field::access_control_allow_methods, "GET, HEAD, POST, OPTIONS");
     message->set(http::field::access_control_allow_headers, "*, Authorization");
@@ -196,7 +197,7 @@ net::awaitable<bool> Connection::WriteWhole(ExchangeState& exchange, bool head_o
   const HttpResponse& head = exchange.head();
   http::response<http::span_body<const char>> response(static_cast<http::status>(head.status),
                                                        version);
-  SetHeaders(head, exchange.request().id, &response);
+  SetHeaders(exchange, &response);
   response.keep_alive(keep_alive);
   response.content_length(head.body.size());
   if (!head_only) response.body() = {head.body.data(), head.body.size()};
@@ -226,7 +227,7 @@ net::awaitable<bool> Connection::WritePieces(ExchangeState& exchange, bool head_
   const bool chunked = version >= 11;
   http::response<http::empty_body> response(static_cast<http::status>(exchange.head().status),
                                             version);
-  SetHeaders(exchange.head(), exchange.request().id, &response);
+  SetHeaders(exchange, &response);
   response.set(http::field::cache_control, "no-cache");
   response.keep_alive(keep_alive);
   response.chunked(chunked);

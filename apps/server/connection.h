@@ -43,6 +43,10 @@ class ExchangeState : public Exchange, public std::enable_shared_from_this<Excha
         executor_(std::move(executor)) {}
 
   const HttpRequest& request() const override { return request_; }
+  void AllowOrigin(std::string origin) override {
+    std::lock_guard lock(mutex_);
+    allow_origin_ = std::move(origin);
+  }
   void Respond(HttpResponse response) override { RespondInPieces(std::move(response), nullptr); }
   void RespondInPieces(HttpResponse head, std::shared_ptr<BodyStream> body) override {
     {
@@ -74,7 +78,8 @@ class ExchangeState : public Exchange, public std::enable_shared_from_this<Excha
     std::lock_guard lock(mutex_);
     return head_.has_value();
   }
-  // Once has_head(), these two no longer change.
+  // Once has_head(), these three no longer change.
+  const std::string& allow_origin() const { return allow_origin_; }
   const HttpResponse& head() const { return *head_; }
   BodyStream* body() const { return body_.get(); }
   std::string note() {
@@ -107,6 +112,7 @@ class ExchangeState : public Exchange, public std::enable_shared_from_this<Excha
   std::optional<HttpResponse> head_;
   std::shared_ptr<BodyStream> body_;
   std::function<void()> on_gone_;
+  std::string allow_origin_;  // empty: none
   std::string note_;
   bool gone_ = false;
 };
@@ -166,7 +172,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   net::awaitable<bool> WaitForWake();
   void WatchClient();
   template <typename Message>
-  void SetHeaders(const HttpResponse& head, const std::string& id, Message* message);
+  void SetHeaders(const ExchangeState& exchange, Message* message);
   HttpRequest ToRequest(Parser& parser);
   template <typename Buffers>
   net::awaitable<bool> WriteBytes(Buffers buffers);

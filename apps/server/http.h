@@ -24,9 +24,8 @@ struct HttpResponse {
   int status = 200;
   std::string body = {};
   std::string content_type = "application/json";
-  std::string allow = {};         // header Allow, for 405 and OPTIONS
-  std::string allow_origin = {};  // header Access-Control-Allow-Origin
-  int retry_after_seconds = 0;    // header Retry-After; 0: none
+  std::string allow = {};       // header Allow, for 405 and OPTIONS
+  int retry_after_seconds = 0;  // header Retry-After; 0: none
 };
 
 // The body of a response that comes in pieces. The connection asks for the next piece when the client
@@ -45,6 +44,8 @@ class Exchange {
   virtual ~Exchange() = default;
 
   virtual const HttpRequest& request() const = 0;
+  // Web pages of `origin` may read the answer, which is yet to come.
+  virtual void AllowOrigin(std::string origin) = 0;
   virtual void Respond(HttpResponse response) = 0;
   // Answers 200 with `head`'s content type and what `body` gives.
   virtual void RespondInPieces(HttpResponse head, std::shared_ptr<BodyStream> body) = 0;

@@ -1,5 +1,6 @@
 #include "apps/server/http_server.h"
 
+#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>

@@ -29,30 +29,6 @@ bool EqualSecrets(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
-// Adds what a browser asks for before it gives the answer to a page. Wraps every exchange.
-class CorsExchange : public Exchange {
- public:
-  CorsExchange(std::shared_ptr<Exchange> inner, std::string allow_origin)
-      : inner_(std::move(inner)), allow_origin_(std::move(allow_origin)) {}
-
-  const HttpRequest& request() const override { return inner_->request(); }
-  void Respond(HttpResponse response) override {
-    response.allow_origin = allow_origin_;
-    inner_->Respond(std::move(response));
-  }
-  void RespondInPieces(HttpResponse head, std::shared_ptr<BodyStream> body) override {
-    head.allow_origin = allow_origin_;
-    inner_->RespondInPieces(std::move(head), std::move(body));
-  }
-  void Wake() override { inner_->Wake(); }
-  void OnClientGone(std::function<void()> fn) override { inner_->OnClientGone(std::move(fn)); }
-  void Note(std::string words) override { inner_->Note(std::move(words)); }
-
- private:
-  const std::shared_ptr<Exchange> inner_;
-  const std::string allow_origin_;
-};
-
 }  // namespace
 
 class Router::Workers {
@@ -94,7 +70,7 @@ void Router::Handle(std::shared_ptr<Exchange> exchange) {
   const HttpRequest& request = exchange->request();
   for (const std::string& origin : options_.allowed_origins) {
     if (request.origin.empty() || (origin != "*" && origin != request.origin)) continue;
-    exchange = std::make_shared<CorsExchange>(std::move(exchange), origin);
+    exchange->AllowOrigin(origin);
     break;
   }
   std::set<std::string> allowed;
