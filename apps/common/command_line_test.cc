@@ -1,0 +1,96 @@
+#include "apps/common/command_line.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel::apps {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// The engine's flags are the fake engine's.
+class CommandLineTest : public ::testing::Test {
+ protected:
+  CommandLineTest() {
+    line_.app().add_option("--port", port_, "The port. And more of it.")->type_name("PORT");
+    line_.AddEngineFlags();
+  }
+  // What Parse returned: nullopt is to go on. out_ and err_ are what it said.
+  std::optional<int> Parse(std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "keel-test");
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    const std::optional<int> code =
+        line_.Parse(static_cast<int>(arguments.size()), arguments.data());
+    out_ = ::testing::internal::GetCapturedStdout();
+    err_ = ::testing::internal::GetCapturedStderr();
+    return code;
+  }
+
+  CommandLine line_{"keel-test", "Tests."};
+  int port_ = 0;
+  std::string out_, err_;
+};
+
+TEST_F(CommandLineTest, FlagsOfTheAppAndOfTheEngine) {
+  EXPECT_EQ(
+      Parse({"--port", "80", "--model", "m", "--max_model_len=5", "--no-enable-prefix-caching"}),
+      std::nullopt);
+  EXPECT_EQ(port_, 80);
+  EXPECT_EQ(line_.EngineValue("model"), "m");
+  EXPECT_EQ(line_.EngineValue("max-model-len"), "5");
+  EXPECT_EQ(line_.EngineValue("enable-prefix-caching"), "false");
+  EXPECT_EQ(line_.EngineValue("max-num-seqs"), std::nullopt);
+  EXPECT_EQ(line_.EngineValue("no-such-option"), std::nullopt);
+  EXPECT_TRUE(line_.EngineOptions("unused").ok());
+}
+
+TEST_F(CommandLineTest, ValuesKeepTheirUnderscores) {
+  EXPECT_EQ(Parse({"--model=a_b", "--plugin_path", "x_y"}), std::nullopt);
+  EXPECT_EQ(line_.EngineValue("model"), "a_b");
+  EXPECT_EQ(line_.EngineValue("plugin-path"), "x_y");
+}
+
+TEST_F(CommandLineTest, WrongFlagsAreExplained) {
+  EXPECT_EQ(Parse({"--modle", "m"}), 2);
+  EXPECT_EQ(err_, "keel-test: unknown flag --modle; did you mean --model?\n");
+  EXPECT_EQ(Parse({"--zzzzzzzzzz"}), 2);
+  EXPECT_EQ(err_, "keel-test: unknown flag --zzzzzzzzzz; -h lists them\n");
+  EXPECT_EQ(Parse({"model"}), 2);
+  EXPECT_EQ(err_, "keel-test: unexpected argument 'model'; flags begin with --\n");
+  EXPECT_EQ(Parse({"--port", "eighty"}), 2);
+  EXPECT_THAT(err_, HasSubstr("--port"));
+}
+
+TEST_F(CommandLineTest, TheEngineRefusesItsOwnValues) {
+  EXPECT_EQ(Parse({"--max-model-len", "many"}), std::nullopt);
+  EXPECT_THAT(line_.EngineOptions("m").status().message(),
+              HasSubstr("--max-model-len many: expected a whole number"));
+}
+
+TEST_F(CommandLineTest, HelpIsShortOrLong) {
+  EXPECT_EQ(Parse({"-h"}), 0);
+  EXPECT_THAT(out_, HasSubstr("--port PORT                     The port\n"));
+  EXPECT_THAT(out_, HasSubstr("--max-num-seqs N"));
+  EXPECT_EQ(err_, "");
+  CommandLine long_line("keel-test", "Tests.");
+  long_line.app().add_option("--port", port_, "The port. And more of it.")->type_name("PORT");
+  ::testing::internal::CaptureStdout();
+  const char* arguments[] = {"keel-test", "--help"};
+  EXPECT_EQ(long_line.Parse(2, arguments), 0);
+  EXPECT_THAT(::testing::internal::GetCapturedStdout(), HasSubstr("The port. And more of it.\n"));
+}
+
+TEST(NearestTest, OnlyWhatIsNear) {
+  EXPECT_EQ(Nearest("--modl", {"--port", "--model"}), "--model");
+  EXPECT_EQ(Nearest("--temperature", {"--port", "--model"}), "");
+  EXPECT_EQ(Nearest("", {}), "");
+}
+
+}  // namespace
+}  // namespace keel::apps
