@@ -109,9 +109,12 @@ TEST_F(BatchJobTest, EveryLineGetsItsAnswer) {
   EXPECT_EQ(counts_.answered, 3);
   EXPECT_EQ(counts_.output_tokens, 3U + 3 + 5 + 3);  // and an end for each
   EXPECT_FALSE(is_interrupted_);
-  const json::value& body = lines_[0].at("response").at("body");
-  EXPECT_EQ(body.at("model"), "fake");
-  EXPECT_TRUE(std::string(body.at("id").as_string()).starts_with("chatcmpl-"));
+  for (const json::value& line : lines_) {
+    const json::value& body = line.at("response").at("body");
+    EXPECT_EQ(body.at("model"), "fake");
+    const bool is_chat = line.at("custom_id") != "b";
+    EXPECT_EQ(body.at("object"), is_chat ? "chat.completion" : "text_completion");
+  }
 }
 
 TEST_F(BatchJobTest, ABadLineIsAnsweredWithItsNumberAndStopsNothing) {
