@@ -9,6 +9,7 @@
 namespace keel {
 namespace {
 
+using ::keel::testing::IsOk;
 using ::keel::testing::RecordTinyModel;
 using ::keel::testing::StatusIs;
 using ::testing::HasSubstr;
@@ -100,6 +101,54 @@ TEST(RecordModelTest, AnErrorInANestedExpressionStaysTheFirstOne) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("can't be viewed as [0, 7]")));
 }
 
+TEST(RecordModelTest, AnswersUnimplementedToKernelsOfThePluginsOwn) {
+  EXPECT_THAT(RecordTinyModel({.after_mlp =
+                                   [](keel_run* r, keel_tensor x) {
+                                     keel_tensor out = 0;
+                                     r->ops->call(r, 1, &x, 1, &out, 1);
+                                     return out;
+                                   }}),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("kernels of a plugin's own")));
+}
+
+TEST(RecordModelTest, RefusesAnArgumentOfAttentionThatHasNotOneEntryAHead) {
+  const auto record = [](keel_tensor (*slopes)(keel_run*)) {
+    return RecordTinyModel({.attention_args = slopes});
+  };
+  EXPECT_THAT(record([](keel_run* r) {
+                const float numbers[] = {1, 2, 3, 4};
+                const int64_t dims[] = {4};
+                return r->ops->constant(r, KEEL_F32, 1, dims, numbers);
+              }).status(),
+              IsOk());
+  EXPECT_THAT(record([](keel_run* r) {
+                const float numbers[] = {1, 2, 3};
+                const int64_t dims[] = {3};
+                return r->ops->constant(r, KEEL_F32, 1, dims, numbers);
+              }),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("argument alibi_slopes is F32[3], expected numbers [4]")));
+}
+
+TEST(RecordModelTest, AConstantNeedsAPlainType) {
+  EXPECT_THAT(RecordTinyModel({.attention_args =
+                                   [](keel_run* r) {
+                                     const float numbers[] = {1, 2, 3, 4};
+                                     const int64_t dims[] = {4};
+                                     return r->ops->constant(r, KEEL_DTYPE_MODEL, 1, dims, numbers);
+                                   }}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("constant")));
+}
+
+TEST(RecordModelTest, ARepeatOfASplitSymbolStaysInLowestTerms) {
+  KEEL_EXPECT_OK(RecordTinyModel({.after_mlp = [](keel_run* r, keel_tensor x) {
+    const int64_t pairs[] = {-1, 128}, flat[] = {0, 64};
+    x = r->ops->view(r, x, 2, pairs);  // [N / 2, 128]
+    x = r->ops->repeat(r, x, 0, 2);    // [N, 128]
+    return r->ops->view(r, r->ops->narrow(r, x, 1, 0, 64), 2, flat);
+  }}));
+}
+
 // Every single change below makes another computation; none may pass for the one that was recorded.
 class MutationTest : public ::testing::Test {
  protected:
@@ -143,6 +192,35 @@ TEST_F(MutationTest, SwappingQueryAndKeyIsRefused) {
     if (node.op() == proto::OP_ATTENTION) node.mutable_inputs()->SwapElements(0, 1);
   }
   EXPECT_FALSE(VerifyGraph(graph_).ok());
+}
+
+// What a declaration of a file says must fit what is computed with it.
+TEST_F(MutationTest, ADeclarationOfAnotherSizeIsRefused) {
+  for (int i = 0; i < graph_.declarations_size(); ++i) {
+    for (const int64_t size : {int64_t{0}, int64_t{-1}, int64_t{17}, int64_t{1} << 62}) {
+      proto::Graph mutated = graph_;
+      proto::Declaration* d = mutated.mutable_declarations(i);
+      if (d->has_linear()) d->mutable_linear()->set_out(size);
+      if (d->has_norm()) d->mutable_norm()->set_size(size);
+      if (d->has_rope()) d->mutable_rope()->set_head_dim(size);
+      if (d->has_attention()) d->mutable_attention()->set_v_dim(size);
+      EXPECT_FALSE(VerifyGraph(mutated).ok()) << d->name() << " with " << size;
+    }
+  }
+}
+
+TEST_F(MutationTest, AConvolutionOfAFileIsCheckedBeforeItsSizesAreComputedWith) {
+  const auto with_stride = [this](int64_t stride) {
+    proto::Graph graph = graph_;
+    proto::Declaration* d = graph.add_declarations();
+    d->set_name("conv");
+    proto::Conv* conv = d->mutable_conv();
+    conv->set_in(64), conv->set_out(64), conv->set_groups(1);
+    conv->add_kernel(1), conv->add_stride(stride), conv->add_padding(0);
+    return VerifyGraph(graph);
+  };
+  KEEL_EXPECT_OK(with_stride(1));
+  EXPECT_THAT(with_stride(0), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'conv'")));
 }
 
 TEST_F(MutationTest, AnUnknownOpIsRefusedByNumber) {

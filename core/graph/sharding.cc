@@ -49,7 +49,7 @@ class FunctionSharder {
     for (const proto::Function::Input& input : function.inputs()) {
       *local_.add_inputs() = input;
       KEEL_ASSIGN_OR_RETURN(TensorType type, FromProto(input.type()));
-      Define(kReplicated, type, type);
+      Define(kReplicated, type, type, nullptr);
     }
     for (int i = 0; i < function.nodes_size(); ++i) {
       if (absl::Status status = Shard(function.nodes(i)); !status.ok()) {
@@ -74,6 +74,7 @@ class FunctionSharder {
     int split;
     TensorType global, local;
     uint32_t local_id;
+    const Node* maker;  // null for an input
   };
 
   const Value& value(uint32_t id) const { return values_[id - 1]; }
@@ -81,8 +82,16 @@ class FunctionSharder {
     return global_.declarations(static_cast<int>(node.object()) - 1);
   }
 
-  void Define(int split, TensorType global, TensorType local) {
-    values_.push_back({split, std::move(global), std::move(local), ++last_id_});
+  void Define(int split, TensorType global, TensorType local, const Node* maker) {
+    values_.push_back({split, std::move(global), std::move(local), ++last_id_, maker});
+  }
+
+  // "the output of linear model.layers.0.mlp.up_proj, replicated"
+  std::string Describe(const Value& x) const {
+    return absl::StrCat(x.maker == nullptr
+                            ? std::string("an input")
+                            : absl::StrCat("the output of ", NodeName(global_, *x.maker)),
+                        ", ", SplitText(x.split));
   }
 
   static absl::Status Unsound(absl::string_view what, int found) {
@@ -265,7 +274,8 @@ class FunctionSharder {
     const int sa = aligned(a), sb = aligned(b);
     if (sa == sb || (sa != kReplicated && indifferent(b, sa))) return sa;
     if (sb != kReplicated && indifferent(a, sb)) return sb;
-    return Unsound(absl::StrCat("takes one operand ", SplitText(sa), " and another"), sb);
+    return absl::InvalidArgumentError(
+        absl::StrCat("takes ", Describe(a), ", and ", Describe(b), "; check base_model_tp_plan"));
   }
 
   absl::StatusOr<int> SplitAlongOtherDim(const Node& node) const {
@@ -325,7 +335,7 @@ class FunctionSharder {
         return absl::InternalError(absl::StrCat("gives ", ToString(types[i]),
                                                 " on a rank, expected ", ToString(expected)));
       }
-      Define(split, global, expected);
+      Define(split, global, expected, &node);
       local.add_outputs(last_id_);
       *local.add_types() = ToProto(expected);
     }

@@ -83,6 +83,29 @@ TEST(ShardingTest, RefusesHeadsThatTheRanksDoNotDivide) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("num_key_value_heads")));
 }
 
+// No plan with one rule changed is sound, and each is refused at a node.
+TEST(ShardingTest, RefusesEveryPlanThatOneChangedRuleMakesUnsound) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel model, RecordTinyModel());
+  for (int i = 0; i < model.graph.spec().tp_plan_size(); ++i) {
+    for (const char* style : {"colwise", "rowwise", "colwise_gather_output", "replicate"}) {
+      proto::Graph graph = model.graph;
+      proto::ModelSpec::TpRule* rule = graph.mutable_spec()->mutable_tp_plan(i);
+      if (rule->style() == style) continue;
+      rule->set_style(style);
+      EXPECT_THAT(ShardGraph(graph, 2),
+                  StatusIs(absl::StatusCode::kInvalidArgument,
+                           AllOf(HasSubstr("forward, node"), HasSubstr("model.layers.0."),
+                                 HasSubstr("check base_model_tp_plan"))))
+          << rule->pattern() << " as " << style;
+    }
+  }
+}
+
+TEST(ShardingTest, RefusesMoeTpExpertsOfWhatIsNoMixture) {
+  EXPECT_THAT(Shard(2, {.o_proj_style = "moe_tp_experts"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is no mixture of experts")));
+}
+
 TEST(ShardingTest, FollowsHeadsThatAViewSpellsOut) {
   // The MLP's output is whole, so an explicit view of it stays as it is on every rank.
   EXPECT_TRUE(Shard(2, {.after_mlp =

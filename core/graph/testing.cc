@@ -65,6 +65,8 @@ keel_status Create(void* plugin, keel_config*, keel_build* build, void** out) {
     attention.struct_size = sizeof(attention), attention.layer = i;
     attention.heads = kHeads, attention.kv_heads = kKvHeads,
     attention.qk_dim = attention.v_dim = kHeadDim;
+    if (i == 1 && model->options.share_kv)
+      attention.flags = KEEL_ATTENTION_SHARE_KV, attention.kv_share_layer = 0;
     l.attention = api.attention(build, text(s + "self_attn"), &attention);
     l.post_norm = norm(s + "post_attention_layernorm");
     l.gate = linear(s + "mlp.gate_proj", kHidden, kIntermediate);
@@ -87,9 +89,11 @@ keel_status Forward(const void* self, keel_run* r, const keel_forward_inputs* in
     keel_tensor h = op.norm(r, l.input_norm, x);
     const keel_tensor q =
         op.rope(r, model.rope, op.view(r, op.linear(r, l.q, h), 3, heads), in->positions);
-    const keel_tensor k =
-        op.rope(r, model.rope, op.view(r, op.linear(r, l.k, h), 3, heads), in->positions);
-    const keel_tensor v = op.view(r, op.linear(r, l.v, h), 3, heads);
+    keel_tensor k = 0, v = 0;
+    if (i == 0 || !model.options.share_kv) {
+      k = op.rope(r, model.rope, op.view(r, op.linear(r, l.k, h), 3, heads), in->positions);
+      v = op.view(r, op.linear(r, l.v, h), 3, heads);
+    }
     keel_arg slopes{"alibi_slopes", 0, 0, 0};
     if (model.options.attention_args != nullptr) slopes.tensor = model.options.attention_args(r);
     const keel_tensor a = op.view(

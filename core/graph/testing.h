@@ -16,6 +16,7 @@ struct TinyModel {
   const char* o_proj_style = "rowwise";
   const char* extra_pattern = nullptr;  // one more colwise pattern of the tp plan
   keel_tensor (*after_mlp)(keel_run* run, keel_tensor x) = nullptr;
+  bool share_kv = false;  // the second layer attends to the keys and values of the first
   keel_tensor (*attention_args)(keel_run* run) = nullptr;  // gives alibi_slopes
 };
 
