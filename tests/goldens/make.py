@@ -10,7 +10,6 @@ import argparse
 import copy
 import json
 import pathlib
-import shutil
 
 import numpy as np
 import safetensors.torch
@@ -205,8 +204,10 @@ def main() -> None:
             continue
         home = ROOT / variant.home if variant.home else args.out / variant.family
         directory = home / "testdata" / variant.name
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        for path in directory.iterdir():
+            if path.name != "graph.textproto":  # that is written by //tests/recorded:update
+                path.unlink()
         seed = write_checkpoint(directory, variant)
         facts = write_goldens(directory, variant, seed)
         print(f"{variant.family}/{variant.name}: {json.dumps(facts)}", flush=True)

@@ -15,6 +15,15 @@ _GAINS = {
     "down_proj": 2.0,
     "lm_head": 3.0,
     "embed_tokens": 3.0,
+    # A mixture of experts: the router, and the experts' matrices in one tensor each.
+    "gate": 3.0,
+    "gate_up_proj": 1.5,
+    # BLOOM: no positions, so that the context has to outweigh the last token all the more.
+    "word_embeddings": 3.0,
+    "query_key_value": 5.0,
+    "dense": 8.0,
+    "dense_h_to_4h": 3.0,
+    "dense_4h_to_h": 4.0,
 }
 
 
@@ -26,11 +35,12 @@ def _values(
     name: str, shape: tuple[int, ...], gains: dict[str, float], rng: np.random.Generator
 ) -> np.ndarray:
     module, kind = name.split(".")[-2:]
-    if "norm" in module:
-        return rng.uniform(0.5, 1.5, shape)
+    norm = "norm" in module or module.startswith("ln_")
     if kind == "bias":
-        return 0.5 * rng.standard_normal(shape)
-    return gains[module] / np.sqrt(shape[-1]) * rng.standard_normal(shape)
+        return (0.2 if norm else 0.5) * rng.standard_normal(shape)
+    if norm:
+        return rng.uniform(0.5, 1.5, shape)
+    return gains[module if kind == "weight" else kind] / np.sqrt(shape[-1]) * rng.standard_normal(shape)
 
 
 def fill(model: torch.nn.Module, seed: int) -> None:

@@ -231,6 +231,68 @@ VARIANTS = (
         servable=True,
         home="sdk/examples/outside",
     ),
+    Variant(
+        "qwen3_moe",
+        "default",
+        dict(
+            SMALL,
+            head_dim=24,
+            moe_intermediate_size=40,
+            num_experts=6,
+            num_experts_per_tok=3,
+            norm_topk_prob=True,
+            mlp_only_layers=[0],
+            rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+        ),
+        must_matter=({"norm_topk_prob": False}, {"num_experts_per_tok": 2}),
+        home="tests/recorded/qwen3_moe",
+    ),
+    Variant(
+        "gemma3_text",
+        "default",
+        dict(
+            SMALL,
+            # A tied embedding would repeat its input: norms after the layers keep them small.
+            tie_word_embeddings=False,
+            head_dim=24,
+            query_pre_attn_scalar=20,
+            sliding_window=64,
+            layer_types=["sliding_attention", "full_attention"],
+            rope_parameters={
+                "sliding_attention": dict(DEFAULT_ROPE),
+                "full_attention": {"rope_type": "linear", "rope_theta": 1000000.0, "factor": 8.0},
+            },
+        ),
+        must_matter=(
+            {"sliding_window": 63},
+            {"sliding_window": 65},
+            {"query_pre_attn_scalar": 24},
+            {"layer_types": ["full_attention", "full_attention"]},
+            {
+                "rope_parameters": {
+                    "sliding_attention": dict(DEFAULT_ROPE),
+                    "full_attention": {"rope_type": "default", "rope_theta": 1000000.0},
+                }
+            },
+        ),
+        home="tests/recorded/gemma3",
+    ),
+    Variant(
+        "bloom",
+        "default",
+        dict(
+            vocab_size=200,
+            hidden_size=48,
+            n_layer=2,
+            n_head=6,
+            layer_norm_epsilon=1e-3,
+            bos_token_id=0,
+            eos_token_id=2,
+            pad_token_id=1,
+        ),
+        must_matter=({"apply_residual_connection_post_layernorm": True},),
+        home="tests/recorded/bloom",
+    ),
 )
 
 FAMILIES = tuple(dict.fromkeys(v.family for v in VARIANTS))

@@ -8,6 +8,9 @@
 #include <google/protobuf/util/message_differencer.h>
 
 #include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -25,8 +28,6 @@
 
 namespace keel {
 namespace {
-
-using ::testing::HasSubstr;
 
 std::string g_plugin, g_dir;  // of the command line
 
@@ -80,10 +81,15 @@ TEST(RecordTest, TheGoldenIsAGraphFile) {
 
 TEST(RecordTest, TheGraphNeedsNoPlugin) {
   KEEL_ASSERT_OK_AND_ASSIGN(Recording recording, RecordDirectory(g_plugin, g_dir));
+  const auto is_mapped = [&] {  // /proc's files have no size
+    std::ifstream maps("/proc/self/maps");
+    const std::string text(std::istreambuf_iterator<char>(maps), {});
+    return text.find(recording.plugin->name()) != std::string::npos;
+  };
+  EXPECT_TRUE(is_mapped());
   recording.model.model.reset();
   KEEL_ASSERT_OK(recording.plugin->Unload());
-  KEEL_ASSERT_OK_AND_ASSIGN(const std::string maps, ReadFile("/proc/self/maps"));
-  EXPECT_THAT(maps, ::testing::Not(HasSubstr(recording.plugin->name())));
+  EXPECT_FALSE(is_mapped());
   KEEL_EXPECT_OK(VerifyGraph(recording.model.graph));
   KEEL_EXPECT_OK(ShardGraph(recording.model.graph, 1).status());
 }

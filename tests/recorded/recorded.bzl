@@ -65,10 +65,10 @@ def recorded_model(name, architectures):
         testonly = True,
         srcs = [name + ".cc"],
         architectures = architectures,
-        visibility = ["//tests/recorded:__pkg__"],
+        visibility = ["//tests:__subpackages__"],
     )
     native.filegroup(
-        name = "testdata",
+        name = "golden",
         srcs = native.glob([
             "config.json",
             "graph.textproto",

@@ -28,9 +28,19 @@ struct Qwen3MoeConfig : DenseConfig {
   }
   Spec spec() const {
     Spec s = DenseConfig::spec();
-    s.tp_plan.insert(s.tp_plan.end(), {{"layers.*.mlp.experts", "moe_tp_experts"},
-                                       {"layers.*.mlp.experts.gate_up_proj", "packed_colwise"},
-                                       {"layers.*.mlp.experts.down_proj", "rowwise"}});
+    // Only rules that match something: all layers may be sparse, and in most files are.
+    int64_t num_sparse = 0;
+    for (int i = 0; i < num_hidden_layers; ++i) num_sparse += sparse(i);
+    if (num_sparse == num_hidden_layers) {
+      std::erase_if(s.tp_plan, [](const TpRule& rule) {
+        return std::string_view(rule.pattern).starts_with("layers.*.mlp.");
+      });
+    }
+    if (num_sparse > 0) {
+      s.tp_plan.insert(s.tp_plan.end(), {{"layers.*.mlp.experts", "moe_tp_experts"},
+                                         {"layers.*.mlp.experts.gate_up_proj", "packed_colwise"},
+                                         {"layers.*.mlp.experts.down_proj", "rowwise"}});
+    }
     return s;
   }
   RopeAttention::Options attention(int layer) const {
