@@ -1,5 +1,6 @@
 #include "core/config/spec_builder.h"
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,8 @@ namespace keel {
 namespace {
 
 using proto::ModelSpec;
+
+constexpr int64_t kMaxSize = int64_t{1} << 30;
 
 void Fail(keel_spec* spec, const std::string& message) {
   if (spec->status.ok()) spec->status = absl::InvalidArgumentError(message);
@@ -96,7 +99,20 @@ void AddInput(keel_spec* spec, const char* graph, const keel_input* input) {
   out->set_graph(graph);
   out->set_name(input->name);
   out->set_dtype(input->dtype);
-  for (uint32_t i = 0; i < input->ndim; ++i) out->add_dims(input->dims[i]);
+  bool multiplied = false;
+  for (uint32_t i = 0; i < input->ndim; ++i) {
+    const int64_t dim = input->dims[i], multiple = std::max<int64_t>(input->multiples[i], 1);
+    if (dim == 0 || dim > kMaxSize || multiple > kMaxSize || (dim > 0 && multiple > 1)) {
+      return Fail(spec, absl::StrCat("model spec: dimension ", i, " of input '", input->name,
+                                     "' is ", dim, " with the multiple ", input->multiples[i],
+                                     ", expected a size from 1 to 2^30, or a symbol (-1, -2 ...) "
+                                     "with a multiple from 1 to 2^30"));
+    }
+    multiplied |= multiple > 1;
+    out->add_dims(dim);
+    out->add_multiples(multiple);
+  }
+  if (!multiplied) out->clear_multiples();
 }
 
 keel_status GetStatus(const keel_spec* spec) {
@@ -119,7 +135,7 @@ absl::Status CheckSpec(const keel_spec& spec) {
   if (!spec.status.ok()) return spec.status;
   const auto require = [](absl::string_view field, int64_t value) -> absl::Status {
     // The limit keeps every product of two sizes within int64.
-    if (value >= 1 && value <= (int64_t{1} << 30)) return absl::OkStatus();
+    if (value >= 1 && value <= kMaxSize) return absl::OkStatus();
     return absl::InvalidArgumentError(
         absl::StrCat("model spec: ", field, " is ", value, ", expected 1 to 2^30"));
   };

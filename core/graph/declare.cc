@@ -87,10 +87,27 @@ keel_object DeclareNorm(keel_build* build, keel_str name_str, const keel_norm_de
   return self.last();
 }
 
+// KEEL_ROPE_AXIAL: every axis has the whole range of frequencies, theta^(-i / section).
+absl::Status RestartFrequencies(const keel_rope_desc& desc, RopeParameters& rope) {
+  if (desc.num_sections == 0 || desc.flags & KEEL_ROPE_SECTIONS_INTERLEAVED ||
+      rope.rope_type != "default") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("axial with ", desc.num_sections, " sections and rope_type ", rope.rope_type,
+                     ", expected sections one after another and rope_type default"));
+  }
+  rope.inv_freq.clear();
+  for (uint32_t axis = 0; axis < desc.num_sections; ++axis) {
+    const double section = static_cast<double>(desc.sections[axis]);
+    for (int64_t i = 0; i < desc.sections[axis]; ++i)
+      rope.inv_freq.push_back(std::pow(rope.theta, -static_cast<double>(i) / section));
+  }
+  return absl::OkStatus();
+}
+
 keel_object DeclareRope(keel_build* build, const keel_rope_desc* desc) {
   Declarer& self = Self(build);
   const std::string name = absl::StrCat("rope.", self.last() + 1);
-  constexpr uint32_t kFlags = KEEL_ROPE_SECTIONS_INTERLEAVED | KEEL_ROPE_FP32;
+  constexpr uint32_t kFlags = KEEL_ROPE_SECTIONS_INTERLEAVED | KEEL_ROPE_FP32 | KEEL_ROPE_AXIAL;
   if (!SizesOk({desc->head_dim})) return BadSizes(self, name, {desc->head_dim});
   if (desc->layout > KEEL_ROPE_INTERLEAVED || desc->flags & ~kFlags || desc->num_sections > 4) {
     return self.Fail(name,
@@ -102,10 +119,17 @@ keel_object DeclareRope(keel_build* build, const keel_rope_desc* desc) {
   absl::StatusOr<RopeParameters> found = ResolveRope(query, self.config(), self.where());
   if (!found.ok()) return self.Fail(found.status());
   int64_t pairs = 0;
-  for (uint32_t i = 0; i < desc->num_sections; ++i) pairs += desc->sections[i];
+  for (uint32_t i = 0; i < desc->num_sections; ++i) {
+    if (!SizesOk({desc->sections[i]})) return BadSizes(self, name, {desc->sections[i]});
+    pairs += desc->sections[i];
+  }
   if (desc->num_sections > 0 && pairs != found->rotary_size / 2) {
     return self.Fail(name, absl::StrCat("sections sum to ", pairs,
                                         ", expected half the rotary size ", found->rotary_size));
+  }
+  if (desc->flags & KEEL_ROPE_AXIAL) {
+    if (absl::Status status = RestartFrequencies(*desc, *found); !status.ok())
+      return self.Fail(name, status.message());
   }
   Declaration* d = self.Add(name);
   if (d == nullptr) return 0;

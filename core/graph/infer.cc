@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
+#include "core/graph/infer_args.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -225,20 +226,8 @@ Types InferConv(const Call& call) {
 
 Types InferRecur(const Call& call) {
   KEEL_ASSIGN_OR_RETURN(const Declaration* d, Object(call, Declaration::kState));
-  KEEL_RETURN_IF_ERROR(call.ExpectInts(1));
-  if (call.arg(0) < KEEL_RECUR_CAUSAL_CONV1D || call.arg(0) > KEEL_RECUR_GATED_DELTA) {
-    return Bad(absl::StrCat("recurrence ", call.arg(0), " is not known"));
-  }
-  const proto::Type& state = d->state().type();
-  if (call.arg(0) == KEEL_RECUR_CAUSAL_CONV1D) {
-    if (state.dims_size() != 2)
-      return Bad("a causal convolution needs a state [channels, kernel - 1]");
-    KEEL_RETURN_IF_ERROR(ExpectLast(call.in(0), state.dims(0).size()));
-  } else if (state.dims_size() != 3 || call.in(0).rank() != 3) {
-    return Bad(absl::StrCat("got ", ToString(call.in(0)),
-                            ", expected [N, heads, size] and a state of 3 dimensions"));
-  }
-  return One(call.in(0));
+  KEEL_ASSIGN_OR_RETURN(TensorType out, InferRecurrence(d->state(), call.node, call.inputs));
+  return One(out);
 }
 
 Types InferParam(const Call& call) {

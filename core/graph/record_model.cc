@@ -45,11 +45,13 @@ absl::StatusOr<proto::ModelSpec> ReadSpec(const ModelSource& source, ConfigDocum
 
 TensorType InputType(const proto::ModelSpec::Input& input) {
   TensorType type{static_cast<proto::DataType>(input.dtype()), {}};
-  for (const int64_t dim : input.dims()) {
+  for (int i = 0; i < input.dims_size(); ++i) {
+    const int64_t dim = input.dims(i);
     // In forward -1 is the number of tokens; in a tower symbols are its own.
     const std::string symbol =
         input.graph() == "forward" && dim == -1 ? "N" : absl::StrCat("S", -dim);
-    type.dims.push_back(dim >= 0 ? Extent{dim, "", 1} : Extent{1, symbol, 1});
+    const int64_t multiple = input.multiples().empty() ? 1 : input.multiples(i);
+    type.dims.push_back(dim >= 0 ? Extent{dim, "", 1} : Extent{multiple, symbol, 1});
   }
   return type;
 }
@@ -89,7 +91,7 @@ class Session {
   }
 
   absl::StatusOr<proto::Function> Encode(const std::string& modality) const {
-    Recorder recorder(graph_, modality);
+    Recorder recorder(graph_, absl::StrCat("encode/", modality));
     const std::vector<keel_tensor> inputs = AddInputs(recorder, modality);
     keel_tensor features = 0;
     KEEL_RETURN_IF_ERROR(Call(source_, "encode", recorder.status(), [&] {
@@ -146,7 +148,7 @@ absl::Status RecordFunctions(const ModelSource& source, const void* model, proto
     KEEL_ASSIGN_OR_RETURN(proto::Function function, session.Head(name, head));
     functions.push_back(std::move(function));
   }
-  std::set<std::string> modalities;
+  std::set<std::string> modalities;  // sorted: one order of functions, whatever the spec's
   for (const proto::ModelSpec::Input& input : graph.spec().inputs()) {
     if (input.graph() != "forward") modalities.insert(input.graph());
   }

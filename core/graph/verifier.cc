@@ -7,6 +7,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/graph/infer.h"
@@ -214,9 +215,13 @@ class FunctionVerifier {
       used_.push_back(node.op() == proto::OP_TOPK);  // half of a top-k may go unused
     }
     if (node.op() == proto::OP_MARK) return CheckMark(node);
-    if (node.op() == proto::OP_ATTENTION && !attended_.insert(node.object()).second) {
+    const bool carries = node.op() == proto::OP_ATTENTION || node.op() == proto::OP_RECUR;
+    if (carries && !carried_.insert(node.object()).second) {
       return absl::InvalidArgumentError(
-          "is used twice: its keys and values would be written twice");
+          "is used twice: what it carries from step to step would be written twice");
+    }
+    if (node.op() == proto::OP_RECUR && function_.name() != "forward") {
+      return absl::InvalidArgumentError("is not in forward: only sequences carry states");
     }
     return absl::OkStatus();
   }
@@ -269,22 +274,34 @@ class FunctionVerifier {
       }
     }
     if (in_layer_) return Bad(absl::StrCat("layer ", next_layer_, " has no end mark"));
-    const TensorType& out = types_[function_.outputs(0) - 1];
-    TensorType expected = out;
-    if (function_.name() == "forward")
-      expected = {proto::MODEL, {{1, "N", 1}, {graph_.spec().hidden_size(), "", 1}}};
-    if (function_.name() == "logits")
-      expected = {proto::MODEL, {{1, "R", 1}, {graph_.spec().vocab_size(), "", 1}}};
+    return CheckOutputType(types_[function_.outputs(0) - 1]);
+  }
+
+  absl::Status CheckOutputType(const TensorType& out) const {
+    const std::string& name = function_.name();
+    const Extent tokens{1, "N", 1}, rows{1, "R", 1}, hidden{graph_.spec().hidden_size(), "", 1};
+    TensorType expected{proto::MODEL, {}};
+    if (name == "forward") {
+      expected.dims = {tokens, hidden};
+    } else if (name == "logits") {
+      expected.dims = {rows, {graph_.spec().vocab_size(), "", 1}};
+    } else if (name == "pool") {  // vectors of any size
+      expected.dims = {rows, out.dims.empty() ? hidden : out.dims.back()};
+    } else if (absl::StartsWith(name, "encode/")) {  // any number of features
+      expected.dims = {out.dims.empty() ? rows : out.dims.front(), hidden};
+    } else {
+      return Bad(absl::StrCat("'", name, "' is no function of a model, expected forward, logits, ",
+                              "pool or encode/<modality>"));
+    }
     if (out == expected) return absl::OkStatus();
-    return Bad(absl::StrCat(function_.name(), " gives ", ToString(out), ", expected ",
-                            ToString(expected)));
+    return Bad(absl::StrCat(name, " gives ", ToString(out), ", expected ", ToString(expected)));
   }
 
   const proto::Graph& graph_;
   const Function& function_;
   std::vector<TensorType> types_;  // of value i + 1
   std::vector<bool> used_;
-  absl::flat_hash_set<uint32_t> attended_;
+  absl::flat_hash_set<uint32_t> carried_;  // attentions and states
   int64_t next_layer_ = 0;
   bool in_layer_ = false;
 };

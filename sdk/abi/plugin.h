@@ -170,13 +170,15 @@ typedef struct keel_rename {
   const int64_t* sizes; /* num_to entries, or NULL */
 } keel_rename;
 
-/* An input of a recorded graph besides what every forward has. dims >= 0 are sizes; -1, -2 ... are symbols: the same
- * number is the same unknown size within one graph. */
+/* An input of a recorded graph. dims >= 0 are sizes; -1, -2 ... are symbols: the same number is the same unknown size
+ * within one graph, in forward -1 is the number of tokens. A tower that merges 4 patches to a token declares tokens as
+ * -1 and patches as -1 with the multiple 4. KEEL_DTYPE_MODEL: the host casts what it is given. */
 typedef struct keel_input {
   uint32_t struct_size, dtype;
   const char* name;
   uint32_t ndim, reserved;
   int64_t dims[KEEL_MAX_DIMS];
+  int64_t multiples[KEEL_MAX_DIMS]; /* of a symbol: 4 is 4 times its size; 0 counts as 1 */
 } keel_input;
 
 /* Fields of set_*: an unknown field fails (a newer plugin on an older host is told so).
@@ -201,7 +203,8 @@ typedef struct keel_spec_api {
   void (*pp_plan)(keel_spec*, const char* child, const char* const* inputs, uint32_t num_inputs,
                   const char* const* outputs, uint32_t num_outputs);
   void (*rename)(keel_spec*, const keel_rename*);                                 /* [build] since 0.1 */
-  /* An input of `graph`: "forward" (named extras) or a modality of encode ("image", "audio"). [build] since 0.1 */
+  /* An input of `graph`: "forward" or a modality of encode ("image", "video", "audio"). Of forward's extras the host
+   * knows input_ids [N]; "positions" replaces the [N] that every forward has. [build] since 0.1 */
   void (*input)(keel_spec*, const char* graph, const keel_input*);
   keel_status (*status)(const keel_spec*);                                        /* [build] since 0.1 */
 } keel_spec_api;
@@ -226,11 +229,12 @@ typedef struct keel_norm_desc {
 /* Rotary embedding (RoFormer, arXiv:2104.09864) on the first rotary_size elements of each head, the rest passed.
  * Frequencies come from config.json at `params` (rope_parameters, or one of its layer types; old files: rope_theta and
  * rope_scaling) with transformers' formulas; `theta` is the family's default. Positions are [N], or [axes, N] with
- * `sections` (frequencies per axis: Qwen2-VL's M-RoPE, or a vision tower's height and width). */
+ * `sections` (frequencies per axis: Qwen2-VL's M-RoPE; with KEEL_ROPE_AXIAL a vision tower's height and width). */
 #define KEEL_ROPE_HALVES 0u      /* pairs (i, i + size/2): neox, most families */
 #define KEEL_ROPE_INTERLEAVED 1u /* pairs (2i, 2i + 1): gptj, cohere, glm */
 #define KEEL_ROPE_SECTIONS_INTERLEAVED 1u /* flags: axes take turns (Qwen3-VL), not chunks */
 #define KEEL_ROPE_FP32 2u                 /* flags: rotate in fp32, cast back (cohere, olmo, ernie) */
+#define KEEL_ROPE_AXIAL 4u                /* flags: each section has frequencies of its own, theta^(-i / section) */
 typedef struct keel_rope_desc {
   uint32_t struct_size, layout;
   int64_t head_dim, rotary_size; /* rotary_size 0: head_dim * partial_rotary_factor of params (1 when absent) */
@@ -359,9 +363,13 @@ typedef struct keel_build_api {
 #define KEEL_MARK_LAYER_BEGIN 0u
 #define KEEL_MARK_LAYER_END 1u
 
-#define KEEL_RECUR_CAUSAL_CONV1D 1u /* x [N, C], args weight [C, K], bias [C]; state CONV -> [N, C] */
-#define KEEL_RECUR_SSD 2u           /* Mamba-2 (arXiv:2405.21060): x [N, heads, P], dt [N, heads], A [heads],
-                                       B, C [N, groups, S], D [heads], dt_bias [heads]; state SSM -> [N, heads, P] */
+/* Arguments in brackets may be left out. A, D, dt_bias and states may be fp32 beside activations of another type. */
+#define KEEL_RECUR_CAUSAL_CONV1D 1u /* x [N, C], weight [C, K], (bias [C]); state CONV [C, K - 1] -> [N, C] */
+#define KEEL_RECUR_SSD 2u           /* Mamba-2 (arXiv:2405.21060): x [N, heads, P], dt [N, heads], A [heads] (negative),
+                                       B, C [N, groups, S], (D [heads]), (dt_bias [heads]), (numbers dt_min, dt_max);
+                                       state SSM [heads, P, S] -> [N, heads, P]. In fp32, token by token:
+                                       d = clamp(softplus(dt + dt_bias), dt_min, dt_max),
+                                       state = exp(d A) state + d x B, y = state C + D x */
 #define KEEL_RECUR_SELECTIVE_SCAN 3u /* Mamba: reserved in 0.1 */
 #define KEEL_RECUR_GATED_DELTA 4u    /* gated delta rule: reserved in 0.1 */
 
@@ -445,11 +453,11 @@ typedef struct keel_ops {
   const void* (*extension)(keel_run*, const char* id);
 } keel_ops;
 
-/* What forward gets. Named extras are those the spec declared, in that order. */
+/* What forward gets. Extras are the spec's other inputs of "forward", in that order. */
 typedef struct keel_forward_inputs {
   uint32_t struct_size, num_extras;
   keel_tensor embeds;    /* [N, H]: embedded ids, scale included, media features in place */
-  keel_tensor positions; /* [N] i64, or [axes, N] when the model's rope has sections */
+  keel_tensor positions; /* [N] i64, or as the spec's input "positions" says: [axes, N] for a rope with sections */
   const keel_tensor* extras;
 } keel_forward_inputs;
 
@@ -470,7 +478,8 @@ typedef struct keel_model_class {
   keel_status (*forward)(const void* model, keel_run*, const keel_forward_inputs*, keel_tensor* hidden);
   /* hidden [R, H], rows that need logits -> [R, vocab]. NULL: lm_head, logit_scale, logit_softcap. [run] since 0.1 */
   keel_status (*logits)(const void* model, keel_run*, keel_tensor hidden, keel_tensor* logits);
-  /* The tower of a modality; inputs as declared in the spec -> features [rows, H]. NULL: none. [run] since 0.1 */
+  /* The tower of a modality, all items of a step packed; inputs as declared in the spec -> features [rows, H], which
+   * replace the rows of embeds whose id is the processor's image_token_id. NULL: none. [run] since 0.1 */
   keel_status (*encode)(const void* model, keel_run*, const char* modality, const keel_tensor* inputs,
                         uint32_t num_inputs, keel_tensor* features);
   /* A head that answers with vectors: hidden [R, H], rows that are asked for -> [R, size]. NULL: none.
@@ -573,7 +582,7 @@ typedef struct keel_attention_class {
 
 /* ==== G. processors: messages and media to tokens and tensors ================================================= */
 
-/* Results go here; data is copied. `tensor` gives the plugin memory to fill. */
+/* Results go here; data is copied. `tensor` gives the plugin memory to fill, valid until the call returns. */
 typedef struct keel_sink {
   void* self;
   keel_status (*bytes)(void* self, const char* key, const void* data, size_t n);
@@ -581,57 +590,74 @@ typedef struct keel_sink {
   DLTensor* (*tensor)(void* self, const char* key, uint32_t dtype, uint32_t ndim, const int64_t* dims);
 } keel_sink;
 
-/* The checkpoint directory as a processor sees it: named files and the tokenizer, no paths. All [any]. */
+/* Filters of resize: the numbers that preprocessor_config.json calls `resample`. */
+#define KEEL_RESAMPLE_NEAREST 0u
+#define KEEL_RESAMPLE_LANCZOS 1u
+#define KEEL_RESAMPLE_BILINEAR 2u
+#define KEEL_RESAMPLE_BICUBIC 3u
+
+/* What the host does for a processor: named files of the checkpoint, its tokenizer, image resizing; no paths. Lives
+ * until the processor's destroy. All [any] but read and json, which are [load]: they are for create. */
 typedef struct keel_assets {
   uint32_t struct_size, reserved;
   void* self;
-  keel_status (*read)(void* self, const char* name, const void** data, size_t* n);
+  keel_status (*read)(void* self, const char* name, const void** data, size_t* n); /* data lives as long as assets */
   keel_config* (*json)(void* self, const char* name); /* NULL: no such file, or not JSON */
   int64_t (*token_id)(void* self, const char* token); /* -1: unknown */
   keel_status (*encode)(void* self, keel_str text, const keel_sink* sink); /* key "ids" */
   keel_status (*decode)(void* self, const int64_t* ids, size_t n, const keel_sink* sink); /* key "text" */
+  /* An RGB8 image [h, w, 3] to the size of `out`, RGB8 memory of the plugin's, with antialiasing. */
+  keel_status (*resize)(void* self, const DLTensor* image, uint32_t resample, DLTensor* out);
 } keel_assets;
 
+#define KEEL_MODALITY_TEXT 0u /* the numbers of mm_token_type_ids */
 #define KEEL_MODALITY_IMAGE 1u
 #define KEEL_MODALITY_VIDEO 2u
 #define KEEL_MODALITY_AUDIO 3u
 
 typedef struct keel_media { /* what the host decoded: RGB8 [h, w, 3], frames [t, h, w, 3], or f32 samples [n] */
   uint32_t struct_size, modality;
-  const DLTensor* data; /* NULL in count: sizes only */
-  int64_t height, width, frames;
-  double rate;          /* frames or samples a second */
-  keel_str options;     /* JSON text */
+  const DLTensor* data;          /* NULL in count: sizes only */
+  int64_t height, width, frames; /* frames: 1 of an image, samples of audio */
+  double rate;                   /* frames or samples a second */
+  keel_str options;              /* JSON text */
 } keel_media;
 
 typedef struct keel_media_count { /* transformers' MultiModalData, one item */
-  uint32_t struct_size, reserved;
-  int64_t tokens;  /* positions of this item whose id is in the modality's token ids */
-  int64_t patches; /* rows of pixel_values that it owns */
+  uint32_t struct_size, modality;
+  int64_t tokens;   /* positions of this item whose id is in the modality's token ids (image_token_ids) */
+  int64_t features; /* of them, those that a row of encode's features replaces (image_token_id) */
+  int64_t patches;  /* rows of pixel_values that it owns; frames of features for audio */
   int64_t grid_t, grid_h, grid_w;
+  double seconds_per_grid; /* time between two steps of grid_t (second_per_grid_ts); 0: no time */
 } keel_media_count;
 
-/* An item of the list "keel.processors/1". All but create and destroy: [any], re-entrant. */
+/* An item of the list "keel.processors/1". All but create and destroy: [any], re-entrant. Where counts of several
+ * items are given, the n-th placeholder of a modality in the prompt is the n-th item of that modality. */
 typedef struct keel_processor_class {
   uint32_t struct_size, flags;
   const char* const* names; /* processor_class values, NULL-terminated */
-  keel_status (*create)(void* plugin, keel_config*, const keel_assets*, void** processor); /* [load] since 0.1 */
-  /* Keys image_token (bytes), image_token_ids (ints), the same for video and audio. since 0.1 */
+  /* `config` is config.json; the processor's own files come from `assets`. [load] since 0.1 */
+  keel_status (*create)(void* plugin, keel_config* config, const keel_assets* assets, void** processor);
+  /* Keys image_token (bytes: what a prompt holds), image_token_id (ints, one: the id that features replace),
+   * image_token_ids (ints: that one and structural ones); the same for video and audio. since 0.1 */
   keel_status (*tokens)(const void* processor, const keel_sink*);
   /* get_num_multimodal_tokens: from sizes alone, pure. since 0.1 */
   keel_status (*count)(const void* processor, const keel_media* sizes, uint32_t n, keel_media_count* out);
-  /* Pixels or samples to the inputs of encode, under their declared names. since 0.1 */
+  /* Pixels or samples of items of one modality to the inputs of its encode, under their declared names, packed in
+   * order of item. since 0.1 */
   keel_status (*preprocess)(const void* processor, const keel_media*, uint32_t n, const keel_sink*);
-  /* Full replacement text of item `index`, begin, end and row tokens included: key "text". since 0.1 */
-  keel_status (*replacement)(const void* processor, const keel_media_count*, uint32_t modality, uint32_t index,
-                             const keel_sink*);
-  /* Prompt ids with one placeholder an item -> keys input_ids, mm_token_type_ids (0 text, 1 image, 2 video, 3 audio).
+  /* Full replacement text of one item, begin, end and row tokens included: key "text". `index`: which item of its
+   * modality it is. The host keeps the offsets (text_replacement_offsets). since 0.1 */
+  keel_status (*replacement)(const void* processor, const keel_media_count* item, uint32_t index, const keel_sink*);
+  /* Prompt ids with one placeholder an item -> keys input_ids, mm_token_type_ids (KEEL_MODALITY_*), both ints.
    * NULL: the host tokenizes the replacements. since 0.1 */
   keel_status (*expand)(const void* processor, const int64_t* ids, size_t n, const keel_media_count*, uint32_t count,
                         const keel_sink*);
   /* Messages, tools and options as JSON text -> key "text". NULL: the checkpoint's template. since 0.1 */
   keel_status (*chat)(const void* processor, keel_str conversation, const keel_sink*);
-  /* Positions [axes, n] of expanded ids: key "positions"; and "delta" for decode. NULL: 0 .. n - 1. since 0.1 */
+  /* Positions of expanded ids: key "positions", a tensor i64 as the spec's input "positions" says; key "delta" (ints,
+   * one): what to add to the number of cached tokens while decoding. NULL: 0 .. n - 1. since 0.1 */
   keel_status (*positions)(const void* processor, const int64_t* ids, size_t n, const keel_media_count*,
                            uint32_t count, const keel_sink*);
   void (*destroy)(void* processor); /* [load] since 0.1 */

@@ -1,0 +1,162 @@
+#include "core/graph/infer_args.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/status.h"
+#include "sdk/abi/plugin.h"
+
+namespace keel {
+namespace {
+
+absl::Status Bad(std::string message) { return absl::InvalidArgumentError(std::move(message)); }
+
+bool IsFloat(const TensorType& type) {
+  return type.dtype == proto::MODEL || type.dtype == proto::F32 || type.dtype == proto::F16 ||
+         type.dtype == proto::BF16;
+}
+
+std::string ShapeText(absl::Span<const Extent> dims) {
+  TensorType type;
+  type.dims.assign(dims.begin(), dims.end());
+  return ToString(type).substr(proto::DataType_Name(type.dtype).size());
+}
+
+absl::Status ExpectFloats(absl::string_view what, const TensorType* x,
+                          const std::vector<Extent>& dims) {
+  if (x != nullptr && IsFloat(*x) && x->dims == dims) return absl::OkStatus();
+  return Bad(absl::StrCat(what, " is ", x == nullptr ? "missing" : ToString(*x),
+                          ", expected floating point ", ShapeText(dims)));
+}
+
+absl::Status ExpectState(const proto::State& state, uint32_t kind, absl::string_view what, int rank,
+                         const TensorType& x) {
+  if (state.kind() == kind && state.type().dims_size() == rank && IsFloat(x)) {
+    return absl::OkStatus();
+  }
+  return Bad(absl::StrCat("got ", ToString(x), " and a state of kind ", state.kind(), " with ",
+                          state.type().dims_size(), " dimensions, expected floating point and ",
+                          what));
+}
+
+absl::StatusOr<TensorType> InferCausalConv(const proto::State& state, const NamedArgs& args,
+                                           const TensorType& x) {
+  KEEL_RETURN_IF_ERROR(
+      ExpectState(state, KEEL_STATE_CONV, "KEEL_STATE_CONV [channels, kernel - 1]", 2, x));
+  KEEL_RETURN_IF_ERROR(args.ExpectOnly({"weight", "bias"}));
+  const Extent channels{state.type().dims(0).size(), "", 1};
+  const Extent kernel{state.type().dims(1).size() + 1, "", 1};
+  if (x.rank() != 2 || x.dims[1] != channels) {
+    return Bad(absl::StrCat("got ", ToString(x), ", expected [N, ", channels.size,
+                            "], the channels of the state"));
+  }
+  KEEL_RETURN_IF_ERROR(ExpectFloats("weight", args.Tensor("weight"), {channels, kernel}));
+  if (args.Has("bias")) {
+    KEEL_RETURN_IF_ERROR(ExpectFloats("bias", args.Tensor("bias"), {channels}));
+  }
+  return x;
+}
+
+absl::StatusOr<TensorType> InferSsd(const proto::State& state, const NamedArgs& args,
+                                    const TensorType& x) {
+  KEEL_RETURN_IF_ERROR(
+      ExpectState(state, KEEL_STATE_SSM, "KEEL_STATE_SSM [heads, head_dim, state]", 3, x));
+  KEEL_RETURN_IF_ERROR(args.ExpectOnly({"dt", "A", "B", "C", "D", "dt_bias", "dt_min", "dt_max"}));
+  const Extent heads{state.type().dims(0).size(), "", 1}, size{state.type().dims(1).size(), "", 1},
+      state_size{state.type().dims(2).size(), "", 1};
+  if (x.rank() != 3 || x.dims[1] != heads || x.dims[2] != size) {
+    return Bad(absl::StrCat("got ", ToString(x), ", expected [N, ", heads.size, ", ", size.size,
+                            "], the heads of the state"));
+  }
+  KEEL_RETURN_IF_ERROR(ExpectFloats("dt", args.Tensor("dt"), {x.dims[0], heads}));
+  KEEL_RETURN_IF_ERROR(ExpectFloats("A", args.Tensor("A"), {heads}));
+  for (const char* name : {"D", "dt_bias"}) {
+    if (args.Has(name)) KEEL_RETURN_IF_ERROR(ExpectFloats(name, args.Tensor(name), {heads}));
+  }
+  for (const char* name : {"dt_min", "dt_max"}) {
+    if (args.Tensor(name) != nullptr) return Bad(absl::StrCat(name, " is a tensor, not a number"));
+  }
+  const TensorType* b = args.Tensor("B");
+  if (b == nullptr || b->rank() != 3 || b->dims[1].symbolic() ||
+      heads.size % b->dims[1].size != 0) {
+    return Bad(absl::StrCat("B is ", b == nullptr ? "missing" : ToString(*b),
+                            ", expected [N, groups, ", state_size.size, "] and groups that divide ",
+                            heads.size, " heads"));
+  }
+  for (const char* name : {"B", "C"}) {
+    KEEL_RETURN_IF_ERROR(
+        ExpectFloats(name, args.Tensor(name), {x.dims[0], b->dims[1], state_size}));
+  }
+  return x;
+}
+
+}  // namespace
+
+NamedArgs::NamedArgs(const proto::Node& node, absl::Span<const TensorType* const> inputs)
+    : node_(node),
+      inputs_(inputs),
+      fixed_(node.op() == proto::OP_ATTENTION ? 3 : 1),
+      skip_(node.op() == proto::OP_ATTENTION ? 0 : 1) {}
+
+int NamedArgs::IndexOf(absl::string_view name) const {
+  for (int i = 0; i < node_.names_size(); ++i) {
+    if (node_.names(i) == name) return i;
+  }
+  return -1;
+}
+
+const TensorType* NamedArgs::Tensor(absl::string_view name) const {
+  const int i = IndexOf(name);
+  if (i < 0 || i + skip_ >= node_.ints_size()) return nullptr;
+  const int64_t at = node_.ints(i + skip_);
+  if (at < 0 || at + fixed_ >= static_cast<int64_t>(inputs_.size())) return nullptr;
+  return inputs_[static_cast<size_t>(at + fixed_)];
+}
+
+absl::Status NamedArgs::ExpectOnly(absl::Span<const absl::string_view> known) const {
+  for (int i = 0; i < node_.names_size(); ++i) {
+    const std::string& name = node_.names(i);
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
+      return Bad(
+          absl::StrCat("has the argument '", name, "', expected ", absl::StrJoin(known, ", ")));
+    }
+    if (IndexOf(name) != i) return Bad(absl::StrCat("has the argument '", name, "' twice"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TensorType> InferRecurrence(const proto::State& state, const proto::Node& node,
+                                           absl::Span<const TensorType* const> inputs) {
+  if (node.ints_size() < 1) return Bad("has no kind");
+  const NamedArgs args(node, inputs);
+  switch (node.ints(0)) {
+    case KEEL_RECUR_CAUSAL_CONV1D:
+      return InferCausalConv(state, args, *inputs[0]);
+    case KEEL_RECUR_SSD:
+      return InferSsd(state, args, *inputs[0]);
+    case KEEL_RECUR_SELECTIVE_SCAN:
+    case KEEL_RECUR_GATED_DELTA:
+      return absl::UnimplementedError(absl::StrCat("recurrence ", node.ints(0),
+                                                   " is reserved in ABI ", KEEL_ABI_MAJOR, ".",
+                                                   KEEL_ABI_MINOR, ", without a meaning yet"));
+    default:
+      return Bad(absl::StrCat("recurrence ", node.ints(0), " is not known"));
+  }
+}
+
+absl::Status CheckAttentionArgs(const proto::Attention& attention, const NamedArgs& args) {
+  if (!args.Has("segments")) return absl::OkStatus();
+  const TensorType* segments = args.Tensor("segments");
+  if (attention.kind() == proto::Attention::ENCODER && segments != nullptr &&
+      segments->dtype == proto::I32 && segments->rank() == 1) {
+    return absl::OkStatus();
+  }
+  return Bad(absl::StrCat("segments is ", segments == nullptr ? "a number" : ToString(*segments),
+                          ", expected I32[segments + 1] in an attention of kind ENCODER"));
+}
+
+}  // namespace keel
