@@ -82,6 +82,24 @@ absl::StatusOr<std::shared_ptr<Plugin>> LoadPlugin(const PluginRef& ref,
   return Loader().Load(std::move(image));
 }
 
+// Refuses a checkpoint whose processor a plugin brings: without it media would be dropped without a word.
+absl::Status CheckProcessor(const Checkpoint& checkpoint, const FoundPlugins& found) {
+  for (const char* file :
+       {"processor_config.json", "preprocessor_config.json", "tokenizer_config.json"}) {
+    KEEL_ASSIGN_OR_RETURN(const std::optional<std::string> text, checkpoint.ReadText(file));
+    if (!text.has_value()) continue;
+    KEEL_ASSIGN_OR_RETURN(const boost::json::value config, ParseJson(*text, file));
+    KEEL_ASSIGN_OR_RETURN(const auto name, FindJson<std::string>(config, "/processor_class", file));
+    if (!name.has_value()) continue;
+    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, ProcessorRegistry(found).Find(*name));
+    if (ref == nullptr) continue;
+    return absl::UnimplementedError(absl::StrCat(file, ": processor_class is '", *name, "' of ",
+                                                 ref->name,
+                                                 "; processors are unimplemented in this host"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Recorded> Record(const Checkpoint& checkpoint, const FoundPlugins& found,
                                 const RemoteCodePolicy& policy, const EngineOptions& options) {
   KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(checkpoint.config(), options));
@@ -243,6 +261,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options) {
   KEEL_ASSIGN_OR_RETURN(const RemoteCodePolicy policy,
                         ParseTrustRemoteCode(options.trust_remote_code));
   KEEL_ASSIGN_OR_RETURN(const FoundPlugins found, Discover(options, location.dir));
+  KEEL_RETURN_IF_ERROR(CheckProcessor(*model.checkpoint, found));
   KEEL_ASSIGN_OR_RETURN(Recorded recorded, Record(*model.checkpoint, found, policy, options));
   proto::Graph& graph = recorded.model.graph;
   model.architecture = graph.spec().architecture();

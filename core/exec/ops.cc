@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
@@ -16,6 +17,7 @@
 #include "core/exec/moe.h"
 #include "core/exec/tensor_ops.h"
 #include "core/graph/infer.h"
+#include "core/graph/types.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
@@ -151,8 +153,13 @@ const char* RecurName(int64_t kind) {
 absl::Status CheckServed(const proto::Graph& graph) {
   for (const proto::Function& function : graph.functions()) {
     if (function.name() == "pool") return Unserved("pool, a head that answers with vectors,");
-    // Encoders don't run here; what they need is asked of who runs them.
-    if (function.name() != "forward" && function.name() != "logits") continue;
+    if (absl::StartsWith(function.name(), "encode/"))
+      return Unserved(absl::StrCat(function.name(), ", an encoder,"));
+    if (function.name() == "forward" && function.inputs_size() > 1 &&
+        function.inputs(1).type().dims_size() != 1) {
+      KEEL_ASSIGN_OR_RETURN(const TensorType type, FromProto(function.inputs(1).type()));
+      return Unserved(absl::StrCat("forward with positions ", ToString(type)));
+    }
     for (const proto::Node& node : function.nodes()) {
       absl::Status status;
       if (node.op() == proto::OP_CALL) status = Unserved("a plugin's own kernel");

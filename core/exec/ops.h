@@ -32,7 +32,7 @@ struct StepContext {
   std::vector<int32_t> state_slots;  // [S]
 };
 
-// kUnimplemented names the first op of forward or logits that this host records but does not run.
+// kUnimplemented names the first function, input or op that this host records but does not run.
 absl::Status CheckServed(const proto::Graph& graph);
 
 // One rank's model: declarations and everything they own. Not thread-safe.

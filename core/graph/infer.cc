@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
-#include "core/graph/infer_args.h"
+#include "core/graph/infer_recur.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -124,12 +124,13 @@ absl::Status CheckAttentionArgs(const Call& call, const proto::Attention& d) {
     if (call.arg(i) < 0 || call.arg(i) >= call.num_inputs() - 3)
       return Bad(absl::StrCat("argument ", name, " is no tensor"));
     const TensorType& x = call.in(static_cast<int>(call.arg(i)) + 3);
-    if (per_head             ? x.rank() != 1 || !x.dims[0].is(d.heads()) || !IsFloat(x)
-        : name == "segments" ? x.rank() != 1 || !IsInt(x)
-                             : x.rank() != 3 || !x.dims[0].is(d.heads())) {
+    if (per_head ? x.rank() != 1 || !x.dims[0].is(d.heads()) || !IsFloat(x)
+        : name == "segments"
+            ? x.rank() != 1 || x.dtype != proto::I32 || d.kind() != proto::Attention::ENCODER
+            : x.rank() != 3 || !x.dims[0].is(d.heads())) {
       return Bad(absl::StrCat("argument ", name, " is ", ToString(x), ", expected ",
                               per_head             ? absl::StrCat("numbers [", d.heads(), "]")
-                              : name == "segments" ? std::string("integers [S + 1]")
+                              : name == "segments" ? std::string("I32[S + 1] in an encoder")
                                                    : absl::StrCat("[", d.heads(), ", N, K]")));
     }
   }

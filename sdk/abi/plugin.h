@@ -602,10 +602,9 @@ typedef struct keel_assets {
   uint32_t struct_size, reserved;
   void* self;
   keel_status (*read)(void* self, const char* name, const void** data, size_t* n); /* data lives as long as assets */
-  keel_config* (*json)(void* self, const char* name); /* NULL: no such file, or not JSON */
+  keel_config* (*json)(void* self, const char* name); /* NULL: no such file, or not JSON; its error fails create */
   int64_t (*token_id)(void* self, const char* token); /* -1: unknown */
   keel_status (*encode)(void* self, keel_str text, const keel_sink* sink); /* key "ids" */
-  keel_status (*decode)(void* self, const int64_t* ids, size_t n, const keel_sink* sink); /* key "text" */
   /* An RGB8 image [h, w, 3] to the size of `out`, RGB8 memory of the plugin's, with antialiasing. */
   keel_status (*resize)(void* self, const DLTensor* image, uint32_t resample, DLTensor* out);
 } keel_assets;

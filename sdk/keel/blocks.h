@@ -85,6 +85,25 @@ struct SparseMoe {
   }
 };
 
+// A convolution over the last `kernel` tokens, each channel by itself, as recurrent layers have before their scan.
+struct CausalConv1d {
+  Param weight;
+  std::optional<Param> bias;
+  State state;
+  CausalConv1d(const Scope& s, int64_t channels, int64_t kernel, int layer, bool has_bias)
+      : weight(s / "weight", {channels, 1, kernel}),
+        state(
+            s / "state",
+            {.kind = KEEL_STATE_CONV, .layer = layer, .ndim = 2, .dims = {channels, kernel - 1}}) {
+    if (has_bias) bias = Param(s / "bias", {channels});
+  }
+  Tensor operator()(Tensor x) const {  // [N, channels]
+    const Tensor w = weight(x.run).View({0, -1});
+    if (!bias) return state(KEEL_RECUR_CAUSAL_CONV1D, x, {{"weight", w}});
+    return state(KEEL_RECUR_CAUSAL_CONV1D, x, {{"weight", w}, {"bias", (*bias)(x.run)}});
+  }
+};
+
 // Which layers see a window: layer_types where the file has it, else those from max_window_layers on, and none at all
 // unless use_sliding_window (Qwen2, Qwen3). window(layer) is 0 for a layer that sees everything.
 struct WindowedLayers {
@@ -150,7 +169,8 @@ struct RopeAttention {
 };
 
 // A pre-norm decoder of RopeAttention and GatedMlp. FamilyConfig is a DenseConfig with
-// `RopeAttention::Options attention(int layer) const`.
+// `RopeAttention::Options attention(int layer) const`, and with `keel_rope_desc rope() const` where the rotary embedding
+// is more than head_dim and rope_theta.
 template <typename FamilyConfig>
 struct DenseDecoder {
   using ConfigType = FamilyConfig;
@@ -175,7 +195,7 @@ struct DenseDecoder {
   RmsNorm norm;
 
   DenseDecoder(const Scope& root, const FamilyConfig& c)
-      : rotary_emb(root, c.head_dim, c.rope_theta),
+      : rotary_emb(MakeRope(root, c)),
         norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps) {
     for (int i = 0; i < c.num_hidden_layers; ++i)
       layers.emplace_back(root / "model" / "layers" / i, c, i);
@@ -189,6 +209,15 @@ struct DenseDecoder {
       x = layers[i](x, rotary_emb, in.positions);
     }
     return norm(x);
+  }
+
+ private:
+  static Rope MakeRope(const Scope& root, const FamilyConfig& c) {
+    if constexpr (requires { c.rope(); }) {
+      return Rope(root, c.rope());
+    } else {
+      return Rope(root, c.head_dim, c.rope_theta);
+    }
   }
 };
 

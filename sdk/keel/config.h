@@ -2,6 +2,7 @@
 #ifndef KEEL_SDK_KEEL_CONFIG_H_
 #define KEEL_SDK_KEEL_CONFIG_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
@@ -48,6 +49,13 @@ class Config {
   std::optional<Config> Child(const char* key) const {
     keel_config* child = api().child(handle_, key);
     return child == nullptr ? std::nullopt : std::optional<Config>(Config(child));
+  }
+
+  // The object at `key`, required; in an error this one, so that constructors go on.
+  Config Object(const char* key) const {
+    if (const std::optional<Config> child = Child(key)) return *child;
+    Fail(key, "is missing, expected an object");
+    return *this;
   }
 
   // Refuses the config: "config.json: <key> <message>". Say what was found and what is expected.
@@ -109,7 +117,8 @@ struct Spec {
     const char* graph;
     const char* name;
     uint32_t dtype;
-    std::vector<int64_t> dims;  // -1, -2 ...: symbols
+    std::vector<int64_t> dims;            // -1, -2 ...: symbols
+    std::vector<int64_t> multiples = {};  // of symbols, beside dims; empty: all 1
   };
   std::vector<Input> inputs;
 
@@ -137,7 +146,10 @@ struct Spec {
       desc.struct_size = sizeof(desc);
       desc.dtype = input.dtype;
       desc.name = input.name;
+      if (input.dims.size() > KEEL_MAX_DIMS || input.multiples.size() > input.dims.size())
+        throw Error("input '" + std::string(input.name) + "' has too many dimensions or multiples");
       for (const int64_t dim : input.dims) desc.dims[desc.ndim++] = dim;
+      std::copy(input.multiples.begin(), input.multiples.end(), desc.multiples);
       api.input(out, input.graph, &desc);
     }
     return api.status(out);

@@ -9,6 +9,8 @@
 // and may have
 //   Tensor Logits(Tensor hidden) const                 [R, H] -> [R, vocab]; else lm_head of the spec
 //   Tensor Encode(std::string_view modality, const std::vector<Tensor>& inputs) const
+//   Tensor Pool(Tensor hidden) const                   [R, H] -> [R, size]
+// A processor class is described in processor.h.
 #ifndef KEEL_SDK_KEEL_PLUGIN_H_
 #define KEEL_SDK_KEEL_PLUGIN_H_
 
@@ -21,6 +23,7 @@
 #include "sdk/keel/config.h"
 #include "sdk/keel/layers.h"
 #include "sdk/keel/plugin_note.h"
+#include "sdk/keel/processor.h"
 #include "sdk/keel/tensor.h"
 
 namespace keel {
@@ -74,6 +77,16 @@ struct ModelClass {
       return run->ops->status(run);
     });
   }
+  static keel_status Pool(const void* model, keel_run* run, keel_tensor hidden,
+                          keel_tensor* vectors) requires requires(const M& m, Tensor t) {
+    m.Pool(t);
+  }
+  {
+    return Guard([&] {
+      *vectors = static_cast<const M*>(model)->Pool({run, hidden}).id;
+      return run->ops->status(run);
+    });
+  }
   static void Destroy(void* model) { delete static_cast<M*>(model); }
 
   static const keel_model_class* Get() {
@@ -112,13 +125,14 @@ struct ModelClass {
     if constexpr (requires(const M& m, Tensor t) { m.Logits(t); }) c.logits = Logits;
     if constexpr (requires(const M& m, std::vector<Tensor> t) { m.Encode("", t); })
       c.encode = Encode;
+    if constexpr (requires(const M& m, Tensor t) { m.Pool(t); }) c.pool = Pool;
     c.destroy = Destroy;
     return c;
   }
 };
 
-// The bootstrap of a plugin that provides the model classes Models.
-template <typename... Models>
+// The bootstrap of a plugin that provides `Classes`: models and processors, in any order.
+template <typename... Classes>
 struct PluginOf {
   static keel_status Init(const keel_host* host, void** self) {
     const auto find = [&](const char* id) { return host->get_interface(host->self, id); };
@@ -133,23 +147,62 @@ struct PluginOf {
   }
   static void Shutdown(void*) { g_host = {}; }
   static const void* GetInterface(void*, const char* id) {
-    static const void* const items[] = {ModelClass<Models>::Get()...};
-    static const keel_list list = {sizeof(keel_list), sizeof...(Models), items};
-    return std::string_view(id) == "keel.models/1" ? &list : nullptr;
+    static const Lists lists;
+    const std::string_view wanted(id);
+    if (wanted == "keel.models/1") return lists.models.Get();
+    if (wanted == "keel.processors/1") return lists.processors.Get();
+    return nullptr;
   }
   static constexpr std::string Note(const char* id, const char* version) {
-    std::string architectures, types;
-    ((architectures += (architectures.empty() ? "" : ",") + ModelClass<Models>::Architectures(),
-      types += (types.empty() ? "" : ",") + std::string(Models::kModelType)),
-     ...);
+    std::string architectures, types, processors;
+    (AddNames<Classes>(architectures, types, processors), ...);
     return "id=" + std::string(id) + "\nversion=" + version + "\narchitectures=" + architectures +
-           "\nmodel_types=" + types + "\n";
+           "\nmodel_types=" + types + "\nprocessors=" + processors + "\n";
+  }
+
+ private:
+  struct List {
+    std::vector<const void*> items;
+    keel_list list = {};
+    void Close() { list = {sizeof(list), static_cast<uint32_t>(items.size()), items.data()}; }
+    const keel_list* Get() const { return items.empty() ? nullptr : &list; }
+  };
+  struct Lists {
+    List models, processors;
+    Lists() {
+      (Add<Classes>(), ...);
+      models.Close();
+      processors.Close();
+    }
+    template <typename C>
+    void Add() {
+      if constexpr (ProcessorType<C>) {
+        processors.items.push_back(ProcessorClass<C>::Get());
+      } else {
+        models.items.push_back(ModelClass<C>::Get());
+      }
+    }
+  };
+
+  template <typename C>
+  static constexpr void AddNames(std::string& architectures, std::string& types,
+                                 std::string& processors) {
+    const auto add = [](std::string& to, const std::string& names) {
+      to += (to.empty() ? "" : ",") + names;
+    };
+    if constexpr (ProcessorType<C>) {
+      add(processors, ProcessorClass<C>::Names());
+    } else {
+      add(architectures, ModelClass<C>::Architectures());
+      add(types, C::kModelType);
+    }
   }
 };
 
 }  // namespace keel
 
-// KEEL_PLUGIN("org.example.llama", "1.0.0", LlamaForCausalLM, ...): the plugin's one exported symbol and its note.
+// KEEL_PLUGIN("org.example.llama", "1.0.0", LlamaForCausalLM, ...): the plugin's one exported symbol and its note. The
+// list holds models and processors.
 #define KEEL_PLUGIN(plugin_id, plugin_version, ...)                                          \
   KEEL_PLUGIN_NOTE_OF(::keel::PluginOf<__VA_ARGS__>::Note(plugin_id, plugin_version));       \
   extern "C" __attribute__((visibility("default"))) const keel_plugin* keel_plugin_entry_v1( \

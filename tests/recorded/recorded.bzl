@@ -53,24 +53,26 @@ def recorded_models(update, models):
         ],
     )
 
-def recorded_model(name, architectures):
+def recorded_model(name, architectures, hdrs = []):
     """A folder of tests/recorded: <name>.cc, config.json, graph.textproto.
 
     Args:
       name: of the folder, the plugin and its file.
       architectures: that the plugin serves.
+      hdrs: headers of its own; with a processor, files that it reads are *.json.
     """
     keel_plugin(
         name = name,
         testonly = True,
         srcs = [name + ".cc"],
+        hdrs = hdrs,
         architectures = architectures,
         visibility = ["//tests:__subpackages__"],
     )
     native.filegroup(
         name = "golden",
         srcs = native.glob([
-            "config.json",
+            "*.json",
             "graph.textproto",
         ]),
         visibility = ["//tests/recorded:__pkg__"],

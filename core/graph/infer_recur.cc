@@ -1,4 +1,4 @@
-#include "core/graph/infer_args.h"
+#include "core/graph/infer_recur.h"
 
 #include <algorithm>
 #include <string>
@@ -32,6 +32,47 @@ absl::Status ExpectFloats(absl::string_view what, const TensorType* x,
   return Bad(absl::StrCat(what, " is ", x == nullptr ? "missing" : ToString(*x),
                           ", expected floating point ", ShapeText(dims)));
 }
+
+// The named arguments of an OP_RECUR: see graph.proto.
+class NamedArgs {
+ public:
+  NamedArgs(const proto::Node& node, absl::Span<const TensorType* const> inputs)
+      : node_(node), inputs_(inputs) {}
+
+  bool Has(absl::string_view name) const { return IndexOf(name) >= 0; }
+
+  // The type of a tensor argument; null if it is not given or a number.
+  const TensorType* Tensor(absl::string_view name) const {
+    const int i = IndexOf(name);
+    if (i < 0 || i + 1 >= node_.ints_size()) return nullptr;
+    const int64_t at = node_.ints(i + 1);
+    if (at < 0 || at >= static_cast<int64_t>(inputs_.size()) - 1) return nullptr;
+    return inputs_[static_cast<size_t>(at) + 1];
+  }
+
+  absl::Status ExpectOnly(absl::Span<const absl::string_view> known) const {
+    for (int i = 0; i < node_.names_size(); ++i) {
+      const std::string& name = node_.names(i);
+      if (std::find(known.begin(), known.end(), name) == known.end()) {
+        return Bad(
+            absl::StrCat("has the argument '", name, "', expected ", absl::StrJoin(known, ", ")));
+      }
+      if (IndexOf(name) != i) return Bad(absl::StrCat("has the argument '", name, "' twice"));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  int IndexOf(absl::string_view name) const {
+    for (int i = 0; i < node_.names_size(); ++i) {
+      if (node_.names(i) == name) return i;
+    }
+    return -1;
+  }
+
+  const proto::Node& node_;
+  const absl::Span<const TensorType* const> inputs_;
+};
 
 absl::Status ExpectState(const proto::State& state, uint32_t kind, absl::string_view what, int rank,
                          const TensorType& x) {
@@ -96,39 +137,6 @@ absl::StatusOr<TensorType> InferSsd(const proto::State& state, const NamedArgs& 
 
 }  // namespace
 
-NamedArgs::NamedArgs(const proto::Node& node, absl::Span<const TensorType* const> inputs)
-    : node_(node),
-      inputs_(inputs),
-      fixed_(node.op() == proto::OP_ATTENTION ? 3 : 1),
-      skip_(node.op() == proto::OP_ATTENTION ? 0 : 1) {}
-
-int NamedArgs::IndexOf(absl::string_view name) const {
-  for (int i = 0; i < node_.names_size(); ++i) {
-    if (node_.names(i) == name) return i;
-  }
-  return -1;
-}
-
-const TensorType* NamedArgs::Tensor(absl::string_view name) const {
-  const int i = IndexOf(name);
-  if (i < 0 || i + skip_ >= node_.ints_size()) return nullptr;
-  const int64_t at = node_.ints(i + skip_);
-  if (at < 0 || at + fixed_ >= static_cast<int64_t>(inputs_.size())) return nullptr;
-  return inputs_[static_cast<size_t>(at + fixed_)];
-}
-
-absl::Status NamedArgs::ExpectOnly(absl::Span<const absl::string_view> known) const {
-  for (int i = 0; i < node_.names_size(); ++i) {
-    const std::string& name = node_.names(i);
-    if (std::find(known.begin(), known.end(), name) == known.end()) {
-      return Bad(
-          absl::StrCat("has the argument '", name, "', expected ", absl::StrJoin(known, ", ")));
-    }
-    if (IndexOf(name) != i) return Bad(absl::StrCat("has the argument '", name, "' twice"));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<TensorType> InferRecurrence(const proto::State& state, const proto::Node& node,
                                            absl::Span<const TensorType* const> inputs) {
   if (node.ints_size() < 1) return Bad("has no kind");
@@ -146,17 +154,6 @@ absl::StatusOr<TensorType> InferRecurrence(const proto::State& state, const prot
     default:
       return Bad(absl::StrCat("recurrence ", node.ints(0), " is not known"));
   }
-}
-
-absl::Status CheckAttentionArgs(const proto::Attention& attention, const NamedArgs& args) {
-  if (!args.Has("segments")) return absl::OkStatus();
-  const TensorType* segments = args.Tensor("segments");
-  if (attention.kind() == proto::Attention::ENCODER && segments != nullptr &&
-      segments->dtype == proto::I32 && segments->rank() == 1) {
-    return absl::OkStatus();
-  }
-  return Bad(absl::StrCat("segments is ", segments == nullptr ? "a number" : ToString(*segments),
-                          ", expected I32[segments + 1] in an attention of kind ENCODER"));
 }
 
 }  // namespace keel
