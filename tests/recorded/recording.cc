@@ -51,6 +51,11 @@ class FirstError : public google::protobuf::io::ErrorCollector {
 
 }  // namespace
 
+absl::StatusOr<std::shared_ptr<Plugin>> OpenPlugin(const PluginRef& ref) {
+  KEEL_ASSIGN_OR_RETURN(AuthorizedImage image, PluginTrust().Authorize(ref));
+  return Loader().Load(std::move(image));
+}
+
 absl::StatusOr<Recording> RecordPlugin(const std::string& plugin,
                                        const boost::json::value& config) {
   KEEL_ASSIGN_OR_RETURN(FoundPlugins found, DiscoverPlugins({.plugin_paths = {plugin}}));
@@ -60,9 +65,8 @@ absl::StatusOr<Recording> RecordPlugin(const std::string& plugin,
   KEEL_ASSIGN_OR_RETURN(
       const ModelChoice choice,
       ModelRegistry(std::move(found), RemoteCodePolicy::Mode::kNone).Resolve(query));
-  KEEL_ASSIGN_OR_RETURN(AuthorizedImage image, PluginTrust().Authorize(choice.plugin));
   Recording out;
-  KEEL_ASSIGN_OR_RETURN(out.plugin, Loader().Load(std::move(image)));
+  KEEL_ASSIGN_OR_RETURN(out.plugin, OpenPlugin(choice.plugin));
   ModelSource source;
   KEEL_ASSIGN_OR_RETURN(source.model_class, FindModelClass(*out.plugin, choice));
   source.plugin = out.plugin->self();

@@ -20,6 +20,9 @@ struct Recording {
   RecordedModel model;  // destroyed before the plugin
 };
 
+// Trust and loader.
+absl::StatusOr<std::shared_ptr<Plugin>> OpenPlugin(const PluginRef& ref);
+
 // Discovery, trust, loader, RecordModel. `plugin` is the path of its library, `config` the content
 // of a config.json.
 absl::StatusOr<Recording> RecordPlugin(const std::string& plugin, const boost::json::value& config);

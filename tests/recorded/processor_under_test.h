@@ -1,0 +1,97 @@
+// A plugin's processor, called through the ABI as a host calls it, with assets of the test's.
+#ifndef KEEL_TESTS_RECORDED_PROCESSOR_UNDER_TEST_H_
+#define KEEL_TESTS_RECORDED_PROCESSOR_UNDER_TEST_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "core/plugin/plugin.h"
+#include "sdk/abi/plugin.h"
+#include "tests/recorded/recording.h"
+
+namespace keel {
+
+// What a call delivered, by key.
+struct Delivered {
+  struct Tensor {
+    uint32_t dtype = 0;
+    std::vector<int64_t> dims;
+    std::vector<uint8_t> bytes;
+
+    template <typename T>
+    std::vector<T> As() const {
+      const auto* begin = reinterpret_cast<const T*>(bytes.data());
+      return std::vector<T>(begin, begin + bytes.size() / sizeof(T));
+    }
+  };
+  std::map<std::string, std::string> texts;
+  std::map<std::string, std::vector<int64_t>> ints;
+  std::map<std::string, Tensor> tensors;
+};
+
+// An image or samples with the memory that the ABI's structs point to.
+class TestMedia {
+ public:
+  // RGB8, pixel(y, x, channel).
+  static TestMedia Image(int64_t height, int64_t width,
+                         uint8_t (*pixel)(int64_t, int64_t, int64_t));
+  static TestMedia Audio(std::vector<float> samples, double rate);
+  // Sizes without data, for count.
+  static keel_media Sizes(uint32_t modality, int64_t height, int64_t width, int64_t frames,
+                          double rate = 0);
+
+  keel_media media() const;  // points into this
+
+ private:
+  keel_media media_ = {};
+  std::vector<uint8_t> bytes_;
+  std::vector<float> samples_;
+  std::vector<int64_t> shape_, strides_;
+  mutable DLTensor tensor_ = {};
+};
+
+class FakeAssets;
+
+class ProcessorUnderTest {
+ public:
+  ~ProcessorUnderTest();
+
+  // Finds the plugin of processor_class `name` by its note, loads it, creates the processor for
+  // dir/config.json. `tokens` are the tokenizer's.
+  static absl::StatusOr<std::unique_ptr<ProcessorUnderTest>> Open(
+      const std::string& plugin, const std::string& name, const std::string& dir,
+      std::map<std::string, int64_t> tokens);
+
+  const keel_processor_class& functions() const { return *class_; }
+  // Images that the processor had resized: "30x40 -> 56x84, filter 3".
+  const std::vector<std::string>& resized() const;
+
+  absl::StatusOr<Delivered> Tokens() const;
+  absl::StatusOr<keel_media_count> Count(const keel_media& sizes) const;
+  absl::StatusOr<Delivered> Preprocess(absl::Span<const keel_media> items) const;
+  absl::StatusOr<std::string> Replacement(const keel_media_count& item, uint32_t index) const;
+  absl::StatusOr<Delivered> Expand(const std::vector<int64_t>& ids,
+                                   const std::vector<keel_media_count>& items) const;
+  absl::StatusOr<Delivered> Positions(const std::vector<int64_t>& ids,
+                                      const std::vector<keel_media_count>& items) const;
+
+ private:
+  ProcessorUnderTest() = default;
+  absl::Status Call(const char* function, absl::FunctionRef<keel_status()> call) const;
+
+  std::shared_ptr<Plugin> plugin_;
+  std::unique_ptr<FakeAssets> assets_;
+  const keel_processor_class* class_ = nullptr;
+  void* processor_ = nullptr;
+};
+
+}  // namespace keel
+
+#endif  // KEEL_TESTS_RECORDED_PROCESSOR_UNDER_TEST_H_

@@ -1,0 +1,116 @@
+// What the host records and does not run yet is refused by name before any weight is read, by the
+// executor and by the engine. Arguments: pairs of a plugin's library and its directory, by name:
+// mamba2, qwen2_5_vl, qwen2_audio.
+#include <cstdio>
+#include <filesystem>
+#include <map>
+
+#include "core/attention/registry.h"
+#include "core/base/file.h"
+#include "core/base/status_matchers.h"
+#include "core/checkpoint/testing.h"
+#include "core/engine/model.h"
+#include "core/exec/executor.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/recorded/recording.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::StatusIs;
+using ::testing::HasSubstr;
+
+struct Recorded {
+  std::string plugin, dir;
+};
+std::map<std::string, Recorded> g_models;  // of the command line
+
+class RefusedTest : public ::testing::Test {
+ protected:
+  // A checkpoint with the model's JSON files and weights that nobody may come to read.
+  void WriteCheckpoint(const std::string& model, const std::string& without = "") {
+    for (const auto& entry : std::filesystem::directory_iterator(g_models.at(model).dir)) {
+      const std::string name = entry.path().filename();
+      if (entry.path().extension() != ".json" || name == without) continue;
+      KEEL_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(entry.path()));
+      dir_.Write(name, text);
+    }
+    dir_.Write("model.safetensors", testing::SafetensorsBytes({{"unread", DType::kF32, {1}}}));
+  }
+
+  proto::Graph Golden(const std::string& model) {
+    const std::string path = JoinPath(g_models.at(model).dir, "graph.textproto");
+    const absl::StatusOr<std::string> text = ReadFile(path);
+    EXPECT_TRUE(text.ok()) << text.status();
+    absl::StatusOr<proto::Graph> graph = ParseGraphText(text.value_or(""), path);
+    EXPECT_TRUE(graph.ok()) << graph.status();
+    return graph.value_or(proto::Graph());
+  }
+
+  absl::Status Execute(const proto::Graph& graph) {
+    absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(dir_.path());
+    if (!checkpoint.ok()) return checkpoint.status();
+    return Executor::Create(graph, *std::move(checkpoint), AttentionRegistry(), {}).status();
+  }
+
+  absl::Status Load(const std::string& model) {
+    EngineOptions options;
+    options.model = dir_.path();
+    options.plugin_paths = {std::filesystem::absolute(g_models.at(model).plugin)};
+    return LoadModel(options).status();
+  }
+
+  testing::ScratchDir dir_;
+};
+
+auto Unimplemented(const std::string& what) {
+  return StatusIs(absl::StatusCode::kUnimplemented, HasSubstr(what));
+}
+
+TEST_F(RefusedTest, Recurrences) {
+  WriteCheckpoint("mamba2");
+  proto::Graph graph = Golden("mamba2");
+  EXPECT_THAT(Execute(graph), Unimplemented("recur backbone.layers.0.mixer.conv1d.state: "
+                                            "recurrence causal_conv1d is unimplemented"));
+  for (proto::Node& node : *graph.mutable_functions(0)->mutable_nodes()) {
+    if (node.op() == proto::OP_RECUR) node.set_ints(0, KEEL_RECUR_SSD);
+  }
+  EXPECT_THAT(Execute(graph), Unimplemented("recurrence ssd is unimplemented"));
+  EXPECT_THAT(Load("mamba2"), Unimplemented("recurrence causal_conv1d is unimplemented"));
+}
+
+TEST_F(RefusedTest, Encoders) {
+  WriteCheckpoint("qwen2_audio", "preprocessor_config.json");
+  EXPECT_THAT(Execute(Golden("qwen2_audio")),
+              Unimplemented("encode/audio, an encoder, is unimplemented"));
+  EXPECT_THAT(Load("qwen2_audio"), Unimplemented("encode/audio, an encoder, is unimplemented"));
+}
+
+TEST_F(RefusedTest, PositionsWithAxes) {
+  WriteCheckpoint("qwen2_5_vl");
+  proto::Graph graph = Golden("qwen2_5_vl");
+  EXPECT_THAT(Execute(graph), Unimplemented("forward with positions I64[3, N] is unimplemented"));
+  graph.mutable_functions(0)->mutable_inputs(1)->mutable_type()->mutable_dims()->DeleteSubrange(0,
+                                                                                                1);
+  EXPECT_THAT(Execute(graph), Unimplemented("encode/image, an encoder, is unimplemented"));
+}
+
+TEST_F(RefusedTest, Processors) {
+  WriteCheckpoint("qwen2_5_vl");
+  EXPECT_THAT(Load("qwen2_5_vl"),
+              Unimplemented("preprocessor_config.json: processor_class is 'Qwen2_5_VLProcessor' of "
+                            "libqwen2_5_vl.so; processors are unimplemented in this host"));
+}
+
+}  // namespace
+}  // namespace keel
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string dir = argv[i + 1];
+    keel::g_models[dir.substr(dir.rfind('/') + 1)] = {argv[i], dir};
+  }
+  return RUN_ALL_TESTS();
+}
