@@ -619,7 +619,7 @@ typedef struct keel_media { /* what the host decoded: RGB8 [h, w, 3], frames [t,
   const DLTensor* data;          /* NULL in count: sizes only */
   int64_t height, width, frames; /* frames: 1 of an image, samples of audio */
   double rate;                   /* frames or samples a second */
-  keel_str options;              /* JSON text */
+  keel_config* options;          /* the request's mm_processor_kwargs; NULL: none */
 } keel_media;
 
 typedef struct keel_media_count { /* transformers' MultiModalData, one item */

@@ -34,6 +34,11 @@ using MediaItems = std::span<const keel_media>;
 using MediaCounts = std::span<const keel_media_count>;
 using PromptIds = std::span<const int64_t>;
 
+// What the request asks of one item (mm_processor_kwargs).
+inline std::optional<Config> MediaOptions(const keel_media& media) {
+  return media.options == nullptr ? std::nullopt : std::optional<Config>(Config(media.options));
+}
+
 struct MediaTokens {
   uint32_t modality;                     // KEEL_MODALITY_*
   std::string token;                     // "<|image_pad|>"
@@ -89,6 +94,15 @@ class Assets {
   std::optional<Config> Json(const char* name) const {
     keel_config* config = handle_->json(handle_->self, name);
     return config == nullptr ? std::nullopt : std::optional<Config>(Config(config));
+  }
+  // Any file of the checkpoint. Only in the constructor; the text lives as long as the processor.
+  std::optional<std::string_view> Read(const char* name) const {
+    const void* data = nullptr;
+    size_t size = 0;
+    const keel_status status = handle_->read(handle_->self, name, &data, &size);
+    if (status == 5) return std::nullopt;  // not found
+    Check(status, name);
+    return std::string_view(static_cast<const char*>(data), size);
   }
   int64_t TokenId(const std::string& token) const {
     const int64_t id = handle_->token_id(handle_->self, token.c_str());

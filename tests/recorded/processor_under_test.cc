@@ -256,6 +256,14 @@ absl::StatusOr<Delivered> ProcessorUnderTest::Expand(
   return out.Take();
 }
 
+absl::StatusOr<std::string> ProcessorUnderTest::Chat(const std::string& conversation) const {
+  Collector out;
+  KEEL_RETURN_IF_ERROR(Call("chat", [&] {
+    return class_->chat(processor_, {conversation.data(), conversation.size()}, out.sink());
+  }));
+  return out.Take().texts["text"];
+}
+
 absl::StatusOr<Delivered> ProcessorUnderTest::Positions(
     const std::vector<int64_t>& ids, const std::vector<keel_media_count>& items) const {
   Collector out;

@@ -79,6 +79,7 @@ class ProcessorUnderTest {
   absl::StatusOr<std::string> Replacement(const keel_media_count& item, uint32_t index) const;
   absl::StatusOr<Delivered> Expand(const std::vector<int64_t>& ids,
                                    const std::vector<keel_media_count>& items) const;
+  absl::StatusOr<std::string> Chat(const std::string& conversation) const;
   absl::StatusOr<Delivered> Positions(const std::vector<int64_t>& ids,
                                       const std::vector<keel_media_count>& items) const;
 

@@ -64,8 +64,13 @@ class Qwen2_5_VLProcessor {
     const bool video = media.modality == KEEL_MODALITY_VIDEO;
     if (!video && media.modality != KEEL_MODALITY_IMAGE)
       throw Error("modality " + std::to_string(media.modality) + ", expected an image or a video");
+    int64_t min_pixels = min_pixels_, max_pixels = max_pixels_;
+    if (const auto options = MediaOptions(media)) {
+      min_pixels = options->Int("min_pixels|size/shortest_edge", min_pixels);
+      max_pixels = options->Int("max_pixels|size/longest_edge", max_pixels);
+    }
     const auto [height, width] =
-        SmartResize(media.height, media.width, patch_size_ * merge_size_, min_pixels_, max_pixels_);
+        SmartResize(media.height, media.width, patch_size_ * merge_size_, min_pixels, max_pixels);
     keel_media_count count{};
     count.modality = media.modality;
     count.grid_t = video ? (media.frames + temporal_patch_size_ - 1) / temporal_patch_size_ : 1;

@@ -1,8 +1,10 @@
 // Arguments: the plugin's library and its directory. Qwen2_5_VLProcessor through the ABI; expected
 // numbers are transformers' (smart_resize, get_rope_index) or worked out by hand from its formulas.
+#include <boost/json/value.hpp>
 #include <cstdio>
 
 #include "core/base/status_matchers.h"
+#include "core/config/config_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/recorded/processor_under_test.h"
@@ -52,6 +54,16 @@ TEST_F(Qwen2_5_VLProcessorTest, CountsByTransformersSmartResize) {
     EXPECT_EQ(count.tokens, count.patches / 4);
     EXPECT_EQ(count.features, count.tokens);
   }
+}
+
+TEST_F(Qwen2_5_VLProcessorTest, TakesLimitsOfTheRequest) {
+  const boost::json::value json = {{"max_pixels", 28 * 28 * 1280}};
+  ConfigDocument options(json, "mm_processor_kwargs");
+  keel_media image = Image(4000, 3000);
+  image.options = options.root();
+  const keel_media_count count = Count(image);
+  EXPECT_EQ(count.grid_h * 14, 1148);
+  EXPECT_EQ(count.grid_w * 14, 840);
 }
 
 TEST_F(Qwen2_5_VLProcessorTest, CountsAVideoInPairsOfFrames) {
