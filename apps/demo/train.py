@@ -170,6 +170,9 @@ def evaluate(model, tokenizer, words, held_out):
 def save(model, tokenizer, out):
   model.save_pretrained(out)
   tokenizer.save_pretrained(out)
+  # bfloat16 is for the file's size. Run in float32, whose greedy text rounding does not change.
+  path = out / "config.json"
+  path.write_text(path.read_text().replace('"dtype": "bfloat16"', '"dtype": "float32"'))
   # Names that transformers 4 understands as well as 5.
   path = out / "tokenizer_config.json"
   config = json.loads(path.read_text())

@@ -30,9 +30,9 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
                        spec.kv_heads, ", ", spec.qk_dim, ", ", spec.v_dim));
     }
     if (!cache.index_of_layer_.emplace(spec.layer, cache.layers_.size()).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("two attentions keep keys and values as layer ", spec.layer,
-                       "; one of them must share keys and values (KEEL_ATTENTION_SHARE_KV) or another layer"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "two attentions keep keys and values as layer ", spec.layer,
+          "; one of them must share keys and values (KEEL_ATTENTION_SHARE_KV) or another layer"));
     }
     cache.layers_.push_back({spec, {}, {}});
   }

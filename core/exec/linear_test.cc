@@ -1,5 +1,6 @@
 #include "core/exec/linear.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
 

@@ -26,7 +26,7 @@ class DemoBatchTest(unittest.TestCase):
         self.write_input([self.chat_line(i, golden) for i, golden in enumerate(self.goldens)])
 
     def chat_line(self, i, golden):
-        # The goldens were computed in float32, greedily, to at most 64 tokens.
+        # The goldens were computed greedily, to at most 64 tokens.
         body = {"messages": golden["messages"], "temperature": 0, "max_tokens": 64}
         return {"custom_id": f"chat-{i}", "method": "POST", "url": "/v1/chat/completions",
                 "body": body}
@@ -35,7 +35,7 @@ class DemoBatchTest(unittest.TestCase):
         self.input.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
     def run_batch(self, *flags, code=0):
-        command = [BATCH, "--input", self.input, "--output", self.output, "--dtype", "float32"]
+        command = [BATCH, "--input", self.input, "--output", self.output]
         run = subprocess.run(command + list(flags), stderr=subprocess.PIPE, text=True, check=False)
         self.assertEqual(run.returncode, code, run.stderr)
         return run.stderr
