@@ -27,6 +27,7 @@
 #include "core/checkpoint/testing.h"
 #include "core/exec/testing.h"
 #include "core/graph/testing.h"
+#include "core/graph/verifier.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -72,13 +73,13 @@ at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v)
   return at::matmul(at::softmax(scores, -1), values).transpose(0, 1).reshape({n, -1});
 }
 
-// Logits of every position, f64 [N, vocab].
-at::Tensor Reference(const Tensors& t, const std::vector<int32_t>& ids) {
+// Logits of every position, f64 [N, vocab]. `share_kv`: layer 1 has the keys and values of layer 0.
+at::Tensor Reference(const Tensors& t, const std::vector<int32_t>& ids, bool share_kv = false) {
   const int64_t n = static_cast<int64_t>(ids.size());
   const at::Tensor embed = Weight(t, "model.embed_tokens");
   std::vector<at::Tensor> rows;
   for (int32_t id : ids) rows.push_back(embed.narrow(0, id, 1));
-  at::Tensor x = at::cat(rows);
+  at::Tensor x = at::cat(rows), k, v;
   for (int i = 0; i < 2; ++i) {
     const std::string p = absl::StrCat("model.layers.", i, ".");
     const auto linear = [&](const std::string& name, const at::Tensor& in) {
@@ -86,8 +87,10 @@ at::Tensor Reference(const Tensors& t, const std::vector<int32_t>& ids) {
     };
     at::Tensor h = RmsNorm(x, Weight(t, p + "input_layernorm"));
     const at::Tensor q = Rotate(linear("self_attn.q_proj", h).view({n, kHeads, kDim}));
-    const at::Tensor k = Rotate(linear("self_attn.k_proj", h).view({n, kKvHeads, kDim}));
-    const at::Tensor v = linear("self_attn.v_proj", h).view({n, kKvHeads, kDim});
+    if (i == 0 || !share_kv) {
+      k = Rotate(linear("self_attn.k_proj", h).view({n, kKvHeads, kDim}));
+      v = linear("self_attn.v_proj", h).view({n, kKvHeads, kDim});
+    }
     x = x + linear("self_attn.o_proj", Attend(q, k, v));
     h = RmsNorm(x, Weight(t, p + "post_attention_layernorm"));
     h = at::silu(linear("mlp.gate_proj", h)) * linear("mlp.up_proj", h);
@@ -198,6 +201,23 @@ TEST_P(EveryAttention, ChunksAndDecodeStepsOfUnequalTextsGiveTheSame) {
 
 INSTANTIATE_TEST_SUITE_P(All, EveryAttention, ::testing::Values("eager", "sdpa", "paged"));
 
+TEST_P(EveryAttention, ALayerReadsTheKeysAndValuesOfAnother) {
+  KEEL_ASSERT_OK_AND_ASSIGN(auto shared, testing::RecordTinyModel({.share_kv = true}));
+  recorded_->graph = shared.graph;
+  for (const int ranks : {1, 2}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(auto executor,
+                              Create({.attention = GetParam(), .tensor_parallel = ranks}));
+    EXPECT_EQ(executor->cache_block_bytes(), 2 /* keys, values */ * 4 * kKvHeads * kDim * 4);
+    Text text{Ids(11, 1), {9, 3, 40}};
+    Batch first, second;
+    Append(text, 10, &first);
+    Append(text, 1, &second);
+    KEEL_ASSERT_OK(executor->Step(first).status());
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits, executor->Step(second));
+    ExpectClose(logits, Reference(tensors_, text.ids, true).narrow(0, 10, 1));
+  }
+}
+
 TEST_F(ExecutorTest, OnlyTheWantedRowsGetLogits) {
   KEEL_ASSERT_OK_AND_ASSIGN(auto executor, Create({}));
   Text text{Ids(9, 1), {1, 2, 3}};
@@ -293,6 +313,65 @@ TEST_F(ExecutorTest, ShadowNamesTheFirstNodeThatAMutatedGraphHasOtherwise) {
   proto::Graph moved = recorded_->graph;
   find(moved, proto::OP_NORM)->set_object(find(moved, proto::OP_NORM)->object() + 6);
   EXPECT_THAT(step(moved), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("the op")));
+}
+
+// Every node, changed in one way: two operands swapped, an operand taken from elsewhere, an attribute
+// changed, another object of the same kind. A graph that still verifies is found out by a shadow run.
+std::vector<proto::Graph> SingleChanges(const proto::Graph& graph) {
+  std::vector<proto::Graph> out;
+  const auto change = [&](int node, auto edit) {
+    proto::Graph changed = graph;
+    edit(*changed.mutable_functions(0)->mutable_nodes(node));
+    const bool differs = changed.SerializeAsString() != graph.SerializeAsString();
+    if (differs && VerifyGraph(changed).ok()) out.push_back(std::move(changed));
+  };
+  const auto& nodes = graph.functions(0).nodes();
+  for (int i = 0; i < nodes.size(); ++i) {
+    if (nodes[i].inputs_size() >= 2)
+      change(i, [](proto::Node& n) { n.mutable_inputs()->SwapElements(0, 1); });
+    for (int input = 0; input < nodes[i].inputs_size(); ++input) {
+      change(i, [&](proto::Node& n) { n.set_inputs(input, n.inputs(input) - 1); });
+      change(i, [&](proto::Node& n) { n.set_inputs(input, 1); });
+    }
+    for (int k = 0; k < nodes[i].ints_size(); ++k)
+      change(i, [&](proto::Node& n) { n.set_ints(k, n.ints(k) + 1); });
+    for (const uint32_t other :
+         {nodes[i].object() + 1, nodes[i].object() + 5, nodes[i].object() + 10}) {
+      if (nodes[i].object() != 0) change(i, [&](proto::Node& n) { n.set_object(other); });
+    }
+  }
+  return out;
+}
+
+TEST_F(ExecutorTest, ShadowFindsEverySingleChangeThatTheVerifierLetsPass) {
+  const LiveModel live{recorded_->model_class, recorded_->model.get()};
+  const std::vector<proto::Graph> changed = SingleChanges(recorded_->graph);
+  EXPECT_GT(changed.size(), 30u);
+  for (const proto::Graph& graph : changed) {
+    auto executor = Executor::Create(graph, checkpoint_, registry_,
+                                     {.mode = ExecMode::kShadow, .block_size = 4, .live = live});
+    if (!executor.ok()) continue;  // refused
+    KEEL_ASSERT_OK((*executor)->AllocateCache(8));
+    Text text{Ids(5, 1), {1, 2}};
+    Batch batch;
+    Append(text, 5, &batch);
+    EXPECT_FALSE((*executor)->Step(batch).ok());
+  }
+}
+
+TEST_F(ExecutorTest, AGraphWithWhatTheHostDoesNotRunIsRefusedBeforeItsWeightsAreRead) {
+  proto::Graph recurrent = recorded_->graph;
+  proto::Node* node = recurrent.mutable_functions(0)->add_nodes();
+  node->set_op(proto::OP_RECUR);
+  node->add_ints(KEEL_RECUR_SSD);
+  tensors_.clear();
+  KEEL_ASSERT_OK_AND_ASSIGN(checkpoint_, testing::WriteCheckpoint(dir_.path(), tensors_));
+  recorded_->graph = recurrent;
+  EXPECT_THAT(Create({}), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("recurrence ssd")));
+  node->set_op(proto::OP_CALL);
+  recorded_->graph = recurrent;
+  EXPECT_THAT(Create({}),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("a plugin's own kernel")));
 }
 
 TEST_F(ExecutorTest, AMutatedGraphGivesOtherLogits) {
