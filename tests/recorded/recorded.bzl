@@ -2,16 +2,27 @@
 
 load("//sdk:plugin.bzl", "keel_plugin")
 
-def recorded_models(update, models):
+def recorded_models(update, families, models):
     """Declares <name>_test for each model, graph_fuzz_test, and a program that writes all goldens.
 
     Args:
       update: name of the program.
-      models: name -> (label of the plugin's library, label of the files, directory with config.json
-        and graph.textproto).
+      families: names of folders of plugins/, recorded for testdata/default.
+      models: names of folders of tests/recorded, each with a recorded_model.
     """
+    recorded = [(
+        name,
+        "//plugins/%s:lib%s.so" % (name, name),
+        "//plugins/%s/testdata" % name,
+        "plugins/%s/testdata/default" % name,
+    ) for name in families] + [(
+        name,
+        "//tests/recorded/%s:lib%s.so" % (name, name),
+        "//tests/recorded/%s:golden" % name,
+        "tests/recorded/" + name,
+    ) for name in models]
     args, data, directories, goldens = [], [], [], []
-    for name, (plugin, files, directory) in models.items():
+    for name, plugin, files, directory in recorded:
         model_args = ["$(rootpath %s)" % plugin, directory]
         native.cc_test(
             name = name + "_test",
