@@ -157,7 +157,7 @@ typedef struct keel_spec keel_spec;
 #define KEEL_SPLIT 4u       /* one from -> several to, along dim, equal parts or `sizes` */
 #define KEEL_TRANSPOSE 5u   /* from -> to, last two dims swapped (GPT-2's Conv1D) */
 #define KEEL_INTERLEAVE 6u  /* from -> several to, rows dealt out in turn along dim (gpt_oss gate_up) */
-#define KEEL_PERMUTE_ROPE 7u /* from -> to, rows of each head from interleaved pairs to halves */
+#define KEEL_PERMUTE_ROPE 7u /* from -> to, rows of each head (its size: sizes[0]) from interleaved pairs to halves */
 #define KEEL_CHUNK_HEADS 8u  /* from -> several to, dealt out per head group of `sizes` rows (gpt_neox, falcon qkv) */
 
 /* `from` are RE2 patterns over whole checkpoint names, `to` templates with \1 .. \9. */
@@ -246,8 +246,9 @@ typedef struct keel_rope_desc {
 
 #define KEEL_ATTENTION_CAUSAL 0u
 #define KEEL_ATTENTION_ENCODER 1u /* bidirectional, no KV cache; argument "segments" bounds it */
-#define KEEL_ATTENTION_CROSS 2u   /* keys and values come once from an encoder */
-#define KEEL_ATTENTION_MLA 3u     /* DeepSeek's latent attention: the cache holds kv_lora_rank + rope_dim a token */
+#define KEEL_ATTENTION_CROSS 2u   /* keys and values come once from an encoder; reserved in 0.1 */
+#define KEEL_ATTENTION_MLA 3u     /* DeepSeek's latent attention: the cache holds kv_lora_rank + rope_dim a token;
+                                     reserved in 0.1 (expand keys and values and use CAUSAL) */
 #define KEEL_ATTENTION_SHARE_KV 1u /* flags */
 /* softmax(q k^T * scale [softcapped] + mask) v over the sequence's cached keys. This struct is the layer's KV spec. */
 typedef struct keel_attention_desc {
