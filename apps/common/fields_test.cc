@@ -59,9 +59,9 @@ TEST(FieldsTest, AWrongTypeNamesTheFieldWhatWasFoundAndExpected) {
   EXPECT_EQ(ErrorOf(R"({"a": "3"})", [](Fields& f) { f.Int("a"); }),
             "a is \"3\" (a string), expected a whole number");
   EXPECT_EQ(ErrorOf(R"({"a": 3.5})", [](Fields& f) { f.Int("a"); }),
-            "a is 3.5E0 (a number), expected a whole number");
+            "a is 3.5 (a number), expected a whole number");
   EXPECT_EQ(ErrorOf(R"({"a": 1e300})", [](Fields& f) { f.Int("a"); }),
-            "a is 1E300 (a number), expected a whole number");
+            "a is 1e+300 (a number), expected a whole number");
   EXPECT_EQ(ErrorOf(R"({"a": 18446744073709551615})", [](Fields& f) { f.Int("a"); }),
             "a is 18446744073709551615 (a number), expected a whole number");
   EXPECT_EQ(ErrorOf(R"({"a": true})", [](Fields& f) { f.Number("a"); }),

@@ -24,7 +24,11 @@ absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& cha
   input.kwargs = chat.template_kwargs;
   input.add_generation_prompt = chat.add_generation_prompt && !chat.continue_final_message;
   input.continue_final_message = chat.continue_final_message;
-  return model.text.chat_template->Render(input);
+  absl::StatusOr<std::string> text = model.text.chat_template->Render(input);
+  // A limit that these messages exceed will stay exceeded: nothing to try again later.
+  if (absl::IsResourceExhausted(text.status()))
+    return absl::InvalidArgumentError(text.status().message());
+  return text;
 }
 
 absl::Status CheckTokenIds(const std::vector<int32_t>& ids, int64_t vocab_size) {
