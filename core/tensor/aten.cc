@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
@@ -72,8 +73,8 @@ absl::Status StatusOfCurrentException() {
     throw;
   } catch (const c10::Error& error) {
     const std::string what = FirstLine(error.what_without_backtrace());
-    // c10's allocator reports exhaustion as a plain Error.
-    if (absl::string_view(what).find("not enough memory") != absl::string_view::npos) {
+    // c10's allocator reports exhaustion as a plain Error, in words that depend on the system.
+    if (absl::StrContains(what, "DefaultCPUAllocator")) {
       return absl::ResourceExhaustedError(what);
     }
     return absl::InvalidArgumentError(what);
