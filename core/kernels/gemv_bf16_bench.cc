@@ -57,7 +57,7 @@ void Measure(int64_t m, int64_t n, int64_t k) {
                       });
                     }));
     own = std::min(own, Seconds([&] { RunGemvBf16(g); }));
-    aten = std::min(aten, Seconds([&] { y = at::linear(x, w); }));
+    aten = std::min(aten, Seconds([&] { at::linear(x, w); }));
   }
   const double gb = static_cast<double>(bytes) / 1e9;
   std::printf(
