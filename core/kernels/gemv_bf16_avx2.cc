@@ -44,7 +44,11 @@ KEEL_AVX2 void Tile(const GemvBf16& g, int64_t m0, int64_t n0) {
   int64_t k = 0;
   for (; k + kStep <= g.k; k += kStep) {
     __m256i rows[N];
-    for (int i = 0; i < N; ++i) rows[i] = Load(w + i * g.ldw + k);
+    for (int i = 0; i < N; ++i) {
+      rows[i] = Load(w + i * g.ldw + k);
+      // Rows are too short for the hardware to see the stream before they end.
+      if (m0 == 0) __builtin_prefetch(w + (i + N) * g.ldw + k, 0, 2);
+    }
     for (int j = 0; j < M; ++j) {
       const __m256i v = Load(x + j * g.ldx + k);
       const __m256 low = Low(v), high = High(v);
