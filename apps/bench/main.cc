@@ -11,7 +11,6 @@
 #include "apps/common/log.h"
 #include "apps/common/paths.h"
 #include "boost/json/array.hpp"
-#include "boost/json/parse.hpp"
 #include "boost/json/serialize.hpp"
 
 namespace keel::apps {
@@ -74,8 +73,7 @@ int Main(int argc, char** argv) {
 
   auto loaded = LoadModel(command_line, demo_model, {});
   if (!loaded.ok()) return Fail(loaded.status());
-  const std::string_view text = loaded->engine.info();
-  const json::object info = json::parse(json::string_view(text.data(), text.size())).as_object();
+  const json::object& info = loaded->info;
   flags.workload.vocab_size = info.at("vocab_size").to_number<int64_t>();
 
   if (!flags.as_json) std::puts("batch  prefill tok/s   (median)   decode tok/s   (median)");

@@ -97,7 +97,8 @@ Result<LoadedModel> LoadModel(const CommandLine& flags, const std::string& demo_
   return LoadedModel{.engine = *std::move(engine),
                      .model = std::move(model),
                      .has_chat_template = has_template != nullptr && has_template->is_bool() &&
-                                          has_template->get_bool()};
+                                          has_template->get_bool(),
+                     .info = info};
 }
 
 }  // namespace keel::apps

@@ -7,6 +7,7 @@
 
 #include "apps/common/answer.h"
 #include "apps/common/command_line.h"
+#include "boost/json/object.hpp"
 #include "sdk/keel/engine.h"
 
 namespace keel::apps {
@@ -15,6 +16,7 @@ struct LoadedModel {
   Engine engine;
   ServedModel model;
   bool has_chat_template = false;
+  boost::json::object info;  // Engine::info()
 };
 
 // Loads --model, or `demo_model` when that flag was not given, and says so on stderr. `names` are
