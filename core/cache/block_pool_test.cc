@@ -1,7 +1,5 @@
 #include "core/cache/block_pool.h"
 
-#include <map>
-
 #include "core/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -12,105 +10,113 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-std::vector<int32_t> Tokens(int32_t first, int n) {
-  std::vector<int32_t> out(n);
-  for (int i = 0; i < n; ++i) out[i] = first + i;
-  return out;
-}
-
-// Fills blocks with `tokens`, as a sequence that has been computed does.
-std::vector<int32_t> Fill(BlockPool& pool, ContentId root, const std::vector<int32_t>& tokens) {
-  std::vector<int32_t> blocks;
-  EXPECT_TRUE(pool.Allocate(static_cast<int32_t>(tokens.size()) / pool.block_size(), blocks));
-  ContentId content = root;
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    content =
-        pool.Publish(blocks[i], content,
-                     absl::MakeConstSpan(tokens).subspan(i * pool.block_size(), pool.block_size()));
+class BlockPoolTest : public ::testing::Test {
+ protected:
+  ContentId Content(int32_t token) {
+    const std::vector<int32_t> tokens = {token};
+    return index_.Intern(0, tokens, "");
   }
-  return blocks;
-}
+  std::vector<int32_t> Take(BlockPool& pool, int32_t n) {
+    std::vector<int32_t> blocks;
+    EXPECT_TRUE(pool.Allocate(n, blocks));
+    return blocks;
+  }
 
-TEST(BlockPoolTest, GivesAllOrNothing) {
-  BlockPool pool(3, 4, true);
+  PrefixIndex index_;
+};
+
+TEST_F(BlockPoolTest, GivesAllOrNothing) {
+  BlockPool pool(3, index_);
   std::vector<int32_t> blocks;
   EXPECT_FALSE(pool.Allocate(4, blocks));
   EXPECT_THAT(blocks, IsEmpty());
   EXPECT_TRUE(pool.Allocate(3, blocks));
   EXPECT_EQ(pool.num_available(), 0);
-  KEEL_EXPECT_OK(pool.CheckIntegrity());
+  KEEL_EXPECT_OK(pool.CheckIntegrity({1, 1, 1}));
 }
 
-TEST(BlockPoolTest, FindsThePrefixOfAnotherSequence) {
-  BlockPool pool(8, 4, true);
-  const std::vector<int32_t> tokens = Tokens(0, 12);
-  const std::vector<int32_t> blocks = Fill(pool, pool.Root(""), tokens);
-  const BlockPool::Match match = pool.FindPrefix(pool.Root(""), Tokens(0, 10), 10);
-  EXPECT_THAT(match.blocks, ElementsAre(blocks[0], blocks[1]));
-  KEEL_EXPECT_OK(pool.CheckIntegrity());
-}
-
-TEST(BlockPoolTest, DoesNotShareAcrossSaltsOrAfterADifferentBeginning) {
-  BlockPool pool(8, 4, true);
-  Fill(pool, pool.Root("a"), Tokens(0, 8));
-  EXPECT_THAT(pool.FindPrefix(pool.Root("b"), Tokens(0, 8), 8).blocks, IsEmpty());
-  std::vector<int32_t> other = Tokens(0, 8);
-  other[0] = 77;
-  EXPECT_THAT(pool.FindPrefix(pool.Root("a"), other, 8).blocks, IsEmpty());
-}
-
-TEST(BlockPoolTest, KeepsReleasedContentUntilItsBlockIsNeeded) {
-  BlockPool pool(3, 4, true);
-  const std::vector<int32_t> blocks = Fill(pool, pool.Root(""), Tokens(0, 12));
+TEST_F(BlockPoolTest, FindsAReleasedBlockByItsContent) {
+  BlockPool pool(2, index_);
+  const std::vector<int32_t> blocks = Take(pool, 1);
+  const ContentId content = Content(7);
+  pool.Publish(blocks[0], content);
   pool.Release(blocks);
-  EXPECT_EQ(pool.num_available(), 3);
-  std::vector<int32_t> taken;
-  ASSERT_TRUE(pool.Allocate(1, taken));
-  EXPECT_THAT(taken, ElementsAre(blocks[2]));  // the end of the prefix goes first
-  const BlockPool::Match match = pool.FindPrefix(pool.Root(""), Tokens(0, 12), 12);
-  EXPECT_THAT(match.blocks, ElementsAre(blocks[0], blocks[1]));
-  KEEL_EXPECT_OK(pool.CheckIntegrity());
+  ASSERT_TRUE(pool.Contains(content));
+  EXPECT_EQ(pool.Share(content), blocks[0]);
+  EXPECT_EQ(pool.num_available(), 1);
 }
 
-TEST(BlockPoolTest, WithoutPrefixCachingNothingIsFound) {
-  BlockPool pool(3, 4, false);
-  Fill(pool, pool.Root(""), Tokens(0, 8));
-  EXPECT_THAT(pool.FindPrefix(pool.Root(""), Tokens(0, 8), 8).blocks, IsEmpty());
+TEST_F(BlockPoolTest, TakesFreeBlocksBeforeCachedOnesAndTheLeastRecentlyUsedOfThose) {
+  BlockPool pool(3, index_);
+  const std::vector<int32_t> blocks = Take(pool, 3);
+  for (const int32_t block : blocks) pool.Publish(block, Content(block));
+  pool.Release({&blocks[1], 1});
+  pool.Release({&blocks[0], 1});
+  EXPECT_THAT(Take(pool, 1), ElementsAre(blocks[1]));
+  EXPECT_FALSE(pool.Contains(Content(blocks[1])));
+  EXPECT_TRUE(pool.Contains(Content(blocks[0])));
+  EXPECT_EQ(pool.num_evicted(), 1);
 }
 
-// Random use by several sequences; the invariant is recounted after every step.
-TEST(BlockPoolTest, StaysWholeUnderRandomUse) {
-  BlockPool pool(20, 2, true);
-  uint64_t seed = 7;
-  const auto next = [&seed](uint64_t n) {
-    return seed = seed * 6364136223846793005u + 1442695040888963407u, (seed >> 33) % n;
-  };
-  std::map<int, std::vector<int32_t>> sequences;
-  for (int step = 0; step < 5000; ++step) {
-    if (next(2) == 0) {
-      std::vector<int32_t> tokens(2 * (1 + next(5)));
-      for (int32_t& token : tokens) token = static_cast<int32_t>(next(2));
-      BlockPool::Match match =
-          pool.FindPrefix(pool.Root(""), tokens, static_cast<int64_t>(tokens.size()));
-      std::vector<int32_t> blocks = match.blocks;
-      if (pool.Allocate(static_cast<int32_t>(tokens.size() / 2 - blocks.size()), blocks)) {
-        ContentId content = match.content;
-        for (size_t i = match.blocks.size(); i < blocks.size(); ++i) {
-          content = pool.Publish(blocks[i], content, absl::MakeConstSpan(tokens).subspan(2 * i, 2));
-        }
-        sequences[step] = blocks;
-      } else {
-        pool.Release(match.blocks);
-      }
-    } else if (!sequences.empty()) {
-      auto it = std::next(sequences.begin(), static_cast<int64_t>(next(sequences.size())));
-      pool.Release(it->second);
-      sequences.erase(it);
-    }
-    KEEL_ASSERT_OK(pool.CheckIntegrity());
-  }
-  for (const auto& [id, blocks] : sequences) pool.Release(blocks);
-  EXPECT_EQ(pool.num_available(), 20);
+TEST_F(BlockPoolTest, TakesTheEndOfAPrefixBeforeItsBeginning) {
+  BlockPool pool(2, index_);
+  const std::vector<int32_t> blocks = Take(pool, 2);
+  for (const int32_t block : blocks) pool.Publish(block, Content(block));
+  pool.Release(blocks);
+  EXPECT_THAT(Take(pool, 1), ElementsAre(blocks[1]));
+}
+
+TEST_F(BlockPoolTest, KeepsABlockWhileAnyoneUsesIt) {
+  BlockPool pool(1, index_);
+  const std::vector<int32_t> blocks = Take(pool, 1);
+  pool.Share(blocks[0]);
+  EXPECT_TRUE(pool.IsShared(blocks[0]));
+  pool.Release(blocks);
+  EXPECT_EQ(pool.num_available(), 0);
+  pool.Release(blocks);
+  EXPECT_EQ(pool.num_available(), 1);
+}
+
+TEST_F(BlockPoolTest, HoldsEachContentOnce) {
+  BlockPool pool(2, index_);
+  const std::vector<int32_t> blocks = Take(pool, 2);
+  const ContentId content = Content(1);
+  pool.Publish(blocks[0], content);
+  pool.Publish(blocks[1], content);
+  pool.Release(blocks);
+  KEEL_EXPECT_OK(pool.CheckIntegrity({0, 0}));
+  EXPECT_EQ(pool.Share(content), blocks[0]);
+}
+
+TEST_F(BlockPoolTest, ForgetsContentsButNotUsers) {
+  BlockPool pool(2, index_);
+  const std::vector<int32_t> blocks = Take(pool, 2);
+  const ContentId content = Content(1);
+  pool.Publish(blocks[0], content);
+  pool.Release({&blocks[1], 1});
+  pool.ClearPrefixes();
+  EXPECT_FALSE(pool.Contains(content));
+  KEEL_EXPECT_OK(pool.CheckIntegrity({1, 0}));
+}
+
+TEST(PrefixIndexTest, KeepsAContentWhileOneComesAfterIt) {
+  PrefixIndex index;
+  const std::vector<int32_t> a = {1, 2}, b = {3, 4};
+  const ContentId first = index.Intern(0, a, "");
+  const ContentId second = index.Intern(first, b, "");
+  index.Unref(first);
+  EXPECT_EQ(index.Find(0, a, ""), first);
+  index.Unref(second);
+  EXPECT_EQ(index.Find(0, a, ""), 0u);
+  EXPECT_EQ(index.size(), 0u);
+}
+
+TEST(PrefixIndexTest, TellsMediaAndWhatComesBeforeApart) {
+  PrefixIndex index;
+  const std::vector<int32_t> tokens = {1, 2};
+  const ContentId x = index.Intern(0, tokens, "x"), y = index.Intern(0, tokens, "y");
+  EXPECT_NE(x, y);
+  EXPECT_NE(index.Intern(x, tokens, ""), index.Intern(y, tokens, ""));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include "core/scheduler/scheduler.h"
 
 #include <algorithm>
-#include <map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
@@ -10,138 +10,204 @@ namespace keel {
 namespace {
 
 bool Before(const Sequence* a, const Sequence* b) {
-  return a->priority != b->priority ? a->priority < b->priority : a->arrival < b->arrival;
+  if (a->overdue != b->overdue) return a->overdue;
+  if (!a->overdue && a->priority != b->priority) return a->priority < b->priority;
+  return a->arrival < b->arrival;
 }
 
 template <typename Container>
 void InsertInOrder(Container& sequences, Sequence* sequence) {
-  sequences.insert(std::find_if(sequences.begin(), sequences.end(),
-                                [&](const Sequence* s) { return Before(sequence, s); }),
-                   sequence);
+  // From the end: most come last.
+  auto place = sequences.end();
+  while (place != sequences.begin() && Before(sequence, *std::prev(place))) --place;
+  sequences.insert(place, sequence);
+}
+
+void DropDrafts(Sequence* sequence, int32_t kept) {
+  sequence->tokens.resize(
+      static_cast<size_t>(sequence->size() - std::max(0, sequence->num_drafts - kept)));
+  sequence->num_drafts = std::min(sequence->num_drafts, kept);
+}
+
+// One token behind, guesses apart.
+bool Decodes(const Sequence* sequence) {
+  return sequence->num_behind() == 1 + sequence->num_drafts;
 }
 
 }  // namespace
 
 void Scheduler::Add(Sequence* sequence) {
   sequence->arrival = arrivals_++;
+  sequence->waits_since = steps_;
   InsertInOrder(waiting_, sequence);
+}
+
+void Scheduler::Fork(const Sequence& parent, Sequence* child) {
+  child->arrival = parent.arrival;  // it comes right after
+  child->waits_since = steps_;
+  child->overdue = parent.overdue;
+  child->admitted = parent.admitted;
+  child->cached_tokens = parent.cached_tokens;
+  const bool has_place = running_.size() < static_cast<size_t>(options_.max_num_seqs);
+  if (has_place && !parent.table.empty() &&
+      blocks_.Fork(parent.table, parent.num_computed, work_, child->table)) {
+    child->num_computed = parent.num_computed;
+    return InsertInOrder(running_, child);
+  }
+  InsertInOrder(waiting_, child);
 }
 
 void Scheduler::Remove(Sequence* sequence) {
   std::erase(running_, sequence);
   waiting_.remove(sequence);
-  pool_.Release(sequence->blocks);
-  sequence->blocks.clear();
+  blocks_.Release(sequence->table);
 }
 
 Step Scheduler::Schedule() {
   Step step;
-  // By index: preempting shortens the list at its end.
-  for (size_t i = 0; i < running_.size() && step.num_tokens < options_.max_num_batched_tokens;
-       ++i) {
-    while (i < running_.size() && !ScheduleRunning(running_[i], step)) {
-      Preempt(running_.back());
-      ++step.num_preempted;
-    }
-  }
-  if (step.num_preempted > 0)
-    return step;  // who was preempted must not be admitted in the same breath
-  while (!waiting_.empty() && step.num_tokens < options_.max_num_batched_tokens &&
-         running_.size() < static_cast<size_t>(options_.max_num_seqs)) {
-    Sequence* sequence = waiting_.front();
-    if (!Admit(sequence, step)) break;
-    waiting_.pop_front();
-    InsertInOrder(running_, sequence);
-  }
+  ++steps_;
+  FindOverdue();
+  ScheduleDecodes(step);
+  // Who was preempted must not be admitted in the same breath, nor may newcomers take what a running one lacks.
+  if (ScheduleRunningPrompts(step) && step.preempted.empty()) ScheduleWaiting(step);
+  if (!step.empty()) step.work = std::exchange(work_, CacheWork());
   return step;
 }
 
-void Scheduler::Put(Sequence* sequence, int32_t num_tokens, Step& step) {
-  step.items.push_back(
-      {sequence, num_tokens, sequence->num_computed + num_tokens == sequence->size()});
-  step.num_tokens += num_tokens;
+int32_t Scheduler::PrefillBudget(const Step& step) const {
+  if (num_decode_tokens_ == 0 || options_.max_prefill_beside_decodes == 0) return Budget(step);
+  const int32_t prefill = step.num_tokens - num_decode_tokens_;
+  return std::min(Budget(step), options_.max_prefill_beside_decodes - prefill);
 }
 
-bool Scheduler::ScheduleRunning(Sequence* sequence, Step& step) {
-  const int32_t budget = options_.max_num_batched_tokens - step.num_tokens;
-  const int32_t num_tokens = std::min(sequence->size() - sequence->num_computed, budget);
-  if (num_tokens == 0) return true;
-  const int32_t missing = BlocksFor(sequence->num_computed + num_tokens) -
-                          static_cast<int32_t>(sequence->blocks.size());
-  if (missing > 0 && !pool_.Allocate(missing, sequence->blocks)) return false;
-  Put(sequence, num_tokens, step);
+void Scheduler::ScheduleDecodes(Step& step) {
+  // A guess is not worth another's blocks: each decode may need one, and one for a copy.
+  const bool may_guess = static_cast<size_t>(blocks_.num_available()) > 2 * running_.size();
+  // By index: preempting shortens the list at its end.
+  for (size_t i = 0; i < running_.size() && Budget(step) > 0; ++i) {
+    Sequence* sequence = running_[i];
+    if (!Decodes(sequence)) continue;
+    DropDrafts(sequence, may_guess ? Budget(step) - 1 : 0);
+    while (i < running_.size() && !blocks_.Grow(sequence->table, sequence->num_computed,
+                                                sequence->num_behind(), work_)) {
+      if (sequence->num_drafts > 0) {
+        DropDrafts(sequence, 0);
+      } else {
+        Preempt(running_.back(), step);
+      }
+    }
+    if (i < running_.size()) Put(sequence, sequence->num_behind(), step);
+  }
+  num_decode_tokens_ = step.num_tokens;
+}
+
+bool Scheduler::ScheduleRunningPrompts(Step& step) {
+  for (size_t i = 0; i < running_.size() && PrefillBudget(step) > 0; ++i) {
+    Sequence* sequence = running_[i];
+    if (sequence->num_behind() == 0 || Decodes(sequence)) continue;
+    const int32_t num_tokens =
+        std::min({sequence->num_behind(), PrefillBudget(step), sequence->max_chunk});
+    while (!blocks_.Grow(sequence->table, sequence->num_computed, num_tokens, work_)) {
+      Sequence* victim = VictimFor(sequence, step);
+      if (victim == nullptr) return false;
+      Preempt(victim, step);
+    }
+    Put(sequence, num_tokens, step);
+  }
   return true;
 }
 
+Sequence* Scheduler::VictimFor(const Sequence* sequence, const Step& step) const {
+  // Those that are in the step keep their blocks; they end or are preempted in time.
+  const auto is_in_step = [&](const Sequence* s) {
+    return std::any_of(step.items.begin(), step.items.end(),
+                       [s](const Step::Item& item) { return item.sequence == s; });
+  };
+  for (auto it = running_.rbegin(); it != running_.rend(); ++it) {
+    // Who comes before goes only where nothing would run otherwise: a beam that waits for this one holds blocks too.
+    if (*it == sequence && !step.empty()) return nullptr;
+    if (*it != sequence && !is_in_step(*it)) return *it;
+  }
+  return nullptr;
+}
+
+void Scheduler::ScheduleWaiting(Step& step) {
+  while (!waiting_.empty() && PrefillBudget(step) > 0 &&
+         running_.size() < static_cast<size_t>(options_.max_num_seqs)) {
+    Sequence* sequence = waiting_.front();
+    if (!Admit(sequence, step)) return;
+    waiting_.pop_front();
+    InsertInOrder(running_, sequence);
+  }
+}
+
 bool Scheduler::Admit(Sequence* sequence, Step& step) {
-  const ContentId root = pool_.Root(sequence->cache_salt);
-  BlockPool::Match prefix{{}, root};
+  if (!blocks_.HasStateSlot()) return false;
   // At least one token must be computed: its logits are what the sequence waits for.
-  if (!sequence->wants_prompt_logits)
-    prefix = pool_.FindPrefix(root, sequence->tokens, sequence->size() - 1);
-  const int32_t computed = static_cast<int32_t>(prefix.blocks.size()) * pool_.block_size();
+  const int32_t cached = blocks_.Begin(sequence->cache_salt, sequence->tokens, sequence->media,
+                                       sequence->reads_prefix_cache ? sequence->size() - 1 : 0,
+                                       work_, sequence->table);
   const int32_t num_tokens =
-      std::min(sequence->size() - computed, options_.max_num_batched_tokens - step.num_tokens);
-  std::vector<int32_t> blocks = prefix.blocks;
-  if (!pool_.Allocate(BlocksFor(computed + num_tokens) - static_cast<int32_t>(blocks.size()),
-                      blocks)) {
-    pool_.Release(prefix.blocks);
+      std::min({sequence->size() - cached, PrefillBudget(step), sequence->max_chunk});
+  if (!blocks_.Grow(sequence->table, cached, num_tokens, work_)) {
+    blocks_.Release(sequence->table);
     return false;
   }
-  sequence->blocks = std::move(blocks);
-  sequence->num_computed = computed;
-  sequence->published_blocks = static_cast<int32_t>(prefix.blocks.size());
-  sequence->content = prefix.content;
-  if (!sequence->admitted) sequence->cached_tokens = std::min(computed, sequence->prompt_tokens);
+  sequence->num_computed = cached;
+  if (!sequence->admitted) sequence->cached_tokens = std::min(cached, sequence->prompt_tokens);
   sequence->admitted = true;
   Put(sequence, num_tokens, step);
   return true;
 }
 
-void Scheduler::Preempt(Sequence* sequence) {
+void Scheduler::Put(Sequence* sequence, int32_t num_tokens, Step& step) {
+  step.items.push_back({sequence, num_tokens, num_tokens == sequence->num_behind()});
+  step.num_tokens += num_tokens;
+}
+
+void Scheduler::Preempt(Sequence* sequence, Step& step) {
+  DropDrafts(sequence, 0);
   std::erase(running_, sequence);
-  pool_.Release(sequence->blocks);
-  sequence->blocks.clear();
+  blocks_.Release(sequence->table);
   sequence->num_computed = 0;
+  sequence->waits_since = steps_;
+  ++sequence->num_preemptions;
   InsertInOrder(waiting_, sequence);
+  step.preempted.push_back(sequence);
+}
+
+void Scheduler::FindOverdue() {
+  constexpr uint64_t kEvery = 16;  // steps; the search goes over all that wait
+  if (steps_ % kEvery != 0) return;
+  std::vector<Sequence*> found;
+  std::erase_if(waiting_, [&](Sequence* sequence) {
+    if (sequence->overdue || steps_ - sequence->waits_since < options_.overdue_after) return false;
+    found.push_back(sequence);
+    return true;
+  });
+  for (Sequence* sequence : found) {
+    sequence->overdue = true;
+    InsertInOrder(waiting_, sequence);
+  }
 }
 
 void Scheduler::Advance(const Step& step) {
-  const int32_t block_size = pool_.block_size();
   for (const Step::Item& item : step.items) {
     Sequence& sequence = *item.sequence;
-    sequence.num_computed += item.num_tokens;
-    while ((sequence.published_blocks + 1) * block_size <= sequence.num_computed) {
-      const int32_t i = sequence.published_blocks++;
-      sequence.content =
-          pool_.Publish(sequence.blocks[i], sequence.content,
-                        absl::MakeConstSpan(sequence.tokens)
-                            .subspan(static_cast<size_t>(i) * block_size, block_size));
-    }
+    sequence.num_computed = std::min(sequence.num_computed + item.num_tokens, sequence.size());
+    blocks_.Advance(sequence.table, sequence.tokens, sequence.media, sequence.num_computed);
   }
 }
 
 absl::Status Scheduler::CheckIntegrity() const {
-  KEEL_RETURN_IF_ERROR(pool_.CheckIntegrity());
-  std::map<int32_t, int> users;
-  for (const Sequence* sequence : running_) {
-    for (const int32_t block : sequence->blocks) ++users[block];
-    if (static_cast<int32_t>(sequence->blocks.size()) < BlocksFor(sequence->num_computed)) {
-      return absl::InternalError(
-          absl::StrCat("sequence ", sequence->id, " has fewer blocks than computed tokens"));
-    }
-  }
+  std::vector<const BlockTable*> tables;
+  for (const Sequence* sequence : running_) tables.push_back(&sequence->table);
   for (const Sequence* sequence : waiting_) {
-    if (!sequence->blocks.empty())
+    if (!sequence->table.empty())
       return absl::InternalError(
           absl::StrCat("sequence ", sequence->id, " waits and holds blocks"));
   }
-  if (static_cast<int32_t>(users.size()) + pool_.num_available() != pool_.num_blocks()) {
-    return absl::InternalError(absl::StrCat(users.size(), " blocks in use and ",
-                                            pool_.num_available(), " available of ",
-                                            pool_.num_blocks()));
-  }
-  return absl::OkStatus();
+  return blocks_.CheckIntegrity(tables);
 }
 
 }  // namespace keel

@@ -1,8 +1,8 @@
 // Decides each step: who runs, how many tokens, in which blocks. Integers only: no tensor, clock, thread or tokenizer.
 //
 // There are no phases. Every sequence has tokens and a count of those that are computed; a step gives each a number of
-// tokens to catch up by, under one budget. Prefill is a long way to catch up, decode is one token, chunked prefill is a
-// budget that ends before the prompt does.
+// tokens to catch up by, under one budget. Prefill is a long way to catch up, decode is one token, a speculative decode
+// is one token and some guesses, chunked prefill is a budget that ends before the prompt does.
 #ifndef KEEL_CORE_SCHEDULER_SCHEDULER_H_
 #define KEEL_CORE_SCHEDULER_SCHEDULER_H_
 
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "core/cache/block_pool.h"
+#include "core/cache/block_allocator.h"
 #include "core/scheduler/sequence.h"
 
 namespace keel {
@@ -19,6 +19,11 @@ namespace keel {
 struct SchedulerOptions {
   int32_t max_num_seqs = 64;              // sequences in one step
   int32_t max_num_batched_tokens = 2048;  // tokens in one step
+  // Tokens of prompts in a step that others decode in: what a long prompt may add to everybody's time between two
+  // tokens. 0: what the budget leaves.
+  int32_t max_prefill_beside_decodes = 0;
+  // Steps after which a sequence that waits goes first, whatever its priority.
+  uint64_t overdue_after = 1024;
 };
 
 // One step's work.
@@ -29,8 +34,9 @@ struct Step {
     bool reaches_end;    // the last token is among them: a new one is sampled
   };
   std::vector<Item> items;
+  CacheWork work;  // to be done before the forward
   int32_t num_tokens = 0;
-  int32_t num_preempted = 0;
+  std::vector<Sequence*> preempted;
 
   bool empty() const { return items.empty(); }
 };
@@ -38,27 +44,27 @@ struct Step {
 // Owned by the engine's thread.
 class Scheduler {
  public:
-  Scheduler(const SchedulerOptions& options, BlockPool& pool) : options_(options), pool_(pool) {}
+  Scheduler(const SchedulerOptions& options, BlockAllocator& blocks)
+      : options_(options), blocks_(blocks) {}
 
-  // Blocks that a sequence of `tokens` tokens fills.
-  int32_t BlocksFor(int64_t tokens) const {
-    return static_cast<int32_t>((tokens + pool_.block_size() - 1) / pool_.block_size());
-  }
-
-  // Queues a sequence: by priority, then arrival. It must fit the pool on its own at its full length (the engine
+  // Queues a sequence: by priority, then arrival. It must fit the cache on its own at its full length (the engine
   // refuses it otherwise), so whoever is first always gets to run.
   void Add(Sequence* sequence);
+
+  // Queues a copy of a running sequence; `child` has its tokens. It shares the blocks of what is computed where there is
+  // a place for it among the running; else it waits and computes its tokens anew.
+  void Fork(const Sequence& parent, Sequence* child);
 
   // Takes it out, wherever it is, and frees its blocks at once.
   void Remove(Sequence* sequence);
 
-  // Chooses the next step and takes the blocks that it needs. Running sequences come first, in order; when blocks run
-  // out the last of them is preempted: it gives its blocks back and later computes its tokens anew. Then waiting ones
-  // are admitted while budget, places and blocks last. Empty when nobody is here.
+  // Chooses the next step and takes the blocks that it needs. Running sequences come first: those that are one token
+  // behind, so that nobody waits for another's prompt, then prompts. When blocks run out the last of the running is
+  // preempted: it gives its blocks back and later computes its tokens anew. Then waiting ones are admitted, in order,
+  // while budget, places and blocks last. Empty when nobody is here.
   Step Schedule();
 
-  // Says that the step has run: counts its tokens as computed and publishes blocks that it filled. Call before tokens
-  // are appended.
+  // Says that the step has run: its tokens are computed, those that are still there. Call before tokens are appended.
   void Advance(const Step& step);
 
   size_t num_running() const { return running_.size(); }
@@ -68,16 +74,27 @@ class Scheduler {
   absl::Status CheckIntegrity() const;
 
  private:
-  bool ScheduleRunning(Sequence* sequence, Step& step);
+  void ScheduleDecodes(Step& step);
+  bool ScheduleRunningPrompts(Step& step);
+  void ScheduleWaiting(Step& step);
   bool Admit(Sequence* sequence, Step& step);
-  void Preempt(Sequence* sequence);
+  void Preempt(Sequence* sequence, Step& step);
+  // Whose blocks a prompt that goes on may have, or null.
+  Sequence* VictimFor(const Sequence* sequence, const Step& step) const;
   void Put(Sequence* sequence, int32_t num_tokens, Step& step);
+  void FindOverdue();
+  int32_t Budget(const Step& step) const { return options_.max_num_batched_tokens - step.num_tokens; }
+  // Tokens of prompts that the step may still take.
+  int32_t PrefillBudget(const Step& step) const;
 
   const SchedulerOptions options_;
-  BlockPool& pool_;
+  BlockAllocator& blocks_;
   std::vector<Sequence*> running_;  // by priority, then arrival
   std::list<Sequence*> waiting_;    // by priority, then arrival
+  CacheWork work_;                  // for the next step
+  int32_t num_decode_tokens_ = 0;   // of the step that is being made
   uint64_t arrivals_ = 0;
+  uint64_t steps_ = 0;
 };
 
 }  // namespace keel

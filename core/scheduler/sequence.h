@@ -3,32 +3,39 @@
 #define KEEL_CORE_SCHEDULER_SEQUENCE_H_
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
-#include "core/cache/block_pool.h"
+#include "core/cache/block_allocator.h"
 
 namespace keel {
 
 // Owned by the engine; the scheduler holds pointers between Add and Remove. Fields below the line are the scheduler's.
 struct Sequence {
   uint64_t id = 0;
-  int32_t priority = 0;         // lower runs first, as in vLLM
-  std::string cache_salt;       // shares its prefix with sequences of the same salt only
-  std::vector<int32_t> tokens;  // prompt, then what was generated
+  int32_t priority = 0;          // lower runs first, as in vLLM
+  std::string cache_salt;        // shares its prefix with sequences of the same salt (and adapter) only
+  std::vector<MediaSpan> media;  // what placeholders among the tokens stand for
+  std::vector<int32_t> tokens;   // prompt, then what was generated, then drafts
   int32_t prompt_tokens = 0;
-  bool wants_prompt_logits =
-      false;  // every prompt token must be computed: no prefix is taken from the cache
+  // How many of `tokens`, at the end, are guesses. The engine adds them to a sequence that is one token behind, and
+  // takes those that did not hold away before Advance. A sequence that can't run with them loses them.
+  int32_t num_drafts = 0;
+  bool reads_prefix_cache = true;  // false: every token is computed, somebody wants its logits
+  int32_t max_chunk = std::numeric_limits<int32_t>::max();  // tokens of it in one step
   // ------------------------------------------------------------------------------------------------------------------
   uint64_t arrival = 0;
-  int32_t num_computed = 0;   // tokens whose keys and values are in `blocks`
-  int32_t cached_tokens = 0;  // of the prompt, found in the prefix cache at its first admission
-  bool admitted = false;      // has run before
-  std::vector<int32_t> blocks;
-  int32_t published_blocks = 0;  // of `blocks`, known by content
-  ContentId content = 0;         // of the last published block
+  uint64_t waits_since = 0;     // step
+  bool overdue = false;         // waited so long that it goes first now
+  bool admitted = false;        // has run before
+  int32_t num_computed = 0;     // tokens whose keys and values are in `table`
+  int32_t cached_tokens = 0;    // of the prompt, found in the prefix cache at its first admission
+  int32_t num_preemptions = 0;  // times that it lost its blocks
+  BlockTable table;
 
   int32_t size() const { return static_cast<int32_t>(tokens.size()); }
+  int32_t num_behind() const { return size() - num_computed; }
 };
 
 }  // namespace keel

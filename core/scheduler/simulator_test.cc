@@ -1,0 +1,304 @@
+// The scheduler over a fake model: thousands of random schedules, in caches that remember what was written where.
+//
+// A token's key is a hash of the whole text up to it. The fake forward writes keys into the blocks and then reads, for
+// each token, all that it may see: whatever a wrong share, a copy that came too late, a block given away or a stale
+// prefix would put there shows as another hash.
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "core/base/status_matchers.h"
+#include "core/scheduler/scheduler.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15u + 1) {}
+  // In [low, high].
+  int32_t Between(int32_t low, int32_t high) {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return low + static_cast<int32_t>((state_ >> 33) % static_cast<uint64_t>(high - low + 1));
+  }
+  bool OneIn(int32_t n) { return Between(1, n) == 1; }
+
+ private:
+  uint64_t state_;
+};
+
+uint64_t Mix(uint64_t hash, int32_t token) {
+  hash = (hash ^ static_cast<uint64_t>(token + 1)) * 0xff51afd7ed558ccdu;
+  return hash ^ (hash >> 29);
+}
+
+// What a model would keep: a key for each slot of each block, a state for each slot.
+class FakeModel {
+ public:
+  FakeModel(const BlockAllocator::Options& options)
+      : options_(options), states_(static_cast<size_t>(options.num_state_slots)) {
+    for (const CacheGroup& group : options.groups)
+      keys_.emplace_back(static_cast<size_t>(group.num_blocks * options.block_size));
+  }
+
+  void Do(const CacheWork& work) {
+    const auto size = static_cast<ptrdiff_t>(options_.block_size);
+    for (const BlockCopy& copy : work.blocks) {
+      auto& keys = keys_[static_cast<size_t>(copy.group)];
+      std::copy_n(keys.begin() + copy.from * size, size, keys.begin() + copy.to * size);
+    }
+    for (const StateCopy& copy : work.states)
+      states_[static_cast<size_t>(copy.to)] =
+          copy.from < 0 ? 0 : states_[static_cast<size_t>(copy.from)];
+  }
+
+  // Writes the item's keys.
+  void Write(const Step::Item& item) {
+    const Sequence& s = *item.sequence;
+    uint64_t hash = 0;
+    for (int32_t p = 0; p < s.num_computed + item.num_tokens; ++p) {
+      hash = Mix(hash, s.tokens[static_cast<size_t>(p)]);
+      if (p < s.num_computed) continue;
+      for (size_t g = 0; g < keys_.size(); ++g) keys_[g][Slot(s, g, p)] = hash;
+    }
+  }
+
+  // Reads what each of its tokens sees.
+  void Read(const Step::Item& item) {
+    const Sequence& s = *item.sequence;
+    std::vector<uint64_t> hashes;
+    for (int32_t p = 0; p < s.num_computed + item.num_tokens; ++p)
+      hashes.push_back(Mix(hashes.empty() ? 0 : hashes.back(), s.tokens[static_cast<size_t>(p)]));
+    for (size_t g = 0; g < keys_.size(); ++g) {
+      const CacheGroup& group = options_.groups[g];
+      for (int32_t p = s.num_computed; p < s.num_computed + item.num_tokens; ++p) {
+        int64_t first = 0;
+        if (group.window > 0) first = std::max<int64_t>(0, p - group.window + 1);
+        if (group.chunk > 0) first = p / group.chunk * group.chunk;
+        for (auto q = static_cast<int32_t>(first); q <= p; ++q) {
+          ASSERT_NE(s.table.blocks[g][static_cast<size_t>(q / options_.block_size)], kNoBlock);
+          ASSERT_EQ(keys_[g][Slot(s, g, q)], hashes[static_cast<size_t>(q)])
+              << "sequence " << s.id << ", group " << g << ": token " << p << " sees another's key at " << q;
+        }
+      }
+    }
+    if (s.table.state_slot < 0) return;
+    uint64_t& state = states_[static_cast<size_t>(s.table.state_slot)];
+    ASSERT_EQ(state, s.num_computed == 0 ? 0 : hashes[static_cast<size_t>(s.num_computed) - 1])
+        << "sequence " << s.id << " goes on from another's state";
+    state = hashes.back();
+  }
+
+ private:
+  size_t Slot(const Sequence& s, size_t group, int32_t position) const {
+    const int32_t block = s.table.blocks[group][static_cast<size_t>(position / options_.block_size)];
+    return static_cast<size_t>(block * options_.block_size + position % options_.block_size);
+  }
+
+  const BlockAllocator::Options options_;
+  std::vector<std::vector<uint64_t>> keys_;
+  std::vector<uint64_t> states_;
+};
+
+struct Simulated : Sequence {
+  int32_t length = 0;  // ends when it has so many tokens
+  int32_t forks = 0;   // when its prompt is computed
+};
+
+class Simulation {
+ public:
+  explicit Simulation(uint64_t seed)
+      : random_(seed),
+        cache_(MakeCache()),
+        blocks_(cache_),
+        scheduler_({.max_num_seqs = random_.Between(1, 8),
+                    .max_num_batched_tokens = random_.Between(1, 40),
+                    .max_prefill_beside_decodes = random_.OneIn(2) ? random_.Between(1, 10) : 0,
+                    .overdue_after = 64},
+                   blocks_),
+        model_(cache_) {}
+
+  void Run(int32_t num_requests) {
+    while (started_ < num_requests || !live_.empty()) {
+      ASSERT_LT(++steps_, 20000) << "starved, " << live_.size() << " left";
+      while (started_ < num_requests && !random_.OneIn(3)) Start();
+      if (!live_.empty() && random_.OneIn(40)) Cancel();
+      ASSERT_NO_FATAL_FAILURE(RunStep());
+      KEEL_ASSERT_OK(scheduler_.CheckIntegrity());
+    }
+    ASSERT_EQ(ended_.size(), static_cast<size_t>(next_id_));  // each once
+    blocks_.ClearPrefixes();
+    for (size_t g = 0; g < blocks_.num_groups(); ++g)
+      ASSERT_EQ(blocks_.pool(g).num_available(), blocks_.pool(g).num_blocks());
+    ASSERT_EQ(blocks_.num_contents(), 0u);
+  }
+
+ private:
+  BlockAllocator::Options MakeCache() {
+    BlockAllocator::Options options;
+    options.block_size = random_.Between(1, 8);
+    const bool has_states = random_.OneIn(4);
+    options.prefix_caching = !has_states && !random_.OneIn(4);
+    options.num_state_slots = has_states ? random_.Between(1, 6) : 0;
+    max_length_ = random_.Between(20, 60);
+    const int32_t enough = max_length_ / options.block_size + 2;
+    options.groups = {{.num_blocks = enough + random_.Between(0, 2 * enough)}};
+    if (random_.OneIn(2))
+      options.groups.push_back({.num_blocks = enough + random_.Between(0, enough),
+                                .window = random_.Between(1, 20)});
+    if (random_.OneIn(4))
+      options.groups.push_back({.num_blocks = enough + random_.Between(0, enough),
+                                .chunk = random_.Between(1, 20)});
+    return options;
+  }
+
+  void Start() {
+    ++started_;
+    auto sequence = std::make_unique<Simulated>();
+    sequence->id = next_id_++;
+    sequence->prompt_tokens = random_.Between(1, max_length_ - 1);
+    // Few distinct tokens: many prompts begin alike.
+    const int32_t kinds = random_.OneIn(2) ? 1 : 3;
+    for (int32_t i = 0; i < sequence->prompt_tokens; ++i)
+      sequence->tokens.push_back(random_.Between(1, kinds));
+    sequence->length = random_.Between(sequence->prompt_tokens + 1, max_length_);
+    sequence->priority = random_.Between(0, 2);
+    sequence->cache_salt = random_.OneIn(3) ? "salt" : "";
+    sequence->reads_prefix_cache = !random_.OneIn(5);
+    if (random_.OneIn(5)) sequence->max_chunk = random_.Between(1, 5);
+    sequence->forks = random_.OneIn(3) ? random_.Between(1, 3) : 0;
+    scheduler_.Add(sequence.get());
+    live_[sequence->id] = std::move(sequence);
+  }
+
+  void End(Simulated& sequence) {
+    scheduler_.Remove(&sequence);
+    ASSERT_TRUE(ended_.insert(sequence.id).second);
+    live_.erase(sequence.id);
+  }
+
+  void Cancel() {
+    auto it = live_.begin();
+    std::advance(it, random_.Between(0, static_cast<int32_t>(live_.size()) - 1));
+    End(*it->second);
+  }
+
+  void Guess() {
+    if (cache_.num_state_slots > 0) return;  // a state can't be taken back
+    for (const auto& [id, sequence] : live_) {
+      if (sequence->num_behind() != 1 || sequence->table.empty() || !random_.OneIn(2)) continue;
+      const int32_t room = sequence->length - sequence->size() - 1;
+      sequence->num_drafts = std::min(random_.Between(1, 6), std::max(0, room));
+      for (int32_t i = 0; i < sequence->num_drafts; ++i)
+        sequence->tokens.push_back(random_.Between(1, 2));
+    }
+  }
+
+  void RunStep() {
+    Guess();
+    const Step step = scheduler_.Schedule();
+    ASSERT_TRUE(live_.empty() || !step.empty() || !step.preempted.empty()) << "nobody runs";
+    model_.Do(step.work);
+    for (const Step::Item& item : step.items) model_.Write(item);
+    for (const Step::Item& item : step.items) ASSERT_NO_FATAL_FAILURE(model_.Read(item));
+    for (const Step::Item& item : step.items) {
+      if (!item.reaches_end) continue;
+      auto& sequence = static_cast<Simulated&>(*item.sequence);
+      const int32_t wrong = random_.Between(0, sequence.num_drafts);
+      sequence.tokens.resize(sequence.tokens.size() - static_cast<size_t>(wrong));
+      sequence.num_drafts = 0;
+    }
+    scheduler_.Advance(step);
+    for (const Step::Item& item : step.items) {
+      if (!item.reaches_end) continue;
+      auto& sequence = static_cast<Simulated&>(*item.sequence);
+      for (; sequence.forks > 0; --sequence.forks) ASSERT_NO_FATAL_FAILURE(Fork(sequence));
+      ASSERT_NO_FATAL_FAILURE(Append(sequence));
+    }
+  }
+
+  void Fork(const Simulated& parent) {
+    auto child = std::make_unique<Simulated>();
+    static_cast<Sequence&>(*child) = Sequence();
+    child->id = next_id_++;
+    child->priority = parent.priority;
+    child->cache_salt = parent.cache_salt;
+    child->tokens = parent.tokens;
+    child->prompt_tokens = parent.prompt_tokens;
+    child->length = parent.length;
+    scheduler_.Fork(parent, child.get());
+    Simulated& added = *child;
+    live_[child->id] = std::move(child);
+    Append(added);
+  }
+
+  void Append(Simulated& sequence) {
+    sequence.tokens.push_back(random_.Between(1, 3));
+    if (sequence.size() >= sequence.length) End(sequence);
+  }
+
+  Random random_;
+  int32_t max_length_ = 0;
+  const BlockAllocator::Options cache_;
+  BlockAllocator blocks_;
+  Scheduler scheduler_;
+  FakeModel model_;
+  std::map<uint64_t, std::unique_ptr<Simulated>> live_;
+  std::set<uint64_t> ended_;
+  uint64_t next_id_ = 0;
+  int32_t started_ = 0;
+  int steps_ = 0;
+};
+
+TEST(SimulatorTest, RandomSchedulesLoseNothingAndSeeTheirOwnTextOnly) {
+  for (uint64_t seed = 1; seed <= 1500; ++seed) {
+    SCOPED_TRACE(seed);
+    Simulation simulation(seed);
+    ASSERT_NO_FATAL_FAILURE(simulation.Run(25));
+  }
+}
+
+// Important requests never stop coming; the unimportant one runs all the same.
+TEST(SimulatorTest, StarvationIsBounded) {
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    BlockAllocator blocks(
+        {.block_size = 4, .prefix_caching = true, .groups = {{24}}, .num_state_slots = 0});
+    Scheduler scheduler(
+        {.max_num_seqs = 4, .max_num_batched_tokens = 16, .overdue_after = 100}, blocks);
+    std::map<uint64_t, std::unique_ptr<Simulated>> live;
+    uint64_t next = 1;
+    const auto add = [&](uint64_t id, int32_t priority) {
+      auto sequence = std::make_unique<Simulated>();
+      sequence->id = id;
+      sequence->priority = priority;
+      sequence->prompt_tokens = random.Between(1, 30);
+      sequence->tokens.assign(static_cast<size_t>(sequence->prompt_tokens), 1);
+      sequence->length = sequence->prompt_tokens + random.Between(1, 30);
+      scheduler.Add(sequence.get());
+      live[id] = std::move(sequence);
+    };
+    add(0, 100);
+    int steps = 0;
+    for (; live.contains(0); ++steps) {
+      ASSERT_LT(steps, 100 + 16 + 400);
+      while (live.size() < 12) add(next++, 0);
+      const Step step = scheduler.Schedule();
+      scheduler.Advance(step);
+      for (const Step::Item& item : step.items) {
+        if (!item.reaches_end) continue;
+        item.sequence->tokens.push_back(2);
+        if (item.sequence->size() < static_cast<Simulated*>(item.sequence)->length) continue;
+        const uint64_t id = item.sequence->id;
+        scheduler.Remove(item.sequence);
+        live.erase(id);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace keel
