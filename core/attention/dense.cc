@@ -22,14 +22,23 @@ const at::Tensor* Segments(const AttentionCall& call) {
   return &arg->tensor;
 }
 
-// The first `count` tokens of a sequence's blocks, [kv_heads, count, D].
-at::Tensor GatherBlocks(const at::Tensor& cache, const at::Tensor& blocks, int64_t count) {
-  const int64_t block_size = cache.size(2);
-  const int64_t used = (count + block_size - 1) / block_size;
-  return cache.index_select(0, blocks.narrow(0, 0, used))
+// The tokens [begin, end) of a sequence's blocks, [kv_heads, end - begin, D]; `begin` is a block's.
+at::Tensor GatherBlocks(const at::Tensor& cache, const at::Tensor& blocks, int64_t begin,
+                        int64_t end) {
+  const int64_t block_size = cache.size(2), first = begin / block_size;
+  const int64_t used = (end + block_size - 1) / block_size - first;
+  return cache.index_select(0, blocks.narrow(0, first, used))
       .permute({1, 0, 2, 3})
       .reshape({cache.size(1), used * block_size, cache.size(3)})
-      .narrow(1, 0, count);
+      .narrow(1, 0, end - begin);
+}
+
+// The first key that the query at `position` sees.
+int64_t FirstKey(const keel_attention_desc& desc, int64_t position) {
+  int64_t first = 0;
+  if (desc.window > 0) first = std::max<int64_t>(0, position - desc.window + 1);
+  if (desc.chunk > 0) first = std::max(first, position / desc.chunk * desc.chunk);
+  return first;
 }
 
 DenseSequence GatherSegment(const AttentionCall& call, int64_t index) {
@@ -79,16 +88,22 @@ DenseSequence GatherSequence(const AttentionCall& call, int64_t index) {
   const int64_t keys = m.seq_lens.const_data_ptr<int32_t>()[index];
   const int64_t begin = cu_q[index], length = cu_q[index + 1] - cu_q[index];
   const at::Tensor blocks = m.block_table.select(0, index);
-  return {call.q.narrow(0, begin, length).transpose(0, 1), GatherBlocks(call.k_cache, blocks, keys),
-          GatherBlocks(call.v_cache, blocks, keys), call.out.narrow(0, begin, length)};
+  // Blocks before hold what another sequence wrote meanwhile.
+  const int64_t block_size = call.k_cache.size(2);
+  const int64_t first = FirstKey(*call.desc, keys - length) / block_size * block_size;
+  return {call.q.narrow(0, begin, length).transpose(0, 1),
+          GatherBlocks(call.k_cache, blocks, first, keys),
+          GatherBlocks(call.v_cache, blocks, first, keys), call.out.narrow(0, begin, length),
+          first};
 }
 
-at::Tensor VisibleKeys(const keel_attention_desc& desc, int64_t queries, int64_t keys) {
+at::Tensor VisibleKeys(const keel_attention_desc& desc, const DenseSequence& s) {
   if (desc.kind == KEEL_ATTENTION_ENCODER) return {};
+  const int64_t queries = s.q.size(1), keys = s.first_key + s.k.size(1);
   const bool windowed = desc.window > 0 && desc.window < keys;
   const bool chunked = desc.chunk > 0 && desc.chunk < keys;
   if (queries == 1 && !windowed && !chunked) return {};
-  const at::Tensor j = at::arange(keys).unsqueeze(0);
+  const at::Tensor j = at::arange(s.first_key, keys).unsqueeze(0);
   const at::Tensor i = at::arange(keys - queries, keys).unsqueeze(1);
   at::Tensor visible = j.le(i);
   if (windowed) visible = visible.logical_and(j.gt(i - desc.window));

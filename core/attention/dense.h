@@ -19,6 +19,7 @@ struct DenseSequence {
   at::Tensor k;    // [kv_heads, K, qk_dim]
   at::Tensor v;    // [kv_heads, K, v_dim]
   at::Tensor out;  // [Q, heads, v_dim], a view of the call's
+  int64_t first_key = 0;  // position of k's first: those before are seen by no query and may be gone
 };
 
 // Checks that the call's tensors have the shapes of its desc.
@@ -28,9 +29,9 @@ void CheckCall(const AttentionCall& call);
 int64_t NumSequences(const AttentionCall& call);
 DenseSequence GatherSequence(const AttentionCall& call, int64_t index);
 
-// Which keys each query sees, [Q, K] bool, or undefined if all see all. Query i is at position
-// K - Q + i; encoders see everything.
-at::Tensor VisibleKeys(const keel_attention_desc& desc, int64_t queries, int64_t keys);
+// Which keys each query sees, [Q, K] bool, or undefined if all see all. The last query is at the
+// last key's position; encoders see everything.
+at::Tensor VisibleKeys(const keel_attention_desc& desc, const DenseSequence& sequence);
 
 // kUnimplemented for the kinds and arguments that no dense implementation knows.
 absl::Status CheckKind(absl::string_view impl, const AttentionUse& use,

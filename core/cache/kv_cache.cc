@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -34,52 +35,64 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
           "two attentions keep keys and values as layer ", spec.layer,
           "; one of them must share keys and values (KEEL_ATTENTION_SHARE_KV) or another layer"));
     }
-    cache.layers_.push_back({spec, {}, {}});
+    const auto sees_alike = [&spec](const Group& group) {
+      return group.window == spec.window && group.chunk == spec.chunk;
+    };
+    auto group = std::find_if(cache.groups_.begin(), cache.groups_.end(), sees_alike);
+    if (group == cache.groups_.end())
+      group = cache.groups_.insert(group, {spec.window, spec.chunk, 0, 0});
+    group->block_bytes +=
+        block_size * spec.kv_heads * (spec.qk_dim + spec.v_dim) * static_cast<int64_t>(BytesOf(dtype));
+    cache.layers_.push_back({spec, static_cast<size_t>(group - cache.groups_.begin()), {}, {}});
   }
   return cache;
 }
 
-int64_t KvCache::block_bytes() const {
-  int64_t elements = 0;
-  for (const Layer& layer : layers_) {
-    elements += block_size_ * layer.spec.kv_heads * (layer.spec.qk_dim + layer.spec.v_dim);
-  }
-  return elements * BytesOf(dtype_);
-}
-
-absl::Status KvCache::Allocate(int32_t num_blocks) {
-  if (num_blocks < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a cache of ", num_blocks, " blocks was asked for, expected >= 1"));
+absl::Status KvCache::Allocate(absl::Span<const int32_t> num_blocks) {
+  if (num_blocks.size() != groups_.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("blocks for ", num_blocks.size(),
+                                                   " cache groups, there are ", groups_.size()));
   }
   for (Layer& layer : layers_) layer.keys = layer.values = at::Tensor();
-  num_blocks_ = 0;
+  int64_t bytes = 0;
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    groups_[g].num_blocks = 0;
+    if (num_blocks[g] < 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a cache of ", num_blocks[g], " blocks was asked for, expected >= 1"));
+    }
+    bytes += num_blocks[g] * groups_[g].block_bytes;
+  }
   absl::Status status = CatchAten([&]() -> absl::Status {
     for (Layer& layer : layers_) {
       const KvLayerSpec& s = layer.spec;
       const at::ScalarType type = *ToScalarType(dtype_);
-      layer.keys = at::empty({num_blocks, s.kv_heads, block_size_, s.qk_dim}, type);
-      layer.values = at::empty({num_blocks, s.kv_heads, block_size_, s.v_dim}, type);
+      const int64_t blocks = num_blocks[layer.group];
+      layer.keys = at::empty({blocks, s.kv_heads, block_size_, s.qk_dim}, type);
+      layer.values = at::empty({blocks, s.kv_heads, block_size_, s.v_dim}, type);
     }
     return absl::OkStatus();
   });
-  if (!status.ok()) {
-    return Annotate(status, absl::StrCat("KV cache of ", num_blocks, " blocks (",
-                                         num_blocks * block_bytes(), " bytes)"));
-  }
-  num_blocks_ = num_blocks;
+  if (!status.ok()) return Annotate(status, absl::StrCat("KV cache of ", bytes, " bytes"));
+  for (size_t g = 0; g < groups_.size(); ++g) groups_[g].num_blocks = num_blocks[g];
   return absl::OkStatus();
 }
 
-absl::Status KvCache::CopyBlock(int32_t from, int32_t to) {
-  if (from < 0 || to < 0 || from >= num_blocks_ || to >= num_blocks_) {
+absl::Status KvCache::CopyBlock(int32_t group, int32_t from, int32_t to) {
+  if (group < 0 || static_cast<size_t>(group) >= groups_.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cache group ", group, ", but there are ", groups_.size()));
+  }
+  const int32_t num_blocks = groups_[group].num_blocks;
+  if (from < 0 || to < 0 || from >= num_blocks || to >= num_blocks) {
     return absl::InvalidArgumentError(absl::StrCat("copy of cache block ", from, " to ", to,
-                                                   ", but there are ", num_blocks_, " blocks"));
+                                                   ", but there are ", num_blocks, " blocks"));
   }
   if (from == to) return absl::OkStatus();
   for (const Layer& layer : layers_) {
+    if (layer.group != static_cast<size_t>(group)) continue;
     for (const at::Tensor* tensor : {&layer.keys, &layer.values}) {
-      const size_t bytes = static_cast<size_t>(tensor->nbytes() / num_blocks_);
+      const size_t bytes = static_cast<size_t>(tensor->nbytes() / num_blocks);
       char* data = static_cast<char*>(tensor->data_ptr());
       std::memcpy(data + bytes * to, data + bytes * from, bytes);
     }

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "core/tensor/dtype.h"
 
 namespace keel {
@@ -21,44 +22,52 @@ struct KvLayerSpec {
   int64_t kv_heads = 0;
   int64_t qk_dim = 0;
   int64_t v_dim = 0;
+  int64_t window = 0;  // a token sees so many keys, its own included; 0: all
+  int64_t chunk = 0;   // a token sees the keys of its chunk only; 0: all
 };
 
-// Layers may differ in geometry; a block holds `block_size` tokens of every layer. Not thread-safe
-// between allocation and use.
+// Layers that see alike (window, chunk) form a group, with blocks of its own: a block holds
+// `block_size` tokens of each of its layers, which may differ in geometry. Not thread-safe between
+// allocation and use.
 class KvCache {
  public:
   // kInvalidArgument if two specs name one layer or a size is < 1.
   static absl::StatusOr<KvCache> Create(std::vector<KvLayerSpec> specs, int32_t block_size,
                                         DType dtype);
 
-  // Bytes of a block over all layers, keys and values.
-  int64_t block_bytes() const;
+  struct Group {
+    int64_t window = 0, chunk = 0;
+    int64_t block_bytes = 0;  // over its layers, keys and values
+    int32_t num_blocks = 0;   // 0 before Allocate
+  };
+  absl::Span<const Group> groups() const { return groups_; }
   int32_t block_size() const { return block_size_; }
-  int32_t num_blocks() const { return num_blocks_; }
   bool Contains(int32_t layer) const { return index_of_layer_.contains(layer); }
 
-  // Contents are undefined, and memory is not touched before it is written.
-  absl::Status Allocate(int32_t num_blocks);
-  absl::Status CopyBlock(int32_t from, int32_t to);
+  // One number for each group. Contents are undefined, and memory is not touched before it is written.
+  absl::Status Allocate(absl::Span<const int32_t> num_blocks);
+  absl::Status CopyBlock(int32_t group, int32_t from, int32_t to);
 
   // [blocks, kv_heads, block_size, qk_dim] and [.., v_dim]; undefined before Allocate.
   const at::Tensor& keys(int32_t layer) const { return layers_[index_of_layer_.at(layer)].keys; }
   const at::Tensor& values(int32_t layer) const {
     return layers_[index_of_layer_.at(layer)].values;
   }
+  size_t group(int32_t layer) const { return layers_[index_of_layer_.at(layer)].group; }
 
  private:
   struct Layer {
     KvLayerSpec spec;
+    size_t group = 0;
     at::Tensor keys, values;
   };
 
   KvCache() = default;
 
   int32_t block_size_ = 0;
-  int32_t num_blocks_ = 0;
   DType dtype_ = DType::kF32;
   std::vector<Layer> layers_;
+  std::vector<Group> groups_;
   absl::flat_hash_map<int32_t, size_t> index_of_layer_;
 };
 

@@ -55,34 +55,56 @@ std::string WantedAttention(const proto::ModelSpec& spec, const AttentionRegistr
 class RankedExecutor : public Executor {
  public:
   RankedExecutor(std::vector<std::unique_ptr<Rank>> ranks, int64_t vocab_size, int32_t block_size)
-      : ranks_(std::move(ranks)), vocab_size_(vocab_size), block_size_(block_size) {}
-
-  int64_t cache_block_bytes() const override {
-    int64_t bytes = 0;
-    for (const auto& rank : ranks_) bytes += rank->ops().cache().block_bytes();
-    return bytes;
+      : ranks_(std::move(ranks)) {
+    limits_.vocab_size = vocab_size;
+    limits_.block_size = block_size;
   }
 
-  absl::Status AllocateCache(int32_t num_blocks) override {
+  CacheLayout cache_layout() const override {
+    CacheLayout layout;
+    for (const KvCache::Group& group : ranks_[0]->ops().cache().groups())
+      layout.groups.push_back({group.window, group.chunk, 0});
+    for (const auto& rank : ranks_) {
+      for (size_t g = 0; g < layout.groups.size(); ++g)
+        layout.groups[g].block_bytes += rank->ops().cache().groups()[g].block_bytes;
+      layout.state_bytes += rank->ops().states().slot_bytes();
+    }
+    return layout;
+  }
+
+  absl::Status AllocateCache(absl::Span<const int32_t> num_blocks,
+                             int32_t num_state_slots) override {
+    limits_.num_blocks.clear();
+    limits_.num_state_slots = 0;
     for (const auto& rank : ranks_) {
       KEEL_RETURN_IF_ERROR(rank->ops().cache().Allocate(num_blocks));
+      if (!rank->ops().states().empty())
+        KEEL_RETURN_IF_ERROR(rank->ops().states().Allocate(num_state_slots));
     }
+    limits_.num_blocks.assign(num_blocks.begin(), num_blocks.end());
+    if (!ranks_[0]->ops().states().empty()) limits_.num_state_slots = num_state_slots;
     return absl::OkStatus();
   }
 
-  absl::Status CopyBlock(int32_t from, int32_t to) override {
+  absl::Status Do(const CacheWork& work) override {
     for (const auto& rank : ranks_) {
-      KEEL_RETURN_IF_ERROR(rank->ops().cache().CopyBlock(from, to));
+      for (const BlockCopy& copy : work.blocks)
+        KEEL_RETURN_IF_ERROR(rank->ops().cache().CopyBlock(copy.group, copy.from, copy.to));
+      RecurrentStates& states = rank->ops().states();
+      for (const StateCopy& copy : work.states) {
+        KEEL_RETURN_IF_ERROR(copy.from < 0 ? states.Clear(copy.to)
+                                           : states.Copy(copy.from, copy.to));
+      }
     }
     return absl::OkStatus();
   }
 
   absl::StatusOr<at::Tensor> Step(const Batch& batch) override {
-    const int32_t num_blocks = ranks_[0]->ops().cache().num_blocks();
-    if (num_blocks == 0) return absl::FailedPreconditionError("Step before AllocateCache");
-    KEEL_RETURN_IF_ERROR(CheckBatch(batch, {vocab_size_, num_blocks, block_size_}));
+    if (limits_.num_blocks.empty() && limits_.num_state_slots == 0)
+      return absl::FailedPreconditionError("Step before AllocateCache");
+    KEEL_RETURN_IF_ERROR(CheckBatch(batch, limits_));
     KEEL_ASSIGN_OR_RETURN(const StepTensors step,
-                          CatchAten([&] { return MakeStep(batch, block_size_); }));
+                          CatchAten([&] { return MakeStep(batch, limits_); }));
     if (ranks_.size() == 1) {
       c10::InferenceMode guard;
       return ranks_[0]->Step(step, nullptr);
@@ -114,8 +136,7 @@ class RankedExecutor : public Executor {
   }
 
   std::vector<std::unique_ptr<Rank>> ranks_;
-  const int64_t vocab_size_;
-  const int32_t block_size_;
+  BatchLimits limits_;
 };
 
 absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(

@@ -9,8 +9,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/cache/block_allocator.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/exec/batch.h"
 #include "core/graph/graph.pb.h"
@@ -24,6 +27,16 @@ class Tensor;
 namespace keel {
 
 class AttentionRegistry;
+
+struct CacheLayout {
+  // Layers that keep their keys alike; blocks and copies name a group by its index here.
+  struct Group {
+    int64_t window = 0, chunk = 0;  // as in CacheGroup
+    int64_t block_bytes = 0;        // of one block over its layers
+  };
+  std::vector<Group> groups;
+  int64_t state_bytes = 0;  // of one sequence; 0: no recurrent layers
+};
 
 // How forward is run: the recorded graph, op by op through the plugin, or both compared at every op.
 enum class ExecMode { kGraph, kEager, kShadow };
@@ -54,12 +67,14 @@ class Executor {
                                                           const AttentionRegistry& attention,
                                                           ExecutorOptions options);
 
-  // Bytes that one cache block takes over all layers and ranks.
-  virtual int64_t cache_block_bytes() const = 0;
-  // Allocates (again) a cache of `num_blocks` blocks, contents undefined. Must be called before Step.
-  virtual absl::Status AllocateCache(int32_t num_blocks) = 0;
-  // Copies whole blocks, for forked sequences.
-  virtual absl::Status CopyBlock(int32_t from, int32_t to) = 0;
+  // What the model keeps of its sequences, over all ranks.
+  virtual CacheLayout cache_layout() const = 0;
+  // Allocates (again) a cache of `num_blocks` blocks for each group, contents undefined, and recurrent states for
+  // `num_state_slots` sequences (ignored where the model has none). Must be called before Step.
+  virtual absl::Status AllocateCache(absl::Span<const int32_t> num_blocks,
+                                     int32_t num_state_slots) = 0;
+  // Copies blocks and states, in order, before the step that needs them.
+  virtual absl::Status Do(const CacheWork& work) = 0;
 
   // Runs one step. Returns logits [batch.logit_rows.size(), vocab] f32, on the CPU, contiguous; they stay valid until
   // the next Step. INVALID_ARGUMENT for a batch that doesn't hold together (a broken caller).

@@ -121,7 +121,7 @@ void Append(Text& text, int32_t tokens, Batch* batch) {
     batch->logit_rows.push_back(static_cast<int32_t>(batch->token_ids.size()));
     batch->token_ids.push_back(text.ids[text.done + i]);
   }
-  batch->sequences.push_back({text.done, tokens, -1, text.blocks});
+  batch->sequences.push_back({text.done, tokens, -1, {text.blocks}});
   text.done += tokens;
 }
 
@@ -141,7 +141,7 @@ class ExecutorTest : public ::testing::Test {
     options.block_size = 4;
     auto executor = Executor::Create(recorded_->graph, checkpoint_, registry_, options);
     if (executor.ok()) {
-      const absl::Status status = (*executor)->AllocateCache(64);
+      const absl::Status status = (*executor)->AllocateCache({64}, 0);
       if (!status.ok()) return status;
     }
     return executor;
@@ -285,7 +285,7 @@ TEST_F(ExecutorTest, ShadowNamesTheFirstNodeThatAMutatedGraphHasOtherwise) {
     auto executor = Executor::Create(graph, checkpoint_, registry_,
                                      {.mode = ExecMode::kShadow, .block_size = 4, .live = live});
     if (!executor.ok()) return executor.status();
-    if (absl::Status status = (*executor)->AllocateCache(8); !status.ok()) return status;
+    if (absl::Status status = (*executor)->AllocateCache({8}, 0); !status.ok()) return status;
     Text text{Ids(5, 1), {1, 2}};
     Batch batch;
     Append(text, 5, &batch);
@@ -351,7 +351,7 @@ TEST_F(ExecutorTest, ShadowFindsEverySingleChangeThatTheVerifierLetsPass) {
     auto executor = Executor::Create(graph, checkpoint_, registry_,
                                      {.mode = ExecMode::kShadow, .block_size = 4, .live = live});
     if (!executor.ok()) continue;  // refused
-    KEEL_ASSERT_OK((*executor)->AllocateCache(8));
+    KEEL_ASSERT_OK((*executor)->AllocateCache({8}, 0));
     Text text{Ids(5, 1), {1, 2}};
     Batch batch;
     Append(text, 5, &batch);
@@ -395,20 +395,20 @@ TEST_F(ExecutorTest, ACopiedBlockIsAsGoodAsTheFirst) {
   Batch first, second;
   Append(text, 6, &first);
   KEEL_ASSERT_OK(executor->Step(first).status());
-  KEEL_ASSERT_OK(executor->CopyBlock(2, 30));
+  KEEL_ASSERT_OK(executor->Do({.blocks = {{0, 2, 30}}}));
   text.blocks = {1, 30};
   Append(text, 1, &second);
   KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits, executor->Step(second));
   ExpectClose(logits, Reference(tensors_, text.ids).narrow(0, 6, 1));
-  EXPECT_THAT(executor->CopyBlock(0, 64), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(executor->Do({.blocks = {{0, 0, 64}}}), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(ExecutorTest, ACacheBlockHoldsAllLayersAndIsTheSameForTwoRanks) {
   KEEL_ASSERT_OK_AND_ASSIGN(auto one, Create({}));
   KEEL_ASSERT_OK_AND_ASSIGN(auto two, Create({.tensor_parallel = 2}));
   const int64_t expected = 2 /* layers */ * 2 /* keys, values */ * 4 * kKvHeads * kDim * 4;
-  EXPECT_EQ(one->cache_block_bytes(), expected);
-  EXPECT_EQ(two->cache_block_bytes(), expected);
+  EXPECT_EQ(one->cache_layout().groups[0].block_bytes, expected);
+  EXPECT_EQ(two->cache_layout().groups[0].block_bytes, expected);
 }
 
 TEST_F(ExecutorTest, BatchesThatDontHoldTogetherAreRefused) {
@@ -418,20 +418,20 @@ TEST_F(ExecutorTest, BatchesThatDontHoldTogetherAreRefused) {
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)));
   };
   expect({}, "no sequences");
-  expect({{1, 2}, {{0, 1, -1, {0}}}, {0}}, "2 token ids, its sequences have 1");
-  expect({{128}, {{0, 1, -1, {0}}}, {0}}, "token id 128");
-  expect({{-1}, {{0, 1, -1, {0}}}, {0}}, "token id -1");
-  expect({{1}, {{4, 1, -1, {0}}}, {0}}, "blocks hold 4 tokens, it has 5");
-  expect({{1}, {{0, 1, -1, {64}}}, {0}}, "block 64 of a cache of 64");
-  expect({{1}, {{0, 1, -1, {0}}}, {1}}, "logit row 1");
-  expect({{1, 2}, {{0, 2, -1, {0}}}, {1, 0}}, "logit row 0 after 1");
-  expect({{1}, {{-1, 1, -1, {0}}}, {0}}, "after -1 computed");
+  expect({{1, 2}, {{0, 1, -1, {{0}}}}, {0}}, "2 token ids, its sequences have 1");
+  expect({{128}, {{0, 1, -1, {{0}}}}, {0}}, "token id 128");
+  expect({{-1}, {{0, 1, -1, {{0}}}}, {0}}, "token id -1");
+  expect({{1}, {{4, 1, -1, {{0}}}}, {0}}, "blocks hold 4 tokens, it has 5");
+  expect({{1}, {{0, 1, -1, {{64}}}}, {0}}, "block 64 of a cache of 64");
+  expect({{1}, {{0, 1, -1, {{0}}}}, {1}}, "logit row 1");
+  expect({{1, 2}, {{0, 2, -1, {{0}}}}, {1, 0}}, "logit row 0 after 1");
+  expect({{1}, {{-1, 1, -1, {{0}}}}, {0}}, "after -1 computed");
 }
 
 TEST_F(ExecutorTest, AStepBeforeTheCacheIsRefused) {
   KEEL_ASSERT_OK_AND_ASSIGN(auto executor,
                             Executor::Create(recorded_->graph, checkpoint_, registry_, {}));
-  EXPECT_THAT(executor->Step({{1}, {{0, 1, -1, {0}}}, {0}}),
+  EXPECT_THAT(executor->Step({{1}, {{0, 1, -1, {{0}}}}, {0}}),
               StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 

@@ -54,7 +54,7 @@ std::vector<KvLayerSpec> KvLayers(const proto::Graph& graph) {
     if (!d.has_attention() || d.attention().kind() == proto::Attention::ENCODER) continue;
     if (d.attention().kv_share_layer() >= 0) continue;
     const proto::Attention& a = d.attention();
-    specs.push_back({a.layer(), a.kv_heads(), a.qk_dim(), a.v_dim()});
+    specs.push_back({a.layer(), a.kv_heads(), a.qk_dim(), a.v_dim(), a.window(), a.chunk()});
   }
   return specs;
 }
@@ -329,17 +329,18 @@ absl::Status OpExecutor::RunAttention(const proto::Node& node, absl::Span<const 
   *out = at::empty({call.q.size(0), declared.heads(), declared.v_dim()}, call.q.options());
   call.out = *out;
   if (declared.kind() != proto::Attention::ENCODER) {
-    if (step_ == nullptr || cache_.num_blocks() == 0) {
+    if (step_ == nullptr || cache_.groups()[0].num_blocks == 0) {
       return absl::FailedPreconditionError("attention runs outside of a step or without a cache");
     }
     const bool shares = declared.kv_share_layer() >= 0;
     const int32_t layer = shares ? declared.kv_share_layer() : declared.layer();
-    call.metadata = &step_->metadata;
+    const AttentionMetadata& metadata = step_->metadata[cache_.group(layer)];
+    call.metadata = &metadata;
     call.k_cache = cache_.keys(layer);
     call.v_cache = cache_.values(layer);
     if (!shares) {
-      WriteKv(call.k, step_->metadata.slots, call.k_cache);
-      WriteKv(call.v, step_->metadata.slots, call.v_cache);
+      WriteKv(call.k, metadata.slots, call.k_cache);
+      WriteKv(call.v, metadata.slots, call.v_cache);
     }
   }
   return attention.impl->Run(call);

@@ -27,7 +27,7 @@ namespace keel {
 
 // What a step gives its ops. Encoders run without.
 struct StepContext {
-  AttentionMetadata metadata;
+  std::vector<AttentionMetadata> metadata;  // of each group of layers (KvCache::groups)
   int64_t max_position = 0;          // largest position of the step; long rope tables go by it
   std::vector<int32_t> state_slots;  // [S]
 };

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/cache/block_pool.h"
 
 namespace keel {
 namespace {
@@ -19,17 +20,47 @@ absl::Status CheckSequence(const BatchSequence& s, size_t index, const BatchLimi
     return bad(absl::StrCat(s.num_tokens, " tokens after ", s.num_computed, " computed ones"));
   }
   const int64_t needed = int64_t{s.num_computed} + s.num_tokens;
-  const int64_t held = static_cast<int64_t>(s.blocks.size()) * limits.block_size;
-  if (held < needed) {
-    return bad(
-        absl::StrCat("its ", s.blocks.size(), " blocks hold ", held, " tokens, it has ", needed));
+  if (s.blocks.size() != limits.num_blocks.size()) {
+    return bad(absl::StrCat("has blocks in ", s.blocks.size(), " groups of layers, expected ",
+                            limits.num_blocks.size()));
   }
-  for (int32_t block : s.blocks) {
-    if (block < 0 || block >= limits.num_blocks) {
-      return bad(absl::StrCat("block ", block, " of a cache of ", limits.num_blocks));
+  for (size_t g = 0; g < s.blocks.size(); ++g) {
+    const int64_t held = static_cast<int64_t>(s.blocks[g].size()) * limits.block_size;
+    if (held < needed) {
+      return bad(absl::StrCat("its ", s.blocks[g].size(), " blocks hold ", held,
+                              " tokens, it has ", needed));
+    }
+    for (int64_t i = 0; i < static_cast<int64_t>(s.blocks[g].size()); ++i) {
+      const int32_t block = s.blocks[g][i];
+      // One that no token sees may be missing, but none that this step writes.
+      if (block == kNoBlock && (i + 1) * limits.block_size <= s.num_computed) continue;
+      if (block < 0 || block >= limits.num_blocks[g])
+        return bad(absl::StrCat("block ", block, " of a cache of ", limits.num_blocks[g]));
     }
   }
+  if (limits.num_state_slots > 0 && (s.state_slot < 0 || s.state_slot >= limits.num_state_slots)) {
+    return bad(absl::StrCat("state slot ", s.state_slot, " of ", limits.num_state_slots));
+  }
   return absl::OkStatus();
+}
+
+// Where one group of layers keeps the sequences' keys.
+void FillBlocks(const Batch& batch, size_t group, int32_t block_size, AttentionMetadata* m) {
+  size_t max_blocks = 1;
+  for (const BatchSequence& s : batch.sequences)
+    max_blocks = std::max(max_blocks, s.blocks[group].size());
+  m->slots = at::empty({static_cast<int64_t>(batch.token_ids.size())}, at::kLong);
+  m->block_table = at::zeros(
+      {static_cast<int64_t>(batch.sequences.size()), static_cast<int64_t>(max_blocks)}, at::kInt);
+  int64_t* slot = m->slots.mutable_data_ptr<int64_t>();
+  int32_t* row = m->block_table.mutable_data_ptr<int32_t>();
+  for (const BatchSequence& s : batch.sequences) {
+    const std::vector<int32_t>& blocks = s.blocks[group];
+    for (size_t i = 0; i < blocks.size(); ++i) row[i] = std::max(blocks[i], 0);  // kNoBlock: any
+    row += max_blocks;
+    for (int64_t p = s.num_computed; p < int64_t{s.num_computed} + s.num_tokens; ++p)
+      *slot++ = int64_t{blocks[p / block_size]} * block_size + p % block_size;
+  }
 }
 
 }  // namespace
@@ -62,44 +93,38 @@ absl::Status CheckBatch(const Batch& batch, const BatchLimits& limits) {
   return absl::OkStatus();
 }
 
-StepTensors MakeStep(const Batch& batch, int32_t block_size) {
+StepTensors MakeStep(const Batch& batch, const BatchLimits& limits) {
   const int64_t tokens = static_cast<int64_t>(batch.token_ids.size());
   const int64_t sequences = static_cast<int64_t>(batch.sequences.size());
-  size_t max_blocks = 1;
-  for (const BatchSequence& s : batch.sequences) max_blocks = std::max(max_blocks, s.blocks.size());
-
   StepTensors step;
-  AttentionMetadata& m = step.context.metadata;
+  AttentionMetadata common;  // to all groups of layers
   step.token_ids = at::empty({tokens}, at::kLong);
   step.positions = at::empty({tokens}, at::kLong);
   step.logit_rows = at::empty({static_cast<int64_t>(batch.logit_rows.size())}, at::kLong);
-  m.slots = at::empty({tokens}, at::kLong);
-  m.block_table = at::zeros({sequences, static_cast<int64_t>(max_blocks)}, at::kInt);
-  m.seq_lens = at::empty({sequences}, at::kInt);
-  m.cu_q = at::zeros({sequences + 1}, at::kInt);
+  common.seq_lens = at::empty({sequences}, at::kInt);
+  common.cu_q = at::zeros({sequences + 1}, at::kInt);
   std::copy(batch.token_ids.begin(), batch.token_ids.end(),
             step.token_ids.mutable_data_ptr<int64_t>());
   std::copy(batch.logit_rows.begin(), batch.logit_rows.end(),
             step.logit_rows.mutable_data_ptr<int64_t>());
 
   int64_t* position = step.positions.mutable_data_ptr<int64_t>();
-  int64_t* slot = m.slots.mutable_data_ptr<int64_t>();
-  int32_t* table = m.block_table.mutable_data_ptr<int32_t>();
-  int32_t* cu_q = m.cu_q.mutable_data_ptr<int32_t>();
+  int32_t* cu_q = common.cu_q.mutable_data_ptr<int32_t>();
   for (int64_t i = 0; i < sequences; ++i) {
     const BatchSequence& s = batch.sequences[i];
-    std::copy(s.blocks.begin(), s.blocks.end(), table + i * static_cast<int64_t>(max_blocks));
     const int64_t end = int64_t{s.num_computed} + s.num_tokens;
-    for (int64_t p = s.num_computed; p < end; ++p) {
-      *position++ = p;
-      *slot++ = int64_t{s.blocks[p / block_size]} * block_size + p % block_size;
-    }
-    m.seq_lens.mutable_data_ptr<int32_t>()[i] = static_cast<int32_t>(end);
+    for (int64_t p = s.num_computed; p < end; ++p) *position++ = p;
+    common.seq_lens.mutable_data_ptr<int32_t>()[i] = static_cast<int32_t>(end);
     cu_q[i + 1] = cu_q[i] + s.num_tokens;
-    m.max_q = std::max<int64_t>(m.max_q, s.num_tokens);
-    m.max_kv = std::max(m.max_kv, end);
+    common.max_q = std::max<int64_t>(common.max_q, s.num_tokens);
+    common.max_kv = std::max(common.max_kv, end);
     step.context.max_position = std::max(step.context.max_position, end - 1);
     step.context.state_slots.push_back(s.state_slot);
+  }
+  for (size_t g = 0; g < limits.num_blocks.size(); ++g) {
+    AttentionMetadata metadata = common;
+    FillBlocks(batch, g, limits.block_size, &metadata);
+    step.context.metadata.push_back(std::move(metadata));
   }
   return step;
 }

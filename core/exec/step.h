@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -15,8 +16,9 @@ namespace keel {
 
 struct BatchLimits {
   int64_t vocab_size = 0;
-  int32_t num_blocks = 0;
+  std::vector<int32_t> num_blocks;  // of each group of layers
   int32_t block_size = 0;
+  int32_t num_state_slots = 0;  // 0: the model has no recurrent layers
 };
 
 // kInvalidArgument says what does not hold together: tokens that no sequence has, an id outside of
@@ -31,7 +33,7 @@ struct StepTensors {
 };
 
 // For a batch that CheckBatch passed. Throws c10::Error.
-StepTensors MakeStep(const Batch& batch, int32_t block_size);
+StepTensors MakeStep(const Batch& batch, const BatchLimits& limits);
 
 }  // namespace keel
 

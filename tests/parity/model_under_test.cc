@@ -62,7 +62,8 @@ absl::StatusOr<std::unique_ptr<Executor>> ModelUnderTest::NewExecutor(ExecMode m
   options.live = {recording_.model.model_class, recording_.model.model.get()};
   KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
                         Executor::Create(graph(), checkpoint_, attention_, options));
-  KEEL_RETURN_IF_ERROR(executor->AllocateCache(num_blocks));
+  const std::vector<int32_t> of_groups(executor->cache_layout().groups.size(), num_blocks);
+  KEEL_RETURN_IF_ERROR(executor->AllocateCache(of_groups, 0));
   return executor;
 }
 

@@ -55,8 +55,20 @@ std::vector<Stream> Streams(const std::vector<const Golden*>& goldens) {
   return streams;
 }
 
+// Its blocks in every group of layers: the same, but for those that a window has passed.
+std::vector<std::vector<int32_t>> BlocksOf(const Stream& stream, const CacheLayout& layout) {
+  std::vector<std::vector<int32_t>> out;
+  for (const CacheLayout::Group& group : layout.groups) {
+    out.push_back(stream.blocks);
+    const int64_t passed = group.window > 0 ? stream.done + 1 - group.window : 0;
+    for (int64_t i = 0; (i + 1) * kBlockSize <= passed; ++i) out.back()[i] = kNoBlock;
+  }
+  return out;
+}
+
 // Runs steps until every stream has its tokens; a step takes at most `chunk` tokens of a prompt.
 void Generate(Executor& executor, std::vector<Stream>& streams, int32_t chunk) {
+  const CacheLayout layout = executor.cache_layout();
   for (;;) {
     Batch batch;
     std::vector<std::pair<Stream*, int32_t>> parts;
@@ -67,7 +79,7 @@ void Generate(Executor& executor, std::vector<Stream>& streams, int32_t chunk) {
         batch.logit_rows.push_back(static_cast<int32_t>(batch.token_ids.size()));
         batch.token_ids.push_back(stream.ids[stream.done + i]);
       }
-      batch.sequences.push_back({stream.done, tokens, -1, stream.blocks});
+      batch.sequences.push_back({stream.done, tokens, -1, BlocksOf(stream, layout)});
       parts.emplace_back(&stream, tokens);
     }
     if (parts.empty()) return;
