@@ -62,6 +62,7 @@ Trace::Trace(std::string path, int fd, size_t capacity)
       fd_(fd),
       capacity_(capacity),
       wake_at_((capacity + 1) / 2),
+      pid_(getpid()),
       start_(Now()) {
   buffer_.reserve(capacity_);
   writer_ = std::thread([this] { WriteLoop(); });
@@ -96,12 +97,8 @@ void Trace::Emit(TraceEvent& event) {
 
 void Trace::Emit(char phase, const char* name, uint64_t id, std::initializer_list<TraceArg> args) {
   TraceEvent event;
-  event.name = name;
-  event.begin = Now();
-  event.duration = 0;
+  event.Start(phase, name, Now());
   event.id = id;
-  event.phase = phase;
-  event.num_args = 0;
   for (const TraceArg& arg : args) event.Add(arg);
   Emit(event);
 }
@@ -109,11 +106,8 @@ void Trace::Emit(char phase, const char* name, uint64_t id, std::initializer_lis
 void Trace::Span(const char* name, int64_t begin, int64_t end,
                  std::initializer_list<TraceArg> args) {
   TraceEvent event;
-  event.name = name;
-  event.begin = begin;
+  event.Start('X', name, begin);
   event.duration = end - begin;
-  event.phase = 'X';
-  event.num_args = 0;
   for (const TraceArg& arg : args) event.Add(arg);
   Emit(event);
 }
@@ -124,14 +118,11 @@ void Trace::WriteLoop() {
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
+
   std::vector<TraceEvent> events;
   events.reserve(capacity_);
-  // The separator stands before an event, so that a file without its end has no comma at its end either.
-  std::string text = absl::StrCat(
-      "[\n{\"ph\":\"M\",\"pid\":", getpid(),
-      ",\"name\":\"process_name\",\"args\":{\"name\":\"keel\"}},\n{\"ph\":\"M\",\"pid\":", getpid(),
-      ",\"name\":\"process_labels\",\"args\":{\"labels\":\"started ",
-      absl::FormatTime(absl::RFC3339_full, absl::Now(), absl::UTCTimeZone()), "\"}}");
+  std::string text;
+  AppendHead(text);
   bool closing = false;
   while (!closing) {
     {
@@ -140,14 +131,8 @@ void Trace::WriteLoop() {
       closing = closing_;
       events.swap(buffer_);
     }
-    for (const TraceEvent& event : events) Format(event, text);
-    if (closing) {
-      absl::StrAppend(&text, ",\n{\"ph\":\"i\",\"s\":\"g\",\"pid\":", getpid(),
-                      ",\"tid\":", ThreadId());
-      AppendTime(text, "ts", Now() - start_);
-      absl::StrAppend(&text, ",\"name\":\"end of trace\",\"args\":{\"dropped\":", dropped(),
-                      "}}\n]\n");
-    }
+    for (const TraceEvent& event : events) AppendEvent(event, text);
+    if (closing) AppendTail(text);
     if (!failed_ && !Write(text)) failed_ = true;
     if (failed_) dropped_ += events.size();
     events.clear();
@@ -156,9 +141,25 @@ void Trace::WriteLoop() {
   close(fd_);
 }
 
-void Trace::Format(const TraceEvent& event, std::string& text) const {
-  absl::StrAppend(&text, ",\n{\"ph\":\"", absl::string_view(&event.phase, 1),
-                  "\",\"pid\":", getpid(), ",\"tid\":", event.thread);
+// The separator stands before an event: a file that a crash has left has none at its end.
+
+void Trace::AppendHead(std::string& text) const {
+  absl::StrAppend(&text, "[\n{\"ph\":\"M\",\"pid\":", pid_,
+                  ",\"name\":\"process_name\",\"args\":{\"name\":\"keel\"}}");
+  absl::StrAppend(&text, ",\n{\"ph\":\"M\",\"pid\":", pid_,
+                  ",\"name\":\"process_labels\",\"args\":{\"labels\":\"started ",
+                  absl::FormatTime(absl::RFC3339_full, absl::Now(), absl::UTCTimeZone()), "\"}}");
+}
+
+void Trace::AppendTail(std::string& text) const {
+  absl::StrAppend(&text, ",\n{\"ph\":\"i\",\"s\":\"g\",\"pid\":", pid_, ",\"tid\":", ThreadId());
+  AppendTime(text, "ts", Now() - start_);
+  absl::StrAppend(&text, ",\"name\":\"end of trace\",\"args\":{\"dropped\":", dropped(), "}}\n]\n");
+}
+
+void Trace::AppendEvent(const TraceEvent& event, std::string& text) const {
+  absl::StrAppend(&text, ",\n{\"ph\":\"", absl::string_view(&event.phase, 1), "\",\"pid\":", pid_,
+                  ",\"tid\":", event.thread);
   if (event.phase == 'M') {
     absl::StrAppend(&text, ",\"name\":\"thread_name\",\"args\":{\"name\":\"", event.name, "\"}}");
     return;

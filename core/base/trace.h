@@ -48,6 +48,12 @@ struct TraceArg {
 struct TraceEvent {
   static constexpr int kMaxArgs = 4;  // further ones are left out
 
+  void Start(char ph, const char* what, int64_t when) {
+    phase = ph;
+    name = what;
+    begin = when;
+    num_args = 0;
+  }
   void Add(const TraceArg& arg) {
     if (num_args < kMaxArgs) args[num_args++] = arg;
   }
@@ -93,7 +99,9 @@ class Trace {
   Trace(std::string path, int fd, size_t capacity);
 
   void WriteLoop();
-  void Format(const TraceEvent& event, std::string& text) const;
+  void AppendHead(std::string& text) const;
+  void AppendEvent(const TraceEvent& event, std::string& text) const;
+  void AppendTail(std::string& text) const;
   // Returns false, and has said so, if the file did not take all of it.
   bool Write(const std::string& text);
 
@@ -101,6 +109,7 @@ class Trace {
   const int fd_;
   const size_t capacity_;
   const size_t wake_at_;  // events that the writer does not wait any longer for
+  const int32_t pid_;
   const int64_t start_;
   int64_t written_ = 0;  // bytes of whole events; the writer's
   std::atomic<uint64_t> dropped_ = 0;
@@ -118,11 +127,7 @@ class Trace {
 class TraceSpan {
  public:
   TraceSpan(Trace* trace, const char* name) : trace_(trace) {
-    if (trace_ == nullptr) return;
-    event_.name = name;
-    event_.phase = 'X';
-    event_.num_args = 0;
-    event_.begin = Trace::Now();
+    if (trace_ != nullptr) event_.Start('X', name, Trace::Now());
   }
   TraceSpan(const TraceSpan&) = delete;
   TraceSpan& operator=(const TraceSpan&) = delete;
