@@ -151,6 +151,9 @@ constexpr EngineFlag kFlags[] = {
     {"max-queued-requests", "Scheduling", "N", "1024",
      "requests that may wait; one more is refused",
      SetInt<&EngineOptions::max_queued_requests, 1, kMaxCount>},
+    {"trace", "Observability", "FILE", "",
+     "write a step trace in Chrome's format: open it in ui.perfetto.dev",
+     SetText<&EngineOptions::trace>},
 };
 
 }  // namespace

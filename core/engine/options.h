@@ -15,8 +15,8 @@ namespace keel {
 
 struct EngineOptions {
   std::string model;
-  std::string
-      base_dir;  // what a relative `model` or plugin path is relative to; "": the working directory
+  // What a relative `model`, plugin path or `trace` is relative to; "": the working directory.
+  std::string base_dir;
   std::string dtype = "auto";
   int64_t max_model_len = 0;  // 0: the config's
   std::vector<std::string> plugin_paths;
@@ -31,6 +31,7 @@ struct EngineOptions {
   int64_t max_num_seqs = 64;
   int64_t max_num_batched_tokens = 2048;
   int64_t max_queued_requests = 1024;
+  std::string trace;  // the file; "": none
 
   // What is being loaded and how far it is; total 0: unknown. Any thread; may be empty.
   std::function<void(absl::string_view stage, int64_t done, int64_t total)> on_progress;
