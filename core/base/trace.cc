@@ -188,8 +188,8 @@ bool Trace::Write(const std::string& text) {
     if (n < 0) {
       std::fprintf(stderr, "--trace %s: cannot write: %s; the trace ends here\n", path_.c_str(),
                    std::strerror(errno));
-      // Half an event would cost the viewers the whole file. Not all files can be cut.
-      if (done > 0 && ftruncate(fd_, written_) != 0) return false;
+      // Half an event would cost the viewers the whole file. Not every file can be cut.
+      [[maybe_unused]] const int cut = ftruncate(fd_, written_);
       return false;
     }
     done += static_cast<size_t>(n);

@@ -1,6 +1,7 @@
 #include "core/base/trace.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -249,6 +250,26 @@ TEST(TraceTest, AFailedWriteTurnsItOff) {
   }
   EXPECT_EQ(::testing::internal::GetCapturedStderr(),
             "--trace /dev/full: cannot write: No space left on device; the trace ends here\n");
+}
+
+TEST(TraceTest, AFileThatMayNotGrowKeepsWholeEvents) {
+  const std::string path = TempPath("limited");
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit limit = {10000, before.rlim_max};
+  ::testing::internal::CaptureStderr();
+  {
+    KEEL_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Trace> trace, Trace::Open(path));
+    TraceInstant(trace.get(), "seen");
+    for (int i = 0; i < 1000 && RegularFileSize(path).value_or(0) == 0; ++i)
+      absl::SleepFor(absl::Milliseconds(10));
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    for (int i = 0; i < 1000; ++i) TraceInstant(trace.get(), "more");
+  }
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("File too large"));
+  KEEL_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(path));
+  EXPECT_FALSE(Events(text + "]").empty());
 }
 
 TEST(TraceTest, AReaderThatLeavesDoesNotEndTheProcess) {
