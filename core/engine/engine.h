@@ -1,50 +1,67 @@
 // The engine: takes requests, runs steps, gives outputs.
 //
-// Threads: callers prepare requests (template, tokenizer, checks) on their own threads; one engine thread schedules,
-// runs, samples and calls back. It never waits for a reader.
+// Threads: callers prepare requests (template, tokenizer, grammar, checks) on their own threads; the engine thread, which
+// the engines of a process share, schedules, runs, samples and calls back; a thread beside it fills the masks of grammars
+// while the model runs. The engine thread never waits for a reader.
+//
+// Reading order: prepare.cc (a request comes), engine.cc (queue, cancel, deadlines), engine_step.cc (a step),
+// engine_output.cc (tokens become outputs).
 #ifndef KEEL_CORE_ENGINE_ENGINE_H_
 #define KEEL_CORE_ENGINE_ENGINE_H_
 
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/base/trace.h"
+#include "core/engine/engine_loop.h"
+#include "core/engine/mask_worker.h"
 #include "core/engine/metrics.h"
 #include "core/engine/model.h"
+#include "core/engine/model_batch.h"
 #include "core/engine/options.h"
 #include "core/engine/request.h"
 #include "core/engine/running_request.h"
+#include "core/engine/step_timer.h"
+#include "core/grammar/grammar_compiler.h"
+#include "core/sampling/sample_all.h"
 #include "core/scheduler/scheduler.h"
 
 namespace keel {
 
-class Engine {
+class Engine : private EngineClient {
  public:
-  // Loads the model and starts the engine's thread. Slow.
+  // Loads the model and begins to serve. Slow.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options);
 
-  // Ends every request with kAbort, then joins.
-  ~Engine();
+  // Ends every request with kAbort. Not on the engine's thread.
+  ~Engine() override;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   // Queues a request and returns its id. Any thread. Errors, all before anything runs: INVALID_ARGUMENT (a parameter, a
-  // prompt that is too long, with both numbers), RESOURCE_EXHAUSTED (queue full), UNIMPLEMENTED (by name).
+  // grammar, a prompt that is too long, with both numbers), RESOURCE_EXHAUSTED (queue full, a grammar beyond its limits),
+  // UNIMPLEMENTED (by name).
   absl::StatusOr<uint64_t> Submit(const Request& request, OutputCallback callback);
 
-  // Ends the request soon. NOT_FOUND when it has ended. Any thread.
+  // Ends the request after the step that runs. NOT_FOUND when it has ended. Any thread.
   absl::Status Cancel(uint64_t id);
 
   // OK while the engine serves. Any thread.
   absl::Status Check() const;
+
+  // Requests that have not ended. Any thread.
+  size_t num_requests() const;
 
   const Model& model() const { return model_; }
   std::string info_json() const;
@@ -54,39 +71,67 @@ class Engine {
   absl::StatusOr<std::vector<int32_t>> PromptTokens(const Request& request) const;
 
  private:
-  Engine(const EngineOptions& options, Model model);
+  Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace> trace);
 
+  // prepare.cc, on the caller's thread
   absl::StatusOr<std::unique_ptr<RunningRequest>> Prepare(const Request& request,
                                                           OutputCallback callback) const;
+  absl::StatusOr<std::unique_ptr<GrammarMatcher>> CompileGrammar(const GrammarSpec& spec) const;
 
-  // On the engine's thread.
-  void Loop();
+  // engine.cc, from here on on the engine's thread
+  bool RunOnce() override;
+  absl::Time WakeAt() const override;
+  void Idled(absl::Duration duration) override;
   void TakeIncoming();
+  void EndOverdue();
+  void ForgetEnded();
+  void UpdateLoad();
+
+  // engine_step.cc
   void RunStep();
-  absl::Status RunModel(const Step& step);
+  void Propose();
+  void NoteScheduled(const Step& step);
+  void TakeLogits(const Step& step, const LogitRows& rows, float* logits, StepTimer& timer);
+  void TakePromptLogprobs(const LogitRows& rows, float* logits);
+  std::vector<RunningSequence*> ForkPrompt(RunningSequence& sequence);
+  void AdvanceBeams(RunningRequest& request);
+  void Fail(const Step& step, const absl::Status& status);
+
+  // engine_output.cc
   void Take(RunningSequence& sequence, const SampledToken& token);
-  void Finish(RunningSequence& sequence, FinishReason reason, std::string stop_reason,
+  void Send(RunningSequence& sequence);
+  void Finish(RunningSequence& sequence, FinishReason reason, std::string stop_reason = "",
               absl::Status status = {});
+  void FinishBeams(RunningRequest& request);
+  void SendEnds(RunningRequest& request, std::vector<Output> ends);
   void End(RunningRequest& request, FinishReason reason, const absl::Status& status = {});
-  void UpdateGauges();
+  Output NewOutput(const RunningRequest& request, uint32_t index, int32_t cached_tokens) const;
 
   const EngineOptions options_;
+  const std::unique_ptr<Trace> trace_;  // null: off
   const Model model_;
-  std::unique_ptr<Metrics> metrics_;
+  const std::unique_ptr<Metrics> metrics_;
+  const std::shared_ptr<GrammarCompiler> grammars_;  // null: the model ends no text
 
   mutable absl::Mutex mutex_;
   std::vector<std::unique_ptr<RunningRequest>> incoming_ ABSL_GUARDED_BY(mutex_);
   std::vector<uint64_t> cancelled_ ABSL_GUARDED_BY(mutex_);
-  std::map<uint64_t, bool> known_ ABSL_GUARDED_BY(mutex_);  // ids that have not ended
+  absl::flat_hash_set<uint64_t> known_ ABSL_GUARDED_BY(mutex_);  // ids that have not ended
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
 
   // The engine thread's.
-  BlockPool pool_;
+  BlockAllocator blocks_;
   Scheduler scheduler_;
+  MaskWorker masks_;
   std::map<uint64_t, std::unique_ptr<RunningRequest>> requests_;
+  std::set<std::pair<absl::Time, uint64_t>> deadlines_;
+  std::vector<uint64_t> ended_;  // to be forgotten when nobody refers to them any more
+  std::vector<SampleJob> jobs_;  // scratch
+  int64_t num_evicted_ = 0;      // blocks, as the metrics know
 
-  std::thread thread_;
+  const std::shared_ptr<EngineLoop> loop_;
 };
 
 }  // namespace keel

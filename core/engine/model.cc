@@ -1,10 +1,6 @@
 #include "core/engine/model.h"
 
-#include <sys/sysinfo.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
 #include <future>
 #include <set>
 
@@ -17,6 +13,7 @@
 #include "core/checkpoint/locate.h"
 #include "core/config/config_view.h"
 #include "core/config/spec_builder.h"
+#include "core/engine/cache_size.h"
 #include "core/graph/record_model.h"
 #include "core/plugin/discovery.h"
 #include "core/plugin/loader.h"
@@ -175,61 +172,6 @@ absl::StatusOr<DType> ChooseDtype(const EngineOptions& options, const Checkpoint
   return DType::kF32;
 }
 
-int64_t AvailableMemory() {
-  // MemAvailable counts the page cache that could be given up; sysinfo's free does not.
-  std::ifstream meminfo("/proc/meminfo");
-  std::string key, unit;
-  int64_t kib = 0;
-  while (meminfo >> key >> kib >> unit) {
-    if (key == "MemAvailable:") return kib * 1024;
-  }
-  struct sysinfo info {};
-  return sysinfo(&info) == 0 ? static_cast<int64_t>(info.freeram) * info.mem_unit
-                             : int64_t{1} << 30;
-}
-
-absl::Status SizeCache(const EngineOptions& options, const proto::ModelSpec& spec, Model& model) {
-  int64_t limit = spec.max_positions() > 0 ? spec.max_positions() : 2048;
-  if (options.max_model_len > 0) {
-    if (spec.max_positions() > 0 && options.max_model_len > spec.max_positions()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--max-model-len is ", options.max_model_len, ", the model's config allows at most ",
-          spec.max_positions(), " (max_position_embeddings)"));
-    }
-    limit = options.max_model_len;
-  }
-  const int64_t block_bytes = std::max<int64_t>(model.executor->cache_block_bytes(), 1);
-  const int64_t per_sequence = (limit + options.block_size - 1) / options.block_size;
-  const int64_t useful = per_sequence * options.max_num_seqs;
-  int64_t blocks = options.kv_cache_memory_bytes / block_bytes;
-  if (options.kv_cache_memory_bytes == 0) {
-    // Enough for every sequence at full length, within a quarter of the free memory and 4 GiB.
-    blocks =
-        std::min(useful, std::min<int64_t>(AvailableMemory() / 4, int64_t{4} << 30) / block_bytes);
-  } else if (options.kv_cache_memory_bytes > AvailableMemory()) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "--kv-cache-memory-bytes is ", options.kv_cache_memory_bytes, ", ", AvailableMemory(),
-        " bytes are free; the largest value that fits is ", AvailableMemory() / 10 * 9));
-  }
-  blocks = std::min<int64_t>(blocks, 1 << 24);
-  if (blocks < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--kv-cache-memory-bytes is ", options.kv_cache_memory_bytes,
-                     ", one block of ", options.block_size, " tokens takes ", block_bytes));
-  }
-  if (blocks < per_sequence) {
-    model.warnings.push_back(
-        absl::StrCat("the KV cache holds ", blocks * options.block_size,
-                     " tokens: requests are limited to that, not to the model's ", limit,
-                     "; raise --kv-cache-memory-bytes"));
-    limit = blocks * options.block_size;
-  }
-  model.max_model_len = limit;
-  model.num_blocks = static_cast<int32_t>(blocks);
-  model.kv_cache_bytes = blocks * block_bytes;
-  return model.executor->AllocateCache(model.num_blocks);
-}
-
 std::vector<int32_t> EosTokens(const Model& model) {
   std::set<int32_t> ids(model.generation().eos_token_ids.begin(),
                         model.generation().eos_token_ids.end());
@@ -298,7 +240,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options) {
 
   progress("loading tokenizer", 0, 0);
   KEEL_ASSIGN_OR_RETURN(model.text, text.get());
-  KEEL_RETURN_IF_ERROR(SizeCache(options, spec, model));
+  KEEL_RETURN_IF_ERROR(SizeCache(options, spec.max_positions(), model));
   model.eos_token_ids = EosTokens(model);
   return model;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/cache/block_allocator.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/engine/options.h"
 #include "core/exec/executor.h"
@@ -24,7 +25,8 @@ struct Model {
   std::string dtype;
   int64_t vocab_size = 0;
   int64_t max_model_len = 0;
-  int32_t num_blocks = 0;
+  std::vector<CacheGroup> cache_groups;  // as the executor's layout has them
+  int32_t num_state_slots = 0;           // 0: no recurrent layers
   int64_t kv_cache_bytes = 0;
   std::vector<int32_t> eos_token_ids;
   std::vector<std::string> warnings;  // what a user should know

@@ -73,6 +73,20 @@ absl::Status SetKvBytes(EngineOptions& options, absl::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status SetKvShare(EngineOptions& options, absl::string_view value) {
+  double share = 0;
+  if (!absl::SimpleAtod(value, &share) || !(share > 0 && share <= 1))
+    return Expected(value, "a share of the free memory, above 0 and at most 1");
+  options.kv_cache_memory_share = share;
+  return absl::OkStatus();
+}
+
+absl::Status SetSpecMethod(EngineOptions& options, absl::string_view value) {
+  if (value != "none" && value != "ngram") return Expected(value, "none or ngram");
+  options.spec_method = std::string(value);
+  return absl::OkStatus();
+}
+
 absl::Status SetDtype(EngineOptions& options, absl::string_view value) {
   const auto dtype = DTypeFromName(value);
   const bool served = dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
@@ -135,9 +149,12 @@ constexpr EngineFlag kFlags[] = {
     {"tensor-parallel-size", "Execution", "RANKS", "1", "ranks that share each layer",
      SetInt<&EngineOptions::tensor_parallel_size, 1, 64>},
     {"kv-cache-memory-bytes", "Memory", "BYTES", "0",
-     "memory of keys and values (4GiB, 512MiB); 0: a quarter of what is free, at most what is "
-     "useful",
+     "memory of keys and values (4GiB, 512MiB); 0: --kv-cache-memory-share",
      SetKvBytes},
+    {"kv-cache-memory-share", "Memory", "SHARE", "0.25",
+     "memory of keys and values as a share of what is free when the weights are loaded; never more "
+     "than --max-num-seqs sequences of full length can use",
+     SetKvShare},
     {"block-size", "Memory", "TOKENS", "16", "tokens in a cache block",
      SetInt<&EngineOptions::block_size, 1, 1024>},
     {"enable-prefix-caching", "Memory", "", "true",
@@ -148,9 +165,23 @@ constexpr EngineFlag kFlags[] = {
     {"max-num-batched-tokens", "Scheduling", "TOKENS", "2048",
      "tokens in one step, prefill and decode together",
      SetInt<&EngineOptions::max_num_batched_tokens, 1, kMaxCount>},
+    {"max-prefill-beside-decodes", "Scheduling", "TOKENS", "256",
+     "prompt tokens in a step that others decode in: bounds what a long prompt adds to their time "
+     "between tokens; 0: what the budget leaves",
+     SetInt<&EngineOptions::max_prefill_beside_decodes, 0, kMaxCount>},
     {"max-queued-requests", "Scheduling", "N", "1024",
      "requests that may wait; one more is refused",
      SetInt<&EngineOptions::max_queued_requests, 1, kMaxCount>},
+    {"spec-method", "Speculation", "METHOD", "none",
+     "how tokens are guessed and then verified several at a time, which changes no text: none, or "
+     "ngram (what followed when the text last ended as it does now)",
+     SetSpecMethod},
+    {"spec-tokens", "Speculation", "N", "5", "guesses in a step, for each sequence",
+     SetInt<&EngineOptions::num_speculative_tokens, 1, 64>},
+    {"prompt-lookup-max", "Speculation", "N", "4", "longest run of tokens that ngram looks for",
+     SetInt<&EngineOptions::prompt_lookup_max, 1, 64>},
+    {"prompt-lookup-min", "Speculation", "N", "2", "shortest run of tokens that ngram looks for",
+     SetInt<&EngineOptions::prompt_lookup_min, 1, 64>},
     {"trace", "Observability", "FILE", "",
      "write a step trace in Chrome's format: open it in ui.perfetto.dev",
      SetText<&EngineOptions::trace>},

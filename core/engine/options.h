@@ -25,13 +25,22 @@ struct EngineOptions {
   std::string exec = "graph";
   std::string trust_remote_code = "false";
   int64_t tensor_parallel_size = 1;
-  int64_t kv_cache_memory_bytes = 0;  // 0: a share of what is free
+  int64_t kv_cache_memory_bytes = 0;   // 0: kv_cache_memory_share
+  double kv_cache_memory_share = 0.25;  // of what is free once the weights are there
   int64_t block_size = 16;
   bool enable_prefix_caching = true;
   int64_t max_num_seqs = 64;
   int64_t max_num_batched_tokens = 2048;
+  int64_t max_prefill_beside_decodes = 256;
   int64_t max_queued_requests = 1024;
+  std::string spec_method = "none";
+  int64_t num_speculative_tokens = 5;
+  int64_t prompt_lookup_max = 4;
+  int64_t prompt_lookup_min = 2;
   std::string trace;  // the file; "": none
+
+  // Guesses at most that a step verifies for each sequence; 0: none are made.
+  int64_t spec_tokens() const { return spec_method == "none" ? 0 : num_speculative_tokens; }
 
   // What is being loaded and how far it is; total 0: unknown. Any thread; may be empty.
   std::function<void(absl::string_view stage, int64_t done, int64_t total)> on_progress;

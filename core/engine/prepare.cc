@@ -1,8 +1,11 @@
 // What happens to a request on its caller's thread: prompt to tokens, defaults, checks.
 #include <algorithm>
+#include <limits>
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "core/base/status.h"
 #include "core/engine/engine.h"
 
@@ -10,7 +13,10 @@ namespace keel {
 namespace {
 
 constexpr int64_t kMaxSequences = 128;  // n
+constexpr int64_t kMaxBeams = 32;
 constexpr size_t kMaxStops = 64;
+// Tokens of a prompt whose logits are held at once: 128 rows of 150,000 are 75 MiB.
+constexpr int32_t kMaxPromptLogits = 128;
 
 absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& chat) {
   if (model.text.chat_template == nullptr) {
@@ -74,11 +80,19 @@ absl::StatusOr<SamplingParams> Sampling(const Model& model, const Request& reque
   return out;
 }
 
+absl::Status InRange(absl::string_view name, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, " is ", value, ", expected ", low, " to ", high));
+}
+
 absl::Status CheckLimits(const Request& request) {
-  if (request.n < 1 || request.n > kMaxSequences) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("n is ", request.n, ", expected 1 to ", kMaxSequences));
-  }
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max() / 4000000;  // milliseconds fit too
+  KEEL_RETURN_IF_ERROR(InRange("n", request.n, 1, kMaxSequences));
+  if (request.best_of.has_value())
+    KEEL_RETURN_IF_ERROR(InRange("best_of", *request.best_of, request.n, kMaxSequences));
+  if (request.timeout_ms.has_value())
+    KEEL_RETURN_IF_ERROR(InRange("timeout_ms", *request.timeout_ms, 1, kMax));
   if (request.max_tokens.has_value() && *request.max_tokens < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("max_tokens is ", *request.max_tokens, ", expected at least 1"));
@@ -88,6 +102,36 @@ absl::Status CheckLimits(const Request& request) {
         absl::StrCat("stop has ", request.stop.size(), " strings, expected at most ", kMaxStops));
   }
   return absl::OkStatus();
+}
+
+// Beam search chooses texts as a whole; what works token by token has no part in it.
+absl::Status CheckBeams(const Request& request) {
+  if (!request.beam_width.has_value()) return absl::OkStatus();
+  KEEL_RETURN_IF_ERROR(InRange("beam_width", *request.beam_width, request.n, kMaxBeams));
+  const auto refuse = [](absl::string_view what) {
+    return absl::UnimplementedError(absl::StrCat(what, " and beam_width exclude each other"));
+  };
+  if (request.grammar.has_value()) return refuse("structured output");
+  if (request.best_of.has_value()) return refuse("best_of");
+  if (request.sampling.logprobs.has_value()) return refuse("logprobs");
+  if (!request.stop.empty()) return refuse("stop strings (use stop_token_ids)");
+  return absl::OkStatus();
+}
+
+std::unique_ptr<BeamSearch> MakeBeamSearch(const Request& request, const RunningRequest& running) {
+  if (!request.beam_width.has_value()) return nullptr;
+  BeamSearchOptions options;
+  options.width = static_cast<int32_t>(*request.beam_width);
+  options.length_penalty = request.length_penalty;
+  options.early_stopping = request.early_stopping;
+  options.end_tokens = running.end_token_ids;
+  options.max_tokens = running.max_tokens;
+  return std::make_unique<BeamSearch>(std::move(options));
+}
+
+uint64_t RandomSeed() {
+  std::random_device device;
+  return static_cast<uint64_t>(device()) << 32 | device();
 }
 
 }  // namespace
@@ -113,6 +157,7 @@ absl::StatusOr<std::vector<int32_t>> Engine::PromptTokens(const Request& request
 absl::StatusOr<std::unique_ptr<RunningRequest>> Engine::Prepare(const Request& request,
                                                                 OutputCallback callback) const {
   KEEL_RETURN_IF_ERROR(CheckLimits(request));
+  KEEL_RETURN_IF_ERROR(CheckBeams(request));
   KEEL_ASSIGN_OR_RETURN(std::vector<int32_t> prompt, PromptTokens(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.size());
   if (prompt.empty())
@@ -129,7 +174,9 @@ absl::StatusOr<std::unique_ptr<RunningRequest>> Engine::Prepare(const Request& r
                      " tokens, together more than max_model_len ", model_.max_model_len,
                      "; ask for at most ", room));
   }
-  KEEL_ASSIGN_OR_RETURN(const SamplingParams params, Sampling(model_, request));
+  KEEL_ASSIGN_OR_RETURN(SamplingParams params, Sampling(model_, request));
+  const bool compares = request.best_of.has_value();
+  if (compares && !params.logprobs.has_value()) params.logprobs = 0;  // of the tokens themselves
 
   auto out = std::make_unique<RunningRequest>();
   out->request = request;
@@ -141,26 +188,45 @@ absl::StatusOr<std::unique_ptr<RunningRequest>> Engine::Prepare(const Request& r
     out->end_token_ids.insert(out->end_token_ids.end(), model_.eos_token_ids.begin(),
                               model_.eos_token_ids.end());
   }
-  for (int64_t i = 0; i < request.n; ++i) {
-    SamplingParams of_sequence = params;
-    if (params.seed.has_value()) of_sequence.seed = *params.seed + i;  // each of n its own stream
-    SequenceSampler sampler(of_sequence, *out->prompt, out->end_token_ids, model_.vocab_size);
-    IncrementalDetokenizer detokenizer(model_.text.tokenizer,
-                                       {.skip_special_tokens = request.skip_special_tokens});
-    KEEL_RETURN_IF_ERROR(detokenizer.Prime(*out->prompt));
-    StopChecker stop(request.stop, request.include_stop_str_in_output);
-    auto sequence =
-        std::make_unique<RunningSequence>(out.get(), static_cast<uint32_t>(i), std::move(sampler),
-                                          std::move(detokenizer), std::move(stop));
-    sequence->priority = request.priority;
-    sequence->cache_salt = request.cache_salt;
-    sequence->tokens = *out->prompt;
-    sequence->prompt_tokens = static_cast<int32_t>(prompt_tokens);
-    sequence->wants_prompt_logits = request.sampling.prompt_logprobs.has_value();
-    out->sequences.push_back(std::move(sequence));
+  out->num_sequences = request.best_of.value_or(request.n);
+  out->beams = MakeBeamSearch(request, *out);
+  out->seed = params.seed.has_value() ? static_cast<uint64_t>(*params.seed) : RandomSeed();
+
+  SequenceSampler sampler(params, *out->prompt, out->end_token_ids, model_.vocab_size);
+  sampler.SetSeed(out->seed);
+  IncrementalDetokenizer detokenizer(model_.text.tokenizer,
+                                     {.skip_special_tokens = request.skip_special_tokens});
+  KEEL_RETURN_IF_ERROR(detokenizer.Prime(*out->prompt));
+  StopChecker stop(request.stop, request.include_stop_str_in_output);
+  auto sequence = std::make_unique<RunningSequence>(out.get(), std::move(sampler),
+                                                    std::move(detokenizer), std::move(stop));
+  sequence->priority = request.priority;
+  sequence->cache_salt = request.cache_salt;
+  sequence->tokens = *out->prompt;
+  sequence->prompt_tokens = static_cast<int32_t>(prompt_tokens);
+  if (request.sampling.prompt_logprobs.has_value()) {
+    sequence->reads_prefix_cache = false;  // every token's logits are wanted
+    sequence->max_chunk = kMaxPromptLogits;
   }
-  out->unfinished = static_cast<uint32_t>(request.n);
+  if (request.grammar.has_value()) {
+    KEEL_ASSIGN_OR_RETURN(sequence->grammar, CompileGrammar(*request.grammar));
+  }
+  out->sequences.push_back(std::move(sequence));
   return out;
+}
+
+absl::StatusOr<std::unique_ptr<GrammarMatcher>> Engine::CompileGrammar(
+    const GrammarSpec& spec) const {
+  if (grammars_ == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("model '", model_.name,
+                     "' names no token that ends a text, so structured output is not possible"));
+  }
+  const absl::Time start = absl::Now();
+  absl::StatusOr<std::unique_ptr<GrammarMatcher>> matcher = grammars_->Compile(spec);
+  metrics_->grammar_compile_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));
+  if (!matcher.ok()) return Annotate(matcher.status(), "structured output");
+  return matcher;
 }
 
 }  // namespace keel

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "core/engine/beam_search.h"
+#include "core/grammar/grammar_spec.h"
 #include "core/sampling/sampler.h"
 #include "core/sampling/sampling_params.h"
 
@@ -44,6 +46,11 @@ struct Request {
   } sampling;
 
   int64_t n = 1;
+  std::optional<int64_t> best_of;  // so many are generated, the n likeliest are given at the end
+  std::optional<int64_t> beam_width;  // set: beam search, the n best are given at the end
+  double length_penalty = 1;          // of beam search
+  EarlyStopping early_stopping = EarlyStopping::kHeuristic;
+  std::optional<GrammarSpec> grammar;  // what the text must be
   std::optional<int64_t> max_tokens;  // unset: the rest of the context
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
@@ -52,6 +59,7 @@ struct Request {
   bool include_stop_str_in_output = false;
   bool stream = true;  // false: one output for each sequence, at its end
   int32_t priority = 0;
+  std::optional<int64_t> timeout_ms;  // from Submit on; then it ends with kAbort and what there is
   std::string cache_salt;
   std::string request_id;  // the client's, for logs
 };
@@ -65,10 +73,11 @@ struct Output {
   std::string text;
   std::vector<int32_t> tokens;
   std::vector<SampledToken> logprobs;         // of tokens, when asked for
+  double cumulative_logprob = 0;              // of all tokens, with logprobs, best_of or beam search
   std::vector<SampledToken> prompt_logprobs;  // first output only; entry i is of prompt token i + 1
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_reason;  // the stop string, or the stop token's id
-  absl::Status status;      // with kError
+  absl::Status status;      // with kError, and DEADLINE_EXCEEDED with kAbort
   std::shared_ptr<const std::vector<int32_t>> prompt_tokens;
   int32_t cached_tokens = 0;
   bool is_last = false;  // of the whole request

@@ -1,4 +1,4 @@
-// A request while it runs: its sequences with all that is needed to go on with them.
+// A request while it runs: its sequences with all that is needed to go on with them. The engine thread's.
 #ifndef KEEL_CORE_ENGINE_RUNNING_REQUEST_H_
 #define KEEL_CORE_ENGINE_RUNNING_REQUEST_H_
 
@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "core/engine/beam_search.h"
 #include "core/engine/request.h"
 #include "core/engine/stop_checker.h"
+#include "core/grammar/grammar_matcher.h"
 #include "core/sampling/sampler.h"
 #include "core/scheduler/sequence.h"
 #include "core/text/detokenizer.h"
@@ -17,26 +19,32 @@ namespace keel {
 
 struct RunningRequest;
 
-// One of the request's n sequences. The engine thread's.
+// One token stream of a request.
 struct RunningSequence : Sequence {
-  RunningSequence(RunningRequest* request, uint32_t index, SequenceSampler sampler,
+  RunningSequence(RunningRequest* request, SequenceSampler sampler,
                   IncrementalDetokenizer detokenizer, StopChecker stop)
       : request(request),
-        index(index),
         sampler(std::move(sampler)),
         detokenizer(std::move(detokenizer)),
         stop(std::move(stop)) {}
 
   RunningRequest* request;
-  uint32_t index;
+  uint32_t index = 0;  // among the request's
   SequenceSampler sampler;
   IncrementalDetokenizer detokenizer;
   StopChecker stop;
-  Output pending;                   // what was produced since the last output
+  std::unique_ptr<GrammarMatcher> grammar;  // null: any text
+  std::vector<uint32_t> mask;               // of what the grammar allows next
+  absl::Status mask_status;                 // of filling it
+  Output pending;                           // what was produced since the last output
+  double cumulative_logprob = 0;            // where somebody asked for log-probabilities
+  int64_t num_generated = 0;        // given out, the end token included
   int32_t num_prompt_logprobs = 0;  // reported; a preempted prompt that is computed anew adds none
   bool finished = false;
+  absl::Time scheduled, first_token, last_token;
 
-  int64_t num_generated() const { return size() - prompt_tokens; }
+  BeamSearch::Candidates candidates;  // with beam search: how it may go on, until its siblings know too
+
 };
 
 struct RunningRequest {
@@ -45,11 +53,24 @@ struct RunningRequest {
   OutputCallback callback;
   std::shared_ptr<const std::vector<int32_t>> prompt;
   int64_t max_tokens = 0;              // of one sequence
+  uint64_t seed = 0;                   // of the first sequence; the next has the next
   std::vector<int32_t> end_token_ids;  // eos (unless ignored) and stop_token_ids
+  int64_t num_sequences = 1;           // that the prompt's sequence becomes: n, or best_of
   std::vector<std::unique_ptr<RunningSequence>> sequences;
-  uint32_t unfinished = 0;
-  absl::Time arrival, first_token, last_token;
+  bool forked = false;        // there are as many as there will be
+  uint32_t num_finished = 0;  // of num_sequences
+  std::unique_ptr<BeamSearch> beams;
+  std::vector<Output> held;  // with best_of: the ends, until the best are known
+  int64_t max_generated = 0;
+  absl::Time arrival;
+  absl::Time deadline = absl::InfiniteFuture();
+
+  bool keeps_best() const { return num_sequences > request.n; }
 };
+
+inline RunningSequence& Running(Sequence* sequence) {
+  return *static_cast<RunningSequence*>(sequence);
+}
 
 }  // namespace keel
 #endif  // KEEL_CORE_ENGINE_RUNNING_REQUEST_H_

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "core/cache/block_allocator.h"
 #include "core/scheduler/sequence.h"
 
@@ -67,6 +68,7 @@ class Scheduler {
   // Says that the step has run: its tokens are computed, those that are still there. Call before tokens are appended.
   void Advance(const Step& step);
 
+  absl::Span<Sequence* const> running() const { return running_; }
   size_t num_running() const { return running_.size(); }
   size_t num_waiting() const { return waiting_.size(); }
 

@@ -38,5 +38,19 @@ struct Sequence {
   int32_t num_behind() const { return size() - num_computed; }
 };
 
+// A sequence that goes on from where `parent` is: its text and settings; its blocks come by Scheduler::Fork.
+inline Sequence ForkOf(const Sequence& parent) {
+  Sequence child;
+  child.id = parent.id;
+  child.priority = parent.priority;
+  child.cache_salt = parent.cache_salt;
+  child.media = parent.media;
+  child.tokens = parent.tokens;
+  child.prompt_tokens = parent.prompt_tokens;
+  child.reads_prefix_cache = parent.reads_prefix_cache;
+  child.max_chunk = parent.max_chunk;
+  return child;
+}
+
 }  // namespace keel
 #endif  // KEEL_CORE_SCHEDULER_SEQUENCE_H_

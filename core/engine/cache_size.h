@@ -1,0 +1,42 @@
+// How many cache blocks a model gets, and how long its texts may be with them.
+#ifndef KEEL_CORE_ENGINE_CACHE_SIZE_H_
+#define KEEL_CORE_ENGINE_CACHE_SIZE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/cache/block_allocator.h"
+#include "core/engine/model.h"
+#include "core/engine/options.h"
+#include "core/exec/executor.h"
+
+namespace keel {
+
+struct CacheNeed {
+  int64_t max_len = 0;    // tokens of one sequence
+  int64_t max_chunk = 0;  // of them in one step
+  int64_t max_num_seqs = 0;
+  int64_t block_size = 0;
+};
+
+struct CacheSize {
+  std::vector<CacheGroup> groups;
+  int64_t max_len = 0;  // what one sequence can have: need.max_len or less
+  int64_t bytes = 0;
+};
+
+// Divides `bytes` among the groups of `layout`, in proportion to what a sequence of full length needs of each; not more
+// than all sequences at full length can use, unless `use_all`. INVALID_ARGUMENT: not even one block fits.
+absl::StatusOr<CacheSize> DivideCache(const CacheLayout& layout, const CacheNeed& need,
+                                      int64_t bytes, bool use_all);
+
+// Bytes that the process could still take, within what its cgroup allows.
+int64_t AvailableMemory();
+
+// Sets the model's max_model_len and cache and allocates it. `max_positions`: of the config; 0: not said.
+absl::Status SizeCache(const EngineOptions& options, int64_t max_positions, Model& model);
+
+}  // namespace keel
+#endif  // KEEL_CORE_ENGINE_CACHE_SIZE_H_

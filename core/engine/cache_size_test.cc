@@ -1,0 +1,65 @@
+#include "core/engine/cache_size.h"
+
+#include "core/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::StatusIs;
+using ::testing::HasSubstr;
+
+const CacheNeed kNeed = {.max_len = 100, .max_chunk = 20, .max_num_seqs = 4, .block_size = 10};
+
+TEST(CacheSizeTest, GivesAllSequencesTheirFullLengthWhereMemoryAllows) {
+  const CacheLayout layout = {{{0, 0, 1000}}, 0};
+  KEEL_ASSERT_OK_AND_ASSIGN(const CacheSize size, DivideCache(layout, kNeed, 1 << 30, false));
+  EXPECT_EQ(size.groups[0].num_blocks, 40);
+  EXPECT_EQ(size.max_len, 100);
+  EXPECT_EQ(size.bytes, 40000);
+}
+
+TEST(CacheSizeTest, TakesAllThatWasGiven) {
+  const CacheLayout layout = {{{0, 0, 1000}}, 0};
+  KEEL_ASSERT_OK_AND_ASSIGN(const CacheSize size, DivideCache(layout, kNeed, 77500, true));
+  EXPECT_EQ(size.groups[0].num_blocks, 77);
+}
+
+TEST(CacheSizeTest, DividesByWhatASequenceNeedsOfEachGroup) {
+  const CacheLayout layout = {{{0, 0, 1000}, {15, 0, 1000}}, 0};
+  KEEL_ASSERT_OK_AND_ASSIGN(const CacheSize size, DivideCache(layout, kNeed, 30000, false));
+  // 10 blocks of the first; of the second what a window and a chunk of 35 tokens span: 5.
+  EXPECT_EQ(size.groups[0].num_blocks, 20);
+  EXPECT_EQ(size.groups[1].num_blocks, 10);
+  EXPECT_EQ(size.groups[1].window, 15);
+}
+
+TEST(CacheSizeTest, ShortensTextsThatWouldNotFit) {
+  const CacheLayout layout = {{{0, 0, 1000}}, 0};
+  KEEL_ASSERT_OK_AND_ASSIGN(const CacheSize size, DivideCache(layout, kNeed, 3500, true));
+  EXPECT_EQ(size.max_len, 30);
+  EXPECT_EQ(size.groups[0].num_blocks, 3);
+}
+
+TEST(CacheSizeTest, WhatItGivesFitsItsLongestSequence) {
+  for (const int64_t window : {1, 7, 15, 40, 200}) {
+    for (const int64_t bytes : {2000, 5000, 9000, 20000, 100000}) {
+      const CacheLayout layout = {{{0, 0, 300}, {window, 0, 700}, {0, 12, 100}}, 0};
+      KEEL_ASSERT_OK_AND_ASSIGN(const CacheSize size, DivideCache(layout, kNeed, bytes, false));
+      const BlockAllocator blocks(
+          {.block_size = 10, .prefix_caching = true, .groups = size.groups, .num_state_slots = 0});
+      EXPECT_TRUE(blocks.FitsAlone(size.max_len, kNeed.max_chunk)) << window << ", " << bytes;
+      EXPECT_LE(size.bytes, bytes);
+    }
+  }
+}
+
+TEST(CacheSizeTest, SaysWhatABlockTakesWhenNoneFits) {
+  const CacheLayout layout = {{{0, 0, 1000}}, 0};
+  EXPECT_THAT(DivideCache(layout, kNeed, 999, true),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("takes 1000")));
+}
+
+}  // namespace
+}  // namespace keel
