@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "core/sampling/candidates.h"
 #include "core/sampling/processors.h"
+#include "core/sampling/row.h"
 
 namespace keel {
 namespace {
@@ -25,56 +28,72 @@ uint64_t RandomSeed() {
   return static_cast<uint64_t>(device()) << 32 | device();
 }
 
-// The best score; the lowest id among equals. NaN is never better. 0 when nothing is finite.
-int32_t ArgMax(absl::Span<const float> scores) {
-  float best = -std::numeric_limits<float>::infinity();
-  for (const float score : scores) best = score > best ? score : best;
-  for (size_t i = 0; i < scores.size(); ++i) {
-    if (scores[i] == best) return static_cast<int32_t>(i);
-  }
-  return 0;
-}
-
-int32_t Draw(const Candidates& candidates, double uniform) {
-  float best = -std::numeric_limits<float>::infinity();
-  for (const Candidate& c : candidates) best = std::max(best, c.score);
-  double sum = 0;
-  for (const Candidate& c : candidates) sum += std::exp(static_cast<double>(c.score) - best);
-  double rest = uniform * sum;
-  for (const Candidate& c : candidates) {
-    rest -= std::exp(static_cast<double>(c.score) - best);
-    if (rest < 0) return c.token;
-  }
-  return candidates.back().token;
-}
+constexpr float kRemoved = -std::numeric_limits<float>::infinity();
 
 // Scratch of this thread; its capacity stays.
-Candidates& Scratch() {
-  thread_local Candidates candidates;
-  return candidates;
+struct Scratch {
+  Row row;
+  Candidates candidates;
+  std::vector<float> copy;
+};
+Scratch& ThreadScratch() {
+  thread_local Scratch scratch;
+  return scratch;
+}
+
+// The tokens that a draw from `row` is among, with their weights. The row's best score is finite.
+void Filter(const SamplingParams& p, int64_t vocab_size, Row& row, Candidates& out) {
+  const auto t = static_cast<float>(p.temperature);
+  const float best = row.best() / t;
+  const double least =
+      p.min_p > 0 ? best + std::log(p.min_p) : std::numeric_limits<float>::lowest();
+  BlockSum total;  // of what top_p or typical_p works on, whichever is first
+  if (p.top_k > 0 && p.top_k < vocab_size) {
+    row.CollectBest(p.top_k, t, out);
+    out.SetWeights(best);
+    total = out.Sum();
+  } else {
+    double threshold = least;
+    if (p.top_p < 1 || p.typical_p < 1) {
+      total = row.Sum(t);
+      const double below = p.top_p < 1 ? TopPThreshold(p.top_p, total, vocab_size)
+                                       : TypicalThreshold(p.typical_p, total, vocab_size);
+      threshold = std::max(threshold, best + below);
+    }
+    row.CollectAbove(threshold, t, out);
+    out.SetWeights(best);
+  }
+  if (p.top_p < 1) out.KeepTopP(p.top_p, total);
+  if (p.min_p > 0) out.KeepAtLeast(least);
+  if (p.typical_p < 1) {
+    const bool filtered = p.top_p < 1 || p.min_p > 0;
+    out.KeepTypical(p.typical_p, filtered ? out.Sum() : total);
+  }
 }
 
 }  // namespace
 
 SampledToken ReportLogprobs(absl::Span<const float> logits, int32_t token, int64_t alternatives) {
+  auto& [row, candidates, copy] = ThreadScratch();
   SampledToken out;
   out.token = token;
-  float best = -std::numeric_limits<float>::infinity();
-  for (const float logit : logits) best = logit > best ? logit : best;
-  double sum = 0;
-  for (const float logit : logits) {
-    if (std::isfinite(logit)) sum += std::exp(static_cast<double>(logit) - best);
-  }
-  const double log_sum = std::log(sum) + best;
-  out.logprob = static_cast<float>(logits[token] - log_sum);
+  out.logprob = kRemoved;
+  row.Reset(logits);
+  if (row.best() == kRemoved) return out;
+  const double log_sum = std::log(row.Sum(1).weight) + row.best();
+  out.logprob = static_cast<float>(logits[static_cast<size_t>(token)] - log_sum);
   const auto size = static_cast<int64_t>(logits.size());
   const int64_t n = alternatives < 0 ? size : std::min(alternatives, size);
   if (n == 0) return out;
-  Candidates& candidates = Scratch();
-  Collect(logits, n, true, candidates);
-  for (int64_t i = 0; i < std::min<int64_t>(n, static_cast<int64_t>(candidates.size())); ++i) {
-    out.top_tokens.push_back(candidates[i].token);
-    out.top_logprobs.push_back(static_cast<float>(candidates[i].score - log_sum));
+  row.CollectBest(n, 1, candidates);
+  std::vector<size_t> order(candidates.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return candidates.score(a) > candidates.score(b); });
+  order.resize(std::min(order.size(), static_cast<size_t>(n)));
+  for (const size_t i : order) {
+    out.top_tokens.push_back(candidates.token(i));
+    out.top_logprobs.push_back(static_cast<float>(candidates.score(i) - log_sum));
   }
   return out;
 }
@@ -82,78 +101,88 @@ SampledToken ReportLogprobs(absl::Span<const float> logits, int32_t token, int64
 struct SequenceSampler::State {
   SamplingParams params;
   std::vector<int32_t> end_tokens;
-  std::vector<int32_t> text;  // prompt and output; for bad words
-  std::vector<int32_t> seen;  // distinct tokens of text; for the repetition penalty
+  std::vector<uint32_t> allowed;  // mask of allowed_token_ids; empty: all
+  size_t bad_prefix = 0;          // tokens of the longest bad word but the last one
+  std::vector<int32_t> tail;      // the last bad_prefix tokens of prompt and output
+  std::vector<int32_t> seen;      // distinct tokens of both; for the repetition penalty
   std::vector<std::pair<int32_t, int32_t>> counts;  // of the output
   absl::flat_hash_map<int32_t, size_t> place;       // token -> in counts
   std::vector<bool> is_seen;                        // by token; empty without a repetition penalty
   uint64_t seed = 0;
-  uint64_t draws = 0;
   int64_t generated = 0;
 
   bool counts_output() const {
     return params.presence_penalty != 0 || params.frequency_penalty != 0;
   }
+  // As vLLM: so small a temperature is greedy.
+  bool greedy() const { return params.temperature < 1e-5; }
+  bool bans_ends() const { return generated < params.min_tokens && !end_tokens.empty(); }
+  // Whether Adjust changes anything.
+  bool adjusts() const {
+    return !allowed.empty() || !params.bad_words.empty() || bans_ends() ||
+           !params.logit_bias.empty() || params.repetition_penalty != 1 || !counts.empty();
+  }
 
   void See(int32_t token) {
-    if (!params.bad_words.empty()) text.push_back(token);
+    if (bad_prefix > 0) {
+      if (tail.size() == bad_prefix) tail.erase(tail.begin());
+      tail.push_back(token);
+    }
     if (!is_seen.empty() && !is_seen[token]) {
       is_seen[token] = true;
       seen.push_back(token);
     }
   }
 
-  void Process(absl::Span<float> scores, absl::Span<const uint32_t> allowed) const {
-    if (!allowed.empty()) KeepMasked(scores, allowed);
-    if (!params.allowed_token_ids.empty()) KeepTokens(scores, params.allowed_token_ids);
-    if (!params.bad_words.empty()) RemoveBadWords(scores, params.bad_words, text);
-    if (generated < params.min_tokens) RemoveTokens(scores, end_tokens);
-    AddBias(scores, params.logit_bias);
-    if (params.repetition_penalty != 1) PenalizeRepetition(scores, seen, params.repetition_penalty);
-    PenalizePresence(scores, counts, params.presence_penalty, params.frequency_penalty);
-  }
-
-  // As vLLM: so small a temperature is greedy.
-  bool greedy() const { return params.temperature < 1e-5; }
-
-  // The tokens that a draw is among; in this thread's scratch.
-  Candidates& Filter(absl::Span<float> scores) const {
-    if (params.temperature != 1) Scale(scores, params.temperature);
-    Candidates& candidates = Scratch();
-    Collect(scores, params.top_k, params.top_p < 1, candidates);
-    if (candidates.empty()) return candidates;
-    if (params.top_p < 1) KeepTopP(candidates, params.top_p);
-    if (params.min_p > 0) KeepMinP(candidates, params.min_p);
-    if (params.typical_p < 1) KeepTypical(candidates, params.typical_p);
-    return candidates;
-  }
-
-  int32_t Choose(absl::Span<float> scores) {
-    if (greedy()) return ArgMax(scores);
-    const Candidates& candidates = Filter(scores);
-    return candidates.empty() ? ArgMax(scores) : Draw(candidates, Uniform(seed, draws++));
+  int32_t Choose(absl::Span<const float> logits) {
+    auto& [row, candidates, copy] = ThreadScratch();
+    row.Reset(logits);
+    const auto t = static_cast<float>(params.temperature);
+    if (greedy() || !std::isfinite(row.best() / t)) return row.ArgMax();
+    // The n-th token of a sequence takes the n-th number of its stream, however the others came about.
+    const double uniform = Uniform(seed, static_cast<uint64_t>(generated));
+    const auto vocab_size = static_cast<int64_t>(logits.size());
+    const bool filters = params.top_p < 1 || params.min_p > 0 || params.typical_p < 1 ||
+                         (params.top_k > 0 && params.top_k < vocab_size);
+    if (!filters) {
+      row.Sum(t);
+      return row.Draw(t, uniform);
+    }
+    Filter(params, vocab_size, row, candidates);
+    return candidates.Draw(uniform);
   }
 };
 
 SequenceSampler::SequenceSampler(const SamplingParams& params, absl::Span<const int32_t> prompt,
                                  std::vector<int32_t> end_tokens, int64_t vocab_size)
     : state_(std::make_unique<State>()) {
-  state_->params = params;
-  state_->end_tokens = std::move(end_tokens);
-  state_->seed = params.seed.has_value() ? static_cast<uint64_t>(*params.seed) : RandomSeed();
-  if (params.repetition_penalty != 1) state_->is_seen.resize(static_cast<size_t>(vocab_size));
+  State& state = *state_;
+  state.params = params;
+  state.end_tokens = std::move(end_tokens);
+  state.seed = params.seed.has_value() ? static_cast<uint64_t>(*params.seed) : RandomSeed();
+  if (params.repetition_penalty != 1) state.is_seen.resize(static_cast<size_t>(vocab_size));
+  if (!params.allowed_token_ids.empty()) {
+    state.allowed.resize(static_cast<size_t>((vocab_size + 31) / 32));
+    for (const int32_t token : params.allowed_token_ids)
+      state.allowed[token / 32] |= 1u << (token % 32);
+  }
   // A bad word that is an end token is left alone, as in transformers: generation could not end.
-  std::erase_if(state_->params.bad_words, [&](const std::vector<int32_t>& word) {
-    const std::vector<int32_t>& ends = state_->end_tokens;
+  std::erase_if(state.params.bad_words, [&](const std::vector<int32_t>& word) {
+    const std::vector<int32_t>& ends = state.end_tokens;
     return word.size() == 1 && std::find(ends.begin(), ends.end(), word[0]) != ends.end();
   });
-  for (const int32_t token : prompt) state_->See(token);
+  for (const std::vector<int32_t>& word : state.params.bad_words)
+    state.bad_prefix = std::max(state.bad_prefix, word.size() - 1);
+  state.tail.reserve(state.bad_prefix);
+  for (const int32_t token : prompt) state.See(token);
 }
 
 SequenceSampler::SequenceSampler(const SequenceSampler& other)
     : state_(std::make_unique<State>(*other.state_)) {}
 SequenceSampler::SequenceSampler(SequenceSampler&&) noexcept = default;
 SequenceSampler::~SequenceSampler() = default;
+
+void SequenceSampler::SetSeed(uint64_t seed) { state_->seed = seed; }
 
 void SequenceSampler::Observe(int32_t token) {
   State& state = *state_;
@@ -165,26 +194,46 @@ void SequenceSampler::Observe(int32_t token) {
   ++state.counts[it->second].second;
 }
 
-void SequenceSampler::Process(absl::Span<float> logits) const {
-  state_->Process(logits, {});
-  if (state_->greedy()) return;
-  const Candidates& candidates = state_->Filter(logits);
-  std::fill(logits.begin(), logits.end(), -std::numeric_limits<float>::infinity());
-  for (const Candidate& c : candidates) logits[c.token] = c.score;
+void SequenceSampler::Adjust(absl::Span<float> scores, absl::Span<const uint32_t> allowed) const {
+  const State& s = *state_;
+  const SamplingParams& p = s.params;
+  if (!allowed.empty()) KeepMasked(scores, allowed);
+  if (!s.allowed.empty()) KeepMasked(scores, s.allowed);
+  if (!p.bad_words.empty()) RemoveBadWords(scores, p.bad_words, s.tail);
+  if (s.bans_ends()) RemoveTokens(scores, s.end_tokens);
+  AddBias(scores, p.logit_bias);
+  if (p.repetition_penalty != 1) PenalizeRepetition(scores, s.seen, p.repetition_penalty);
+  PenalizePresence(scores, s.counts, p.presence_penalty, p.frequency_penalty);
 }
 
-SampledToken SequenceSampler::Sample(absl::Span<float> logits, absl::Span<const uint32_t> allowed) {
+void SequenceSampler::Process(absl::Span<float> logits, absl::Span<const uint32_t> allowed) const {
+  Adjust(logits, allowed);
+  if (state_->greedy()) return;
+  auto& [row, candidates, copy] = ThreadScratch();
+  row.Reset(logits);
+  candidates.Clear();
+  if (std::isfinite(row.best() / static_cast<float>(state_->params.temperature)))
+    Filter(state_->params, static_cast<int64_t>(logits.size()), row, candidates);
+  std::fill(logits.begin(), logits.end(), kRemoved);
+  for (size_t i = 0; i < candidates.size(); ++i) logits[candidates.token(i)] = candidates.score(i);
+}
+
+SampledToken SequenceSampler::Sample(absl::Span<float> logits, absl::Span<const uint32_t> allowed,
+                                     bool keep_logits) {
   State& state = *state_;
-  SampledToken out;
-  if (!state.params.logprobs.has_value()) {
-    state.Process(logits, allowed);
-    out.token = state.Choose(logits);
-  } else {
-    thread_local std::vector<float> raw;
-    raw.assign(logits.begin(), logits.end());
-    state.Process(logits, allowed);
-    out = ReportLogprobs(raw, state.Choose(logits), *state.params.logprobs);
+  const bool reports = state.params.logprobs.has_value();
+  absl::Span<float> scores = logits;
+  if (state.adjusts() || !allowed.empty()) {
+    if (keep_logits || reports) {
+      std::vector<float>& copy = ThreadScratch().copy;
+      copy.assign(logits.begin(), logits.end());
+      scores = absl::MakeSpan(copy);
+    }
+    Adjust(scores, allowed);
   }
+  SampledToken out;
+  out.token = state.Choose(scores);
+  if (reports) out = ReportLogprobs(logits, out.token, *state.params.logprobs);
   Observe(out.token);
   return out;
 }

@@ -3,6 +3,8 @@
 // Order, as in vLLM: log-probabilities are of the raw logits; then bans (allowed_token_ids, bad words, min_tokens),
 // logit_bias, penalties, argmax for greedy rows; else temperature, top_k, top_p, min_p, typical_p and a draw. Each
 // equals transformers' processor of the same name (reference: generation/logits_process.py).
+//
+// A token depends on its row, its sequence and the seed alone: not on other sequences, threads or the instruction set.
 #ifndef KEEL_CORE_SAMPLING_SAMPLER_H_
 #define KEEL_CORE_SAMPLING_SAMPLER_H_
 
@@ -37,16 +39,23 @@ class SequenceSampler {
   SequenceSampler(SequenceSampler&&) noexcept;
   ~SequenceSampler();
 
-  // Chooses the next token and remembers it. `logits` [vocab] is scratch afterwards. `allowed`: a bit mask over the
-  // vocabulary (grammars), empty for all. Rows with NaN or without any finite logit give the best finite token, or
-  // token 0 when there is none. No allocation per token once warm, but for reported log-probabilities.
-  SampledToken Sample(absl::Span<float> logits, absl::Span<const uint32_t> allowed = {});
+  // Draws go on from here in the stream of `seed`: for copies that are to differ.
+  void SetSeed(uint64_t seed);
+
+  // Chooses the next token and remembers it. `logits` [vocab] is scratch afterwards, unless `keep_logits`. `allowed`: a
+  // bit mask over the vocabulary (grammars), empty for all. NaN and infinite logits are never chosen; a row without
+  // any finite one gives token 0. No allocation per token once warm, but for reported log-probabilities.
+  SampledToken Sample(absl::Span<float> logits, absl::Span<const uint32_t> allowed = {},
+                      bool keep_logits = false);
 
   // Remembers a token that was chosen otherwise, as if Sample had given it.
   void Observe(int32_t token);
 
+  // Applies to `scores` [vocab], logits or log-probabilities, what does not depend on a draw: bans, bias, penalties.
+  void Adjust(absl::Span<float> scores, absl::Span<const uint32_t> allowed = {}) const;
+
   // What Sample draws from, without drawing: `logits` become the processed scores, -infinity for removed tokens.
-  void Process(absl::Span<float> logits) const;
+  void Process(absl::Span<float> logits, absl::Span<const uint32_t> allowed = {}) const;
 
  private:
   struct State;
