@@ -78,7 +78,7 @@ BlockSum Candidates::Sum() const {
 // buckets of like keys, of which one is sorted.
 size_t Candidates::LastNeeded(double weight) {
   constexpr uint32_t kBuckets = 1024;
-  double widest = 1e-9;
+  double widest = 1e-300;
   for (size_t i = 0; i < size_; ++i) widest = std::max(widest, keys_[i]);
   const double scale = kBuckets / widest;
   const auto bucket_of = [&](size_t i) {
@@ -89,15 +89,10 @@ size_t Candidates::LastNeeded(double weight) {
   double before = 0;
   uint32_t bucket = 0;
   while (bucket < kBuckets - 1 && before + weights[bucket] < weight) before += weights[bucket++];
+  // Should rounding make all weigh less than `weight`, this is the last bucket, which holds the widest key.
   bucket_.clear();
   for (size_t i = 0; i < size_; ++i) {
     if (bucket_of(i) == bucket) bucket_.push_back(static_cast<uint32_t>(i));
-  }
-  // Nothing is there when all together weigh less, by rounding: then all are needed.
-  if (bucket_.empty()) {
-    return static_cast<size_t>(
-        std::max_element(keys_.begin(), keys_.begin() + static_cast<ptrdiff_t>(size_)) -
-        keys_.begin());
   }
   std::sort(bucket_.begin(), bucket_.end(), [&](uint32_t a, uint32_t b) {
     return keys_[a] != keys_[b] ? keys_[a] < keys_[b] : a < b;

@@ -33,7 +33,8 @@ class Candidates {
   // distribution that the filter works on, which may hold tokens that never became candidates.
   void SetWeights(float best);
   BlockSum Sum() const;
-  // The smallest set of best tokens whose probability is at least p; among equals the lowest ids.
+  // The smallest set of best tokens whose probability is at least p; of equals the lowest ids first,
+  // where transformers leaves it to an unstable sort.
   void KeepTopP(double p, const BlockSum& total);
   // Those whose information is nearest to the entropy, until their probability is `mass` (arXiv:2202.00666).
   void KeepTypical(double mass, const BlockSum& total);

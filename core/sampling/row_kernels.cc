@@ -121,18 +121,18 @@ KEEL_INLINE void KeepMasked(float* x, int64_t n, const uint32_t* mask) {
 }
 
 // The functions above, inlined into ones of an instruction set.
-#define KEEL_ROW_KERNELS(name, target)                                                         \
-  target void BlockMaxima##name(const float* x, int64_t n, float* maxima) {                    \
-    BlockMaxima(x, n, maxima);                                                                 \
-  }                                                                                            \
+#define KEEL_ROW_KERNELS(name, target)                                                          \
+  target void BlockMaxima##name(const float* x, int64_t n, float* maxima) {                     \
+    BlockMaxima(x, n, maxima);                                                                  \
+  }                                                                                             \
   target void BlockSums##name(const float* x, int64_t n, float t, float best, BlockSum* sums) { \
-    BlockSums(x, n, t, best, sums);                                                            \
-  }                                                                                            \
-  target void Weights##name(const float* x, int64_t n, float t, float best, float* out) {      \
-    Weights(x, n, t, best, out);                                                               \
-  }                                                                                            \
-  target void KeepMasked##name(float* x, int64_t n, const uint32_t* mask) {                    \
-    KeepMasked(x, n, mask);                                                                    \
+    BlockSums(x, n, t, best, sums);                                                             \
+  }                                                                                             \
+  target void Weights##name(const float* x, int64_t n, float t, float best, float* out) {       \
+    Weights(x, n, t, best, out);                                                                \
+  }                                                                                             \
+  target void KeepMasked##name(float* x, int64_t n, const uint32_t* mask) {                     \
+    KeepMasked(x, n, mask);                                                                     \
   }
 KEEL_ROW_KERNELS(Plain, )
 #if defined(__x86_64__)

@@ -18,11 +18,12 @@ import transformers
 from transformers.generation import logits_process as hf
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ROWS, VOCAB = 8, 200
+ROWS, VOCAB = 2, 1111  # more than one block of the sampler's, the last not full
 PROMPT_LENGTH = 12
 END_TOKENS = [2, 150]
+ALLOWED = [2, 3, 9, 16, 37, *range(100, 400, 3), 1023, 1024, 1110]
 NUDGE = 1e-5  # relative change of a threshold that must not change what is removed
-MAX_SEEDS = 100
+MAX_SEEDS = 1000
 
 
 def make_logits(rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -35,6 +36,7 @@ def make_logits(rng: np.random.Generator) -> dict[str, np.ndarray]:
         "masked": np.where(rng.random((ROWS, VOCAB)) < 1 / 3, -np.inf, normal),
         # Many equal values, at the border of a top-k too.
         "ties": np.round(normal),
+        "masked_ties": np.where(rng.random((ROWS, VOCAB)) < 1 / 2, -np.inf, np.round(normal)),
     }
     return {name: values.astype(np.float32) for name, values in logits.items()}
 
@@ -79,6 +81,8 @@ def processors(params: dict) -> list:
         made.append(
             hf.MinNewTokensLengthLogitsProcessor(PROMPT_LENGTH, params["min_tokens"], END_TOKENS)
         )
+    if "allowed" in params:
+        made.append(hf.PrefixConstrainedLogitsProcessor(lambda batch, ids: params["allowed"], 1))
     if "temperature" in params:
         made.append(hf.TemperatureLogitsWarper(params["temperature"]))
     if "top_k" in params:
@@ -97,6 +101,8 @@ def processors(params: dict) -> list:
 def apply(params: dict, tokens: np.ndarray, logits: np.ndarray, dtype=torch.float32):
     scores = torch.from_numpy(logits).to(dtype)
     ids = torch.from_numpy(tokens)
+    if params.get("beam"):  # as _beam_search has it
+        scores = torch.nn.functional.log_softmax(scores, dim=-1)
     for processor in processors(params):
         scores = processor(ids, scores)
     return scores
@@ -119,7 +125,7 @@ def bad_words_of(tokens: dict[str, np.ndarray]) -> dict[str, list[list[int]]]:
     """Words of one to three tokens, some about to be completed, in `long` and across the prompt."""
     long, one = tokens["long"].tolist(), tokens["one"].tolist()
     words = [[5], [2], [*long[0][-1:], 17], [*long[1][-2:], 19], [*long[1][-2:], 23], [199, 198, 5]]
-    return {"long": words, "one": [[*one[0][-2:], 31], [*one[3][-3:], 33]]}
+    return {"long": words, "one": [[*one[0][-2:], 31], [*one[1][-3:], 33]]}
 
 
 def cases(tokens: dict[str, np.ndarray]):
@@ -136,9 +142,20 @@ def cases(tokens: dict[str, np.ndarray]):
         for typical_p in (0.1, 0.5, 0.95):
             yield logits, "start", {"typical_p": typical_p}
         yield logits, "start", {"logprobs": True}
-    for top_k in (1, 10, 40):
-        yield "ties", "start", {"top_k": top_k}
-    yield "ties", "start", {"min_p": 0.2}
+    for logits in ("ties", "masked_ties"):
+        yield logits, "start", {"temperature": 0.7}
+        for top_k in (1, 10, 40):
+            yield logits, "start", {"top_k": top_k}
+        for top_p in (0.1, 0.6, 0.95):
+            yield logits, "start", {"top_p": top_p}
+        for min_p in (0.01, 0.2):
+            yield logits, "start", {"min_p": min_p}
+        for typical_p in (0.2, 0.9):
+            yield logits, "start", {"typical_p": typical_p}
+        yield logits, "long", {"repetition_penalty": 1.3}
+        yield logits, "long", {"min_tokens": 25}
+        yield logits, "long", {"bad_words": bad_words_of(tokens)["long"]}
+        yield logits, "long", {"allowed": ALLOWED}
 
     for context in tokens:
         yield "normal", context, {"repetition_penalty": 1.3}
@@ -161,22 +178,26 @@ def cases(tokens: dict[str, np.ndarray]):
         {"frequency_penalty": -0.6, "presence_penalty": 0.9, "logit_bias": bias},
     )
 
+    for logits in ("normal", "masked"):
+        yield logits, "long", {"allowed": ALLOWED}
+
     usual = {"temperature": 0.7, "top_k": 40, "top_p": 0.9}
     yield "normal", "long", usual
     yield "masked", "long", usual
     yield "flat", "long", {**usual, "min_p": 0.3, "repetition_penalty": 1.1}
     yield "normal", "long", {"temperature": 1.5, "min_p": 0.05, "typical_p": 0.9}
-    yield (
-        "normal",
-        "one",
-        {
-            **usual,
-            "repetition_penalty": 1.2,
-            "no_repeat_ngram_size": 2,
-            "bad_words": bad_words_of(tokens)["one"],
-            "min_tokens": 5,
-        },
-    )
+    bans = {"repetition_penalty": 1.2, "bad_words": bad_words_of(tokens)["one"], "min_tokens": 5}
+    yield "normal", "one", {**usual, **bans, "no_repeat_ngram_size": 2}
+    every = {**bans, "allowed": ALLOWED, "temperature": 0.8}
+    every |= {"top_k": 60, "top_p": 0.95, "min_p": 0.02, "typical_p": 0.9}
+    for logits in ("normal", "flat", "masked", "ties", "masked_ties"):
+        yield logits, "one", every
+
+    for logits in ("normal", "masked", "ties", "masked_ties"):
+        yield logits, "long", {"beam": True}
+        yield logits, "one", {"beam": True, **bans}
+    yield "normal", "one", {"beam": True, **bans, "allowed": ALLOWED}
+    yield "normal", "long", {"beam": True, "presence_penalty": 0.9, "frequency_penalty": 0.3}
 
 
 def write(out: pathlib.Path, seed: int, logits: dict, tokens: dict) -> int:
