@@ -103,18 +103,47 @@ typedef struct keel_text_vocab keel_text_vocab;
 /* A grammar and how far a sequence has come in it. */
 typedef struct keel_text_grammar keel_text_grammar;
 
+/* What a grammar may cost; llguidance's ParserLimits, whose speeds stand beside them, and two more. */
+typedef struct keel_text_grammar_limits {
+  uint64_t initial_lexer_fuel; /* building the expressions of a grammar; 50k/ms */
+  uint64_t step_lexer_fuel;    /* lexer work for one mask; 14k/ms */
+  size_t step_max_items;       /* Earley items for one mask; 20k/ms */
+  size_t max_items_in_row;     /* branches that are open at one place */
+  size_t max_lexer_states;     /* of one sequence; 1 to 2 kB each */
+  size_t max_grammar_size;     /* symbols in productions */
+  uint64_t compile_ms;         /* how long keel_text_grammar_new waits; 0: for ever */
+  size_t stack_bytes;          /* of the thread that compiles */
+} keel_text_grammar_limits;
+
 /* n_vocab: size of the model's logits, at least keel_text_vocab_size; ids above the tokenizer's are
- * never allowed. eos: the ids that end a generation, at least one. */
+ * never allowed. eos: the ids that end a generation, at least one; they are never text. Tokens must
+ * stand for bytes: decoders ByteLevel, ByteFallback, Metaspace. The tokenizer may be freed before
+ * the vocabulary. */
 keel_text_status keel_text_vocab_new(const keel_text_tokenizer* tokenizer, size_t n_vocab,
-                                     const uint32_t* eos, size_t n_eos, keel_text_vocab** out,
+                                     const uint32_t* eos, size_t n_eos,
+                                     const keel_text_grammar_limits* limits, keel_text_vocab** out,
                                      keel_text_error* error);
 void keel_text_vocab_free(keel_text_vocab* vocab);
 
-/* kind: "json_schema", "regex" or "lark" (NUL-terminated). The vocabulary may be freed before the
- * grammar. */
+/* For JSON schemas. */
+typedef struct keel_text_grammar_options {
+  int32_t no_whitespace;  /* none between the parts of a document */
+  int32_t closed_objects; /* an object that lists properties and does not speak of additional ones
+                             has no others */
+  const char* whitespace_pattern; /* a regular expression of what may stand between the parts, or
+                                     NULL: any whitespace */
+  size_t n_whitespace_pattern;
+} keel_text_grammar_options;
+
+/* kind: "json_schema", "regex" or "lark" (NUL-terminated). A regex holds for the whole text. options
+ * may be NULL. Compiles on a thread of its own and waits for it as long as the limits say; late ones
+ * go on until fuel ends them, and while too many do, further grammars are KEEL_TEXT_LIMIT. Stacks
+ * are bounded by stack_bytes, not checked: bound nesting and references before. The vocabulary may
+ * be freed before the grammar. */
 keel_text_status keel_text_grammar_new(const keel_text_vocab* vocab, const char* kind,
-                                       const char* source, size_t n, keel_text_grammar** out,
-                                       keel_text_error* error);
+                                       const char* source, size_t n,
+                                       const keel_text_grammar_options* options,
+                                       keel_text_grammar** out, keel_text_error* error);
 /* An independent copy at the same place, for a sequence that forks. */
 keel_text_status keel_text_grammar_clone(const keel_text_grammar* grammar, keel_text_grammar** out,
                                          keel_text_error* error);

@@ -25,6 +25,16 @@ constexpr char kTokenizer[] =
     R"("1":6,"2":7,"t":8,"r":9,"u":10,"e":11,"tr":12},"merges":["t r"]}})";
 constexpr uint32_t kEos = 0;
 constexpr size_t kVocabSize = 13;
+constexpr keel_text_grammar_limits kLimits = {
+    .initial_lexer_fuel = 1'000'000,
+    .step_lexer_fuel = 200'000,
+    .step_max_items = 50'000,
+    .max_items_in_row = 2'000,
+    .max_lexer_states = 50'000,
+    .max_grammar_size = 500'000,
+    .compile_ms = 10'000,
+    .stack_bytes = 16 << 20,
+};
 
 void AppendIds(void* user, const uint32_t* ids, size_t n) {
   static_cast<std::vector<uint32_t>*>(user)->insert(
@@ -59,16 +69,18 @@ class GrammarTest : public ::testing::Test {
   GrammarTest() {
     keel_text_vocab* vocab = nullptr;
     keel_text_error error;
-    EXPECT_EQ(keel_text_vocab_new(tokenizer_.get(), kVocabSize, &kEos, 1, &vocab, &error),
-              KEEL_TEXT_OK)
+    EXPECT_EQ(
+        keel_text_vocab_new(tokenizer_.get(), kVocabSize, &kEos, 1, &kLimits, &vocab, &error),
+        KEEL_TEXT_OK)
         << error.message;
     vocab_.reset(vocab);
   }
 
-  keel_text_status New(const char* kind, const std::string& source) {
+  keel_text_status New(const char* kind, const std::string& source,
+                       const keel_text_grammar_options* options = nullptr) {
     keel_text_grammar* grammar = nullptr;
-    const keel_text_status status =
-        keel_text_grammar_new(vocab_.get(), kind, source.data(), source.size(), &grammar, &error_);
+    const keel_text_status status = keel_text_grammar_new(
+        vocab_.get(), kind, source.data(), source.size(), options, &grammar, &error_);
     grammar_.reset(grammar);
     return status;
   }

@@ -6,3 +6,4 @@ mod grammar;
 mod python;
 mod template;
 mod tokenizer;
+mod vocab;

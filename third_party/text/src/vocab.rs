@@ -1,0 +1,257 @@
+//! keel_text_vocab: a tokenizer's tokens as bytes, the way llguidance reads them.
+
+use crate::ffi::{guard, slice, Error, Failure, Status};
+use crate::tokenizer::TextTokenizer;
+use llguidance::api::ParserLimits;
+use llguidance::toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
+use llguidance::ParserFactory;
+use serde_json::Value as Json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokenizers::normalizers::NormalizerWrapper;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::Tokenizer;
+
+/// keel_text_grammar_limits.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Limits {
+    initial_lexer_fuel: u64,
+    step_lexer_fuel: u64,
+    step_max_items: usize,
+    max_items_in_row: usize,
+    max_lexer_states: usize,
+    max_grammar_size: usize,
+    compile_ms: u64,
+    stack_bytes: usize,
+}
+
+/// The vocabulary as bytes, with the tokenizer for what the grammar forces.
+struct VocabEnv {
+    trie: TokTrie,
+    tokenizer: Tokenizer,
+}
+
+impl VocabEnv {
+    fn tokenize(&self, text: &str) -> Vec<TokenId> {
+        if let Ok(encoding) = self.tokenizer.encode_fast(text, false) {
+            let ids = encoding.get_ids();
+            // Normalizers change text, and a token that spells other bytes than the grammar's would
+            // be refused once it is chosen.
+            if self.trie.decode_raw(ids) == text.as_bytes() {
+                return ids.to_vec();
+            }
+        }
+        self.trie.greedy_tokenize(text.as_bytes())
+    }
+}
+
+impl TokenizerEnv for VocabEnv {
+    fn tok_trie(&self) -> &TokTrie {
+        &self.trie
+    }
+
+    fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<TokenId> {
+        self.trie.tokenize_with_greedy_fallback(bytes, |text| self.tokenize(text))
+    }
+}
+
+pub struct Vocab {
+    pub factory: Arc<ParserFactory>,
+    pub compile_time: Duration,
+    pub stack_bytes: usize,
+}
+
+impl Vocab {
+    fn new(
+        tokenizer: &TextTokenizer,
+        n_vocab: usize,
+        eos: &[u32],
+        limits: &Limits,
+    ) -> Result<Vocab, Failure> {
+        if n_vocab < tokenizer.vocab_size {
+            let found = tokenizer.vocab_size;
+            return Err(Failure::invalid(format!(
+                "the model has {n_vocab} tokens, its tokenizer {found}"
+            )));
+        }
+        if eos.is_empty() || eos.iter().any(|id| *id as usize >= n_vocab) {
+            return Err(Failure::invalid("a grammar needs the ids that end a generation"));
+        }
+        let mut words = token_bytes(&tokenizer.inner, n_vocab)?;
+        for id in eos {
+            // What ends a generation is never text of it, whatever its spelling.
+            let word = &mut words[*id as usize];
+            if word.first() != Some(&TokTrie::SPECIAL_TOKEN_MARKER) {
+                word.insert(0, TokTrie::SPECIAL_TOKEN_MARKER);
+            }
+        }
+        let trie =
+            TokTrie::from(&TokRxInfo::new(n_vocab as u32, eos[0]), &words).with_eos_tokens(eos);
+        let tokenizer = without_added_spaces(&tokenizer.inner)?;
+        let env: TokEnv = Arc::new(VocabEnv { trie, tokenizer });
+        let mut factory = ParserFactory::new_simple(&env).map_err(Failure::invalid)?;
+        factory.quiet();
+        *factory.limits_mut() = ParserLimits {
+            max_items_in_row: limits.max_items_in_row,
+            initial_lexer_fuel: limits.initial_lexer_fuel,
+            step_lexer_fuel: limits.step_lexer_fuel,
+            step_max_items: limits.step_max_items,
+            max_lexer_states: limits.max_lexer_states,
+            max_grammar_size: limits.max_grammar_size,
+            precompute_large_lexemes: true,
+            verbose_errors: false,
+        };
+        Ok(Vocab {
+            factory: Arc::new(factory),
+            compile_time: Duration::from_millis(limits.compile_ms),
+            stack_bytes: limits.stack_bytes,
+        })
+    }
+}
+
+/// How a decoder spells bytes in tokens.
+#[derive(Default)]
+struct Spelling {
+    byte_level: bool,
+    byte_fallback: bool,
+    space: Option<String>,
+    unknown: Option<String>,
+}
+
+impl Spelling {
+    fn read(&mut self, decoder: &Json) {
+        match decoder["type"].as_str().unwrap_or("none") {
+            "Sequence" => {
+                for inner in decoder["decoders"].as_array().into_iter().flatten() {
+                    self.read(inner);
+                }
+            }
+            "ByteLevel" => self.byte_level = true,
+            "ByteFallback" => self.byte_fallback = true,
+            "Metaspace" => self.space = decoder["replacement"].as_str().map(str::to_string),
+            "Replace" if decoder["content"] == " " => {
+                self.space = decoder["pattern"]["String"].as_str().map(str::to_string)
+            }
+            // Fuse joins tokens; Strip takes a space off the text's beginning.
+            "Fuse" | "Strip" => {}
+            other => self.unknown = Some(other.to_string()),
+        }
+    }
+
+    fn bytes(&self, token: &str) -> Vec<u8> {
+        if self.byte_level {
+            let bytes: Option<Vec<u8>> = token.chars().map(byte_level_byte).collect();
+            // No byte level spelling: the decoder gives such a token as it stands.
+            return bytes.unwrap_or_else(|| token.as_bytes().to_vec());
+        }
+        if self.byte_fallback && token.len() == 6 {
+            let hex = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
+            if let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+                return vec![byte];
+            }
+        }
+        match &self.space {
+            Some(space) => token.replace(space.as_str(), " ").into_bytes(),
+            None => token.as_bytes().to_vec(),
+        }
+    }
+}
+
+/// GPT-2's table: printable characters stand for themselves, the others for U+0100 and on.
+fn byte_level_byte(c: char) -> Option<u8> {
+    let stands = |b: u32| matches!(b, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+    let c = c as u32;
+    if c < 0x100 {
+        return stands(c).then_some(c as u8);
+    }
+    (0..0x100u32).filter(|b| !stands(*b)).nth(c as usize - 0x100).map(|b| b as u8)
+}
+
+/// The bytes of each token; of special ones, a marker and the name. No bytes: never allowed.
+fn token_bytes(tokenizer: &Tokenizer, n_vocab: usize) -> Result<Vec<Vec<u8>>, Failure> {
+    let decoder = serde_json::to_value(tokenizer.get_decoder()).map_err(Failure::invalid)?;
+    let mut spelling = Spelling::default();
+    spelling.read(&decoder);
+    let known = spelling.byte_level || spelling.byte_fallback || spelling.space.is_some();
+    if spelling.unknown.is_some() || !known {
+        return Err(Failure::invalid(format!(
+            "grammars need a tokenizer whose tokens stand for bytes; the decoder of this one is {}",
+            spelling.unknown.as_deref().unwrap_or("of another kind")
+        )));
+    }
+    let mut words = vec![Vec::new(); n_vocab];
+    for (token, id) in tokenizer.get_vocab(false) {
+        words[id as usize] = spelling.bytes(&token);
+    }
+    for (id, token) in tokenizer.get_added_vocabulary().get_added_tokens_decoder() {
+        let word = &mut words[*id as usize];
+        *word = token.content.as_bytes().to_vec();
+        if token.special {
+            word.insert(0, TokTrie::SPECIAL_TOKEN_MARKER);
+        }
+    }
+    Ok(words)
+}
+
+/// What a grammar forces stands inside a text, so no space goes before it.
+fn without_added_spaces(tokenizer: &Tokenizer) -> Result<Tokenizer, Failure> {
+    let mut result = tokenizer.clone();
+    if let Some(normalizer) = tokenizer.get_normalizer() {
+        let mut json = serde_json::to_value(normalizer).map_err(Failure::invalid)?;
+        if json["type"] == "Prepend" {
+            result.with_normalizer(None::<NormalizerWrapper>);
+        } else if let Some(list) = json["normalizers"].as_array_mut() {
+            list.retain(|inner| inner["type"] != "Prepend");
+            let changed: NormalizerWrapper =
+                serde_json::from_value(json).map_err(Failure::invalid)?;
+            result.with_normalizer(Some(changed));
+        }
+    }
+    if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
+        let mut json = serde_json::to_value(pre_tokenizer).map_err(Failure::invalid)?;
+        let none = &mut Vec::new();
+        let mut changed = never_prepend(&mut json);
+        for inner in json["pretokenizers"].as_array_mut().unwrap_or(none) {
+            changed |= never_prepend(inner);
+        }
+        if changed {
+            let pre_tokenizer: PreTokenizerWrapper =
+                serde_json::from_value(json).map_err(Failure::invalid)?;
+            result.with_pre_tokenizer(Some(pre_tokenizer));
+        }
+    }
+    Ok(result)
+}
+
+fn never_prepend(pre_tokenizer: &mut Json) -> bool {
+    let metaspace = pre_tokenizer["type"] == "Metaspace";
+    if metaspace {
+        pre_tokenizer["prepend_scheme"] = "never".into();
+    }
+    metaspace
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_vocab_new(
+    tokenizer: *const TextTokenizer,
+    n_vocab: usize,
+    eos: *const u32,
+    n_eos: usize,
+    limits: *const Limits,
+    out: *mut *mut Vocab,
+    error: *mut Error,
+) -> Status {
+    guard(error, || {
+        let vocab = Vocab::new(&*tokenizer, n_vocab, slice(eos, n_eos), &*limits)?;
+        *out = Box::into_raw(Box::new(vocab));
+        Ok(())
+    })
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_vocab_free(vocab: *mut Vocab) {
+    if !vocab.is_null() {
+        drop(Box::from_raw(vocab));
+    }
+}
