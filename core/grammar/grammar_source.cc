@@ -1,0 +1,127 @@
+#include "core/grammar/grammar_source.h"
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "core/grammar/ebnf.h"
+#include "core/grammar/lark.h"
+
+namespace keel {
+namespace {
+
+// Deepest nesting of brackets, those of strings and classes counted too.
+int BracketDepth(absl::string_view text) {
+  int depth = 0;
+  int deepest = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    switch (text[i]) {
+      case '\\':
+        ++i;
+        break;
+      case '(':
+      case '[':
+      case '{':
+        deepest = std::max(deepest, ++depth);
+        break;
+      case ')':
+      case ']':
+      case '}':
+        depth = std::max(depth - 1, 0);
+        break;
+      default:
+        break;
+    }
+  }
+  return deepest;
+}
+
+absl::Status CheckBrackets(absl::string_view text, const GrammarLimits& limits) {
+  if (BracketDepth(text) <= limits.bracket_depth) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("brackets are nested deeper than ", limits.bracket_depth));
+}
+
+absl::StatusOr<std::string> LarkOfChoice(const GrammarSpec& spec, const GrammarLimits& limits) {
+  KEEL_ASSIGN_OR_RETURN(
+      const boost::json::value value,
+      ParseJson(spec.source, "choice", {.max_bytes = limits.source_bytes, .max_depth = 2}));
+  const boost::json::array* choices = value.if_array();
+  if (choices == nullptr || choices->empty()) {
+    return absl::InvalidArgumentError("expected a list of at least one string");
+  }
+  // One terminal, so that a choice may begin another.
+  std::string lark = "start: CHOICE\nCHOICE: ";
+  for (const boost::json::value& choice : *choices) {
+    if (!choice.is_string()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("found ", JsonSnippet(choice), ", expected a string"));
+    }
+    const boost::json::string& text = choice.get_string();
+    absl::StrAppend(&lark, &choice == choices->begin() ? "" : " | ",
+                    LarkString({text.data(), text.size()}));
+  }
+  return lark;
+}
+
+absl::StatusOr<std::string> LarkOfGrammar(const GrammarSpec& spec, const GrammarLimits& limits) {
+  if (IsEbnf(spec.source)) return EbnfToLark(spec.source, {.max_rules = limits.rules});
+  KEEL_RETURN_IF_ERROR(CheckBrackets(spec.source, limits));
+  // Each definition has a line of its own.
+  int rules = 0;
+  for (const absl::string_view line : absl::StrSplit(spec.source, '\n')) {
+    rules += absl::StrContains(line, ':');
+  }
+  if (rules > limits.rules) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("there are more than ", limits.rules, " rules"));
+  }
+  return spec.source;
+}
+
+absl::Status CheckSchema(absl::string_view source, const GrammarLimits& limits) {
+  return ParseJson(source, "schema",
+                   {.max_bytes = limits.source_bytes, .max_depth = limits.json_depth})
+      .status();
+}
+
+}  // namespace
+
+absl::StatusOr<GrammarSource> MakeGrammarSource(const GrammarSpec& spec,
+                                                const GrammarLimits& limits) {
+  if (spec.source.size() > limits.source_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "it has ", spec.source.size(), " bytes, at most ", limits.source_bytes, " are taken"));
+  }
+  if (spec.whitespace_pattern.has_value()) {
+    KEEL_RETURN_IF_ERROR(
+        Annotate(CheckBrackets(*spec.whitespace_pattern, limits), "whitespace_pattern"));
+  }
+  switch (spec.kind) {
+    case GrammarSpec::Kind::kJsonSchema:
+      KEEL_RETURN_IF_ERROR(CheckSchema(spec.source, limits));
+      return GrammarSource{"json_schema", spec.source};
+    case GrammarSpec::Kind::kJsonObject:
+      return GrammarSource{"json_schema", R"({"type": "object"})"};
+    case GrammarSpec::Kind::kRegex:
+      KEEL_RETURN_IF_ERROR(CheckBrackets(spec.source, limits));
+      return GrammarSource{"regex", spec.source};
+    case GrammarSpec::Kind::kChoice: {
+      KEEL_ASSIGN_OR_RETURN(std::string lark, LarkOfChoice(spec, limits));
+      return GrammarSource{"lark", std::move(lark)};
+    }
+    case GrammarSpec::Kind::kGrammar: {
+      KEEL_ASSIGN_OR_RETURN(std::string lark, LarkOfGrammar(spec, limits));
+      return GrammarSource{"lark", std::move(lark)};
+    }
+  }
+  return absl::InternalError("a kind of grammar that is not known");
+}
+
+}  // namespace keel
