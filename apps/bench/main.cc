@@ -1,107 +1,102 @@
-// keel-bench: prefill and decode speed of a model in this process, on random prompts.
-#include <algorithm>
+// keel-bench: measures a model in this process: its speed, and how it behaves under load.
+#include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <string>
-#include <vector>
+#include <utility>
 
-#include "apps/bench/measure.h"
+#include "apps/bench/closed_loop.h"
+#include "apps/bench/flags.h"
+#include "apps/bench/metrics_delta.h"
+#include "apps/bench/scenarios.h"
 #include "apps/common/command_line.h"
 #include "apps/common/load.h"
 #include "apps/common/log.h"
 #include "apps/common/paths.h"
-#include "boost/json/array.hpp"
+#include "apps/common/progress.h"
+#include "apps/common/signals.h"
+#include "boost/json/object.hpp"
 #include "boost/json/serialize.hpp"
 
 namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
-struct Flags {
-  std::vector<size_t> batches = {1, 8};
-  Workload workload;
-  bool as_json = false;
-};
+constexpr int kFailed = 1, kWrongFlags = 2, kInterrupted = 130;
 
-void AddFlags(CLI::App& app, Flags* flags) {
-  constexpr char kGroup[] = "Benchmark";
-  app.add_option("--batch", flags->batches,
-                 "Requests at once; several numbers are measured in turn.")
-      ->type_name("N...")
-      ->group(kGroup)
-      ->check(CLI::PositiveNumber)
-      ->default_str("1 8");
-  app.add_option("--prompt-tokens", flags->workload.prompt_tokens, "Length of each prompt.")
-      ->type_name("N")
-      ->group(kGroup)
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--new-tokens", flags->workload.new_tokens, "Decode steps that are timed.")
-      ->type_name("N")
-      ->group(kGroup)
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--repeats", flags->workload.repeats, "Timed runs, after one to warm up.")
-      ->type_name("N")
-      ->group(kGroup)
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_flag("--json", flags->as_json, "Print a JSON object instead of a table.")->group(kGroup);
+// Set by Ctrl-C while a scenario runs.
+std::atomic<bool> is_running = false, stop = false;
+
+void Stop() {
+  if (!is_running) std::_Exit(kInterrupted);
+  LogInfo("ending with what was measured; once more ends at once");
+  stop = true;
 }
 
-json::object Rates(double tokens, const std::vector<double>& seconds) {
-  return {{"tokens_per_second", tokens / *std::min_element(seconds.begin(), seconds.end())},
-          {"median", tokens / Median(seconds)}};
-}
-
-int Fail(const Status& status) {
+int Fail(const Status& status, int code = kFailed) {
   std::cerr << "keel-bench: " << status.message() << "\n";
-  return 1;
+  return code;
+}
+
+// The first requests of an engine find cold caches. The scenario speed warms up itself.
+Status WarmUp(Bench& bench) {
+  constexpr size_t kPromptTokens = 16, kNewTokens = 4;
+  return RunClosedLoop(bench,
+                       {{.prompt = bench.prompts.Next(kPromptTokens), .new_tokens = kNewTokens}}, 1,
+                       "warming up")
+      .status();
+}
+
+Result<json::object> Run(Engine& engine, const BenchFlags& flags, int64_t vocab_size) {
+  Progress progress;
+  Bench bench{.engine = engine, .prompts = Prompts(vocab_size), .progress = progress, .stop = stop};
+  if (flags.scenario != "speed") {
+    if (Status status = WarmUp(bench); !status.ok()) return status;
+  }
+  const Result<std::string> before = engine.Metrics();
+  if (!before.ok()) return before.status();
+  Result<json::object> result = RunScenario(bench, flags);
+  if (!result.ok()) return result;
+  const Result<std::string> after = engine.Metrics();
+  if (!after.ok()) return after.status();
+  if (flags.metrics) {
+    const Counts counts = Difference(ReadCounts(*before), ReadCounts(*after));
+    (*result)["metrics"] = ToJson(counts);
+    if (!flags.as_json) std::printf("engine's metrics\n%s", ToText(counts).c_str());
+  }
+  return result;
 }
 
 int Main(int argc, char** argv) {
   const std::string demo_model = FindDemoModel(argv[0]);
   EnterUsersDirectory();
-  Flags flags;
-  CommandLine command_line(
-      "keel-bench",
-      "Measures prefill and decode tokens a second of a model in this process. "
-      "Rates count the tokens of all requests, the best and the median run.");
-  AddFlags(command_line.app(), &flags);
+  BenchFlags flags;
+  CommandLine command_line("keel-bench",
+                           "Measures a model in this process: its speed, or how it behaves under "
+                           "load. Without --model: the demo model.");
+  AddBenchFlags(command_line.app(), &flags);
   command_line.AddEngineFlags();
   if (const std::optional<int> code = command_line.Parse(argc, argv)) return *code;
+  if (Status status = CheckBenchFlags(command_line.app(), flags); !status.ok()) {
+    return Fail(status, kWrongFlags);
+  }
+  HandleStopSignals(Stop, kInterrupted);
 
   auto loaded = LoadModel(command_line, demo_model, {});
   if (!loaded.ok()) return Fail(loaded.status());
-  const json::object& info = loaded->info;
-  flags.workload.vocab_size = info.at("vocab_size").to_number<int64_t>();
-
-  if (!flags.as_json) std::puts("batch  prefill tok/s   (median)   decode tok/s   (median)");
-  json::array results;
-  for (const size_t batch : flags.batches) {
-    flags.workload.batch = batch;
-    const auto times = Measure(loaded->engine, flags.workload);
-    if (!times.ok()) return Fail(times.status());
-    const auto tokens = [&](size_t each) { return static_cast<double>(batch * each); };
-    const json::object prefill = Rates(tokens(flags.workload.prompt_tokens), times->prefill);
-    const json::object decode = Rates(tokens(flags.workload.new_tokens), times->decode);
-    if (!flags.as_json) {
-      std::printf("%5zu  %13.1f %10.1f  %13.1f %10.1f\n", batch,
-                  prefill.at("tokens_per_second").get_double(), prefill.at("median").get_double(),
-                  decode.at("tokens_per_second").get_double(), decode.at("median").get_double());
-      std::fflush(stdout);
-    }
-    results.push_back(json::object{{"batch", batch}, {"prefill", prefill}, {"decode", decode}});
-  }
+  is_running = true;
+  Result<json::object> result =
+      Run(loaded->engine, flags, loaded->info.at("vocab_size").to_number<int64_t>());
+  if (!result.ok()) return Fail(result.status());
   if (flags.as_json) {
-    std::cout << json::serialize(json::object{{"engine", info},
-                                              {"prompt_tokens", flags.workload.prompt_tokens},
-                                              {"new_tokens", flags.workload.new_tokens},
-                                              {"repeats", flags.workload.repeats},
-                                              {"results", std::move(results)}})
-              << "\n";
+    json::object report = {{"engine", loaded->info}, {"scenario", flags.scenario}};
+    if (stop) report["interrupted"] = true;
+    for (auto& [name, value] : *result) report[name] = std::move(value);
+    std::cout << json::serialize(report) << "\n";
   }
-  return 0;
+  return stop ? kInterrupted : 0;
 }
 
 }  // namespace

@@ -1,0 +1,163 @@
+#include "apps/bench/flags.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "CLI/CLI.hpp"
+
+namespace keel::apps {
+namespace {
+
+constexpr std::string_view kScenarios[] = {"speed", "throughput", "interference", "prefix"};
+
+// Which scenarios use a flag that not all of them do.
+struct Use {
+  const char* flag;
+  std::array<std::string_view, 3> scenarios;  // the rest is empty
+};
+constexpr Use kUses[] = {
+    {"--batch", {"speed"}},
+    {"--prompt-tokens", {"speed", "throughput", "interference"}},
+    {"--new-tokens", {"speed", "throughput", "interference"}},
+    {"--repeats", {"speed", "interference", "prefix"}},
+    {"--concurrency", {"throughput"}},
+    {"--requests", {"throughput"}},
+    {"--streams", {"interference"}},
+    {"--long-tokens", {"interference"}},
+    {"--prefix-tokens", {"prefix"}},
+};
+
+// Without its name, which would stand in --help.
+CLI::Validator IsPositive() { return CLI::Validator(CLI::PositiveNumber).description(""); }
+
+void AddRange(CLI::App& app, const char* name, const char* help, TokenRange* range,
+              const char* group) {
+  app.add_option_function<std::string>(
+         name, [range](const std::string& text) { *range = *ParseTokenRange(text); }, help)
+      ->type_name("N")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return ParseTokenRange(text).has_value() ? "" : "expected a number or a range";
+          },
+          ""))
+      ->default_str(ToString(*range))
+      ->group(group);
+}
+
+void AddNumber(CLI::App& app, const char* name, const char* help, size_t* number,
+               const char* group) {
+  app.add_option(name, *number, help)
+      ->type_name("N")
+      ->check(IsPositive())
+      ->capture_default_str()
+      ->group(group);
+}
+
+void AddNumbers(CLI::App& app, const char* name, const char* help, std::vector<size_t>* numbers,
+                const char* default_text, const char* group) {
+  app.add_option(name, *numbers, help)
+      ->type_name("N...")
+      ->delimiter(',')
+      ->check(IsPositive())
+      ->default_str(default_text)
+      ->group(group);
+}
+
+std::string Join(const std::array<std::string_view, 3>& words) {
+  std::string text;
+  for (const std::string_view word : words) {
+    if (word.empty()) break;
+    if (!text.empty()) text += word == words.back() ? " and " : ", ";
+    text += word;
+  }
+  return text;
+}
+
+}  // namespace
+
+void AddBenchFlags(CLI::App& app, BenchFlags* flags) {
+  app.add_option("SCENARIO", flags->scenario, "What is measured: see the end of this help.")
+      ->type_name("speed|throughput|interference|prefix")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return std::find(std::begin(kScenarios), std::end(kScenarios), text) !=
+                           std::end(kScenarios)
+                       ? ""
+                       : "no such scenario";
+          },
+          ""))
+      ->default_str("speed");
+  constexpr char kAll[] = "Benchmark", kSpeed[] = "speed", kThroughput[] = "throughput",
+                 kInterference[] = "interference", kPrefix[] = "prefix";
+  AddRange(app, "--prompt-tokens",
+           "Length of each prompt. A range, 64-256, makes them of different lengths (throughput, "
+           "interference).",
+           &flags->prompt_tokens, kAll);
+  AddRange(app, "--new-tokens",
+           "Tokens that are decoded and timed: of each request; of interference, of each stream "
+           "between the long prompts. May be a range (throughput).",
+           &flags->new_tokens, kAll);
+  AddNumber(app, "--repeats",
+            "Timed runs, after one to warm up; of interference, how many long prompts come; of "
+            "prefix, how many prefixes.",
+            &flags->repeats, kAll);
+  app.add_flag("--json", flags->as_json, "Print a JSON object instead of a table.")->group(kAll);
+  app.add_flag(
+         "--metrics", flags->metrics,
+         "Print what the engine itself counted meanwhile. Its metrics' counters, and the sums "
+         "of its histograms.")
+      ->group(kAll);
+  AddNumbers(app, "--batch", "Requests at once; several numbers are measured in turn.",
+             &flags->batches, "1 8", kSpeed);
+  AddNumbers(app, "--concurrency",
+             "Requests at once; several numbers are measured in turn. 1 is always measured, first: "
+             "the others are compared with it. Requests beyond --max-num-seqs wait.",
+             &flags->concurrency, "1,4,16,64", kThroughput);
+  AddNumber(app, "--requests", "Requests of each concurrency.", &flags->requests, kThroughput);
+  app.get_option("--requests")->default_str("the concurrency, at least 8");
+  AddNumber(app, "--streams", "Requests whose tokens come while the long prompt does.",
+            &flags->streams, kInterference);
+  AddNumber(app, "--long-tokens", "Length of the long prompt.", &flags->long_tokens, kInterference);
+  AddNumber(app, "--prefix-tokens", "Length of what the prompts share.", &flags->prefix_tokens,
+            kPrefix);
+  app.footer(
+      "speed         tokens a second of prefill and decode, a batch of requests at a time; the "
+      "best\n"
+      "              and the median run\n"
+      "throughput    output tokens a second at several concurrencies: as a request ends, the next\n"
+      "              one starts; and how long first tokens, further tokens and requests take\n"
+      "interference  what a long prompt does to streams that are decoding, and they to it\n"
+      "prefix        time to the first token of a prompt whose beginning another had, and of one\n"
+      "              that has another cache_salt and must not find it\n\n"
+      "Prompts are random token ids, no two begin alike; answers are greedy and as long as asked\n"
+      "for. An output that brings several tokens counts as that many, its time shared by them.\n"
+      "Ctrl-C ends with what was measured; a second one ends at once. Exit codes: 0 all was\n"
+      "measured, 1 something failed, 2 wrong flags, 130 interrupted.");
+}
+
+Status CheckBenchFlags(const CLI::App& app, const BenchFlags& flags) {
+  for (const Use& use : kUses) {
+    if (app.get_option(use.flag)->count() == 0) continue;
+    const auto& scenarios = use.scenarios;
+    if (std::find(scenarios.begin(), scenarios.end(), flags.scenario) == scenarios.end()) {
+      return Status(Code::kInvalidArgument, std::string(use.flag) + " is for " + Join(scenarios) +
+                                                ", not for " + flags.scenario);
+    }
+  }
+  const auto must_be_one = [&](const char* flag, const TokenRange& range) {
+    return range.is_one()
+               ? Status()
+               : Status(Code::kInvalidArgument, std::string(flag) + " is '" + ToString(range) +
+                                                    "', expected one number for " + flags.scenario);
+  };
+  if (flags.scenario == "speed") {
+    if (Status status = must_be_one("--prompt-tokens", flags.prompt_tokens); !status.ok()) {
+      return status;
+    }
+  }
+  if (flags.scenario != "throughput") return must_be_one("--new-tokens", flags.new_tokens);
+  return Status();
+}
+
+}  // namespace keel::apps
