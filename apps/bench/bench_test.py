@@ -33,7 +33,8 @@ class ScenariosTest(unittest.TestCase):
         self.assertEqual(values, sorted(values))
 
     def test_speed(self) -> None:
-        found = report("--batch", "2", "--prompt-tokens", "16", "--new-tokens", "4", "--repeats", "1")
+        sizes = ("--batch", "2", "--prompt-tokens", "16", "--new-tokens", "4")
+        found = report(*sizes, "--repeats", "1")
         self.assertEqual(found["scenario"], "speed")
         self.assertEqual((found["prompt_tokens"], found["new_tokens"]), (16, 4))
         (row,) = found["results"]

@@ -22,9 +22,9 @@ struct Bench {
   const std::atomic<bool>& stop;  // set: end soon, with what was measured
 };
 
-// Runs all `asks` in their order, `concurrency` at once: when one ends, the next is submitted. Returns
-// the times of those that ran; after a stop some are missing and some not complete. An error of any of
-// them is the result. `label` says for the progress what runs.
+// Runs all `asks` in their order, `concurrency` at once: when one ends, the next is submitted.
+// Returns the times of those that ran; after a stop some are missing and some not complete. An
+// error of any of them is the result. `label` says for the progress what runs.
 Result<std::vector<TokenTimes>> RunClosedLoop(Bench& bench, const std::vector<Ask>& asks,
                                               size_t concurrency, const std::string& label);
 // From the first submission to the last end; 0 of none.

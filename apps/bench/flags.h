@@ -28,8 +28,8 @@ struct BenchFlags {
 
 // `flags` must live as long as `app`.
 void AddBenchFlags(CLI::App& app, BenchFlags* flags);
-// After parsing: INVALID_ARGUMENT for a flag that the scenario does not use, or a value that it does not
-// take.
+// After parsing: INVALID_ARGUMENT for a flag that the scenario does not use, or a value that it
+// does not take.
 Status CheckBenchFlags(const CLI::App& app, const BenchFlags& flags);
 
 }  // namespace keel::apps

@@ -12,8 +12,8 @@ namespace keel::apps {
 namespace {
 
 constexpr auto kPause = std::chrono::milliseconds(20);
-// The engine gives no output before there is text, and some tokens have none. Streams that have had no
-// output when another had this many tokens are not waited for any longer.
+// The engine gives no output before there is text, and some tokens have none. Streams that have had
+// no output when another had this many tokens are not waited for any longer.
 constexpr size_t kPatience = 256;
 
 using AllTimes = std::deque<TokenTimes>;
@@ -43,6 +43,7 @@ class Run {
   Tracker tracker_;
   Clock::time_point steady_;
   std::vector<PrefillTime> prefills_;
+  std::vector<double> ttft_;  // of the long prompts that had their token
 };
 
 size_t Ended(const AllTimes& all, size_t streams) {
@@ -118,9 +119,15 @@ Status Run::RunLongPrompt() {
   Status status = WaitUntil("long prompt", [long_one](const AllTimes& all) {
     return !all[long_one].finish_reason.empty();
   });
-  if (!status.ok() || bench_.stop) return status;
+  if (!status.ok()) return status;
   tracker_.Read([&](const AllTimes& all) {
-    prefills_.push_back({all[long_one].submitted, all[long_one].arrivals.front().at});
+    const TokenTimes& times = all[long_one];
+    // Without tokens after a stop: what the streams have had since then is still of this phase.
+    const bool is_complete = !times.arrivals.empty();
+    const PrefillTime prefill = {
+        times.submitted, is_complete ? times.arrivals.front().at : Clock::time_point::max()};
+    prefills_.push_back(prefill);
+    if (is_complete) ttft_.push_back(SecondsBetween(prefill.begin, prefill.end));
   });
   return Status();
 }
@@ -130,9 +137,7 @@ Result<Interference> Run::Finish() {
   while (!tracker_.WaitForRunning(0, kPause)) {
   }
   Interference result;
-  for (const PrefillTime& prefill : prefills_) {
-    result.ttft_loaded.push_back(SecondsBetween(prefill.begin, prefill.end));
-  }
+  result.ttft_loaded = ttft_;
   std::vector<TokenTimes> streams = tracker_.times();
   streams.resize(std::min(streams.size(), load_.streams));
   std::vector<Gap> gaps;
@@ -152,7 +157,7 @@ Result<Interference> Run::Finish() {
   if (outputs > 0) {
     result.tokens_per_output = static_cast<double>(tokens) / static_cast<double>(outputs);
   }
-  // Stopped before the first long prompt was through.
+  // Stopped before the first long prompt came.
   if (prefills_.empty()) prefills_.push_back({Clock::time_point::max(), Clock::time_point::max()});
   SortIntoPhases(gaps, prefills_, &result);
   return result;

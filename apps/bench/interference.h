@@ -39,9 +39,10 @@ struct PrefillTime {
   Clock::time_point begin, end;
 };
 
-// Sorts gaps of the streams by where their middle lies: before the first prefill, in any of them, or
-// after. The middle: the step that ends a prefill gives the streams their tokens too, a moment before
-// or after the long prompt's own, and that gap is the prefill's. `prefills` is in order, not empty.
+// Sorts gaps of the streams by where their middle lies: before the first prefill, in any of them,
+// or after. The middle: the step that ends a prefill gives the streams their tokens too, a moment
+// before or after the long prompt's own, and that gap is the prefill's. `prefills` is in order, not
+// empty.
 void SortIntoPhases(const std::vector<Gap>& gaps, const std::vector<PrefillTime>& prefills,
                     Interference* result);
 

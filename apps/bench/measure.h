@@ -23,8 +23,8 @@ struct Times {
   std::vector<double> decode;   // new_tokens more of each request
 };
 
-// Runs each repeat twice: with one token a request for the prefill, and with 1 + new_tokens, whose time
-// beyond that is the decode's.
+// Runs each repeat twice: with one token a request for the prefill, and with 1 + new_tokens, whose
+// time beyond that is the decode's.
 Result<Times> Measure(Bench& bench, const Workload& workload);
 
 }  // namespace keel::apps

@@ -10,8 +10,8 @@
 
 namespace keel::apps {
 
-// One prompt's beginning, asked three times with different ends: by the first, by a second, and by one
-// with another cache_salt, which must find nothing.
+// One prompt's beginning, asked three times with different ends: by the first, by a second, and by
+// one with another cache_salt, which must find nothing.
 struct PrefixTimes {
   struct Part {
     std::vector<double> ttft;  // seconds, one a repeat

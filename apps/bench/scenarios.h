@@ -9,8 +9,9 @@
 
 namespace keel::apps {
 
-// Runs flags.scenario. Prints its table to standard output as it goes, unless flags.as_json. Returns what
-// it was asked and what it measured; times are in milliseconds, rates in tokens a second.
+// Runs flags.scenario. Prints its table to standard output as it goes, unless flags.as_json.
+// Returns what it was asked and what it measured; times are in milliseconds, rates in tokens a
+// second.
 Result<boost::json::object> RunScenario(Bench& bench, const BenchFlags& flags);
 
 }  // namespace keel::apps

@@ -29,7 +29,8 @@ struct ThroughputLoad {
   TokenRange prompt_tokens = {}, new_tokens = {};
 };
 
-// Request i is as long at every concurrency, and of other tokens: nothing is found in the prefix cache.
+// Request i is as long at every concurrency, and of other tokens: nothing is found in the prefix
+// cache.
 Result<Throughput> MeasureThroughput(Bench& bench, const ThroughputLoad& load, size_t concurrency);
 
 }  // namespace keel::apps
