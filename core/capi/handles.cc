@@ -28,6 +28,7 @@ void PollQueue::Push(Output output) {
     waiting.text += output.text;
     Append(waiting.tokens, output.tokens);
     Append(waiting.logprobs, output.logprobs);
+    waiting.cumulative_logprob = output.cumulative_logprob;
     waiting.finish_reason = output.finish_reason;
     waiting.stop_reason = std::move(output.stop_reason);
     waiting.status = std::move(output.status);

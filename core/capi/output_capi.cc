@@ -78,6 +78,10 @@ keel_status keel_output_status(const keel_output* output, const char** message) 
   return static_cast<keel_status>(output->output.status.code());
 }
 
+double keel_output_cumulative_logprob(const keel_output* output) {
+  return output->output.cumulative_logprob;
+}
+
 const int32_t* keel_output_prompt_tokens(const keel_output* output, size_t* n) {
   const auto& prompt = output->output.prompt_tokens;
   *n = prompt == nullptr ? 0 : prompt->size();

@@ -1,4 +1,5 @@
 // sdk/abi/engine.h: requests, parameter by parameter.
+#include <cmath>
 #include <map>
 #include <optional>
 #include <string>
@@ -35,9 +36,17 @@ ChatPrompt& Chat(Request& request) {
   return std::get<ChatPrompt>(request.prompt);
 }
 
-// Options of chat that may be set before the messages are.
-absl::Status NotServed(const char* name) {
-  return absl::UnimplementedError(absl::StrCat(name, " is not served by this engine yet"));
+// A request has one grammar.
+absl::Status SetGrammar(Request& request, GrammarSpec::Kind kind, std::string source) {
+  if (request.has_grammar) {
+    return absl::InvalidArgumentError(
+        "two of structured_json, structured_json_object, structured_regex, structured_choice and "
+        "structured_grammar are set, expected one");
+  }
+  request.has_grammar = true;
+  request.grammar.kind = kind;
+  request.grammar.source = std::move(source);
+  return absl::OkStatus();
 }
 
 using IntSetter = absl::Status (*)(Request&, int64_t);
@@ -62,6 +71,38 @@ const std::map<std::string, IntSetter>& IntSetters() {
        [](Request& r, int64_t v) {
          r.n = v;
          return InRange("n", v, 1, 128);
+       }},
+      {"best_of",
+       [](Request& r, int64_t v) {
+         r.best_of = v;
+         return InRange("best_of", v, 1, 128);
+       }},
+      {"beam_width",
+       [](Request& r, int64_t v) {
+         r.beam_width = v;
+         return InRange("beam_width", v, 1, 32);
+       }},
+      {"early_stopping",
+       [](Request& r, int64_t v) {
+         r.early_stopping = v == 0   ? EarlyStopping::kHeuristic
+                            : v == 1 ? EarlyStopping::kFull
+                                     : EarlyStopping::kNever;
+         return InRange("early_stopping", v, 0, 2);
+       }},
+      {"timeout_ms",
+       [](Request& r, int64_t v) {
+         r.timeout_ms = v;
+         return InRange("timeout_ms", v, 1, kMaxInt32);
+       }},
+      {"structured_disable_any_whitespace",
+       [](Request& r, int64_t v) {
+         r.grammar.disable_any_whitespace = v != 0;
+         return absl::OkStatus();
+       }},
+      {"structured_disable_additional_properties",
+       [](Request& r, int64_t v) {
+         r.grammar.disable_additional_properties = v != 0;
+         return absl::OkStatus();
        }},
       {"seed",
        [](Request& r, int64_t v) {
@@ -129,6 +170,12 @@ const std::map<std::string, IntSetter>& IntSetters() {
 
 const std::map<std::string, FloatSetter>& FloatSetters() {
   static const auto* table = new std::map<std::string, FloatSetter>{
+      {"length_penalty",
+       [](Request& r, double v) {
+         r.length_penalty = v;
+         return std::isfinite(v) ? absl::OkStatus()
+                                 : absl::InvalidArgumentError("length_penalty is not a number");
+       }},
       {"temperature",
        [](Request& r, double v) {
          r.sampling.temperature = v;
@@ -195,12 +242,31 @@ const std::map<std::string, StringSetter>& StringSetters() {
          r.request_id = std::move(v);
          return absl::OkStatus();
        }},
-      {"structured_json", [](Request&, std::string) { return NotServed("structured_json"); }},
-      {"structured_regex", [](Request&, std::string) { return NotServed("structured_regex"); }},
-      {"structured_grammar", [](Request&, std::string) { return NotServed("structured_grammar"); }},
-      {"structured_choice", [](Request&, std::string) { return NotServed("structured_choice"); }},
+      {"structured_json",
+       [](Request& r, std::string v) {
+         return SetGrammar(r, GrammarSpec::Kind::kJsonSchema, std::move(v));
+       }},
       {"structured_json_object",
-       [](Request&, std::string) { return NotServed("structured_json_object"); }},
+       [](Request& r, std::string v) {
+         return SetGrammar(r, GrammarSpec::Kind::kJsonObject, std::move(v));
+       }},
+      {"structured_regex",
+       [](Request& r, std::string v) {
+         return SetGrammar(r, GrammarSpec::Kind::kRegex, std::move(v));
+       }},
+      {"structured_choice",
+       [](Request& r, std::string v) {
+         return SetGrammar(r, GrammarSpec::Kind::kChoice, std::move(v));
+       }},
+      {"structured_grammar",
+       [](Request& r, std::string v) {
+         return SetGrammar(r, GrammarSpec::Kind::kGrammar, std::move(v));
+       }},
+      {"structured_whitespace_pattern",
+       [](Request& r, std::string v) {
+         r.grammar.whitespace_pattern = std::move(v);
+         return absl::OkStatus();
+       }},
   };
   return *table;
 }

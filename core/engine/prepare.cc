@@ -111,7 +111,7 @@ absl::Status CheckBeams(const Request& request) {
   const auto refuse = [](absl::string_view what) {
     return absl::UnimplementedError(absl::StrCat(what, " and beam_width exclude each other"));
   };
-  if (request.grammar.has_value()) return refuse("structured output");
+  if (request.has_grammar) return refuse("structured output");
   if (request.best_of.has_value()) return refuse("best_of");
   if (request.sampling.logprobs.has_value()) return refuse("logprobs");
   if (!request.stop.empty()) return refuse("stop strings (use stop_token_ids)");
@@ -208,8 +208,8 @@ absl::StatusOr<std::unique_ptr<RunningRequest>> Engine::Prepare(const Request& r
     sequence->reads_prefix_cache = false;  // every token's logits are wanted
     sequence->max_chunk = kMaxPromptLogits;
   }
-  if (request.grammar.has_value()) {
-    KEEL_ASSIGN_OR_RETURN(sequence->grammar, CompileGrammar(*request.grammar));
+  if (request.has_grammar) {
+    KEEL_ASSIGN_OR_RETURN(sequence->grammar, CompileGrammar(request.grammar));
   }
   out->sequences.push_back(std::move(sequence));
   return out;

@@ -50,7 +50,8 @@ struct Request {
   std::optional<int64_t> beam_width;  // set: beam search, the n best are given at the end
   double length_penalty = 1;          // of beam search
   EarlyStopping early_stopping = EarlyStopping::kHeuristic;
-  std::optional<GrammarSpec> grammar;  // what the text must be
+  bool has_grammar = false;
+  GrammarSpec grammar;  // what the text must be, if has_grammar
   std::optional<int64_t> max_tokens;  // unset: the rest of the context
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;

@@ -106,13 +106,20 @@ KEEL_ENGINE_API keel_status keel_request_set_prompt_tokens(keel_request* request
 KEEL_ENGINE_API keel_status keel_request_set_messages(keel_request* request, const char* json, size_t n);
 
 /* Parameters by name. INVALID_ARGUMENT for an unknown name, a wrong type or a value out of range (said at once).
- *   set_int    max_tokens (unset: rest of the context), min_tokens, n, seed, top_k (0 or -1: off), logprobs (count of
+ *   set_int    max_tokens (unset: rest of the context), min_tokens, n, best_of (so many are generated, the n likeliest
+ *              are given at the end), beam_width (beam search: the n best are given at the end), early_stopping (of beam
+ *              search, 0: when nothing can beat what is finished, by a guess at its length; 1: as soon as beam_width are
+ *              finished; 2: never by a guess), timeout_ms (then it ends with "abort" and what there is), seed, top_k (0 or -1: off), logprobs (count of
  *              alternatives; -1: all; unset: none), prompt_logprobs, priority, ignore_eos, skip_special_tokens (1),
  *              include_stop_str_in_output, add_special_tokens, add_generation_prompt (1), continue_final_message,
- *              stream (1: an output as soon as there is text; 0: one output at the end; default 1)
- *   set_float  temperature, top_p, min_p, typical_p, repetition_penalty, presence_penalty, frequency_penalty
+ *              stream (1: an output as soon as there is text; 0: one output at the end; default 1),
+ *              structured_disable_any_whitespace, structured_disable_additional_properties
+ *   set_float  temperature, top_p, min_p, typical_p, repetition_penalty, presence_penalty, frequency_penalty,
+ *              length_penalty (of beam search)
  *   set_string tools (JSON), chat_template_kwargs (JSON object), documents (JSON), cache_salt, request_id,
- *              structured_json | structured_regex | structured_grammar | structured_choice | structured_json_object
+ *              one of structured_json (a JSON schema), structured_json_object (any object; the value is not looked at),
+ *              structured_regex, structured_choice (JSON array of strings), structured_grammar (Lark or EBNF);
+ *              structured_whitespace_pattern
  *   add_string stop, bad_words        add_int stop_token_ids, allowed_token_ids
  * Sampling values left unset come from the model's generation_config.json, then from the neutral value. A temperature
  * of 0 is greedy. What an engine does not serve yet is refused at submit with UNIMPLEMENTED, by name. */
@@ -160,11 +167,15 @@ KEEL_ENGINE_API keel_status keel_output_logprob(const keel_output* output, size_
 KEEL_ENGINE_API keel_status keel_output_prompt_logprob(const keel_output* output, size_t i, float* logprob,
                                                        const int32_t** top_tokens, const float** top_logprobs,
                                                        size_t* n_top);
+/* Sum of the log-probabilities of all tokens of the sequence so far; 0 unless the request set logprobs, best_of or
+ * beam_width. since 0.1 */
+KEEL_ENGINE_API double keel_output_cumulative_logprob(const keel_output* output);
 /* NULL while the sequence runs; else "stop", "length", "abort" or "error". */
 KEEL_ENGINE_API const char* keel_output_finish_reason(const keel_output* output);
 /* The stop string or, as decimal text, the stop token id that ended it; "" when neither did. */
 KEEL_ENGINE_API const char* keel_output_stop_reason(const keel_output* output);
-/* Status of the request: 0, or why it ended with "error"; `message` (may be NULL) gets the text. */
+/* Status of the request: 0, or why it ended with "error", or DEADLINE_EXCEEDED (4) with "abort" when timeout_ms was
+ * over; `message` (may be NULL) gets the text. */
 KEEL_ENGINE_API keel_status keel_output_status(const keel_output* output, const char** message);
 /* Ids of the prompt as it was run. Present in every output. */
 KEEL_ENGINE_API const int32_t* keel_output_prompt_tokens(const keel_output* output, size_t* n);

@@ -249,6 +249,8 @@ class Output {
     return {tokens, n};
   }
   size_t cached_tokens() const { return keel_output_cached_tokens(output_); }
+  // Of all tokens so far; 0 unless logprobs, best_of or beam_width was set.
+  double cumulative_logprob() const { return keel_output_cumulative_logprob(output_); }
   // The last output of the whole request.
   bool is_last() const { return keel_output_is_last(output_) != 0; }
 
@@ -386,6 +388,7 @@ struct OwnedOutput {
   Status status;
   size_t prompt_tokens = 0;
   size_t cached_tokens = 0;
+  double cumulative_logprob = 0;
   bool is_last = false;
 
   OwnedOutput() = default;
@@ -398,6 +401,7 @@ struct OwnedOutput {
         status(view.status()),
         prompt_tokens(view.prompt_tokens().size()),
         cached_tokens(view.cached_tokens()),
+        cumulative_logprob(view.cumulative_logprob()),
         is_last(view.is_last()) {
     for (size_t i = 0; i < tokens.size(); ++i) {
       const std::optional<Logprob> logprob = view.logprob(i);
