@@ -24,13 +24,21 @@ void Candidates::Append(const float* x, int64_t n, int32_t first, float t, doubl
     const size_t room = 2 * size_ + static_cast<size_t>(n);
     scores_.resize(room);
     tokens_.resize(room);
+    weights_.resize(room);
+    keys_.resize(room);
   }
-  // Without a branch: whether a score is in is as good as random.
-  for (int64_t i = 0; i < n; ++i) {
-    const float score = x[i] / t;
+  // First those that may be in: the division, which decides, is slow.
+  const double product = threshold * t;
+  const double below = product - 1e-6 * std::abs(product) - std::numeric_limits<float>::min();
+  const auto limit =
+      static_cast<float>(std::max<double>(below, std::numeric_limits<float>::lowest()));
+  std::array<int32_t, kRowBlock> near;
+  const int64_t size = FastestRowKernels().at_least(x, n, limit, near.data());
+  for (int64_t i = 0; i < size; ++i) {
+    const float score = x[near[i]] / t;
     scores_[size_] = score;
-    tokens_[size_] = first + static_cast<int32_t>(i);
-    size_ += (score >= threshold) & (x[i] <= std::numeric_limits<float>::max()) ? 1 : 0;
+    tokens_[size_] = first + near[i];
+    size_ += score >= threshold ? 1 : 0;
   }
 }
 
@@ -41,8 +49,7 @@ void Candidates::Keep(Kept kept) {
     if (!kept(i)) continue;
     scores_[to] = scores_[i];
     tokens_[to] = tokens_[i];
-    if (to < weights_.size()) weights_[to] = weights_[i];
-    ++to;
+    weights_[to++] = weights_[i];
   }
   size_ = to;
 }
@@ -60,7 +67,6 @@ void Candidates::KeepTopK(int64_t k) {
 
 void Candidates::SetWeights(float best) {
   best_ = best;
-  if (weights_.size() < size_) weights_.resize(scores_.size());
   FastestRowKernels().weights(scores_.data(), static_cast<int64_t>(size_), 1, best,
                               weights_.data());
 }
@@ -104,7 +110,6 @@ size_t Candidates::LastNeeded(double weight) {
 }
 
 void Candidates::KeepTopP(double p, const BlockSum& total) {
-  if (keys_.size() < size_) keys_.resize(scores_.size());
   for (size_t i = 0; i < size_; ++i) keys_[i] = static_cast<double>(best_) - scores_[i];
   const size_t last = LastNeeded(p * total.weight);
   const double limit = keys_[last];
@@ -113,7 +118,6 @@ void Candidates::KeepTopP(double p, const BlockSum& total) {
 
 void Candidates::KeepTypical(double mass, const BlockSum& total) {
   const double entropy = Entropy(total), log_total = std::log(total.weight);
-  if (keys_.size() < size_) keys_.resize(scores_.size());
   for (size_t i = 0; i < size_; ++i)
     keys_[i] = std::abs(log_total + best_ - static_cast<double>(scores_[i]) - entropy);
   const double limit = keys_[LastNeeded(mass * total.weight)];

@@ -21,7 +21,8 @@ class Candidates {
   float score(size_t i) const { return scores_[i]; }
 
   void Clear() { size_ = 0; }
-  // Adds the tokens from `first` on, of scores x / t, that are finite and at least `threshold` (> -infinity).
+  // Adds the tokens from `first` on, of scores x / t, that are finite and at least `threshold` (> -infinity); n is at
+  // most kRowBlock.
   void Append(const float* x, int64_t n, int32_t first, float t, double threshold);
 
   // Those with at least `score`.
@@ -49,10 +50,10 @@ class Candidates {
   size_t size_ = 0;  // of the arrays' elements, those that count; the rest is room
   std::vector<float> scores_, weights_;
   std::vector<int32_t> tokens_;
+  std::vector<double> keys_;  // what a filter orders by, best first
   float best_ = 0;
-  std::vector<float> sorted_;  // scratch of the filters, as what follows
-  std::vector<double> keys_;
-  std::vector<uint32_t> bucket_;
+  std::vector<float> sorted_;     // scratch of KeepTopK
+  std::vector<uint32_t> bucket_;  // scratch of LastNeeded
 };
 
 // The filter's result holds no token whose score is less than this below the best one's: so little would all of the

@@ -1,9 +1,14 @@
 // Compiled with -ffp-contract=off: a fused multiply-add, which not every variant has, would round
-// differently.
+// differently. AVX-512 machines run the AVX2 variant.
 #include "core/sampling/row_kernels.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "core/kernels/lanes.h"
 
@@ -120,6 +125,35 @@ KEEL_INLINE void KeepMasked(float* x, int64_t n, const uint32_t* mask) {
   }
 }
 
+// Without a branch, which would be as good as random.
+int64_t AtLeastPlain(const float* x, int64_t n, float limit, int32_t* out) {
+  int64_t size = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    out[size] = static_cast<int32_t>(i);
+    size += (x[i] >= limit) & (x[i] <= kLargest) ? 1 : 0;
+  }
+  return size;
+}
+
+#if defined(__x86_64__)
+// Goes over eight at once where none is in, which is most of a language model's row.
+KEEL_TARGET_AVX2 int64_t AtLeastAvx2(const float* x, int64_t n, float limit, int32_t* out) {
+  const __m256 low = _mm256_set1_ps(limit), high = _mm256_set1_ps(kLargest);
+  int64_t size = 0, i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const __m256 v = _mm256_loadu_ps(x + i);
+    const __m256 in =
+        _mm256_and_ps(_mm256_cmp_ps(v, low, _CMP_GE_OQ), _mm256_cmp_ps(v, high, _CMP_LE_OQ));
+    auto bits = static_cast<uint32_t>(_mm256_movemask_ps(in));
+    for (; bits != 0; bits &= bits - 1) out[size++] = static_cast<int32_t>(i) + __builtin_ctz(bits);
+  }
+  for (; i < n; ++i) {
+    if (x[i] >= limit && x[i] <= kLargest) out[size++] = static_cast<int32_t>(i);
+  }
+  return size;
+}
+#endif
+
 // The functions above, inlined into ones of an instruction set.
 #define KEEL_ROW_KERNELS(name, target)                                                          \
   target void BlockMaxima##name(const float* x, int64_t n, float* maxima) {                     \
@@ -143,10 +177,11 @@ KEEL_ROW_KERNELS(Avx2, KEEL_TARGET_AVX2)
 
 std::vector<RowKernels> RowKernelVariants(const CpuFeatures& cpu) {
   std::vector<RowKernels> variants = {
-      {"plain", BlockMaximaPlain, BlockSumsPlain, WeightsPlain, KeepMaskedPlain}};
+      {"plain", BlockMaximaPlain, BlockSumsPlain, WeightsPlain, AtLeastPlain, KeepMaskedPlain}};
 #if defined(__x86_64__)
   if (cpu.avx2)
-    variants.push_back({"avx2", BlockMaximaAvx2, BlockSumsAvx2, WeightsAvx2, KeepMaskedAvx2});
+    variants.push_back(
+        {"avx2", BlockMaximaAvx2, BlockSumsAvx2, WeightsAvx2, AtLeastAvx2, KeepMaskedAvx2});
 #else
   (void)cpu;
 #endif

@@ -31,6 +31,9 @@ struct RowKernels {
   void (*block_sums)(const float* x, int64_t n, float t, float best, BlockSum* sums);
   // out[i] = the weight of x[i], as in block_sums; 0 for the absent.
   void (*weights)(const float* x, int64_t n, float t, float best, float* out);
+  // Sets `out` [n] to the indices of the scores that are at least `limit` (> -infinity), from the first on; returns how
+  // many they are.
+  int64_t (*at_least)(const float* x, int64_t n, float limit, int32_t* out);
   // x[i] = -infinity where bit i % 32 of mask[i / 32] is 0. The mask is [(n + 31) / 32].
   void (*keep_masked)(float* x, int64_t n, const uint32_t* mask);
 };

@@ -109,6 +109,26 @@ TEST(RowKernelsTest, EveryVariantKeepsTheTokensOfAMask) {
   }
 }
 
+TEST(RowKernelsTest, EveryVariantFindsTheScoresAtLeastAsGood) {
+  for (const RowKernels& variant : RowKernelVariants(Cpu())) {
+    SCOPED_TRACE(variant.name);
+    for (const int64_t n : kSizes) {
+      for (const Kind kind : kKinds) {
+        for (const float limit : {-3e38f, 0.0f, 3.0f}) {
+          const std::vector<float> row = MakeRow(n, kind);
+          std::vector<int32_t> expected, found(n);
+          for (int64_t i = 0; i < n; ++i) {
+            if (std::isfinite(row[i]) && row[i] >= limit)
+              expected.push_back(static_cast<int32_t>(i));
+          }
+          found.resize(variant.at_least(row.data(), n, limit, found.data()));
+          EXPECT_EQ(found, expected);
+        }
+      }
+    }
+  }
+}
+
 TEST(RowTest, ArgMaxIsTheLowestOfTheBest) {
   for (const int64_t n : kSizes) {
     for (const Kind kind : kKinds) {

@@ -47,14 +47,16 @@ void Filter(const SamplingParams& p, int64_t vocab_size, Row& row, Candidates& o
   const float best = row.best() / t;
   const double least =
       p.min_p > 0 ? best + std::log(p.min_p) : std::numeric_limits<float>::lowest();
-  BlockSum total;  // of what top_p or typical_p works on, whichever is first
+  // Whether typical_p works on the whole row, and not on what another filter left.
+  const bool typical_first = p.typical_p < 1 && p.top_p == 1 && p.min_p == 0;
+  BlockSum total;  // of what top_p, or typical_p if first, works on
   if (p.top_k > 0 && p.top_k < vocab_size) {
     row.CollectBest(p.top_k, t, out);
     out.SetWeights(best);
     total = out.Sum();
   } else {
     double threshold = least;
-    if (p.top_p < 1 || p.typical_p < 1) {
+    if (p.top_p < 1 || typical_first) {
       total = row.Sum(t);
       const double below = p.top_p < 1 ? TopPThreshold(p.top_p, total, vocab_size)
                                        : TypicalThreshold(p.typical_p, total, vocab_size);
@@ -65,10 +67,7 @@ void Filter(const SamplingParams& p, int64_t vocab_size, Row& row, Candidates& o
   }
   if (p.top_p < 1) out.KeepTopP(p.top_p, total);
   if (p.min_p > 0) out.KeepAtLeast(least);
-  if (p.typical_p < 1) {
-    const bool filtered = p.top_p < 1 || p.min_p > 0;
-    out.KeepTypical(p.typical_p, filtered ? out.Sum() : total);
-  }
+  if (p.typical_p < 1) out.KeepTypical(p.typical_p, typical_first ? total : out.Sum());
 }
 
 }  // namespace
