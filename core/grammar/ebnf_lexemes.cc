@@ -180,8 +180,8 @@ struct Lexemes::Analysis {
                           : &node;
     const auto it = nfas.find(key);
     if (it != nfas.end()) return *it->second;
-    return *(nfas[key] = std::make_unique<std::optional<Nfa>>(
-                 Nfa::Of(*lexemes->grammar_, alphabet, node)));
+    return *(nfas[key] =
+                 std::make_unique<std::optional<Nfa>>(Nfa::Of(*lexemes->grammar_, alphabet, node)));
   }
 
   Lexemes* lexemes;

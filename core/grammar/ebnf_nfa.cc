@@ -134,7 +134,9 @@ std::optional<Alphabet> Alphabet::Of(const Grammar& grammar) {
   return alphabet;
 }
 
-size_t Alphabet::Index(char32_t c) const { return absl::c_upper_bound(starts_, c) - starts_.begin() - 1; }
+size_t Alphabet::Index(char32_t c) const {
+  return absl::c_upper_bound(starts_, c) - starts_.begin() - 1;
+}
 
 CharSet Alphabet::Range(char32_t first, char32_t last) const {
   CharSet set;

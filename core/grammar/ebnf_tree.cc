@@ -49,6 +49,7 @@ class Parser {
   std::string Found() const {
     if (rest_.empty()) return "the end of the text";
     const absl::string_view line = rest_.substr(0, rest_.find('\n'));
+    if (line.empty()) return "the end of the line";
     size_t n = std::min<size_t>(line.size(), 20);
     // Not in the middle of a character.
     while (n > 0 && n < line.size() && (line[n] & 0xc0) == 0x80) --n;
@@ -88,8 +89,7 @@ class Parser {
 
   bool AtDefinition() const {
     const size_t name = PeekName().size();
-    return name > 0 &&
-           absl::StripLeadingAsciiWhitespace(rest_.substr(name)).substr(0, 3) == "::=";
+    return name > 0 && absl::StripLeadingAsciiWhitespace(rest_.substr(name)).substr(0, 3) == "::=";
   }
 
   absl::StatusOr<int> RuleOf(absl::string_view name) {
@@ -210,8 +210,12 @@ class Parser {
     const unsigned char lead = rest_[0];
     const size_t size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     char32_t c = size == 1 ? lead : lead & (0x7f >> size);
-    if (rest_.size() < size) return Error("the text is not UTF-8");
-    for (size_t i = 1; i < size; ++i) c = c << 6 | (rest_[i] & 0x3f);
+    bool valid = lead < 0x80 || (lead >= 0xc2 && lead <= 0xf4 && rest_.size() >= size);
+    for (size_t i = 1; valid && i < size; ++i) {
+      valid = (rest_[i] & 0xc0) == 0x80;
+      c = c << 6 | (rest_[i] & 0x3f);
+    }
+    if (!valid || !IsScalar(c)) return Error("the text is not UTF-8");
     Advance(size);
     return c;
   }
@@ -252,7 +256,8 @@ class Parser {
         c = '\v';
         break;
       default:
-        if (!absl::ascii_ispunct(kind)) return Expected("one of \\n \\t \\r \\xHH \\uHHHH \\\\ \\\"");
+        if (!absl::ascii_ispunct(kind))
+          return Expected("one of \\n \\t \\r \\xHH \\uHHHH \\\\ \\\"");
     }
     Advance(2);
     return c;

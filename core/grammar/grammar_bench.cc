@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -103,22 +105,49 @@ void Walk(const Tokenizer& tokenizer, GrammarCompiler& compiler, const Case& tes
     }
   }
   std::sort(masks.begin(), masks.end());
-  std::printf("%-12s compile %7.2f ms, again %6.3f ms; %3zu masks: p50 %6.3f ms, p99 %6.3f ms, "
-              "longest %6.3f ms; consume %.4f ms\n",
-              test.name, first, again, masks.size(), masks[masks.size() / 2],
-              masks[masks.size() * 99 / 100], masks.back(), consumed / masks.size());
+  std::printf(
+      "%-12s compile %7.2f ms, again %6.3f ms; %3zu masks: p50 %6.3f ms, p99 %6.3f ms, "
+      "longest %6.3f ms; consume %.4f ms\n",
+      test.name, first, again, masks.size(), masks[masks.size() / 2],
+      masks[masks.size() * 99 / 100], masks.back(), consumed / masks.size());
+}
+
+// The longest step among some, with random tokens.
+void RandomWalk(GrammarMatcher& matcher) {
+  std::mt19937 random(1);
+  std::vector<uint32_t> mask(matcher.mask_words());
+  double longest = 0;
+  int steps = 0;
+  absl::Status status;
+  for (; steps < 200 && !matcher.IsStopped() && status.ok(); ++steps) {
+    const auto start = absl::Now();
+    status = matcher.FillMask(absl::MakeSpan(mask));
+    longest = std::max(longest, Milliseconds(start));
+    std::vector<int32_t> allowed;
+    for (size_t i = 0; i < mask.size() * 32; ++i) {
+      if (mask[i / 32] >> i % 32 & 1) allowed.push_back(static_cast<int32_t>(i));
+    }
+    if (status.ok()) status = matcher.Consume(allowed[random() % allowed.size()]);
+    longest = std::max(longest, Milliseconds(start));
+  }
+  std::printf("  %d random steps, the longest %.1f ms, peak %d MB: %s\n", steps, longest,
+              PeakMegabytes(), status.ToString().substr(0, 200).c_str());
 }
 
 int Main(int argc, char** argv) {
-  if (argc != 2 && argc != 4) {
-    std::fprintf(stderr, "usage: grammar_bench <checkpoint> [json|regex|choice|grammar <file>]\n");
+  if (argc != 2 && argc != 4 && argc != 5) {
+    std::fprintf(stderr,
+                 "usage: grammar_bench <checkpoint> [json|regex|choice|grammar <file> "
+                 "[<seconds to wait>]]\n");
     return 2;
   }
   const TextFiles files = Must(ReadTextFiles(argv[1]));
   const auto tokenizer = Must(Tokenizer::Create(files));
   const int32_t vocab_size = tokenizer->vocab_size();
-  const auto compiler =
-      Must(GrammarCompiler::Create(tokenizer, vocab_size, {tokenizer->eos_id().value_or(0)}));
+  GrammarLimits limits;
+  if (argc == 5) limits.compile_time = absl::Seconds(std::atoi(argv[4]));
+  const auto compiler = Must(
+      GrammarCompiler::Create(tokenizer, vocab_size, {tokenizer->eos_id().value_or(0)}, limits));
   const int before = PeakMegabytes();
   auto start = absl::Now();
   Must(compiler->Compile({.kind = Kind::kChoice, .source = R"(["a"])"}));
@@ -139,6 +168,7 @@ int Main(int argc, char** argv) {
   const auto matcher = compiler->Compile(spec);
   std::printf("%s: %.0f ms, peak %d MB: %s\n", argv[3], Milliseconds(start), PeakMegabytes(),
               matcher.status().ToString().substr(0, 300).c_str());
+  if (matcher.ok()) RandomWalk(**matcher);
   return 0;
 }
 

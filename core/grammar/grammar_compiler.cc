@@ -12,13 +12,14 @@
 namespace keel {
 namespace {
 
-// What a deep grammar needs within the limits, several times over; only used pages cost memory.
-constexpr size_t kStackBytes = 64 << 20;
+// What a chain of as many references as the limits allow needs, several times over. Only used pages
+// cost memory.
+constexpr size_t kStackBytes = 256 << 20;
 
 // Equal for specs that compile to the same.
 std::string KeyOf(const GrammarSpec& spec) {
-  const bool json = spec.kind == GrammarSpec::Kind::kJsonSchema ||
-                    spec.kind == GrammarSpec::Kind::kJsonObject;
+  const bool json =
+      spec.kind == GrammarSpec::Kind::kJsonSchema || spec.kind == GrammarSpec::Kind::kJsonObject;
   std::string key = absl::StrCat(static_cast<int>(spec.kind), ",");
   if (json) {
     absl::StrAppend(&key, spec.disable_any_whitespace, ",", spec.disable_additional_properties);
@@ -50,17 +51,16 @@ absl::StatusOr<std::shared_ptr<GrammarCompiler>> GrammarCompiler::Create(
     std::shared_ptr<const Tokenizer> tokenizer, int64_t vocab_size, std::vector<int32_t> eos,
     const GrammarLimits& limits) {
   if (vocab_size < tokenizer->vocab_size()) {
-    return absl::InvalidArgumentError(absl::StrCat("the model has ", vocab_size,
-                                                   " tokens, its tokenizer ",
-                                                   tokenizer->vocab_size()));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the model has ", vocab_size, " tokens, its tokenizer ", tokenizer->vocab_size()));
   }
   if (eos.empty()) {
     return absl::InvalidArgumentError("structured output needs a token that ends a generation");
   }
   for (const int32_t id : eos) {
     if (id < 0 || id >= vocab_size) {
-      return absl::InvalidArgumentError(absl::StrCat("the model has no token ", id,
-                                                     ", which is to end a generation"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the model has no token ", id, ", which is to end a generation"));
     }
   }
   return std::shared_ptr<GrammarCompiler>(
@@ -108,8 +108,8 @@ std::shared_ptr<GrammarCompiler::Entry> GrammarCompiler::Find(const std::string&
   by_key_[kept_.front().first] = kept_.begin();
   kept_bytes_ += key.size();
   const std::shared_ptr<Entry> entry = kept_.front().second;
-  while (!kept_.empty() && (kept_.size() > limits_.cached_grammars ||
-                            kept_bytes_ > limits_.cached_source_bytes)) {
+  while (!kept_.empty() &&
+         (kept_.size() > limits_.cached_grammars || kept_bytes_ > limits_.cached_source_bytes)) {
     kept_bytes_ -= kept_.back().first.size();
     by_key_.erase(kept_.back().first);
     kept_.pop_back();
@@ -159,10 +159,10 @@ absl::StatusOr<const keel_text_vocab*> GrammarCompiler::Vocabulary() {
     vocabulary_built_ = true;
     const keel_text_grammar_limits limits = ToLimits(limits_);
     keel_text_error error;
-    vocabulary_status_ = GrammarError(
-        keel_text_vocab_new(tokenizer_->handle(), vocab_size_, eos_.data(), eos_.size(), &limits,
-                            &vocabulary_, &error),
-        error);
+    vocabulary_status_ =
+        GrammarError(keel_text_vocab_new(tokenizer_->handle(), vocab_size_, eos_.data(),
+                                         eos_.size(), &limits, &vocabulary_, &error),
+                     error);
   }
   KEEL_RETURN_IF_ERROR(vocabulary_status_);
   return vocabulary_;

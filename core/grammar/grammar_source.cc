@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
 #include "absl/status/status.h"
@@ -71,24 +72,75 @@ absl::StatusOr<std::string> LarkOfChoice(const GrammarSpec& spec, const GrammarL
 }
 
 absl::StatusOr<std::string> LarkOfGrammar(const GrammarSpec& spec, const GrammarLimits& limits) {
-  if (IsEbnf(spec.source)) return EbnfToLark(spec.source, {.max_rules = limits.rules});
+  if (IsEbnf(spec.source)) return EbnfToLark(spec.source, {.max_rules = limits.references});
   KEEL_RETURN_IF_ERROR(CheckBrackets(spec.source, limits));
   // Each definition has a line of its own.
   int rules = 0;
   for (const absl::string_view line : absl::StrSplit(spec.source, '\n')) {
     rules += absl::StrContains(line, ':');
   }
-  if (rules > limits.rules) {
+  if (rules > limits.references) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("there are more than ", limits.rules, " rules"));
+        absl::StrCat("there are more than ", limits.references, " rules"));
   }
   return spec.source;
 }
 
+absl::Status CheckRegex(absl::string_view regex, const GrammarLimits& limits) {
+  if (regex.size() > limits.regex_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the regex has ", regex.size(), " bytes, at most ", limits.regex_bytes, " are taken"));
+  }
+  return CheckBrackets(regex, limits);
+}
+
+// Keywords are looked for wherever they stand: what is no schema but, say, a constant is seldom
+// that large.
+absl::Status CheckKeyword(absl::string_view key, const boost::json::value& value,
+                          const GrammarLimits& limits) {
+  if (key == "pattern" && value.is_string()) {
+    const boost::json::string& pattern = value.get_string();
+    return Annotate(CheckRegex({pattern.data(), pattern.size()}, limits), "pattern");
+  }
+  if (key == "properties" && value.is_object() && value.get_object().size() > limits.properties) {
+    return absl::ResourceExhaustedError(absl::StrCat("an object has ", value.get_object().size(),
+                                                     " properties, at most ", limits.properties,
+                                                     " are taken"));
+  }
+  if (key == "multipleOf" && value.is_number() &&
+      value.to_number<double>() > static_cast<double>(limits.multiple_of)) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("multipleOf is ", JsonSnippet(value), ", at most ", limits.multiple_of));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckKeywords(const boost::json::value& value, const GrammarLimits& limits,
+                           int* references) {
+  if (const boost::json::array* array = value.if_array()) {
+    for (const boost::json::value& item : *array) {
+      KEEL_RETURN_IF_ERROR(CheckKeywords(item, limits, references));
+    }
+  } else if (const boost::json::object* object = value.if_object()) {
+    for (const auto& [key, member] : *object) {
+      *references += key == "$ref";
+      KEEL_RETURN_IF_ERROR(CheckKeyword({key.data(), key.size()}, member, limits));
+      KEEL_RETURN_IF_ERROR(CheckKeywords(member, limits, references));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckSchema(absl::string_view source, const GrammarLimits& limits) {
-  return ParseJson(source, "schema",
-                   {.max_bytes = limits.source_bytes, .max_depth = limits.json_depth})
-      .status();
+  KEEL_ASSIGN_OR_RETURN(
+      const boost::json::value schema,
+      ParseJson(source, "schema",
+                {.max_bytes = limits.source_bytes, .max_depth = limits.json_depth}));
+  int references = 0;
+  KEEL_RETURN_IF_ERROR(CheckKeywords(schema, limits, &references));
+  if (references <= limits.references) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("there are more than ", limits.references, " references"));
 }
 
 }  // namespace
@@ -101,7 +153,7 @@ absl::StatusOr<GrammarSource> MakeGrammarSource(const GrammarSpec& spec,
   }
   if (spec.whitespace_pattern.has_value()) {
     KEEL_RETURN_IF_ERROR(
-        Annotate(CheckBrackets(*spec.whitespace_pattern, limits), "whitespace_pattern"));
+        Annotate(CheckRegex(*spec.whitespace_pattern, limits), "whitespace_pattern"));
   }
   switch (spec.kind) {
     case GrammarSpec::Kind::kJsonSchema:
@@ -110,7 +162,7 @@ absl::StatusOr<GrammarSource> MakeGrammarSource(const GrammarSpec& spec,
     case GrammarSpec::Kind::kJsonObject:
       return GrammarSource{"json_schema", R"({"type": "object"})"};
     case GrammarSpec::Kind::kRegex:
-      KEEL_RETURN_IF_ERROR(CheckBrackets(spec.source, limits));
+      KEEL_RETURN_IF_ERROR(CheckRegex(spec.source, limits));
       return GrammarSource{"regex", spec.source};
     case GrammarSpec::Kind::kChoice: {
       KEEL_ASSIGN_OR_RETURN(std::string lark, LarkOfChoice(spec, limits));

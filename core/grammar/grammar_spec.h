@@ -35,7 +35,13 @@ struct GrammarLimits {
   size_t source_bytes = 1 << 20;
   int json_depth = 96;     // of a schema, counted in brackets
   int bracket_depth = 64;  // of a regex or grammar
-  int rules = 5000;        // of a grammar; llguidance follows references recursively
+  // Rules of a grammar, $ref's of a schema: llguidance follows references recursively.
+  int references = 5000;
+
+  // llguidance's work grows with the square of these, uncounted by its fuel.
+  size_t regex_bytes = 16 << 10;
+  size_t properties = 2000;  // of an object of a schema
+  int64_t multiple_of = 10000;
 
   // Of llguidance, for compiling.
   uint64_t compile_fuel = 1'000'000;

@@ -69,9 +69,8 @@ class GrammarTest : public ::testing::Test {
   GrammarTest() {
     keel_text_vocab* vocab = nullptr;
     keel_text_error error;
-    EXPECT_EQ(
-        keel_text_vocab_new(tokenizer_.get(), kVocabSize, &kEos, 1, &kLimits, &vocab, &error),
-        KEEL_TEXT_OK)
+    EXPECT_EQ(keel_text_vocab_new(tokenizer_.get(), kVocabSize, &kEos, 1, &kLimits, &vocab, &error),
+              KEEL_TEXT_OK)
         << error.message;
     vocab_.reset(vocab);
   }
@@ -143,6 +142,37 @@ TEST_F(GrammarTest, ACloneGoesItsOwnWay) {
   grammar_.reset();
   ASSERT_EQ(keel_text_grammar_consume(clone, 7, &error_), KEEL_TEXT_OK) << error_.message;
   EXPECT_NE(keel_text_grammar_consume(clone, 6, &error_), KEEL_TEXT_OK);
+}
+
+TEST_F(GrammarTest, OptionsCloseObjectsAndForbidWhitespace) {
+  const std::string schema = R"({"type": "object", "properties": {"a": {"const": 1}}})";
+  const keel_text_grammar_options options = {.no_whitespace = 1,
+                                             .closed_objects = 1,
+                                             .whitespace_pattern = nullptr,
+                                             .n_whitespace_pattern = 0};
+  ASSERT_EQ(New("json_schema", schema, &options), KEEL_TEXT_OK) << error_.message;
+  for (const uint32_t id : {1, 3, 4, 3, 5, 6}) Consume(id);
+  EXPECT_THAT(Allowed(), ElementsAre(2));
+}
+
+TEST_F(GrammarTest, WhatExceedsTheLimitsIsToldFromWhatIsWrong) {
+  keel_text_grammar_limits limits = kLimits;
+  limits.initial_lexer_fuel = 10;
+  keel_text_vocab* vocab = nullptr;
+  ASSERT_EQ(keel_text_vocab_new(tokenizer_.get(), kVocabSize, &kEos, 1, &limits, &vocab, &error_),
+            KEEL_TEXT_OK);
+  vocab_.reset(vocab);
+  EXPECT_EQ(New("regex", "a(1|2){1,100}t"), KEEL_TEXT_LIMIT);
+  EXPECT_THAT(error_.message, HasSubstr("too big"));
+}
+
+TEST_F(GrammarTest, ARegexHoldsForTheWholeText) {
+  ASSERT_EQ(New("regex", "^a1$"), KEEL_TEXT_OK) << error_.message;
+  Consume(4);
+  Consume(6);
+  EXPECT_THAT(Allowed(), ElementsAre(kEos));
+  EXPECT_EQ(New("regex", ""), KEEL_TEXT_OK) << error_.message;
+  EXPECT_THAT(Allowed(), ElementsAre(kEos));
 }
 
 TEST_F(GrammarTest, SaysWhatIsWrongWithAGrammar) {

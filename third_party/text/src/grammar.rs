@@ -39,7 +39,10 @@ fn failure(error: impl std::fmt::Display) -> Failure {
         .filter_map(|mark| error.find(mark))
         .min()
         .unwrap_or(error.len());
-    let message = error[..end].trim_end();
+    let message = match error[..end].trim_end() {
+        "NoExtensionBias" => "no text can follow",
+        message => message,
+    };
     const LIMITS: [&str; 6] =
         ["too big", "too large", "Too many", "too complex", "fuel", "level exceeded"];
     let status = if message.starts_with("panic: ") {

@@ -8,8 +8,6 @@ use llguidance::ParserFactory;
 use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::Duration;
-use tokenizers::normalizers::NormalizerWrapper;
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::Tokenizer;
 
 /// keel_text_grammar_limits.
@@ -26,24 +24,11 @@ pub struct Limits {
     stack_bytes: usize,
 }
 
-/// The vocabulary as bytes, with the tokenizer for what the grammar forces.
+/// The vocabulary as bytes. Not canonical: a grammar forces bytes, not tokens. To find the tokens of
+/// what is forced, llguidance would follow it to its end before each mask, and grammars of strangers
+/// force megabytes ((a{1000}){1000}).
 struct VocabEnv {
     trie: TokTrie,
-    tokenizer: Tokenizer,
-}
-
-impl VocabEnv {
-    fn tokenize(&self, text: &str) -> Vec<TokenId> {
-        if let Ok(encoding) = self.tokenizer.encode_fast(text, false) {
-            let ids = encoding.get_ids();
-            // Normalizers change text, and a token that spells other bytes than the grammar's would
-            // be refused once it is chosen.
-            if self.trie.decode_raw(ids) == text.as_bytes() {
-                return ids.to_vec();
-            }
-        }
-        self.trie.greedy_tokenize(text.as_bytes())
-    }
 }
 
 impl TokenizerEnv for VocabEnv {
@@ -52,7 +37,11 @@ impl TokenizerEnv for VocabEnv {
     }
 
     fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<TokenId> {
-        self.trie.tokenize_with_greedy_fallback(bytes, |text| self.tokenize(text))
+        self.trie.greedy_tokenize(bytes)
+    }
+
+    fn tokenize_is_canonical(&self) -> bool {
+        false
     }
 }
 
@@ -88,8 +77,7 @@ impl Vocab {
         }
         let trie =
             TokTrie::from(&TokRxInfo::new(n_vocab as u32, eos[0]), &words).with_eos_tokens(eos);
-        let tokenizer = without_added_spaces(&tokenizer.inner)?;
-        let env: TokEnv = Arc::new(VocabEnv { trie, tokenizer });
+        let env: TokEnv = Arc::new(VocabEnv { trie });
         let mut factory = ParserFactory::new_simple(&env).map_err(Failure::invalid)?;
         factory.quiet();
         *factory.limits_mut() = ParserLimits {
@@ -192,44 +180,6 @@ fn token_bytes(tokenizer: &Tokenizer, n_vocab: usize) -> Result<Vec<Vec<u8>>, Fa
         }
     }
     Ok(words)
-}
-
-/// What a grammar forces stands inside a text, so no space goes before it.
-fn without_added_spaces(tokenizer: &Tokenizer) -> Result<Tokenizer, Failure> {
-    let mut result = tokenizer.clone();
-    if let Some(normalizer) = tokenizer.get_normalizer() {
-        let mut json = serde_json::to_value(normalizer).map_err(Failure::invalid)?;
-        if json["type"] == "Prepend" {
-            result.with_normalizer(None::<NormalizerWrapper>);
-        } else if let Some(list) = json["normalizers"].as_array_mut() {
-            list.retain(|inner| inner["type"] != "Prepend");
-            let changed: NormalizerWrapper =
-                serde_json::from_value(json).map_err(Failure::invalid)?;
-            result.with_normalizer(Some(changed));
-        }
-    }
-    if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
-        let mut json = serde_json::to_value(pre_tokenizer).map_err(Failure::invalid)?;
-        let none = &mut Vec::new();
-        let mut changed = never_prepend(&mut json);
-        for inner in json["pretokenizers"].as_array_mut().unwrap_or(none) {
-            changed |= never_prepend(inner);
-        }
-        if changed {
-            let pre_tokenizer: PreTokenizerWrapper =
-                serde_json::from_value(json).map_err(Failure::invalid)?;
-            result.with_pre_tokenizer(Some(pre_tokenizer));
-        }
-    }
-    Ok(result)
-}
-
-fn never_prepend(pre_tokenizer: &mut Json) -> bool {
-    let metaspace = pre_tokenizer["type"] == "Metaspace";
-    if metaspace {
-        pre_tokenizer["prepend_scheme"] = "never".into();
-    }
-    metaspace
 }
 
 #[no_mangle]
