@@ -15,7 +15,7 @@ struct GrammarSpec {
   enum class Kind {
     kJsonSchema,  // source: the schema
     kJsonObject,  // any JSON object; source is not looked at
-    kRegex,       // the whole text matches; Rust's regex syntax
+    kRegex,       // the whole text matches; Rust's regex syntax, \d is any digit of Unicode
     kChoice,      // source: a JSON array of strings, one of which is the whole text
     kGrammar,     // Lark as llguidance reads it; EBNF (`name ::= ...`) as llama.cpp reads it
   };

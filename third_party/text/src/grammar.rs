@@ -43,11 +43,12 @@ fn failure(error: impl std::fmt::Display) -> Failure {
         "NoExtensionBias" => "no text can follow",
         message => message,
     };
-    const LIMITS: [&str; 6] =
-        ["too big", "too large", "Too many", "too complex", "fuel", "level exceeded"];
+    const LIMITS: [&str; 7] =
+        ["too big", "too large", "too many", "too complex", "fuel", "level exceeded", "; max is "];
+    let lower = message.to_lowercase();
     let status = if message.starts_with("panic: ") {
         Status::Panic
-    } else if LIMITS.iter().any(|words| message.contains(words)) {
+    } else if LIMITS.iter().any(|words| lower.contains(words)) {
         Status::Limit
     } else {
         Status::Invalid
