@@ -46,7 +46,7 @@ struct Grammar {
 };
 
 struct ParseLimits {
-  int max_rules = 5000;
+  int max_rules = 2000;
   int max_depth = 24;       // of brackets; llguidance takes 30
   int max_repeat = 100000;  // in {m,n}
 };

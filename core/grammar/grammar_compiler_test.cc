@@ -406,7 +406,7 @@ TEST_F(GrammarCompilerTest, RefusesWhatExceedsItsLimits) {
   EXPECT_THAT(StatusOf(Kind::kRegex, std::string(100, '(')),
               StatusIs(kExhausted, "brackets are nested deeper than 64"));
   EXPECT_THAT(StatusOf(Kind::kGrammar, "start: a\n" + Repeat("a: b\n", 6000)),
-              StatusIs(kExhausted, "there are more than 5000 rules"));
+              StatusIs(kExhausted, "there are more than 2000 rules"));
   const auto small = testing::TestCompiler(model_, {.compile_fuel = 100});
   EXPECT_THAT(small->Compile({.kind = Kind::kJsonSchema, .source = kPerson}),
               StatusIs(kExhausted, HasSubstr("too big")));

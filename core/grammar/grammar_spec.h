@@ -36,7 +36,7 @@ struct GrammarLimits {
   int json_depth = 96;     // of a schema, counted in brackets
   int bracket_depth = 64;  // of a regex or grammar
   // Rules of a grammar, $ref's of a schema: llguidance follows references recursively.
-  int references = 5000;
+  int references = 2000;
 
   // llguidance's work grows with the square of these, uncounted by its fuel.
   size_t regex_bytes = 16 << 10;
