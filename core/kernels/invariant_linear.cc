@@ -1,0 +1,331 @@
+// The mathematics is written once over GCC's vector types of a CPU's own width; a variant is that
+// code compiled for one instruction set by a target attribute.
+#include "core/kernels/invariant_linear.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "core/kernels/parallel.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace keel {
+namespace {
+
+constexpr int64_t kMaxLanes = 16;
+// A part's weights, kPartColumns rows of them, wait in L2 for the part's rows of x.
+constexpr int64_t kPartRows = 48, kPartColumns = 48;
+constexpr int64_t kFewColumns = 12;  // where threads would have no part; whole tiles still
+// From memory rows of weights are read whole; out of L2 by pieces, so that x's stay in L1.
+constexpr int64_t kFewRows = 4;
+constexpr int64_t kPiece = 1024;
+constexpr int64_t kProductsAPart = 64 << 10;  // less is not worth waking a thread for
+
+// Vectors of kLanes floats. KEEL_INLINE functions pass them by pointer: none crosses a call.
+template <int kLanes>
+struct Vectors;
+template <>
+struct Vectors<4> {
+  typedef float Floats __attribute__((vector_size(16)));
+};
+template <>
+struct Vectors<8> {
+  typedef float Floats __attribute__((vector_size(32)));
+};
+template <>
+struct Vectors<16> {
+  typedef float Floats __attribute__((vector_size(64)));
+};
+
+template <int kLanes>
+KEEL_INLINE void Load(const float* p, typename Vectors<kLanes>::Floats* out) {
+  std::memcpy(out, p, sizeof(*out));
+}
+
+#if defined(__x86_64__)
+// What __builtin_convertvector makes of 16-bit lanes is several times slower with GCC 12, and the
+// intrinsics cannot be inlined into a function that has no target yet; what is behind them can.
+template <int kLanes>
+struct Widen16;
+template <>
+struct Widen16<8> {
+  typedef short Shorts __attribute__((vector_size(16)));
+  static KEEL_INLINE void BF16(const Shorts* in, Vectors<8>::Floats* out) {
+    *out = reinterpret_cast<Vectors<8>::Floats>(__builtin_ia32_pmovzxwd256(*in) << 16);
+  }
+  static KEEL_INLINE void F16(const Shorts* in, Vectors<8>::Floats* out) {
+    *out = __builtin_ia32_vcvtph2ps256(*in);
+  }
+};
+template <>
+struct Widen16<16> {
+  typedef short Shorts __attribute__((vector_size(32)));
+  static KEEL_INLINE void BF16(const Shorts* in, Vectors<16>::Floats* out) {
+    typedef int Ints __attribute__((vector_size(64)));
+    const Ints ints = __builtin_ia32_pmovzxwd512_mask(*in, Ints{}, -1);
+    *out = reinterpret_cast<Vectors<16>::Floats>(ints << 16);
+  }
+  static KEEL_INLINE void F16(const Shorts* in, Vectors<16>::Floats* out) {
+    *out =
+        __builtin_ia32_vcvtph2ps512_mask(*in, Vectors<16>::Floats{}, -1, _MM_FROUND_CUR_DIRECTION);
+  }
+};
+#endif
+
+template <int kLanes>  // bf16
+KEEL_INLINE void Load(const uint16_t* p, typename Vectors<kLanes>::Floats* out) {
+#if defined(__x86_64__)
+  if constexpr (kLanes >= 8) {
+    typename Widen16<kLanes>::Shorts shorts;
+    std::memcpy(&shorts, p, sizeof(shorts));
+    return Widen16<kLanes>::BF16(&shorts, out);
+  }
+#endif
+  for (int i = 0; i < kLanes; ++i) (*out)[i] = lanes::BF16::Load(p + i);
+}
+
+template <int kLanes>
+KEEL_INLINE void Load(const _Float16* p, typename Vectors<kLanes>::Floats* out) {
+#if defined(__x86_64__)
+  if constexpr (kLanes >= 8) {
+    typename Widen16<kLanes>::Shorts shorts;
+    std::memcpy(&shorts, p, sizeof(shorts));
+    return Widen16<kLanes>::F16(&shorts, out);
+  }
+#endif
+  for (int i = 0; i < kLanes; ++i) (*out)[i] = static_cast<float>(p[i]);
+}
+
+// The last `count` < kLanes elements of a row, and zeros.
+template <int kLanes, typename S>
+KEEL_INLINE void LoadTail(const S* p, int64_t count, typename Vectors<kLanes>::Floats* out) {
+  S padded[kLanes] = {};
+  std::memcpy(padded, p, count * sizeof(S));
+  Load<kLanes>(padded, out);
+}
+
+// By halves: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)).
+template <int kLanes>
+KEEL_INLINE float AddLanes(const typename Vectors<kLanes>::Floats* x) {
+  if constexpr (kLanes == 4) {
+    const float even = (*x)[0] + (*x)[2], odd = (*x)[1] + (*x)[3];
+    return even + odd;
+  } else {
+    typename Vectors<kLanes / 2>::Floats half, upper;
+    std::memcpy(&half, x, sizeof(half));
+    std::memcpy(&upper, reinterpret_cast<const char*>(x) + sizeof(half), sizeof(upper));
+    half += upper;
+    return AddLanes<kLanes / 2>(&half);
+  }
+}
+
+template <int kLanes, typename T>
+struct Tiles {
+  using S = typename T::Storage;
+  using Floats = typename Vectors<kLanes>::Floats;
+  // Accumulators, a vector for each weight row and one of x: 16 registers, or 32.
+  static constexpr int kRows = kLanes == 16 ? 6 : 4;
+  static constexpr int kColumns = kLanes == 16 ? 4 : 3;
+
+  const InvariantLinear& linear;
+  const float* wide_x;
+  const InvariantLinearPart& part;
+  Floats sums[kPartRows * kPartColumns];  // of the pieces of k so far; unset before the first
+
+  Tiles(const InvariantLinear& l, const float* x, const InvariantLinearPart& p)
+      : linear(l), wide_x(x), part(p) {}
+
+  KEEL_INLINE const S* W(int64_t n) const {
+    return static_cast<const S*>(linear.w) + n * linear.ldw;
+  }
+  KEEL_INLINE Floats* SumsAt(int64_t m, int64_t n) {
+    return sums + (m - part.row_begin) * kPartColumns + n - part.column_begin;
+  }
+
+  KEEL_INLINE void Store(int64_t m, int64_t n, const Floats* acc) const {
+    float sum = AddLanes<kLanes>(acc);
+    if (linear.bias != nullptr) sum += T::Load(static_cast<const S*>(linear.bias) + n);
+    static_cast<S*>(linear.y)[m * linear.ldy + n] = T::Store(sum);
+  }
+
+  template <int kM, int kN>
+  static KEEL_INLINE void AddProducts(const float* x, int64_t stride, const Floats (&rows)[kN],
+                                      Floats (&acc)[kM][kN]) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kM; ++i) {
+      Floats v;
+      Load<kLanes>(x + i * stride, &v);
+#pragma GCC unroll 8
+      for (int j = 0; j < kN; ++j) acc[i][j] += rows[j] * v;
+    }
+  }
+
+  // x's rows from m, weight rows from n, the products of [begin, end) of k. GCC keeps accumulators in
+  // registers only once the loops over them are gone.
+  template <int kM, int kN>
+  KEEL_INLINE void Run(int64_t m, int64_t n, int64_t begin, int64_t end) {
+    const int64_t stride = InvariantLinearStride(linear.k), ldw = linear.ldw;
+    const float* x = wide_x + m * stride;
+    const S* w = W(n);
+    Floats acc[kM][kN];
+#pragma GCC unroll 8
+    for (int i = 0; i < kM; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < kN; ++j) acc[i][j] = begin == 0 ? Floats{} : SumsAt(m + i, n + j)[0];
+    }
+    int64_t k = begin;
+    for (; k + kLanes <= end; k += kLanes) {
+      Floats rows[kN];
+#pragma GCC unroll 8
+      for (int j = 0; j < kN; ++j) {
+        Load<kLanes>(w + j * ldw + k, &rows[j]);
+        // Rows are too short for the hardware to see the stream before they end.
+        if constexpr (kM < kRows) __builtin_prefetch(w + (j + kN) * ldw + k, 0, 2);
+      }
+      AddProducts<kM, kN>(x + k, stride, rows, acc);
+    }
+    if (k < end) {
+      Floats rows[kN];
+#pragma GCC unroll 8
+      for (int j = 0; j < kN; ++j) LoadTail<kLanes>(w + j * ldw + k, end - k, &rows[j]);
+      AddProducts<kM, kN>(x + k, stride, rows, acc);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kM; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < kN; ++j) {
+        if (end == linear.k) {
+          Store(m + i, n + j, &acc[i][j]);
+        } else {
+          *SumsAt(m + i, n + j) = acc[i][j];
+        }
+      }
+    }
+  }
+
+  template <int kM>
+  KEEL_INLINE void RunColumns(int64_t m, int64_t begin, int64_t end) {
+    int64_t n = part.column_begin;
+    for (; n + kColumns <= part.column_end; n += kColumns) Run<kM, kColumns>(m, n, begin, end);
+    for (; n < part.column_end; ++n) Run<kM, 1>(m, n, begin, end);
+  }
+
+  KEEL_INLINE void RunPart() {
+    const bool few = part.row_end - part.row_begin <= kFewRows;
+    const int64_t piece = few ? linear.k : kPiece;
+    int64_t begin = 0;
+    do {  // once for k = 0 too: the bias alone
+      const int64_t end = std::min(begin + piece, linear.k);
+      int64_t m = part.row_begin;
+      for (; m + kRows <= part.row_end; m += kRows) RunColumns<kRows>(m, begin, end);
+      for (; m + 2 <= part.row_end; m += 2) RunColumns<2>(m, begin, end);
+      if (m < part.row_end) RunColumns<1>(m, begin, end);
+      begin = end;
+    } while (begin < linear.k);
+  }
+};
+
+template <int kLanes, typename T>
+KEEL_INLINE void RunOfType(const InvariantLinear& linear, const float* wide_x,
+                           const InvariantLinearPart& part) {
+  const InvariantLinearPart& p = part;
+  for (int64_t n = p.column_begin; n < p.column_end; n += kPartColumns) {
+    for (int64_t m = p.row_begin; m < p.row_end; m += kPartRows) {
+      const InvariantLinearPart piece = {m, std::min(m + kPartRows, p.row_end), n,
+                                         std::min(n + kPartColumns, p.column_end)};
+      Tiles<kLanes, T>(linear, wide_x, piece).RunPart();
+    }
+  }
+}
+
+template <int kLanes>
+KEEL_INLINE void Run(const InvariantLinear& linear, const float* wide_x,
+                     const InvariantLinearPart& part) {
+  switch (linear.type) {
+    case KernelType::kF32:
+      return RunOfType<kLanes, lanes::F32>(linear, wide_x, part);
+    case KernelType::kBF16:
+      return RunOfType<kLanes, lanes::BF16>(linear, wide_x, part);
+    case KernelType::kF16:
+      return RunOfType<kLanes, lanes::F16>(linear, wide_x, part);
+  }
+}
+
+void RunPlain(const InvariantLinear& linear, const float* wide_x, const InvariantLinearPart& part) {
+  Run<4>(linear, wide_x, part);
+}
+#if defined(__x86_64__)
+KEEL_TARGET_AVX2 void RunAvx2(const InvariantLinear& linear, const float* wide_x,
+                              const InvariantLinearPart& part) {
+  Run<8>(linear, wide_x, part);
+}
+KEEL_TARGET_AVX512 void RunAvx512(const InvariantLinear& linear, const float* wide_x,
+                                  const InvariantLinearPart& part) {
+  Run<16>(linear, wide_x, part);
+}
+#endif
+
+template <typename T>
+void WidenRowsOf(const InvariantLinear& linear, int64_t begin, int64_t end, float* wide_x) {
+  const int64_t stride = InvariantLinearStride(linear.k);
+  for (int64_t m = begin; m < end; ++m) {
+    const auto* x = static_cast<const typename T::Storage*>(linear.x) + m * linear.ldx;
+    float* out = wide_x + m * stride;
+    for (int64_t k = 0; k < linear.k; ++k) out[k] = T::Load(x + k);
+    std::fill(out + linear.k, out + stride, 0.0f);
+  }
+}
+
+}  // namespace
+
+int64_t InvariantLinearStride(int64_t k) { return (k + kMaxLanes - 1) / kMaxLanes * kMaxLanes; }
+
+void WidenRows(const InvariantLinear& linear, int64_t begin, int64_t end, float* wide_x) {
+  switch (linear.type) {
+    case KernelType::kF32:
+      return WidenRowsOf<lanes::F32>(linear, begin, end, wide_x);
+    case KernelType::kBF16:
+      return WidenRowsOf<lanes::BF16>(linear, begin, end, wide_x);
+    case KernelType::kF16:
+      return WidenRowsOf<lanes::F16>(linear, begin, end, wide_x);
+  }
+}
+
+std::vector<InvariantLinearVariant> InvariantLinearVariants(const CpuFeatures& cpu) {
+  std::vector<InvariantLinearVariant> variants = {{"plain", RunPlain}};
+#if defined(__x86_64__)
+  if (cpu.avx2) variants.push_back({"avx2", RunAvx2});
+  if (cpu.avx512) variants.push_back({"avx512", RunAvx512});
+#else
+  (void)cpu;
+#endif
+  return variants;
+}
+
+void RunInvariantLinear(const InvariantLinear& linear) {
+  static const InvariantLinearVariant variant = InvariantLinearVariants(Cpu()).back();
+  const int64_t stride = std::max<int64_t>(1, InvariantLinearStride(linear.k));
+  const auto wide_x = std::make_unique_for_overwrite<float[]>(linear.m * stride);
+  ParallelFor(linear.m, std::max<int64_t>(1, kProductsAPart / stride),
+              [&](int64_t begin, int64_t end) { WidenRows(linear, begin, end, wide_x.get()); });
+  // Neighbours share columns, whose weights then stay in the cache.
+  const int64_t row_parts = (linear.m + kPartRows - 1) / kPartRows;
+  const int64_t wanted = 4 * ParallelThreads();
+  const int64_t columns = linear.n / kPartColumns * row_parts < wanted ? kFewColumns : kPartColumns;
+  const int64_t parts = (linear.n + columns - 1) / columns * row_parts;
+  const int64_t products = std::min(linear.m, kPartRows) * columns * stride;
+  ParallelFor(parts, std::max<int64_t>(1, kProductsAPart / std::max<int64_t>(1, products)),
+              [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; ++i) {
+                  const int64_t m = i % row_parts * kPartRows, n = i / row_parts * columns;
+                  variant.run(
+                      linear, wide_x.get(),
+                      {m, std::min(m + kPartRows, linear.m), n, std::min(n + columns, linear.n)});
+                }
+              });
+}
+
+}  // namespace keel
