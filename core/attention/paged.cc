@@ -88,6 +88,10 @@ AttentionMetadata Slice(const AttentionMetadata& m, int64_t begin, int64_t end,
 }  // namespace
 
 absl::Status PagedCacheAttention::Supports(const AttentionUse& use) const {
+  if (invariant_ && use.desc->kind == KEEL_ATTENTION_ENCODER) {
+    return absl::UnimplementedError(
+        "paged: an encoder's attention has no batch-invariant form; run without --deterministic");
+  }
   return CheckKind("paged", use, {"alibi_slopes", "sinks", "segments"});
 }
 
@@ -100,7 +104,7 @@ absl::Status PagedCacheAttention::Run(const AttentionCall& call) const {
   }
   return CatchAten([&]() -> absl::Status {
     CheckCall(call);
-    const bool sdpa_can = call.desc->softcap == 0 && call.Find("sinks") == nullptr;
+    const bool sdpa_can = !invariant_ && call.desc->softcap == 0 && call.Find("sinks") == nullptr;
     const AttentionMetadata& m = *call.metadata;
     const int32_t* cu_q = m.cu_q.const_data_ptr<int32_t>();
     const auto is_dense = [&](int64_t s) {

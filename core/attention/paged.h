@@ -10,10 +10,16 @@ namespace keel {
 
 class PagedCacheAttention : public AttentionImplementation {
  public:
+  // `invariant`: the kernel for every query, so that a query's result has the same bits whatever
+  // other queries its step has. It begins at the first key that a query sees and goes on by the
+  // cache's blocks, which lie at fixed positions of a sequence.
+  explicit PagedCacheAttention(bool invariant = false) : invariant_(invariant) {}
+
   absl::Status Supports(const AttentionUse& use) const override;
   absl::Status Run(const AttentionCall& call) const override;
 
  private:
+  const bool invariant_;
   SdpaAttention sdpa_;
 };
 

@@ -16,7 +16,8 @@ constexpr const char* kHosts[] = {"paged", "sdpa", "eager"};  // in order of pre
 
 }  // namespace
 
-AttentionRegistry::AttentionRegistry() {
+AttentionRegistry::AttentionRegistry()
+    : invariant_(std::make_shared<PagedCacheAttention>(/*invariant=*/true)) {
   by_name_["eager"] = std::make_shared<EagerAttention>();
   by_name_["sdpa"] = std::make_shared<SdpaAttention>();
   by_name_["paged"] = std::make_shared<PagedCacheAttention>();
@@ -89,6 +90,20 @@ absl::StatusOr<std::shared_ptr<const AttentionImplementation>> AttentionRegistry
   }
   return absl::UnimplementedError(
       absl::StrCat("no attention implementation serves this: ", absl::StrJoin(reasons, "; ")));
+}
+
+absl::StatusOr<std::shared_ptr<const AttentionImplementation>> AttentionRegistry::ChooseInvariant(
+    const AttentionUse& use, absl::string_view wanted) const {
+  if (use.desc->impl != nullptr && use.desc->impl[0] != '\0') wanted = use.desc->impl;
+  if (!wanted.empty() && wanted != "paged") {
+    if (auto impl = Find(wanted); !impl.ok()) return impl.status();
+    return absl::InvalidArgumentError(absl::StrCat(
+        "attention implementation \"", wanted,
+        "\" rounds by what else is in a step; --deterministic takes paged alone: name that, or run "
+        "without --deterministic"));
+  }
+  if (absl::Status status = invariant_->Supports(use); !status.ok()) return status;
+  return invariant_;
 }
 
 }  // namespace keel

@@ -42,7 +42,13 @@ class AttentionRegistry {
   absl::StatusOr<std::shared_ptr<const AttentionImplementation>> Choose(
       const AttentionUse& use, absl::string_view wanted) const;
 
+  // The same among those whose result for a query has the same bits whatever other queries are in the
+  // step: a form of paged. Any other that was named is refused.
+  absl::StatusOr<std::shared_ptr<const AttentionImplementation>> ChooseInvariant(
+      const AttentionUse& use, absl::string_view wanted) const;
+
  private:
+  const std::shared_ptr<const AttentionImplementation> invariant_;
   std::map<std::string, std::shared_ptr<const AttentionImplementation>, std::less<>> by_name_;
 };
 

@@ -54,6 +54,9 @@ struct ExecutorOptions {
   int32_t block_size = 16;      // tokens a cache block holds
   int32_t tensor_parallel = 1;  // ranks, run as threads
   LiveModel live = {};          // with kEager, kShadow
+  // The logits of a sequence's token have the same bits whatever else is in its step and however its
+  // prompt was cut into steps; slower. One CPU type: others round elsewhere.
+  bool deterministic = false;
   std::function<void(int64_t done, int64_t total)> on_load_bytes = {};  // may be null
 };
 

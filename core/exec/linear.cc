@@ -5,10 +5,13 @@
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "core/base/cpu.h"
 #include "core/kernels/gemv_bf16.h"
+#include "core/kernels/invariant_linear.h"
+#include "core/kernels/kernel_type.h"
 
 namespace keel {
 namespace {
@@ -63,6 +66,36 @@ at::Tensor LinearInFp32(const at::Tensor& x, const at::Tensor& weight, const at:
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   shape.back() = n;
   return y.to(x.scalar_type()).view(shape);
+}
+
+at::Tensor LinearInvariant(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const std::optional<KernelType> type = KernelTypeOf(x.scalar_type());
+  TORCH_CHECK(type.has_value() && weight.dim() == 2 && x.dim() >= 1 &&
+                  weight.scalar_type() == x.scalar_type() && x.size(-1) == weight.size(1),
+              "a batch-invariant linear of ", x.sizes(), " ", x.scalar_type(), " and ",
+              weight.sizes(), " ", weight.scalar_type());
+  TORCH_CHECK(!bias.defined() || (bias.scalar_type() == x.scalar_type() && bias.is_contiguous() &&
+                                  bias.numel() == weight.size(0)),
+              "a linear's bias must be of its type and have an entry an output");
+  const at::Tensor rows = x.reshape({-1, x.size(-1)}).contiguous();
+  const at::Tensor w = weight.stride(1) == 1 ? weight : weight.contiguous();
+  at::Tensor y = at::empty({rows.size(0), w.size(0)}, x.options());
+  InvariantLinear linear;
+  linear.type = *type;
+  linear.m = rows.size(0);
+  linear.n = w.size(0);
+  linear.k = w.size(1);
+  linear.x = rows.const_data_ptr();
+  linear.w = w.const_data_ptr();
+  linear.bias = bias.defined() ? bias.const_data_ptr() : nullptr;
+  linear.y = y.mutable_data_ptr();
+  linear.ldx = linear.k;
+  linear.ldw = w.stride(0);
+  linear.ldy = linear.n;
+  RunInvariantLinear(linear);
+  std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
+  shape.back() = linear.n;
+  return y.view(shape);
 }
 
 at::Tensor LinearOf(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

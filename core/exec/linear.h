@@ -15,6 +15,10 @@ at::Tensor LinearOf(const at::Tensor& x, const at::Tensor& weight, const at::Ten
 // for 16-bit types on CPUs without AVX-512.
 at::Tensor LinearInFp32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
+// The same by core/kernels/invariant_linear.h: an output's bits depend on its row of x and its row of
+// the weights alone. One type for all.
+at::Tensor LinearInvariant(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+
 }  // namespace keel
 
 #endif  // KEEL_CORE_EXEC_LINEAR_H_

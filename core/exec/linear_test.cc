@@ -22,7 +22,7 @@ double Error(Linear linear, const at::Tensor& x, const at::Tensor& weight, const
 }
 
 TEST(LinearTest, EveryWayIsTheProductUpToOneRounding) {
-  for (const Linear linear : {&LinearOf, &LinearInFp32}) {
+  for (const Linear linear : {&LinearOf, &LinearInFp32, &LinearInvariant}) {
     for (const auto& [type, bound] :
          {std::pair{at::kFloat, 1e-6}, {at::kBFloat16, 4e-3}, {at::kHalf, 5e-4}}) {
       for (const int64_t rows : {1, 5, 16, 17, 70}) {
@@ -45,6 +45,7 @@ TEST(LinearTest, TakesAnyNumberOfDimensionsAndStridedRows) {
   const at::Tensor x = at::randn({3, 20, 16}).to(at::kBFloat16).narrow(2, 4, 8);
   EXPECT_LT(Error(&LinearOf, x, weight, {}), 4e-3);
   EXPECT_LT(Error(&LinearInFp32, x, weight, {}), 4e-3);
+  EXPECT_LT(Error(&LinearInvariant, x, weight, {}), 4e-3);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/clamp_min.h>
 #include <ATen/ops/floor_divide.h>
 #include <ATen/ops/gelu.h>
@@ -16,6 +17,8 @@
 
 #include <limits>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "core/exec/linear.h"
 #include "sdk/abi/plugin.h"
@@ -38,21 +41,29 @@ at::Tensor KeepTopGroups(const proto::Moe& moe, const at::Tensor& scores) {
       .view_as(scores);
 }
 
-at::Tensor ExpertMlp(const proto::Moe& moe, const ObjectWeights& w, int64_t e,
-                     const at::Tensor& x) {
+at::Tensor ExpertMlp(const proto::Moe& moe, const ObjectWeights& w, int64_t e, const at::Tensor& x,
+                     Numerics numerics) {
+  const auto linear = numerics == Numerics::kInvariant ? LinearInvariant : LinearOf;
   const auto at_or_none = [e](const std::vector<at::Tensor>& biases) {
     return biases.empty() ? at::Tensor() : biases[e];
   };
-  const at::Tensor up = LinearOf(x, w.up[e], at_or_none(w.up_bias));
+  const at::Tensor up = linear(x, w.up[e], at_or_none(w.up_bias));
   const at::Tensor inner =
-      w.gate.empty() ? Activation(up, moe.act())
-                     : Activation(LinearOf(x, w.gate[e], at_or_none(w.gate_bias)), moe.act()) * up;
-  return LinearOf(inner, w.down[e], at_or_none(w.down_bias));
+      w.gate.empty()
+          ? Activation(up, moe.act(), numerics)
+          : Activation(linear(x, w.gate[e], at_or_none(w.gate_bias)), moe.act(), numerics) * up;
+  return linear(inner, w.down[e], at_or_none(w.down_bias));
 }
+
+Routing Route(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& logits);
 
 }  // namespace
 
-at::Tensor Activation(const at::Tensor& x, int64_t act) {
+at::Tensor Activation(const at::Tensor& x, int64_t act, Numerics numerics) {
+  if (numerics == Numerics::kInvariant) {
+    return InPieces(
+        x, [act](const at::Tensor& piece) { return Activation(piece, act, Numerics::kFastest); });
+  }
   switch (act) {
     case KEEL_ACT_SILU:
       return at::silu(x);
@@ -71,9 +82,23 @@ at::Tensor Activation(const at::Tensor& x, int64_t act) {
   }
 }
 
-Routing RouteTokens(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& logits) {
+Routing RouteTokens(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& logits,
+                    Numerics numerics) {
   TORCH_CHECK(logits.dim() == 2 && logits.size(1) == moe.experts(), "router logits are ",
               logits.sizes(), ", expected [N, ", moe.experts(), "]");
+  if (numerics == Numerics::kFastest) return Route(moe, weights, logits);
+  std::vector<at::Tensor> experts, expert_weights;
+  for (int64_t i = 0; i < logits.size(0); ++i) {
+    Routing one = Route(moe, weights, logits.narrow(0, i, 1));
+    experts.push_back(std::move(one.experts));
+    expert_weights.push_back(std::move(one.weights));
+  }
+  return {at::cat(experts), at::cat(expert_weights)};
+}
+
+namespace {
+
+Routing Route(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& logits) {
   const at::Tensor x = logits.to(at::kFloat);
   Routing routing;
   if (moe.scoring() == KEEL_MOE_TOPK_SOFTMAX) {
@@ -101,8 +126,10 @@ Routing RouteTokens(const proto::Moe& moe, const ObjectWeights& weights, const a
   return routing;
 }
 
+}  // namespace
+
 at::Tensor RunExperts(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& x,
-                      const Routing& routing) {
+                      const Routing& routing, Numerics numerics) {
   TORCH_CHECK(x.dim() == 2 && routing.experts.dim() == 2 && routing.experts.size(0) == x.size(0) &&
                   routing.weights.sizes() == routing.experts.sizes(),
               "moe of ", x.sizes(), " with expert ids ", routing.experts.sizes(), " and weights ",
@@ -121,7 +148,8 @@ at::Tensor RunExperts(const proto::Moe& moe, const ObjectWeights& weights, const
     TORCH_CHECK(expert[begin] >= 0 && expert[begin] < moe.experts(), "expert ", expert[begin],
                 " of ", moe.experts());
     const at::Tensor rows = tokens.narrow(0, begin, end - begin);
-    const at::Tensor y = ExpertMlp(moe, weights, expert[begin], at::index_select(x, 0, rows));
+    const at::Tensor y =
+        ExpertMlp(moe, weights, expert[begin], at::index_select(x, 0, rows), numerics);
     out.index_add_(0, rows, y * pair_weights.narrow(0, begin, end - begin));
     begin = end;
   }

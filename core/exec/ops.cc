@@ -182,12 +182,14 @@ OpExecutor::OpExecutor(const proto::Graph& graph, std::shared_ptr<const Weights>
 
 absl::StatusOr<std::unique_ptr<OpExecutor>> OpExecutor::Create(
     const proto::Graph& graph, std::shared_ptr<const Weights> weights,
-    const AttentionRegistry& attention, const std::string& wanted, DType dtype,
-    int32_t block_size) {
+    const AttentionRegistry& attention, const std::string& wanted, DType dtype, int32_t block_size,
+    Numerics numerics) {
   KEEL_RETURN_IF_ERROR(CheckServed(graph));
+  if (numerics == Numerics::kInvariant) KEEL_RETURN_IF_ERROR(CheckInvariant(graph));
   KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(KvLayers(graph), block_size, dtype));
   auto ops = std::unique_ptr<OpExecutor>(new OpExecutor(
       graph, std::move(weights), dtype, std::move(cache), RecurrentStates(States(graph, dtype))));
+  ops->numerics_ = numerics;
   KEEL_RETURN_IF_ERROR(ops->ChooseAttention(attention, wanted));
   return ops;
 }
@@ -208,7 +210,8 @@ absl::Status OpExecutor::ChooseAttention(const AttentionRegistry& registry,
     }
     AttentionUse use{&attention.desc, dtype_, encoder ? 0 : cache_.block_size(),
                      ArgNames(graph_, static_cast<uint32_t>(i + 1))};
-    auto impl = registry.Choose(use, wanted);
+    auto impl = numerics_ == Numerics::kInvariant ? registry.ChooseInvariant(use, wanted)
+                                                  : registry.Choose(use, wanted);
     if (!impl.ok()) return Annotate(impl.status(), d.name());
     attention.impl = *std::move(impl);
   }
@@ -245,7 +248,7 @@ absl::Status OpExecutor::Run(const proto::Node& node, absl::Span<const at::Tenso
 absl::Status OpExecutor::Dispatch(const proto::Node& node, absl::Span<const at::Tensor> inputs,
                                   std::vector<at::Tensor>* outputs) {
   if (IsTensorOp(node.op())) {
-    RunTensorOp(node, inputs, dtype_, outputs);
+    RunTensorOp(node, inputs, dtype_, numerics_, outputs);
     return absl::OkStatus();
   }
   switch (node.op()) {
@@ -286,17 +289,19 @@ absl::StatusOr<at::Tensor> OpExecutor::RunObject(const proto::Node& node,
   const ObjectWeights& w = weights_->of(node.object());
   switch (node.op()) {
     case proto::OP_LINEAR:
-      return LinearOf(inputs[0], w.weight, w.bias);
+      return numerics_ == Numerics::kInvariant ? LinearInvariant(inputs[0], w.weight, w.bias)
+                                               : LinearOf(inputs[0], w.weight, w.bias);
     case proto::OP_EMBED:
       return at::index_select(w.weight, 0, inputs[0].to(at::kLong));
     case proto::OP_NORM:
-      return NormOf(d.norm(), w.weight, w.bias, inputs[0]);
+      return NormOf(d.norm(), w.weight, w.bias, inputs[0], numerics_);
     case proto::OP_ROPE:
       return RunRope(node, inputs[0], inputs[1]);
     case proto::OP_MOE:
-      return RunExperts(d.moe(), w, inputs[0], RouteTokens(d.moe(), w, inputs[1]));
+      return RunExperts(d.moe(), w, inputs[0], RouteTokens(d.moe(), w, inputs[1], numerics_),
+                        numerics_);
     case proto::OP_MOE_ROUTED:
-      return RunExperts(d.moe(), w, inputs[0], {inputs[1], inputs[2]});
+      return RunExperts(d.moe(), w, inputs[0], {inputs[1], inputs[2]}, numerics_);
     case proto::OP_CONV:
       return RunConv(d.conv(), w, inputs[0]);
     case proto::OP_PARAM:
@@ -306,13 +311,22 @@ absl::StatusOr<at::Tensor> OpExecutor::RunObject(const proto::Node& node,
   }
 }
 
+// Frequencies that follow the length of a step's longest sequence would follow other requests: where
+// that must not be, they are those of the longest that the model takes.
+int64_t OpExecutor::RopeLength(const proto::Rope& rope, const at::Tensor& positions) const {
+  if (numerics_ == Numerics::kInvariant) {
+    const int64_t longest = graph_.spec().max_positions();
+    return (longest > 0 ? longest : rope.original_max_positions()) - 1;
+  }
+  return step_ != nullptr ? step_->max_position : positions.max().item<int64_t>();
+}
+
 at::Tensor OpExecutor::RunRope(const proto::Node& node, const at::Tensor& x,
                                const at::Tensor& positions) {
   const proto::Rope& rope = DeclarationOf(node).rope();
-  const int64_t max_position =
-      step_ != nullptr ? step_->max_position : positions.max().item<int64_t>();
   return ApplyRope(rope, x,
-                   rope_.Get(node.object(), rope, positions, max_position, x.scalar_type()));
+                   rope_.Get(node.object(), rope, positions, RopeLength(rope, positions),
+                             x.scalar_type(), numerics_));
 }
 
 absl::Status OpExecutor::RunAttention(const proto::Node& node, absl::Span<const at::Tensor> inputs,

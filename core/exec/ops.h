@@ -17,6 +17,7 @@
 #include "core/attention/registry.h"
 #include "core/cache/kv_cache.h"
 #include "core/cache/recurrent_states.h"
+#include "core/exec/invariant.h"
 #include "core/exec/rope.h"
 #include "core/exec/weights.h"
 #include "core/graph/graph.pb.h"
@@ -44,7 +45,7 @@ class OpExecutor {
                                                             std::shared_ptr<const Weights> weights,
                                                             const AttentionRegistry& attention,
                                                             const std::string& wanted, DType dtype,
-                                                            int32_t block_size);
+                                                            int32_t block_size, Numerics numerics);
 
   const proto::Graph& graph() const { return graph_; }
   const Weights& weights() const { return *weights_; }
@@ -81,12 +82,14 @@ class OpExecutor {
   absl::StatusOr<at::Tensor> RunCollective(const proto::Node& node, const at::Tensor& x);
   absl::StatusOr<at::Tensor> RunObject(const proto::Node& node,
                                        absl::Span<const at::Tensor> inputs);
+  int64_t RopeLength(const proto::Rope& rope, const at::Tensor& positions) const;
   at::Tensor RunRope(const proto::Node& node, const at::Tensor& x, const at::Tensor& positions);
   const proto::Declaration& DeclarationOf(const proto::Node& node) const;
 
   const proto::Graph& graph_;
   std::shared_ptr<const Weights> weights_;
   const DType dtype_;
+  Numerics numerics_ = Numerics::kFastest;
   KvCache cache_;
   RecurrentStates states_;
   std::vector<Attention> attentions_;  // by object - 1; those that are no attention are empty

@@ -79,7 +79,11 @@ HostObjects AddHostObjects(proto::Graph* graph) {
 }
 
 Rank::Rank(proto::Graph graph, HostObjects objects, const ExecutorOptions& options)
-    : graph_(std::move(graph)), objects_(objects), mode_(options.mode), live_(options.live) {}
+    : graph_(std::move(graph)),
+      objects_(objects),
+      mode_(options.mode),
+      numerics_(options.deterministic ? Numerics::kInvariant : Numerics::kFastest),
+      live_(options.live) {}
 
 absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph, HostObjects objects,
                                                    std::shared_ptr<const Weights> weights,
@@ -101,7 +105,7 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph, HostObjec
   }
   KEEL_ASSIGN_OR_RETURN(
       rank->ops_, OpExecutor::Create(rank->graph_, std::move(weights), attention, options.attention,
-                                     options.dtype, options.block_size));
+                                     options.dtype, options.block_size, rank->numerics_));
   return rank;
 }
 
@@ -185,7 +189,11 @@ absl::StatusOr<at::Tensor> Rank::Logits(const at::Tensor& hidden) {
     at::Tensor logits = out[0].to(at::kFloat);
     if (spec.logit_scale() != 0 && spec.logit_scale() != 1) logits = logits * spec.logit_scale();
     if (spec.logit_softcap() > 0) {
-      logits = at::tanh(logits / spec.logit_softcap()) * spec.logit_softcap();
+      const at::Tensor capped = logits / spec.logit_softcap();
+      logits = numerics_ == Numerics::kInvariant
+                   ? InPieces(capped, [](const at::Tensor& piece) { return at::tanh(piece); })
+                   : at::tanh(capped);
+      logits = logits * spec.logit_softcap();
     }
     return logits.contiguous();
   });

@@ -49,6 +49,7 @@ class Rank {
   const proto::Graph graph_;
   const HostObjects objects_;
   const ExecMode mode_;
+  const Numerics numerics_;
   const LiveModel live_;
   std::unique_ptr<OpExecutor> ops_;
   std::optional<Interpreter> forward_, logits_;

@@ -79,11 +79,17 @@ at::Tensor RopeFrequencies(const proto::Rope& rope, int64_t max_position) {
 }
 
 CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions, int64_t max_position,
-                  at::ScalarType type) {
+                  at::ScalarType type, Numerics numerics) {
   const at::Tensor angles =
       PositionsByFrequency(rope, positions) * RopeFrequencies(rope, max_position).unsqueeze(0);
   const double factor = rope.attention_factor() == 0 ? 1.0 : rope.attention_factor();
-  CosSin table{at::cos(angles), at::sin(angles)};
+  CosSin table;
+  if (numerics == Numerics::kInvariant) {
+    table.cos = InPieces(angles, [](const at::Tensor& piece) { return at::cos(piece); });
+    table.sin = InPieces(angles, [](const at::Tensor& piece) { return at::sin(piece); });
+  } else {
+    table = {at::cos(angles), at::sin(angles)};
+  }
   if (factor != 1.0) {
     table.cos = table.cos * factor;
     table.sin = table.sin * factor;
@@ -149,13 +155,14 @@ at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin&
 }
 
 const CosSin& RopeTables::Get(uint32_t object, const proto::Rope& rope, const at::Tensor& positions,
-                              int64_t max_position, at::ScalarType type) {
+                              int64_t max_position, at::ScalarType type, Numerics numerics) {
   for (const Entry& entry : entries_) {
     if (entry.object == object && entry.positions.is_same(positions) && entry.type == type) {
       return entry.table;
     }
   }
-  entries_.push_back({object, positions, type, MakeCosSin(rope, positions, max_position, type)});
+  entries_.push_back(
+      {object, positions, type, MakeCosSin(rope, positions, max_position, type, numerics)});
   return entries_.back().table;
 }
 

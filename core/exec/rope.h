@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/exec/invariant.h"
 #include "core/graph/graph.pb.h"
 
 namespace keel {
@@ -22,7 +23,7 @@ at::Tensor RopeFrequencies(const proto::Rope& rope, int64_t max_position);
 
 // `positions` is [N], or [axes, N] with sections. In fp32, then cast to `type` unless rope.fp32.
 CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions, int64_t max_position,
-                  at::ScalarType type);
+                  at::ScalarType type, Numerics numerics);
 
 // Rotates x [N, heads, head_dim]; what is past rotary_size stays. All of these throw c10::Error.
 at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin& table);
@@ -32,7 +33,7 @@ class RopeTables {
  public:
   void Clear() { entries_.clear(); }
   const CosSin& Get(uint32_t object, const proto::Rope& rope, const at::Tensor& positions,
-                    int64_t max_position, at::ScalarType type);
+                    int64_t max_position, at::ScalarType type, Numerics numerics);
 
  private:
   struct Entry {

@@ -28,6 +28,7 @@
 #include <optional>
 #include <tuple>
 
+#include "core/exec/invariant.h"
 #include "core/exec/moe.h"
 #include "core/kernels/kernel_type.h"
 #include "core/kernels/row_ops.h"
@@ -46,7 +47,7 @@ at::ScalarType TypeOf(int64_t image, DType model_dtype) {
 }
 
 at::Tensor Unary(const at::Tensor& x, int64_t kind) {
-  if (kind >= KEEL_UNARY_ACT) return Activation(x, kind - KEEL_UNARY_ACT);
+  if (kind >= KEEL_UNARY_ACT) return Activation(x, kind - KEEL_UNARY_ACT, Numerics::kFastest);
   switch (kind) {
     case KEEL_UNARY_NEG:
       return at::neg(x);
@@ -73,6 +74,15 @@ at::Tensor Unary(const at::Tensor& x, int64_t kind) {
     default:
       TORCH_CHECK(false, "function ", kind, " is not known");
   }
+}
+
+// Whether an op along `dim` of x works on each x[i] by itself, with a sum or an exponential in it.
+bool GoesByRow(const at::Tensor& x, int64_t dim) {
+  return x.dim() > 1 && (dim < 0 ? dim + x.dim() : dim) != 0;
+}
+
+at::Tensor Softmax(const at::Tensor& x, int64_t dim) {
+  return at::softmax(x, dim, at::kFloat).to(x.scalar_type());
 }
 
 at::Tensor Reduce(const at::Tensor& x, int64_t dim, int64_t kind, bool keep_dim) {
@@ -116,6 +126,30 @@ at::Tensor Constant(const proto::Node& node, DType model_dtype) {
   return out;
 }
 
+// The ops whose bits would depend on what else is computed; undefined for the others.
+at::Tensor InvariantOutput(const proto::Node& node, absl::Span<const at::Tensor> in) {
+  const auto ints = [&](int i) { return node.ints(i); };
+  switch (node.op()) {
+    case proto::OP_UNARY:
+      return InPieces(in[0], [&](const at::Tensor& piece) { return Unary(piece, ints(0)); });
+    case proto::OP_ACT_MUL:
+      return Activation(in[0], ints(0), Numerics::kInvariant).mul_(in[1]);
+    case proto::OP_MATMUL:
+      return MatmulInvariant(in[0], in[1]);
+    case proto::OP_SOFTMAX:
+      if (!GoesByRow(in[0], ints(0))) return {};
+      return RowByRow(in[0], [&](const at::Tensor& row) { return Softmax(row, ints(0)); });
+    case proto::OP_REDUCE: {
+      if (!GoesByRow(in[0], ints(0))) return {};
+      return RowByRow(in[0], [&](const at::Tensor& row) {
+        return Reduce(row, ints(0), ints(1), ints(2) != 0);
+      });
+    }
+    default:
+      return {};
+  }
+}
+
 at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in,
                         DType model_dtype) {
   const auto ints = [&](int i) { return node.ints(i); };
@@ -137,11 +171,11 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
     case proto::OP_UNARY:
       return Unary(in[0], ints(0));
     case proto::OP_ACT_MUL:
-      return Activation(in[0], ints(0)).mul_(in[1]);
+      return Activation(in[0], ints(0), Numerics::kFastest).mul_(in[1]);
     case proto::OP_MATMUL:
       return at::matmul(in[0], in[1]);
     case proto::OP_SOFTMAX:
-      return at::softmax(in[0], ints(0), at::kFloat).to(in[0].scalar_type());
+      return Softmax(in[0], ints(0));
     case proto::OP_REDUCE:
       return Reduce(in[0], ints(0), ints(1), ints(2) != 0);
     case proto::OP_CUMSUM:
@@ -176,14 +210,16 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
 bool IsTensorOp(proto::Op op) { return op >= proto::OP_ADD && op <= proto::OP_CONSTANT; }
 
 void RunTensorOp(const proto::Node& node, absl::Span<const at::Tensor> inputs, DType model_dtype,
-                 std::vector<at::Tensor>* outputs) {
+                 Numerics numerics, std::vector<at::Tensor>* outputs) {
   if (node.op() == proto::OP_TOPK) {
     auto [values, indices] = at::topk(inputs[0], node.ints(0), -1, true, true);
     outputs->push_back(std::move(values));
     outputs->push_back(std::move(indices));
     return;
   }
-  outputs->push_back(SingleOutput(node, inputs, model_dtype));
+  at::Tensor output;
+  if (numerics == Numerics::kInvariant) output = InvariantOutput(node, inputs);
+  outputs->push_back(output.defined() ? output : SingleOutput(node, inputs, model_dtype));
 }
 
 namespace {
@@ -204,16 +240,16 @@ at::Tensor RmsNormInOnePass(const proto::Norm& norm, const at::Tensor& weight,
   return y;
 }
 
-}  // namespace
-
-at::Tensor NormOf(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
+bool OnePassTakes(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
                   const at::Tensor& x) {
-  TORCH_CHECK(x.size(-1) == norm.size(), "a norm of size ", norm.size(), " got ", x.sizes());
-  if (norm.kind() == proto::Norm::RMS && !norm.cast_last() && weight.defined() && !bias.defined() &&
-      KernelTypeOf(x.scalar_type()).has_value() && x.is_contiguous() &&
-      weight.scalar_type() == x.scalar_type() && weight.is_contiguous()) {
-    return RmsNormInOnePass(norm, weight, x);
-  }
+  return norm.kind() == proto::Norm::RMS && !norm.cast_last() && weight.defined() &&
+         !bias.defined() && KernelTypeOf(x.scalar_type()).has_value() && x.is_contiguous() &&
+         weight.scalar_type() == x.scalar_type() && weight.is_contiguous();
+}
+
+// By ATen's operators.
+at::Tensor NormBySteps(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
+                       const at::Tensor& x) {
   at::Tensor y = x.to(at::kFloat);
   if (norm.kind() == proto::Norm::LAYER) {
     y = at::layer_norm(y, {norm.size()}, {}, {}, norm.eps());
@@ -228,6 +264,23 @@ at::Tensor NormOf(const proto::Norm& norm, const at::Tensor& weight, const at::T
   y = y.to(x.scalar_type());
   if (weight.defined()) y = y * weight;
   return bias.defined() ? y + bias : y;
+}
+
+}  // namespace
+
+at::Tensor NormOf(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
+                  const at::Tensor& x, Numerics numerics) {
+  TORCH_CHECK(x.size(-1) == norm.size(), "a norm of size ", norm.size(), " got ", x.sizes());
+  if (numerics == Numerics::kFastest) {
+    return OnePassTakes(norm, weight, bias, x) ? RmsNormInOnePass(norm, weight, x)
+                                               : NormBySteps(norm, weight, bias, x);
+  }
+  // One row of a strided tensor is contiguous, several are not: that must not decide.
+  const at::Tensor dense = x.contiguous();
+  if (OnePassTakes(norm, weight, bias, dense)) return RmsNormInOnePass(norm, weight, dense);
+  return RowByRow(dense.view({-1, norm.size()}),
+                  [&](const at::Tensor& row) { return NormBySteps(norm, weight, bias, row); })
+      .view(x.sizes());
 }
 
 }  // namespace keel

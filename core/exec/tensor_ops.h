@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "core/exec/invariant.h"
 #include "core/graph/graph.pb.h"
 #include "core/tensor/dtype.h"
 
@@ -16,14 +17,15 @@ namespace keel {
 // True if `op` is one of them.
 bool IsTensorOp(proto::Op op);
 
-// Appends the outputs; `model_dtype` is what MODEL stands for. Throws c10::Error.
+// Appends the outputs; `model_dtype` is what MODEL stands for. Invariance holds where dimension 0 is
+// that of tokens and no op works along it. Throws c10::Error.
 void RunTensorOp(const proto::Node& node, absl::Span<const at::Tensor> inputs, DType model_dtype,
-                 std::vector<at::Tensor>* outputs);
+                 Numerics numerics, std::vector<at::Tensor>* outputs);
 
 // KEEL_REDUCE_* and so on become an at::Tensor call each; RMSNorm and LayerNorm as keel_norm_desc
 // says. `weight` holds weight_offset already; undefined without one.
 at::Tensor NormOf(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
-                  const at::Tensor& x);
+                  const at::Tensor& x, Numerics numerics);
 
 }  // namespace keel
 

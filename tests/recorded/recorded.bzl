@@ -86,5 +86,8 @@ def recorded_model(name, architectures, hdrs = []):
             "*.json",
             "graph.textproto",
         ]),
-        visibility = ["//tests/recorded:__pkg__"],
+        visibility = [
+            "//core/exec:__pkg__",
+            "//tests/recorded:__pkg__",
+        ],
     )
