@@ -218,6 +218,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options) {
   KEEL_ASSIGN_OR_RETURN(exec.dtype, ChooseDtype(options, *model.checkpoint));
   exec.block_size = static_cast<int32_t>(options.block_size);
   exec.tensor_parallel = static_cast<int32_t>(options.tensor_parallel_size);
+  exec.deterministic = options.deterministic;
   exec.live = {recorded.model_class, recorded.model.model.get()};
   exec.on_load_bytes = [&](int64_t done, int64_t total) {
     progress("loading weights", done, total);

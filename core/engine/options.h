@@ -24,6 +24,7 @@ struct EngineOptions {
   std::string attention_implementation;
   std::string exec = "graph";
   std::string trust_remote_code = "false";
+  bool deterministic = false;
   int64_t tensor_parallel_size = 1;
   int64_t kv_cache_memory_bytes = 0;   // 0: kv_cache_memory_share
   double kv_cache_memory_share = 0.25;  // of what is free once the weights are there
