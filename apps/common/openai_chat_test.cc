@@ -153,7 +153,7 @@ TEST_F(ChatTest, AWrongFieldIsNamed) {
       {R"("model":"other")", "model", "model 'other' is not served", 404},
       {R"("tools":[{"type":"function"}])", "tool_choice", "not served yet", 501},
       {R"("functions":[])", "functions", "use tools", 501},
-      {R"("best_of":3)", "best_of", "not served", 501},
+      {R"("best_of":-5)", "best_of", "best_of is -5"},
       {R"("echo":true)", "echo", "/v1/completions only", 501},
   };
   for (const BadBody& bad : kBad) {

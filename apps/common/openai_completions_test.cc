@@ -115,7 +115,8 @@ TEST_F(CompletionsTest, AWrongFieldIsNamed) {
       {R"({"prompt":[9999]})", "prompt", "token 9999 is not in 0..257", 400},
       {R"({"prompt":"a","logprobs":"x"})", "logprobs", "expected a whole number", 400},
       {R"({"prompt":"a","suffix":"x"})", "suffix", "not served", 501},
-      {R"({"prompt":"a","use_beam_search":true})", "use_beam_search", "not served", 501},
+      {R"({"prompt":"a","use_beam_search":true,"early_stopping":7})", "early_stopping", "never",
+       400},
       {R"({"prompt":"a","model":"gpt"})", "model", "this server has 'fake'", 404},
   };
   for (const auto& bad : kBad) {

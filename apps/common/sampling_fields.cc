@@ -12,7 +12,8 @@ namespace json = boost::json;
 namespace {
 
 // Fields that go to the engine under their own name.
-constexpr const char* kInts[] = {"min_tokens", "n", "priority", "prompt_logprobs", "seed", "top_k"};
+constexpr const char* kInts[] = {"best_of",         "min_tokens", "n",         "priority",
+                                 "prompt_logprobs", "seed",       "timeout_ms", "top_k"};
 constexpr const char* kFloats[] = {"frequency_penalty",  "min_p",       "presence_penalty",
                                    "repetition_penalty", "temperature", "top_p",
                                    "typical_p"};
@@ -38,7 +39,6 @@ constexpr Refusal kRefusals[] = {
     {"prompt_embeds", "prompts as embeddings are not served"},
     {"suffix", "suffix (fill in the middle) is not served"},
     {"truncate_prompt_tokens", "truncation of prompts is not served"},
-    {"use_beam_search", "beam search is not served"},
 };
 
 void Check(Fields& fields, std::string_view field, const Status& status) {
@@ -92,14 +92,19 @@ void ReadResponseFormat(Fields& fields, Request& request) {
   if (!inner.ok()) fields.Fail(*inner.error());
 }
 
-// vLLM's structured_outputs: one of json, regex, choice, grammar, json_object.
+// vLLM's structured_outputs: one of json, regex, choice, grammar, json_object; and options of it.
 void ReadStructuredOutputs(Fields& fields, Request& request) {
   const json::object* outputs = fields.Object("structured_outputs");
   if (outputs == nullptr) return;
   for (const auto& [key, value] : *outputs) {
     const std::string name = "structured_" + std::string(key);
     const std::string field = "structured_outputs." + std::string(key);
-    if (value.is_string()) {
+    if (key == "json_object") {
+      if (value.is_bool() && value.get_bool())
+        Check(fields, field, request.SetString(name.c_str(), "true"));
+    } else if (value.is_bool()) {
+      SetInt(fields, request, field, name.c_str(), value.get_bool() ? 1 : 0);
+    } else if (value.is_string()) {
       const json::string& text = value.get_string();
       Check(fields, field, request.SetString(name.c_str(), {text.data(), text.size()}));
     } else if (!value.is_null()) {
@@ -114,9 +119,22 @@ void ReadRefused(Fields& fields) {
     if (value == nullptr || (value->is_bool() && !value->get_bool())) continue;
     fields.Fail(NotServed(refusal.field, refusal.why));
   }
-  const int64_t n = fields.Int("n").value_or(1);
-  if (fields.Int("best_of").value_or(n) != n) {
-    fields.Fail(NotServed("best_of", "best_of other than n is not served"));
+}
+
+// As in vLLM, n is the width of the search too; early_stopping is transformers', true, false or "never".
+void ReadBeamSearch(Fields& fields, Request& request) {
+  if (!fields.Bool("use_beam_search").value_or(false)) return;
+  SetInt(fields, request, "use_beam_search", "beam_width", fields.Int("n").value_or(1));
+  if (const auto penalty = fields.Number("length_penalty"))
+    Check(fields, "length_penalty", request.SetFloat("length_penalty", *penalty));
+  const json::value* early = fields.Find("early_stopping");
+  if (early == nullptr || early->is_null()) return;
+  if (early->is_bool()) {
+    SetInt(fields, request, "early_stopping", "early_stopping", early->get_bool() ? 1 : 0);
+  } else if (early->is_string() && early->get_string() == "never") {
+    SetInt(fields, request, "early_stopping", "early_stopping", 2);
+  } else {
+    fields.FailType("early_stopping", *early, "true, false or \"never\"");
   }
 }
 
@@ -179,6 +197,7 @@ void ReadSamplingFields(Fields& fields, Request& request) {
   ReadLogitBias(fields, request);
   ReadResponseFormat(fields, request);
   ReadStructuredOutputs(fields, request);
+  ReadBeamSearch(fields, request);
   if (!fields.Bool("stream").value_or(false)) SetInt(fields, request, "stream", "stream", 0);
 }
 

@@ -377,6 +377,12 @@ keel_status ReadLogprob(const keel_output* output, int32_t token, int64_t n, flo
 }
 
 const std::set<std::string_view> kInts = {"max_tokens",
+                                          "best_of",
+                                          "beam_width",
+                                          "early_stopping",
+                                          "timeout_ms",
+                                          "structured_disable_any_whitespace",
+                                          "structured_disable_additional_properties",
                                           "min_tokens",
                                           "n",
                                           "seed",
@@ -393,7 +399,7 @@ const std::set<std::string_view> kInts = {"max_tokens",
                                           "stream"};
 const std::set<std::string_view> kFloats = {
     "temperature",      "top_p", "min_p", "typical_p", "repetition_penalty", "presence_penalty",
-    "frequency_penalty"};
+    "frequency_penalty", "length_penalty"};
 const std::set<std::string_view> kStrings = {"tools",
                                              "chat_template_kwargs",
                                              "documents",
@@ -403,7 +409,8 @@ const std::set<std::string_view> kStrings = {"tools",
                                              "structured_regex",
                                              "structured_grammar",
                                              "structured_choice",
-                                             "structured_json_object"};
+                                             "structured_json_object",
+                                             "structured_whitespace_pattern"};
 
 keel_status Unknown(const char* name) {
   return Fail(kInvalidArgument, std::string("unknown parameter ") + name);
@@ -648,4 +655,5 @@ const int32_t* keel_output_prompt_tokens(const keel_output* output, size_t* n) {
   return output->prompt->data();
 }
 size_t keel_output_cached_tokens(const keel_output*) { return 0; }
+double keel_output_cumulative_logprob(const keel_output*) { return 0; }
 int32_t keel_output_is_last(const keel_output* output) { return output->is_last ? 1 : 0; }
