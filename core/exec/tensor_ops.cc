@@ -14,6 +14,7 @@
 #include <ATen/ops/log.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/neg.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/sin.h>
@@ -29,6 +30,7 @@
 #include <tuple>
 
 #include "core/exec/invariant.h"
+#include "core/exec/linear.h"
 #include "core/exec/moe.h"
 #include "core/kernels/kernel_type.h"
 #include "core/kernels/row_ops.h"
@@ -247,14 +249,23 @@ bool OnePassTakes(const proto::Norm& norm, const at::Tensor& weight, const at::T
          weight.scalar_type() == x.scalar_type() && weight.is_contiguous();
 }
 
+// Over the last dimension, which stays as 1. The kernel adds a row up in one order; ATen's order may
+// follow the tensor's shape.
+at::Tensor MeanOfRows(const at::Tensor& x, Numerics numerics) {
+  if (numerics == Numerics::kFastest) return x.mean(-1, /*keepdim=*/true);
+  const int64_t size = x.size(-1);
+  return LinearInvariant(x, at::ones({1, size}, x.options()), {}) / static_cast<double>(size);
+}
+
 // By ATen's operators.
 at::Tensor NormBySteps(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
-                       const at::Tensor& x) {
+                       const at::Tensor& x, Numerics numerics) {
   at::Tensor y = x.to(at::kFloat);
-  if (norm.kind() == proto::Norm::LAYER) {
+  if (norm.kind() == proto::Norm::LAYER && numerics == Numerics::kFastest) {
     y = at::layer_norm(y, {norm.size()}, {}, {}, norm.eps());
   } else {
-    y = y * at::rsqrt(y.square().mean(-1, /*keepdim=*/true) + norm.eps());
+    if (norm.kind() == proto::Norm::LAYER) y = y - MeanOfRows(y, numerics);
+    y = y * at::rsqrt(MeanOfRows(y.square(), numerics) + norm.eps());
   }
   if (norm.cast_last()) {
     if (weight.defined()) y = y * weight.to(at::kFloat);
@@ -271,16 +282,10 @@ at::Tensor NormBySteps(const proto::Norm& norm, const at::Tensor& weight, const 
 at::Tensor NormOf(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
                   const at::Tensor& x, Numerics numerics) {
   TORCH_CHECK(x.size(-1) == norm.size(), "a norm of size ", norm.size(), " got ", x.sizes());
-  if (numerics == Numerics::kFastest) {
-    return OnePassTakes(norm, weight, bias, x) ? RmsNormInOnePass(norm, weight, x)
-                                               : NormBySteps(norm, weight, bias, x);
-  }
-  // One row of a strided tensor is contiguous, several are not: that must not decide.
-  const at::Tensor dense = x.contiguous();
-  if (OnePassTakes(norm, weight, bias, dense)) return RmsNormInOnePass(norm, weight, dense);
-  return RowByRow(dense.view({-1, norm.size()}),
-                  [&](const at::Tensor& row) { return NormBySteps(norm, weight, bias, row); })
-      .view(x.sizes());
+  // One row of a strided tensor is contiguous, several are not: that must not choose the way.
+  const at::Tensor in = numerics == Numerics::kInvariant ? x.contiguous() : x;
+  return OnePassTakes(norm, weight, bias, in) ? RmsNormInOnePass(norm, weight, in)
+                                              : NormBySteps(norm, weight, bias, in, numerics);
 }
 
 }  // namespace keel
