@@ -46,6 +46,13 @@ bool HasFastGemm(at::ScalarType type) {
   return Cpu().avx512 || (type != at::kBFloat16 && type != at::kHalf);
 }
 
+// More than gemv is made for, and too few to pay for widening the weights in memory.
+bool IsFewRows(const at::Tensor& x) {
+  constexpr int64_t kFewest = 3, kMost = 64;
+  const int64_t rows = x.numel() / std::max<int64_t>(x.size(-1), 1);
+  return rows >= kFewest && rows <= kMost;
+}
+
 }  // namespace
 
 at::Tensor LinearInFp32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -99,8 +106,14 @@ at::Tensor LinearInvariant(const at::Tensor& x, const at::Tensor& weight, const 
 }
 
 at::Tensor LinearOf(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const bool has_fast_gemm = HasFastGemm(x.scalar_type());
+  // A batch of decodes: the weights are widened in registers, once for four rows.
+  if (!has_fast_gemm && IsFewRows(x) && x.scalar_type() == weight.scalar_type() &&
+      (!bias.defined() || bias.scalar_type() == x.scalar_type())) {
+    return LinearInvariant(x, weight, bias);
+  }
   if (GemvTakes(x, weight, bias)) return RunGemv(x, weight, bias);
-  if (!HasFastGemm(x.scalar_type())) return LinearInFp32(x, weight, bias);
+  if (!has_fast_gemm) return LinearInFp32(x, weight, bias);
   return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
 }
 

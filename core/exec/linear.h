@@ -7,8 +7,8 @@
 namespace keel {
 
 // Over the last dimension of x; weight [out, in], `bias` [out] may be undefined. Few rows of bf16 go
-// through core/kernels/gemv_bf16.h, the rest through at::linear where that is fast. Throws
-// c10::Error.
+// through core/kernels/gemv_bf16.h or invariant_linear.h, the rest through at::linear where that is
+// fast. Throws c10::Error.
 at::Tensor LinearOf(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
 // The same through fp32 GEMMs over panels of widened weights, rounded once at the end: LinearOf's way
