@@ -197,4 +197,10 @@ absl::StatusOr<std::shared_ptr<Plugin>> PluginLoader::Load(AuthorizedImage image
   return plugin;
 }
 
+absl::Status PluginLoader::UnloadIfUnused(const std::shared_ptr<Plugin>& plugin) {
+  const absl::MutexLock lock(&mutex_);
+  if (plugin.use_count() != 1 || plugin->must_stay_loaded()) return absl::OkStatus();
+  return plugin->Unload();
+}
+
 }  // namespace keel

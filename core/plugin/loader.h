@@ -28,6 +28,10 @@ class PluginLoader {
   // returns the plugin that is there. Errors name the file; nothing stays loaded after one.
   absl::StatusOr<std::shared_ptr<Plugin>> Load(AuthorizedImage image);
 
+  // Unmaps the plugin if `plugin` is its only owner and its code need not stay. Two models that are loaded at once share
+  // a plugin: no Load can hand it out meanwhile.
+  absl::Status UnloadIfUnused(const std::shared_ptr<Plugin>& plugin);
+
  private:
   const HostInterfaces* const interfaces_;
   const PluginLog log_;
