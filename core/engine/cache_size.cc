@@ -111,7 +111,8 @@ absl::Status SizeCache(const EngineOptions& options, int64_t max_positions, Mode
   need.max_num_seqs = options.max_num_seqs;
   need.block_size = options.block_size;
   const CacheLayout layout = model.executor->cache_layout();
-  const int64_t available = AvailableMemory();
+  int64_t available = AvailableMemory();
+  if (options.available_memory > 0) available = std::min(available, options.available_memory);
   const bool given = options.kv_cache_memory_bytes > 0;
   if (given && options.kv_cache_memory_bytes > available) {
     return absl::ResourceExhaustedError(absl::StrCat(

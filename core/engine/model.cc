@@ -232,8 +232,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options) {
   if (exec.mode == ExecMode::kGraph) {
     // The graph is all that is needed: the plugin's code goes, unless it works on the data too.
     recorded.model.model.reset();
-    if (!recorded.plugin->must_stay_loaded() && recorded.plugin.use_count() == 1)
-      KEEL_RETURN_IF_ERROR(recorded.plugin->Unload());
+    KEEL_RETURN_IF_ERROR(Loader().UnloadIfUnused(recorded.plugin));
   }
   kept->model = std::move(recorded.model.model);
   kept->plugins.push_back(std::move(recorded.plugin));
@@ -246,19 +245,52 @@ absl::StatusOr<Model> Load(const EngineOptions& options) {
   return model;
 }
 
+absl::StatusOr<int64_t> SumWeights(const EngineOptions& options) {
+  KEEL_ASSIGN_OR_RETURN(const ModelLocation location, LocateModel(options.model, options.base_dir));
+  KEEL_ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::Open(location.dir));
+  KEEL_ASSIGN_OR_RETURN(const RemoteCodePolicy policy,
+                        ParseTrustRemoteCode(options.trust_remote_code));
+  KEEL_ASSIGN_OR_RETURN(const FoundPlugins found, Discover(options, location.dir));
+  KEEL_RETURN_IF_ERROR(CheckProcessor(*checkpoint, found));
+  KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(checkpoint->config(), options));
+  KEEL_RETURN_IF_ERROR(ModelRegistry(found, policy.mode).Resolve(query).status());
+  KEEL_ASSIGN_OR_RETURN(const DType dtype, ChooseDtype(options, *checkpoint));
+  int64_t bytes = 0;
+  for (const std::string& name : checkpoint->names()) {
+    KEEL_ASSIGN_OR_RETURN(const TensorView* tensor, checkpoint->Find(name));
+    bytes += IsFloatingPoint(tensor->dtype)
+                 ? tensor->elements() * static_cast<int64_t>(BytesOf(dtype))
+                 : static_cast<int64_t>(tensor->bytes);
+  }
+  return bytes;
+}
+
+absl::Status CheckNamed(const EngineOptions& options) {
+  if (!options.model.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--model is not set: name a checkpoint's directory or a Hugging Face id");
+}
+
+// What names a file of the model's or is about a flag says enough.
+absl::Status WithModel(const absl::Status& status, const EngineOptions& options) {
+  if (absl::StrContains(status.message(), options.model) ||
+      absl::StartsWith(status.message(), "--"))
+    return status;
+  return Annotate(status, absl::StrCat("model '", options.model, "'"));
+}
+
 }  // namespace
 
 absl::StatusOr<Model> LoadModel(const EngineOptions& options) {
-  if (options.model.empty())
-    return absl::InvalidArgumentError(
-        "--model is not set: name a checkpoint's directory or a Hugging Face id");
+  KEEL_RETURN_IF_ERROR(CheckNamed(options));
   absl::StatusOr<Model> model = Load(options);
-  if (model.ok()) return model;
-  // What names a file of the model's or is about a flag says enough.
-  const absl::string_view message = model.status().message();
-  if (absl::StrContains(message, options.model) || absl::StartsWith(message, "--"))
-    return model.status();
-  return Annotate(model.status(), absl::StrCat("model '", options.model, "'"));
+  return model.ok() ? std::move(model) : WithModel(model.status(), options);
+}
+
+absl::StatusOr<int64_t> WeightBytesOf(const EngineOptions& options) {
+  KEEL_RETURN_IF_ERROR(CheckNamed(options));
+  const absl::StatusOr<int64_t> bytes = SumWeights(options);
+  return bytes.ok() ? bytes : WithModel(bytes.status(), options);
 }
 
 }  // namespace keel

@@ -42,5 +42,9 @@ struct Model {
 // Slow; one thread. Errors begin with the model's name and then say the file.
 absl::StatusOr<Model> LoadModel(const EngineOptions& options);
 
+// Bytes that its weights will take in the type it runs in. Reads what is quick to read and refuses what LoadModel would:
+// files that are missing or don't parse, an architecture that no plugin serves.
+absl::StatusOr<int64_t> WeightBytesOf(const EngineOptions& options);
+
 }  // namespace keel
 #endif  // KEEL_CORE_ENGINE_MODEL_H_
