@@ -64,7 +64,8 @@ keel_status keel_engine_new(const keel_options* options, keel_engine** out) {
     absl::StatusOr<std::unique_ptr<keel::Engine>> engine = keel::Engine::Create(options->options);
     if (!engine.ok()) return engine.status();
     auto made = std::make_unique<keel_engine>();
-    made->engine = *std::move(engine);
+    made->owned = *std::move(engine);
+    made->engine = made->owned.get();
     made->info = made->engine->info_json();
     *out = made.release();
     return absl::OkStatus();

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "core/engine/engine.h"
+#include "core/engine/model_pool.h"
 #include "core/engine/options.h"
 #include "core/engine/request.h"
 #include "sdk/abi/engine.h"
@@ -79,10 +80,19 @@ class PolledRequests {
 
 }  // namespace keel
 
+struct keel_models {
+  std::shared_ptr<keel::ModelPool> pool;
+};
+
 struct keel_engine {
   keel::PolledRequests polled;
   std::string info;
-  std::unique_ptr<keel::Engine> engine;  // goes first: its thread calls into the queues
+  keel::Engine* engine = nullptr;
+
+  // What keeps it: itself, or a pool and a lease.
+  std::unique_ptr<keel::Engine> owned;
+  std::shared_ptr<keel::ModelPool> pool;
+  keel::ModelPool::Lease lease;
 };
 
 #endif  // KEEL_CORE_CAPI_HANDLES_H_

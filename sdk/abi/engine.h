@@ -76,7 +76,7 @@ KEEL_ENGINE_API keel_status keel_option_describe(size_t index, const char** name
 /* Loads the model of `options` and starts the engine's threads. Slow (seconds). Nothing is half made on failure. */
 KEEL_ENGINE_API keel_status keel_engine_new(const keel_options* options, keel_engine** out);
 /* Cancels what runs (each request still gets its last output), joins the threads, frees all. No other call on the
- * engine may be under way or follow. */
+ * engine may be under way or follow. A handle from keel_models_acquire is released instead: see there. */
 KEEL_ENGINE_API void keel_engine_free(keel_engine* engine);
 
 /* 0 while the engine serves; else why it stopped (INTERNAL: its thread failed). Cheap. since 0.1 */
@@ -183,6 +183,56 @@ KEEL_ENGINE_API const int32_t* keel_output_prompt_tokens(const keel_output* outp
 KEEL_ENGINE_API size_t keel_output_cached_tokens(const keel_output* output);
 /* 1 in the last output of the whole request (all n sequences ended). */
 KEEL_ENGINE_API int32_t keel_output_is_last(const keel_output* output);
+
+/* ---- several models in one process --------------------------------------------------------------------------- */
+
+/* Models by name, each with an engine and a queue of its own, under one memory budget. Their steps run in turn on one
+ * thread. A model is loaded when it is asked for; idle ones that are not pinned are unloaded, the least recently used
+ * first, when another needs their room. A model that is in use (a handle that keel_models_acquire gave, or a request that
+ * has not ended) or that is being loaded is never unloaded by that. */
+typedef struct keel_models keel_models;
+
+/* `budget_bytes`: what weights, keys, values and states of all models may take together; 0: what the machine has free
+ * now. since 0.1 */
+KEEL_ENGINE_API keel_status keel_models_new(int64_t budget_bytes, keel_models** out);
+/* Cancels what runs, unloads all, frees all; if handles are still acquired, when the last of them is released. No other
+ * call on `models` may be under way or follow. Not in a callback. since 0.1 */
+KEEL_ENGINE_API void keel_models_free(keel_models* models);
+
+/* Registers a model under `name`; reads nothing yet. `options` are copied; their progress function is called at every
+ * load, until `models` are freed. `pinned` 1: once loaded it goes only by keel_models_unload or keel_models_remove.
+ * ALREADY_EXISTS (6): the name is taken. since 0.1 */
+KEEL_ENGINE_API keel_status keel_models_add(keel_models* models, const char* name, const keel_options* options,
+                                            int32_t pinned);
+/* Unloads, as keel_models_unload with timeout 0, and forgets the name. since 0.1 */
+KEEL_ENGINE_API keel_status keel_models_remove(keel_models* models, const char* name);
+
+/* Returns when the model is ready (seconds; at once if it is). Runs on the calling thread, the other models serve on;
+ * who asks for a model that is being loaded waits for that load and gets its status. After a failure the next call tries
+ * again. NOT_FOUND: no such name; RESOURCE_EXHAUSTED: no room (the message has the numbers, which models hold how much
+ * and why they can't go; none was unloaded); UNAVAILABLE: it is being unloaded; else as keel_engine_new. Not in a
+ * callback. since 0.1 */
+KEEL_ENGINE_API keel_status keel_models_load(keel_models* models, const char* name);
+/* Frees the model's memory, at once if nothing uses it; it stays registered. Waits up to `timeout_ms` (-1: for ever) for
+ * its handles and requests to end, and nobody can acquire it meanwhile. FAILED_PRECONDITION with timeout 0,
+ * DEADLINE_EXCEEDED (4) after another: so many handles and requests use it, and it serves on. Not in a callback.
+ * since 0.1 */
+KEEL_ENGINE_API keel_status keel_models_unload(keel_models* models, const char* name, int64_t timeout_ms);
+
+/* The model's engine, loaded first if need be (then as keel_models_load, whose errors it has). It stays loaded until
+ * keel_models_release and until its requests have ended. The handle works with every keel_engine_* function; a polled
+ * request is polled through the handle that it was submitted with. Not in a callback. since 0.1 */
+KEEL_ENGINE_API keel_status keel_models_acquire(keel_models* models, const char* name, keel_engine** out);
+/* Ends the use of a handle from keel_models_acquire, and the handle. Requests that it submitted go on to their callbacks;
+ * outputs of polled ones are lost. keel_engine_free on such a handle does the same. In a
+ * callback too, unless keel_models_free came before. since 0.1 */
+KEEL_ENGINE_API void keel_models_release(keel_engine* engine);
+
+/* A JSON object in one call of `sink`: budget_bytes, used_bytes, models: by name, each with name, state ("registered",
+ * "loading", "ready", "unloading", "failed"), error (why the last load failed), pinned, leases (acquired handles),
+ * requests (that have not ended), weight_bytes, cache_bytes (keys, values, states), last_used_unix_ms (once it was used).
+ * Cheap. since 0.1 */
+KEEL_ENGINE_API keel_status keel_models_list(const keel_models* models, keel_bytes_fn sink, void* user);
 
 #ifdef __cplusplus
 }

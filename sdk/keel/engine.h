@@ -8,6 +8,8 @@
 //   request.Set("max_tokens", 32);
 //   engine->Submit(request, [](const keel::Output& output) { std::cout << output.text(); });
 //
+// Several models in one process: sdk/keel/models.h.
+//
 // Errors     every call that can fail returns Status or Result; nothing throws (but std::bad_alloc).
 // Threads    an Engine may be used from any thread; an Options or a Request from one at a time.
 // Lifetime   an Output is a view: it lives until the callback returns, or until the next Poll of its
@@ -342,6 +344,7 @@ class Engine {
   }
 
  private:
+  friend class Lease;
   explicit Engine(keel_engine* engine) : engine_(engine) {}
 
   static void AppendBytes(void* user, const char* bytes, size_t n) {
