@@ -52,6 +52,8 @@ class BeamSearch {
 
   // The best texts so far, best first, `width` at most.
   const std::vector<Finished>& finished() const { return finished_; }
+  // The sum of running beam `i`'s log-probabilities.
+  float logprob(size_t i) const { return scores_[i]; }
 
  private:
   bool CanImprove(float best_running, int64_t length) const;

@@ -34,12 +34,11 @@ MetricsConfig MetricsConfigOf(const EngineOptions& options, const Model& model) 
   config.max_model_len = model.max_model_len;
   config.num_speculative_tokens = static_cast<int>(options.spec_tokens());
   const int64_t num_blocks = model.cache_groups.empty() ? 0 : model.cache_groups[0].num_blocks;
-  config.cache_info = {
-      {"block_size", absl::StrCat(options.block_size)},
-      {"num_gpu_blocks", absl::StrCat(num_blocks)},
-      {"cache_dtype", model.dtype},
-      {"enable_prefix_caching", options.enable_prefix_caching ? "True" : "False"},
-      {"kv_cache_memory_bytes", absl::StrCat(model.kv_cache_bytes)}};
+  config.cache_info = {{"block_size", absl::StrCat(options.block_size)},
+                       {"num_gpu_blocks", absl::StrCat(num_blocks)},
+                       {"cache_dtype", model.dtype},
+                       {"enable_prefix_caching", options.enable_prefix_caching ? "True" : "False"},
+                       {"kv_cache_memory_bytes", absl::StrCat(model.kv_cache_bytes)}};
   config.model_info = {{"architecture", model.architecture},
                        {"model_impl", options.model_impl},
                        {"plugin", model.plugin},
@@ -65,9 +64,9 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   }
   KEEL_ASSIGN_OR_RETURN(Model model, LoadModel(options));
   if (options.spec_tokens() > 0 && model.num_state_slots > 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--spec-method is ngram, but ", model.architecture,
-                     " has recurrent layers: what a wrong guess did to their state can't be undone"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--spec-method is ngram, but ", model.architecture,
+        " has recurrent layers: what a wrong guess did to their state can't be undone"));
   }
   return std::unique_ptr<Engine>(new Engine(options, std::move(model), std::move(trace)));
 }
@@ -111,9 +110,9 @@ absl::StatusOr<uint64_t> Engine::Submit(const Request& request, OutputCallback c
     const int64_t limit = options_.max_queued_requests + options_.max_num_seqs;
     if (static_cast<int64_t>(known_.size()) >= limit) {
       metrics_->rejected_queue_full.Increment();
-      return absl::ResourceExhaustedError(absl::StrCat(
-          known_.size(), " requests are running or waiting, the limit is ", limit,
-          " (--max-queued-requests and --max-num-seqs); try again later"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat(known_.size(), " requests are running or waiting, the limit is ", limit,
+                       " (--max-queued-requests and --max-num-seqs); try again later"));
     }
     running->id = id = next_id_++;
     known_.insert(id);
@@ -175,13 +174,14 @@ std::string Engine::info_json() const {
 }
 
 bool Engine::RunOnce() {
-  TakeIncoming();
-  EndOverdue();
   bool stopping = false;
   {
     absl::MutexLock lock(&mutex_);
     stopping = stopping_;
   }
+  // After that: what was submitted before the engine was told to stop is among them.
+  TakeIncoming();
+  EndOverdue();
   if (stopping) {
     for (const auto& [id, request] : requests_) End(*request, FinishReason::kAbort);
   } else if (!requests_.empty() && requests_.size() > ended_.size()) {

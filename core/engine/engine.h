@@ -102,7 +102,8 @@ class Engine : private EngineClient {
   void Send(RunningSequence& sequence);
   void Finish(RunningSequence& sequence, FinishReason reason, std::string stop_reason = "",
               absl::Status status = {});
-  void FinishBeams(RunningRequest& request);
+  void FinishBeams(RunningRequest& request, FinishReason cut = FinishReason::kNone,
+                   const absl::Status& status = {});
   void SendEnds(RunningRequest& request, std::vector<Output> ends);
   void End(RunningRequest& request, FinishReason reason, const absl::Status& status = {});
   Output NewOutput(const RunningRequest& request, uint32_t index, int32_t cached_tokens) const;

@@ -92,8 +92,7 @@ void Engine::Take(RunningSequence& sequence, const SampledToken& token) {
     // Nothing but an end token could follow.
     if (sequence.grammar->IsStopped()) return Finish(sequence, FinishReason::kStop);
   }
-  if (sequence.num_generated >= request.max_tokens)
-    return Finish(sequence, FinishReason::kLength);
+  if (sequence.num_generated >= request.max_tokens) return Finish(sequence, FinishReason::kLength);
   Send(sequence);
 }
 
@@ -147,21 +146,33 @@ void Engine::Finish(RunningSequence& sequence, FinishReason reason, std::string 
     return a.cumulative_logprob > b.cumulative_logprob;
   });
   request.held.resize(static_cast<size_t>(request.request.n));
-  for (size_t i = 0; i < request.held.size(); ++i)
-    request.held[i].index = static_cast<uint32_t>(i);
+  for (size_t i = 0; i < request.held.size(); ++i) request.held[i].index = static_cast<uint32_t>(i);
   SendEnds(request, std::move(request.held));
 }
 
-void Engine::FinishBeams(RunningRequest& request) {
+// Gives the best texts. With `cut` the search ends before it is done: those that run follow the finished ones.
+void Engine::FinishBeams(RunningRequest& request, FinishReason cut, const absl::Status& status) {
   std::vector<Output> ends;
   const RunningSequence& any = *request.sequences[0];
-  for (const BeamSearch::Finished& text : request.beams->finished()) {
+  if (any.finished) return;
+  std::vector<BeamSearch::Finished> texts = request.beams->finished();
+  for (size_t i = 0; cut != FinishReason::kNone && i < request.sequences.size(); ++i) {
+    const RunningSequence& beam = *request.sequences[i];
+    texts.push_back({{beam.tokens.begin() + beam.prompt_tokens, beam.tokens.end()},
+                     0,
+                     request.beams->logprob(i),
+                     false});
+  }
+  for (const BeamSearch::Finished& text : texts) {
     if (ends.size() == static_cast<size_t>(request.request.n)) break;
     Output out = NewOutput(request, static_cast<uint32_t>(ends.size()), any.cached_tokens);
     out.tokens = text.tokens;
     out.cumulative_logprob = text.logprob;
     out.prompt_logprobs = any.pending.prompt_logprobs;
-    out.finish_reason = text.by_end_token ? FinishReason::kStop : FinishReason::kLength;
+    out.finish_reason = cut != FinishReason::kNone ? cut
+                        : text.by_end_token        ? FinishReason::kStop
+                                                   : FinishReason::kLength;
+    out.status = status;
     std::vector<int32_t> spoken = text.tokens;
     if (text.by_end_token) spoken.pop_back();
     IncrementalDetokenizer detokenizer = any.detokenizer;
@@ -205,7 +216,7 @@ void Engine::SendEnds(RunningRequest& request, std::vector<Output> ends) {
 }
 
 void Engine::End(RunningRequest& request, FinishReason reason, const absl::Status& status) {
-  if (request.beams != nullptr) request.num_sequences = static_cast<int64_t>(request.sequences.size());
+  if (request.beams != nullptr) return FinishBeams(request, reason, status);
   for (size_t i = 0; i < request.sequences.size(); ++i)
     Finish(*request.sequences[i], reason, "", status);
 }

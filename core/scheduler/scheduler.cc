@@ -70,6 +70,12 @@ Step Scheduler::Schedule() {
   ScheduleDecodes(step);
   // Who was preempted must not be admitted in the same breath, nor may newcomers take what a running one lacks.
   if (ScheduleRunningPrompts(step) && step.preempted.empty()) ScheduleWaiting(step);
+  // All that run may be idle, as beams are until their siblings come, and one of those has no place or no blocks. It
+  // comes before the last that is idle, or right after it.
+  if (step.empty() && step.preempted.empty() && !waiting_.empty() && !running_.empty() &&
+      running_.back()->num_behind() == 0) {
+    Preempt(running_.back(), step);
+  }
   if (!step.empty()) step.work = std::exchange(work_, CacheWork());
   return step;
 }
@@ -88,8 +94,8 @@ void Scheduler::ScheduleDecodes(Step& step) {
     Sequence* sequence = running_[i];
     if (!Decodes(sequence)) continue;
     DropDrafts(sequence, may_guess ? Budget(step) - 1 : 0);
-    while (i < running_.size() && !blocks_.Grow(sequence->table, sequence->num_computed,
-                                                sequence->num_behind(), work_)) {
+    while (i < running_.size() &&
+           !blocks_.Grow(sequence->table, sequence->num_computed, sequence->num_behind(), work_)) {
       if (sequence->num_drafts > 0) {
         DropDrafts(sequence, 0);
       } else {

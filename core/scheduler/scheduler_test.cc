@@ -1,6 +1,8 @@
 #include "core/scheduler/scheduler.h"
 
+#include <algorithm>
 #include <memory>
+#include <vector>
 
 #include "core/base/status_matchers.h"
 #include "gmock/gmock.h"
@@ -116,8 +118,8 @@ TEST(SchedulerTest, GivesUpAGuessBeforeAnothersBlocks) {
   scheduler.Add(a.get());
   scheduler.Add(b.get());
   scheduler.Advance(scheduler.Schedule());
-  b->tokens.push_back(1);                               // takes the last block
-  a->tokens.insert(a->tokens.end(), {1, 2, 3, 4});      // the guesses would need another
+  b->tokens.push_back(1);                           // takes the last block
+  a->tokens.insert(a->tokens.end(), {1, 2, 3, 4});  // the guesses would need another
   a->num_drafts = 3;
   const Step step = scheduler.Schedule();
   EXPECT_TRUE(step.preempted.empty());
@@ -173,8 +175,8 @@ TEST(SchedulerTest, RunsLowerPriorityNumbersFirst) {
 
 TEST(SchedulerTest, RunsALowPriorityThatHasWaitedTooLong) {
   BlockAllocator blocks(Blocks(64));
-  Scheduler scheduler(
-      {.max_num_seqs = 1, .max_num_batched_tokens = 100, .overdue_after = 32}, blocks);
+  Scheduler scheduler({.max_num_seqs = 1, .max_num_batched_tokens = 100, .overdue_after = 32},
+                      blocks);
   const auto patient = Make(1, 4);
   patient->priority = 100;
   std::vector<std::unique_ptr<Sequence>> others;
@@ -211,6 +213,35 @@ TEST(SchedulerTest, AForkSharesWhatIsComputed) {
   EXPECT_NE(a->table.blocks[0][1], b->table.blocks[0][1]);
   EXPECT_EQ(step.work.blocks.size(), 1u);
   KEEL_EXPECT_OK(scheduler.CheckIntegrity());
+}
+
+TEST(SchedulerTest, IdleForksMakeRoomForTheOneTheyWaitFor) {
+  // Each of the three needs two blocks of its own beside one that they share; there are five.
+  BlockAllocator blocks(Blocks(5));
+  Scheduler scheduler({.max_num_seqs = 2, .max_num_batched_tokens = 100}, blocks);
+  const auto a = Make(1, 8), b = Make(1, 8), c = Make(1, 8);
+  scheduler.Add(a.get());
+  scheduler.Advance(scheduler.Schedule());
+  scheduler.Fork(*a, b.get());
+  scheduler.Fork(*a, c.get());
+  std::vector<Sequence*> all = {a.get(), b.get(), c.get()};
+  for (int32_t round = 0; round < 3; ++round) {
+    for (Sequence* sequence : all)
+      sequence->tokens.push_back(9 + static_cast<int32_t>(sequence == b.get()));
+    // As beams do, they go on when all are there.
+    std::vector<const Sequence*> done;
+    for (int steps = 0; steps < 20 && done.size() < 3; ++steps) {
+      const Step step = scheduler.Schedule();
+      ASSERT_FALSE(step.empty() && step.preempted.empty());
+      scheduler.Advance(step);
+      for (const Step::Item& item : step.items) {
+        if (item.reaches_end && std::find(done.begin(), done.end(), item.sequence) == done.end())
+          done.push_back(item.sequence);
+      }
+      KEEL_EXPECT_OK(scheduler.CheckIntegrity());
+    }
+    EXPECT_EQ(done.size(), 3u);
+  }
 }
 
 }  // namespace
