@@ -12,7 +12,7 @@ namespace json = boost::json;
 namespace {
 
 // Fields that go to the engine under their own name.
-constexpr const char* kInts[] = {"best_of",         "min_tokens", "n",         "priority",
+constexpr const char* kInts[] = {"best_of",         "min_tokens", "n",          "priority",
                                  "prompt_logprobs", "seed",       "timeout_ms", "top_k"};
 constexpr const char* kFloats[] = {"frequency_penalty",  "min_p",       "presence_penalty",
                                    "repetition_penalty", "temperature", "top_p",

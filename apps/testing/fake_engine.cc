@@ -397,9 +397,14 @@ const std::set<std::string_view> kInts = {"max_tokens",
                                           "add_generation_prompt",
                                           "continue_final_message",
                                           "stream"};
-const std::set<std::string_view> kFloats = {
-    "temperature",      "top_p", "min_p", "typical_p", "repetition_penalty", "presence_penalty",
-    "frequency_penalty", "length_penalty"};
+const std::set<std::string_view> kFloats = {"temperature",
+                                            "top_p",
+                                            "min_p",
+                                            "typical_p",
+                                            "repetition_penalty",
+                                            "presence_penalty",
+                                            "frequency_penalty",
+                                            "length_penalty"};
 const std::set<std::string_view> kStrings = {"tools",
                                              "chat_template_kwargs",
                                              "documents",

@@ -19,7 +19,8 @@ struct DenseSequence {
   at::Tensor k;    // [kv_heads, K, qk_dim]
   at::Tensor v;    // [kv_heads, K, v_dim]
   at::Tensor out;  // [Q, heads, v_dim], a view of the call's
-  int64_t first_key = 0;  // position of k's first: those before are seen by no query and may be gone
+  int64_t first_key =
+      0;  // position of k's first: those before are seen by no query and may be gone
 };
 
 // Checks that the call's tensors have the shapes of its desc.

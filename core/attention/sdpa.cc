@@ -31,8 +31,8 @@ at::Tensor AlibiMask(const AttentionCall& call, const DenseSequence& s, const at
 void RunSequence(const AttentionCall& call, const DenseSequence& s) {
   const keel_attention_desc& d = *call.desc;
   const int64_t queries = s.q.size(1), keys = s.k.size(1);
-  const bool plain_causal = d.kind == KEEL_ATTENTION_CAUSAL && queries == keys && s.first_key == 0 &&
-                            (d.window == 0 || d.window >= keys) &&
+  const bool plain_causal = d.kind == KEEL_ATTENTION_CAUSAL && queries == keys &&
+                            s.first_key == 0 && (d.window == 0 || d.window >= keys) &&
                             (d.chunk == 0 || d.chunk >= keys);
   const AttentionArg* slopes = call.Find("alibi_slopes");
   std::optional<at::Tensor> mask;

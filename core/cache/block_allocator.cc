@@ -159,8 +159,7 @@ void BlockAllocator::Advance(BlockTable& table, absl::Span<const int32_t> tokens
                              absl::Span<const MediaSpan> media, int32_t num_computed) {
   while (options_.prefix_caching && (table.published + 1) * options_.block_size <= num_computed) {
     const int32_t i = table.published++;
-    const ContentId content =
-        index_.Intern(table.content, TokensOf(tokens, i), MediaOf(media, i));
+    const ContentId content = index_.Intern(table.content, TokensOf(tokens, i), MediaOf(media, i));
     index_.Unref(std::exchange(table.content, content));
     for (size_t g = 0; g < pools_.size(); ++g) {
       if (const int32_t block = table.blocks[g][i]; block != kNoBlock)
@@ -222,8 +221,8 @@ absl::Status BlockAllocator::CheckIntegrity(absl::Span<const BlockTable* const> 
   size_t slots = free_slots_.size();
   for (const BlockTable* table : tables) slots += table->state_slot >= 0 ? 1 : 0;
   if (slots != static_cast<size_t>(options_.num_state_slots)) {
-    return absl::InternalError(absl::StrCat(slots, " state slots are known of ",
-                                            options_.num_state_slots));
+    return absl::InternalError(
+        absl::StrCat(slots, " state slots are known of ", options_.num_state_slots));
   }
   return absl::OkStatus();
 }

@@ -41,8 +41,8 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
     auto group = std::find_if(cache.groups_.begin(), cache.groups_.end(), sees_alike);
     if (group == cache.groups_.end())
       group = cache.groups_.insert(group, {spec.window, spec.chunk, 0, 0});
-    group->block_bytes +=
-        block_size * spec.kv_heads * (spec.qk_dim + spec.v_dim) * static_cast<int64_t>(BytesOf(dtype));
+    group->block_bytes += block_size * spec.kv_heads * (spec.qk_dim + spec.v_dim) *
+                          static_cast<int64_t>(BytesOf(dtype));
     cache.layers_.push_back({spec, static_cast<size_t>(group - cache.groups_.begin()), {}, {}});
   }
   return cache;

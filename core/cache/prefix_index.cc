@@ -15,10 +15,10 @@ ContentId PrefixIndex::Intern(ContentId before, absl::Span<const int32_t> tokens
     return it->second.content;
   }
   const ContentId content = next_content_++;
-  const auto it =
-      entries_
-          .emplace(Key{before, {tokens.begin(), tokens.end()}, std::string(media)}, Entry{content, 1})
-          .first;
+  const auto it = entries_
+                      .emplace(Key{before, {tokens.begin(), tokens.end()}, std::string(media)},
+                               Entry{content, 1})
+                      .first;
   by_content_[content] = &*it;
   if (before != 0) Ref(before);
   return content;

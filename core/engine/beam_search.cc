@@ -21,8 +21,8 @@ bool BeamSearch::CanImprove(float best_running, int64_t length) const {
   return best > finished_.back().score;
 }
 
-std::vector<BeamSearch::Next> BeamSearch::Advance(
-    absl::Span<const absl::Span<const int32_t>> texts, absl::Span<const Candidates> candidates) {
+std::vector<BeamSearch::Next> BeamSearch::Advance(absl::Span<const absl::Span<const int32_t>> texts,
+                                                  absl::Span<const Candidates> candidates) {
   struct Continuation {
     size_t parent;
     int32_t token;
@@ -58,11 +58,10 @@ std::vector<BeamSearch::Next> BeamSearch::Advance(
     if (rank >= static_cast<size_t>(options_.width) || is_full) continue;
     Finished text{{texts[c.parent].begin(), texts[c.parent].end()}, 0, c.logprob, ends};
     text.tokens.push_back(c.token);
-    text.score = static_cast<float>(
-        c.logprob / std::pow(static_cast<double>(length), options_.length_penalty));
-    const auto place = std::find_if(finished_.begin(), finished_.end(), [&](const Finished& f) {
-      return f.score < text.score;
-    });
+    text.score = static_cast<float>(c.logprob /
+                                    std::pow(static_cast<double>(length), options_.length_penalty));
+    const auto place = std::find_if(finished_.begin(), finished_.end(),
+                                    [&](const Finished& f) { return f.score < text.score; });
     finished_.insert(place, std::move(text));
     if (static_cast<int32_t>(finished_.size()) > options_.width) finished_.pop_back();
   }

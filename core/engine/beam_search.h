@@ -16,8 +16,9 @@ namespace keel {
 enum class EarlyStopping { kHeuristic, kFull, kNever };
 
 struct BeamSearchOptions {
-  int32_t width = 1;          // beams that run, and texts that are kept
-  double length_penalty = 1;  // a text's score is the sum of its log-probabilities / length ^ penalty
+  int32_t width = 1;  // beams that run, and texts that are kept
+  double length_penalty =
+      1;  // a text's score is the sum of its log-probabilities / length ^ penalty
   EarlyStopping early_stopping = EarlyStopping::kHeuristic;
   std::vector<int32_t> end_tokens;
   int64_t max_tokens = 0;  // of a text

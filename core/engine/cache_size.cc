@@ -101,9 +101,9 @@ absl::Status SizeCache(const EngineOptions& options, int64_t max_positions, Mode
   need.max_len = max_positions > 0 ? max_positions : 2048;
   if (options.max_model_len > 0) {
     if (max_positions > 0 && options.max_model_len > max_positions) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--max-model-len is ", options.max_model_len, ", the model's config allows at most ",
-          max_positions, " (max_position_embeddings)"));
+      return absl::InvalidArgumentError(absl::StrCat("--max-model-len is ", options.max_model_len,
+                                                     ", the model's config allows at most ",
+                                                     max_positions, " (max_position_embeddings)"));
     }
     need.max_len = options.max_model_len;
   }
@@ -115,13 +115,13 @@ absl::Status SizeCache(const EngineOptions& options, int64_t max_positions, Mode
   if (options.available_memory > 0) available = std::min(available, options.available_memory);
   const bool given = options.kv_cache_memory_bytes > 0;
   if (given && options.kv_cache_memory_bytes > available) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "--kv-cache-memory-bytes is ", options.kv_cache_memory_bytes, ", ", available,
-        " bytes are free; the largest value that fits is ", available / 10 * 9));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("--kv-cache-memory-bytes is ", options.kv_cache_memory_bytes, ", ", available,
+                     " bytes are free; the largest value that fits is ", available / 10 * 9));
   }
-  int64_t bytes = given ? options.kv_cache_memory_bytes
-                        : static_cast<int64_t>(static_cast<double>(available) *
-                                               options.kv_cache_memory_share);
+  int64_t bytes =
+      given ? options.kv_cache_memory_bytes
+            : static_cast<int64_t>(static_cast<double>(available) * options.kv_cache_memory_share);
   if (layout.state_bytes > 0) {
     const int64_t states = layout.state_bytes * options.max_num_seqs;
     if (states > bytes) {
@@ -138,10 +138,10 @@ absl::Status SizeCache(const EngineOptions& options, int64_t max_positions, Mode
         absl::StrCat("--kv-cache-memory-bytes: ", size.status().message()));
   }
   if (size->max_len < need.max_len) {
-    model.warnings.push_back(absl::StrCat(
-        "the KV cache holds ", size->max_len,
-        " tokens: requests are limited to that, not to the model's ", need.max_len,
-        "; raise --kv-cache-memory-bytes"));
+    model.warnings.push_back(
+        absl::StrCat("the KV cache holds ", size->max_len,
+                     " tokens: requests are limited to that, not to the model's ", need.max_len,
+                     "; raise --kv-cache-memory-bytes"));
   }
   model.max_model_len = size->max_len;
   model.cache_groups = size->groups;

@@ -70,9 +70,8 @@ void EngineLoop::Run() {
 }
 
 bool EngineLoop::Wait() {
-  const auto is_woken = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return woken_ || stopping_;
-  };
+  const auto is_woken = [this]()
+                            ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return woken_ || stopping_; };
   const absl::Time start = absl::Now();
   absl::MutexLock lock(&mutex_);
   absl::Time wake_at = absl::InfiniteFuture();

@@ -107,9 +107,9 @@ void Engine::TakePromptLogprobs(const LogitRows& rows, float* logits) {
       const LogitRows::OfPrompt& row = rows.of_prompt[static_cast<size_t>(i)];
       const absl::Span<const float> values(logits + row.row * model_.vocab_size,
                                            static_cast<size_t>(model_.vocab_size));
-      tokens[static_cast<size_t>(i)] = ReportLogprobs(
-          values, row.sequence->tokens[static_cast<size_t>(row.position) + 1],
-          *row.sequence->request->request.sampling.prompt_logprobs);
+      tokens[static_cast<size_t>(i)] =
+          ReportLogprobs(values, row.sequence->tokens[static_cast<size_t>(row.position) + 1],
+                         *row.sequence->request->request.sampling.prompt_logprobs);
     }
   });
   for (size_t i = 0; i < tokens.size(); ++i) {

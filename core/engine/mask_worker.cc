@@ -28,9 +28,8 @@ void MaskWorker::Wait() {
 }
 
 void MaskWorker::Run() {
-  const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return busy_ || stopping_;
-  };
+  const auto has_work = [this]()
+                            ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return busy_ || stopping_; };
   while (true) {
     std::vector<RunningSequence*> sequences;
     {

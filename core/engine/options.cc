@@ -152,8 +152,7 @@ constexpr EngineFlag kFlags[] = {
     {"tensor-parallel-size", "Execution", "RANKS", "1", "ranks that share each layer",
      SetInt<&EngineOptions::tensor_parallel_size, 1, 64>},
     {"kv-cache-memory-bytes", "Memory", "BYTES", "0",
-     "memory of keys and values (4GiB, 512MiB); 0: --kv-cache-memory-share",
-     SetKvBytes},
+     "memory of keys and values (4GiB, 512MiB); 0: --kv-cache-memory-share", SetKvBytes},
     {"kv-cache-memory-share", "Memory", "SHARE", "0.25",
      "memory of keys and values as a share of what is free when the weights are loaded; never more "
      "than --max-num-seqs sequences of full length can use",

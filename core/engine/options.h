@@ -26,7 +26,7 @@ struct EngineOptions {
   std::string trust_remote_code = "false";
   bool deterministic = false;
   int64_t tensor_parallel_size = 1;
-  int64_t kv_cache_memory_bytes = 0;   // 0: kv_cache_memory_share
+  int64_t kv_cache_memory_bytes = 0;    // 0: kv_cache_memory_share
   double kv_cache_memory_share = 0.25;  // of what is free once the weights are there
   // What counts as free once the weights are there, where other models have a claim to the rest; 0: all that is.
   int64_t available_memory = 0;

@@ -30,9 +30,7 @@ TEST(PromptLookupTest, AShorterMatchThanAskedIsNone) {
   EXPECT_THAT(Guess({}), IsEmpty());
 }
 
-TEST(PromptLookupTest, ARunOfOneTokenGoesOn) {
-  EXPECT_THAT(Guess({4, 4, 4, 4}), ElementsAre(4));
-}
+TEST(PromptLookupTest, ARunOfOneTokenGoesOn) { EXPECT_THAT(Guess({4, 4, 4, 4}), ElementsAre(4)); }
 
 }  // namespace
 }  // namespace keel

@@ -46,12 +46,12 @@ struct Request {
   } sampling;
 
   int64_t n = 1;
-  std::optional<int64_t> best_of;  // so many are generated, the n likeliest are given at the end
+  std::optional<int64_t> best_of;     // so many are generated, the n likeliest are given at the end
   std::optional<int64_t> beam_width;  // set: beam search, the n best are given at the end
   double length_penalty = 1;          // of beam search
   EarlyStopping early_stopping = EarlyStopping::kHeuristic;
   bool has_grammar = false;
-  GrammarSpec grammar;  // what the text must be, if has_grammar
+  GrammarSpec grammar;                // what the text must be, if has_grammar
   std::optional<int64_t> max_tokens;  // unset: the rest of the context
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
@@ -73,8 +73,8 @@ struct Output {
   uint32_t index = 0;
   std::string text;
   std::vector<int32_t> tokens;
-  std::vector<SampledToken> logprobs;         // of tokens, when asked for
-  double cumulative_logprob = 0;              // of all tokens, with logprobs, best_of or beam search
+  std::vector<SampledToken> logprobs;  // of tokens, when asked for
+  double cumulative_logprob = 0;       // of all tokens, with logprobs, best_of or beam search
   std::vector<SampledToken> prompt_logprobs;  // first output only; entry i is of prompt token i + 1
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_reason;  // the stop string, or the stop token's id

@@ -38,13 +38,13 @@ struct RunningSequence : Sequence {
   absl::Status mask_status;                 // of filling it
   Output pending;                           // what was produced since the last output
   double cumulative_logprob = 0;            // where somebody asked for log-probabilities
-  int64_t num_generated = 0;        // given out, the end token included
+  int64_t num_generated = 0;                // given out, the end token included
   int32_t num_prompt_logprobs = 0;  // reported; a preempted prompt that is computed anew adds none
   bool finished = false;
   absl::Time scheduled, first_token, last_token;
 
-  BeamSearch::Candidates candidates;  // with beam search: how it may go on, until its siblings know too
-
+  BeamSearch::Candidates
+      candidates;  // with beam search: how it may go on, until its siblings know too
 };
 
 struct RunningRequest {

@@ -9,9 +9,9 @@ namespace keel {
 
 // One sequence's part of a step: its next `num_tokens` tokens, from position `num_computed` on.
 struct BatchSequence {
-  int32_t num_computed = 0;          // tokens whose keys and values are in the cache
-  int32_t num_tokens = 0;            // tokens of this step, >= 1
-  int32_t state_slot = -1;           // where its recurrent states live; -1: the model has none
+  int32_t num_computed = 0;  // tokens whose keys and values are in the cache
+  int32_t num_tokens = 0;    // tokens of this step, >= 1
+  int32_t state_slot = -1;   // where its recurrent states live; -1: the model has none
   // [group of layers][i]: cache blocks, for num_computed + num_tokens tokens at least; kNoBlock for those that no token
   // of this step sees.
   std::vector<std::vector<int32_t>> blocks = {};

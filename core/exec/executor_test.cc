@@ -207,7 +207,8 @@ TEST_P(EveryAttention, ALayerReadsTheKeysAndValuesOfAnother) {
   for (const int ranks : {1, 2}) {
     KEEL_ASSERT_OK_AND_ASSIGN(auto executor,
                               Create({.attention = GetParam(), .tensor_parallel = ranks}));
-    EXPECT_EQ(executor->cache_layout().groups[0].block_bytes, 2 /* keys, values */ * 4 * kKvHeads * kDim * 4);
+    EXPECT_EQ(executor->cache_layout().groups[0].block_bytes,
+              2 /* keys, values */ * 4 * kKvHeads * kDim * 4);
     Text text{Ids(11, 1), {9, 3, 40}};
     Batch first, second;
     Append(text, 10, &first);
@@ -400,7 +401,8 @@ TEST_F(ExecutorTest, ACopiedBlockIsAsGoodAsTheFirst) {
   Append(text, 1, &second);
   KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits, executor->Step(second));
   ExpectClose(logits, Reference(tensors_, text.ids).narrow(0, 6, 1));
-  EXPECT_THAT(executor->Do({.blocks = {{0, 0, 64}}, .states = {}}), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(executor->Do({.blocks = {{0, 0, 64}}, .states = {}}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(ExecutorTest, ACacheBlockHoldsAllLayersAndIsTheSameForTwoRanks) {

@@ -27,8 +27,8 @@ absl::Status CheckSequence(const BatchSequence& s, size_t index, const BatchLimi
   for (size_t g = 0; g < s.blocks.size(); ++g) {
     const int64_t held = static_cast<int64_t>(s.blocks[g].size()) * limits.block_size;
     if (held < needed) {
-      return bad(absl::StrCat("its ", s.blocks[g].size(), " blocks hold ", held,
-                              " tokens, it has ", needed));
+      return bad(absl::StrCat("its ", s.blocks[g].size(), " blocks hold ", held, " tokens, it has ",
+                              needed));
     }
     for (int64_t i = 0; i < static_cast<int64_t>(s.blocks[g].size()); ++i) {
       const int32_t block = s.blocks[g][i];

@@ -85,7 +85,9 @@ class Scheduler {
   Sequence* VictimFor(const Sequence* sequence, const Step& step) const;
   void Put(Sequence* sequence, int32_t num_tokens, Step& step);
   void FindOverdue();
-  int32_t Budget(const Step& step) const { return options_.max_num_batched_tokens - step.num_tokens; }
+  int32_t Budget(const Step& step) const {
+    return options_.max_num_batched_tokens - step.num_tokens;
+  }
   // Tokens of prompts that the step may still take.
   int32_t PrefillBudget(const Step& step) const;
 

@@ -14,8 +14,8 @@ namespace keel {
 // Owned by the engine; the scheduler holds pointers between Add and Remove. Fields below the line are the scheduler's.
 struct Sequence {
   uint64_t id = 0;
-  int32_t priority = 0;          // lower runs first, as in vLLM
-  std::string cache_salt;        // shares its prefix with sequences of the same salt (and adapter) only
+  int32_t priority = 0;    // lower runs first, as in vLLM
+  std::string cache_salt;  // shares its prefix with sequences of the same salt (and adapter) only
   std::vector<MediaSpan> media;  // what placeholders among the tokens stand for
   std::vector<int32_t> tokens;   // prompt, then what was generated, then drafts
   int32_t prompt_tokens = 0;

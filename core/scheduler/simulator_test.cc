@@ -80,7 +80,8 @@ class FakeModel {
         for (auto q = static_cast<int32_t>(first); q <= p; ++q) {
           ASSERT_NE(s.table.blocks[g][static_cast<size_t>(q / options_.block_size)], kNoBlock);
           ASSERT_EQ(keys_[g][Slot(s, g, q)], hashes[static_cast<size_t>(q)])
-              << "sequence " << s.id << ", group " << g << ": token " << p << " sees another's key at " << q;
+              << "sequence " << s.id << ", group " << g << ": token " << p
+              << " sees another's key at " << q;
         }
       }
     }
@@ -93,7 +94,8 @@ class FakeModel {
 
  private:
   size_t Slot(const Sequence& s, size_t group, int32_t position) const {
-    const int32_t block = s.table.blocks[group][static_cast<size_t>(position / options_.block_size)];
+    const int32_t block =
+        s.table.blocks[group][static_cast<size_t>(position / options_.block_size)];
     return static_cast<size_t>(block * options_.block_size + position % options_.block_size);
   }
 
@@ -146,11 +148,11 @@ class Simulation {
     const int32_t enough = max_length_ / options.block_size + 2;
     options.groups = {{.num_blocks = enough + random_.Between(0, 2 * enough)}};
     if (random_.OneIn(2))
-      options.groups.push_back({.num_blocks = enough + random_.Between(0, enough),
-                                .window = random_.Between(1, 20)});
+      options.groups.push_back(
+          {.num_blocks = enough + random_.Between(0, enough), .window = random_.Between(1, 20)});
     if (random_.OneIn(4))
-      options.groups.push_back({.num_blocks = enough + random_.Between(0, enough),
-                                .chunk = random_.Between(1, 20)});
+      options.groups.push_back(
+          {.num_blocks = enough + random_.Between(0, enough), .chunk = random_.Between(1, 20)});
     return options;
   }
 
@@ -267,8 +269,8 @@ TEST(SimulatorTest, StarvationIsBounded) {
     Random random(seed);
     BlockAllocator blocks(
         {.block_size = 4, .prefix_caching = true, .groups = {{24}}, .num_state_slots = 0});
-    Scheduler scheduler(
-        {.max_num_seqs = 4, .max_num_batched_tokens = 16, .overdue_after = 100}, blocks);
+    Scheduler scheduler({.max_num_seqs = 4, .max_num_batched_tokens = 16, .overdue_after = 100},
+                        blocks);
     std::map<uint64_t, std::unique_ptr<Simulated>> live;
     uint64_t next = 1;
     const auto add = [&](uint64_t id, int32_t priority) {
