@@ -49,7 +49,7 @@ class Models {
   struct AddOptions {
     bool pinned = false;  // never unloaded to make room
   };
-  // Registers a model; the options are copied, what SetProgress was given must live as long as the models.
+  // Registers a model. The options are copied, but Options that SetProgress was called on must outlive the models.
   Status Add(const std::string& name, const Options& options, AddOptions how) {
     return Status::FromAbi(
         keel_models_add(models_.get(), name.c_str(), options.handle(), how.pinned ? 1 : 0));
