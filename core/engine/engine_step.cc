@@ -225,7 +225,9 @@ void Engine::AdvanceBeams(RunningRequest& request) {
   std::vector<absl::Span<const int32_t>> texts;
   std::vector<BeamSearch::Candidates> candidates;
   for (const auto& beam : request.sequences) {
-    if (beam->candidates.empty()) return;  // its turn comes
+    if (beam->candidates.empty()) return;  // its turn comes; the others keep theirs until then
+  }
+  for (const auto& beam : request.sequences) {
     texts.push_back(
         absl::MakeConstSpan(beam->tokens).subspan(static_cast<size_t>(beam->prompt_tokens)));
     candidates.push_back(std::move(beam->candidates));
