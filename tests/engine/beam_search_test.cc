@@ -156,7 +156,7 @@ TEST(BeamSearchTest, RefusesByNameWhatItHasNoPartIn) {
               HasSubstr("stop strings (use stop_token_ids) and beam_width"));
   EXPECT_THAT(refusal([](Asked& r) { r.Int("n", 3); }).message(),
               HasSubstr("beam_width is 2, expected 3 to 32"));
-  EXPECT_THAT(refusal([](Asked& r) { r.Int("beam_width", 33); }).message(),
+  EXPECT_THAT(Request().SetInt("beam_width", 33).message(),
               HasSubstr("beam_width is 33, expected 1 to 32"));
 }
 

@@ -17,4 +17,5 @@ fi
 "$venv/bin/python" "$here/make.py" "$@"
 if [ $# -eq 0 ]; then
   "$venv/bin/python" "$here/make_sampling.py"
+  "$venv/bin/python" "$here/make_beams.py"
 fi
