@@ -58,7 +58,8 @@ struct Model {
     options.block_size = kBlockSize;
     auto executor = Executor::Create(graph, checkpoint, registry, options);
     if (!executor.ok()) return executor;
-    const absl::Status status = (*executor)->AllocateCache(kBlocks);
+    const std::vector<int32_t> num_blocks((*executor)->cache_layout().groups.size(), kBlocks);
+    const absl::Status status = (*executor)->AllocateCache(num_blocks, 0);
     if (!status.ok()) return status;
     return executor;
   }
@@ -109,6 +110,7 @@ absl::StatusOr<at::Tensor> Logits(Executor& executor, int64_t vocab_size, const 
   std::mt19937 random(seed);
   std::vector<Text> texts = Texts(steps.companions, vocab_size, random);
   std::vector<at::Tensor> logits;
+  const size_t groups = executor.cache_layout().groups.size();
   while (texts[0].done < kLength) {
     std::vector<size_t> order(texts.size());
     for (size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -128,7 +130,7 @@ absl::StatusOr<at::Tensor> Logits(Executor& executor, int64_t vocab_size, const 
         }
         batch.token_ids.push_back(text.ids[text.done + t]);
       }
-      batch.sequences.push_back({text.done, tokens, -1, text.blocks});
+      batch.sequences.push_back({text.done, tokens, -1, std::vector(groups, text.blocks)});
       text.done += tokens;
     }
     const absl::StatusOr<at::Tensor> out = executor.Step(batch);

@@ -1,5 +1,6 @@
 """The official client of OpenAI against the server and its demo model."""
 
+import json
 import unittest
 from typing import Any
 
@@ -211,7 +212,6 @@ class OpenAiClientTest(unittest.TestCase):
         weather = {"type": "function", "function": {"name": "weather", "parameters": {}}}
         for fields, param in (
             ({"tools": [weather]}, "tool_choice"),
-            ({"response_format": {"type": "json_object"}}, "response_format"),
             ({"prediction": {"type": "content", "content": "A"}}, "prediction"),
         ):
             with self.subTest(fields):
@@ -220,6 +220,34 @@ class OpenAiClientTest(unittest.TestCase):
                 self.assertEqual(caught.exception.status_code, 501)
                 self.assertEqual(caught.exception.param, param)
                 self.assertIn("not served", str(caught.exception))
+
+    def test_the_answer_follows_the_schema(self) -> None:
+        schema = {
+            "type": "object",
+            "properties": {"colour": {"enum": ["red", "grün"]}, "big": {"type": "boolean"}},
+            "required": ["colour", "big"],
+            "additionalProperties": False,
+        }
+        strict = {"json": schema, "disable_any_whitespace": True}
+        answer = self.chat(max_tokens=64, n=2, extra_body={"structured_outputs": strict})
+        for choice in answer.choices:
+            self.assertEqual(choice.finish_reason, "stop")
+            value = json.loads(choice.message.content)
+            self.assertEqual(sorted(value), ["big", "colour"])
+            self.assertIn(value["colour"], ["red", "grün"])
+        fmt = {"type": "json_schema", "json_schema": {"name": "thing", "schema": schema}}
+        text = self.chat(max_tokens=64, response_format=fmt).choices[0].message.content
+        self.assertTrue(text.lstrip().startswith("{"), text)
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.chat(extra_body={"structured_outputs": {"regex": "(unclosed"}})
+        self.assertIn("structured output", str(caught.exception))
+
+    def test_beams_and_the_best_of_several(self) -> None:
+        beams = self.complete(max_tokens=8, n=2, extra_body={"use_beam_search": True})
+        self.assertEqual([choice.index for choice in beams.choices], [0, 1])
+        self.assertNotEqual(beams.choices[0].text, beams.choices[1].text)
+        best = self.complete(max_tokens=8, n=1, best_of=3, temperature=1, seed=1)
+        self.assertEqual(len(best.choices), 1)
 
     def test_bad_fields_are_named(self) -> None:
         for call, fields, words in (
