@@ -167,7 +167,7 @@ constexpr EngineFlag kFlags[] = {
     {"max-num-batched-tokens", "Scheduling", "TOKENS", "2048",
      "tokens in one step, prefill and decode together",
      SetInt<&EngineOptions::max_num_batched_tokens, 1, kMaxCount>},
-    {"max-prefill-beside-decodes", "Scheduling", "TOKENS", "256",
+    {"max-prefill-beside-decodes", "Scheduling", "TOKENS", "64",
      "prompt tokens in a step that others decode in: bounds what a long prompt adds to their time "
      "between tokens; 0: what the budget leaves",
      SetInt<&EngineOptions::max_prefill_beside_decodes, 0, kMaxCount>},

@@ -34,7 +34,7 @@ struct EngineOptions {
   bool enable_prefix_caching = true;
   int64_t max_num_seqs = 64;
   int64_t max_num_batched_tokens = 2048;
-  int64_t max_prefill_beside_decodes = 256;
+  int64_t max_prefill_beside_decodes = 64;
   int64_t max_queued_requests = 1024;
   std::string spec_method = "none";
   int64_t num_speculative_tokens = 5;

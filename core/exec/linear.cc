@@ -48,7 +48,7 @@ bool HasFastGemm(at::ScalarType type) {
 
 // More than gemv is made for, and too few to pay for widening the weights in memory.
 bool IsFewRows(const at::Tensor& x) {
-  constexpr int64_t kFewest = 3, kMost = 64;
+  constexpr int64_t kFewest = 3, kMost = 96;
   const int64_t rows = x.numel() / std::max<int64_t>(x.size(-1), 1);
   return rows >= kFewest && rows <= kMost;
 }
