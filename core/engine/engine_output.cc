@@ -1,5 +1,6 @@
 // Tokens become outputs: text, stop conditions, ends.
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -41,6 +42,16 @@ FinishedSequence Summary(const RunningSequence& sequence) {
   out.max_tokens = sequence.request->max_tokens;
   out.num_preemptions = sequence.num_preemptions;
   return out;
+}
+
+// Moves what the sequence produced since its previous output to `out`.
+void TakePending(RunningSequence& sequence, Output& out) {
+  Output pending = std::exchange(sequence.pending, Output());
+  out.text = std::move(pending.text);
+  out.tokens = std::move(pending.tokens);
+  out.logprobs = std::move(pending.logprobs);
+  out.prompt_logprobs = std::move(pending.prompt_logprobs);
+  out.cumulative_logprob = sequence.cumulative_logprob;
 }
 
 }  // namespace
@@ -102,12 +113,7 @@ void Engine::Send(RunningSequence& sequence) {
   const bool has_news = !pending.text.empty() || !pending.prompt_logprobs.empty();
   if (!request.request.stream || request.keeps_best() || !has_news) return;
   Output out = NewOutput(request, sequence.index, sequence.cached_tokens);
-  out.text = std::move(sequence.pending.text);
-  out.tokens = std::move(sequence.pending.tokens);
-  out.logprobs = std::move(sequence.pending.logprobs);
-  out.prompt_logprobs = std::move(sequence.pending.prompt_logprobs);
-  out.cumulative_logprob = sequence.cumulative_logprob;
-  sequence.pending = Output();
+  TakePending(sequence, out);
   request.callback(std::move(out));
 }
 
@@ -125,11 +131,7 @@ void Engine::Finish(RunningSequence& sequence, FinishReason reason, std::string 
     if (!sequence.stop.matched().has_value()) sequence.pending.text += sequence.stop.Flush();
   }
   Output out = NewOutput(request, sequence.index, sequence.cached_tokens);
-  out.text = std::move(sequence.pending.text);
-  out.tokens = std::move(sequence.pending.tokens);
-  out.logprobs = std::move(sequence.pending.logprobs);
-  out.prompt_logprobs = std::move(sequence.pending.prompt_logprobs);
-  out.cumulative_logprob = sequence.cumulative_logprob;
+  TakePending(sequence, out);
   out.finish_reason = reason;
   out.stop_reason = std::move(stop_reason);
   out.status = std::move(status);

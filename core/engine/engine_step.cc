@@ -26,6 +26,17 @@ absl::StatusOr<at::Tensor> RunModel(Executor& executor, const Step& step, const 
   return executor.Step(batch);
 }
 
+// Another sequence of the request at the same place. Its blocks come by Scheduler::Fork.
+std::unique_ptr<RunningSequence> NewFork(const RunningSequence& parent) {
+  auto child = std::make_unique<RunningSequence>(parent.request, parent.sampler, parent.detokenizer,
+                                                 parent.stop);
+  static_cast<Sequence&>(*child) = ForkOf(parent);
+  child->pending = parent.pending;
+  child->num_prompt_logprobs = parent.num_prompt_logprobs;
+  child->scheduled = parent.scheduled;
+  return child;
+}
+
 }  // namespace
 
 void Engine::RunStep() {
@@ -125,14 +136,9 @@ std::vector<RunningSequence*> Engine::ForkPrompt(RunningSequence& sequence) {
   if (request.forked || request.beams != nullptr) return children;
   request.forked = true;
   for (int64_t i = 1; i < request.num_sequences; ++i) {
-    auto child = std::make_unique<RunningSequence>(&request, sequence.sampler, sequence.detokenizer,
-                                                   sequence.stop);
-    static_cast<Sequence&>(*child) = ForkOf(sequence);
+    std::unique_ptr<RunningSequence> child = NewFork(sequence);
     child->index = static_cast<uint32_t>(i);
     child->sampler.SetSeed(request.seed + static_cast<uint64_t>(i));
-    child->pending = sequence.pending;
-    child->num_prompt_logprobs = sequence.num_prompt_logprobs;
-    child->scheduled = sequence.scheduled;
     child->mask = sequence.mask;
     child->mask_status = sequence.mask_status;
     if (sequence.grammar != nullptr) {
@@ -243,12 +249,7 @@ void Engine::AdvanceBeams(RunningRequest& request) {
       beams.push_back(nullptr);
       continue;
     }
-    auto child = std::make_unique<RunningSequence>(&request, parent.sampler, parent.detokenizer,
-                                                   parent.stop);
-    static_cast<Sequence&>(*child) = ForkOf(parent);
-    child->pending = parent.pending;
-    child->num_prompt_logprobs = parent.num_prompt_logprobs;
-    child->scheduled = parent.scheduled;
+    std::unique_ptr<RunningSequence> child = NewFork(parent);
     scheduler_.Fork(parent, child.get());
     beams.push_back(std::move(child));
   }

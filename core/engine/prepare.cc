@@ -190,10 +190,10 @@ absl::StatusOr<std::unique_ptr<RunningRequest>> Engine::Prepare(const Request& r
   }
   out->num_sequences = request.best_of.value_or(request.n);
   out->beams = MakeBeamSearch(request, *out);
-  out->seed = params.seed.has_value() ? static_cast<uint64_t>(*params.seed) : RandomSeed();
+  if (!params.seed.has_value()) params.seed = static_cast<int64_t>(RandomSeed());
+  out->seed = static_cast<uint64_t>(*params.seed);
 
   SequenceSampler sampler(params, *out->prompt, out->end_token_ids, model_.vocab_size);
-  sampler.SetSeed(out->seed);
   IncrementalDetokenizer detokenizer(model_.text.tokenizer,
                                      {.skip_special_tokens = request.skip_special_tokens});
   KEEL_RETURN_IF_ERROR(detokenizer.Prime(*out->prompt));
