@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/visible_keys.h"
 
 namespace keel {
 namespace {
@@ -31,14 +32,6 @@ at::Tensor GatherBlocks(const at::Tensor& cache, const at::Tensor& blocks, int64
       .permute({1, 0, 2, 3})
       .reshape({cache.size(1), used * block_size, cache.size(3)})
       .narrow(1, 0, end - begin);
-}
-
-// The first key that the query at `position` sees.
-int64_t FirstKey(const keel_attention_desc& desc, int64_t position) {
-  int64_t first = 0;
-  if (desc.window > 0) first = std::max<int64_t>(0, position - desc.window + 1);
-  if (desc.chunk > 0) first = std::max(first, position / desc.chunk * desc.chunk);
-  return first;
 }
 
 DenseSequence GatherSegment(const AttentionCall& call, int64_t index) {
@@ -90,7 +83,8 @@ DenseSequence GatherSequence(const AttentionCall& call, int64_t index) {
   const at::Tensor blocks = m.block_table.select(0, index);
   // Blocks before hold what another sequence wrote meanwhile.
   const int64_t block_size = call.k_cache.size(2);
-  const int64_t first = FirstKey(*call.desc, keys - length) / block_size * block_size;
+  const int64_t first =
+      FirstVisibleKey(keys - length, call.desc->window, call.desc->chunk) / block_size * block_size;
   return {call.q.narrow(0, begin, length).transpose(0, 1),
           GatherBlocks(call.k_cache, blocks, first, keys),
           GatherBlocks(call.v_cache, blocks, first, keys), call.out.narrow(0, begin, length),

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/base/visible_keys.h"
 
 namespace keel {
 
@@ -35,10 +36,8 @@ int64_t BlockAllocator::num_evicted() const {
 
 int32_t BlockAllocator::FirstNeeded(size_t group, int64_t num_computed) const {
   const CacheGroup& g = options_.groups[group];
-  int64_t first_token = 0;
-  if (g.window > 0) first_token = std::max<int64_t>(0, num_computed - g.window + 1);
-  if (g.chunk > 0) first_token = num_computed / g.chunk * g.chunk;
-  return static_cast<int32_t>(first_token / options_.block_size);
+  const int64_t first = FirstVisibleKey(num_computed, g.window, g.chunk);
+  return static_cast<int32_t>(first / options_.block_size);
 }
 
 bool BlockAllocator::FitsAlone(int64_t tokens, int64_t chunk) const {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/base/visible_keys.h"
 #include "core/kernels/lanes.h"
 #include "core/kernels/parallel.h"
 
@@ -97,9 +98,7 @@ KEEL_INLINE void RunItem(const PagedAttention& a, int64_t token, int64_t kv_head
   const int64_t sequence = SequenceOf(a, token);
   // The sequence's last query sees all its keys.
   const int64_t position = a.seq_lens[sequence] - (a.cu_q[sequence + 1] - token);
-  const int64_t end = position + 1;
-  int64_t begin = a.window > 0 ? std::max<int64_t>(0, end - a.window) : 0;
-  if (a.chunk > 0) begin = std::max(begin, position / a.chunk * a.chunk);
+  const int64_t begin = FirstVisibleKey(position, a.window, a.chunk), end = position + 1;
   for (int64_t g = 0; g < group; ++g) {
     const Storage* q =
         static_cast<const Storage*>(a.q) + token * a.q_token_stride + (head0 + g) * a.q_head_stride;
