@@ -1,7 +1,6 @@
 // What happens to a request on its caller's thread: prompt to tokens, defaults, checks.
 #include <algorithm>
 #include <limits>
-#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -127,11 +126,6 @@ std::unique_ptr<BeamSearch> MakeBeamSearch(const Request& request, const Running
   options.end_tokens = running.end_token_ids;
   options.max_tokens = running.max_tokens;
   return std::make_unique<BeamSearch>(std::move(options));
-}
-
-uint64_t RandomSeed() {
-  std::random_device device;
-  return static_cast<uint64_t>(device()) << 32 | device();
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "core/sampling/sampling_params.h"
 
 #include <cmath>
+#include <random>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
@@ -22,6 +23,11 @@ absl::Status CheckToken(absl::string_view name, int64_t token, int64_t vocab_siz
 }  // namespace
 
 // NaN fails every comparison below, so it is refused too.
+uint64_t RandomSeed() {
+  std::random_device device;
+  return static_cast<uint64_t>(device()) << 32 | device();
+}
+
 absl::Status CheckSamplingParams(const SamplingParams& params, int64_t vocab_size) {
   const SamplingParams& p = params;
   KEEL_RETURN_IF_ERROR(Expect(p.temperature >= 0 && p.temperature <= 1e6, "temperature",

@@ -28,6 +28,9 @@ struct SamplingParams {
   std::optional<int64_t> logprobs;  // alternatives to report, -1: all; unset: none at all
 };
 
+// For a request that names none.
+uint64_t RandomSeed();
+
 // INVALID_ARGUMENT names the parameter, what was found and what is expected. vocab_size bounds token ids.
 absl::Status CheckSamplingParams(const SamplingParams& params, int64_t vocab_size);
 
