@@ -10,6 +10,9 @@ namespace {
 // Outputs that may wait one by one; beyond, they are joined.
 constexpr size_t kMaxWaiting = 64;
 
+// Tokens that may wait before those that make them pause.
+constexpr size_t kMaxUnread = 4096;
+
 std::shared_ptr<const PromptTokens> CopyPromptTokens(const Output& output) {
   auto copy = std::make_shared<PromptTokens>();
   const std::span<const int32_t> ids = output.prompt_tokens();
@@ -57,7 +60,12 @@ void Generation::OnOutput(size_t prompt, const Output& output) {
       seen[piece.output.index] = true;
       piece.prompt_tokens = CopyPromptTokens(output);
     }
-    if (piece.output.is_last) --running_;
+    unread_ += piece.output.tokens.size();
+    if (piece.output.is_last) {
+      --running_;
+    } else if (unread_ >= kMaxUnread && engine_.Pause(output.request()).ok()) {
+      paused_.push_back(output.request());
+    }
     auto same = waiting_.rend();
     if (waiting_.size() >= kMaxWaiting) {
       same = std::find_if(waiting_.rbegin(), waiting_.rend(), [&](const Piece& other) {
@@ -78,6 +86,12 @@ bool Generation::Take(std::vector<Piece>* pieces) {
   pieces->insert(pieces->end(), std::make_move_iterator(waiting_.begin()),
                  std::make_move_iterator(waiting_.end()));
   waiting_.clear();
+  unread_ = 0;
+  for (const uint64_t id : paused_) {
+    // NOT_FOUND is no news: it was cancelled.
+    [[maybe_unused]] const Status status = engine_.Resume(id);
+  }
+  paused_.clear();
   return running_ > 0;
 }
 

@@ -31,8 +31,8 @@ struct Piece {
 };
 
 // Outputs wait here, in order, until the client's side takes them. When that side is slow, new outputs
-// are joined to waiting ones, so that what waits is bounded by the text that was asked for. All
-// functions may be called from any thread.
+// are joined to waiting ones, and requests that are thousands of tokens ahead of it pause. All functions
+// may be called from any thread.
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
   // Called on an engine thread when there is something to take; must return soon.
@@ -60,6 +60,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   Wake wake_;
   std::mutex mutex_;
   std::deque<Piece> waiting_;
+  size_t unread_ = 0;             // tokens in them
+  std::vector<uint64_t> paused_;  // requests, until they are taken
   std::vector<uint64_t> ids_;
   std::vector<std::vector<bool>> seen_;  // [prompt][sequence]: its first output has come
   size_t running_ = 0;

@@ -116,6 +116,7 @@ struct Running {
   void* user = nullptr;
   std::vector<Sequence> sequences;
   std::atomic<bool> cancelled = false;
+  bool paused = false;
 };
 
 struct Polled {
@@ -152,6 +153,7 @@ struct keel_engine {
 
   keel_status Submit(const keel_request& request, keel_output_fn fn, void* user, uint64_t* id);
   keel_status Cancel(uint64_t id);
+  keel_status Pause(uint64_t id, bool paused);
   keel_status Poll(uint64_t id, int64_t timeout_ms, const keel_output** out);
   keel_status Check() {
     std::lock_guard lock(mutex_);
@@ -226,6 +228,14 @@ keel_status keel_engine::Cancel(uint64_t id) {
   return 0;
 }
 
+keel_status keel_engine::Pause(uint64_t id, bool paused) {
+  std::lock_guard lock(mutex_);
+  auto it = running_.find(id);
+  if (it == running_.end()) return Fail(kNotFound, "no such request");
+  it->second->paused = paused;
+  return 0;
+}
+
 keel_status keel_engine::Poll(uint64_t id, int64_t timeout_ms, const keel_output** out) {
   std::unique_lock lock(mutex_);
   auto it = polled_.find(id);
@@ -258,6 +268,7 @@ void keel_engine::Run() {
     std::vector<std::shared_ptr<Running>> batch;
     for (auto& [id, running] : running_) {
       if (stopping_ || dead_) running->cancelled = true;
+      if (running->paused && !running->cancelled) continue;
       if (batch.size() < max_seqs || running->cancelled) batch.push_back(running);
     }
     const bool stopping = stopping_;
@@ -613,6 +624,10 @@ keel_status keel_engine_submit(keel_engine* engine, const keel_request* request,
   return engine->Submit(*request, fn, user, id);
 }
 keel_status keel_engine_cancel(keel_engine* engine, uint64_t id) { return engine->Cancel(id); }
+keel_status keel_engine_pause(keel_engine* engine, uint64_t id) { return engine->Pause(id, true); }
+keel_status keel_engine_resume(keel_engine* engine, uint64_t id) {
+  return engine->Pause(id, false);
+}
 keel_status keel_engine_poll(keel_engine* engine, uint64_t id, int64_t timeout_ms,
                              const keel_output** out) {
   return engine->Poll(id, timeout_ms, out);

@@ -121,7 +121,7 @@ keel_status keel_engine_submit(keel_engine* engine, const keel_request* request,
         fn(user, &view);
       };
     } else {
-      queue = std::make_shared<keel::PollQueue>();
+      queue = std::make_shared<keel::PollQueue>(*engine->engine);
       callback = [queue](keel::Output output) { queue->Push(std::move(output)); };
     }
     const absl::StatusOr<uint64_t> submitted =
@@ -135,6 +135,14 @@ keel_status keel_engine_submit(keel_engine* engine, const keel_request* request,
 
 keel_status keel_engine_cancel(keel_engine* engine, uint64_t id) {
   return Guard([&] { return engine->engine->Cancel(id); });
+}
+
+keel_status keel_engine_pause(keel_engine* engine, uint64_t id) {
+  return Guard([&] { return engine->engine->Pause(id); });
+}
+
+keel_status keel_engine_resume(keel_engine* engine, uint64_t id) {
+  return Guard([&] { return engine->engine->Resume(id); });
 }
 
 keel_status keel_engine_poll(keel_engine* engine, uint64_t id, int64_t timeout_ms,

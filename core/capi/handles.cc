@@ -23,6 +23,31 @@ void Append(std::vector<T>& to, std::vector<T>& from) {
 
 void PollQueue::Push(Output output) {
   absl::MutexLock lock(&mutex_);
+  if (closed_) return;
+  unread_ += output.tokens.size();
+  const uint64_t id = output.request;
+  const bool is_last = output.is_last;
+  Join(std::move(output));
+  if (is_last || paused_.has_value() || unread_ < kMaxUnreadTokens) return;
+  if (engine_.Pause(id).ok()) paused_ = id;
+}
+
+void PollQueue::Close() {
+  absl::MutexLock lock(&mutex_);
+  closed_ = true;
+  outputs_.clear();
+  Resume();
+}
+
+void PollQueue::Resume() {
+  unread_ = 0;
+  if (!paused_.has_value()) return;
+  // NOT_FOUND is no news: it was cancelled meanwhile.
+  [[maybe_unused]] const absl::Status status = engine_.Resume(*paused_);
+  paused_.reset();
+}
+
+void PollQueue::Join(Output output) {
   for (Output& waiting : outputs_) {
     if (waiting.index != output.index || waiting.finish_reason != FinishReason::kNone) continue;
     waiting.text += output.text;
@@ -52,6 +77,7 @@ absl::Status PollQueue::Pop(int64_t timeout_ms, const keel_output** out, bool* l
   }
   current_.output = std::move(outputs_.front());
   outputs_.pop_front();
+  if (outputs_.empty()) Resume();
   *out = &current_;
   *last = current_.output.is_last;
   return absl::OkStatus();
@@ -60,6 +86,13 @@ absl::Status PollQueue::Pop(int64_t timeout_ms, const keel_output** out, bool* l
 void PolledRequests::Add(uint64_t id, std::shared_ptr<PollQueue> queue) {
   absl::MutexLock lock(&mutex_);
   entries_[id] = {std::move(queue), false};
+}
+
+void PolledRequests::Close() {
+  absl::MutexLock lock(&mutex_);
+  for (auto& [id, entry] : entries_) {
+    if (!entry.ended) entry.queue->Close();
+  }
 }
 
 absl::Status PolledRequests::Poll(uint64_t id, int64_t timeout_ms, const keel_output** out) {

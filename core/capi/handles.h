@@ -6,6 +6,7 @@
 #include <exception>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -51,16 +52,31 @@ keel_status Guard(Body body) noexcept {
 }
 
 // Outputs of one polled request, in order. What a slow reader has not taken is joined, so the queue holds at most one
-// output for each sequence and state.
+// output for each sequence and state; with kMaxUnreadTokens in them the request pauses until they are taken.
 class PollQueue {
  public:
+  static constexpr size_t kMaxUnreadTokens = 4096;
+
+  // The engine must outlive the request.
+  explicit PollQueue(Engine& engine) : engine_(engine) {}
+
+  // On the engine's thread.
   void Push(Output output);
   // The next output; DEADLINE_EXCEEDED after `timeout_ms` (-1: never). `*out` lives until the next call.
   absl::Status Pop(int64_t timeout_ms, const keel_output** out, bool* last);
+  // Nobody will read any more: what still comes is thrown away, and does not wait for a reader.
+  void Close();
 
  private:
-  absl::Mutex mutex_;
+  void Join(Output output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Resume() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Engine& engine_;
+  absl::Mutex mutex_;  // before the engine's
   std::deque<Output> outputs_ ABSL_GUARDED_BY(mutex_);
+  size_t unread_ ABSL_GUARDED_BY(mutex_) = 0;               // tokens in them
+  std::optional<uint64_t> paused_ ABSL_GUARDED_BY(mutex_);  // the request's id
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   keel_output current_;  // the reader's
 };
 
@@ -68,6 +84,7 @@ class PolledRequests {
  public:
   void Add(uint64_t id, std::shared_ptr<PollQueue> queue);
   absl::Status Poll(uint64_t id, int64_t timeout_ms, const keel_output** out);
+  void Close();
 
  private:
   struct Entry {
@@ -85,6 +102,9 @@ struct keel_models {
 };
 
 struct keel_engine {
+  // Requests go on without the handle where a pool keeps the engine.
+  ~keel_engine() { polled.Close(); }
+
   keel::PolledRequests polled;
   std::string info;
   keel::Engine* engine = nullptr;

@@ -123,12 +123,12 @@ absl::StatusOr<uint64_t> Engine::Submit(const Request& request, OutputCallback c
   return id;
 }
 
-absl::Status Engine::Cancel(uint64_t id) {
+absl::Status Engine::Tell(uint64_t id, Command command) {
   {
     absl::MutexLock lock(&mutex_);
     if (!known_.contains(id))
       return absl::NotFoundError(absl::StrCat("request ", id, " has ended or never was"));
-    cancelled_.push_back(id);
+    commands_.push_back({id, command});
   }
   loop_->Wake();
   return absl::OkStatus();
@@ -184,7 +184,7 @@ bool Engine::RunOnce() {
   EndOverdue();
   if (stopping) {
     for (const auto& [id, request] : requests_) End(*request, FinishReason::kAbort);
-  } else if (!requests_.empty() && requests_.size() > ended_.size()) {
+  } else if (!scheduler_.empty()) {
     RunStep();
   }
   ForgetEnded();
@@ -194,7 +194,7 @@ bool Engine::RunOnce() {
     stopped_ = true;
     return false;
   }
-  return !requests_.empty();
+  return !scheduler_.empty();
 }
 
 absl::Time Engine::WakeAt() const {
@@ -207,11 +207,11 @@ void Engine::Idled(absl::Duration duration) {
 
 void Engine::TakeIncoming() {
   std::vector<std::unique_ptr<RunningRequest>> incoming;
-  std::vector<uint64_t> cancelled;
+  std::vector<std::pair<uint64_t, Command>> commands;
   {
     absl::MutexLock lock(&mutex_);
     incoming.swap(incoming_);
-    cancelled.swap(cancelled_);
+    commands.swap(commands_);
   }
   for (std::unique_ptr<RunningRequest>& request : incoming) {
     for (const auto& sequence : request->sequences) scheduler_.Add(sequence.get());
@@ -219,9 +219,26 @@ void Engine::TakeIncoming() {
       deadlines_.insert({request->deadline, request->id});
     requests_[request->id] = std::move(request);
   }
-  for (const uint64_t id : cancelled) {
-    if (const auto it = requests_.find(id); it != requests_.end())
-      End(*it->second, FinishReason::kAbort);
+  for (const auto& [id, command] : commands) {
+    if (const auto it = requests_.find(id); it != requests_.end()) Obey(*it->second, command);
+  }
+}
+
+void Engine::Obey(RunningRequest& request, Command command) {
+  if (command == Command::kCancel) return End(request, FinishReason::kAbort);
+  const bool pause = command == Command::kPause;
+  if (request.paused == pause) return;
+  request.paused = pause;
+  TraceMark(trace_.get(), pause ? "paused" : "resumed", request.id);
+  for (const auto& sequence : request.sequences) {
+    if (sequence->finished) continue;
+    if (pause) {
+      scheduler_.Pause(sequence.get());
+      ++num_paused_;
+    } else {
+      scheduler_.Resume(sequence.get());
+      --num_paused_;
+    }
   }
 }
 
@@ -250,6 +267,7 @@ void Engine::UpdateLoad() {
   EngineLoad load;
   load.running = static_cast<int64_t>(scheduler_.num_running());
   load.waiting = static_cast<int64_t>(scheduler_.num_waiting());
+  load.deferred = num_paused_;
   load.kv_cache_usage = blocks_.usage();
   metrics_->SetLoad(load);
   const int64_t evicted = blocks_.num_evicted();

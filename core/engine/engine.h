@@ -54,8 +54,11 @@ class Engine : private EngineClient {
   // UNIMPLEMENTED (by name).
   absl::StatusOr<uint64_t> Submit(const Request& request, OutputCallback callback);
 
-  // Ends the request after the step that runs. NOT_FOUND when it has ended. Any thread.
-  absl::Status Cancel(uint64_t id);
+  // From the next step on. NOT_FOUND when the request has ended. Any thread, and in a callback too.
+  absl::Status Cancel(uint64_t id) { return Tell(id, Command::kCancel); }
+  // A paused request computes nothing and holds no blocks, until it is resumed, cancelled or overdue.
+  absl::Status Pause(uint64_t id) { return Tell(id, Command::kPause); }
+  absl::Status Resume(uint64_t id) { return Tell(id, Command::kResume); }
 
   // OK while the engine serves. Any thread.
   absl::Status Check() const;
@@ -71,7 +74,10 @@ class Engine : private EngineClient {
   absl::StatusOr<std::vector<int32_t>> PromptTokens(const Request& request) const;
 
  private:
+  enum class Command { kCancel, kPause, kResume };
+
   Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace> trace);
+  absl::Status Tell(uint64_t id, Command command);
 
   // prepare.cc, on the caller's thread
   absl::StatusOr<std::unique_ptr<RunningRequest>> Prepare(const Request& request,
@@ -83,6 +89,7 @@ class Engine : private EngineClient {
   absl::Time WakeAt() const override;
   void Idled(absl::Duration duration) override;
   void TakeIncoming();
+  void Obey(RunningRequest& request, Command command);
   void EndOverdue();
   void ForgetEnded();
   void UpdateLoad();
@@ -102,6 +109,7 @@ class Engine : private EngineClient {
   void Send(RunningSequence& sequence);
   void Finish(RunningSequence& sequence, FinishReason reason, std::string stop_reason = "",
               absl::Status status = {});
+  void Leave(RunningSequence& sequence);
   void FinishBeams(RunningRequest& request, FinishReason cut = FinishReason::kNone,
                    const absl::Status& status = {});
   void SendEnds(RunningRequest& request, std::vector<Output> ends);
@@ -116,7 +124,7 @@ class Engine : private EngineClient {
 
   mutable absl::Mutex mutex_;
   std::vector<std::unique_ptr<RunningRequest>> incoming_ ABSL_GUARDED_BY(mutex_);
-  std::vector<uint64_t> cancelled_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::pair<uint64_t, Command>> commands_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_set<uint64_t> known_ ABSL_GUARDED_BY(mutex_);  // ids that have not ended
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
@@ -131,6 +139,7 @@ class Engine : private EngineClient {
   std::vector<uint64_t> ended_;  // to be forgotten when nobody refers to them any more
   std::vector<SampleJob> jobs_;  // scratch
   int64_t num_evicted_ = 0;      // blocks, as the metrics know
+  int64_t num_paused_ = 0;       // sequences
 
   const std::shared_ptr<EngineLoop> loop_;
 };

@@ -117,11 +117,16 @@ void Engine::Send(RunningSequence& sequence) {
   request.callback(std::move(out));
 }
 
+void Engine::Leave(RunningSequence& sequence) {
+  sequence.finished = true;
+  scheduler_.Remove(&sequence);
+  if (sequence.request->paused) --num_paused_;
+}
+
 void Engine::Finish(RunningSequence& sequence, FinishReason reason, std::string stop_reason,
                     absl::Status status) {
   if (sequence.finished) return;
-  sequence.finished = true;
-  scheduler_.Remove(&sequence);
+  Leave(sequence);
   RunningRequest& request = *sequence.request;
   if (!request.forked) request.num_sequences = static_cast<int64_t>(request.sequences.size());
   if (!sequence.stop.matched().has_value()) {
@@ -196,10 +201,7 @@ void Engine::FinishBeams(RunningRequest& request, FinishReason cut, const absl::
     ends[0].finish_reason = FinishReason::kError;
     ends[0].status = absl::InvalidArgumentError("beam search found no token that is allowed");
   }
-  for (const auto& beam : request.sequences) {
-    beam->finished = true;
-    scheduler_.Remove(beam.get());
-  }
+  for (const auto& beam : request.sequences) Leave(*beam);
   metrics_->PromptDone(any.prompt_tokens, any.cached_tokens);
   metrics_->SequenceFinished(Summary(any), FinishReasonName(ends[0].finish_reason));
   SendEnds(request, std::move(ends));

@@ -150,8 +150,8 @@ std::string Metrics::Text() const {
   add("vllm:num_requests_running", num_requests_running, "Sequences in the running batch");
   add("vllm:num_requests_waiting", num_requests_waiting, "Sequences that wait to be scheduled");
   add.Family("vllm:num_requests_waiting_by_reason", MetricType::Gauge,
-             "Waiting sequences: for room in a step or the cache (capacity), or for something "
-             "else, as a grammar (deferred)");
+             "Waiting sequences: for room in a step or the cache (capacity), or for their "
+             "reader (deferred)");
   add.Sample(waiting_for_capacity.Collect(), {{"reason", "capacity"}});
   add.Sample(waiting_deferred.Collect(), {{"reason", "deferred"}});
   add("vllm:kv_cache_usage_perc", kv_cache_usage_perc,

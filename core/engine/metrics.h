@@ -50,7 +50,7 @@ struct FinishedSequence {
 struct EngineLoad {
   int64_t running = 0;        // sequences, as all of these
   int64_t waiting = 0;        // for room in a step or in the cache
-  int64_t deferred = 0;       // for something else: a grammar that is being compiled
+  int64_t deferred = 0;       // for something else: paused
   double kv_cache_usage = 0;  // 0 to 1
 };
 

@@ -58,6 +58,7 @@ struct RunningRequest {
   int64_t num_sequences = 1;           // that the prompt's sequence becomes: n, or best_of
   std::vector<std::unique_ptr<RunningSequence>> sequences;
   bool forked = false;        // there are as many as there will be
+  bool paused = false;        // its sequences are not with the scheduler
   uint32_t num_finished = 0;  // of num_sequences
   std::unique_ptr<BeamSearch> beams;
   std::vector<Output> held;  // with best_of: the ends, until the best are known

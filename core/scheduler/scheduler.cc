@@ -63,6 +63,16 @@ void Scheduler::Remove(Sequence* sequence) {
   blocks_.Release(sequence->table);
 }
 
+void Scheduler::Pause(Sequence* sequence) {
+  Remove(sequence);
+  sequence->num_computed = 0;
+}
+
+void Scheduler::Resume(Sequence* sequence) {
+  sequence->waits_since = steps_;
+  InsertInOrder(waiting_, sequence);
+}
+
 Step Scheduler::Schedule() {
   Step step;
   ++steps_;
@@ -173,12 +183,9 @@ void Scheduler::Put(Sequence* sequence, int32_t num_tokens, Step& step) {
 
 void Scheduler::Preempt(Sequence* sequence, Step& step) {
   DropDrafts(sequence, 0);
-  std::erase(running_, sequence);
-  blocks_.Release(sequence->table);
-  sequence->num_computed = 0;
-  sequence->waits_since = steps_;
+  Pause(sequence);
+  Resume(sequence);
   ++sequence->num_preemptions;
-  InsertInOrder(waiting_, sequence);
   step.preempted.push_back(sequence);
 }
 

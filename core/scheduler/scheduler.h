@@ -59,6 +59,10 @@ class Scheduler {
   // Takes it out, wherever it is, and frees its blocks at once.
   void Remove(Sequence* sequence);
 
+  // Takes it out for a while, and frees its blocks; with Resume it queues again at its place.
+  void Pause(Sequence* sequence);
+  void Resume(Sequence* sequence);
+
   // Chooses the next step and takes the blocks that it needs. Running sequences come first: those that are one token
   // behind, so that nobody waits for another's prompt, then prompts. When blocks run out the last of the running is
   // preempted: it gives its blocks back and later computes its tokens anew. Then waiting ones are admitted, in order,
@@ -71,6 +75,7 @@ class Scheduler {
   absl::Span<Sequence* const> running() const { return running_; }
   size_t num_running() const { return running_.size(); }
   size_t num_waiting() const { return waiting_.size(); }
+  bool empty() const { return running_.empty() && waiting_.empty(); }
 
   // Every block is used by those who say so, and by nobody else.
   absl::Status CheckIntegrity() const;

@@ -161,6 +161,30 @@ TEST(SchedulerTest, TakesAKnownPrefixButComputesTheLastToken) {
   EXPECT_EQ(step.items[0].num_tokens, 4);
 }
 
+TEST(SchedulerTest, APausedSequenceLeavesItsPlaceAndGetsItBack) {
+  BlockAllocator blocks(Blocks(64));
+  Scheduler scheduler({.max_num_seqs = 1, .max_num_batched_tokens = 100}, blocks);
+  const auto a = Make(1, 9), b = Make(2, 6, 100);
+  scheduler.Add(a.get());
+  scheduler.Add(b.get());
+  scheduler.Advance(scheduler.Schedule());
+  scheduler.Pause(a.get());
+  EXPECT_TRUE(a->table.empty());
+  const Step step = scheduler.Schedule();
+  ASSERT_EQ(step.items.size(), 1u);
+  EXPECT_EQ(step.items[0].sequence, b.get());
+  scheduler.Advance(step);
+  scheduler.Remove(b.get());
+  EXPECT_TRUE(scheduler.empty());
+  scheduler.Resume(a.get());
+  a->tokens.push_back(7);
+  const Step resumed = scheduler.Schedule();
+  ASSERT_EQ(resumed.items.size(), 1u);
+  EXPECT_EQ(resumed.items[0].num_tokens, 2);  // the prefix cache has the others
+  EXPECT_EQ(a->num_preemptions, 0);
+  KEEL_EXPECT_OK(scheduler.CheckIntegrity());
+}
+
 TEST(SchedulerTest, RunsLowerPriorityNumbersFirst) {
   BlockAllocator blocks(Blocks(64));
   Scheduler scheduler({.max_num_seqs = 1, .max_num_batched_tokens = 100}, blocks);

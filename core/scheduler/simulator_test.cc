@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "core/base/status_matchers.h"
 #include "core/scheduler/scheduler.h"
@@ -107,6 +108,7 @@ class FakeModel {
 struct Simulated : Sequence {
   int32_t length = 0;  // ends when it has so many tokens
   int32_t forks = 0;   // when its prompt is computed
+  bool paused = false;
 };
 
 class Simulation {
@@ -127,6 +129,7 @@ class Simulation {
       ASSERT_LT(++steps_, 20000) << "starved, " << live_.size() << " left";
       while (started_ < num_requests && !random_.OneIn(3)) Start();
       if (!live_.empty() && random_.OneIn(40)) Cancel();
+      if (!live_.empty() && random_.OneIn(20)) PauseOrResume();
       ASSERT_NO_FATAL_FAILURE(RunStep());
       KEEL_ASSERT_OK(scheduler_.CheckIntegrity());
     }
@@ -181,10 +184,26 @@ class Simulation {
     live_.erase(sequence.id);
   }
 
-  void Cancel() {
+  Simulated& Any() {
     auto it = live_.begin();
     std::advance(it, random_.Between(0, static_cast<int32_t>(live_.size()) - 1));
-    End(*it->second);
+    return *it->second;
+  }
+
+  void Cancel() { End(Any()); }
+
+  void PauseOrResume() {
+    Simulated& sequence = Any();
+    sequence.paused = !sequence.paused;
+    if (sequence.paused) return scheduler_.Pause(&sequence);
+    scheduler_.Resume(&sequence);
+  }
+
+  // Nobody would resume the last.
+  void ResumeAll() {
+    for (const auto& [id, sequence] : live_) {
+      if (std::exchange(sequence->paused, false)) scheduler_.Resume(sequence.get());
+    }
   }
 
   void Guess() {
@@ -200,6 +219,7 @@ class Simulation {
 
   void RunStep() {
     Guess();
+    if (scheduler_.empty()) ResumeAll();
     const Step step = scheduler_.Schedule();
     ASSERT_TRUE(live_.empty() || !step.empty() || !step.preempted.empty()) << "nobody runs";
     model_.Do(step.work);

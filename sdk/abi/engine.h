@@ -138,12 +138,18 @@ KEEL_ENGINE_API keel_status keel_request_add_logit_bias(keel_request* request, i
 typedef void (*keel_output_fn)(void* user, const keel_output* output);
 
 /* Queues the request (its values are copied) and returns its id. With `fn` NULL its outputs are kept for
- * keel_engine_poll. Refused requests fail here: prompt too long (INVALID_ARGUMENT, with both numbers), queue full
+ * keel_engine_poll; one that is 4096 tokens ahead of its reader pauses until they are polled. Refused requests fail here: prompt too long (INVALID_ARGUMENT, with both numbers), queue full
  * (RESOURCE_EXHAUSTED). */
 KEEL_ENGINE_API keel_status keel_engine_submit(keel_engine* engine, const keel_request* request, keel_output_fn fn,
                                                void* user, uint64_t* id);
-/* Ends the request soon; its last output has finish reason "abort". NOT_FOUND when it has ended already. */
+/* Ends the request soon; its last output has finish reason "abort". NOT_FOUND when it has ended already. May be called
+ * in a callback, as may the next two. */
 KEEL_ENGINE_API keel_status keel_engine_cancel(keel_engine* engine, uint64_t id);
+/* For a reader that is behind: a paused request computes nothing and gives its place and its cache to others; a few
+ * outputs may still come. Resumed, it queues again at its place and goes on with the same text; what the prefix cache
+ * no longer has is computed anew. Both may be called any number of times. NOT_FOUND when it has ended. since 0.1 */
+KEEL_ENGINE_API keel_status keel_engine_pause(keel_engine* engine, uint64_t id);
+KEEL_ENGINE_API keel_status keel_engine_resume(keel_engine* engine, uint64_t id);
 /* Waits up to `timeout_ms` (-1: for ever) for the next output of a polled request. DEADLINE_EXCEEDED (4): none yet.
  * `*out` is freed by the next poll of the same id; after the last output the id is gone (NOT_FOUND).
  * One thread at a time for one id. */

@@ -1,5 +1,5 @@
-// Many random requests on an engine with too few blocks: each ends once, as it would
-// alone, and leaves nothing.
+// Many random requests, some cancelled, some paused for a while, on an engine with too few blocks: each ends once, as it
+// would alone, and leaves nothing.
 //
 // A few hundred by default; by hand:
 //   ./bazelw run //tests/engine:soak_test -- --requests=10000 [--seed=7]
@@ -117,10 +117,11 @@ class Soak {
     double settled = 0;
     for (int i = 0; i < count; ++i) {
       Submit(i);
-      CancelDue(i);
+      DoWhatIsDue(i);
       Check();
       if (i == count / 5) settled = ResidentMiB();
     }
+    while (!due_.empty()) DoWhatIsDue(due_.begin()->first);
     client_.Wait();
     Check();
     EXPECT_TRUE(under_way_.empty()) << under_way_.size() << " never ended";
@@ -138,6 +139,10 @@ class Soak {
     size_t kind;
     bool may_be_cut;
   };
+  struct Due {
+    int key;
+    void (Client::*what)(int key);
+  };
 
   int Below(int n) { return static_cast<int>(random_() % static_cast<uint64_t>(n)); }
 
@@ -149,15 +154,21 @@ class Soak {
     const bool cancels = Below(100) < 15, times_out = Below(100) < 4;
     if (times_out) kind.request.Int("timeout_ms", 1 + Below(60));
     under_way_[key] = {index, cancels || times_out};
-    if (cancels) cancels_.emplace(key + Below(30), key);
+    if (cancels) due_.emplace(key + Below(30), Due{key, &Client::Cancel});
+    if (Below(100) < 10) {
+      const int at = key + Below(10);
+      due_.emplace(at, Due{key, &Client::Pause});
+      due_.emplace(at + 1 + Below(10), Due{key, &Client::Resume});
+    }
     const Status status = client_.Start(key, kind.request);
     ASSERT_TRUE(status.ok()) << kind.description << ": " << status.message();
   }
 
-  void CancelDue(int now) {
-    while (!cancels_.empty() && cancels_.begin()->first <= now) {
-      if (const int key = cancels_.begin()->second; under_way_.contains(key)) client_.Cancel(key);
-      cancels_.erase(cancels_.begin());
+  void DoWhatIsDue(int now) {
+    while (!due_.empty() && due_.begin()->first <= now) {
+      const Due due = due_.begin()->second;
+      if (under_way_.contains(due.key)) (client_.*due.what)(due.key);
+      due_.erase(due_.begin());
     }
   }
 
@@ -184,7 +195,7 @@ class Soak {
   Client client_;
   std::mt19937_64 random_;
   std::map<int, UnderWay> under_way_;
-  std::multimap<int, int> cancels_;  // when: after so many requests
+  std::multimap<int, Due> due_;  // by when: after so many requests
   int num_cut_ = 0, num_wrong_ = 0;
 };
 

@@ -10,8 +10,6 @@
 #include "gtest/gtest.h"
 
 namespace keel {
-namespace {
-
 void Add(const Output& output, Answer& answer) {
   Text& text = answer.texts[output.index()];
   text.tokens.insert(text.tokens.end(), output.tokens().begin(), output.tokens().end());
@@ -34,6 +32,8 @@ void Add(const Output& output, Answer& answer) {
   answer.cached = output.cached_tokens();
   if (output.is_last()) ++answer.num_last;
 }
+
+namespace {
 
 void ExpectOk(const Status& status) { EXPECT_TRUE(status.ok()) << status.message(); }
 
@@ -106,13 +106,9 @@ Status Client::Start(int key, const Request& request, OnOutput on_output) {
   return id.status();
 }
 
-void Client::Cancel(int key) {
-  uint64_t id;
-  {
-    std::lock_guard lock(mutex_);
-    id = ids_.at(key);
-  }
-  (void)engine_.Cancel(id);  // NOT_FOUND: it was faster
+uint64_t Client::IdOf(int key) {
+  std::lock_guard lock(mutex_);
+  return ids_.at(key);
 }
 
 std::map<int, Answer> Client::Wait() {

@@ -52,6 +52,8 @@ struct Answer {
   const Text& operator[](uint32_t index) const { return texts.at(index); }
 };
 
+void Add(const Output& output, Answer& answer);
+
 // Requests under way, by a key of the test's. Waits for all of them when it goes.
 class Client {
  public:
@@ -62,7 +64,10 @@ class Client {
 
   // Starts a request; `on_output` sees each output, on the engine's thread, before it is added.
   Status Start(int key, const Request& request, OnOutput on_output = {});
-  void Cancel(int key);
+  // To one that may have ended meanwhile.
+  void Cancel(int key) { (void)engine_.Cancel(IdOf(key)); }
+  void Pause(int key) { (void)engine_.Pause(IdOf(key)); }
+  void Resume(int key) { (void)engine_.Resume(IdOf(key)); }
   // The answers of all that was started.
   std::map<int, Answer> Wait();
   // Waits until `at_most` requests are under way.
@@ -71,6 +76,8 @@ class Client {
   std::map<int, Answer> TakeEnded();
 
  private:
+  uint64_t IdOf(int key);
+
   Engine& engine_;
   std::mutex mutex_;
   std::condition_variable done_;
