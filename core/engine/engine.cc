@@ -79,7 +79,14 @@ Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace>
       grammars_(MakeGrammarCompiler(model_)),
       blocks_(BlockOptions(options, model_)),
       scheduler_(SchedulerOptionsOf(options), blocks_),
-      loop_(EngineLoop::Shared()) {
+      loop_(EngineLoop::Shared()),
+      outputs_(*metrics_, trace_.get(),
+               {.no_text = [this](uint64_t request) { Cancel(request).IgnoreError(); },
+                .last =
+                    [this](uint64_t request) {
+                      absl::MutexLock lock(&mutex_);
+                      known_.erase(request);
+                    }}) {
   loop_->Add(this);
 }
 
@@ -114,7 +121,7 @@ absl::StatusOr<uint64_t> Engine::Submit(const Request& request, OutputCallback c
           absl::StrCat(known_.size(), " requests are running or waiting, the limit is ", limit,
                        " (--max-queued-requests and --max-num-seqs); try again later"));
     }
-    running->id = id = next_id_++;
+    running->id = running->outputs->request = id = next_id_++;
     known_.insert(id);
     TraceBegin(trace_.get(), "request", id, {{"prompt_tokens", running->prompt->size()}});
     incoming_.push_back(std::move(running));
@@ -189,6 +196,7 @@ bool Engine::RunOnce() {
   }
   ForgetEnded();
   UpdateLoad();
+  outputs_.Post(events_);
   if (stopping) {
     absl::MutexLock lock(&mutex_);
     stopped_ = true;

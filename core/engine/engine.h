@@ -1,17 +1,19 @@
 // The engine: takes requests, runs steps, gives outputs.
 //
 // Threads: callers prepare requests (template, tokenizer, grammar, checks) on their own threads; the engine thread, which
-// the engines of a process share, schedules, runs, samples and calls back; a thread beside it fills the masks of grammars
-// while the model runs. The engine thread never waits for a reader.
+// the engines of a process share, schedules, runs and samples. Two threads of each engine work while the model runs: one
+// fills the masks of grammars, one makes text of the last step's tokens and calls back. The engine thread never waits for
+// a reader.
 //
 // Reading order: prepare.cc (a request comes), engine.cc (queue, cancel, deadlines), engine_step.cc (a step),
-// engine_output.cc (tokens become outputs).
+// engine_output.cc (its tokens, stop conditions), output_worker.cc (text).
 #ifndef KEEL_CORE_ENGINE_ENGINE_H_
 #define KEEL_CORE_ENGINE_ENGINE_H_
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -30,6 +32,7 @@
 #include "core/engine/model.h"
 #include "core/engine/model_batch.h"
 #include "core/engine/options.h"
+#include "core/engine/output_worker.h"
 #include "core/engine/request.h"
 #include "core/engine/running_request.h"
 #include "core/engine/step_timer.h"
@@ -63,7 +66,7 @@ class Engine : private EngineClient {
   // OK while the engine serves. Any thread.
   absl::Status Check() const;
 
-  // Requests that have not ended. Any thread.
+  // Requests whose last output has not been given. Any thread.
   size_t num_requests() const;
 
   const Model& model() const { return model_; }
@@ -105,16 +108,16 @@ class Engine : private EngineClient {
   void Fail(const Step& step, const absl::Status& status);
 
   // engine_output.cc
-  void Take(RunningSequence& sequence, const SampledToken& token);
-  void Send(RunningSequence& sequence);
-  void Finish(RunningSequence& sequence, FinishReason reason, std::string stop_reason = "",
-              absl::Status status = {});
+  void Take(RunningSequence& sequence, absl::Span<SampledToken> tokens);
+  void CountToken(RunningSequence& sequence);
+  std::optional<SequenceEnd> EndAfter(RunningSequence& sequence, int32_t token, OutputEvent& event);
   void Leave(RunningSequence& sequence);
+  void Finish(RunningSequence& sequence, SequenceEnd end);
+  void Finish(RunningSequence& sequence, SequenceEnd end, OutputEvent event);
   void FinishBeams(RunningRequest& request, FinishReason cut = FinishReason::kNone,
                    const absl::Status& status = {});
-  void SendEnds(RunningRequest& request, std::vector<Output> ends);
+  void Close(RunningRequest& request);
   void End(RunningRequest& request, FinishReason reason, const absl::Status& status = {});
-  Output NewOutput(const RunningRequest& request, uint32_t index, int32_t cached_tokens) const;
 
   const EngineOptions options_;
   const std::unique_ptr<Trace> trace_;  // null: off
@@ -125,7 +128,7 @@ class Engine : private EngineClient {
   mutable absl::Mutex mutex_;
   std::vector<std::unique_ptr<RunningRequest>> incoming_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::pair<uint64_t, Command>> commands_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_set<uint64_t> known_ ABSL_GUARDED_BY(mutex_);  // ids that have not ended
+  absl::flat_hash_set<uint64_t> known_ ABSL_GUARDED_BY(mutex_);  // whose last output is to come
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
@@ -136,12 +139,14 @@ class Engine : private EngineClient {
   MaskWorker masks_;
   std::map<uint64_t, std::unique_ptr<RunningRequest>> requests_;
   std::set<std::pair<absl::Time, uint64_t>> deadlines_;
-  std::vector<uint64_t> ended_;  // to be forgotten when nobody refers to them any more
-  std::vector<SampleJob> jobs_;  // scratch
-  int64_t num_evicted_ = 0;      // blocks, as the metrics know
-  int64_t num_paused_ = 0;       // sequences
+  std::vector<uint64_t> ended_;      // to be forgotten when nobody refers to them any more
+  std::vector<SampleJob> jobs_;      // scratch
+  std::vector<OutputEvent> events_;  // for the output worker
+  int64_t num_evicted_ = 0;          // blocks, as the metrics know
+  int64_t num_paused_ = 0;           // sequences
 
   const std::shared_ptr<EngineLoop> loop_;
+  OutputWorker outputs_;  // goes first: its callbacks may use the others
 };
 
 }  // namespace keel

@@ -1,4 +1,4 @@
-// Tokens become outputs: text, stop conditions, ends.
+// Tokens become outputs: stop conditions and ends. Text and callbacks are the output worker's.
 #include <algorithm>
 #include <utility>
 
@@ -44,34 +44,46 @@ FinishedSequence Summary(const RunningSequence& sequence) {
   return out;
 }
 
-// Moves what the sequence produced since its previous output to `out`.
-void TakePending(RunningSequence& sequence, Output& out) {
-  Output pending = std::exchange(sequence.pending, Output());
-  out.text = std::move(pending.text);
-  out.tokens = std::move(pending.tokens);
-  out.logprobs = std::move(pending.logprobs);
-  out.prompt_logprobs = std::move(pending.prompt_logprobs);
-  out.cumulative_logprob = sequence.cumulative_logprob;
+// Without tokens yet.
+OutputEvent EventOf(RunningSequence& sequence) {
+  OutputEvent event;
+  event.stream = sequence.outputs;
+  event.prompt_logprobs = std::exchange(sequence.prompt_logprobs, {});
+  event.cumulative_logprob = sequence.cumulative_logprob;
+  event.cached_tokens = sequence.cached_tokens;
+  return event;
+}
+
+std::string& TextOf(OutputEvent& event) {
+  if (!event.text.has_value()) event.text.emplace();
+  return *event.text;
 }
 
 }  // namespace
 
-Output Engine::NewOutput(const RunningRequest& request, uint32_t index,
-                         int32_t cached_tokens) const {
-  Output out;
-  out.request = request.id;
-  out.index = index;
-  out.prompt_tokens = request.prompt;
-  out.cached_tokens = cached_tokens;
-  return out;
+void Engine::Take(RunningSequence& sequence, absl::Span<SampledToken> tokens) {
+  OutputEvent event = EventOf(sequence);
+  std::optional<SequenceEnd> end;
+  for (SampledToken& token : tokens) {
+    CountToken(sequence);
+    sequence.cumulative_logprob += token.logprob;
+    event.tokens.push_back(token.token);
+    end = EndAfter(sequence, token.token, event);
+    if (sequence.request->request.sampling.logprobs.has_value())
+      event.logprobs.push_back(std::move(token));
+    if (end.has_value()) break;
+  }
+  event.cumulative_logprob = sequence.cumulative_logprob;
+  if (end.has_value()) return Finish(sequence, *std::move(end), std::move(event));
+  events_.push_back(std::move(event));
 }
 
-void Engine::Take(RunningSequence& sequence, const SampledToken& token) {
-  RunningRequest& request = *sequence.request;
+void Engine::CountToken(RunningSequence& sequence) {
   const absl::Time now = absl::Now();
   if (sequence.num_generated == 0) {
     sequence.first_token = now;
     if (sequence.index == 0) {
+      const RunningRequest& request = *sequence.request;
       metrics_->time_to_first_token_seconds.Observe(absl::ToDoubleSeconds(now - request.arrival));
       metrics_->PromptDone(sequence.prompt_tokens, sequence.cached_tokens);
       TraceMark(trace_.get(), "first token", request.id);
@@ -81,40 +93,32 @@ void Engine::Take(RunningSequence& sequence, const SampledToken& token) {
   }
   sequence.last_token = now;
   metrics_->generation_tokens.Increment();
-
   ++sequence.num_generated;
-  Output& pending = sequence.pending;
-  pending.tokens.push_back(token.token);
-  sequence.cumulative_logprob += token.logprob;
-  if (request.request.sampling.logprobs.has_value()) pending.logprobs.push_back(token);
-
-  if (Contains(request.end_token_ids, token.token)) {
-    const bool was_asked = Contains(request.request.stop_token_ids, token.token);
-    return Finish(sequence, FinishReason::kStop, was_asked ? absl::StrCat(token.token) : "");
-  }
-  absl::StatusOr<std::string> text = sequence.detokenizer.Add(token.token);
-  if (!text.ok()) return Finish(sequence, FinishReason::kError, "", text.status());
-  pending.text += sequence.stop.Add(*text);
-  if (sequence.stop.matched().has_value())
-    return Finish(sequence, FinishReason::kStop, *sequence.stop.matched());
-  if (sequence.grammar != nullptr) {
-    if (absl::Status status = sequence.grammar->Consume(token.token); !status.ok())
-      return Finish(sequence, FinishReason::kError, "", std::move(status));
-    // Nothing but an end token could follow.
-    if (sequence.grammar->IsStopped()) return Finish(sequence, FinishReason::kStop);
-  }
-  if (sequence.num_generated >= request.max_tokens) return Finish(sequence, FinishReason::kLength);
-  Send(sequence);
 }
 
-void Engine::Send(RunningSequence& sequence) {
+std::optional<SequenceEnd> Engine::EndAfter(RunningSequence& sequence, int32_t token,
+                                            OutputEvent& event) {
   const RunningRequest& request = *sequence.request;
-  const Output& pending = sequence.pending;
-  const bool has_news = !pending.text.empty() || !pending.prompt_logprobs.empty();
-  if (!request.request.stream || request.keeps_best() || !has_news) return;
-  Output out = NewOutput(request, sequence.index, sequence.cached_tokens);
-  TakePending(sequence, out);
-  request.callback(std::move(out));
+  if (Contains(request.end_token_ids, token)) {
+    event.silent_end = true;
+    const bool was_asked = Contains(request.request.stop_token_ids, token);
+    return SequenceEnd{FinishReason::kStop, was_asked ? absl::StrCat(token) : ""};
+  }
+  if (sequence.stop.has_value()) {
+    absl::StatusOr<std::string> piece = sequence.stop->Add(token);
+    if (!piece.ok()) return SequenceEnd{FinishReason::kError, "", piece.status()};
+    TextOf(event) += *piece;
+    if (const auto& matched = sequence.stop->matched(); matched.has_value())
+      return SequenceEnd{FinishReason::kStop, *matched};
+  }
+  if (sequence.grammar != nullptr) {
+    if (absl::Status status = sequence.grammar->Consume(token); !status.ok())
+      return SequenceEnd{FinishReason::kError, "", std::move(status)};
+    // Nothing but an end token could follow.
+    if (sequence.grammar->IsStopped()) return SequenceEnd{FinishReason::kStop};
+  }
+  if (sequence.num_generated >= request.max_tokens) return SequenceEnd{FinishReason::kLength};
+  return std::nullopt;
 }
 
 void Engine::Leave(RunningSequence& sequence) {
@@ -123,44 +127,26 @@ void Engine::Leave(RunningSequence& sequence) {
   if (sequence.request->paused) --num_paused_;
 }
 
-void Engine::Finish(RunningSequence& sequence, FinishReason reason, std::string stop_reason,
-                    absl::Status status) {
-  if (sequence.finished) return;
+void Engine::Finish(RunningSequence& sequence, SequenceEnd end) {
+  if (!sequence.finished) Finish(sequence, std::move(end), EventOf(sequence));
+}
+
+void Engine::Finish(RunningSequence& sequence, SequenceEnd end, OutputEvent event) {
   Leave(sequence);
   RunningRequest& request = *sequence.request;
   if (!request.forked) request.num_sequences = static_cast<int64_t>(request.sequences.size());
-  if (!sequence.stop.matched().has_value()) {
-    // What detokenizer and stop strings held back: the text ends here.
-    if (absl::StatusOr<std::string> rest = sequence.detokenizer.Flush(); rest.ok())
-      sequence.pending.text += sequence.stop.Add(*rest);
-    if (!sequence.stop.matched().has_value()) sequence.pending.text += sequence.stop.Flush();
-  }
-  Output out = NewOutput(request, sequence.index, sequence.cached_tokens);
-  TakePending(sequence, out);
-  out.finish_reason = reason;
-  out.stop_reason = std::move(stop_reason);
-  out.status = std::move(status);
-  metrics_->SequenceFinished(Summary(sequence), FinishReasonName(reason));
+  if (sequence.stop.has_value()) TextOf(event) += sequence.stop->Flush();
+  metrics_->SequenceFinished(Summary(sequence), FinishReasonName(end.reason));
   request.max_generated = std::max(request.max_generated, sequence.num_generated);
-  const bool is_last = ++request.num_finished == static_cast<uint32_t>(request.num_sequences);
-  if (!request.keeps_best()) {
-    if (is_last) return SendEnds(request, {std::move(out)});
-    return request.callback(std::move(out));
-  }
-  request.held.push_back(std::move(out));
-  if (!is_last) return;
-  std::stable_sort(request.held.begin(), request.held.end(), [](const Output& a, const Output& b) {
-    return a.cumulative_logprob > b.cumulative_logprob;
-  });
-  request.held.resize(static_cast<size_t>(request.request.n));
-  for (size_t i = 0; i < request.held.size(); ++i) request.held[i].index = static_cast<uint32_t>(i);
-  SendEnds(request, std::move(request.held));
+  end.is_last = ++request.num_finished == static_cast<uint32_t>(request.num_sequences);
+  if (end.is_last) Close(request);
+  event.end = std::move(end);
+  events_.push_back(std::move(event));
 }
 
 // Gives the best texts. With `cut` the search ends before it is done: those that run follow the finished ones.
 void Engine::FinishBeams(RunningRequest& request, FinishReason cut, const absl::Status& status) {
-  std::vector<Output> ends;
-  const RunningSequence& any = *request.sequences[0];
+  RunningSequence& any = *request.sequences[0];
   if (any.finished) return;
   std::vector<BeamSearch::Finished> texts = request.beams->finished();
   for (size_t i = 0; cut != FinishReason::kNone && i < request.sequences.size(); ++i) {
@@ -170,59 +156,51 @@ void Engine::FinishBeams(RunningRequest& request, FinishReason cut, const absl::
                      request.beams->logprob(i),
                      false});
   }
+  std::vector<OutputEvent> ends;
   for (const BeamSearch::Finished& text : texts) {
     if (ends.size() == static_cast<size_t>(request.request.n)) break;
-    Output out = NewOutput(request, static_cast<uint32_t>(ends.size()), any.cached_tokens);
-    out.tokens = text.tokens;
-    out.cumulative_logprob = text.logprob;
-    out.prompt_logprobs = any.pending.prompt_logprobs;
-    out.finish_reason = cut != FinishReason::kNone ? cut
-                        : text.by_end_token        ? FinishReason::kStop
-                                                   : FinishReason::kLength;
-    out.status = status;
-    std::vector<int32_t> spoken = text.tokens;
-    if (text.by_end_token) spoken.pop_back();
-    IncrementalDetokenizer detokenizer = any.detokenizer;
-    for (absl::StatusOr<std::string> piece : {detokenizer.Add(spoken), detokenizer.Flush()}) {
-      if (piece.ok()) {
-        out.text += *piece;
-      } else {
-        out.finish_reason = FinishReason::kError;
-        out.status = piece.status();
-      }
-    }
+    OutputEvent event;
+    event.tokens.assign(text.tokens.begin(), text.tokens.end());
+    event.silent_end = text.by_end_token;
+    event.cumulative_logprob = text.logprob;
+    event.end = SequenceEnd{cut != FinishReason::kNone ? cut
+                            : text.by_end_token        ? FinishReason::kStop
+                                                       : FinishReason::kLength,
+                            "", status};
     request.max_generated =
         std::max(request.max_generated, static_cast<int64_t>(text.tokens.size()));
     metrics_->generation_tokens.Increment(static_cast<double>(text.tokens.size()));
-    ends.push_back(std::move(out));
+    ends.push_back(std::move(event));
   }
   if (ends.empty()) {  // every token was banned
-    ends.push_back(NewOutput(request, 0, any.cached_tokens));
-    ends[0].finish_reason = FinishReason::kError;
-    ends[0].status = absl::InvalidArgumentError("beam search found no token that is allowed");
+    ends.emplace_back().end =
+        SequenceEnd{FinishReason::kError, "",
+                    absl::InvalidArgumentError("beam search found no token that is allowed")};
   }
+  for (size_t i = 0; i < ends.size(); ++i) {
+    ends[i].stream = std::make_shared<OutputStream>(*any.outputs);
+    ends[i].stream->index = static_cast<uint32_t>(i);
+    ends[i].prompt_logprobs = any.prompt_logprobs;
+    ends[i].cached_tokens = any.cached_tokens;
+  }
+  ends.back().end->is_last = true;
   for (const auto& beam : request.sequences) Leave(*beam);
   metrics_->PromptDone(any.prompt_tokens, any.cached_tokens);
-  metrics_->SequenceFinished(Summary(any), FinishReasonName(ends[0].finish_reason));
-  SendEnds(request, std::move(ends));
+  metrics_->SequenceFinished(Summary(any), FinishReasonName(ends[0].end->reason));
+  Close(request);
+  for (OutputEvent& event : ends) events_.push_back(std::move(event));
 }
 
-void Engine::SendEnds(RunningRequest& request, std::vector<Output> ends) {
+void Engine::Close(RunningRequest& request) {
   metrics_->RequestFinished(request.request.n, request.max_generated);
   TraceEnd(trace_.get(), "request", request.id, {{"generated", request.max_generated}});
-  {
-    absl::MutexLock lock(&mutex_);
-    known_.erase(request.id);
-  }
   ended_.push_back(request.id);
-  ends.back().is_last = true;
-  for (Output& end : ends) request.callback(std::move(end));
 }
 
 void Engine::End(RunningRequest& request, FinishReason reason, const absl::Status& status) {
   if (request.beams != nullptr) return FinishBeams(request, reason, status);
   for (size_t i = 0; i < request.sequences.size(); ++i)
-    Finish(*request.sequences[i], reason, "", status);
+    Finish(*request.sequences[i], {reason, "", status});
 }
 
 }  // namespace keel

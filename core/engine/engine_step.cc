@@ -28,10 +28,10 @@ absl::StatusOr<at::Tensor> RunModel(Executor& executor, const Step& step, const 
 
 // Another sequence of the request at the same place. Its blocks come by Scheduler::Fork.
 std::unique_ptr<RunningSequence> NewFork(const RunningSequence& parent) {
-  auto child = std::make_unique<RunningSequence>(parent.request, parent.sampler, parent.detokenizer,
-                                                 parent.stop);
+  auto child = std::make_unique<RunningSequence>(parent.request, parent.sampler, parent.outputs);
   static_cast<Sequence&>(*child) = ForkOf(parent);
-  child->pending = parent.pending;
+  child->stop = parent.stop;
+  child->prompt_logprobs = parent.prompt_logprobs;
   child->num_prompt_logprobs = parent.num_prompt_logprobs;
   child->scheduled = parent.scheduled;
   return child;
@@ -125,7 +125,7 @@ void Engine::TakePromptLogprobs(const LogitRows& rows, float* logits) {
   });
   for (size_t i = 0; i < tokens.size(); ++i) {
     ++rows.of_prompt[i].sequence->num_prompt_logprobs;
-    rows.of_prompt[i].sequence->pending.prompt_logprobs.push_back(std::move(tokens[i]));
+    rows.of_prompt[i].sequence->prompt_logprobs.push_back(std::move(tokens[i]));
   }
 }
 
@@ -138,6 +138,8 @@ std::vector<RunningSequence*> Engine::ForkPrompt(RunningSequence& sequence) {
   for (int64_t i = 1; i < request.num_sequences; ++i) {
     std::unique_ptr<RunningSequence> child = NewFork(sequence);
     child->index = static_cast<uint32_t>(i);
+    child->outputs = std::make_shared<OutputStream>(*sequence.outputs);
+    child->outputs->index = child->index;
     child->sampler.SetSeed(request.seed + static_cast<uint64_t>(i));
     child->mask = sequence.mask;
     child->mask_status = sequence.mask_status;
@@ -214,13 +216,11 @@ void Engine::TakeLogits(const Step& step, const LogitRows& rows, float* logits, 
   for (size_t i = 0; i < draws.size(); ++i) {
     RunningSequence& sequence = *draws[i].sequence;
     if (!sequence.mask_status.ok()) {
-      Finish(sequence, FinishReason::kError, "", sequence.mask_status);
+      Finish(sequence, {FinishReason::kError, "", sequence.mask_status});
       continue;
     }
     sequence.tokens.push_back(jobs_[i].tokens.back().token);
-    for (const SampledToken& token : jobs_[i].tokens) {
-      if (!sequence.finished) Take(sequence, token);
-    }
+    Take(sequence, absl::MakeSpan(jobs_[i].tokens));
   }
   std::set<RunningRequest*> searches;
   for (const LogitRows::Sampled& sampled : of_beams) searches.insert(sampled.sequence->request);

@@ -233,6 +233,8 @@ std::string Metrics::Text() const {
     add.Sample(in_part_[i].Collect(), {{"part", kStepPartNames[i]}});
   add("keel:engine_loop_idle_seconds_total", engine_loop_idle_seconds,
       "Time in which there was nothing to do");
+  add("keel:output_seconds_total", output_seconds,
+      "Time in which tokens became text and outputs were given, beside the steps");
   add("keel:prefix_cache_evictions_total", prefix_cache_evictions,
       "Blocks that lost their content to another sequence");
   add("keel:grammar_compile_seconds", grammar_compile_seconds,

@@ -174,7 +174,6 @@ absl::StatusOr<std::unique_ptr<RunningRequest>> Engine::Prepare(const Request& r
 
   auto out = std::make_unique<RunningRequest>();
   out->request = request;
-  out->callback = std::move(callback);
   out->prompt = std::make_shared<const std::vector<int32_t>>(std::move(prompt));
   out->max_tokens = request.max_tokens.value_or(room);
   out->end_token_ids = request.stop_token_ids;
@@ -191,9 +190,17 @@ absl::StatusOr<std::unique_ptr<RunningRequest>> Engine::Prepare(const Request& r
   IncrementalDetokenizer detokenizer(model_.text.tokenizer,
                                      {.skip_special_tokens = request.skip_special_tokens});
   KEEL_RETURN_IF_ERROR(detokenizer.Prime(*out->prompt));
-  StopChecker stop(request.stop, request.include_stop_str_in_output);
-  auto sequence = std::make_unique<RunningSequence>(out.get(), std::move(sampler),
-                                                    std::move(detokenizer), std::move(stop));
+  out->outputs = std::make_shared<OutputChannel>();
+  out->outputs->prompt = out->prompt;
+  out->outputs->callback = std::move(callback);
+  out->outputs->streams = request.stream;
+  if (out->num_sequences > request.n) out->outputs->keeps = static_cast<size_t>(request.n);
+  auto sequence = std::make_unique<RunningSequence>(
+      out.get(), std::move(sampler), std::make_shared<OutputStream>(out->outputs, detokenizer));
+  if (!request.stop.empty()) {
+    sequence->stop.emplace(std::move(detokenizer),
+                           StopChecker(request.stop, request.include_stop_str_in_output));
+  }
   sequence->priority = request.priority;
   sequence->cache_salt = request.cache_salt;
   sequence->tokens = *out->prompt;

@@ -84,7 +84,8 @@ struct Output {
   bool is_last = false;  // of the whole request
 };
 
-// Called on the engine's thread, in order; must return soon and must not call into the engine.
+// Called on the engine's output thread, in order; should return soon, others' outputs wait for it. May cancel, pause and
+// resume requests.
 using OutputCallback = std::function<void(Output)>;
 
 }  // namespace keel

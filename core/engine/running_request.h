@@ -4,16 +4,18 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "core/engine/beam_search.h"
+#include "core/engine/output_worker.h"
 #include "core/engine/request.h"
-#include "core/engine/stop_checker.h"
+#include "core/engine/stop_text.h"
 #include "core/grammar/grammar_matcher.h"
 #include "core/sampling/sampler.h"
 #include "core/scheduler/sequence.h"
-#include "core/text/detokenizer.h"
 
 namespace keel {
 
@@ -22,23 +24,20 @@ struct RunningRequest;
 // One token stream of a request.
 struct RunningSequence : Sequence {
   RunningSequence(RunningRequest* request, SequenceSampler sampler,
-                  IncrementalDetokenizer detokenizer, StopChecker stop)
-      : request(request),
-        sampler(std::move(sampler)),
-        detokenizer(std::move(detokenizer)),
-        stop(std::move(stop)) {}
+                  std::shared_ptr<OutputStream> outputs)
+      : request(request), sampler(std::move(sampler)), outputs(std::move(outputs)) {}
 
   RunningRequest* request;
   uint32_t index = 0;  // among the request's
   SequenceSampler sampler;
-  IncrementalDetokenizer detokenizer;
-  StopChecker stop;
-  std::unique_ptr<GrammarMatcher> grammar;  // null: any text
-  std::vector<uint32_t> mask;               // of what the grammar allows next
-  absl::Status mask_status;                 // of filling it
-  Output pending;                           // what was produced since the last output
-  double cumulative_logprob = 0;            // where somebody asked for log-probabilities
-  int64_t num_generated = 0;                // given out, the end token included
+  std::shared_ptr<OutputStream> outputs;      // the output worker's; beams share one until they end
+  std::optional<StopText> stop;               // set: there are stop strings
+  std::unique_ptr<GrammarMatcher> grammar;    // null: any text
+  std::vector<uint32_t> mask;                 // of what the grammar allows next
+  absl::Status mask_status;                   // of filling it
+  std::vector<SampledToken> prompt_logprobs;  // that were not given yet
+  double cumulative_logprob = 0;              // where somebody asked for log-probabilities
+  int64_t num_generated = 0;                  // given out, the end token included
   int32_t num_prompt_logprobs = 0;  // reported; a preempted prompt that is computed anew adds none
   bool finished = false;
   absl::Time scheduled, first_token, last_token;
@@ -50,7 +49,7 @@ struct RunningSequence : Sequence {
 struct RunningRequest {
   uint64_t id = 0;
   Request request;
-  OutputCallback callback;
+  std::shared_ptr<OutputChannel> outputs;
   std::shared_ptr<const std::vector<int32_t>> prompt;
   int64_t max_tokens = 0;              // of one sequence
   uint64_t seed = 0;                   // of the first sequence; the next has the next
@@ -61,12 +60,9 @@ struct RunningRequest {
   bool paused = false;        // its sequences are not with the scheduler
   uint32_t num_finished = 0;  // of num_sequences
   std::unique_ptr<BeamSearch> beams;
-  std::vector<Output> held;  // with best_of: the ends, until the best are known
   int64_t max_generated = 0;
   absl::Time arrival;
   absl::Time deadline = absl::InfiniteFuture();
-
-  bool keeps_best() const { return num_sequences > request.n; }
 };
 
 inline RunningSequence& Running(Sequence* sequence) {

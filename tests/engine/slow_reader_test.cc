@@ -59,7 +59,7 @@ TEST(SlowReaderTest, APolledRequestWaitsForItsReaderAndHoldsUpNobody) {
   ASSERT_TRUE(RestsWithPaused(*engine, 16));
   const double produced = Metric(*engine, "vllm:generation_tokens_total") - before;
   EXPECT_GE(produced, 4096);
-  EXPECT_LT(produced, 4096 + 3 * 16);  // a step or two until the engine has heard
+  EXPECT_LT(produced, 16 * 480);  // the engine is some steps ahead until it has heard
   EXPECT_EQ(Ask(*engine, Asked(Prompt(2, 10), 5))[0].tokens.size(), 5u);
   EXPECT_TRUE(RestsWithPaused(*engine, 16));
   ExpectSameTexts(PollToEnd(*engine, *id), expected);
@@ -68,9 +68,9 @@ TEST(SlowReaderTest, APolledRequestWaitsForItsReaderAndHoldsUpNobody) {
 
 TEST(SlowReaderTest, APausedRequestGoesOnWithTheSameText) {
   const std::unique_ptr<Engine> engine = StartEngine();
-  const Asked request = Asked(Prompt(3, 50), 100).Draws(5);
+  const Asked request = Asked(Prompt(3, 20), 480).Draws(5);
   const Answer expected = Ask(*engine, request);
-  for (const size_t at : {1, 40, 99}) {
+  for (const size_t at : {1, 40, 150}) {
     Client client(*engine);
     size_t seen = 0;
     uint64_t id = 0;

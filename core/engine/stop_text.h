@@ -1,0 +1,44 @@
+// The text of a sequence that a string in it ends: the engine makes it itself, to know when.
+#ifndef KEEL_CORE_ENGINE_STOP_TEXT_H_
+#define KEEL_CORE_ENGINE_STOP_TEXT_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "core/base/status.h"
+#include "core/engine/stop_checker.h"
+#include "core/text/detokenizer.h"
+
+namespace keel {
+
+// Copyable, so that a sequence can fork.
+class StopText {
+ public:
+  StopText(IncrementalDetokenizer detokenizer, StopChecker checker)
+      : detokenizer_(std::move(detokenizer)), checker_(std::move(checker)) {}
+
+  // The text that is now certain and no part of a stop string.
+  absl::StatusOr<std::string> Add(int32_t token) {
+    KEEL_ASSIGN_OR_RETURN(const std::string piece, detokenizer_.Add(token));
+    return checker_.Add(piece);
+  }
+  // The end came: what was held back.
+  std::string Flush() {
+    if (matched().has_value()) return "";
+    std::string out;
+    if (absl::StatusOr<std::string> rest = detokenizer_.Flush(); rest.ok())
+      out = checker_.Add(*rest);
+    return matched().has_value() ? out : out + checker_.Flush();
+  }
+  const std::optional<std::string>& matched() const { return checker_.matched(); }
+
+ private:
+  IncrementalDetokenizer detokenizer_;
+  StopChecker checker_;
+};
+
+}  // namespace keel
+#endif  // KEEL_CORE_ENGINE_STOP_TEXT_H_
