@@ -22,6 +22,8 @@ int32_t BlockAllocator::num_available() const {
 }
 
 double BlockAllocator::usage() const {
+  if (pools_.empty() && options_.num_state_slots > 0)
+    return 1 - static_cast<double>(free_slots_.size()) / options_.num_state_slots;
   double usage = 0;
   for (const BlockPool& pool : pools_)
     usage = std::max(usage, 1 - static_cast<double>(pool.num_available()) / pool.num_blocks());

@@ -3,7 +3,7 @@
 // Layers that keep their keys alike (all of them, a sliding window, a chunk) form a group with a pool of its own: a
 // windowed group gives a block back as soon as no later token can see into it. A block that several sequences share is
 // written by none of them: who comes to write it gets a copy first. Recurrent layers keep no keys but a state, in a
-// slot that a sequence holds while it has blocks.
+// slot that a sequence holds from Begin to Release.
 #ifndef KEEL_CORE_CACHE_BLOCK_ALLOCATOR_H_
 #define KEEL_CORE_CACHE_BLOCK_ALLOCATOR_H_
 
@@ -35,7 +35,7 @@ struct BlockTable {
   ContentId content = 0;       // of the last of them, or the root
   int32_t state_slot = -1;     // -1: none
 
-  bool empty() const { return blocks.empty(); }
+  bool empty() const { return blocks.empty() && state_slot < 0; }
 };
 
 // What placeholder tokens stand for: two prompts with equal tokens and other pictures share nothing.
@@ -72,7 +72,7 @@ class BlockAllocator {
   size_t num_groups() const { return pools_.size(); }
   // Blocks that the group with the fewest could give now.
   int32_t num_available() const;
-  // Share of blocks in use, 0 to 1, of the fullest group.
+  // Share of blocks in use, 0 to 1, of the fullest group; of state slots, where no layer keeps keys.
   double usage() const;
   int64_t num_evicted() const;
   // Contents that are remembered.

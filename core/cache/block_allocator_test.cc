@@ -160,6 +160,28 @@ TEST(BlockAllocatorTest, HoldsAStateSlotWhileThereAreBlocks) {
   EXPECT_TRUE(blocks.HasStateSlot());
 }
 
+TEST(BlockAllocatorTest, AModelThatKeepsNoKeysHasStatesAlone) {
+  BlockAllocator blocks(
+      {.block_size = 4, .prefix_caching = false, .groups = {}, .num_state_slots = 2});
+  EXPECT_TRUE(blocks.FitsAlone(1 << 30, 1 << 30));
+  CacheWork work;
+  BlockTable a, b;
+  EXPECT_EQ(blocks.Begin("", Tokens(0, 9), {}, 8, work, a), 0);
+  EXPECT_FALSE(a.empty());
+  EXPECT_TRUE(blocks.Grow(a, 0, 1000, work));
+  blocks.Advance(a, Tokens(0, 9), {}, 9);
+  EXPECT_EQ(blocks.usage(), 0.5);
+  ASSERT_TRUE(blocks.Fork(a, 9, work, b));
+  EXPECT_EQ(work.states[1].from, a.state_slot);
+  EXPECT_EQ(blocks.usage(), 1);
+  KEEL_EXPECT_OK(blocks.CheckIntegrity({&a, &b}));
+  blocks.Release(a);
+  blocks.Release(b);
+  EXPECT_TRUE(a.empty());
+  EXPECT_EQ(blocks.usage(), 0);
+  KEEL_EXPECT_OK(blocks.CheckIntegrity({}));
+}
+
 TEST(BlockAllocatorTest, KeepsNothingOfManySaltsThatWereEvicted) {
   BlockAllocator blocks(Plain(8));
   for (int i = 0; i < 1000; ++i) {

@@ -8,6 +8,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/status.h"
 
 namespace keel {
 namespace {
@@ -96,6 +97,22 @@ int64_t AvailableMemory() {
   return available;
 }
 
+absl::StatusOr<int32_t> NumStateSlots(const CacheLayout& layout, int64_t max_num_seqs,
+                                      int64_t bytes, std::vector<std::string>& warnings) {
+  const int64_t fit = (layout.groups.empty() ? bytes : bytes / 2) / layout.state_bytes;
+  if (fit < 1) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "--kv-cache-memory-bytes: the recurrent states of one sequence take ", layout.state_bytes,
+        " bytes, ", bytes, " are there", layout.groups.empty() ? "" : ", half of them for states"));
+  }
+  if (fit < max_num_seqs) {
+    warnings.push_back(absl::StrCat("there is memory for the recurrent states of ", fit,
+                                    " sequences at once, not for the ", max_num_seqs,
+                                    " of --max-num-seqs; raise --kv-cache-memory-bytes"));
+  }
+  return static_cast<int32_t>(std::min(fit, max_num_seqs));
+}
+
 absl::Status SizeCache(const EngineOptions& options, int64_t max_positions, Model& model) {
   CacheNeed need;
   need.max_len = max_positions > 0 ? max_positions : 2048;
@@ -123,14 +140,9 @@ absl::Status SizeCache(const EngineOptions& options, int64_t max_positions, Mode
       given ? options.kv_cache_memory_bytes
             : static_cast<int64_t>(static_cast<double>(available) * options.kv_cache_memory_share);
   if (layout.state_bytes > 0) {
-    const int64_t states = layout.state_bytes * options.max_num_seqs;
-    if (states > bytes) {
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "recurrent states of --max-num-seqs ", options.max_num_seqs, " sequences take ", states,
-          " bytes, ", bytes, " are there for states, keys and values"));
-    }
-    bytes -= states;
-    model.num_state_slots = static_cast<int32_t>(options.max_num_seqs);
+    KEEL_ASSIGN_OR_RETURN(model.num_state_slots,
+                          NumStateSlots(layout, options.max_num_seqs, bytes, model.warnings));
+    bytes -= model.num_state_slots * layout.state_bytes;
   }
   absl::StatusOr<CacheSize> size = DivideCache(layout, need, bytes, given);
   if (!size.ok()) {

@@ -3,6 +3,7 @@
 #define KEEL_CORE_ENGINE_CACHE_SIZE_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -31,6 +32,11 @@ struct CacheSize {
 // than all sequences at full length can use, unless `use_all`. INVALID_ARGUMENT: not even one block fits.
 absl::StatusOr<CacheSize> DivideCache(const CacheLayout& layout, const CacheNeed& need,
                                       int64_t bytes, bool use_all);
+
+// How many sequences at once get recurrent states: `max_num_seqs`, or as many as fit, with a warning. Of `bytes`, half is
+// left to the layers that keep keys, if there are any. RESOURCE_EXHAUSTED: not even one fits.
+absl::StatusOr<int32_t> NumStateSlots(const CacheLayout& layout, int64_t max_num_seqs,
+                                      int64_t bytes, std::vector<std::string>& warnings);
 
 // Bytes that the process could still take, within what its cgroup allows.
 int64_t AvailableMemory();

@@ -7,8 +7,11 @@
 namespace keel {
 namespace {
 
+using ::keel::testing::IsOkAndHolds;
 using ::keel::testing::StatusIs;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 const CacheNeed kNeed = {.max_len = 100, .max_chunk = 20, .max_num_seqs = 4, .block_size = 10};
 
@@ -59,6 +62,19 @@ TEST(CacheSizeTest, SaysWhatABlockTakesWhenNoneFits) {
   const CacheLayout layout = {{{0, 0, 1000}}, 0};
   EXPECT_THAT(DivideCache(layout, kNeed, 999, true),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("takes 1000")));
+}
+
+TEST(CacheSizeTest, AdmitsAsManyRecurrentSequencesAsFit) {
+  const CacheLayout pure = {{}, 1000}, hybrid = {{{0, 0, 1000}}, 1000};
+  std::vector<std::string> warnings;
+  EXPECT_THAT(NumStateSlots(pure, 4, 9000, warnings), IsOkAndHolds(4));
+  EXPECT_THAT(NumStateSlots(hybrid, 4, 9000, warnings), IsOkAndHolds(4));
+  EXPECT_THAT(warnings, IsEmpty());
+  EXPECT_THAT(NumStateSlots(pure, 4, 3500, warnings), IsOkAndHolds(3));
+  EXPECT_THAT(NumStateSlots(hybrid, 4, 3500, warnings), IsOkAndHolds(1));
+  EXPECT_THAT(warnings, ElementsAre(HasSubstr("of 3 sequences"), HasSubstr("of 1 sequences")));
+  EXPECT_THAT(NumStateSlots(pure, 4, 999, warnings),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("take 1000 bytes")));
 }
 
 }  // namespace

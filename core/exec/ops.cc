@@ -15,6 +15,7 @@
 #include "core/base/status.h"
 #include "core/exec/linear.h"
 #include "core/exec/moe.h"
+#include "core/exec/recur.h"
 #include "core/exec/tensor_ops.h"
 #include "core/graph/infer.h"
 #include "core/graph/types.h"
@@ -133,21 +134,6 @@ absl::Status Unserved(absl::string_view what) {
   return absl::UnimplementedError(absl::StrCat(what, " is unimplemented in this host"));
 }
 
-const char* RecurName(int64_t kind) {
-  switch (kind) {
-    case KEEL_RECUR_CAUSAL_CONV1D:
-      return "recurrence causal_conv1d";
-    case KEEL_RECUR_SSD:
-      return "recurrence ssd";
-    case KEEL_RECUR_SELECTIVE_SCAN:
-      return "recurrence selective_scan";
-    case KEEL_RECUR_GATED_DELTA:
-      return "recurrence gated_delta";
-    default:
-      return "this recurrence";
-  }
-}
-
 }  // namespace
 
 absl::Status CheckServed(const proto::Graph& graph) {
@@ -161,12 +147,9 @@ absl::Status CheckServed(const proto::Graph& graph) {
       return Unserved(absl::StrCat("forward with positions ", ToString(type)));
     }
     for (const proto::Node& node : function.nodes()) {
-      absl::Status status;
-      if (node.op() == proto::OP_CALL) status = Unserved("a plugin's own kernel");
-      if (node.op() == proto::OP_RECUR)
-        status = Unserved(RecurName(node.ints_size() > 0 ? node.ints(0) : 0));
-      if (!status.ok())
-        return Annotate(status, absl::StrCat(function.name(), ", ", NodeName(graph, node)));
+      if (node.op() != proto::OP_CALL) continue;
+      return Annotate(Unserved("a plugin's own kernel"),
+                      absl::StrCat(function.name(), ", ", NodeName(graph, node)));
     }
   }
   return absl::OkStatus();
@@ -256,8 +239,16 @@ absl::Status OpExecutor::Dispatch(const proto::Node& node, absl::Span<const at::
       return absl::OkStatus();
     case proto::OP_CALL:
       return Unserved("a plugin's own kernel");
-    case proto::OP_RECUR:
-      return Unserved(RecurName(node.ints_size() > 0 ? node.ints(0) : 0));
+    case proto::OP_RECUR: {
+      const at::Tensor states = states_.Of(node.object());
+      if (step_ == nullptr || !states.defined()) {
+        return absl::FailedPreconditionError("runs outside of a step or without states");
+      }
+      KEEL_ASSIGN_OR_RETURN(at::Tensor out,
+                            RunRecurrence(node, inputs, states, step_->state_slots, step_->cu_q));
+      outputs->push_back(std::move(out));
+      return absl::OkStatus();
+    }
     case proto::OP_ATTENTION:
       outputs->emplace_back();
       return RunAttention(node, inputs, &outputs->back());

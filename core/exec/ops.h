@@ -31,6 +31,7 @@ struct StepContext {
   std::vector<AttentionMetadata> metadata;  // of each group of layers (KvCache::groups)
   int64_t max_position = 0;          // largest position of the step; long rope tables go by it
   std::vector<int32_t> state_slots;  // [S]
+  std::vector<int32_t> cu_q;         // [S + 1]: where each sequence's tokens begin, and the end
 };
 
 // kUnimplemented names the first function, input or op that this host records but does not run.

@@ -148,6 +148,7 @@ class Simulation {
     options.prefix_caching = !has_states && !random_.OneIn(4);
     options.num_state_slots = has_states ? random_.Between(1, 6) : 0;
     max_length_ = random_.Between(20, 60);
+    if (has_states && random_.OneIn(2)) return options;  // no layer keeps keys
     const int32_t enough = max_length_ / options.block_size + 2;
     options.groups = {{.num_blocks = enough + random_.Between(0, 2 * enough)}};
     if (random_.OneIn(2))

@@ -24,6 +24,11 @@ _GAINS = {
     "dense": 8.0,
     "dense_h_to_4h": 3.0,
     "dense_4h_to_h": 4.0,
+    # Mamba-2.
+    "embeddings": 3.0,
+    "in_proj": 1.5,
+    "conv1d": 1.5,
+    "out_proj": 2.0,
 }
 
 
@@ -40,6 +45,10 @@ def _values(
         return (0.2 if norm else 0.5) * rng.standard_normal(shape)
     if norm:
         return rng.uniform(0.5, 1.5, shape)
+    if kind == "A_log":  # some heads forget within tokens, some remember hundreds
+        return rng.uniform(-5, 1, shape)
+    if kind in ("D", "dt_bias"):
+        return rng.standard_normal(shape)
     return gains[module if kind == "weight" else kind] / np.sqrt(shape[-1]) * rng.standard_normal(shape)
 
 

@@ -54,6 +54,7 @@ absl::Status ModelUnderTest::ReadGoldens(const std::string& dir) {
 absl::StatusOr<std::unique_ptr<Executor>> ModelUnderTest::NewExecutor(ExecMode mode,
                                                                       const std::string& attention,
                                                                       int32_t num_blocks,
+                                                                      int32_t num_state_slots,
                                                                       int32_t tensor_parallel) {
   ExecutorOptions options;
   options.mode = mode;
@@ -63,7 +64,7 @@ absl::StatusOr<std::unique_ptr<Executor>> ModelUnderTest::NewExecutor(ExecMode m
   KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
                         Executor::Create(graph(), checkpoint_, attention_, options));
   const std::vector<int32_t> of_groups(executor->cache_layout().groups.size(), num_blocks);
-  KEEL_RETURN_IF_ERROR(executor->AllocateCache(of_groups, 0));
+  KEEL_RETURN_IF_ERROR(executor->AllocateCache(of_groups, num_state_slots));
   return executor;
 }
 

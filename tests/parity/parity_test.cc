@@ -27,12 +27,14 @@ namespace {
 constexpr double kLogitTolerance = 1e-4;  // of the largest logit
 constexpr int32_t kBlockSize = 16;
 constexpr int32_t kBlocks = 96;
+constexpr int32_t kStateSlots = 5;
 
 // A prompt on its way through the executor.
 struct Stream {
   const Golden* golden;
   std::vector<int32_t> ids;  // prompt, then what was generated
   std::vector<int32_t> blocks;
+  int32_t state_slot = -1;  // -1: the model has no states
   int32_t done = 0;
   std::vector<at::Tensor> prompt_logits;
 
@@ -47,7 +49,7 @@ std::vector<Stream> Streams(const std::vector<const Golden*>& goldens) {
   std::vector<Stream> streams;
   size_t next = 0;
   for (const Golden* golden : goldens) {
-    Stream stream{golden, golden->prompt, {}, 0, {}};
+    Stream stream{golden, golden->prompt, {}, -1, 0, {}};
     const size_t tokens = golden->prompt.size() + golden->greedy.size();
     for (size_t i = 0; i < tokens; i += kBlockSize) stream.blocks.push_back(order[next++]);
     streams.push_back(std::move(stream));
@@ -66,6 +68,16 @@ std::vector<std::vector<int32_t>> BlocksOf(const Stream& stream, const CacheLayo
   return out;
 }
 
+void GiveStates(Executor& executor, std::vector<Stream>& streams) {
+  if (executor.cache_layout().state_bytes == 0) return;
+  CacheWork zeros;
+  for (Stream& stream : streams) {
+    stream.state_slot = kStateSlots - 1 - static_cast<int32_t>(zeros.states.size());
+    zeros.states.push_back({-1, stream.state_slot});
+  }
+  KEEL_ASSERT_OK(executor.Do(zeros));
+}
+
 // Runs steps until every stream has its tokens; a step takes at most `chunk` tokens of a prompt.
 void Generate(Executor& executor, std::vector<Stream>& streams, int32_t chunk) {
   const CacheLayout layout = executor.cache_layout();
@@ -79,7 +91,7 @@ void Generate(Executor& executor, std::vector<Stream>& streams, int32_t chunk) {
         batch.logit_rows.push_back(static_cast<int32_t>(batch.token_ids.size()));
         batch.token_ids.push_back(stream.ids[stream.done + i]);
       }
-      batch.sequences.push_back({stream.done, tokens, -1, BlocksOf(stream, layout)});
+      batch.sequences.push_back({stream.done, tokens, stream.state_slot, BlocksOf(stream, layout)});
       parts.emplace_back(&stream, tokens);
     }
     if (parts.empty()) return;
@@ -136,7 +148,7 @@ class ParityTest : public ::testing::Test {
       SCOPED_TRACE(absl::StrCat(dir_, ", ", way.name));
       KEEL_ASSERT_OK_AND_ASSIGN(
           const auto executor,
-          model->NewExecutor(way.mode, way.attention, kBlocks, way.tensor_parallel));
+          model->NewExecutor(way.mode, way.attention, kBlocks, kStateSlots, way.tensor_parallel));
       std::vector<const Golden*> together;
       for (const Golden& golden : model->goldens()) {
         together.push_back(&golden);
@@ -153,6 +165,7 @@ class ParityTest : public ::testing::Test {
   static void ExpectGolden(Executor& executor, const std::vector<const Golden*>& goldens,
                            int32_t chunk, const std::string& what) {
     std::vector<Stream> streams = Streams(goldens);
+    ASSERT_NO_FATAL_FAILURE(GiveStates(executor, streams)) << what;
     ASSERT_NO_FATAL_FAILURE(Generate(executor, streams, chunk)) << what;
     for (const Stream& stream : streams) {
       ExpectParity(stream, absl::StrCat(what, ", prompt of ", stream.prompt_size()));

@@ -1,6 +1,6 @@
 // What the host records and does not run yet is refused by name before any weight is read, by the
 // executor and by the engine. Arguments: pairs of a plugin's library and its directory, by name:
-// mamba2, qwen2_5_vl, qwen2_audio.
+// qwen2_5_vl, qwen2_audio.
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -66,18 +66,6 @@ class RefusedTest : public ::testing::Test {
 
 auto Unimplemented(const std::string& what) {
   return StatusIs(absl::StatusCode::kUnimplemented, HasSubstr(what));
-}
-
-TEST_F(RefusedTest, Recurrences) {
-  WriteCheckpoint("mamba2");
-  proto::Graph graph = Golden("mamba2");
-  EXPECT_THAT(Execute(graph), Unimplemented("recur backbone.layers.0.mixer.conv1d.state: "
-                                            "recurrence causal_conv1d is unimplemented"));
-  for (proto::Node& node : *graph.mutable_functions(0)->mutable_nodes()) {
-    if (node.op() == proto::OP_RECUR) node.set_ints(0, KEEL_RECUR_SSD);
-  }
-  EXPECT_THAT(Execute(graph), Unimplemented("recurrence ssd is unimplemented"));
-  EXPECT_THAT(Load("mamba2"), Unimplemented("recurrence causal_conv1d is unimplemented"));
 }
 
 TEST_F(RefusedTest, Encoders) {

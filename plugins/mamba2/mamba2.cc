@@ -50,16 +50,19 @@ struct Mamba2Config {
   }
 };
 
-// An RMSNorm of x * silu(gate), in fp32; the product with the weight is in the type of the model.
+// An RMSNorm of x * silu(gate), each group by itself, in fp32; the product with the weight is in the type of the model.
 struct MambaRMSNormGated {
+  int64_t group_size;
   Norm norm;
   Param weight;
-  MambaRMSNormGated(const Scope& s, int64_t size, double eps)
-      : norm(s, {.kind = KEEL_NORM_RMS, .size = size, .eps = eps, .flags = KEEL_NORM_NO_WEIGHT}),
+  MambaRMSNormGated(const Scope& s, int64_t size, int64_t group_size, double eps)
+      : group_size(group_size),
+        norm(s,
+             {.kind = KEEL_NORM_RMS, .size = group_size, .eps = eps, .flags = KEEL_NORM_NO_WEIGHT}),
         weight(s / "weight", {size}) {}
   Tensor operator()(Tensor x, Tensor gate) const {
     const Tensor gated = ActMul(gate.Cast(KEEL_F32), x.Cast(KEEL_F32), KEEL_ACT_SILU);
-    return weight(x.run) * norm(gated).Cast(KEEL_DTYPE_MODEL);
+    return weight(x.run) * norm(gated.Heads(group_size)).Flat().Cast(KEEL_DTYPE_MODEL);
   }
 };
 
@@ -86,7 +89,8 @@ struct Mamba2Mixer {
                                     .ndim = 3,
                                     .dtype = KEEL_F32,
                                     .dims = {c.num_heads, c.head_dim, c.state_size}}),
-        norm(s / "norm", c.intermediate_size, c.layer_norm_epsilon) {}
+        norm(s / "norm", c.intermediate_size, c.intermediate_size / c.n_groups,
+             c.layer_norm_epsilon) {}
   Tensor operator()(Tensor hidden_states) const {
     keel_run* run = hidden_states.run;
     const std::vector<Tensor> projected =

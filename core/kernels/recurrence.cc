@@ -1,0 +1,172 @@
+#include "core/kernels/recurrence.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/kernels/lanes.h"
+#include "core/kernels/parallel.h"
+
+namespace keel {
+namespace {
+
+using namespace lanes;  // NOLINT: this file is about nothing else
+
+constexpr int64_t kChannelsAPiece = 512;
+constexpr int64_t kWorkAPiece = 16 << 10;  // multiplications; less is not worth waking a thread for
+
+KEEL_INLINE void ConvRow(const CausalConv& conv, const float* const* inputs, int64_t first,
+                         int64_t last, float* y) {
+  int64_t c = first;
+  for (; c + kLanes <= last; c += kLanes) {
+    F32x16 sum = {}, x, w;
+    for (int64_t k = 0; k < conv.kernel; ++k) {
+      F32::LoadLanes(inputs[k] + c, &x);
+      F32::LoadLanes(conv.w + k * conv.channels + c, &w);
+      sum += x * w;
+    }
+    if (conv.bias != nullptr) {
+      F32::LoadLanes(conv.bias + c, &x);
+      sum += x;
+    }
+    F32::StoreLanes(&sum, y + c);
+  }
+  for (; c < last; ++c) {
+    float sum = 0;
+    for (int64_t k = 0; k < conv.kernel; ++k) sum += inputs[k][c] * conv.w[k * conv.channels + c];
+    y[c] = conv.bias != nullptr ? sum + conv.bias[c] : sum;
+  }
+}
+
+KEEL_INLINE void Conv(const CausalConv& conv, const RecurrentSequence& s, int64_t first,
+                      int64_t last) {
+  const int64_t kept = conv.kernel - 1, width = last - first, tokens = s.end - s.begin;
+  // The state by rows, as the inputs are; row -1 is the newest. Indices of channels are those of `conv`.
+  std::vector<float> rows(static_cast<size_t>(kept * width));
+  for (int64_t c = first; c < last; ++c) {
+    for (int64_t k = 0; k < kept; ++k) rows[k * width + c - first] = s.state[c * kept + k];
+  }
+  const auto row = [&](int64_t t) {
+    return t >= 0 ? conv.x + (s.begin + t) * conv.channels
+                  : rows.data() + (t + kept) * width - first;
+  };
+  std::vector<const float*> inputs(static_cast<size_t>(conv.kernel));
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t k = 0; k < conv.kernel; ++k) inputs[k] = row(t - kept + k);
+    ConvRow(conv, inputs.data(), first, last, conv.y + (s.begin + t) * conv.channels);
+  }
+  for (int64_t k = 0; k < kept; ++k) {
+    const float* from = row(tokens - kept + k);
+    for (int64_t c = first; c < last; ++c) s.state[c * kept + k] = from[c];
+  }
+}
+
+// As torch: linear where the logarithm changes nothing.
+inline float Softplus(float x) { return x > 20 ? x : std::log1p(std::exp(x)); }
+
+KEEL_INLINE void Space(const StateSpace& p, const RecurrentSequence& s, int64_t head) {
+  const int64_t group = head / (p.heads / p.groups);
+  float* const state = s.state + head * p.size * p.state_size;
+  for (int64_t t = s.begin; t < s.end; ++t) {
+    const int64_t at = t * p.heads + head;
+    const float* const b = p.b + (t * p.groups + group) * p.state_size;
+    const float* const c = p.c + (t * p.groups + group) * p.state_size;
+    const float d = std::clamp(
+        Softplus(p.dt_bias != nullptr ? p.dt[at] + p.dt_bias[head] : p.dt[at]), p.dt_min, p.dt_max);
+    const float decay = std::exp(d * p.a[head]);
+    for (int64_t i = 0; i < p.size; ++i) {
+      float* const h = state + i * p.state_size;
+      const float x = p.x[at * p.size + i], dx = d * x;
+      F32x16 sums = {}, hs, bs, cs;
+      int64_t n = 0;
+      for (; n + kLanes <= p.state_size; n += kLanes) {
+        F32::LoadLanes(h + n, &hs);
+        F32::LoadLanes(b + n, &bs);
+        F32::LoadLanes(c + n, &cs);
+        hs = hs * decay + bs * dx;
+        F32::StoreLanes(&hs, h + n);
+        sums += hs * cs;
+      }
+      float sum = Sum(&sums);
+      for (; n < p.state_size; ++n) {
+        h[n] = h[n] * decay + b[n] * dx;
+        sum += h[n] * c[n];
+      }
+      p.y[at * p.size + i] = p.skip != nullptr ? sum + p.skip[head] * x : sum;
+    }
+  }
+}
+
+void ConvPlain(const CausalConv& conv, const RecurrentSequence& s, int64_t first, int64_t last) {
+  Conv(conv, s, first, last);
+}
+void SpacePlain(const StateSpace& space, const RecurrentSequence& s, int64_t head) {
+  Space(space, s, head);
+}
+#if defined(__x86_64__)
+KEEL_TARGET_AVX2 void ConvAvx2(const CausalConv& conv, const RecurrentSequence& s, int64_t first,
+                               int64_t last) {
+  Conv(conv, s, first, last);
+}
+KEEL_TARGET_AVX2 void SpaceAvx2(const StateSpace& space, const RecurrentSequence& s, int64_t head) {
+  Space(space, s, head);
+}
+KEEL_TARGET_AVX512 void ConvAvx512(const CausalConv& conv, const RecurrentSequence& s,
+                                   int64_t first, int64_t last) {
+  Conv(conv, s, first, last);
+}
+KEEL_TARGET_AVX512 void SpaceAvx512(const StateSpace& space, const RecurrentSequence& s,
+                                    int64_t head) {
+  Space(space, s, head);
+}
+#endif
+
+const RecurrenceVariant& Fastest() {
+  static const auto* variant = new RecurrenceVariant(RecurrenceVariants(Cpu()).back());
+  return *variant;
+}
+
+// Parts of sequences, `parts` each, on all threads; `work` is that of all parts together.
+void ForEachPart(size_t num_sequences, int64_t parts, int64_t work,
+                 absl::FunctionRef<void(size_t sequence, int64_t part)> f) {
+  const int64_t total = static_cast<int64_t>(num_sequences) * parts;
+  const int64_t grain = std::max<int64_t>(1, total * kWorkAPiece / std::max<int64_t>(1, work));
+  ParallelFor(total, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(static_cast<size_t>(i / parts), i % parts);
+  });
+}
+
+int64_t Tokens(absl::Span<const RecurrentSequence> sequences) {
+  int64_t tokens = 0;
+  for (const RecurrentSequence& s : sequences) tokens += s.end - s.begin;
+  return tokens;
+}
+
+}  // namespace
+
+std::vector<RecurrenceVariant> RecurrenceVariants(const CpuFeatures& cpu) {
+  std::vector<RecurrenceVariant> variants = {{"plain", ConvPlain, SpacePlain}};
+#if defined(__x86_64__)
+  if (cpu.avx2) variants.push_back({"avx2", ConvAvx2, SpaceAvx2});
+  if (cpu.avx512) variants.push_back({"avx512", ConvAvx512, SpaceAvx512});
+#else
+  (void)cpu;
+#endif
+  return variants;
+}
+
+void RunCausalConv(const CausalConv& conv, absl::Span<const RecurrentSequence> sequences) {
+  const int64_t parts = (conv.channels + kChannelsAPiece - 1) / kChannelsAPiece;
+  const int64_t work = Tokens(sequences) * conv.channels * conv.kernel;
+  ForEachPart(sequences.size(), parts, work, [&](size_t i, int64_t part) {
+    const int64_t first = part * kChannelsAPiece;
+    Fastest().conv(conv, sequences[i], first, std::min(first + kChannelsAPiece, conv.channels));
+  });
+}
+
+void RunStateSpace(const StateSpace& space, absl::Span<const RecurrentSequence> sequences) {
+  const int64_t work = Tokens(sequences) * space.heads * space.size * space.state_size;
+  ForEachPart(sequences.size(), space.heads, work,
+              [&](size_t i, int64_t head) { Fastest().space(space, sequences[i], head); });
+}
+
+}  // namespace keel

@@ -1,0 +1,61 @@
+// Layers that carry a state from token to token: the causal convolution and the state space of Mamba-2
+// (arXiv:2405.21060). Everything in fp32, token by token in one order, so that a result depends neither on how a
+// sequence was cut into steps nor on its neighbours.
+#ifndef KEEL_CORE_KERNELS_RECURRENCE_H_
+#define KEEL_CORE_KERNELS_RECURRENCE_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "core/base/cpu.h"
+
+namespace keel {
+
+// Rows [begin, end) of a packed batch, and what the sequence carries; read and written.
+struct RecurrentSequence {
+  int64_t begin = 0, end = 0;
+  float* state = nullptr;
+};
+
+// y[t][c] = sum over k of w[k][c] x[t - kernel + 1 + k][c], in that order, + bias[c]. State: the last kernel - 1 inputs
+// of each channel, [channels, kernel - 1].
+struct CausalConv {
+  const float* x = nullptr;     // [N, channels]
+  const float* w = nullptr;     // [kernel, channels]
+  const float* bias = nullptr;  // [channels]; null: none
+  float* y = nullptr;           // [N, channels]
+  int64_t channels = 0, kernel = 0;
+};
+
+// For each head: d = clamp(softplus(dt + dt_bias), dt_min, dt_max), state = exp(d a) state + d x b, y = state c + D x.
+// State: [heads, size, state_size].
+struct StateSpace {
+  const float* x = nullptr;   // [N, heads, size]
+  const float* dt = nullptr;  // [N, heads]
+  const float* a = nullptr;   // [heads]
+  const float* b = nullptr;   // [N, groups, state_size]
+  const float* c = nullptr;
+  const float* skip = nullptr;     // D [heads]; null: none
+  const float* dt_bias = nullptr;  // [heads]; null: none
+  float dt_min = 0, dt_max = 0;
+  float* y = nullptr;  // [N, heads, size]
+  int64_t heads = 0, size = 0, groups = 0, state_size = 0;
+};
+
+// Ways to compute them: channels [first, last) or one head, of one sequence. The first is the plain reference.
+struct RecurrenceVariant {
+  std::string name;
+  void (*conv)(const CausalConv&, const RecurrentSequence&, int64_t first, int64_t last);
+  void (*space)(const StateSpace&, const RecurrentSequence&, int64_t head);
+};
+std::vector<RecurrenceVariant> RecurrenceVariants(const CpuFeatures& cpu);
+
+// The fastest variant, on all threads.
+void RunCausalConv(const CausalConv& conv, absl::Span<const RecurrentSequence> sequences);
+void RunStateSpace(const StateSpace& space, absl::Span<const RecurrentSequence> sequences);
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_KERNELS_RECURRENCE_H_

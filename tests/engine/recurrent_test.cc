@@ -1,0 +1,99 @@
+// A model of recurrent layers alone (the tiny Mamba-2): its texts are the same however they are scheduled.
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/engine/testing.h"
+
+namespace keel {
+namespace {
+
+constexpr char kTinyMamba2[] = "plugins/mamba2/testdata/default";
+constexpr char kThreeStates[] = "75000";  // bytes; one takes 23,040
+
+std::unique_ptr<Engine> StartMamba2(Flags flags = {}) {
+  flags.emplace("model", kTinyMamba2);
+  return StartEngine(flags);
+}
+
+std::vector<Asked> Requests() {
+  std::vector<Asked> out;
+  for (int i = 0; i < 8; ++i) {
+    out.push_back(Asked(Prompt(i / 2, 3 + 40 * i), 60));  // some begin alike
+    if (i % 3 == 1) out.back().Draws(i).Int("n", 2);
+    if (i % 3 == 2) out.back().Int("prompt_logprobs", 0);
+  }
+  return out;
+}
+
+void ExpectTheSame(const Answer& answer, const Answer& expected) {
+  ASSERT_EQ(answer.texts.size(), expected.texts.size());
+  for (const auto& [index, text] : expected.texts) {
+    EXPECT_EQ(text.tokens.size(), 60u);
+    EXPECT_EQ(answer[index].tokens, text.tokens) << index;
+  }
+}
+
+TEST(RecurrentTest, TextsInChunksBesideOthersWithFewStatesAreWhatTheyAreAlone) {
+  const std::unique_ptr<Engine> roomy = StartMamba2();
+  const std::unique_ptr<Engine> tight =
+      StartMamba2({{"kv-cache-memory-bytes", kThreeStates}, {"max-num-batched-tokens", "11"}});
+  ASSERT_TRUE(roomy != nullptr && tight != nullptr);
+  const std::vector<Asked> requests = Requests();
+  Client client(*tight);
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(client.Start(i, requests[i]).ok());
+  std::map<int, Answer> answers = client.Wait();
+  for (int i = 0; i < 8; ++i) {
+    SCOPED_TRACE(i);
+    ExpectTheSame(answers[i], Ask(*roomy, requests[i]));
+  }
+  EXPECT_TRUE(ComesToRest(*tight));
+}
+
+TEST(RecurrentTest, NothingIsTakenFromAPrefixWhoseStateIsGone) {
+  const std::unique_ptr<Engine> engine = StartMamba2();
+  ASSERT_NE(engine, nullptr);
+  const Asked request(Prompt(1, 200), 60);
+  const Answer first = Ask(*engine, request), second = Ask(*engine, request);
+  EXPECT_EQ(second.cached, 0u);
+  ExpectTheSame(second, first);
+}
+
+TEST(RecurrentTest, AfterAPauseTheStateIsComputedAgain) {
+  const std::unique_ptr<Engine> engine = StartMamba2();
+  ASSERT_NE(engine, nullptr);
+  const Asked request(Prompt(2, 50), 60);
+  const Answer expected = Ask(*engine, request);
+  Client client(*engine);
+  ASSERT_TRUE(client
+                  .Start(0, request,
+                         [&, outputs = 0](const Output& output) mutable {
+                           if (++outputs != 10) return;
+                           (void)engine->Pause(output.request());
+                           (void)engine->Resume(output.request());
+                         })
+                  .ok());
+  ExpectTheSame(client.Wait()[0], expected);
+}
+
+TEST(RecurrentTest, BeamsForkTheirStates) {
+  const std::unique_ptr<Engine> roomy = StartMamba2(),
+                                tight = StartMamba2({{"kv-cache-memory-bytes", kThreeStates},
+                                                     {"max-num-batched-tokens", "7"}});
+  ASSERT_TRUE(roomy != nullptr && tight != nullptr);
+  const Asked request = Asked(Prompt(4, 30), 20).Int("beam_width", 2).Int("n", 2);
+  const Answer one = Ask(*roomy, request), other = Ask(*tight, request);
+  ASSERT_EQ(one.texts.size(), 2u);
+  EXPECT_NE(one[0].tokens, one[1].tokens);
+  for (const uint32_t i : {0u, 1u}) EXPECT_EQ(one[i].tokens, other[i].tokens);
+}
+
+TEST(RecurrentTest, GuessesThatCannotBeTakenBackAreRefused) {
+  Options options;
+  ASSERT_TRUE(options.Set("model", kTinyMamba2).ok());
+  ASSERT_TRUE(options.Set("spec-method", "ngram").ok());
+  ASSERT_TRUE(options.Set("spec-tokens", "3").ok());
+  EXPECT_THAT(std::string(Engine::Create(options).status().message()),
+              ::testing::HasSubstr("Mamba2ForCausalLM has recurrent layers"));
+}
+
+}  // namespace
+}  // namespace keel
