@@ -122,7 +122,7 @@ absl::StatusOr<TensorType> InferSsd(const proto::State& state, const NamedArgs& 
     if (args.Tensor(name) != nullptr) return Bad(absl::StrCat(name, " is a tensor, not a number"));
   }
   const TensorType* b = args.Tensor("B");
-  if (b == nullptr || b->rank() != 3 || b->dims[1].symbolic() ||
+  if (b == nullptr || b->rank() != 3 || b->dims[1].symbolic() || b->dims[1].size < 1 ||
       heads.size % b->dims[1].size != 0) {
     return Bad(absl::StrCat("B is ", b == nullptr ? "missing" : ToString(*b),
                             ", expected [N, groups, ", state_size.size, "] and groups that divide ",

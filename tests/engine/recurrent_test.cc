@@ -1,4 +1,7 @@
-// A model of recurrent layers alone (the tiny Mamba-2): its texts are the same however they are scheduled.
+// Models with recurrent layers, alone (Mamba-2) and beside attention (Bamba): their texts are the same however they are
+// scheduled.
+#include <string>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/engine/testing.h"
@@ -6,13 +9,25 @@
 namespace keel {
 namespace {
 
-constexpr char kTinyMamba2[] = "plugins/mamba2/testdata/default";
-constexpr char kThreeStates[] = "75000";  // bytes; one takes 23,040
+struct Recurrent {
+  const char* family;
+  const char* architecture;
+  const char* three_states;  // a cache of so many bytes has states for three sequences
+  bool has_attention;        // whose keys make fewer than three fit at times
+};
 
-std::unique_ptr<Engine> StartMamba2(Flags flags = {}) {
-  flags.emplace("model", kTinyMamba2);
-  return StartEngine(flags);
-}
+class RecurrentTest : public ::testing::TestWithParam<Recurrent> {
+ protected:
+  static std::string Checkpoint() {
+    return "plugins/" + std::string(GetParam().family) + "/testdata/default";
+  }
+  static std::unique_ptr<Engine> Roomy() { return StartEngine({{"model", Checkpoint()}}); }
+  static std::unique_ptr<Engine> Tight(const char* tokens_a_step) {
+    return StartEngine({{"model", Checkpoint()},
+                        {"kv-cache-memory-bytes", GetParam().three_states},
+                        {"max-num-batched-tokens", tokens_a_step}});
+  }
+};
 
 std::vector<Asked> Requests() {
   std::vector<Asked> out;
@@ -32,10 +47,8 @@ void ExpectTheSame(const Answer& answer, const Answer& expected) {
   }
 }
 
-TEST(RecurrentTest, TextsInChunksBesideOthersWithFewStatesAreWhatTheyAreAlone) {
-  const std::unique_ptr<Engine> roomy = StartMamba2();
-  const std::unique_ptr<Engine> tight =
-      StartMamba2({{"kv-cache-memory-bytes", kThreeStates}, {"max-num-batched-tokens", "11"}});
+TEST_P(RecurrentTest, TextsInChunksBesideOthersWithFewStatesAreWhatTheyAreAlone) {
+  const std::unique_ptr<Engine> roomy = Roomy(), tight = Tight("11");
   ASSERT_TRUE(roomy != nullptr && tight != nullptr);
   const std::vector<Asked> requests = Requests();
   Client client(*tight);
@@ -45,11 +58,12 @@ TEST(RecurrentTest, TextsInChunksBesideOthersWithFewStatesAreWhatTheyAreAlone) {
     SCOPED_TRACE(i);
     ExpectTheSame(answers[i], Ask(*roomy, requests[i]));
   }
+  EXPECT_EQ(Metric(*tight, "vllm:num_preemptions_total") > 0, GetParam().has_attention);
   EXPECT_TRUE(ComesToRest(*tight));
 }
 
-TEST(RecurrentTest, NothingIsTakenFromAPrefixWhoseStateIsGone) {
-  const std::unique_ptr<Engine> engine = StartMamba2();
+TEST_P(RecurrentTest, NothingIsTakenFromAPrefixWhoseStateIsGone) {
+  const std::unique_ptr<Engine> engine = Roomy();
   ASSERT_NE(engine, nullptr);
   const Asked request(Prompt(1, 200), 60);
   const Answer first = Ask(*engine, request), second = Ask(*engine, request);
@@ -57,8 +71,8 @@ TEST(RecurrentTest, NothingIsTakenFromAPrefixWhoseStateIsGone) {
   ExpectTheSame(second, first);
 }
 
-TEST(RecurrentTest, AfterAPauseTheStateIsComputedAgain) {
-  const std::unique_ptr<Engine> engine = StartMamba2();
+TEST_P(RecurrentTest, AfterAPauseTheStateIsComputedAgain) {
+  const std::unique_ptr<Engine> engine = Roomy();
   ASSERT_NE(engine, nullptr);
   const Asked request(Prompt(2, 50), 60);
   const Answer expected = Ask(*engine, request);
@@ -74,10 +88,8 @@ TEST(RecurrentTest, AfterAPauseTheStateIsComputedAgain) {
   ExpectTheSame(client.Wait()[0], expected);
 }
 
-TEST(RecurrentTest, BeamsForkTheirStates) {
-  const std::unique_ptr<Engine> roomy = StartMamba2(),
-                                tight = StartMamba2({{"kv-cache-memory-bytes", kThreeStates},
-                                                     {"max-num-batched-tokens", "7"}});
+TEST_P(RecurrentTest, BeamsForkTheirStates) {
+  const std::unique_ptr<Engine> roomy = Roomy(), tight = Tight("7");
   ASSERT_TRUE(roomy != nullptr && tight != nullptr);
   const Asked request = Asked(Prompt(4, 30), 20).Int("beam_width", 2).Int("n", 2);
   const Answer one = Ask(*roomy, request), other = Ask(*tight, request);
@@ -86,14 +98,19 @@ TEST(RecurrentTest, BeamsForkTheirStates) {
   for (const uint32_t i : {0u, 1u}) EXPECT_EQ(one[i].tokens, other[i].tokens);
 }
 
-TEST(RecurrentTest, GuessesThatCannotBeTakenBackAreRefused) {
+TEST_P(RecurrentTest, GuessesThatCannotBeTakenBackAreRefused) {
   Options options;
-  ASSERT_TRUE(options.Set("model", kTinyMamba2).ok());
+  ASSERT_TRUE(options.Set("model", Checkpoint()).ok());
   ASSERT_TRUE(options.Set("spec-method", "ngram").ok());
   ASSERT_TRUE(options.Set("spec-tokens", "3").ok());
   EXPECT_THAT(std::string(Engine::Create(options).status().message()),
-              ::testing::HasSubstr("Mamba2ForCausalLM has recurrent layers"));
+              ::testing::HasSubstr(std::string(GetParam().architecture) + " has recurrent layers"));
 }
+
+INSTANTIATE_TEST_SUITE_P(Models, RecurrentTest,
+                         ::testing::Values(Recurrent{"mamba2", "Mamba2ForCausalLM", "75000", false},
+                                           Recurrent{"bamba", "BambaForCausalLM", "200000", true}),
+                         [](const auto& info) { return std::string(info.param.family); });
 
 }  // namespace
 }  // namespace keel
