@@ -91,6 +91,34 @@ struct F16 {
   }
 };
 
+// As many lanes as a register holds: 4 (SSE2), 8 (AVX2), 16 (AVX-512). For loops that keep several sums, where GCC would
+// put the parts of wider ones on the stack.
+template <int kWidth>
+struct Register;
+template <>
+struct Register<4> {
+  typedef float F32 __attribute__((vector_size(16)));
+};
+template <>
+struct Register<8> {
+  typedef float F32 __attribute__((vector_size(32)));
+};
+template <>
+struct Register<16> {
+  typedef float F32 __attribute__((vector_size(64)));
+};
+
+// By halves, so that no addition waits for all before it.
+template <int kWidth>
+KEEL_INLINE float SumOfRegister(const typename Register<kWidth>::F32& x) {
+  float parts[kWidth];
+  std::memcpy(parts, &x, sizeof(parts));
+  for (int n = kWidth / 2; n > 0; n /= 2) {
+    for (int i = 0; i < n; ++i) parts[i] += parts[i + n];
+  }
+  return parts[0];
+}
+
 KEEL_INLINE float Sum(const F32x16* x) {
   float sum = 0;
   for (int64_t i = 0; i < kLanes; ++i) sum += (*x)[i];

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "core/kernels/lanes.h"
 #include "core/kernels/parallel.h"
@@ -63,36 +64,64 @@ KEEL_INLINE void Conv(const CausalConv& conv, const RecurrentSequence& s, int64_
 // As torch: linear where the logarithm changes nothing.
 inline float Softplus(float x) { return x > 20 ? x : std::log1p(std::exp(x)); }
 
+// One token of one head.
+struct SpaceToken {
+  const float *x, *b, *c;
+  float d, decay, skip;
+  int64_t state_size;
+  float* y;
+};
+
+// Its rows [row, row + kRows): together, so that their sums do not wait for each other.
+template <int kWidth, int kRows>
+KEEL_INLINE void SpaceRows(const SpaceToken& t, int64_t row, float* state) {
+  using F32 = typename Register<kWidth>::F32;
+  F32 sums[kRows] = {}, h, b, c;
+  float dx[kRows], sum[kRows];
+  state += row * t.state_size;
+  for (int r = 0; r < kRows; ++r) dx[r] = t.d * t.x[row + r];
+  int64_t n = 0;
+  for (; n + kWidth <= t.state_size; n += kWidth) {
+    std::memcpy(&b, t.b + n, sizeof(F32));
+    std::memcpy(&c, t.c + n, sizeof(F32));
+    for (int r = 0; r < kRows; ++r) {
+      std::memcpy(&h, state + r * t.state_size + n, sizeof(F32));
+      h = h * t.decay + b * dx[r];
+      std::memcpy(state + r * t.state_size + n, &h, sizeof(F32));
+      sums[r] += h * c;
+    }
+  }
+  for (int r = 0; r < kRows; ++r) sum[r] = SumOfRegister<kWidth>(sums[r]);
+  for (; n < t.state_size; ++n) {
+    for (int r = 0; r < kRows; ++r) {
+      float& one = state[r * t.state_size + n];
+      one = one * t.decay + t.b[n] * dx[r];
+      sum[r] += one * t.c[n];
+    }
+  }
+  for (int r = 0; r < kRows; ++r) t.y[row + r] = sum[r] + t.skip * t.x[row + r];
+}
+
+template <int kWidth>
 KEEL_INLINE void Space(const StateSpace& p, const RecurrentSequence& s, int64_t head) {
+  constexpr int kRows = 4;
   const int64_t group = head / (p.heads / p.groups);
   float* const state = s.state + head * p.size * p.state_size;
   for (int64_t t = s.begin; t < s.end; ++t) {
-    const int64_t at = t * p.heads + head;
-    const float* const b = p.b + (t * p.groups + group) * p.state_size;
-    const float* const c = p.c + (t * p.groups + group) * p.state_size;
-    const float d = std::clamp(
-        Softplus(p.dt_bias != nullptr ? p.dt[at] + p.dt_bias[head] : p.dt[at]), p.dt_min, p.dt_max);
-    const float decay = std::exp(d * p.a[head]);
-    for (int64_t i = 0; i < p.size; ++i) {
-      float* const h = state + i * p.state_size;
-      const float x = p.x[at * p.size + i], dx = d * x;
-      F32x16 sums = {}, hs, bs, cs;
-      int64_t n = 0;
-      for (; n + kLanes <= p.state_size; n += kLanes) {
-        F32::LoadLanes(h + n, &hs);
-        F32::LoadLanes(b + n, &bs);
-        F32::LoadLanes(c + n, &cs);
-        hs = hs * decay + bs * dx;
-        F32::StoreLanes(&hs, h + n);
-        sums += hs * cs;
-      }
-      float sum = Sum(&sums);
-      for (; n < p.state_size; ++n) {
-        h[n] = h[n] * decay + b[n] * dx;
-        sum += h[n] * c[n];
-      }
-      p.y[at * p.size + i] = p.skip != nullptr ? sum + p.skip[head] * x : sum;
-    }
+    const int64_t at = t * p.heads + head, at_group = (t * p.groups + group) * p.state_size;
+    const float step = p.dt_bias != nullptr ? p.dt[at] + p.dt_bias[head] : p.dt[at];
+    const float d = std::min(std::max(Softplus(step), p.dt_min), p.dt_max);
+    const SpaceToken token = {p.x + at * p.size,
+                              p.b + at_group,
+                              p.c + at_group,
+                              d,
+                              std::exp(d * p.a[head]),
+                              p.skip != nullptr ? p.skip[head] : 0.0f,
+                              p.state_size,
+                              p.y + at * p.size};
+    int64_t row = 0;
+    for (; row + kRows <= p.size; row += kRows) SpaceRows<kWidth, kRows>(token, row, state);
+    for (; row < p.size; ++row) SpaceRows<kWidth, 1>(token, row, state);
   }
 }
 
@@ -100,7 +129,7 @@ void ConvPlain(const CausalConv& conv, const RecurrentSequence& s, int64_t first
   Conv(conv, s, first, last);
 }
 void SpacePlain(const StateSpace& space, const RecurrentSequence& s, int64_t head) {
-  Space(space, s, head);
+  Space<4>(space, s, head);
 }
 #if defined(__x86_64__)
 KEEL_TARGET_AVX2 void ConvAvx2(const CausalConv& conv, const RecurrentSequence& s, int64_t first,
@@ -108,7 +137,7 @@ KEEL_TARGET_AVX2 void ConvAvx2(const CausalConv& conv, const RecurrentSequence& 
   Conv(conv, s, first, last);
 }
 KEEL_TARGET_AVX2 void SpaceAvx2(const StateSpace& space, const RecurrentSequence& s, int64_t head) {
-  Space(space, s, head);
+  Space<8>(space, s, head);
 }
 KEEL_TARGET_AVX512 void ConvAvx512(const CausalConv& conv, const RecurrentSequence& s,
                                    int64_t first, int64_t last) {
@@ -116,7 +145,7 @@ KEEL_TARGET_AVX512 void ConvAvx512(const CausalConv& conv, const RecurrentSequen
 }
 KEEL_TARGET_AVX512 void SpaceAvx512(const StateSpace& space, const RecurrentSequence& s,
                                     int64_t head) {
-  Space(space, s, head);
+  Space<16>(space, s, head);
 }
 #endif
 

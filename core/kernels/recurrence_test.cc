@@ -54,7 +54,7 @@ TEST(RecurrenceTest, ConvolutionOfEveryVariantIsTheFormulaInFp64HoweverItIsCut) 
 }
 
 TEST(RecurrenceTest, StateSpaceOfEveryVariantIsTheFormulaInFp64HoweverItIsCut) {
-  constexpr int64_t kHeads = 4, kSize = 3, kGroups = 2;
+  constexpr int64_t kHeads = 4, kSize = 7, kGroups = 2;
   for (const RecurrenceVariant& variant : RecurrenceVariants(Cpu())) {
     for (const int64_t n : {1, 16, 21, 64}) {
       const int64_t rows = kRows + kTokens;

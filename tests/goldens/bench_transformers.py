@@ -23,9 +23,10 @@ def measure(model, batch: int, prompt_tokens: int, new_tokens: int) -> tuple[flo
     start = time.perf_counter()
     out = model(ids, use_cache=True, logits_to_keep=1)
     first = time.perf_counter()
+    cache = "cache_params" if hasattr(out, "cache_params") else "past_key_values"
     for _ in range(new_tokens):
         next_ids = out.logits[:, -1:].argmax(-1)
-        out = model(next_ids, past_key_values=out.past_key_values, use_cache=True)
+        out = model(next_ids, **{cache: getattr(out, cache)}, use_cache=True)
     return first - start, time.perf_counter() - first
 
 

@@ -1,9 +1,9 @@
-"""Writes a checkpoint of Qwen2.5-0.5B's shape with random bf16 weights, to measure speed with.
+"""Writes a checkpoint of a real model's shape with random bf16 weights, to measure speed with.
 
-  python tests/goldens/make_big.py DIR
+  python tests/goldens/make_big.py DIR [--shape qwen2.5-0.5b | mamba2-130m]
 
-494M parameters, 1 GB. The text it produces is noise; its tokenizer has the real one's numbers of
-tokens and merges, all made up.
+Qwen2.5-0.5B is the default: 494M parameters, 1 GB. The text it produces is noise; its tokenizer has
+the real one's numbers of tokens and merges, all made up.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import tokenizers
 import torch
 import transformers
 
-NUM_BASE_TOKENS = 151643
+NUM_BASE_TOKENS = {"qwen2.5-0.5b": 151643, "mamba2-130m": 50254}
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]  # the ids after the base tokens
 MAX_TOKEN_BYTES = 12
 # Qwen2's: words with the character before them, single digits, punctuation, line ends, spaces.
@@ -33,7 +33,7 @@ CHAT_TEMPLATE = """\
 """
 
 
-def random_merges(alphabet: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+def random_merges(alphabet: list[str], num_tokens: int) -> tuple[list[str], list[tuple[str, str]]]:
     """Tokens and merges: the pairs of letters first, then pairs of any tokens so far."""
     rng = random.Random(0)
     tokens, merges = list(alphabet), []
@@ -48,13 +48,14 @@ def random_merges(alphabet: list[str]) -> tuple[list[str], list[tuple[str, str]]
     for left in "Ġ" + string.ascii_letters:
         for right in string.ascii_letters:
             merge(left, right)
-    while len(tokens) < NUM_BASE_TOKENS:
+    while len(tokens) < num_tokens:
         merge(rng.choice(tokens), rng.choice(tokens))
     return tokens, merges
 
 
-def make_tokenizer() -> transformers.PreTrainedTokenizerFast:
-    tokens, merges = random_merges(sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()))
+def make_tokenizer(num_tokens: int) -> transformers.PreTrainedTokenizerFast:
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    tokens, merges = random_merges(alphabet, num_tokens)
     backend = tokenizers.Tokenizer(
         tokenizers.models.BPE({t: i for i, t in enumerate(tokens)}, merges)
     )
@@ -77,8 +78,22 @@ def make_tokenizer() -> transformers.PreTrainedTokenizerFast:
     )
 
 
-def make_model() -> transformers.PreTrainedModel:
-    config = transformers.Qwen2Config(
+def make_config(shape: str) -> transformers.PreTrainedConfig:
+    num_tokens = NUM_BASE_TOKENS[shape]
+    ends = dict(bos_token_id=num_tokens, eos_token_id=num_tokens + 2, pad_token_id=num_tokens)
+    if shape == "mamba2-130m":
+        return transformers.Mamba2Config(
+            vocab_size=50288,
+            hidden_size=768,
+            num_hidden_layers=24,
+            num_heads=24,
+            head_dim=64,
+            state_size=128,
+            n_groups=1,
+            tie_word_embeddings=True,
+            **ends,
+        )
+    return transformers.Qwen2Config(
         vocab_size=151936,
         hidden_size=896,
         intermediate_size=4864,
@@ -90,23 +105,23 @@ def make_model() -> transformers.PreTrainedModel:
         rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
         tie_word_embeddings=True,
         use_sliding_window=False,
-        bos_token_id=NUM_BASE_TOKENS,
-        eos_token_id=NUM_BASE_TOKENS + 2,
+        **ends,
     )
-    torch.manual_seed(0)
-    return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=pathlib.Path)
+    parser.add_argument("--shape", choices=NUM_BASE_TOKENS, default="qwen2.5-0.5b")
     args = parser.parse_args()
 
     transformers.logging.disable_progress_bar()
     args.directory.mkdir(parents=True, exist_ok=True)
-    model = make_model()
+    torch.manual_seed(0)
+    config = make_config(args.shape)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(args.directory)
-    make_tokenizer().save_pretrained(args.directory)
+    make_tokenizer(NUM_BASE_TOKENS[args.shape]).save_pretrained(args.directory)
     print(f"{args.directory}: {model.num_parameters() / 1e6:.0f}M parameters")
 
 
