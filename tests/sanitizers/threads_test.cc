@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 namespace keel {
 namespace {
@@ -40,6 +41,25 @@ TEST(ThreadsTest, AConditionOfAnAbslMutexOrdersMemory) {
   first.join();
   second.join();
   EXPECT_EQ(turn, 200);
+}
+
+TEST(ThreadsTest, AWaitWithADeadlineOrdersMemory) {
+  absl::Mutex mutex;
+  int posted = 0, taken = 0;
+  std::thread taker([&] {
+    const auto has_work = [&] { return posted > taken; };
+    for (int i = 0; i < 100; ++i) {
+      absl::MutexLock lock(&mutex);
+      mutex.AwaitWithDeadline(absl::Condition(&has_work), absl::InfiniteFuture());
+      ++taken;
+    }
+  });
+  for (int i = 0; i < 100; ++i) {
+    absl::MutexLock lock(&mutex);
+    ++posted;
+  }
+  taker.join();
+  EXPECT_EQ(taken, 100);
 }
 
 TEST(ThreadsTest, AStdMutexOrdersMemory) {

@@ -32,6 +32,14 @@ auto Next(const char* symbol) {
   return reinterpret_cast<Result (*)(Arguments...)>(dlsym(RTLD_NEXT, symbol));
 }
 
+// Around calls in which the library may evaluate conditions, its own or another thread's: with the mutex held, which only
+// the library knows.
+class Evaluating {
+ public:
+  Evaluating() { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
+  ~Evaluating() { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
+};
+
 // Around a wait, which gives the mutex away and takes it again.
 class Yielded {
  public:
@@ -40,6 +48,7 @@ class Yielded {
 
  private:
   void* const mutex_;
+  const Evaluating evaluating_;
 };
 
 }  // namespace
@@ -48,7 +57,6 @@ namespace absl {
 ABSL_NAMESPACE_BEGIN
 
 #define KEEL_ABSL "_ZN4absl7debian3"
-#define KEEL_ABSL_CONST "_ZNK4absl7debian3"
 
 void Mutex::Lock() {
   static const auto next = Next<void, Mutex*>(KEEL_ABSL "5Mutex4LockEv");
@@ -66,6 +74,7 @@ bool Mutex::TryLock() {
 void Mutex::Unlock() {
   static const auto next = Next<void, Mutex*>(KEEL_ABSL "5Mutex6UnlockEv");
   __tsan_release(this);
+  const Evaluating evaluating;
   next(this);
 }
 
@@ -78,13 +87,17 @@ void Mutex::ReaderLock() {
 void Mutex::ReaderUnlock() {
   static const auto next = Next<void, Mutex*>(KEEL_ABSL "5Mutex12ReaderUnlockEv");
   __tsan_release(this);
+  const Evaluating evaluating;
   next(this);
 }
 
 void Mutex::LockWhen(const Condition& condition) {
   static const auto next =
       Next<void, Mutex*, const Condition&>(KEEL_ABSL "5Mutex8LockWhenERKNS0_9ConditionE");
-  next(this, condition);
+  {
+    const Evaluating evaluating;
+    next(this, condition);
+  }
   __tsan_acquire(this);
 }
 
@@ -102,6 +115,13 @@ bool Mutex::AwaitWithTimeout(const Condition& condition, Duration timeout) {
   return next(this, condition, timeout);
 }
 
+bool Mutex::AwaitWithDeadline(const Condition& condition, Time deadline) {
+  static const auto next = Next<bool, Mutex*, const Condition&, Time>(
+      KEEL_ABSL "5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE");
+  Yielded yielded(this);
+  return next(this, condition, deadline);
+}
+
 void CondVar::Wait(Mutex* mutex) {
   static const auto next = Next<void, CondVar*, Mutex*>(KEEL_ABSL "7CondVar4WaitEPNS0_5MutexE");
   Yielded yielded(mutex);
@@ -113,15 +133,6 @@ bool CondVar::WaitWithTimeout(Mutex* mutex, Duration timeout) {
       KEEL_ABSL "7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE");
   Yielded yielded(mutex);
   return next(this, mutex, timeout);
-}
-
-// Runs with the mutex held, by whichever thread unlocks it, inside the library's own code.
-bool Condition::Eval() const {
-  static const auto next = Next<bool, const Condition*>(KEEL_ABSL_CONST "9Condition4EvalEv");
-  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-  const bool holds = next(this);
-  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
-  return holds;
 }
 
 ABSL_NAMESPACE_END
