@@ -219,11 +219,15 @@ absl::Status BlockAllocator::CheckIntegrity(absl::Span<const BlockTable* const> 
     KEEL_RETURN_IF_ERROR(
         Annotate(pools_[g].CheckIntegrity(users), absl::StrCat("cache group ", g)));
   }
-  size_t slots = free_slots_.size();
-  for (const BlockTable* table : tables) slots += table->state_slot >= 0 ? 1 : 0;
-  if (slots != static_cast<size_t>(options_.num_state_slots)) {
-    return absl::InternalError(
-        absl::StrCat(slots, " state slots are known of ", options_.num_state_slots));
+  std::vector<int> owners(static_cast<size_t>(options_.num_state_slots));  // or is free
+  for (const int32_t slot : free_slots_) ++owners[static_cast<size_t>(slot)];
+  for (const BlockTable* table : tables) {
+    if (table->state_slot >= 0) ++owners[static_cast<size_t>(table->state_slot)];
+  }
+  for (size_t slot = 0; slot < owners.size(); ++slot) {
+    if (owners[slot] != 1)
+      return absl::InternalError(
+          absl::StrCat("state slot ", slot, " has ", owners[slot], " owners"));
   }
   return absl::OkStatus();
 }

@@ -140,7 +140,7 @@ TEST(BlockAllocatorTest, TakesFromAllGroupsOrFromNone) {
   EXPECT_TRUE(blocks.FitsAlone(8, 8));
 }
 
-TEST(BlockAllocatorTest, HoldsAStateSlotWhileThereAreBlocks) {
+TEST(BlockAllocatorTest, HoldsAStateSlotFromBeginToRelease) {
   BlockAllocator blocks({.block_size = 4,
                          .prefix_caching = false,
                          .groups = {{.num_blocks = 8}},

@@ -34,11 +34,12 @@ MetricsConfig MetricsConfigOf(const EngineOptions& options, const Model& model) 
   config.max_model_len = model.max_model_len;
   config.num_speculative_tokens = static_cast<int>(options.spec_tokens());
   const int64_t num_blocks = model.cache_groups.empty() ? 0 : model.cache_groups[0].num_blocks;
-  config.cache_info = {{"block_size", absl::StrCat(options.block_size)},
-                       {"num_gpu_blocks", absl::StrCat(num_blocks)},
-                       {"cache_dtype", model.dtype},
-                       {"enable_prefix_caching", options.enable_prefix_caching ? "True" : "False"},
-                       {"kv_cache_memory_bytes", absl::StrCat(model.kv_cache_bytes)}};
+  config.cache_info = {
+      {"block_size", absl::StrCat(options.block_size)},
+      {"num_gpu_blocks", absl::StrCat(num_blocks)},
+      {"cache_dtype", model.dtype},
+      {"enable_prefix_caching", BlockOptions(options, model).prefix_caching ? "True" : "False"},
+      {"kv_cache_memory_bytes", absl::StrCat(model.kv_cache_bytes)}};
   config.model_info = {{"architecture", model.architecture},
                        {"model_impl", options.model_impl},
                        {"plugin", model.plugin},

@@ -3,9 +3,11 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 
+#include <cmath>
 #include <vector>
 
 #include "core/base/status_matchers.h"
@@ -80,6 +82,38 @@ TEST_P(RecurTest, WhatMayBeLeftOutCountsAsNothing) {
   const auto states = [&] { return at::zeros({1, kChannels, kKernel - 1}, type); };
   EXPECT_TRUE(Step(x, {weight}, states(), {{0, 3}})
                   .equal(Step(x, {weight, at::zeros({kChannels}, type)}, states(), {{0, 3}})));
+}
+
+// One head of one channel with one state: h = exp(d A) h + d x B, y = h C + D x.
+TEST(RecurSsdTest, TakesItsArgumentsByName) {
+  proto::Node node;
+  node.set_op(proto::OP_RECUR);
+  node.add_ints(KEEL_RECUR_SSD);
+  std::vector<at::Tensor> inputs = {at::full({2, 1, 1}, 3.0)};  // x
+  const auto add = [&](const char* name, const at::Tensor& tensor) {
+    node.add_names(name);
+    node.add_ints(static_cast<int64_t>(inputs.size()) - 1);
+    inputs.push_back(tensor);
+  };
+  // Not in the order of the header; a limit between them.
+  add("D", at::full({1}, 10.0));
+  add("C", at::full({2, 1, 1}, 7.0));
+  node.add_names("dt_max");
+  node.add_ints(-1);
+  node.add_reals(0.5);
+  add("A", at::full({1}, -2.0));
+  add("dt", at::full({2, 1}, 100.0));
+  add("B", at::full({2, 1, 1}, 5.0));
+  at::Tensor states = at::full({2, 1, 1, 1}, 1.0);
+  const auto y = RunRecurrence(node, inputs, states, {1}, {0, 2});
+  ASSERT_TRUE(y.ok()) << y.status();
+  double h = 1;
+  for (const int64_t token : {0, 1}) {
+    h = std::exp(0.5 * -2) * h + 0.5 * 3 * 5;
+    EXPECT_NEAR((*y)[token].item<double>(), h * 7 + 10 * 3, 1e-4);
+  }
+  EXPECT_NEAR(states[1].item<double>(), h, 1e-5);
+  EXPECT_EQ(states[0].item<double>(), 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, RecurTest, ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf));
