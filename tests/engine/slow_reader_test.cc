@@ -1,4 +1,5 @@
 // Requests whose reader is behind: they pause, others go on, and no text is lost.
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -73,7 +74,7 @@ TEST(SlowReaderTest, APausedRequestGoesOnWithTheSameText) {
   for (const size_t at : {1, 40, 150}) {
     Client client(*engine);
     size_t seen = 0;
-    uint64_t id = 0;
+    std::atomic<uint64_t> id = 0;
     ASSERT_TRUE(client
                     .Start(0, request,
                            [&](const Output& output) {
