@@ -4,8 +4,8 @@
 
 namespace keel {
 
-const AttentionArg* AttentionCall::Find(absl::string_view name) const {
-  for (const AttentionArg& arg : args) {
+const NamedArg* FindArg(absl::Span<const NamedArg> args, absl::string_view name) {
+  for (const NamedArg& arg : args) {
     if (arg.name == name) return &arg;
   }
   return nullptr;

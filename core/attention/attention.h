@@ -31,11 +31,14 @@ struct AttentionMetadata {
 };
 
 // A named argument of the model: a tensor or a number.
-struct AttentionArg {
+struct NamedArg {
   std::string name;
   at::Tensor tensor;
   double number = 0;
 };
+
+// Null if there is none of that name.
+const NamedArg* FindArg(absl::Span<const NamedArg> args, absl::string_view name);
 
 struct AttentionCall {
   const keel_attention_desc* desc = nullptr;  // scale is never 0
@@ -43,10 +46,10 @@ struct AttentionCall {
   at::Tensor k, v;              // this step's; undefined for a layer that shares another's
   at::Tensor k_cache, v_cache;  // undefined for encoders
   const AttentionMetadata* metadata = nullptr;  // null for encoders
-  absl::Span<const AttentionArg> args;
+  absl::Span<const NamedArg> args;
   at::Tensor out;  // [N, heads, v_dim], contiguous, written by the implementation
 
-  const AttentionArg* Find(absl::string_view name) const;
+  const NamedArg* Find(absl::string_view name) const { return FindArg(args, name); }
 };
 
 // One attention of a model, before anything runs.

@@ -57,7 +57,7 @@ struct Step {
   AttentionMetadata metadata;
   at::Tensor q, k_cache, v_cache, slopes, sinks;
   std::vector<at::Tensor> keys, values;  // per sequence, [K, kv_heads, D]
-  std::vector<AttentionArg> args;
+  std::vector<NamedArg> args;
 
   Step(const Layer& layer_in, std::vector<Sequence> sequences_in, int seed,
        at::ScalarType type = at::kFloat)
@@ -121,7 +121,7 @@ struct Step {
 
   AttentionUse Use(DType dtype = DType::kF32) const {
     AttentionUse use{&desc, dtype, kBlockSize, {}};
-    for (const AttentionArg& arg : args) use.args.push_back(arg.name);
+    for (const NamedArg& arg : args) use.args.push_back(arg.name);
     return use;
   }
 
@@ -284,7 +284,7 @@ TEST(AttentionTest, AnEncoderSeesItsWholeSegmentAndNoOther) {
   for (const char* name : {"eager", "sdpa", "paged"}) {
     KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, registry.Find(name));
     AttentionCall call;
-    const std::vector<AttentionArg> args = {{"segments", segments, 0}};
+    const std::vector<NamedArg> args = {{"segments", segments, 0}};
     call.desc = &step.desc;
     call.q = step.q, call.k = step.keys[0], call.v = step.values[0];
     call.args = args;
@@ -298,7 +298,7 @@ TEST(AttentionTest, AnEncoderSeesItsWholeSegmentAndNoOther) {
   step.values[0].narrow(0, 4, 5).fill_(100);
   KEEL_ASSERT_OK_AND_ASSIGN(const auto eager, registry.Find("eager"));
   AttentionCall call;
-  const std::vector<AttentionArg> args = {{"segments", segments, 0}};
+  const std::vector<NamedArg> args = {{"segments", segments, 0}};
   call.desc = &step.desc;
   call.q = step.q, call.k = step.keys[0], call.v = step.values[0];
   call.args = args;

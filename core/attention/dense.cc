@@ -15,7 +15,7 @@ namespace {
 
 // [segments + 1], or none.
 const at::Tensor* Segments(const AttentionCall& call) {
-  const AttentionArg* arg = call.Find("segments");
+  const NamedArg* arg = call.Find("segments");
   if (arg == nullptr) return nullptr;
   TORCH_CHECK(arg->tensor.defined() && arg->tensor.dim() == 1 && arg->tensor.size(0) >= 1 &&
                   arg->tensor.scalar_type() == at::ScalarType::Int,

@@ -24,7 +24,7 @@ at::Tensor Scores(const AttentionCall& call, const DenseSequence& s) {
   at::Tensor scores =
       at::matmul(s.q, RepeatKv(s.k, d.heads / d.kv_heads).transpose(1, 2)) * d.scale;
   if (d.softcap > 0) scores = at::tanh(scores / d.softcap) * d.softcap;
-  if (const AttentionArg* slopes = call.Find("alibi_slopes")) {
+  if (const NamedArg* slopes = call.Find("alibi_slopes")) {
     const at::Tensor positions = at::arange(s.first_key, s.first_key + s.k.size(1), at::kFloat);
     scores = scores.to(at::kFloat) +
              slopes->tensor.to(at::kFloat).view({d.heads, 1, 1}) * positions.view({1, 1, -1});
@@ -37,7 +37,7 @@ at::Tensor Scores(const AttentionCall& call, const DenseSequence& s) {
 }
 
 at::Tensor Probabilities(const AttentionCall& call, const at::Tensor& scores) {
-  const AttentionArg* sinks = call.Find("sinks");
+  const NamedArg* sinks = call.Find("sinks");
   if (sinks == nullptr) return at::softmax(scores, -1, at::kFloat);
   const at::Tensor column = sinks->tensor.to(scores.scalar_type())
                                 .view({scores.size(0), 1, 1})

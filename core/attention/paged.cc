@@ -20,7 +20,7 @@ constexpr int64_t kDenseQueries = 8;
 
 // A per-head argument as f32, kept alive by `keep`.
 const float* HeadArg(const AttentionCall& call, absl::string_view name, at::Tensor* keep) {
-  const AttentionArg* arg = call.Find(name);
+  const NamedArg* arg = call.Find(name);
   if (arg == nullptr) return nullptr;
   TORCH_CHECK(arg->tensor.defined() && arg->tensor.numel() == call.desc->heads, std::string(name),
               " must have one entry a head");

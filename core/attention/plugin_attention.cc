@@ -42,7 +42,7 @@ class CallView {
     view_.out = out_.get();
     view_.max_q = call.metadata->max_q;
     view_.max_kv = call.metadata->max_kv;
-    for (const AttentionArg& arg : call.args) {
+    for (const NamedArg& arg : call.args) {
       names_.push_back(arg.name.c_str());
       numbers_.push_back(arg.number);
       tensors_.push_back(nullptr);

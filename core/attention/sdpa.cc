@@ -34,7 +34,7 @@ void RunSequence(const AttentionCall& call, const DenseSequence& s) {
   const bool plain_causal = d.kind == KEEL_ATTENTION_CAUSAL && queries == keys &&
                             s.first_key == 0 && (d.window == 0 || d.window >= keys) &&
                             (d.chunk == 0 || d.chunk >= keys);
-  const AttentionArg* slopes = call.Find("alibi_slopes");
+  const NamedArg* slopes = call.Find("alibi_slopes");
   std::optional<at::Tensor> mask;
   if (!plain_causal || slopes != nullptr) {
     const at::Tensor visible = VisibleKeys(d, s);

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/exec/args.h"
 #include "core/exec/linear.h"
 #include "core/exec/moe.h"
 #include "core/exec/recur.h"
@@ -83,23 +84,6 @@ std::vector<std::string> ArgNames(const proto::Graph& graph, uint32_t object) {
     }
   }
   return names;
-}
-
-// Arguments of OP_ATTENTION: see graph.proto.
-std::vector<AttentionArg> ReadArgs(const proto::Node& node, absl::Span<const at::Tensor> tensors) {
-  std::vector<AttentionArg> args;
-  int next_real = 0;
-  for (int i = 0; i < node.names_size(); ++i) {
-    AttentionArg arg{node.names(i), {}, 0};
-    const int64_t at = node.ints(i);
-    if (at >= 0) {
-      arg.tensor = tensors[at];
-    } else {
-      arg.number = node.reals(next_real++);
-    }
-    args.push_back(std::move(arg));
-  }
-  return args;
 }
 
 at::Tensor RunConv(const proto::Conv& conv, const ObjectWeights& w, const at::Tensor& x) {
@@ -324,7 +308,7 @@ absl::Status OpExecutor::RunAttention(const proto::Node& node, absl::Span<const 
                                       at::Tensor* out) {
   const proto::Attention& declared = DeclarationOf(node).attention();
   const Attention& attention = attentions_[node.object() - 1];
-  const std::vector<AttentionArg> args = ReadArgs(node, inputs.subspan(3));
+  const std::vector<NamedArg> args = ReadArgs(node, 0, inputs.subspan(3));
   AttentionCall call;
   call.desc = &attention.desc;
   call.q = inputs[0];

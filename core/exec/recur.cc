@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/exec/args.h"
 #include "core/kernels/recurrence.h"
 #include "sdk/abi/plugin.h"
 
@@ -17,48 +18,33 @@ namespace {
 
 at::Tensor InFp32(const at::Tensor& x) { return x.to(at::kFloat).contiguous(); }
 
-// The named arguments of the node: see graph.proto.
+// The node's arguments, tensors in fp32.
 class Args {
  public:
-  Args(const proto::Node& node, absl::Span<const at::Tensor> inputs) {
-    int next_real = 0;
-    for (int i = 0; i < node.names_size(); ++i) {
-      const int64_t at = node.ints(i + 1);
-      Arg arg{node.names(i), {}, 0};
-      if (at >= 0) {
-        arg.tensor = InFp32(inputs[at + 1]);
-      } else {
-        arg.number = node.reals(next_real++);
-      }
-      args_.push_back(std::move(arg));
+  Args(const proto::Node& node, absl::Span<const at::Tensor> inputs)
+      : args_(ReadArgs(node, /*first_int=*/1, inputs.subspan(1))) {
+    for (NamedArg& arg : args_) {
+      if (arg.tensor.defined()) arg.tensor = InFp32(arg.tensor);
     }
   }
   // Null if it is not given.
   const float* Tensor(absl::string_view name) const {
-    const Arg* arg = Find(name);
+    const NamedArg* arg = FindArg(args_, name);
     return arg == nullptr ? nullptr : arg->tensor.const_data_ptr<float>();
   }
-  int64_t Size(absl::string_view name, int64_t dim) const { return Find(name)->tensor.size(dim); }
+  int64_t Size(absl::string_view name, int64_t dim) const {
+    return FindArg(args_, name)->tensor.size(dim);
+  }
   float Number(absl::string_view name, double otherwise) const {
-    const Arg* arg = Find(name);
+    const NamedArg* arg = FindArg(args_, name);
     return static_cast<float>(arg == nullptr ? otherwise : arg->number);
   }
   at::Tensor Transposed(absl::string_view name) const {
-    return Find(name)->tensor.t().contiguous();
+    return FindArg(args_, name)->tensor.t().contiguous();
   }
 
  private:
-  struct Arg {
-    absl::string_view name;
-    at::Tensor tensor;
-    double number;
-  };
-  const Arg* Find(absl::string_view name) const {
-    const auto it =
-        std::find_if(args_.begin(), args_.end(), [&](const Arg& arg) { return arg.name == name; });
-    return it == args_.end() ? nullptr : &*it;
-  }
-  std::vector<Arg> args_;
+  std::vector<NamedArg> args_;
 };
 
 // The states of a step's sequences in fp32: where they lie if they are kept so, else a copy that Keep writes back.

@@ -12,33 +12,26 @@ extern "C" void __tsan_release(void* address);
 namespace keel {
 namespace {
 
-// Says to ThreadSanitizer, which does not see OpenMP's barriers, that pieces run after the call and before its return.
-class Barriers {
- public:
+// ThreadSanitizer does not see OpenMP's barriers: what came before Release on one thread came before Acquire on another.
 #if defined(__SANITIZE_THREAD__)
-  void Before() { __tsan_release(this); }
-  void Begin() { __tsan_acquire(this); }
-  void End() { __tsan_release(this); }
-  void After() { __tsan_acquire(this); }
+void Acquire(void* barrier) { __tsan_acquire(barrier); }
+void Release(void* barrier) { __tsan_release(barrier); }
 #else
-  void Before() {}
-  void Begin() {}
-  void End() {}
-  void After() {}
+void Acquire(void*) {}
+void Release(void*) {}
 #endif
-};
 
 }  // namespace
 
 void ParallelFor(int64_t n, int64_t grain, absl::FunctionRef<void(int64_t, int64_t)> f) {
-  Barriers barriers;
-  barriers.Before();
+  char barrier;
+  Release(&barrier);
   at::parallel_for(0, n, grain, [&](int64_t begin, int64_t end) {
-    barriers.Begin();
+    Acquire(&barrier);
     f(begin, end);
-    barriers.End();
+    Release(&barrier);
   });
-  barriers.After();
+  Acquire(&barrier);
 }
 
 int ParallelThreads() { return at::in_parallel_region() ? 1 : at::get_num_threads(); }
