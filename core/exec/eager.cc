@@ -25,7 +25,7 @@ absl::Status FirstError(const Recorder& run, keel_status returned, const char* w
 
 }  // namespace
 
-EagerRun::EagerRun(OpExecutor& ops, std::string function)
+EagerRun::EagerRun(OpRunner& ops, std::string function)
     : Recorder(ops.graph(), std::move(function), "running"), ops_(ops), values_(1) {}
 
 keel_tensor EagerRun::AddTensor(const std::string& name, proto::DataType dtype,

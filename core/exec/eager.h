@@ -19,7 +19,7 @@ namespace keel {
 // every op after an error is a no-op that returns 0.
 class EagerRun : public Recorder {
  public:
-  EagerRun(OpExecutor& ops, std::string function);
+  EagerRun(OpRunner& ops, std::string function);
 
   // Inputs come first, before any op. `dtype` may be MODEL.
   keel_tensor AddTensor(const std::string& name, proto::DataType dtype, const at::Tensor& tensor);
@@ -31,7 +31,7 @@ class EagerRun : public Recorder {
   int64_t Item(keel_tensor value) override;
 
  protected:
-  OpExecutor& ops() { return ops_; }
+  OpRunner& ops() { return ops_; }
   // Called with each node that was computed, its results last among `values()`.
   virtual absl::Status OnNode(const proto::Node& /*node*/, int /*index*/) {
     return absl::OkStatus();
@@ -42,7 +42,7 @@ class EagerRun : public Recorder {
  private:
   absl::Status Compute(const proto::Node& node);
 
-  OpExecutor& ops_;
+  OpRunner& ops_;
   std::vector<at::Tensor> values_;
 };
 

@@ -12,6 +12,7 @@
 #include "core/base/status.h"
 #include "core/exec/ops.h"
 #include "core/exec/rank.h"
+#include "core/exec/served.h"
 #include "core/exec/step.h"
 #include "core/exec/weights.h"
 #include "core/graph/sharding.h"
@@ -147,9 +148,9 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
   const HostObjects objects = AddHostObjects(&graph);
   options.attention = WantedAttention(graph.spec(), attention, options.attention);
   KEEL_ASSIGN_OR_RETURN(RankGraph sharded, ShardGraph(graph, options.tensor_parallel));
-  KEEL_ASSIGN_OR_RETURN(
-      const std::shared_ptr<const Weights> weights,
-      LoadWeights(graph, std::move(checkpoint), options.dtype, options.on_load_bytes));
+  KEEL_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights,
+                        LoadWeights(graph, std::move(checkpoint),
+                                    {options.dtype, NumericsOf(options), options.on_load_bytes}));
   std::vector<std::unique_ptr<Rank>> ranks;
   for (int i = 0; i < options.tensor_parallel; ++i) {
     KEEL_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> part,
@@ -167,10 +168,10 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(
-    proto::Graph graph, std::shared_ptr<const Checkpoint> weights,
+    proto::Graph graph, std::shared_ptr<const Checkpoint> checkpoint,
     const AttentionRegistry& attention, ExecutorOptions options) {
   return CatchAten([&]() -> absl::StatusOr<std::unique_ptr<Executor>> {
-    return CreateExecutor(std::move(graph), std::move(weights), attention, std::move(options));
+    return CreateExecutor(std::move(graph), std::move(checkpoint), attention, std::move(options));
   });
 }
 

@@ -64,11 +64,11 @@ class Executor {
  public:
   virtual ~Executor() = default;
 
-  // Loads the weights that `graph` declares. Errors name the tensor and the file.
-  static absl::StatusOr<std::unique_ptr<Executor>> Create(proto::Graph graph,
-                                                          std::shared_ptr<const Checkpoint> weights,
-                                                          const AttentionRegistry& attention,
-                                                          ExecutorOptions options);
+  // Loads the weights that `graph`, a verified one (core/graph/verifier.h), declares. Errors name the tensor and the
+  // file.
+  static absl::StatusOr<std::unique_ptr<Executor>> Create(
+      proto::Graph graph, std::shared_ptr<const Checkpoint> checkpoint,
+      const AttentionRegistry& attention, ExecutorOptions options);
 
   // What the model keeps of its sequences, over all ranks.
   virtual CacheLayout cache_layout() const = 0;

@@ -7,46 +7,26 @@
 
 namespace keel {
 
-absl::StatusOr<Interpreter> Interpreter::Create(const proto::Function& function) {
-  Interpreter interpreter(function);
-  KEEL_RETURN_IF_ERROR(interpreter.Plan());
-  return interpreter;
-}
-
-absl::Status Interpreter::Plan() {
-  const auto bad = [&](int node, absl::string_view what, uint32_t value) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(function_->name(), ", node ", node, ": ", what, " ", value));
-  };
-  num_values_ = static_cast<uint32_t>(function_->inputs_size());
-  std::vector<int> last_use(num_values_, -1);
-  dead_after_.resize(function_->nodes_size());
-  for (int i = 0; i < function_->nodes_size(); ++i) {
-    const proto::Node& node = function_->nodes(i);
-    for (uint32_t value : node.inputs()) {
-      if (value > num_values_) return bad(i, "uses a value that is not made yet:", value);
-      if (value != 0) last_use[value - 1] = i;
-    }
-    for (uint32_t value : node.outputs()) {
-      if (value != num_values_ + 1) return bad(i, "makes a value out of turn:", value);
-      ++num_values_;
-      last_use.push_back(i);  // dead at once unless something uses it
-    }
+// Finds where each value is last used.
+Interpreter::Interpreter(const proto::Function& function)
+    : function_(&function), dead_after_(function.nodes_size()) {
+  std::vector<int> last_use(function.inputs_size() + 1, -1);  // of value i; 0: not given
+  for (int i = 0; i < function.nodes_size(); ++i) {
+    const proto::Node& node = function.nodes(i);
+    for (uint32_t value : node.inputs()) last_use[value] = i;
+    last_use.resize(last_use.size() + node.outputs_size(), i);  // dead at once unless it is used
   }
-  const int end = function_->nodes_size();
-  for (uint32_t value : function_->outputs()) {
-    if (value == 0 || value > num_values_) return bad(end, "there is no output value", value);
-    last_use[value - 1] = end;
-  }
+  const int end = function.nodes_size();
+  for (uint32_t value : function.outputs()) last_use[value] = end;
+  num_values_ = last_use.size() - 1;
   for (uint32_t value = 1; value <= num_values_; ++value) {
-    const int last = last_use[value - 1];
+    const int last = last_use[value];
     if (last >= 0 && last < end) dead_after_[last].push_back(value);
   }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<at::Tensor>> Interpreter::Run(
-    OpExecutor& ops, absl::Span<const at::Tensor> inputs) const {
+    OpRunner& ops, absl::Span<const at::Tensor> inputs) const {
   if (inputs.size() != static_cast<size_t>(function_->inputs_size())) {
     return absl::InvalidArgumentError(absl::StrCat(function_->name(), " got ", inputs.size(),
                                                    " inputs, expected ", function_->inputs_size()));

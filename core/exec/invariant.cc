@@ -12,8 +12,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "core/exec/linear.h"
 #include "core/graph/infer.h"
+#include "core/kernels/linear.h"
 #include "core/kernels/parallel.h"
 
 namespace keel {

@@ -11,13 +11,9 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "core/graph/graph.pb.h"
+#include "core/kernels/numerics.h"
 
 namespace keel {
-
-enum class Numerics {
-  kFastest,
-  kInvariant,  // a token's values have the same bits whatever else the step computes
-};
 
 using TensorFunction = absl::FunctionRef<at::Tensor(const at::Tensor&)>;
 
@@ -31,6 +27,14 @@ at::Tensor RowByRow(const at::Tensor& x, TensorFunction f);
 
 // a @ b by the kernel of invariant linears; b has as many dimensions as a, or two. Throws c10::Error.
 at::Tensor MatmulInvariant(const at::Tensor& a, const at::Tensor& b);
+
+// f(x) in the way that `numerics` asks for.
+inline at::Tensor ByElement(Numerics numerics, const at::Tensor& x, TensorFunction f) {
+  return numerics == Numerics::kInvariant ? InPieces(x, f) : f(x);
+}
+inline at::Tensor ByRow(Numerics numerics, const at::Tensor& x, TensorFunction f) {
+  return numerics == Numerics::kInvariant ? RowByRow(x, f) : f(x);
+}
 
 // kUnimplemented names the first op that has no invariant form.
 absl::Status CheckInvariant(const proto::Graph& graph);

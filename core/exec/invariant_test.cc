@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/exec/moe.h"
+#include "core/exec/norm.h"
 #include "core/exec/rope.h"
 #include "core/exec/tensor_ops.h"
 #include "gtest/gtest.h"
@@ -48,7 +49,7 @@ Op NormOp(proto::Norm::Kind kind, bool cast_last, bool bias) {
     norm.set_eps(1e-5);
     norm.set_cast_last(cast_last);
     const at::Tensor weight = x.select(0, 0).abs().fill_(1.25);
-    return NormOf(norm, weight, bias ? weight : at::Tensor(), x, numerics);
+    return RunNorm(norm, {weight, bias ? weight : at::Tensor()}, x, numerics);
   };
 }
 

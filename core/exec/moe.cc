@@ -1,26 +1,23 @@
 #include "core/exec/moe.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/clamp_min.h>
 #include <ATen/ops/floor_divide.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/index_select.h>
-#include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
-#include <ATen/ops/silu.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/sort.h>
 #include <ATen/ops/topk.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <iterator>
 #include <limits>
 #include <tuple>
 #include <utility>
 #include <vector>
 
-#include "core/exec/linear.h"
+#include "core/exec/activation.h"
+#include "core/exec/invariant.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -41,64 +38,16 @@ at::Tensor KeepTopGroups(const proto::Moe& moe, const at::Tensor& scores) {
       .view_as(scores);
 }
 
-at::Tensor ExpertMlp(const proto::Moe& moe, const ObjectWeights& w, int64_t e, const at::Tensor& x,
-                     Numerics numerics) {
-  const auto linear = numerics == Numerics::kInvariant ? LinearInvariant : LinearOf;
-  const auto at_or_none = [e](const std::vector<at::Tensor>& biases) {
-    return biases.empty() ? at::Tensor() : biases[e];
+at::Tensor RunMlp(const proto::Moe& moe, const ExpertWeights::Mlp& mlp, const at::Tensor& x,
+                  Numerics numerics) {
+  const auto act = [&](const at::Tensor& y) {
+    return ByElement(numerics, y, [&](const at::Tensor& z) { return Activation(z, moe.act()); });
   };
-  const at::Tensor up = linear(x, w.up[e], at_or_none(w.up_bias));
-  const at::Tensor inner =
-      w.gate.empty()
-          ? Activation(up, moe.act(), numerics)
-          : Activation(linear(x, w.gate[e], at_or_none(w.gate_bias)), moe.act(), numerics) * up;
-  return linear(inner, w.down[e], at_or_none(w.down_bias));
+  const at::Tensor up = mlp.up->Apply(x);
+  return mlp.down->Apply(mlp.gate == nullptr ? act(up) : act(mlp.gate->Apply(x)) * up);
 }
 
-Routing Route(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& logits);
-
-}  // namespace
-
-at::Tensor Activation(const at::Tensor& x, int64_t act, Numerics numerics) {
-  if (numerics == Numerics::kInvariant) {
-    return InPieces(
-        x, [act](const at::Tensor& piece) { return Activation(piece, act, Numerics::kFastest); });
-  }
-  switch (act) {
-    case KEEL_ACT_SILU:
-      return at::silu(x);
-    case KEEL_ACT_GELU:
-      return at::gelu(x, "none");
-    case KEEL_ACT_GELU_TANH:
-      return at::gelu(x, "tanh");
-    case KEEL_ACT_RELU:
-      return at::relu(x);
-    case KEEL_ACT_RELU2:
-      return at::relu(x).square();
-    case KEEL_ACT_QUICK_GELU:
-      return x * at::sigmoid(x * 1.702);
-    default:
-      TORCH_CHECK(false, "activation ", act, " is not known");
-  }
-}
-
-Routing RouteTokens(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& logits,
-                    Numerics numerics) {
-  TORCH_CHECK(logits.dim() == 2 && logits.size(1) == moe.experts(), "router logits are ",
-              logits.sizes(), ", expected [N, ", moe.experts(), "]");
-  if (numerics == Numerics::kFastest) return Route(moe, weights, logits);
-  std::vector<at::Tensor> experts, expert_weights;
-  for (int64_t i = 0; i < logits.size(0); ++i) {
-    Routing one = Route(moe, weights, logits.narrow(0, i, 1));
-    experts.push_back(std::move(one.experts));
-    expert_weights.push_back(std::move(one.weights));
-  }
-  return {at::cat(experts), at::cat(expert_weights)};
-}
-
-namespace {
-
-Routing Route(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& logits) {
+Routing Route(const proto::Moe& moe, const at::Tensor& score_bias, const at::Tensor& logits) {
   const at::Tensor x = logits.to(at::kFloat);
   Routing routing;
   if (moe.scoring() == KEEL_MOE_TOPK_SOFTMAX) {
@@ -110,7 +59,7 @@ Routing Route(const proto::Moe& moe, const ObjectWeights& weights, const at::Ten
     const at::Tensor scores =
         moe.scoring() == KEEL_MOE_SIGMOID ? at::sigmoid(x) : at::softmax(x, -1);
     // The bias has a say in the choice only.
-    at::Tensor choice = weights.score_bias.defined() ? scores + weights.score_bias : scores;
+    at::Tensor choice = score_bias.defined() ? scores + score_bias : scores;
     if (moe.groups() > 1) choice = KeepTopGroups(moe, choice);
     const at::Tensor experts = std::get<1>(at::topk(choice, moe.top_k(), -1));
     routing = {experts, scores.gather(1, experts)};
@@ -128,7 +77,21 @@ Routing Route(const proto::Moe& moe, const ObjectWeights& weights, const at::Ten
 
 }  // namespace
 
-at::Tensor RunExperts(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& x,
+Routing RouteTokens(const proto::Moe& moe, const at::Tensor& score_bias, const at::Tensor& logits,
+                    Numerics numerics) {
+  TORCH_CHECK(logits.dim() == 2 && logits.size(1) == moe.experts(), "router logits are ",
+              logits.sizes(), ", expected [N, ", moe.experts(), "]");
+  if (numerics == Numerics::kFastest) return Route(moe, score_bias, logits);
+  std::vector<at::Tensor> experts, expert_weights;
+  for (int64_t i = 0; i < logits.size(0); ++i) {
+    Routing one = Route(moe, score_bias, logits.narrow(0, i, 1));
+    experts.push_back(std::move(one.experts));
+    expert_weights.push_back(std::move(one.weights));
+  }
+  return {at::cat(experts), at::cat(expert_weights)};
+}
+
+at::Tensor RunExperts(const proto::Moe& moe, const ExpertWeights& weights, const at::Tensor& x,
                       const Routing& routing, Numerics numerics) {
   TORCH_CHECK(x.dim() == 2 && routing.experts.dim() == 2 && routing.experts.size(0) == x.size(0) &&
                   routing.weights.sizes() == routing.experts.sizes(),
@@ -145,11 +108,11 @@ at::Tensor RunExperts(const proto::Moe& moe, const ObjectWeights& weights, const
   for (int64_t begin = 0; begin < pairs;) {
     int64_t end = begin + 1;
     while (end < pairs && expert[end] == expert[begin]) ++end;
-    TORCH_CHECK(expert[begin] >= 0 && expert[begin] < moe.experts(), "expert ", expert[begin],
-                " of ", moe.experts());
+    TORCH_CHECK(expert[begin] >= 0 && expert[begin] < std::ssize(weights.experts), "expert ",
+                expert[begin], " of ", weights.experts.size());
     const at::Tensor rows = tokens.narrow(0, begin, end - begin);
     const at::Tensor y =
-        ExpertMlp(moe, weights, expert[begin], at::index_select(x, 0, rows), numerics);
+        RunMlp(moe, weights.experts[expert[begin]], at::index_select(x, 0, rows), numerics);
     out.index_add_(0, rows, y * pair_weights.narrow(0, begin, end - begin));
     begin = end;
   }

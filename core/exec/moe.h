@@ -4,9 +4,9 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "core/exec/invariant.h"
 #include "core/exec/weights.h"
 #include "core/graph/graph.pb.h"
+#include "core/kernels/numerics.h"
 
 namespace keel {
 
@@ -15,18 +15,16 @@ struct Routing {
   at::Tensor weights;  // [N, top_k] f32
 };
 
-// Chooses experts by the declaration's scoring; logits are [N, experts]. Throws c10::Error.
-Routing RouteTokens(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& logits,
+// Chooses experts by the declaration's scoring; logits are [N, experts], `score_bias` is [experts] or
+// undefined. Throws c10::Error.
+Routing RouteTokens(const proto::Moe& moe, const at::Tensor& score_bias, const at::Tensor& logits,
                     Numerics numerics);
 
 // sum over the chosen experts of weight * down(act(gate(x)) * up(x)); x [N, hidden_size]. Tokens
 // are sorted by expert, so that each expert runs once and a token's sum goes by rising expert. Throws
 // c10::Error.
-at::Tensor RunExperts(const proto::Moe& moe, const ObjectWeights& weights, const at::Tensor& x,
+at::Tensor RunExperts(const proto::Moe& moe, const ExpertWeights& weights, const at::Tensor& x,
                       const Routing& routing, Numerics numerics);
-
-// KEEL_ACT_* of x. Throws c10::Error for one that is not known.
-at::Tensor Activation(const at::Tensor& x, int64_t act, Numerics numerics);
 
 }  // namespace keel
 

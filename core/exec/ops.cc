@@ -9,17 +9,16 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/exec/args.h"
-#include "core/exec/linear.h"
 #include "core/exec/moe.h"
+#include "core/exec/norm.h"
 #include "core/exec/recur.h"
+#include "core/exec/served.h"
 #include "core/exec/tensor_ops.h"
 #include "core/graph/infer.h"
-#include "core/graph/types.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
@@ -86,7 +85,7 @@ std::vector<std::string> ArgNames(const proto::Graph& graph, uint32_t object) {
   return names;
 }
 
-at::Tensor RunConv(const proto::Conv& conv, const ObjectWeights& w, const at::Tensor& x) {
+at::Tensor RunConv(const proto::Conv& conv, const ConvWeight& w, const at::Tensor& x) {
   const int nd = conv.kernel_size();
   const auto list = [](const auto& field) { return at::IntArrayRef(field.data(), field.size()); };
   const int64_t groups = std::max<int64_t>(1, conv.groups());
@@ -114,55 +113,34 @@ at::Tensor RunConv(const proto::Conv& conv, const ObjectWeights& w, const at::Te
   return one_row ? out.squeeze(0).transpose(0, 1).contiguous() : out;
 }
 
-absl::Status Unserved(absl::string_view what) {
-  return absl::UnimplementedError(absl::StrCat(what, " is unimplemented in this host"));
-}
-
 }  // namespace
 
-absl::Status CheckServed(const proto::Graph& graph) {
-  for (const proto::Function& function : graph.functions()) {
-    if (function.name() == "pool") return Unserved("pool, a head that answers with vectors,");
-    if (absl::StartsWith(function.name(), "encode/"))
-      return Unserved(absl::StrCat(function.name(), ", an encoder,"));
-    if (function.name() == "forward" && function.inputs_size() > 1 &&
-        function.inputs(1).type().dims_size() != 1) {
-      KEEL_ASSIGN_OR_RETURN(const TensorType type, FromProto(function.inputs(1).type()));
-      return Unserved(absl::StrCat("forward with positions ", ToString(type)));
-    }
-    for (const proto::Node& node : function.nodes()) {
-      if (node.op() != proto::OP_CALL) continue;
-      return Annotate(Unserved("a plugin's own kernel"),
-                      absl::StrCat(function.name(), ", ", NodeName(graph, node)));
-    }
-  }
-  return absl::OkStatus();
-}
-
-OpExecutor::OpExecutor(const proto::Graph& graph, std::shared_ptr<const Weights> weights,
-                       DType dtype, KvCache cache, RecurrentStates states)
+OpRunner::OpRunner(const proto::Graph& graph, std::shared_ptr<const Weights> weights, DType dtype,
+                   Numerics numerics, KvCache cache, RecurrentStates states)
     : graph_(graph),
       weights_(std::move(weights)),
       dtype_(dtype),
+      numerics_(numerics),
       cache_(std::move(cache)),
-      states_(std::move(states)) {}
+      states_(std::move(states)),
+      rope_(numerics) {}
 
-absl::StatusOr<std::unique_ptr<OpExecutor>> OpExecutor::Create(
-    const proto::Graph& graph, std::shared_ptr<const Weights> weights,
-    const AttentionRegistry& attention, const std::string& wanted, DType dtype, int32_t block_size,
-    Numerics numerics) {
-  KEEL_RETURN_IF_ERROR(CheckServed(graph));
+absl::StatusOr<std::unique_ptr<OpRunner>> OpRunner::Create(const proto::Graph& graph,
+                                                           std::shared_ptr<const Weights> weights,
+                                                           const AttentionRegistry& attention,
+                                                           const std::string& wanted, DType dtype,
+                                                           int32_t block_size, Numerics numerics) {
   if (numerics == Numerics::kInvariant) KEEL_RETURN_IF_ERROR(CheckInvariant(graph));
   KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(KvLayers(graph), block_size, dtype));
-  auto ops = std::unique_ptr<OpExecutor>(new OpExecutor(
-      graph, std::move(weights), dtype, std::move(cache), RecurrentStates(States(graph, dtype))));
-  ops->numerics_ = numerics;
+  auto ops = std::unique_ptr<OpRunner>(new OpRunner(graph, std::move(weights), dtype, numerics,
+                                                    std::move(cache),
+                                                    RecurrentStates(States(graph, dtype))));
   KEEL_RETURN_IF_ERROR(ops->ChooseAttention(attention, wanted));
   return ops;
 }
 
-absl::Status OpExecutor::ChooseAttention(const AttentionRegistry& registry,
-                                         const std::string& wanted) {
+absl::Status OpRunner::ChooseAttention(const AttentionRegistry& registry,
+                                       const std::string& wanted) {
   attentions_.resize(graph_.declarations_size());
   for (int i = 0; i < graph_.declarations_size(); ++i) {
     const Declaration& d = graph_.declarations(i);
@@ -185,25 +163,25 @@ absl::Status OpExecutor::ChooseAttention(const AttentionRegistry& registry,
   return absl::OkStatus();
 }
 
-void OpExecutor::BeginStep(const StepContext* step) {
+void OpRunner::BeginStep(const StepContext* step) {
   step_ = step;
   rope_.Clear();
 }
 
-void OpExecutor::EndStep() {
+void OpRunner::EndStep() {
   step_ = nullptr;
   rope_.Clear();
 }
 
-const Declaration& OpExecutor::DeclarationOf(const proto::Node& node) const {
+const Declaration& OpRunner::DeclarationOf(const proto::Node& node) const {
   TORCH_CHECK(
       node.object() >= 1 && node.object() <= static_cast<uint32_t>(graph_.declarations_size()),
       "object ", node.object(), " is not declared");
   return graph_.declarations(static_cast<int>(node.object()) - 1);
 }
 
-absl::Status OpExecutor::Run(const proto::Node& node, absl::Span<const at::Tensor> inputs,
-                             std::vector<at::Tensor>* outputs) {
+absl::Status OpRunner::Run(const proto::Node& node, absl::Span<const at::Tensor> inputs,
+                           std::vector<at::Tensor>* outputs) {
   absl::Status status = CatchAten([&] { return Dispatch(node, inputs, outputs); });
   if (status.ok()) return status;
   const std::string operands = absl::StrJoin(
@@ -212,8 +190,8 @@ absl::Status OpExecutor::Run(const proto::Node& node, absl::Span<const at::Tenso
   return Annotate(status, absl::StrCat(NodeName(graph_, node), " (", operands, ")"));
 }
 
-absl::Status OpExecutor::Dispatch(const proto::Node& node, absl::Span<const at::Tensor> inputs,
-                                  std::vector<at::Tensor>* outputs) {
+absl::Status OpRunner::Dispatch(const proto::Node& node, absl::Span<const at::Tensor> inputs,
+                                std::vector<at::Tensor>* outputs) {
   if (IsTensorOp(node.op())) {
     RunTensorOp(node, inputs, dtype_, numerics_, outputs);
     return absl::OkStatus();
@@ -250,7 +228,7 @@ absl::Status OpExecutor::Dispatch(const proto::Node& node, absl::Span<const at::
   }
 }
 
-absl::StatusOr<at::Tensor> OpExecutor::RunCollective(const proto::Node& node, const at::Tensor& x) {
+absl::StatusOr<at::Tensor> OpRunner::RunCollective(const proto::Node& node, const at::Tensor& x) {
   if (collectives_ == nullptr) {
     return absl::FailedPreconditionError("a collective in a graph that runs on one rank");
   }
@@ -258,29 +236,32 @@ absl::StatusOr<at::Tensor> OpExecutor::RunCollective(const proto::Node& node, co
                                            : collectives_->AllGather(x, node.ints(0));
 }
 
-absl::StatusOr<at::Tensor> OpExecutor::RunObject(const proto::Node& node,
-                                                 absl::Span<const at::Tensor> inputs) {
+absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
+                                               absl::Span<const at::Tensor> inputs) {
   const Declaration& d = DeclarationOf(node);
-  const ObjectWeights& w = weights_->of(node.object());
+  const uint32_t object = node.object();
   switch (node.op()) {
     case proto::OP_LINEAR:
-      return numerics_ == Numerics::kInvariant ? LinearInvariant(inputs[0], w.weight, w.bias)
-                                               : LinearOf(inputs[0], w.weight, w.bias);
+      return weights_->linear(object).Apply(inputs[0]);
     case proto::OP_EMBED:
-      return at::index_select(w.weight, 0, inputs[0].to(at::kLong));
+      return at::index_select(weights_->of<EmbeddingWeight>(object).rows, 0,
+                              inputs[0].to(at::kLong));
     case proto::OP_NORM:
-      return NormOf(d.norm(), w.weight, w.bias, inputs[0], numerics_);
+      return RunNorm(d.norm(), weights_->of<NormWeight>(object), inputs[0], numerics_);
     case proto::OP_ROPE:
       return RunRope(node, inputs[0], inputs[1]);
-    case proto::OP_MOE:
-      return RunExperts(d.moe(), w, inputs[0], RouteTokens(d.moe(), w, inputs[1], numerics_),
-                        numerics_);
+    case proto::OP_MOE: {
+      const auto& w = weights_->of<ExpertWeights>(object);
+      const Routing routing = RouteTokens(d.moe(), w.score_bias, inputs[1], numerics_);
+      return RunExperts(d.moe(), w, inputs[0], routing, numerics_);
+    }
     case proto::OP_MOE_ROUTED:
-      return RunExperts(d.moe(), w, inputs[0], {inputs[1], inputs[2]}, numerics_);
+      return RunExperts(d.moe(), weights_->of<ExpertWeights>(object), inputs[0],
+                        {inputs[1], inputs[2]}, numerics_);
     case proto::OP_CONV:
-      return RunConv(d.conv(), w, inputs[0]);
+      return RunConv(d.conv(), weights_->of<ConvWeight>(object), inputs[0]);
     case proto::OP_PARAM:
-      return w.weight;
+      return weights_->of<ParamWeight>(object).value;
     default:
       return Unserved(absl::StrCat("op ", proto::Op_Name(node.op())));
   }
@@ -288,7 +269,7 @@ absl::StatusOr<at::Tensor> OpExecutor::RunObject(const proto::Node& node,
 
 // Frequencies that follow the length of a step's longest sequence would follow other requests: where
 // that must not be, they are those of the longest that the model takes.
-int64_t OpExecutor::RopeLength(const proto::Rope& rope, const at::Tensor& positions) const {
+int64_t OpRunner::RopeLength(const proto::Rope& rope, const at::Tensor& positions) const {
   if (numerics_ == Numerics::kInvariant) {
     const int64_t longest = graph_.spec().max_positions();
     return (longest > 0 ? longest : rope.original_max_positions()) - 1;
@@ -296,16 +277,16 @@ int64_t OpExecutor::RopeLength(const proto::Rope& rope, const at::Tensor& positi
   return step_ != nullptr ? step_->max_position : positions.max().item<int64_t>();
 }
 
-at::Tensor OpExecutor::RunRope(const proto::Node& node, const at::Tensor& x,
-                               const at::Tensor& positions) {
+at::Tensor OpRunner::RunRope(const proto::Node& node, const at::Tensor& x,
+                             const at::Tensor& positions) {
   const proto::Rope& rope = DeclarationOf(node).rope();
-  return ApplyRope(rope, x,
-                   rope_.Get(node.object(), rope, positions, RopeLength(rope, positions),
-                             x.scalar_type(), numerics_));
+  const CosSin& table =
+      rope_.Get(node.object(), rope, positions, RopeLength(rope, positions), x.scalar_type());
+  return ApplyRope(rope, x, table, numerics_);
 }
 
-absl::Status OpExecutor::RunAttention(const proto::Node& node, absl::Span<const at::Tensor> inputs,
-                                      at::Tensor* out) {
+absl::Status OpRunner::RunAttention(const proto::Node& node, absl::Span<const at::Tensor> inputs,
+                                    at::Tensor* out) {
   const proto::Attention& declared = DeclarationOf(node).attention();
   const Attention& attention = attentions_[node.object() - 1];
   const std::vector<NamedArg> args = ReadArgs(node, 0, inputs.subspan(3));

@@ -17,10 +17,10 @@
 #include "core/attention/registry.h"
 #include "core/cache/kv_cache.h"
 #include "core/cache/recurrent_states.h"
-#include "core/exec/invariant.h"
 #include "core/exec/rope.h"
 #include "core/exec/weights.h"
 #include "core/graph/graph.pb.h"
+#include "core/kernels/numerics.h"
 #include "core/parallel/collectives.h"
 #include "core/tensor/dtype.h"
 
@@ -34,23 +34,18 @@ struct StepContext {
   std::vector<int32_t> cu_q;         // [S + 1]: where each sequence's tokens begin, and the end
 };
 
-// kUnimplemented names the first function, input or op that this host records but does not run.
-absl::Status CheckServed(const proto::Graph& graph);
-
 // One rank's model: declarations and everything they own. Not thread-safe.
-class OpExecutor {
+class OpRunner {
  public:
   // Chooses an attention implementation for each attention of `graph` (`wanted`: by name, "" leaves
   // it to the host); kUnimplemented names the object and what is lacking. `graph` is borrowed.
-  static absl::StatusOr<std::unique_ptr<OpExecutor>> Create(const proto::Graph& graph,
-                                                            std::shared_ptr<const Weights> weights,
-                                                            const AttentionRegistry& attention,
-                                                            const std::string& wanted, DType dtype,
-                                                            int32_t block_size, Numerics numerics);
+  static absl::StatusOr<std::unique_ptr<OpRunner>> Create(const proto::Graph& graph,
+                                                          std::shared_ptr<const Weights> weights,
+                                                          const AttentionRegistry& attention,
+                                                          const std::string& wanted, DType dtype,
+                                                          int32_t block_size, Numerics numerics);
 
   const proto::Graph& graph() const { return graph_; }
-  const Weights& weights() const { return *weights_; }
-  DType dtype() const { return dtype_; }
   KvCache& cache() { return cache_; }
   RecurrentStates& states() { return states_; }
 
@@ -72,8 +67,8 @@ class OpExecutor {
     std::shared_ptr<const AttentionImplementation> impl;
   };
 
-  OpExecutor(const proto::Graph& graph, std::shared_ptr<const Weights> weights, DType dtype,
-             KvCache cache, RecurrentStates states);
+  OpRunner(const proto::Graph& graph, std::shared_ptr<const Weights> weights, DType dtype,
+           Numerics numerics, KvCache cache, RecurrentStates states);
 
   absl::Status ChooseAttention(const AttentionRegistry& registry, const std::string& wanted);
   absl::Status Dispatch(const proto::Node& node, absl::Span<const at::Tensor> inputs,
@@ -90,7 +85,7 @@ class OpExecutor {
   const proto::Graph& graph_;
   std::shared_ptr<const Weights> weights_;
   const DType dtype_;
-  Numerics numerics_ = Numerics::kFastest;
+  const Numerics numerics_;
   KvCache cache_;
   RecurrentStates states_;
   std::vector<Attention> attentions_;  // by object - 1; those that are no attention are empty

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/exec/eager.h"
+#include "core/exec/invariant.h"
 #include "core/exec/shadow.h"
 #include "core/tensor/aten.h"
 
@@ -37,17 +38,6 @@ proto::Node ObjectNode(proto::Op op, uint32_t object) {
   node.set_op(op);
   node.set_object(object);
   return node;
-}
-
-absl::Status CheckForwardInputs(const proto::Function& forward) {
-  for (const proto::Function::Input& input : forward.inputs()) {
-    if (input.name() == "embeds" || input.name() == "positions" || input.name() == "input_ids") {
-      continue;
-    }
-    return absl::UnimplementedError(
-        absl::StrCat("forward takes an input \"", input.name(), "\" that this host can't give"));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -82,7 +72,7 @@ Rank::Rank(proto::Graph graph, HostObjects objects, const ExecutorOptions& optio
     : graph_(std::move(graph)),
       objects_(objects),
       mode_(options.mode),
-      numerics_(options.deterministic ? Numerics::kInvariant : Numerics::kFastest),
+      numerics_(NumericsOf(options)),
       live_(options.live) {}
 
 absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph, HostObjects objects,
@@ -92,20 +82,12 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph, HostObjec
   auto rank = std::unique_ptr<Rank>(new Rank(std::move(graph), objects, options));
   const proto::Function* forward = FindFunction(rank->graph_, "forward");
   if (forward == nullptr) return absl::InvalidArgumentError("the graph has no forward");
-  KEEL_RETURN_IF_ERROR(CheckForwardInputs(*forward));
-  if (forward->outputs_size() != 1) {
-    return absl::InvalidArgumentError("forward must have one output");
-  }
-  KEEL_ASSIGN_OR_RETURN(rank->forward_, Interpreter::Create(*forward));
-  if (const proto::Function* logits = FindFunction(rank->graph_, "logits")) {
-    if (logits->inputs_size() != 1 || logits->outputs_size() != 1) {
-      return absl::InvalidArgumentError("logits must have one input and one output");
-    }
-    KEEL_ASSIGN_OR_RETURN(rank->logits_, Interpreter::Create(*logits));
-  }
+  rank->forward_.emplace(*forward);
+  if (const proto::Function* logits = FindFunction(rank->graph_, "logits"))
+    rank->logits_.emplace(*logits);
   KEEL_ASSIGN_OR_RETURN(
-      rank->ops_, OpExecutor::Create(rank->graph_, std::move(weights), attention, options.attention,
-                                     options.dtype, options.block_size, rank->numerics_));
+      rank->ops_, OpRunner::Create(rank->graph_, std::move(weights), attention, options.attention,
+                                   options.dtype, options.block_size, rank->numerics_));
   return rank;
 }
 
@@ -141,8 +123,6 @@ absl::StatusOr<std::vector<at::Tensor>> Rank::ForwardInputs(const StepTensors& s
       inputs.push_back(std::move(embeds));
     } else if (input.name() == "input_ids") {
       inputs.push_back(step.token_ids);
-    } else if (input.type().dims_size() == 2) {  // text is at the same place on every axis
-      inputs.push_back(step.positions.unsqueeze(0).repeat({input.type().dims(0).size(), 1}));
     } else {
       inputs.push_back(step.positions);
     }
@@ -190,10 +170,8 @@ absl::StatusOr<at::Tensor> Rank::Logits(const at::Tensor& hidden) {
     if (spec.logit_scale() != 0 && spec.logit_scale() != 1) logits = logits * spec.logit_scale();
     if (spec.logit_softcap() > 0) {
       const at::Tensor capped = logits / spec.logit_softcap();
-      logits = numerics_ == Numerics::kInvariant
-                   ? InPieces(capped, [](const at::Tensor& piece) { return at::tanh(piece); })
-                   : at::tanh(capped);
-      logits = logits * spec.logit_softcap();
+      logits = ByElement(numerics_, capped, [](const at::Tensor& x) { return at::tanh(x); }) *
+               spec.logit_softcap();
     }
     return logits.contiguous();
   });

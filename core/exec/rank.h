@@ -14,6 +14,7 @@
 #include "core/exec/ops.h"
 #include "core/exec/step.h"
 #include "core/graph/graph.pb.h"
+#include "core/kernels/numerics.h"
 
 namespace keel {
 
@@ -26,6 +27,10 @@ struct HostObjects {
 // Declares what the plugin left to the host; ties lm_head where the spec says so.
 HostObjects AddHostObjects(proto::Graph* graph);
 
+inline Numerics NumericsOf(const ExecutorOptions& options) {
+  return options.deterministic ? Numerics::kInvariant : Numerics::kFastest;
+}
+
 class Rank {
  public:
   static absl::StatusOr<std::unique_ptr<Rank>> Create(proto::Graph graph, HostObjects objects,
@@ -33,7 +38,7 @@ class Rank {
                                                       const AttentionRegistry& attention,
                                                       const ExecutorOptions& options);
 
-  OpExecutor& ops() { return *ops_; }
+  OpRunner& ops() { return *ops_; }
 
   // Logits [R, vocab], f32. `collectives` may be null. Throws nothing.
   absl::StatusOr<at::Tensor> Step(const StepTensors& step, Collectives* collectives);
@@ -51,7 +56,7 @@ class Rank {
   const ExecMode mode_;
   const Numerics numerics_;
   const LiveModel live_;
-  std::unique_ptr<OpExecutor> ops_;
+  std::unique_ptr<OpRunner> ops_;
   std::optional<Interpreter> forward_, logits_;
 };
 

@@ -9,8 +9,8 @@
 
 #include <cmath>
 
-#include "core/kernels/kernel_type.h"
-#include "core/kernels/row_ops.h"
+#include "core/exec/invariant.h"
+#include "core/kernels/kernel_table.h"
 
 namespace keel {
 namespace {
@@ -84,56 +84,34 @@ CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions, int64_t 
       PositionsByFrequency(rope, positions) * RopeFrequencies(rope, max_position).unsqueeze(0);
   const double factor = rope.attention_factor() == 0 ? 1.0 : rope.attention_factor();
   CosSin table;
-  if (numerics == Numerics::kInvariant) {
-    table.cos = InPieces(angles, [](const at::Tensor& piece) { return at::cos(piece); });
-    table.sin = InPieces(angles, [](const at::Tensor& piece) { return at::sin(piece); });
-  } else {
-    table = {at::cos(angles), at::sin(angles)};
-  }
+  table.cos = ByElement(numerics, angles, [](const at::Tensor& x) { return at::cos(x); });
+  table.sin = ByElement(numerics, angles, [](const at::Tensor& x) { return at::sin(x); });
   if (factor != 1.0) {
     table.cos = table.cos * factor;
     table.sin = table.sin * factor;
   }
-  if (!rope.fp32()) {
-    table.cos = table.cos.to(type);
-    table.sin = table.sin.to(type);
-  }
-  return table;
+  const at::ScalarType kept = rope.fp32() ? at::kFloat : type;
+  return {table.cos.to(kept).contiguous(), table.sin.to(kept).contiguous()};
 }
 
 namespace {
 
-bool KernelTakes(const proto::Rope& rope, const at::Tensor& x, const CosSin& table) {
-  return !rope.interleaved() && !rope.fp32() && rope.rotary_size() == x.size(2) &&
-         x.stride(2) == 1 && KernelTypeOf(x.scalar_type()).has_value() &&
-         table.cos.scalar_type() == x.scalar_type() && table.cos.is_contiguous() &&
-         table.sin.is_contiguous();
-}
-
-at::Tensor RopeInOnePass(const at::Tensor& x, const CosSin& table) {
-  at::Tensor y = at::empty(x.sizes(), x.options());
-  RopeRows rows;
-  rows.type = *KernelTypeOf(x.scalar_type());
-  rows.x = x.const_data_ptr();
-  rows.row_stride = x.stride(0);
-  rows.head_stride = x.stride(1);
-  rows.cos = table.cos.const_data_ptr();
-  rows.sin = table.sin.const_data_ptr();
-  rows.y = y.data_ptr();
-  rows.rows = x.size(0);
-  rows.heads = x.size(1);
-  rows.half = x.size(2) / 2;
-  RunRope(rows);
-  return y;
+// Whether it is what RopeFunction computes.
+bool IsPlainRope(const proto::Rope& rope, const at::Tensor& x) {
+  return !rope.interleaved() && !rope.fp32() && rope.rotary_size() == x.size(2);
 }
 
 }  // namespace
 
-at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin& table) {
+at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin& table,
+                     Numerics numerics) {
   TORCH_CHECK(x.dim() == 3 && x.size(2) == rope.head_dim() && x.size(0) == table.cos.size(0),
               "rope of ", x.sizes(), " at ", table.cos.size(0), " positions, expected [N, heads, ",
               rope.head_dim(), "]");
-  if (KernelTakes(rope, x, table)) return RopeInOnePass(x, table);
+  if (IsPlainRope(rope, x)) {
+    const auto* kernel = RopeKernel(KernelKey::Of(x, numerics));
+    if (kernel != nullptr) return kernel->run(x, table.cos, table.sin);
+  }
   const int64_t size = rope.rotary_size(), half = size / 2;
   at::Tensor rotated = size == x.size(2) ? x : x.narrow(2, 0, size);
   if (rope.fp32()) rotated = rotated.to(at::kFloat);
@@ -155,14 +133,14 @@ at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin&
 }
 
 const CosSin& RopeTables::Get(uint32_t object, const proto::Rope& rope, const at::Tensor& positions,
-                              int64_t max_position, at::ScalarType type, Numerics numerics) {
+                              int64_t max_position, at::ScalarType type) {
   for (const Entry& entry : entries_) {
     if (entry.object == object && entry.positions.is_same(positions) && entry.type == type) {
       return entry.table;
     }
   }
   entries_.push_back(
-      {object, positions, type, MakeCosSin(rope, positions, max_position, type, numerics)});
+      {object, positions, type, MakeCosSin(rope, positions, max_position, type, numerics_)});
   return entries_.back().table;
 }
 

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/exec/invariant.h"
 #include "core/graph/graph.pb.h"
+#include "core/kernels/numerics.h"
 
 namespace keel {
 
@@ -26,14 +26,17 @@ CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions, int64_t 
                   at::ScalarType type, Numerics numerics);
 
 // Rotates x [N, heads, head_dim]; what is past rotary_size stays. All of these throw c10::Error.
-at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin& table);
+at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin& table,
+                     Numerics numerics);
 
 // Tables of one step: made once for each rope object, shared by all layers.
 class RopeTables {
  public:
+  explicit RopeTables(Numerics numerics) : numerics_(numerics) {}
+
   void Clear() { entries_.clear(); }
   const CosSin& Get(uint32_t object, const proto::Rope& rope, const at::Tensor& positions,
-                    int64_t max_position, at::ScalarType type, Numerics numerics);
+                    int64_t max_position, at::ScalarType type);
 
  private:
   struct Entry {
@@ -42,6 +45,7 @@ class RopeTables {
     at::ScalarType type;
     CosSin table;
   };
+  const Numerics numerics_;
   std::vector<Entry> entries_;
 };
 

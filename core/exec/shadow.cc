@@ -49,7 +49,7 @@ absl::Status CompareTensors(const at::Tensor& eager, const at::Tensor& graph, do
 
 }  // namespace
 
-ShadowRun::ShadowRun(OpExecutor& ops, const proto::Function& expected, double tolerance)
+ShadowRun::ShadowRun(OpRunner& ops, const proto::Function& expected, double tolerance)
     : EagerRun(ops, expected.name()), expected_(expected), tolerance_(tolerance) {}
 
 absl::Status ShadowRun::OnNode(const proto::Node& node, int index) {

@@ -18,7 +18,7 @@ namespace keel {
 class ShadowRun : public EagerRun {
  public:
   // `expected` is borrowed. Values may differ by `tolerance` times the largest of them.
-  ShadowRun(OpExecutor& ops, const proto::Function& expected, double tolerance = 1e-5);
+  ShadowRun(OpRunner& ops, const proto::Function& expected, double tolerance = 1e-5);
 
   // After the run: all of the graph's nodes were met, and `output` is the graph's.
   absl::Status CheckEnd(const at::Tensor& output) const;

@@ -10,11 +10,9 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/exp.h>
 #include <ATen/ops/index_select.h>
-#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/log.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/neg.h>
-#include <ATen/ops/ones.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/sin.h>
@@ -29,11 +27,8 @@
 #include <optional>
 #include <tuple>
 
+#include "core/exec/activation.h"
 #include "core/exec/invariant.h"
-#include "core/exec/linear.h"
-#include "core/exec/moe.h"
-#include "core/kernels/kernel_type.h"
-#include "core/kernels/row_ops.h"
 #include "core/tensor/aten.h"
 #include "sdk/abi/plugin.h"
 
@@ -49,7 +44,7 @@ at::ScalarType TypeOf(int64_t image, DType model_dtype) {
 }
 
 at::Tensor Unary(const at::Tensor& x, int64_t kind) {
-  if (kind >= KEEL_UNARY_ACT) return Activation(x, kind - KEEL_UNARY_ACT, Numerics::kFastest);
+  if (kind >= KEEL_UNARY_ACT) return Activation(x, kind - KEEL_UNARY_ACT);
   switch (kind) {
     case KEEL_UNARY_NEG:
       return at::neg(x);
@@ -78,7 +73,7 @@ at::Tensor Unary(const at::Tensor& x, int64_t kind) {
   }
 }
 
-// Whether an op along `dim` of x works on each x[i] by itself, with a sum or an exponential in it.
+// Whether an op along `dim` of x works on each x[i] by itself.
 bool GoesByRow(const at::Tensor& x, int64_t dim) {
   return x.dim() > 1 && (dim < 0 ? dim + x.dim() : dim) != 0;
 }
@@ -128,32 +123,17 @@ at::Tensor Constant(const proto::Node& node, DType model_dtype) {
   return out;
 }
 
-// The ops whose bits would depend on what else is computed; undefined for the others.
-at::Tensor InvariantOutput(const proto::Node& node, absl::Span<const at::Tensor> in) {
-  const auto ints = [&](int i) { return node.ints(i); };
-  switch (node.op()) {
-    case proto::OP_UNARY:
-      return InPieces(in[0], [&](const at::Tensor& piece) { return Unary(piece, ints(0)); });
-    case proto::OP_ACT_MUL:
-      return Activation(in[0], ints(0), Numerics::kInvariant).mul_(in[1]);
-    case proto::OP_MATMUL:
-      return MatmulInvariant(in[0], in[1]);
-    case proto::OP_SOFTMAX:
-      if (!GoesByRow(in[0], ints(0))) return {};
-      return RowByRow(in[0], [&](const at::Tensor& row) { return Softmax(row, ints(0)); });
-    case proto::OP_REDUCE: {
-      if (!GoesByRow(in[0], ints(0))) return {};
-      return RowByRow(in[0], [&](const at::Tensor& row) {
-        return Reduce(row, ints(0), ints(1), ints(2) != 0);
-      });
-    }
-    default:
-      return {};
-  }
+// f, which works along `dim` with a sum or an exponential in it.
+at::Tensor Along(int64_t dim, Numerics numerics, const at::Tensor& x, TensorFunction f) {
+  return GoesByRow(x, dim) ? ByRow(numerics, x, f) : f(x);
 }
 
-at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in,
-                        DType model_dtype) {
+at::Tensor Matmul(const at::Tensor& a, const at::Tensor& b, Numerics numerics) {
+  return numerics == Numerics::kInvariant ? MatmulInvariant(a, b) : at::matmul(a, b);
+}
+
+at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in, DType model_dtype,
+                        Numerics numerics) {
   const auto ints = [&](int i) { return node.ints(i); };
   switch (node.op()) {
     case proto::OP_ADD:
@@ -171,15 +151,18 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
     case proto::OP_CLAMP:
       return at::clamp(in[0], node.reals(0), node.reals(1));
     case proto::OP_UNARY:
-      return Unary(in[0], ints(0));
+      return ByElement(numerics, in[0], [&](const at::Tensor& x) { return Unary(x, ints(0)); });
     case proto::OP_ACT_MUL:
-      return Activation(in[0], ints(0), Numerics::kFastest).mul_(in[1]);
+      return ByElement(numerics, in[0], [&](const at::Tensor& x) { return Activation(x, ints(0)); })
+          .mul_(in[1]);
     case proto::OP_MATMUL:
-      return at::matmul(in[0], in[1]);
+      return Matmul(in[0], in[1], numerics);
     case proto::OP_SOFTMAX:
-      return Softmax(in[0], ints(0));
+      return Along(ints(0), numerics, in[0],
+                   [&](const at::Tensor& x) { return Softmax(x, ints(0)); });
     case proto::OP_REDUCE:
-      return Reduce(in[0], ints(0), ints(1), ints(2) != 0);
+      return Along(ints(0), numerics, in[0],
+                   [&](const at::Tensor& x) { return Reduce(x, ints(0), ints(1), ints(2) != 0); });
     case proto::OP_CUMSUM:
       return at::cumsum(in[0], ints(0), in[0].scalar_type());
     case proto::OP_CAST:
@@ -219,73 +202,7 @@ void RunTensorOp(const proto::Node& node, absl::Span<const at::Tensor> inputs, D
     outputs->push_back(std::move(indices));
     return;
   }
-  at::Tensor output;
-  if (numerics == Numerics::kInvariant) output = InvariantOutput(node, inputs);
-  outputs->push_back(output.defined() ? output : SingleOutput(node, inputs, model_dtype));
-}
-
-namespace {
-
-// Llama's RMSNorm in one pass.
-at::Tensor RmsNormInOnePass(const proto::Norm& norm, const at::Tensor& weight,
-                            const at::Tensor& x) {
-  at::Tensor y = at::empty(x.sizes(), x.options());
-  RmsNormRows rows;
-  rows.type = *KernelTypeOf(x.scalar_type());
-  rows.x = x.const_data_ptr();
-  rows.w = weight.const_data_ptr();
-  rows.y = y.data_ptr();
-  rows.rows = x.numel() / norm.size();
-  rows.size = norm.size();
-  rows.eps = static_cast<float>(norm.eps());
-  RunRmsNorm(rows);
-  return y;
-}
-
-bool OnePassTakes(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
-                  const at::Tensor& x) {
-  return norm.kind() == proto::Norm::RMS && !norm.cast_last() && weight.defined() &&
-         !bias.defined() && KernelTypeOf(x.scalar_type()).has_value() && x.is_contiguous() &&
-         weight.scalar_type() == x.scalar_type() && weight.is_contiguous();
-}
-
-// Over the last dimension, which stays as 1. The kernel adds a row up in one order; ATen's order may
-// follow the tensor's shape.
-at::Tensor MeanOfRows(const at::Tensor& x, Numerics numerics) {
-  if (numerics == Numerics::kFastest) return x.mean(-1, /*keepdim=*/true);
-  const int64_t size = x.size(-1);
-  return LinearInvariant(x, at::ones({1, size}, x.options()), {}) / static_cast<double>(size);
-}
-
-// By ATen's operators.
-at::Tensor NormBySteps(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
-                       const at::Tensor& x, Numerics numerics) {
-  at::Tensor y = x.to(at::kFloat);
-  if (norm.kind() == proto::Norm::LAYER && numerics == Numerics::kFastest) {
-    y = at::layer_norm(y, {norm.size()}, {}, {}, norm.eps());
-  } else {
-    if (norm.kind() == proto::Norm::LAYER) y = y - MeanOfRows(y, numerics);
-    y = y * at::rsqrt(MeanOfRows(y.square(), numerics) + norm.eps());
-  }
-  if (norm.cast_last()) {
-    if (weight.defined()) y = y * weight.to(at::kFloat);
-    if (bias.defined()) y = y + bias.to(at::kFloat);
-    return y.to(x.scalar_type());
-  }
-  y = y.to(x.scalar_type());
-  if (weight.defined()) y = y * weight;
-  return bias.defined() ? y + bias : y;
-}
-
-}  // namespace
-
-at::Tensor NormOf(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
-                  const at::Tensor& x, Numerics numerics) {
-  TORCH_CHECK(x.size(-1) == norm.size(), "a norm of size ", norm.size(), " got ", x.sizes());
-  // One row of a strided tensor is contiguous, several are not: that must not choose the way.
-  const at::Tensor in = numerics == Numerics::kInvariant ? x.contiguous() : x;
-  return OnePassTakes(norm, weight, bias, in) ? RmsNormInOnePass(norm, weight, in)
-                                              : NormBySteps(norm, weight, bias, in, numerics);
+  outputs->push_back(SingleOutput(node, inputs, model_dtype, numerics));
 }
 
 }  // namespace keel

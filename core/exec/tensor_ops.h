@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "core/exec/invariant.h"
 #include "core/graph/graph.pb.h"
+#include "core/kernels/numerics.h"
 #include "core/tensor/dtype.h"
 
 namespace keel {
@@ -21,11 +21,6 @@ bool IsTensorOp(proto::Op op);
 // that of tokens and no op works along it. Throws c10::Error.
 void RunTensorOp(const proto::Node& node, absl::Span<const at::Tensor> inputs, DType model_dtype,
                  Numerics numerics, std::vector<at::Tensor>* outputs);
-
-// KEEL_REDUCE_* and so on become an at::Tensor call each; RMSNorm and LayerNorm as keel_norm_desc
-// says. `weight` holds weight_offset already; undefined without one.
-at::Tensor NormOf(const proto::Norm& norm, const at::Tensor& weight, const at::Tensor& bias,
-                  const at::Tensor& x, Numerics numerics);
 
 }  // namespace keel
 

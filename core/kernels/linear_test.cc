@@ -1,15 +1,22 @@
-#include "core/exec/linear.h"
+#include "core/kernels/linear.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
 
+#include "core/kernels/kernel_table.h"
 #include "gtest/gtest.h"
 
 namespace keel {
 namespace {
 
 using Linear = at::Tensor (*)(const at::Tensor&, const at::Tensor&, const at::Tensor&);
+
+// What the table has for x.
+at::Tensor Chosen(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const KernelKey key = KernelKey::Of(x, Numerics::kFastest);
+  return LinearKernel(key, x.numel() / x.size(-1)).run(x, weight, bias);
+}
 
 // The largest error, as a part of the largest result, against fp64.
 double Error(Linear linear, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -22,7 +29,7 @@ double Error(Linear linear, const at::Tensor& x, const at::Tensor& weight, const
 }
 
 TEST(LinearTest, EveryWayIsTheProductUpToOneRounding) {
-  for (const Linear linear : {&LinearOf, &LinearInFp32, &LinearInvariant}) {
+  for (const Linear linear : {&Chosen, &LinearInFp32, &LinearInvariant}) {
     for (const auto& [type, bound] :
          {std::pair{at::kFloat, 1e-6}, {at::kBFloat16, 4e-3}, {at::kHalf, 5e-4}}) {
       for (const int64_t rows : {1, 5, 16, 17, 70}) {
@@ -35,6 +42,15 @@ TEST(LinearTest, EveryWayIsTheProductUpToOneRounding) {
   }
 }
 
+TEST(LinearTest, GemvIsTheProductUpToOneRoundingForAnyNumberOfRows) {
+  for (const int64_t rows : {1, 5, 16, 17}) {
+    const at::Tensor x = at::randn({rows, 96}).to(at::kBFloat16);
+    const at::Tensor weight = at::randn({130, 96}).to(at::kBFloat16);
+    const at::Tensor bias = at::randn({130}).to(at::kBFloat16);
+    EXPECT_LT(Error(&LinearGemvBf16, x, weight, bias), 4e-3) << rows;
+  }
+}
+
 TEST(LinearTest, PanelsThatDoNotDivideTheWeightsLeaveNothingOut) {
   const at::Tensor weight = at::randn({700, 3000}).to(at::kBFloat16);  // 349 rows a panel
   EXPECT_LT(Error(&LinearInFp32, at::randn({20, 3000}).to(at::kBFloat16), weight, {}), 4e-3);
@@ -43,9 +59,15 @@ TEST(LinearTest, PanelsThatDoNotDivideTheWeightsLeaveNothingOut) {
 TEST(LinearTest, TakesAnyNumberOfDimensionsAndStridedRows) {
   const at::Tensor weight = at::randn({10, 8}).to(at::kBFloat16);
   const at::Tensor x = at::randn({3, 20, 16}).to(at::kBFloat16).narrow(2, 4, 8);
-  EXPECT_LT(Error(&LinearOf, x, weight, {}), 4e-3);
+  EXPECT_LT(Error(&Chosen, x, weight, {}), 4e-3);
   EXPECT_LT(Error(&LinearInFp32, x, weight, {}), 4e-3);
   EXPECT_LT(Error(&LinearInvariant, x, weight, {}), 4e-3);
+  EXPECT_LT(Error(&LinearGemvBf16, x, weight, {}), 4e-3);
+}
+
+TEST(LinearTest, AMatrixOfOneColumnMayHaveAnyStride) {
+  const at::Tensor weight = at::randn({1, 10}).t(), x = at::randn({1, 4}).t();
+  EXPECT_LT(Error(&LinearInvariant, x, weight, {}), 1e-6);
 }
 
 }  // namespace

@@ -1,0 +1,125 @@
+#include "core/exec/weights.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/randn.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_matchers.h"
+#include "core/checkpoint/testing.h"
+#include "core/exec/testing.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+// Declarations by hand, and tensors for them.
+class WeightsTest : public ::testing::Test {
+ protected:
+  proto::Linear* AddLinear(const std::string& name, int64_t in, int64_t out, bool bias = false) {
+    proto::Declaration* d = graph_.add_declarations();
+    d->set_name(name);
+    d->mutable_linear()->set_in(in);
+    d->mutable_linear()->set_out(out);
+    d->mutable_linear()->set_bias(bias);
+    return d->mutable_linear();
+  }
+  void AddEmbedding(const std::string& name, int64_t rows, int64_t size) {
+    proto::Declaration* d = graph_.add_declarations();
+    d->set_name(name);
+    d->mutable_embedding()->set_rows(rows);
+    d->mutable_embedding()->set_size(size);
+  }
+  void AddExperts(const std::string& name, int64_t experts) {
+    proto::Declaration* d = graph_.add_declarations();
+    d->set_name(name);
+    proto::Moe* moe = d->mutable_moe();
+    moe->set_experts(experts);
+    moe->set_hidden_size(4);
+    moe->set_intermediate_size(6);
+    moe->set_gate("experts.{e}.gate_proj");
+    moe->set_up("experts.{e}.up_proj");
+    moe->set_down("experts.{e}.down_proj");
+  }
+
+  // Random tensors for all declarations, and `extra`.
+  absl::StatusOr<std::shared_ptr<const Weights>> Load(
+      const std::map<std::string, at::Tensor>& extra = {}, DType dtype = DType::kF32) {
+    tensors_ = testing::RandomTensors(graph_, 1);
+    std::erase_if(tensors_, [](const auto& t) { return t.first == ".weight"; });  // of no spec
+    for (const auto& [name, tensor] : extra) tensors_[name] = tensor;
+    absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint =
+        testing::WriteCheckpoint(dir_.path(), tensors_);
+    if (!checkpoint.ok()) return checkpoint.status();
+    return LoadWeights(graph_, *std::move(checkpoint), {.dtype = dtype});
+  }
+
+  testing::ScratchDir dir_;
+  proto::Graph graph_;
+  std::map<std::string, at::Tensor> tensors_;
+};
+
+double Difference(const at::Tensor& a, const at::Tensor& b) {
+  return at::abs(a - b).max().item<double>();
+}
+
+TEST_F(WeightsTest, AnObjectIsOfItsDeclarationsKindAlone) {
+  AddLinear("proj", 4, 6, /*bias=*/true);
+  AddEmbedding("embed", 10, 4);
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto weights, Load());
+  const at::Tensor x = at::randn({3, 4});
+  EXPECT_LT(Difference(weights->linear(1).Apply(x),
+                       at::linear(x, tensors_["proj.weight"], tensors_["proj.bias"])),
+            1e-5);
+  EXPECT_TRUE(at::equal(weights->of<EmbeddingWeight>(2).rows, tensors_["embed.weight"]));
+  EXPECT_THROW(weights->linear(2), c10::Error);
+  EXPECT_THROW(weights->of<NormWeight>(1), c10::Error);
+  EXPECT_THROW(weights->linear(3), c10::Error);
+}
+
+TEST_F(WeightsTest, ATiedLinearMultipliesByTheEmbeddingWhicheverIsDeclaredFirst) {
+  AddLinear("lm_head", 4, 10);
+  graph_.mutable_declarations(0)->set_tied_to(2);
+  AddEmbedding("embed", 10, 4);
+  tensors_ = testing::RandomTensors(graph_, 1);
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      auto checkpoint,
+      testing::WriteCheckpoint(dir_.path(), {{"embed.weight", tensors_["embed.weight"]}}));
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto weights, LoadWeights(graph_, std::move(checkpoint), {}));
+  const at::Tensor x = at::randn({3, 4});
+  EXPECT_LT(Difference(weights->linear(1).Apply(x), at::linear(x, tensors_["embed.weight"])), 1e-5);
+}
+
+TEST_F(WeightsTest, RanksPartsOfExpertsAddUpToTheWhole) {
+  AddExperts("moe", 3);
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto whole, Load());
+  const at::Tensor x = at::randn({2, 4});
+  at::Tensor sum;
+  for (int rank = 0; rank < 2; ++rank) {
+    KEEL_ASSERT_OK_AND_ASSIGN(const auto part,
+                              ShardWeights(whole, {WeightSplit::kExperts}, rank, 2));
+    const ExpertWeights::Mlp& mlp = part->of<ExpertWeights>(1).experts[1];
+    const at::Tensor y = mlp.down->Apply(mlp.gate->Apply(x) * mlp.up->Apply(x));
+    sum = sum.defined() ? sum + y : y;
+  }
+  const ExpertWeights::Mlp& mlp = whole->of<ExpertWeights>(1).experts[1];
+  EXPECT_LT(Difference(sum, mlp.down->Apply(mlp.gate->Apply(x) * mlp.up->Apply(x))), 1e-5);
+}
+
+TEST_F(WeightsTest, ATensorOfTheWantedTypeIsNotCopied) {
+  AddEmbedding("embed", 10, 4);
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto weights, Load());
+  KEEL_ASSERT_OK_AND_ASSIGN(const TensorView* view, weights->checkpoint->Find("embed.weight"));
+  EXPECT_EQ(weights->of<EmbeddingWeight>(1).rows.const_data_ptr(), view->data);
+}
+
+}  // namespace
+}  // namespace keel

@@ -1,0 +1,53 @@
+// Which kernel runs an op: the one place that asks for device, element type, CPU and numerics.
+//
+// A new kernel is a row of a table in kernel_table.cc. Rows are tried in order, the first that takes
+// the key runs. What a kernel asks of an op's attributes beyond that (a full rotation, an RMSNorm
+// without a bias) stands at its Function below, and the op asks only where that holds.
+#ifndef KEEL_CORE_KERNELS_KERNEL_TABLE_H_
+#define KEEL_CORE_KERNELS_KERNEL_TABLE_H_
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/DeviceType.h>
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+
+#include "core/base/cpu.h"
+#include "core/kernels/numerics.h"
+
+namespace keel {
+
+struct KernelKey {
+  c10::DeviceType device = c10::DeviceType::CPU;
+  c10::ScalarType type = c10::ScalarType::Float;  // of all operands
+  Numerics numerics = Numerics::kFastest;
+
+  static KernelKey Of(const at::Tensor& x, Numerics numerics) {
+    return {x.device().type(), x.scalar_type(), numerics};
+  }
+};
+
+template <typename Function>
+struct Kernel {
+  const char* name;
+  Function* run;  // throws c10::Error
+};
+
+// As core/kernels/linear.h says.
+using LinearFunction = at::Tensor(const at::Tensor& x, const at::Tensor& weight,
+                                  const at::Tensor& bias);
+// RMSNorm with a weight, without a bias, rounded before the weight.
+using RmsNormFunction = at::Tensor(const at::Tensor& x, const at::Tensor& weight, double eps);
+// Halves of the whole head, in x's type.
+using RopeFunction = at::Tensor(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
+
+// For `rows` rows of x. Throws c10::Error where nothing has the numerics that are asked for.
+const Kernel<LinearFunction>& LinearKernel(const KernelKey& key, int64_t rows,
+                                           const CpuFeatures& cpu = Cpu());
+// Null: none but ATen's operators one by one.
+const Kernel<RmsNormFunction>* RmsNormKernel(const KernelKey& key, const CpuFeatures& cpu = Cpu());
+const Kernel<RopeFunction>* RopeKernel(const KernelKey& key, const CpuFeatures& cpu = Cpu());
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_KERNELS_KERNEL_TABLE_H_
