@@ -8,9 +8,24 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/cache/checked_bytes.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
+namespace {
+
+absl::StatusOr<int64_t> BlockBytes(const KvLayerSpec& spec, int64_t block_size, DType dtype) {
+  int64_t bytes = 0;
+  for (const int64_t dim : {spec.qk_dim, spec.v_dim}) {
+    const auto part =
+        CheckedBytes({block_size, spec.kv_heads, dim, static_cast<int64_t>(BytesOf(dtype))});
+    if (!part.ok()) return Annotate(part.status(), absl::StrCat("layer ", spec.layer));
+    bytes += *part;
+  }
+  return bytes;
+}
+
+}  // namespace
 
 absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t block_size,
                                         DType dtype) {
@@ -41,8 +56,13 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
     auto group = std::find_if(cache.groups_.begin(), cache.groups_.end(), sees_alike);
     if (group == cache.groups_.end())
       group = cache.groups_.insert(group, {spec.window, spec.chunk, 0, 0});
-    group->block_bytes += block_size * spec.kv_heads * (spec.qk_dim + spec.v_dim) *
-                          static_cast<int64_t>(BytesOf(dtype));
+    KEEL_ASSIGN_OR_RETURN(const int64_t bytes, BlockBytes(spec, block_size, dtype));
+    group->block_bytes += bytes;
+    if (group->block_bytes > kMaxBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("a cache block of the layers up to ",
+                                                     spec.layer, " takes ", group->block_bytes,
+                                                     " bytes, expected at most ", kMaxBytes));
+    }
     cache.layers_.push_back({spec, static_cast<size_t>(group - cache.groups_.begin()), {}, {}});
   }
   return cache;
@@ -61,7 +81,9 @@ absl::Status KvCache::Allocate(absl::Span<const int32_t> num_blocks) {
       return absl::InvalidArgumentError(
           absl::StrCat("a cache of ", num_blocks[g], " blocks was asked for, expected >= 1"));
     }
-    bytes += num_blocks[g] * groups_[g].block_bytes;
+    KEEL_ASSIGN_OR_RETURN(const int64_t of_group,
+                          CheckedBytes({num_blocks[g], groups_[g].block_bytes}));
+    bytes += of_group;
   }
   absl::Status status = CatchAten([&]() -> absl::Status {
     for (Layer& layer : layers_) {

@@ -31,7 +31,7 @@ struct KvLayerSpec {
 // allocation and use.
 class KvCache {
  public:
-  // kInvalidArgument if two specs name one layer or a size is < 1.
+  // kInvalidArgument if two specs name one layer, or sizes are < 1 or more than any machine holds.
   static absl::StatusOr<KvCache> Create(std::vector<KvLayerSpec> specs, int32_t block_size,
                                         DType dtype);
 

@@ -2,20 +2,27 @@
 
 #include <ATen/ops/zeros.h>
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/cache/checked_bytes.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
 
-int64_t RecurrentStates::slot_bytes() const {
-  int64_t bytes = 0;
-  for (const StateSpec& spec : specs_) {
-    int64_t elements = 1;
-    for (int64_t dim : spec.dims) elements *= dim;
-    bytes += elements * BytesOf(spec.dtype);
+absl::StatusOr<RecurrentStates> RecurrentStates::Create(std::vector<StateSpec> specs) {
+  RecurrentStates states;
+  for (const StateSpec& spec : specs) {
+    std::vector<int64_t> factors = spec.dims;
+    factors.push_back(static_cast<int64_t>(BytesOf(spec.dtype)));
+    absl::StatusOr<int64_t> bytes = CheckedBytes(factors);
+    if (bytes.ok()) bytes = CheckedBytes({states.slot_bytes_ + *bytes});
+    if (!bytes.ok()) return Annotate(bytes.status(), absl::StrCat("state ", spec.object));
+    states.slot_bytes_ = *bytes;
   }
-  return bytes;
+  states.specs_ = std::move(specs);
+  return states;
 }
 
 absl::Status RecurrentStates::Allocate(int32_t num_slots) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "core/tensor/dtype.h"
 
 namespace keel {
@@ -21,11 +22,12 @@ struct StateSpec {
 
 class RecurrentStates {
  public:
-  explicit RecurrentStates(std::vector<StateSpec> specs) : specs_(std::move(specs)) {}
+  // kInvalidArgument for sizes that are < 1 or more than any machine holds.
+  static absl::StatusOr<RecurrentStates> Create(std::vector<StateSpec> specs);
 
   bool empty() const { return specs_.empty(); }
   int32_t num_slots() const { return num_slots_; }
-  int64_t slot_bytes() const;
+  int64_t slot_bytes() const { return slot_bytes_; }
   absl::Status Allocate(int32_t num_slots);
   absl::Status Clear(int32_t slot);
   absl::Status Copy(int32_t from, int32_t to);
@@ -34,8 +36,10 @@ class RecurrentStates {
   at::Tensor Of(uint32_t object) const;
 
  private:
+  RecurrentStates() = default;
   absl::Status Check(int32_t slot) const;
 
+  int64_t slot_bytes_ = 0;  // of one slot, all states
   std::vector<StateSpec> specs_;
   std::vector<at::Tensor> tensors_;  // beside specs_
   int32_t num_slots_ = 0;

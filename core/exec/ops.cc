@@ -132,9 +132,9 @@ absl::StatusOr<std::unique_ptr<OpRunner>> OpRunner::Create(const proto::Graph& g
                                                            int32_t block_size, Numerics numerics) {
   if (numerics == Numerics::kInvariant) KEEL_RETURN_IF_ERROR(CheckInvariant(graph));
   KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(KvLayers(graph), block_size, dtype));
+  KEEL_ASSIGN_OR_RETURN(RecurrentStates states, RecurrentStates::Create(States(graph, dtype)));
   auto ops = std::unique_ptr<OpRunner>(new OpRunner(graph, std::move(weights), dtype, numerics,
-                                                    std::move(cache),
-                                                    RecurrentStates(States(graph, dtype))));
+                                                    std::move(cache), std::move(states)));
   KEEL_RETURN_IF_ERROR(ops->ChooseAttention(attention, wanted));
   return ops;
 }

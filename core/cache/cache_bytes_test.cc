@@ -1,0 +1,64 @@
+// Sizes that come with a graph: what is too large is refused before anything is allocated.
+#include <cstdint>
+#include <limits>
+
+#include "core/base/status_matchers.h"
+#include "core/cache/checked_bytes.h"
+#include "core/cache/kv_cache.h"
+#include "core/cache/recurrent_states.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::IsOkAndHolds;
+using ::keel::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr int64_t kHuge = int64_t{1} << 30;
+
+TEST(CacheBytesTest, AProductThatOverflowsOrExceedsAMachineIsRefused) {
+  EXPECT_THAT(CheckedBytes({2, 3, 4}), IsOkAndHolds(24));
+  EXPECT_THAT(CheckedBytes({kMaxBytes}), IsOkAndHolds(kMaxBytes));
+  for (const int64_t factor :
+       {kMaxBytes + 1, std::numeric_limits<int64_t>::max(), int64_t{0}, int64_t{-1}}) {
+    EXPECT_THAT(CheckedBytes({factor}), StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+  EXPECT_THAT(CheckedBytes({kHuge, kHuge, kHuge}), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(CacheBytesTest, AKvCacheWhoseBlocksExceedAMachineIsRefusedNamingTheLayer) {
+  EXPECT_THAT(KvCache::Create({{.layer = 3, .kv_heads = kHuge, .qk_dim = kHuge, .v_dim = kHuge}},
+                              16, DType::kF32),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("layer 3"), HasSubstr("1073741824"))));
+  // Each by itself would fit.
+  std::vector<KvLayerSpec> layers;
+  for (int32_t layer = 0; layer < 40; ++layer)
+    layers.push_back({.layer = layer, .kv_heads = 1 << 20, .qk_dim = 1 << 18, .v_dim = 1});
+  EXPECT_THAT(KvCache::Create(layers, 16, DType::kF32),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(CacheBytesTest, AllocatingMoreBlocksThanAMachineHoldsIsRefused) {
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      KvCache cache,
+      KvCache::Create({{.layer = 0, .kv_heads = 1 << 10, .qk_dim = 1 << 10, .v_dim = 1 << 10}}, 16,
+                      DType::kF32));
+  EXPECT_THAT(cache.Allocate({std::numeric_limits<int32_t>::max()}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(CacheBytesTest, AStateThatExceedsAMachineIsRefusedNamingTheObject) {
+  EXPECT_THAT(RecurrentStates::Create({{7, DType::kF32, {kHuge, kHuge, kHuge}}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("state 7")));
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const RecurrentStates states,
+      RecurrentStates::Create({{1, DType::kF32, {2, 3}}, {2, DType::kBF16, {5}}}));
+  EXPECT_EQ(states.slot_bytes(), 4 * 6 + 2 * 5);
+}
+
+}  // namespace
+}  // namespace keel
