@@ -228,6 +228,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options) {
   const proto::ModelSpec spec = graph.spec();
   KEEL_ASSIGN_OR_RETURN(
       model.executor, Executor::Create(std::move(graph), model.checkpoint, kept->attention, exec));
+  model.warnings = model.executor->warnings();
 
   if (exec.mode == ExecMode::kGraph) {
     // The graph is all that is needed: the plugin's code goes, unless it works on the data too.

@@ -55,8 +55,10 @@ std::string WantedAttention(const proto::ModelSpec& spec, const AttentionRegistr
 
 class RankedExecutor : public Executor {
  public:
-  RankedExecutor(std::vector<std::unique_ptr<Rank>> ranks, int64_t vocab_size, int32_t block_size)
+  RankedExecutor(std::vector<std::unique_ptr<Rank>> ranks, int64_t vocab_size, int32_t block_size,
+                 std::vector<std::string> warnings)
       : ranks_(std::move(ranks)) {
+    warnings_ = std::move(warnings);
     limits_.vocab_size = vocab_size;
     limits_.block_size = block_size;
   }
@@ -162,7 +164,8 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
   }
   const int64_t vocab =
       graph.declarations(static_cast<int>(objects.embed_tokens) - 1).embedding().rows();
-  return std::make_unique<RankedExecutor>(std::move(ranks), vocab, options.block_size);
+  return std::make_unique<RankedExecutor>(std::move(ranks), vocab, options.block_size,
+                                          weights->warnings);
 }
 
 }  // namespace

@@ -82,6 +82,12 @@ class Executor {
   // Runs one step. Returns logits [batch.logit_rows.size(), vocab] f32, on the CPU, contiguous; they stay valid until
   // the next Step. INVALID_ARGUMENT for a batch that doesn't hold together (a broken caller).
   virtual absl::StatusOr<at::Tensor> Step(const Batch& batch) = 0;
+
+  // Of loading: what a user should know.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ protected:
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace keel

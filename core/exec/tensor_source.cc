@@ -11,22 +11,26 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
 namespace {
 
-constexpr size_t kNamesInMessage = 5;
-
 // Buffers that old files carry and nobody needs.
 bool IsIgnorable(absl::string_view name) {
-  for (absl::string_view suffix : {"rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
-                                   ".attention.bias", ".attention.masked_bias", "position_ids"}) {
+  for (absl::string_view suffix :
+       {"rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", ".attn.bias",
+        ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", "position_ids"}) {
     if (absl::EndsWith(name, suffix)) return true;
   }
   return false;
+}
+
+// `name` without the base model's prefix if it has it, else with it.
+std::string WithOtherPrefix(const std::string& name, const std::string& base_model_prefix) {
+  const std::string prefix = base_model_prefix + ".";
+  return absl::StartsWith(name, prefix) ? name.substr(prefix.size()) : prefix + name;
 }
 
 // The tensor where it lies in the file; a copy only if its bytes are not aligned to its elements.
@@ -49,6 +53,13 @@ absl::StatusOr<at::Tensor> ViewOf(const TensorView& view) {
 
 }  // namespace
 
+std::string FirstNames(absl::Span<const std::string> names) {
+  constexpr size_t kShown = 5;
+  const std::string shown = absl::StrJoin(names.subspan(0, kShown), ", ");
+  return names.size() <= kShown ? shown
+                                : absl::StrCat(shown, " and ", names.size() - kShown, " more");
+}
+
 absl::StatusOr<TensorSource> TensorSource::Create(const proto::ModelSpec& spec,
                                                   const Checkpoint& checkpoint, OnBytes on_bytes) {
   TensorSource source(spec, checkpoint, std::move(on_bytes));
@@ -59,20 +70,15 @@ absl::StatusOr<TensorSource> TensorSource::Create(const proto::ModelSpec& spec,
 }
 
 // With the base model's prefix added or taken away if need be.
-const TensorRecipe* TensorSource::FindRecipe(const std::string& name) const {
-  auto found = recipes_.find(name);
-  if (found != recipes_.end()) return &found->second;
-  const std::string prefix = spec_->base_model_prefix() + ".";
-  if (prefix == ".") return nullptr;
-  found = absl::StartsWith(name, prefix)
-              ? recipes_.find(std::string(absl::StripPrefix(name, prefix)))
-              : recipes_.find(prefix + name);
-  return found == recipes_.end() ? nullptr : &found->second;
+TensorSource::Recipes::const_iterator TensorSource::FindRecipe(const std::string& name) const {
+  const auto found = recipes_.find(name);
+  if (found != recipes_.end() || spec_->base_model_prefix().empty()) return found;
+  return recipes_.find(WithOtherPrefix(name, spec_->base_model_prefix()));
 }
 
 absl::StatusOr<at::Tensor> TensorSource::Read(const std::string& name) {
   KEEL_ASSIGN_OR_RETURN(const TensorView* view, checkpoint_->Find(name));
-  if (used_.insert(name).second) {
+  if (read_.insert(name).second) {
     bytes_done_ += static_cast<int64_t>(view->bytes);
     if (on_bytes_) on_bytes_(bytes_done_, checkpoint_->weight_bytes());
   }
@@ -81,17 +87,18 @@ absl::StatusOr<at::Tensor> TensorSource::Read(const std::string& name) {
 
 absl::Status TensorSource::Get(const std::string& name, const std::vector<int64_t>& shape,
                                DType dtype, at::Tensor* out) {
-  const TensorRecipe* recipe = FindRecipe(name);
-  if (recipe == nullptr) {
+  const auto found = FindRecipe(name);
+  if (found == recipes_.end()) {
     missing_.push_back(name);
     return absl::OkStatus();
   }
-  KEEL_ASSIGN_OR_RETURN(at::Tensor tensor, MakeTensor(*recipe, [this](const std::string& part) {
-                          return Read(part);
-                        }));
+  taken_.insert(found->first);
+  const TensorRecipe& recipe = found->second;
+  KEEL_ASSIGN_OR_RETURN(at::Tensor tensor,
+                        MakeTensor(recipe, [this](const std::string& part) { return Read(part); }));
   if (tensor.sizes() != at::IntArrayRef(shape)) {
     return absl::InvalidArgumentError(
-        absl::StrCat(checkpoint_->dir(), ": ", absl::StrJoin(recipe->sources, ", "), " is ",
+        absl::StrCat(checkpoint_->dir(), ": ", absl::StrJoin(recipe.sources, ", "), " is ",
                      TensorString(tensor), ", expected ", ShapeString(shape), " for ", name));
   }
   const std::optional<at::ScalarType> type = ToScalarType(dtype);
@@ -104,26 +111,30 @@ absl::Status TensorSource::Get(const std::string& name, const std::vector<int64_
 
 absl::Status TensorSource::CheckComplete() const {
   if (missing_.empty()) return absl::OkStatus();
-  const size_t shown = std::min(missing_.size(), kNamesInMessage);
-  const std::string names =
-      absl::StrJoin(missing_.begin(), missing_.begin() + static_cast<int64_t>(shown), ", ");
   return absl::NotFoundError(absl::StrCat(
       checkpoint_->dir(), ": ", missing_.size(), " of the tensors that ", spec_->architecture(),
-      " declares are not in the checkpoint: ", names,
-      missing_.size() > shown ? absl::StrCat(" and ", missing_.size() - shown, " more") : "",
+      " declares are not in the checkpoint: ", FirstNames(missing_),
       "; download it again, or add renames to the plugin if they have other names there"));
 }
 
-std::vector<std::string> TensorSource::Unused() const {
-  std::vector<std::string> unused;
+TensorSource::Leftovers TensorSource::FindLeftovers(
+    const absl::flat_hash_set<std::string>& modules) const {
+  std::set<std::string> of_modules, others;
   for (const auto& [name, recipe] : recipes_) {
+    if (taken_.count(name) > 0) continue;
+    const std::string module = name.substr(0, name.rfind('.'));
+    const bool declared = modules.contains(module) ||
+                          (!spec_->base_model_prefix().empty() &&
+                           modules.contains(WithOtherPrefix(module, spec_->base_model_prefix())));
     for (const std::string& source : recipe.sources) {
-      if (!used_.count(source) && !IsIgnorable(source)) unused.push_back(source);
+      if (declared) {
+        of_modules.insert(source);
+      } else if (!IsIgnorable(source)) {
+        others.insert(source);
+      }
     }
   }
-  std::sort(unused.begin(), unused.end());
-  unused.erase(std::unique(unused.begin(), unused.end()), unused.end());
-  return unused;
+  return {{of_modules.begin(), of_modules.end()}, {others.begin(), others.end()}};
 }
 
 }  // namespace keel

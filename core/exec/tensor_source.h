@@ -12,14 +12,19 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/config/model_spec.pb.h"
 #include "core/exec/renames.h"
 #include "core/tensor/dtype.h"
 
 namespace keel {
+
+// "a, b, c, d, e and 7 more".
+std::string FirstNames(absl::Span<const std::string> names);
 
 class TensorSource {
  public:
@@ -31,7 +36,7 @@ class TensorSource {
                                              const Checkpoint& checkpoint, OnBytes on_bytes);
 
   size_t size() const { return recipes_.size(); }
-  bool Contains(const std::string& name) const { return FindRecipe(name) != nullptr; }
+  bool Contains(const std::string& name) const { return FindRecipe(name) != recipes_.end(); }
 
   // The tensor, where it lies in the file if it has the wanted type. One that the checkpoint has not
   // is left undefined and counted (see CheckComplete). kInvalidArgument names both shapes.
@@ -40,22 +45,29 @@ class TensorSource {
 
   // kNotFound names the first five tensors that Get did not find, and how many more.
   absl::Status CheckComplete() const;
-  // Names in the checkpoint of what no Get has read; rules that ignore names, and buffers that old
-  // files carry and nobody needs, are left out.
-  std::vector<std::string> Unused() const;
+  // What no Get has asked for. Rules that ignore names, and buffers that old files carry and nobody
+  // needs, are left out. `modules` are the names of what the model declares, "model.norm".
+  struct Leftovers {
+    std::vector<std::string> of_modules;  // names in the checkpoint of tensors in these modules
+    std::vector<std::string> others;
+  };
+  Leftovers FindLeftovers(const absl::flat_hash_set<std::string>& modules) const;
 
  private:
   TensorSource(const proto::ModelSpec& spec, const Checkpoint& checkpoint, OnBytes on_bytes)
       : spec_(&spec), checkpoint_(&checkpoint), on_bytes_(std::move(on_bytes)) {}
 
-  const TensorRecipe* FindRecipe(const std::string& name) const;
+  using Recipes = std::map<std::string, TensorRecipe>;
+
+  Recipes::const_iterator FindRecipe(const std::string& name) const;
   absl::StatusOr<at::Tensor> Read(const std::string& name);
 
   const proto::ModelSpec* spec_;
   const Checkpoint* checkpoint_;
   OnBytes on_bytes_;
-  std::map<std::string, TensorRecipe> recipes_;
-  std::set<std::string> used_;
+  Recipes recipes_;              // by declared name
+  std::set<std::string> taken_;  // of recipes_
+  std::set<std::string> read_;   // names in the checkpoint
   std::vector<std::string> missing_;
   int64_t bytes_done_ = 0;
 };

@@ -3,8 +3,10 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "core/base/status.h"
@@ -14,6 +16,12 @@ namespace keel {
 namespace {
 
 using proto::Declaration;
+
+// Of two tensors of one shape and type.
+bool HaveSameBits(const at::Tensor& a, const at::Tensor& b) {
+  return a.nbytes() == b.nbytes() && a.is_contiguous() && b.is_contiguous() &&
+         std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0;
+}
 
 class Loader {
  public:
@@ -29,7 +37,8 @@ class Loader {
       KEEL_ASSIGN_OR_RETURN(weights->objects[i], LoadObject(i));
     }
     KEEL_RETURN_IF_ERROR(source_.CheckComplete());
-    weights->warnings = source_.Unused();
+    KEEL_RETURN_IF_ERROR(CheckLeftovers(weights->checkpoint->dir()));
+    weights->warnings = std::move(warnings_);
     return absl::OkStatus();
   }
 
@@ -68,21 +77,62 @@ class Loader {
         return absl::InvalidArgumentError(
             absl::StrCat(d.name(), " is tied to object ", d.tied_to(), ", which owns no weights"));
       }
-      return Matrix(other);
+      return Tied(d, other);
     }
     at::Tensor& matrix = matrices_[index];
-    if (!matrix.defined()) {
-      const std::vector<int64_t> shape =
-          d.has_linear() ? std::vector<int64_t>{d.linear().out(), d.linear().in()}
-                         : std::vector<int64_t>{d.embedding().rows(), d.embedding().size()};
-      KEEL_RETURN_IF_ERROR(source_.Get(d.name() + ".weight", shape, options_.dtype, &matrix));
-    }
+    if (!matrix.defined()) KEEL_RETURN_IF_ERROR(GetMatrix(d, &matrix));
     return matrix;
+  }
+
+  absl::Status GetMatrix(const Declaration& d, at::Tensor* out) {
+    const std::vector<int64_t> shape =
+        d.has_linear() ? std::vector<int64_t>{d.linear().out(), d.linear().in()}
+                       : std::vector<int64_t>{d.embedding().rows(), d.embedding().size()};
+    modules_.insert(d.name());
+    return source_.Get(d.name() + ".weight", shape, options_.dtype, out);
+  }
+
+  // The matrix of `other`, unless the checkpoint has one of its own for `d` that differs: a fine-tune
+  // that trained its head and left tie_word_embeddings as it was. transformers 5 takes it too.
+  absl::StatusOr<at::Tensor> Tied(const Declaration& d, int other) {
+    KEEL_ASSIGN_OR_RETURN(at::Tensor shared, Matrix(other));
+    modules_.insert(d.name());
+    if (!shared.defined() || !source_.Contains(d.name() + ".weight")) return shared;
+    at::Tensor own;
+    KEEL_RETURN_IF_ERROR(GetMatrix(d, &own));
+    if (HaveSameBits(own, shared)) return shared;
+    warnings_.push_back(absl::StrCat(
+        d.name(), ".weight is tied to ", graph_.declarations(other).name(),
+        ".weight (tie_word_embeddings), but the checkpoint has another: that is used"));
+    return own;
+  }
+
+  // A tensor of a declared module that nothing takes is a part of the model that would be missing;
+  // others may belong to parts that are not wanted here.
+  absl::Status CheckLeftovers(const std::string& dir) {
+    const TensorSource::Leftovers left = source_.FindLeftovers(modules_);
+    const std::string& architecture = graph_.spec().architecture();
+    if (!left.of_modules.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(dir, ": ", architecture,
+                       " declares these modules without these tensors of the checkpoint, "
+                       "so its answers would be wrong: ",
+                       FirstNames(left.of_modules),
+                       "; declare them in the plugin (a linear's bias is a flag), or ignore them "
+                       "by a rename rule"));
+    }
+    if (!left.others.empty()) {
+      warnings_.push_back(absl::StrCat("tensors of the checkpoint that ", architecture,
+                                       " does not use: ", FirstNames(left.others),
+                                       "; a rename rule of the plugin can ignore them"));
+    }
+    return absl::OkStatus();
   }
 
   // Around `weight`, with the bias of that name.
   absl::StatusOr<ObjectWeights> Linear(const at::Tensor& weight, const std::string& name,
                                        bool has_bias) {
+    modules_.insert(name);
     if (!weight.defined()) return std::monostate();
     at::Tensor bias;
     if (has_bias) {
@@ -95,6 +145,7 @@ class Loader {
 
   absl::StatusOr<ObjectWeights> LoadNorm(const Declaration& d) {
     const proto::Norm& norm = d.norm();
+    modules_.insert(d.name());
     NormWeight out;
     if (norm.no_weight()) return out;
     const DType dtype = options_.dtype;
@@ -113,6 +164,11 @@ class Loader {
 
   absl::StatusOr<ObjectWeights> LoadExperts(const Declaration& d) {
     const proto::Moe& m = d.moe();
+    if (m.experts() > static_cast<int64_t>(source_.size())) {
+      return absl::InvalidArgumentError(absl::StrCat(d.name(), " declares ", m.experts(),
+                                                     " experts, but the checkpoint has ",
+                                                     source_.size(), " tensors in all"));
+    }
     struct Part {
       const std::string& name;
       int64_t rows, columns;
@@ -147,6 +203,7 @@ class Loader {
     const proto::Conv& c = d.conv();
     std::vector<int64_t> shape = {c.out(), c.in() / std::max<int64_t>(1, c.groups())};
     shape.insert(shape.end(), c.kernel().begin(), c.kernel().end());
+    modules_.insert(d.name());
     ConvWeight out;
     KEEL_RETURN_IF_ERROR(source_.Get(d.name() + ".weight", shape, options_.dtype, &out.weight));
     if (c.bias()) {
@@ -169,7 +226,9 @@ class Loader {
   const proto::Graph& graph_;
   const WeightOptions& options_;
   TensorSource source_;
-  std::vector<at::Tensor> matrices_;  // of linears and embeddings, once loaded
+  std::vector<at::Tensor> matrices_;          // of linears and embeddings, once loaded
+  absl::flat_hash_set<std::string> modules_;  // whose tensors the declarations list in full
+  std::vector<std::string> warnings_;
 };
 
 // A rank's part of one object. Throws c10::Error.

@@ -77,7 +77,8 @@ struct WeightOptions {
 
 // Loads what `graph` declares. Errors:
 //   kNotFound         the first five tensors that are missing, and how many more
-//   kInvalidArgument  a tensor whose shape is not what its declaration says, with both
+//   kInvalidArgument  a tensor whose shape is not what its declaration says, with both; tensors of a
+//                     declared module that its declaration does not take
 absl::StatusOr<std::shared_ptr<const Weights>> LoadWeights(
     const proto::Graph& graph, std::shared_ptr<const Checkpoint> checkpoint,
     const WeightOptions& options);

@@ -21,6 +21,12 @@
 namespace keel {
 namespace {
 
+using ::keel::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
 // Declarations by hand, and tensors for them.
 class WeightsTest : public ::testing::Test {
  protected:
@@ -119,6 +125,72 @@ TEST_F(WeightsTest, ATensorOfTheWantedTypeIsNotCopied) {
   KEEL_ASSERT_OK_AND_ASSIGN(const auto weights, Load());
   KEEL_ASSERT_OK_AND_ASSIGN(const TensorView* view, weights->checkpoint->Find("embed.weight"));
   EXPECT_EQ(weights->of<EmbeddingWeight>(1).rows.const_data_ptr(), view->data);
+}
+
+TEST_F(WeightsTest, AHeadOfItsOwnThatDiffersFromTheEmbeddingIsUsedThoughItIsTied) {
+  AddEmbedding("embed", 10, 4);
+  AddLinear("lm_head", 4, 10);
+  graph_.mutable_declarations(1)->set_tied_to(1);
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto weights, Load());
+  const at::Tensor x = at::randn({3, 4});
+  EXPECT_LT(Difference(weights->linear(2).Apply(x), at::linear(x, tensors_["lm_head.weight"])),
+            1e-5);
+  EXPECT_THAT(weights->warnings,
+              ElementsAre(AllOf(HasSubstr("lm_head.weight"), HasSubstr("embed.weight"))));
+}
+
+TEST_F(WeightsTest, AHeadThatEqualsTheEmbeddingIsTiedWithoutAWord) {
+  AddEmbedding("embed", 10, 4);
+  AddLinear("lm_head", 4, 10);
+  graph_.mutable_declarations(1)->set_tied_to(1);
+  const at::Tensor both = at::randn({10, 4});
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto weights,
+                            Load({{"embed.weight", both}, {"lm_head.weight", both}}));
+  EXPECT_THAT(weights->warnings, IsEmpty());
+}
+
+TEST_F(WeightsTest, ATensorOfADeclaredModuleThatNothingTakesIsRefusedByName) {
+  AddLinear("layers.0.q_proj", 4, 6);
+  const auto left = [&](const std::string& name) {
+    return Load({{name, at::randn({6})}}).status();
+  };
+  for (const char* name : {"layers.0.q_proj.bias", "layers.0.q_proj.weight_scale"}) {
+    EXPECT_THAT(left(name), StatusIs(absl::StatusCode::kInvalidArgument,
+                                     AllOf(HasSubstr(name), HasSubstr("declare them"))));
+  }
+  graph_.mutable_spec()->set_base_model_prefix("model");
+  EXPECT_THAT(left("model.layers.0.q_proj.bias"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("q_proj.bias")));
+}
+
+TEST_F(WeightsTest, OtherTensorsThatNothingTakesAreWarnedOfByNameUnlessTheyAreHarmless) {
+  AddLinear("layers.0.q_proj", 4, 6);
+  const at::Tensor any = at::randn({2});
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto weights, Load({{"mtp.0.proj.weight", any},
+                                                      {"layers.0.rotary_emb.inv_freq", any},
+                                                      {"layers.0.attn.bias", any}}));
+  EXPECT_THAT(weights->warnings, ElementsAre(HasSubstr("does not use: mtp.0.proj.weight;")));
+}
+
+TEST_F(WeightsTest, AnIgnoreRuleCoversWhatIsLeftOver) {
+  AddLinear("layers.0.q_proj", 4, 6);
+  proto::ModelSpec::Rename* rule = graph_.mutable_spec()->add_renames();
+  rule->set_op(proto::ModelSpec::Rename::IGNORE);
+  rule->add_from("mtp\\..*");
+  rule->add_from("layers\\.\\d+\\.q_proj\\.bias");
+  const at::Tensor any = at::randn({2});
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto weights,
+                            Load({{"mtp.0.proj.weight", any}, {"layers.0.q_proj.bias", any}}));
+  EXPECT_THAT(weights->warnings, IsEmpty());
+}
+
+TEST_F(WeightsTest, MoreExpertsThanTheCheckpointHasTensorsAreRefusedAtOnce) {
+  AddExperts("moe", 2);
+  tensors_ = testing::RandomTensors(graph_, 1);
+  KEEL_ASSERT_OK_AND_ASSIGN(auto checkpoint, testing::WriteCheckpoint(dir_.path(), tensors_));
+  graph_.mutable_declarations(0)->mutable_moe()->set_experts(int64_t{1} << 30);
+  EXPECT_THAT(LoadWeights(graph_, std::move(checkpoint), {}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("1073741824 experts")));
 }
 
 }  // namespace
