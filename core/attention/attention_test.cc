@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/attention/choose.h"
 #include "core/attention/registry.h"
 #include "core/base/cpu.h"
 #include "core/base/status_matchers.h"
@@ -307,16 +308,23 @@ TEST(AttentionTest, AnEncoderSeesItsWholeSegmentAndNoOther) {
   ExpectClose(call.out.narrow(0, 0, 4), results[0].narrow(0, 0, 4).to(at::kDouble), 0, "segment 0");
 }
 
+absl::StatusOr<std::shared_ptr<const AttentionImplementation>> Choose(
+    const AttentionRegistry& registry, const AttentionUse& use, const std::string& flag) {
+  absl::StatusOr<AttentionChoice> choice = ChooseAttention(use, {.flag = flag}, registry);
+  if (!choice.ok()) return choice.status();
+  return choice->implementation;
+}
+
 TEST(RegistryTest, WhatAnImplementationLacksIsRefusedByName) {
   const AttentionRegistry registry;
   const Step softcap({.softcap = 3}, {{1, 1}}, 1), sinks({.sinks = true}, {{1, 1}}, 1);
-  EXPECT_THAT(registry.Choose(softcap.Use(), "sdpa"),
+  EXPECT_THAT(Choose(registry, softcap.Use(), "sdpa"),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("sdpa: no softcap")));
-  EXPECT_THAT(registry.Choose(sinks.Use(), "sdpa"),
+  EXPECT_THAT(Choose(registry, sinks.Use(), "sdpa"),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("\"sinks\"")));
   Step mla({}, {{1, 1}}, 1);
   mla.desc.kind = KEEL_ATTENTION_MLA;
-  EXPECT_THAT(registry.Choose(mla.Use(), ""),
+  EXPECT_THAT(Choose(registry, mla.Use(), ""),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("MLA")));
 }
 
@@ -324,7 +332,7 @@ TEST(RegistryTest, TheModelsOwnWishComesBeforeTheFlag) {
   const AttentionRegistry registry;
   Step step({}, {{1, 1}}, 1);
   step.desc.impl = "eager";
-  KEEL_ASSERT_OK_AND_ASSIGN(const auto chosen, registry.Choose(step.Use(), "paged"));
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto chosen, Choose(registry, step.Use(), "paged"));
   KEEL_ASSERT_OK_AND_ASSIGN(const auto eager, registry.Find("eager"));
   EXPECT_EQ(chosen, eager);
 }
@@ -358,6 +366,30 @@ keel_status RunSum(void*, const keel_kernel_context* context, const keel_attenti
   return 0;
 }
 
+keel_status Refuse(void*, const keel_attention_desc*, int32_t, uint32_t, int64_t,
+                   const char* const*, uint32_t, uint32_t*) {
+  return static_cast<keel_status>(absl::StatusCode::kUnimplemented);
+}
+
+TEST(RegistryTest, APluginIsCalledByTheWayThatKnowsItsMessages) {
+  AttentionRegistry registry;
+  keel_attention_class cls = {};
+  cls.struct_size = sizeof(cls);
+  cls.name = "org.example.refuses";
+  cls.supports = Refuse, cls.run = RunSum;
+  std::vector<std::string> calls;
+  const PluginCall call = [&](absl::string_view what, absl::FunctionRef<keel_status()> f) {
+    calls.emplace_back(what);
+    const keel_status status = f();
+    return absl::Status(static_cast<absl::StatusCode>(status), "what the plugin set");
+  };
+  KEEL_ASSERT_OK(registry.RegisterPlugin(&cls, nullptr, call));
+  const Step step({}, {{1, 1}}, 1);
+  EXPECT_THAT(Choose(registry, step.Use(), cls.name),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("what the plugin set")));
+  EXPECT_EQ(calls, std::vector<std::string>{"attention org.example.refuses.supports"});
+}
+
 TEST(RegistryTest, APluginsClassGetsViewsWorkspaceThreadsAndItsArguments) {
   AttentionRegistry registry;
   keel_attention_class cls = {};
@@ -370,10 +402,10 @@ TEST(RegistryTest, APluginsClassGetsViewsWorkspaceThreadsAndItsArguments) {
               StatusIs(absl::StatusCode::kAlreadyExists));
   Step step({}, {{5, 2}, {3, 1}}, 1);
   step.args = {{"table", at::full({1}, 4.0), 0}, {"offset", {}, 0.5}};
-  KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, registry.Choose(step.Use(), "org.example.sum"));
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, Choose(registry, step.Use(), "org.example.sum"));
   ExpectClose(step.Run(*impl), at::full({3, 4, 16}, 4.5, at::kDouble), 0, "plugin");
   layout = 7;
-  EXPECT_THAT(registry.Choose(step.Use(), "org.example.sum"),
+  EXPECT_THAT(Choose(registry, step.Use(), "org.example.sum"),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("layout 7")));
 }
 

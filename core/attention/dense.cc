@@ -6,8 +6,10 @@
 #include <ATen/ops/index_select.h>
 
 #include <algorithm>
+#include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/visible_keys.h"
 
 namespace keel {
@@ -119,11 +121,10 @@ absl::Status CheckKind(absl::string_view impl, const AttentionUse& use,
     return absl::InvalidArgumentError(absl::StrCat(impl, ": ", use.desc->heads, " heads, which ",
                                                    use.desc->kv_heads, " KV heads do not divide"));
   }
-  for (const char* known : {"position_bias", "sinks", "alibi_slopes", "segments"}) {
-    if (use.Has(known) &&
-        std::find(known_args.begin(), known_args.end(), known) == known_args.end()) {
-      return absl::UnimplementedError(absl::StrCat(impl, ": no argument \"", known, "\""));
-    }
+  for (const std::string& name : use.args) {
+    if (std::find(known_args.begin(), known_args.end(), name) != known_args.end()) continue;
+    return absl::UnimplementedError(absl::StrCat(impl, ": no argument \"", name, "\"; it takes ",
+                                                 absl::StrJoin(known_args, ", ")));
   }
   return absl::OkStatus();
 }

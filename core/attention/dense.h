@@ -34,7 +34,8 @@ DenseSequence GatherSequence(const AttentionCall& call, int64_t index);
 // last key's position; encoders see everything.
 at::Tensor VisibleKeys(const keel_attention_desc& desc, const DenseSequence& sequence);
 
-// kUnimplemented for the kinds and arguments that no dense implementation knows.
+// kUnimplemented for kinds that no dense implementation knows, and for an argument that is not among
+// `known_args`: a model that gives one counts on it.
 absl::Status CheckKind(absl::string_view impl, const AttentionUse& use,
                        absl::Span<const absl::string_view> known_args);
 

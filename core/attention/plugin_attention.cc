@@ -16,6 +16,7 @@
 namespace keel {
 namespace {
 
+constexpr int32_t kCpu = 1;  // DLPack's
 constexpr uint64_t kMaxWorkspaceBytes = uint64_t{1} << 34;
 
 void PoolParallelFor(void* /*pool*/, int64_t n, int64_t grain,
@@ -75,14 +76,12 @@ class CallView {
 }  // namespace
 
 PluginAttention::PluginAttention(const keel_attention_class* attention, void* plugin,
-                                 std::function<absl::Status(keel_status)> explain)
-    : class_(attention), plugin_(plugin), explain_(std::move(explain)) {}
+                                 PluginCall call)
+    : class_(attention), plugin_(plugin), call_(std::move(call)) {}
 
-absl::Status PluginAttention::Explain(keel_status status, const char* function) const {
-  if (status == 0) return absl::OkStatus();
-  absl::Status error = explain_ ? explain_(status) : absl::OkStatus();
-  if (error.ok()) error = absl::Status(static_cast<absl::StatusCode>(status), "no message given");
-  return Annotate(error, absl::StrCat(class_->name, ": ", function));
+absl::Status PluginAttention::Call(const char* function,
+                                   absl::FunctionRef<keel_status()> call) const {
+  return CallThrough(call_, absl::StrCat("attention ", class_->name, ".", function), call);
 }
 
 absl::Status PluginAttention::Supports(const AttentionUse& use) const {
@@ -93,10 +92,11 @@ absl::Status PluginAttention::Supports(const AttentionUse& use) const {
   std::vector<const char*> args;
   for (const std::string& name : use.args) args.push_back(name.c_str());
   uint32_t layout = KEEL_KV_ROWS;
-  KEEL_RETURN_IF_ERROR(Explain(
-      class_->supports(plugin_, use.desc, 1, static_cast<uint32_t>(use.dtype), use.block_size,
-                       args.data(), static_cast<uint32_t>(args.size()), &layout),
-      "supports"));
+  KEEL_RETURN_IF_ERROR(Call("supports", [&] {
+    return class_->supports(plugin_, use.desc, kCpu, static_cast<uint32_t>(use.dtype),
+                            use.block_size, args.data(), static_cast<uint32_t>(args.size()),
+                            &layout);
+  }));
   if (layout != KEEL_KV_ROWS) {
     return absl::UnimplementedError(absl::StrCat(class_->name, ": asks for KV layout ", layout,
                                                  ", the host has rows (", KEEL_KV_ROWS, ") only"));
@@ -111,10 +111,13 @@ absl::Status PluginAttention::Run(const AttentionCall& call) const {
     KEEL_RETURN_IF_ERROR(view.Set(call));
     keel_kernel_context context = {};
     context.struct_size = sizeof(context);
-    context.device_type = 1;
+    context.device_type = kCpu;
     context.parallel_for = PoolParallelFor;
     if (KEEL_HAS(class_, keel_attention_class, workspace)) {
-      context.workspace_bytes = class_->workspace(plugin_, view.get());
+      KEEL_RETURN_IF_ERROR(Call("workspace", [&] {
+        context.workspace_bytes = class_->workspace(plugin_, view.get());
+        return 0;
+      }));
     }
     if (context.workspace_bytes > kMaxWorkspaceBytes) {
       return absl::ResourceExhaustedError(absl::StrCat(class_->name, ": asks for a workspace of ",
@@ -125,7 +128,7 @@ absl::Status PluginAttention::Run(const AttentionCall& call) const {
       workspace = at::empty({static_cast<int64_t>(context.workspace_bytes)}, at::kByte);
       context.workspace = workspace.data_ptr();
     }
-    return Explain(class_->run(plugin_, &context, view.get()), "run");
+    return Call("run", [&] { return class_->run(plugin_, &context, view.get()); });
   });
 }
 

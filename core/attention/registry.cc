@@ -10,11 +10,6 @@
 #include "core/attention/sdpa.h"
 
 namespace keel {
-namespace {
-
-constexpr const char* kHosts[] = {"paged", "sdpa", "eager"};  // in order of preference
-
-}  // namespace
 
 AttentionRegistry::AttentionRegistry()
     : invariant_(std::make_shared<PagedCacheAttention>(/*invariant=*/true)) {
@@ -34,7 +29,7 @@ absl::Status AttentionRegistry::Register(std::string name,
 }
 
 absl::Status AttentionRegistry::RegisterPlugin(const keel_attention_class* attention, void* plugin,
-                                               std::function<absl::Status(keel_status)> explain) {
+                                               PluginCall call) {
   if (attention == nullptr || !KEEL_HAS(attention, keel_attention_class, name) ||
       !KEEL_HAS(attention, keel_attention_class, supports) ||
       !KEEL_HAS(attention, keel_attention_class, run)) {
@@ -42,7 +37,7 @@ absl::Status AttentionRegistry::RegisterPlugin(const keel_attention_class* atten
         "an attention class needs a name, supports and run; one of them is missing");
   }
   return Register(attention->name,
-                  std::make_shared<PluginAttention>(attention, plugin, std::move(explain)));
+                  std::make_shared<PluginAttention>(attention, plugin, std::move(call)));
 }
 
 absl::StatusOr<std::shared_ptr<const AttentionImplementation>> AttentionRegistry::Find(
@@ -70,40 +65,6 @@ std::vector<std::string> AttentionRegistry::names() const {
   std::vector<std::string> names;
   for (const auto& [name, impl] : by_name_) names.push_back(name);
   return names;
-}
-
-absl::StatusOr<std::shared_ptr<const AttentionImplementation>> AttentionRegistry::Choose(
-    const AttentionUse& use, absl::string_view wanted) const {
-  if (use.desc->impl != nullptr && use.desc->impl[0] != '\0') wanted = use.desc->impl;
-  if (!wanted.empty()) {
-    auto impl = Find(wanted);
-    if (!impl.ok()) return impl.status();
-    if (absl::Status status = (*impl)->Supports(use); !status.ok()) return status;
-    return *impl;
-  }
-  std::vector<std::string> reasons;
-  for (const char* name : kHosts) {
-    const auto& impl = by_name_.at(name);
-    const absl::Status status = impl->Supports(use);
-    if (status.ok()) return impl;
-    reasons.emplace_back(status.message());
-  }
-  return absl::UnimplementedError(
-      absl::StrCat("no attention implementation serves this: ", absl::StrJoin(reasons, "; ")));
-}
-
-absl::StatusOr<std::shared_ptr<const AttentionImplementation>> AttentionRegistry::ChooseInvariant(
-    const AttentionUse& use, absl::string_view wanted) const {
-  if (use.desc->impl != nullptr && use.desc->impl[0] != '\0') wanted = use.desc->impl;
-  if (!wanted.empty() && wanted != "paged") {
-    if (auto impl = Find(wanted); !impl.ok()) return impl.status();
-    return absl::InvalidArgumentError(absl::StrCat(
-        "attention implementation \"", wanted,
-        "\" rounds by what else is in a step; --deterministic takes paged alone: name that, or run "
-        "without --deterministic"));
-  }
-  if (absl::Status status = invariant_->Supports(use); !status.ok()) return status;
-  return invariant_;
 }
 
 }  // namespace keel

@@ -159,6 +159,7 @@ std::string Engine::info_json() const {
   info["model_impl"] = options_.model_impl;
   info["plugin"] = model_.plugin;
   info["attention_implementation"] = model_.attention;
+  info["attention_reason"] = model_.attention_reason;
   info["exec"] = options_.exec;
   info["dtype"] = model_.dtype;
   info["max_model_len"] = model_.max_model_len;

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/attention/registry.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
@@ -79,6 +80,12 @@ absl::StatusOr<std::shared_ptr<Plugin>> LoadPlugin(const PluginRef& ref,
   return Loader().Load(std::move(image));
 }
 
+PluginCall CallInto(const std::shared_ptr<Plugin>& plugin) {
+  return [raw = plugin.get()](absl::string_view what, absl::FunctionRef<keel_status()> call) {
+    return raw->Call(what, call);
+  };
+}
+
 // Refuses a checkpoint whose processor a plugin brings: without it media would be dropped without a word.
 absl::Status CheckProcessor(const Checkpoint& checkpoint, const FoundPlugins& found) {
   for (const char* file :
@@ -111,10 +118,7 @@ absl::StatusOr<Recorded> Record(const Checkpoint& checkpoint, const FoundPlugins
   source.model_class = out.model_class;
   source.plugin = out.plugin->self();
   source.plugin_name = absl::StrCat(ref.note.id, " ", ref.note.version);
-  source.call = [plugin = out.plugin.get()](absl::string_view what,
-                                            absl::FunctionRef<keel_status()> call) {
-    return plugin->Call(what, call);
-  };
+  source.call = CallInto(out.plugin);
   KEEL_ASSIGN_OR_RETURN(out.model, RecordModel(source, checkpoint.config(), "config.json"));
   return out;
 }
@@ -126,30 +130,45 @@ struct Kept {
   ModelHandle model;
 };
 
-// The name of the attention implementation, "" for the host's choice. The flag binds; so does the config's
-// _attn_implementation, unless it is one that only transformers has. A plugin that brings it joins the registry.
-absl::StatusOr<std::string> ChooseAttention(const EngineOptions& options,
-                                            const Checkpoint& checkpoint, const FoundPlugins& found,
-                                            const RemoteCodePolicy& policy, Kept& kept) {
-  KEEL_ASSIGN_OR_RETURN(
-      const auto configured,
-      FindJson<std::string>(checkpoint.config(), "/_attn_implementation", "config.json"));
-  std::string flag = options.attention_implementation;
-  if (flag.empty() && kept.attention.IsHosts(configured.value_or(""))) flag = *configured;
-  std::vector<std::string> hosts = {"paged", "sdpa", "eager"};
-  const AttentionNames names(hosts, found);
-  KEEL_ASSIGN_OR_RETURN(const AttentionChoice choice,
-                        names.Choose("", flag, configured.value_or("")));
-  if (choice.plugin == nullptr) return flag;
-  KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*choice.plugin, policy));
-  for (const keel_attention_class* attention : plugin->classes().attention) {
-    KEEL_RETURN_IF_ERROR(kept.attention.RegisterPlugin(
-        attention, plugin->self(), [raw = plugin.get()](keel_status status) {
-          return raw->Call("attention", [status] { return status; });
-        }));
+absl::Status RegisterClasses(const std::shared_ptr<Plugin>& plugin, AttentionRegistry& registry) {
+  for (const keel_attention_class* attention : plugin->classes().attention)
+    KEEL_RETURN_IF_ERROR(registry.RegisterPlugin(attention, plugin->self(), CallInto(plugin)));
+  return absl::OkStatus();
+}
+
+// The attention classes of the model's own plugin join the registry, and those of plugins that have a
+// name which the flag, config.json or the model says.
+absl::Status RegisterAttention(const ExecutorOptions& options, const Recorded& recorded,
+                               const FoundPlugins& found, const RemoteCodePolicy& policy,
+                               Kept& kept) {
+  KEEL_RETURN_IF_ERROR(RegisterClasses(recorded.plugin, kept.attention));
+  const proto::Graph& graph = recorded.model.graph;
+  std::vector<std::string> names = {options.attention, options.config_attention,
+                                    graph.spec().attn_implementation()};
+  for (const proto::Declaration& d : graph.declarations()) names.push_back(d.attention().impl());
+  const std::vector<std::string> hosts(std::begin(AttentionRegistry::kHosts),
+                                       std::end(AttentionRegistry::kHosts));
+  const AttentionNames catalog(hosts, found);
+  for (const std::string& name : names) {
+    if (name.empty() || kept.attention.Contains(name)) continue;
+    const absl::StatusOr<AttentionProvider> provider = catalog.Find(name);
+    if (!provider.ok()) {
+      if (name == options.attention)
+        return Annotate(provider.status(), "--attention-implementation");
+      continue;  // whether that is an error is for ChooseAttention to say
+    }
+    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*provider->plugin, policy));
+    KEEL_RETURN_IF_ERROR(RegisterClasses(plugin, kept.attention));
+    kept.plugins.push_back(std::move(plugin));
   }
-  kept.plugins.push_back(std::move(plugin));
-  return choice.name;
+  return absl::OkStatus();
+}
+
+// "paged, org.example.flash".
+std::string Joined(const std::vector<AttentionInUse>& uses, std::string AttentionInUse::*field) {
+  return absl::StrJoin(uses, ", ", [field](std::string* out, const AttentionInUse& use) {
+    out->append(use.*field);
+  });
 }
 
 absl::StatusOr<DType> ChooseDtype(const EngineOptions& options, const Checkpoint& checkpoint) {
@@ -212,23 +231,29 @@ absl::StatusOr<Model> Load(const EngineOptions& options) {
 
   auto kept = std::make_shared<Kept>();
   ExecutorOptions exec;
-  KEEL_ASSIGN_OR_RETURN(exec.attention,
-                        ChooseAttention(options, *model.checkpoint, found, policy, *kept));
+  exec.attention = options.attention_implementation;
+  KEEL_ASSIGN_OR_RETURN(
+      const auto configured,
+      FindJson<std::string>(model.checkpoint->config(), "/_attn_implementation", "config.json"));
+  exec.config_attention = configured.value_or("");
+  KEEL_RETURN_IF_ERROR(RegisterAttention(exec, recorded, found, policy, *kept));
   exec.mode = ParseExec(options.exec);
   KEEL_ASSIGN_OR_RETURN(exec.dtype, ChooseDtype(options, *model.checkpoint));
   exec.block_size = static_cast<int32_t>(options.block_size);
   exec.tensor_parallel = static_cast<int32_t>(options.tensor_parallel_size);
   exec.deterministic = options.deterministic;
-  exec.live = {recorded.model_class, recorded.model.model.get()};
+  exec.live = {recorded.model_class, recorded.model.model.get(), CallInto(recorded.plugin)};
   exec.on_load_bytes = [&](int64_t done, int64_t total) {
     progress("loading weights", done, total);
   };
   model.dtype = std::string(TorchName(exec.dtype));
-  model.attention = exec.attention.empty() ? "paged" : exec.attention;
   const proto::ModelSpec spec = graph.spec();
   KEEL_ASSIGN_OR_RETURN(
       model.executor, Executor::Create(std::move(graph), model.checkpoint, kept->attention, exec));
-  model.warnings = model.executor->warnings();
+  const LoadReport& report = model.executor->report();
+  model.attention = Joined(report.attention, &AttentionInUse::name);
+  model.attention_reason = Joined(report.attention, &AttentionInUse::reason);
+  model.warnings = report.warnings;
 
   if (exec.mode == ExecMode::kGraph) {
     // The graph is all that is needed: the plugin's code goes, unless it works on the data too.

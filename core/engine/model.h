@@ -21,7 +21,8 @@ struct Model {
   std::string dir;
   std::string architecture;
   std::string plugin;     // "org.keel.llama 0.1.0 (libllama.so, in-tree)"
-  std::string attention;  // implementation
+  std::string attention;         // the implementations, "paged"; "" without attention
+  std::string attention_reason;  // "--attention-implementation"
   std::string dtype;
   int64_t vocab_size = 0;
   int64_t max_model_len = 0;

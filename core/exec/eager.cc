@@ -15,12 +15,9 @@ TensorType TypeOf(proto::DataType dtype, const at::Tensor& tensor) {
   return type;
 }
 
-// The plugin's own status counts only if the host saw no error: what the host says is more precise.
-absl::Status FirstError(const Recorder& run, keel_status returned, const char* what) {
-  if (!run.status().ok()) return run.status();
-  if (returned == 0) return absl::OkStatus();
-  return absl::Status(static_cast<absl::StatusCode>(returned),
-                      absl::StrCat("the plugin's ", what, " failed"));
+// What the host noticed comes first: it is more precise than what the plugin makes of it.
+absl::Status FirstError(const Recorder& run, const absl::Status& returned) {
+  return run.status().ok() ? returned : run.status();
 }
 
 }  // namespace
@@ -85,8 +82,8 @@ int64_t EagerRun::Item(keel_tensor value) {
   return 0;
 }
 
-absl::StatusOr<at::Tensor> RunForward(EagerRun& run, const keel_model_class& model_class,
-                                      const void* model, const proto::Function& signature,
+absl::StatusOr<at::Tensor> RunForward(EagerRun& run, const LiveModel& live,
+                                      const proto::Function& signature,
                                       const std::vector<at::Tensor>& inputs) {
   keel_forward_inputs in = {};
   in.struct_size = sizeof(in);
@@ -105,17 +102,20 @@ absl::StatusOr<at::Tensor> RunForward(EagerRun& run, const keel_model_class& mod
   in.num_extras = static_cast<uint32_t>(extras.size());
   in.extras = extras.data();
   keel_tensor hidden = 0;
-  const keel_status returned = model_class.forward(model, &run, &in, &hidden);
-  KEEL_RETURN_IF_ERROR(FirstError(run, returned, "forward"));
+  const absl::Status returned = CallThrough(live.call, "forward", [&] {
+    return live.model_class->forward(live.model, &run, &in, &hidden);
+  });
+  KEEL_RETURN_IF_ERROR(FirstError(run, returned));
   return run.Take(hidden);
 }
 
-absl::StatusOr<at::Tensor> RunLogits(EagerRun& run, const keel_model_class& model_class,
-                                     const void* model, const at::Tensor& hidden) {
+absl::StatusOr<at::Tensor> RunLogits(EagerRun& run, const LiveModel& live,
+                                     const at::Tensor& hidden) {
   const keel_tensor in = run.AddTensor("hidden", proto::MODEL, hidden);
   keel_tensor logits = 0;
-  const keel_status returned = model_class.logits(model, &run, in, &logits);
-  KEEL_RETURN_IF_ERROR(FirstError(run, returned, "logits"));
+  const absl::Status returned = CallThrough(
+      live.call, "logits", [&] { return live.model_class->logits(live.model, &run, in, &logits); });
+  KEEL_RETURN_IF_ERROR(FirstError(run, returned));
   return run.Take(logits);
 }
 

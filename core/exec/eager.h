@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/exec/ops.h"
+#include "core/exec/options.h"
 #include "core/graph/recorder.h"
 #include "sdk/abi/plugin.h"
 
@@ -48,12 +49,12 @@ class EagerRun : public Recorder {
 
 // Calls the model's forward under `run`; `inputs` are those of `signature`, the recorded function:
 // embeds, positions, then the named extras.
-absl::StatusOr<at::Tensor> RunForward(EagerRun& run, const keel_model_class& model_class,
-                                      const void* model, const proto::Function& signature,
+absl::StatusOr<at::Tensor> RunForward(EagerRun& run, const LiveModel& live,
+                                      const proto::Function& signature,
                                       const std::vector<at::Tensor>& inputs);
 // Calls the model's logits under `run`.
-absl::StatusOr<at::Tensor> RunLogits(EagerRun& run, const keel_model_class& model_class,
-                                     const void* model, const at::Tensor& hidden);
+absl::StatusOr<at::Tensor> RunLogits(EagerRun& run, const LiveModel& live,
+                                     const at::Tensor& hidden);
 
 }  // namespace keel
 

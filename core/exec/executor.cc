@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/attention/registry.h"
 #include "core/base/status.h"
+#include "core/exec/graph_attention.h"
 #include "core/exec/ops.h"
 #include "core/exec/rank.h"
 #include "core/exec/served.h"
@@ -44,21 +45,26 @@ absl::Status CheckOptions(const ExecutorOptions& options) {
   return absl::OkStatus();
 }
 
-// An implementation that a plugin registered binds when the checkpoint names it; eager, sdpa,
-// flash_attention_2 ... there leave the choice to the host.
-std::string WantedAttention(const proto::ModelSpec& spec, const AttentionRegistry& registry,
-                            const std::string& flag) {
-  if (!flag.empty()) return flag;
-  const std::string& named = spec.attn_implementation();
-  return registry.Contains(named) && !registry.IsHosts(named) ? named : "";
+// What was chosen, and warnings about it, each once.
+void Report(absl::Span<const AttentionChoice> choices, LoadReport* report) {
+  std::vector<std::string>& all = report->warnings;
+  for (const AttentionChoice& choice : choices) {
+    if (choice.implementation == nullptr) continue;
+    const AttentionInUse use{choice.name, choice.reason};
+    if (std::find(report->attention.begin(), report->attention.end(), use) ==
+        report->attention.end()) {
+      report->attention.push_back(use);
+    }
+    if (!choice.warning.empty() && std::find(all.begin(), all.end(), choice.warning) == all.end())
+      all.push_back(choice.warning);
+  }
 }
 
 class RankedExecutor : public Executor {
  public:
   RankedExecutor(std::vector<std::unique_ptr<Rank>> ranks, int64_t vocab_size, int32_t block_size,
-                 std::vector<std::string> warnings)
-      : ranks_(std::move(ranks)) {
-    warnings_ = std::move(warnings);
+                 LoadReport report)
+      : Executor(std::move(report)), ranks_(std::move(ranks)) {
     limits_.vocab_size = vocab_size;
     limits_.block_size = block_size;
   }
@@ -144,12 +150,18 @@ class RankedExecutor : public Executor {
 
 absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
     proto::Graph graph, std::shared_ptr<const Checkpoint> checkpoint,
-    const AttentionRegistry& attention, ExecutorOptions options) {
+    const AttentionRegistry& attention, const ExecutorOptions& options) {
   KEEL_RETURN_IF_ERROR(CheckOptions(options));
   KEEL_RETURN_IF_ERROR(CheckServed(graph));  // before gigabytes are read
   const HostObjects objects = AddHostObjects(&graph);
-  options.attention = WantedAttention(graph.spec(), attention, options.attention);
   KEEL_ASSIGN_OR_RETURN(RankGraph sharded, ShardGraph(graph, options.tensor_parallel));
+  const AttentionWish wish{options.attention, graph.spec().attn_implementation(),
+                           options.config_attention, NumericsOf(options)};
+  KEEL_ASSIGN_OR_RETURN(
+      const std::vector<AttentionChoice> choices,
+      ChooseAttentions(sharded.graph, wish, attention, options.dtype, options.block_size));
+  LoadReport report;
+  Report(choices, &report);
   KEEL_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights,
                         LoadWeights(graph, std::move(checkpoint),
                                     {options.dtype, NumericsOf(options), options.on_load_bytes}));
@@ -157,15 +169,15 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
   for (int i = 0; i < options.tensor_parallel; ++i) {
     KEEL_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> part,
                           ShardWeights(weights, sharded.weights, i, options.tensor_parallel));
-    KEEL_ASSIGN_OR_RETURN(
-        std::unique_ptr<Rank> rank,
-        Rank::Create(sharded.graph, objects, std::move(part), attention, options));
+    KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Rank> rank,
+                          Rank::Create(sharded.graph, objects, std::move(part), choices, options));
     ranks.push_back(std::move(rank));
   }
+  report.warnings.insert(report.warnings.end(), weights->warnings.begin(), weights->warnings.end());
   const int64_t vocab =
       graph.declarations(static_cast<int>(objects.embed_tokens) - 1).embedding().rows();
   return std::make_unique<RankedExecutor>(std::move(ranks), vocab, options.block_size,
-                                          weights->warnings);
+                                          std::move(report));
 }
 
 }  // namespace
@@ -174,7 +186,7 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(
     proto::Graph graph, std::shared_ptr<const Checkpoint> checkpoint,
     const AttentionRegistry& attention, ExecutorOptions options) {
   return CatchAten([&]() -> absl::StatusOr<std::unique_ptr<Executor>> {
-    return CreateExecutor(std::move(graph), std::move(checkpoint), attention, std::move(options));
+    return CreateExecutor(std::move(graph), std::move(checkpoint), attention, options);
   });
 }
 

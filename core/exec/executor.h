@@ -6,7 +6,6 @@
 #define KEEL_CORE_EXEC_EXECUTOR_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,9 +15,8 @@
 #include "core/cache/block_allocator.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/exec/batch.h"
+#include "core/exec/options.h"
 #include "core/graph/graph.pb.h"
-#include "core/tensor/dtype.h"
-#include "sdk/abi/plugin.h"
 
 namespace at {
 class Tensor;
@@ -38,26 +36,17 @@ struct CacheLayout {
   int64_t state_bytes = 0;  // of one sequence; 0: no recurrent layers
 };
 
-// How forward is run: the recorded graph, op by op through the plugin, or both compared at every op.
-enum class ExecMode { kGraph, kEager, kShadow };
+// An attention implementation that a model runs with, and why.
+struct AttentionInUse {
+  std::string name;    // "paged"
+  std::string reason;  // "--attention-implementation"
 
-// A plugin's live model, needed by kEager and kShadow. Borrowed.
-struct LiveModel {
-  const keel_model_class* model_class = nullptr;
-  const void* model = nullptr;
+  bool operator==(const AttentionInUse&) const = default;
 };
 
-struct ExecutorOptions {
-  ExecMode mode = ExecMode::kGraph;
-  DType dtype = DType::kF32;    // type of weights and activations
-  std::string attention = {};   // name in the registry; "": paged
-  int32_t block_size = 16;      // tokens a cache block holds
-  int32_t tensor_parallel = 1;  // ranks, run as threads
-  LiveModel live = {};          // with kEager, kShadow
-  // The logits of a sequence's token have the same bits whatever else is in its step and however its
-  // prompt was cut into steps; slower. One CPU type: others round elsewhere.
-  bool deterministic = false;
-  std::function<void(int64_t done, int64_t total)> on_load_bytes = {};  // may be null
+struct LoadReport {
+  std::vector<AttentionInUse> attention;  // each once, in order of declarations
+  std::vector<std::string> warnings;      // what a user should know
 };
 
 class Executor {
@@ -83,11 +72,14 @@ class Executor {
   // the next Step. INVALID_ARGUMENT for a batch that doesn't hold together (a broken caller).
   virtual absl::StatusOr<at::Tensor> Step(const Batch& batch) = 0;
 
-  // Of loading: what a user should know.
-  const std::vector<std::string>& warnings() const { return warnings_; }
+  // What loading decided.
+  const LoadReport& report() const { return report_; }
 
  protected:
-  std::vector<std::string> warnings_;
+  explicit Executor(LoadReport report = {}) : report_(std::move(report)) {}
+
+ private:
+  const LoadReport report_;
 };
 
 }  // namespace keel

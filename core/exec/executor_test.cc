@@ -37,7 +37,9 @@ namespace {
 using ::keel::testing::IsOk;
 using ::keel::testing::StatusIs;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 using Tensors = std::map<std::string, at::Tensor>;
 
@@ -434,6 +436,47 @@ TEST_F(ExecutorTest, AnUnknownAttentionIsRefusedWithTheNamesThereAre) {
   EXPECT_THAT(Create({.attention = "flash"}),
               StatusIs(absl::StatusCode::kNotFound,
                        AllOf(HasSubstr("\"flash\""), HasSubstr("eager, paged, sdpa"))));
+}
+
+TEST_F(ExecutorTest, TheReportSaysWhichAttentionRunsAndWhy) {
+  KEEL_ASSERT_OK_AND_ASSIGN(auto chosen, Create({}));
+  EXPECT_THAT(chosen->report().attention,
+              ElementsAre(AttentionInUse{"paged", "the host's choice"}));
+  EXPECT_THAT(chosen->report().warnings, IsEmpty());
+  KEEL_ASSERT_OK_AND_ASSIGN(auto flag, Create({.attention = "sdpa"}));
+  EXPECT_THAT(flag->report().attention,
+              ElementsAre(AttentionInUse{"sdpa", "--attention-implementation"}));
+  KEEL_ASSERT_OK_AND_ASSIGN(auto config, Create({.config_attention = "ring"}));
+  EXPECT_EQ(config->report().attention[0].name, "paged");
+  EXPECT_THAT(config->report().warnings, ElementsAre(HasSubstr("'ring'")));
+}
+
+TEST_F(ExecutorTest, AnAttentionIsRefusedBeforeWeightsAreRead) {
+  KEEL_ASSERT_OK_AND_ASSIGN(checkpoint_, testing::WriteCheckpoint(dir_.path(), {}));
+  EXPECT_THAT(Create({.attention = "flash"}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("flash")));
+}
+
+keel_status RefuseForward(const void*, keel_run*, const keel_forward_inputs*, keel_tensor*) {
+  return static_cast<keel_status>(absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ExecutorTest, AnEagerRunCallsThePluginByTheWayThatKnowsItsMessages) {
+  keel_model_class refusing = *recorded_->model_class;
+  refusing.forward = RefuseForward;
+  const PluginCall call = [](absl::string_view what, absl::FunctionRef<keel_status()> f) {
+    return absl::Status(static_cast<absl::StatusCode>(f()),
+                        absl::StrCat(what, ": what the plugin set"));
+  };
+  Text text{Ids(5, 1), {1, 2}};
+  Batch batch;
+  Append(text, 5, &batch);
+  for (const ExecMode mode : {ExecMode::kEager, ExecMode::kShadow}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(
+        auto executor, Create({.mode = mode, .live = {&refusing, recorded_->model.get(), call}}));
+    EXPECT_THAT(executor->Step(batch), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                HasSubstr("forward: what the plugin set")));
+  }
 }
 
 TEST_F(ExecutorTest, MissingTensorsAreListed) {

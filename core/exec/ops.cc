@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/exec/args.h"
+#include "core/exec/graph_attention.h"
 #include "core/exec/moe.h"
 #include "core/exec/norm.h"
 #include "core/exec/recur.h"
@@ -26,40 +27,6 @@ namespace {
 
 using proto::Declaration;
 
-keel_attention_desc DescOf(const proto::Attention& a) {
-  keel_attention_desc desc = {};
-  desc.struct_size = sizeof(desc);
-  desc.kind = static_cast<uint32_t>(a.kind());
-  desc.layer = a.layer();
-  if (a.kv_share_layer() >= 0) {
-    desc.flags = KEEL_ATTENTION_SHARE_KV;
-    desc.kv_share_layer = a.kv_share_layer();
-  }
-  desc.heads = a.heads();
-  desc.kv_heads = a.kv_heads();
-  desc.qk_dim = a.qk_dim();
-  desc.v_dim = a.v_dim();
-  desc.window = a.window();
-  desc.chunk = a.chunk();
-  desc.kv_lora_rank = a.kv_lora_rank();
-  desc.rope_dim = a.rope_dim();
-  desc.scale = a.scale();
-  desc.softcap = a.softcap();
-  desc.impl = a.impl().c_str();
-  return desc;
-}
-
-std::vector<KvLayerSpec> KvLayers(const proto::Graph& graph) {
-  std::vector<KvLayerSpec> specs;
-  for (const Declaration& d : graph.declarations()) {
-    if (!d.has_attention() || d.attention().kind() == proto::Attention::ENCODER) continue;
-    if (d.attention().kv_share_layer() >= 0) continue;
-    const proto::Attention& a = d.attention();
-    specs.push_back({a.layer(), a.kv_heads(), a.qk_dim(), a.v_dim(), a.window(), a.chunk()});
-  }
-  return specs;
-}
-
 std::vector<StateSpec> States(const proto::Graph& graph, DType model_dtype) {
   std::vector<StateSpec> specs;
   for (int i = 0; i < graph.declarations_size(); ++i) {
@@ -71,18 +38,6 @@ std::vector<StateSpec> States(const proto::Graph& graph, DType model_dtype) {
     specs.push_back(std::move(spec));
   }
   return specs;
-}
-
-// The arguments that forward gives an attention, by object. An object may be called more than once.
-std::vector<std::string> ArgNames(const proto::Graph& graph, uint32_t object) {
-  std::vector<std::string> names;
-  for (const proto::Function& function : graph.functions()) {
-    for (const proto::Node& node : function.nodes()) {
-      if (node.op() != proto::OP_ATTENTION || node.object() != object) continue;
-      names.insert(names.end(), node.names().begin(), node.names().end());
-    }
-  }
-  return names;
 }
 
 at::Tensor RunConv(const proto::Conv& conv, const ConvWeight& w, const at::Tensor& x) {
@@ -125,42 +80,20 @@ OpRunner::OpRunner(const proto::Graph& graph, std::shared_ptr<const Weights> wei
       states_(std::move(states)),
       rope_(numerics) {}
 
-absl::StatusOr<std::unique_ptr<OpRunner>> OpRunner::Create(const proto::Graph& graph,
-                                                           std::shared_ptr<const Weights> weights,
-                                                           const AttentionRegistry& attention,
-                                                           const std::string& wanted, DType dtype,
-                                                           int32_t block_size, Numerics numerics) {
+absl::StatusOr<std::unique_ptr<OpRunner>> OpRunner::Create(
+    const proto::Graph& graph, std::shared_ptr<const Weights> weights,
+    absl::Span<const AttentionChoice> attention, DType dtype, int32_t block_size,
+    Numerics numerics) {
   if (numerics == Numerics::kInvariant) KEEL_RETURN_IF_ERROR(CheckInvariant(graph));
   KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(KvLayers(graph), block_size, dtype));
   KEEL_ASSIGN_OR_RETURN(RecurrentStates states, RecurrentStates::Create(States(graph, dtype)));
   auto ops = std::unique_ptr<OpRunner>(new OpRunner(graph, std::move(weights), dtype, numerics,
                                                     std::move(cache), std::move(states)));
-  KEEL_RETURN_IF_ERROR(ops->ChooseAttention(attention, wanted));
-  return ops;
-}
-
-absl::Status OpRunner::ChooseAttention(const AttentionRegistry& registry,
-                                       const std::string& wanted) {
-  attentions_.resize(graph_.declarations_size());
-  for (int i = 0; i < graph_.declarations_size(); ++i) {
-    const Declaration& d = graph_.declarations(i);
-    if (!d.has_attention()) continue;
-    Attention& attention = attentions_[i];
-    attention.desc = DescOf(d.attention());
-    const bool encoder = d.attention().kind() == proto::Attention::ENCODER;
-    if (d.attention().kv_share_layer() >= 0 && !cache_.Contains(d.attention().kv_share_layer())) {
-      return absl::InvalidArgumentError(absl::StrCat(d.name(), ": shares keys and values of layer ",
-                                                     d.attention().kv_share_layer(),
-                                                     ", which no attention keeps"));
-    }
-    AttentionUse use{&attention.desc, dtype_, encoder ? 0 : cache_.block_size(),
-                     ArgNames(graph_, static_cast<uint32_t>(i + 1))};
-    auto impl = numerics_ == Numerics::kInvariant ? registry.ChooseInvariant(use, wanted)
-                                                  : registry.Choose(use, wanted);
-    if (!impl.ok()) return Annotate(impl.status(), d.name());
-    attention.impl = *std::move(impl);
+  for (int i = 0; i < graph.declarations_size(); ++i) {
+    ops->attentions_.push_back(
+        {DescOf(graph.declarations(i).attention()), attention[i].implementation});
   }
-  return absl::OkStatus();
+  return ops;
 }
 
 void OpRunner::BeginStep(const StepContext* step) {
@@ -313,7 +246,7 @@ absl::Status OpRunner::RunAttention(const proto::Node& node, absl::Span<const at
       WriteKv(call.v, metadata.slots, call.v_cache);
     }
   }
-  return attention.impl->Run(call);
+  return attention.implementation->Run(call);
 }
 
 }  // namespace keel

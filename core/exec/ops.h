@@ -7,14 +7,13 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/attention/attention.h"
-#include "core/attention/registry.h"
+#include "core/attention/choose.h"
 #include "core/cache/kv_cache.h"
 #include "core/cache/recurrent_states.h"
 #include "core/exec/rope.h"
@@ -37,13 +36,11 @@ struct StepContext {
 // One rank's model: declarations and everything they own. Not thread-safe.
 class OpRunner {
  public:
-  // Chooses an attention implementation for each attention of `graph` (`wanted`: by name, "" leaves
-  // it to the host); kUnimplemented names the object and what is lacking. `graph` is borrowed.
-  static absl::StatusOr<std::unique_ptr<OpRunner>> Create(const proto::Graph& graph,
-                                                          std::shared_ptr<const Weights> weights,
-                                                          const AttentionRegistry& attention,
-                                                          const std::string& wanted, DType dtype,
-                                                          int32_t block_size, Numerics numerics);
+  // `attention` is what ChooseAttentions found, by object - 1. `graph` is borrowed.
+  static absl::StatusOr<std::unique_ptr<OpRunner>> Create(
+      const proto::Graph& graph, std::shared_ptr<const Weights> weights,
+      absl::Span<const AttentionChoice> attention, DType dtype, int32_t block_size,
+      Numerics numerics);
 
   const proto::Graph& graph() const { return graph_; }
   KvCache& cache() { return cache_; }
@@ -64,13 +61,12 @@ class OpRunner {
  private:
   struct Attention {
     keel_attention_desc desc = {};
-    std::shared_ptr<const AttentionImplementation> impl;
+    std::shared_ptr<const AttentionImplementation> implementation;  // null: it is no attention
   };
 
   OpRunner(const proto::Graph& graph, std::shared_ptr<const Weights> weights, DType dtype,
            Numerics numerics, KvCache cache, RecurrentStates states);
 
-  absl::Status ChooseAttention(const AttentionRegistry& registry, const std::string& wanted);
   absl::Status Dispatch(const proto::Node& node, absl::Span<const at::Tensor> inputs,
                         std::vector<at::Tensor>* outputs);
   absl::Status RunAttention(const proto::Node& node, absl::Span<const at::Tensor> inputs,
@@ -88,7 +84,7 @@ class OpRunner {
   const Numerics numerics_;
   KvCache cache_;
   RecurrentStates states_;
-  std::vector<Attention> attentions_;  // by object - 1; those that are no attention are empty
+  std::vector<Attention> attentions_;  // by object - 1
   RopeTables rope_;
   const StepContext* step_ = nullptr;
   Collectives* collectives_ = nullptr;

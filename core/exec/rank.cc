@@ -77,7 +77,7 @@ Rank::Rank(proto::Graph graph, HostObjects objects, const ExecutorOptions& optio
 
 absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph, HostObjects objects,
                                                    std::shared_ptr<const Weights> weights,
-                                                   const AttentionRegistry& attention,
+                                                   absl::Span<const AttentionChoice> attention,
                                                    const ExecutorOptions& options) {
   auto rank = std::unique_ptr<Rank>(new Rank(std::move(graph), objects, options));
   const proto::Function* forward = FindFunction(rank->graph_, "forward");
@@ -85,9 +85,9 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph, HostObjec
   rank->forward_.emplace(*forward);
   if (const proto::Function* logits = FindFunction(rank->graph_, "logits"))
     rank->logits_.emplace(*logits);
-  KEEL_ASSIGN_OR_RETURN(
-      rank->ops_, OpRunner::Create(rank->graph_, std::move(weights), attention, options.attention,
-                                   options.dtype, options.block_size, rank->numerics_));
+  KEEL_ASSIGN_OR_RETURN(rank->ops_,
+                        OpRunner::Create(rank->graph_, std::move(weights), attention, options.dtype,
+                                         options.block_size, rank->numerics_));
   return rank;
 }
 
@@ -139,11 +139,10 @@ absl::StatusOr<at::Tensor> Rank::Forward(const StepTensors& step) {
   const proto::Function& function = forward_->function();
   if (mode_ == ExecMode::kEager) {
     EagerRun run(*ops_, "forward");
-    return RunForward(run, *live_.model_class, live_.model, function, inputs);
+    return RunForward(run, live_, function, inputs);
   }
   ShadowRun run(*ops_, function);
-  KEEL_ASSIGN_OR_RETURN(at::Tensor hidden,
-                        RunForward(run, *live_.model_class, live_.model, function, inputs));
+  KEEL_ASSIGN_OR_RETURN(at::Tensor hidden, RunForward(run, live_, function, inputs));
   KEEL_RETURN_IF_ERROR(run.CheckEnd(hidden));
   return hidden;
 }
@@ -155,7 +154,7 @@ absl::StatusOr<at::Tensor> Rank::Logits(const at::Tensor& hidden) {
     at::Tensor logits;
     if (mode_ == ExecMode::kEager && live_.model_class->logits != nullptr) {
       EagerRun run(*ops_, "logits");
-      KEEL_ASSIGN_OR_RETURN(logits, RunLogits(run, *live_.model_class, live_.model, hidden));
+      KEEL_ASSIGN_OR_RETURN(logits, RunLogits(run, live_, hidden));
     } else {
       KEEL_ASSIGN_OR_RETURN(std::vector<at::Tensor> outputs, logits_->Run(*ops_, {&hidden, 1}));
       logits = std::move(outputs[0]);

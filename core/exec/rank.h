@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/attention/choose.h"
 #include "core/exec/executor.h"
 #include "core/exec/interpreter.h"
 #include "core/exec/ops.h"
@@ -33,9 +35,10 @@ inline Numerics NumericsOf(const ExecutorOptions& options) {
 
 class Rank {
  public:
+  // `attention`: by object - 1.
   static absl::StatusOr<std::unique_ptr<Rank>> Create(proto::Graph graph, HostObjects objects,
                                                       std::shared_ptr<const Weights> weights,
-                                                      const AttentionRegistry& attention,
+                                                      absl::Span<const AttentionChoice> attention,
                                                       const ExecutorOptions& options);
 
   OpRunner& ops() { return *ops_; }

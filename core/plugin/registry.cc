@@ -203,32 +203,12 @@ std::vector<std::string> AttentionNames::Names() const {
   return names;
 }
 
-absl::StatusOr<AttentionChoice> AttentionNames::Find(absl::string_view name) const {
-  if (Contains(host_names_, name)) return AttentionChoice{std::string(name), nullptr};
+absl::StatusOr<AttentionProvider> AttentionNames::Find(absl::string_view name) const {
+  if (Contains(host_names_, name)) return AttentionProvider{std::string(name), nullptr};
   KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, FindFirst(found_, &PluginNote::attention, name));
-  if (ref != nullptr) return AttentionChoice{std::string(name), ref};
+  if (ref != nullptr) return AttentionProvider{std::string(name), ref};
   return absl::NotFoundError(absl::StrCat("no attention implementation '", name, "'; there are ",
                                           absl::StrJoin(Names(), ", ")));
-}
-
-absl::StatusOr<AttentionChoice> AttentionNames::Choose(absl::string_view model,
-                                                       absl::string_view flag,
-                                                       absl::string_view config) const {
-  if (!model.empty()) return Find(model);
-  if (!flag.empty()) {
-    absl::StatusOr<AttentionChoice> choice = Find(flag);
-    if (!choice.ok()) return Annotate(choice.status(), "--attention-implementation");
-    return choice;
-  }
-  if (!config.empty()) {
-    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, FindFirst(found_, &PluginNote::attention, config));
-    if (ref != nullptr) return AttentionChoice{std::string(config), ref};
-    if (absl::StrContains(config, '.')) {
-      const absl::Status missing = Find(config).status();
-      return Annotate(missing, "config.json: _attn_implementation");
-    }
-  }
-  return Find(host_names_.front());
 }
 
 absl::StatusOr<const PluginRef*> ProcessorRegistry::Find(absl::string_view name) const {

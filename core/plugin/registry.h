@@ -64,12 +64,12 @@ absl::StatusOr<const keel_model_class*> FindModelClass(const Plugin& plugin,
                                                        const ModelChoice& choice);
 
 // An attention implementation: the host's own (`plugin` is null) or a plugin's.
-struct AttentionChoice {
+struct AttentionProvider {
   std::string name;
   const PluginRef* plugin = nullptr;  // of the FoundPlugins that the registry was made from
 };
 
-// Attention implementations by name.
+// Attention implementations by name; core/attention/choose.h picks one.
 class AttentionNames {
  public:
   // `host_names`: the host's own, its default first. `found` must outlive the registry.
@@ -77,16 +77,7 @@ class AttentionNames {
       : host_names_(std::move(host_names)), found_(found) {}
 
   // kNotFound lists the names there are.
-  absl::StatusOr<AttentionChoice> Find(absl::string_view name) const;
-
-  // The implementation of a model, from what three places say ("" where one says nothing):
-  //   model   keel_attention_desc.impl     binds
-  //   flag    --attention-implementation   binds
-  //   config  _attn_implementation         binds if it is a plugin's, or with a dot, as plugins' names
-  //                                        have it; eager, sdpa, flash_attention_2 ... leave the host
-  //                                        its default
-  absl::StatusOr<AttentionChoice> Choose(absl::string_view model, absl::string_view flag,
-                                         absl::string_view config) const;
+  absl::StatusOr<AttentionProvider> Find(absl::string_view name) const;
 
   std::vector<std::string> Names() const;
 

@@ -124,26 +124,16 @@ class AttentionRegistryTest : public ::testing::Test {
   const AttentionNames registry_{{"paged", "eager", "sdpa"}, found_};
 };
 
-TEST_F(AttentionRegistryTest, ModelBeforeFlagBeforeConfigBeforeTheDefault) {
-  EXPECT_EQ(registry_.Choose("eager", "sdpa", "")->name, "eager");
-  EXPECT_EQ(registry_.Choose("", "sdpa", "org.example.flash")->name, "sdpa");
-  EXPECT_EQ(registry_.Choose("", "", "org.example.flash")->plugin, &found_.plugins[0]);
-  EXPECT_EQ(registry_.Choose("", "", "")->name, "paged");
-}
-
-TEST_F(AttentionRegistryTest, TransformersOwnNamesInAConfigLeaveTheChoiceToTheHost) {
-  EXPECT_EQ(registry_.Choose("", "", "eager")->name, "paged");
-  EXPECT_EQ(registry_.Choose("", "", "flash_attention_2")->name, "paged");
+TEST_F(AttentionRegistryTest, FindsThePluginOfANameOrLeavesItToTheHost) {
+  EXPECT_EQ(registry_.Find("org.example.flash")->plugin, &found_.plugins[0]);
+  EXPECT_EQ(registry_.Find("sdpa")->plugin, nullptr);
 }
 
 TEST_F(AttentionRegistryTest, AnUnknownNameIsRefusedWithTheNamesThereAre) {
-  EXPECT_THAT(registry_.Choose("", "flash", ""),
+  EXPECT_THAT(registry_.Find("flash"),
               StatusIs(absl::StatusCode::kNotFound,
-                       AllOf(HasSubstr("--attention-implementation: no attention implementation "
-                                       "'flash'"),
+                       AllOf(HasSubstr("no attention implementation 'flash'"),
                              HasSubstr("eager, org.example.flash, paged, sdpa"))));
-  EXPECT_THAT(registry_.Choose("", "", "org.example.other"),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("_attn_implementation")));
 }
 
 TEST(ProcessorRegistryTest, FindsTheProcessorOrLeavesItToTheHost) {

@@ -1,0 +1,53 @@
+// How a model is run: what an executor is made with.
+#ifndef KEEL_CORE_EXEC_OPTIONS_H_
+#define KEEL_CORE_EXEC_OPTIONS_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "core/base/plugin_call.h"
+#include "core/tensor/dtype.h"
+#include "sdk/abi/plugin.h"
+
+namespace keel {
+
+// How forward is run: the recorded graph, op by op through the plugin, or both compared at every op.
+enum class ExecMode { kGraph, kEager, kShadow };
+
+// "graph", "eager", "shadow".
+inline constexpr const char* kExecModeNames[] = {"graph", "eager", "shadow"};
+inline const char* ExecModeName(ExecMode mode) { return kExecModeNames[static_cast<int>(mode)]; }
+inline std::optional<ExecMode> ExecModeFromName(absl::string_view name) {
+  for (const ExecMode mode : {ExecMode::kGraph, ExecMode::kEager, ExecMode::kShadow}) {
+    if (name == ExecModeName(mode)) return mode;
+  }
+  return std::nullopt;
+}
+
+// A plugin's live model, needed by kEager and kShadow. Borrowed.
+struct LiveModel {
+  const keel_model_class* model_class = nullptr;
+  const void* model = nullptr;
+  PluginCall call = {};  // how its functions are called; may be empty
+};
+
+struct ExecutorOptions {
+  ExecMode mode = ExecMode::kGraph;
+  DType dtype = DType::kF32;  // type of weights and activations
+  // Which implementation, as core/attention/choose.h says; "": not given.
+  std::string attention = {};         // --attention-implementation
+  std::string config_attention = {};  // _attn_implementation of config.json
+  int32_t block_size = 16;            // tokens a cache block holds
+  int32_t tensor_parallel = 1;        // ranks, run as threads
+  LiveModel live = {};                // with kEager, kShadow
+  // The logits of a sequence's token have the same bits whatever else is in its step and however its
+  // prompt was cut into steps; slower. One CPU type: others round elsewhere.
+  bool deterministic = false;
+  std::function<void(int64_t done, int64_t total)> on_load_bytes = {};  // may be null
+};
+
+}  // namespace keel
+#endif  // KEEL_CORE_EXEC_OPTIONS_H_
