@@ -8,10 +8,6 @@
 
 #include "core/kernels/parallel.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 namespace keel {
 namespace {
 
@@ -24,108 +20,32 @@ constexpr int64_t kFewRows = 4;
 constexpr int64_t kPiece = 1024;
 constexpr int64_t kProductsAPart = 64 << 10;  // less is not worth waking a thread for
 
-// Vectors of kLanes floats. KEEL_INLINE functions pass them by pointer: none crosses a call.
+// One register, by pointer: none crosses a call.
 template <int kLanes>
-struct Vectors;
-template <>
-struct Vectors<4> {
-  typedef float Floats __attribute__((vector_size(16)));
-};
-template <>
-struct Vectors<8> {
-  typedef float Floats __attribute__((vector_size(32)));
-};
-template <>
-struct Vectors<16> {
-  typedef float Floats __attribute__((vector_size(64)));
-};
-
-template <int kLanes>
-KEEL_INLINE void Load(const float* p, typename Vectors<kLanes>::Floats* out) {
+KEEL_INLINE void Load(const float* p, typename lanes::Vector<kLanes>::F32* out) {
   std::memcpy(out, p, sizeof(*out));
 }
-
-#if defined(__x86_64__)
-// What __builtin_convertvector makes of 16-bit lanes is several times slower with GCC 12, and the
-// intrinsics cannot be inlined into a function that has no target yet; what is behind them can.
-template <int kLanes>
-struct Widen16;
-template <>
-struct Widen16<8> {
-  typedef short Shorts __attribute__((vector_size(16)));
-  static KEEL_INLINE void BF16(const Shorts* in, Vectors<8>::Floats* out) {
-    *out = reinterpret_cast<Vectors<8>::Floats>(__builtin_ia32_pmovzxwd256(*in) << 16);
-  }
-  static KEEL_INLINE void F16(const Shorts* in, Vectors<8>::Floats* out) {
-    *out = __builtin_ia32_vcvtph2ps256(*in);
-  }
-};
-template <>
-struct Widen16<16> {
-  typedef short Shorts __attribute__((vector_size(32)));
-  static KEEL_INLINE void BF16(const Shorts* in, Vectors<16>::Floats* out) {
-    typedef int Ints __attribute__((vector_size(64)));
-    const Ints ints = __builtin_ia32_pmovzxwd512_mask(*in, Ints{}, -1);
-    *out = reinterpret_cast<Vectors<16>::Floats>(ints << 16);
-  }
-  static KEEL_INLINE void F16(const Shorts* in, Vectors<16>::Floats* out) {
-    *out =
-        __builtin_ia32_vcvtph2ps512_mask(*in, Vectors<16>::Floats{}, -1, _MM_FROUND_CUR_DIRECTION);
-  }
-};
-#endif
-
 template <int kLanes>  // bf16
-KEEL_INLINE void Load(const uint16_t* p, typename Vectors<kLanes>::Floats* out) {
-#if defined(__x86_64__)
-  if constexpr (kLanes >= 8) {
-    typename Widen16<kLanes>::Shorts shorts;
-    std::memcpy(&shorts, p, sizeof(shorts));
-    return Widen16<kLanes>::BF16(&shorts, out);
-  }
-#endif
-  for (int i = 0; i < kLanes; ++i) (*out)[i] = lanes::BF16::Load(p + i);
+KEEL_INLINE void Load(const uint16_t* p, typename lanes::Vector<kLanes>::F32* out) {
+  lanes::Convert<kLanes>::WidenBF16(p, out);
 }
-
 template <int kLanes>
-KEEL_INLINE void Load(const _Float16* p, typename Vectors<kLanes>::Floats* out) {
-#if defined(__x86_64__)
-  if constexpr (kLanes >= 8) {
-    typename Widen16<kLanes>::Shorts shorts;
-    std::memcpy(&shorts, p, sizeof(shorts));
-    return Widen16<kLanes>::F16(&shorts, out);
-  }
-#endif
-  for (int i = 0; i < kLanes; ++i) (*out)[i] = static_cast<float>(p[i]);
+KEEL_INLINE void Load(const _Float16* p, typename lanes::Vector<kLanes>::F32* out) {
+  lanes::Convert<kLanes>::WidenF16(p, out);
 }
 
 // The last `count` < kLanes elements of a row, and zeros.
 template <int kLanes, typename S>
-KEEL_INLINE void LoadTail(const S* p, int64_t count, typename Vectors<kLanes>::Floats* out) {
+KEEL_INLINE void LoadTail(const S* p, int64_t count, typename lanes::Vector<kLanes>::F32* out) {
   S padded[kLanes] = {};
   std::memcpy(padded, p, count * sizeof(S));
   Load<kLanes>(padded, out);
 }
 
-// By halves: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)).
-template <int kLanes>
-KEEL_INLINE float AddLanes(const typename Vectors<kLanes>::Floats* x) {
-  if constexpr (kLanes == 4) {
-    const float even = (*x)[0] + (*x)[2], odd = (*x)[1] + (*x)[3];
-    return even + odd;
-  } else {
-    typename Vectors<kLanes / 2>::Floats half, upper;
-    std::memcpy(&half, x, sizeof(half));
-    std::memcpy(&upper, reinterpret_cast<const char*>(x) + sizeof(half), sizeof(upper));
-    half += upper;
-    return AddLanes<kLanes / 2>(&half);
-  }
-}
-
 template <int kLanes, typename T>
 struct Tiles {
   using S = typename T::Storage;
-  using Floats = typename Vectors<kLanes>::Floats;
+  using Floats = typename lanes::Vector<kLanes>::F32;
   // Accumulators, a vector for each weight row and one of x: 16 registers, or 32.
   static constexpr int kRows = kLanes == 16 ? 6 : 4;
   static constexpr int kColumns = kLanes == 16 ? 4 : 3;
@@ -146,7 +66,7 @@ struct Tiles {
   }
 
   KEEL_INLINE void Store(int64_t m, int64_t n, const Floats* acc) const {
-    float sum = AddLanes<kLanes>(acc);
+    float sum = lanes::SumOfRegister<kLanes>(*acc);
     if (linear.bias != nullptr) sum += T::Load(static_cast<const S*>(linear.bias) + n);
     static_cast<S*>(linear.y)[m * linear.ldy + n] = T::Store(sum);
   }

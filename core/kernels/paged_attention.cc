@@ -16,31 +16,31 @@ namespace {
 
 using namespace lanes;  // NOLINT: this file is about nothing else
 
-template <typename T>
+template <int kWidth, typename T>
 KEEL_INLINE float Dot(const float* a, const typename T::Storage* b, int64_t n) {
-  F32x16 acc = {};
+  F32x16<kWidth> acc = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    F32x16 x, y;
-    std::memcpy(&x, a + i, 64);
+    F32x16<kWidth> x, y;
+    F32::LoadLanes(a + i, &x);
     T::LoadLanes(b + i, &y);
     acc += x * y;
   }
-  float sum = Sum(&acc);
+  float sum = Sum(acc);
   for (; i < n; ++i) sum += a[i] * T::Load(b + i);
   return sum;
 }
 
 // acc += p * v
-template <typename T>
+template <int kWidth, typename T>
 KEEL_INLINE void Axpy(float p, const typename T::Storage* v, float* acc, int64_t n) {
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    F32x16 x, y;
-    std::memcpy(&x, acc + i, 64);
+    F32x16<kWidth> x, y;
+    F32::LoadLanes(acc + i, &x);
     T::LoadLanes(v + i, &y);
     x += y * p;
-    std::memcpy(acc + i, &x, 64);
+    F32::StoreLanes(x, acc + i);
   }
   for (; i < n; ++i) acc[i] += p * T::Load(v + i);
 }
@@ -65,14 +65,14 @@ KEEL_INLINE void Rescale(float factor, float* acc, int64_t n) {
 }
 
 // Takes the keys [begin, end) of one cache block into the running softmax of one query head.
-template <typename T>
+template <int kWidth, typename T>
 KEEL_INLINE void TakeBlock(const PagedAttention& a, const typename T::Storage* keys,
                            const typename T::Storage* values, int64_t first_key, int64_t count,
                            int64_t head, const float* q, float* scores, Running* running,
                            float* acc) {
   float block_max = running->max;
   for (int64_t j = 0; j < count; ++j) {
-    float score = a.scale * Dot<T>(q, keys + j * a.qk_dim, a.qk_dim);
+    float score = a.scale * Dot<kWidth, T>(q, keys + j * a.qk_dim, a.qk_dim);
     if (a.softcap > 0) score = a.softcap * std::tanh(score / a.softcap);
     if (a.slopes != nullptr) score += a.slopes[head] * static_cast<float>(first_key + j);
     scores[j] = score;
@@ -87,11 +87,11 @@ KEEL_INLINE void TakeBlock(const PagedAttention& a, const typename T::Storage* k
   for (int64_t j = 0; j < count; ++j) {
     const float p = std::exp(scores[j] - running->max);
     running->sum += p;
-    Axpy<T>(p, values + j * a.v_dim, acc, a.v_dim);
+    Axpy<kWidth, T>(p, values + j * a.v_dim, acc, a.v_dim);
   }
 }
 
-template <typename T>
+template <int kWidth, typename T>
 KEEL_INLINE void RunItem(const PagedAttention& a, int64_t token, int64_t kv_head, Scratch* s) {
   using Storage = typename T::Storage;
   const int64_t group = a.heads / a.kv_heads, head0 = kv_head * group;
@@ -115,8 +115,8 @@ KEEL_INLINE void RunItem(const PagedAttention& a, int64_t token, int64_t kv_head
     const Storage* keys = static_cast<const Storage*>(a.k_cache) + row * a.qk_dim;
     const Storage* values = static_cast<const Storage*>(a.v_cache) + row * a.v_dim;
     for (int64_t g = 0; g < group; ++g) {
-      TakeBlock<T>(a, keys, values, key, count, head0 + g, s->q.data() + g * a.qk_dim,
-                   s->scores.data(), &s->running[g], s->acc.data() + g * a.v_dim);
+      TakeBlock<kWidth, T>(a, keys, values, key, count, head0 + g, s->q.data() + g * a.qk_dim,
+                           s->scores.data(), &s->running[g], s->acc.data() + g * a.v_dim);
     }
     key += count;
   }
@@ -129,7 +129,7 @@ KEEL_INLINE void RunItem(const PagedAttention& a, int64_t token, int64_t kv_head
   }
 }
 
-template <typename T>
+template <int kWidth, typename T>
 KEEL_INLINE void RunItemsOf(const PagedAttention& a, int64_t begin, int64_t end) {
   const int64_t group = a.heads / a.kv_heads;
   Scratch scratch;
@@ -138,30 +138,31 @@ KEEL_INLINE void RunItemsOf(const PagedAttention& a, int64_t begin, int64_t end)
   scratch.scores.resize(a.block_size);
   scratch.running.resize(group);
   for (int64_t item = begin; item < end; ++item) {
-    RunItem<T>(a, item / a.kv_heads, item % a.kv_heads, &scratch);
+    RunItem<kWidth, T>(a, item / a.kv_heads, item % a.kv_heads, &scratch);
   }
 }
 
+template <int kWidth>
 KEEL_INLINE void RunItems(const PagedAttention& a, int64_t begin, int64_t end) {
   switch (a.type) {
     case KernelType::kF32:
-      return RunItemsOf<F32>(a, begin, end);
+      return RunItemsOf<kWidth, F32>(a, begin, end);
     case KernelType::kBF16:
-      return RunItemsOf<BF16>(a, begin, end);
+      return RunItemsOf<kWidth, BF16>(a, begin, end);
     case KernelType::kF16:
-      return RunItemsOf<F16>(a, begin, end);
+      return RunItemsOf<kWidth, F16>(a, begin, end);
   }
 }
 
-void RunPlain(const PagedAttention& a, int64_t begin, int64_t end) { RunItems(a, begin, end); }
+void RunPlain(const PagedAttention& a, int64_t begin, int64_t end) { RunItems<4>(a, begin, end); }
 
 #if defined(__x86_64__)
 KEEL_TARGET_AVX2 void RunAvx2(const PagedAttention& a, int64_t begin, int64_t end) {
-  RunItems(a, begin, end);
+  RunItems<8>(a, begin, end);
 }
 
 KEEL_TARGET_AVX512 void RunAvx512(const PagedAttention& a, int64_t begin, int64_t end) {
-  RunItems(a, begin, end);
+  RunItems<16>(a, begin, end);
 }
 #endif
 

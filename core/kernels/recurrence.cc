@@ -15,11 +15,12 @@ using namespace lanes;  // NOLINT: this file is about nothing else
 constexpr int64_t kChannelsAPiece = 512;
 constexpr int64_t kWorkAPiece = 16 << 10;  // multiplications; less is not worth waking a thread for
 
+template <int kWidth>
 KEEL_INLINE void ConvRow(const CausalConv& conv, const float* const* inputs, int64_t first,
                          int64_t last, float* y) {
   int64_t c = first;
   for (; c + kLanes <= last; c += kLanes) {
-    F32x16 sum = {}, x, w;
+    F32x16<kWidth> sum = {}, x, w;
     for (int64_t k = 0; k < conv.kernel; ++k) {
       F32::LoadLanes(inputs[k] + c, &x);
       F32::LoadLanes(conv.w + k * conv.channels + c, &w);
@@ -29,7 +30,7 @@ KEEL_INLINE void ConvRow(const CausalConv& conv, const float* const* inputs, int
       F32::LoadLanes(conv.bias + c, &x);
       sum += x;
     }
-    F32::StoreLanes(&sum, y + c);
+    F32::StoreLanes(sum, y + c);
   }
   for (; c < last; ++c) {
     float sum = 0;
@@ -38,6 +39,7 @@ KEEL_INLINE void ConvRow(const CausalConv& conv, const float* const* inputs, int
   }
 }
 
+template <int kWidth>
 KEEL_INLINE void Conv(const CausalConv& conv, const RecurrentSequence& s, int64_t first,
                       int64_t last) {
   const int64_t kept = conv.kernel - 1, width = last - first, tokens = s.end - s.begin;
@@ -53,7 +55,7 @@ KEEL_INLINE void Conv(const CausalConv& conv, const RecurrentSequence& s, int64_
   std::vector<const float*> inputs(static_cast<size_t>(conv.kernel));
   for (int64_t t = 0; t < tokens; ++t) {
     for (int64_t k = 0; k < conv.kernel; ++k) inputs[k] = row(t - kept + k);
-    ConvRow(conv, inputs.data(), first, last, conv.y + (s.begin + t) * conv.channels);
+    ConvRow<kWidth>(conv, inputs.data(), first, last, conv.y + (s.begin + t) * conv.channels);
   }
   for (int64_t k = 0; k < kept; ++k) {
     const float* from = row(tokens - kept + k);
@@ -75,7 +77,7 @@ struct SpaceToken {
 // Its rows [row, row + kRows): together, so that their sums do not wait for each other.
 template <int kWidth, int kRows>
 KEEL_INLINE void SpaceRows(const SpaceToken& t, int64_t row, float* state) {
-  using F32 = typename Register<kWidth>::F32;
+  using F32 = typename Vector<kWidth>::F32;
   F32 sums[kRows] = {}, h, b, c;
   float dx[kRows], sum[kRows];
   state += row * t.state_size;
@@ -126,7 +128,7 @@ KEEL_INLINE void Space(const StateSpace& p, const RecurrentSequence& s, int64_t 
 }
 
 void ConvPlain(const CausalConv& conv, const RecurrentSequence& s, int64_t first, int64_t last) {
-  Conv(conv, s, first, last);
+  Conv<4>(conv, s, first, last);
 }
 void SpacePlain(const StateSpace& space, const RecurrentSequence& s, int64_t head) {
   Space<4>(space, s, head);
@@ -134,14 +136,14 @@ void SpacePlain(const StateSpace& space, const RecurrentSequence& s, int64_t hea
 #if defined(__x86_64__)
 KEEL_TARGET_AVX2 void ConvAvx2(const CausalConv& conv, const RecurrentSequence& s, int64_t first,
                                int64_t last) {
-  Conv(conv, s, first, last);
+  Conv<8>(conv, s, first, last);
 }
 KEEL_TARGET_AVX2 void SpaceAvx2(const StateSpace& space, const RecurrentSequence& s, int64_t head) {
   Space<8>(space, s, head);
 }
 KEEL_TARGET_AVX512 void ConvAvx512(const CausalConv& conv, const RecurrentSequence& s,
                                    int64_t first, int64_t last) {
-  Conv(conv, s, first, last);
+  Conv<16>(conv, s, first, last);
 }
 KEEL_TARGET_AVX512 void SpaceAvx512(const StateSpace& space, const RecurrentSequence& s,
                                     int64_t head) {
