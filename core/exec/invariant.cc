@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "core/exec/linear.h"
-#include "core/graph/infer.h"
+#include "core/graph/op_table.h"
 #include "core/kernels/parallel.h"
 
 namespace keel {

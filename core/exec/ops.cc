@@ -18,7 +18,8 @@
 #include "core/exec/moe.h"
 #include "core/exec/recur.h"
 #include "core/exec/tensor_ops.h"
-#include "core/graph/infer.h"
+#include "core/graph/op_attributes.h"
+#include "core/graph/op_table.h"
 #include "core/graph/types.h"
 #include "core/tensor/aten.h"
 
@@ -255,7 +256,7 @@ absl::StatusOr<at::Tensor> OpExecutor::RunCollective(const proto::Node& node, co
     return absl::FailedPreconditionError("a collective in a graph that runs on one rank");
   }
   return node.op() == proto::OP_ALL_REDUCE ? collectives_->AllReduce(x)
-                                           : collectives_->AllGather(x, node.ints(0));
+                                           : collectives_->AllGather(x, op::AlongDim(node).dim());
 }
 
 absl::StatusOr<at::Tensor> OpExecutor::RunObject(const proto::Node& node,
@@ -308,7 +309,7 @@ absl::Status OpExecutor::RunAttention(const proto::Node& node, absl::Span<const 
                                       at::Tensor* out) {
   const proto::Attention& declared = DeclarationOf(node).attention();
   const Attention& attention = attentions_[node.object() - 1];
-  const std::vector<NamedArg> args = ReadArgs(node, 0, inputs.subspan(3));
+  const std::vector<NamedArg> args = ReadArgs(node, inputs);
   AttentionCall call;
   call.desc = &attention.desc;
   call.q = inputs[0];
@@ -331,6 +332,8 @@ absl::Status OpExecutor::RunAttention(const proto::Node& node, absl::Span<const 
       WriteKv(call.k, metadata.slots, call.k_cache);
       WriteKv(call.v, metadata.slots, call.v_cache);
     }
+  } else if (step_ != nullptr) {
+    call.sequences = step_->cu_q;
   }
   return attention.impl->Run(call);
 }

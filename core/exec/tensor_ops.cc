@@ -32,6 +32,7 @@
 #include "core/exec/invariant.h"
 #include "core/exec/linear.h"
 #include "core/exec/moe.h"
+#include "core/graph/op_attributes.h"
 #include "core/kernels/kernel_type.h"
 #include "core/kernels/row_ops.h"
 #include "core/tensor/aten.h"
@@ -87,8 +88,10 @@ at::Tensor Softmax(const at::Tensor& x, int64_t dim) {
   return at::softmax(x, dim, at::kFloat).to(x.scalar_type());
 }
 
-at::Tensor Reduce(const at::Tensor& x, int64_t dim, int64_t kind, bool keep_dim) {
-  switch (kind) {
+at::Tensor Reduce(const at::Tensor& x, const op::Reduce& reduce) {
+  const int64_t dim = reduce.dim();
+  const bool keep_dim = reduce.keep_dim();
+  switch (reduce.kind()) {
     case KEEL_REDUCE_SUM:
       return x.sum(dim, keep_dim, x.scalar_type());
     case KEEL_REDUCE_MEAN:
@@ -96,7 +99,7 @@ at::Tensor Reduce(const at::Tensor& x, int64_t dim, int64_t kind, bool keep_dim)
     case KEEL_REDUCE_MAX:
       return at::amax(x, dim, keep_dim);
     default:
-      TORCH_CHECK(false, "reduction ", kind, " is not known");
+      TORCH_CHECK(false, "reduction ", reduce.kind(), " is not known");
   }
 }
 
@@ -108,6 +111,14 @@ at::Tensor View(const at::Tensor& x, absl::Span<const int64_t> dims) {
     shape[i] = x.size(static_cast<int64_t>(i));
   }
   return x.reshape(shape);
+}
+
+at::Tensor Permute(const at::Tensor& x, absl::Span<const int64_t> order) {
+  return x.permute({order.data(), order.size()});
+}
+
+at::Tensor Narrow(const at::Tensor& x, const op::Narrow& narrow) {
+  return x.narrow(narrow.dim(), narrow.start(), narrow.length());
 }
 
 at::Tensor GatherRows(const at::Tensor& x, const at::Tensor& indices) {
@@ -130,22 +141,21 @@ at::Tensor Constant(const proto::Node& node, DType model_dtype) {
 
 // The ops whose bits would depend on what else is computed; undefined for the others.
 at::Tensor InvariantOutput(const proto::Node& node, absl::Span<const at::Tensor> in) {
-  const auto ints = [&](int i) { return node.ints(i); };
   switch (node.op()) {
     case proto::OP_UNARY:
-      return InPieces(in[0], [&](const at::Tensor& piece) { return Unary(piece, ints(0)); });
+      return InPieces(
+          in[0], [&](const at::Tensor& piece) { return Unary(piece, op::Unary(node).kind()); });
     case proto::OP_ACT_MUL:
-      return Activation(in[0], ints(0), Numerics::kInvariant).mul_(in[1]);
+      return Activation(in[0], op::ActMul(node).act(), Numerics::kInvariant).mul_(in[1]);
     case proto::OP_MATMUL:
       return MatmulInvariant(in[0], in[1]);
     case proto::OP_SOFTMAX:
-      if (!GoesByRow(in[0], ints(0))) return {};
-      return RowByRow(in[0], [&](const at::Tensor& row) { return Softmax(row, ints(0)); });
+      if (!GoesByRow(in[0], op::AlongDim(node).dim())) return {};
+      return RowByRow(
+          in[0], [&](const at::Tensor& row) { return Softmax(row, op::AlongDim(node).dim()); });
     case proto::OP_REDUCE: {
-      if (!GoesByRow(in[0], ints(0))) return {};
-      return RowByRow(in[0], [&](const at::Tensor& row) {
-        return Reduce(row, ints(0), ints(1), ints(2) != 0);
-      });
+      if (!GoesByRow(in[0], op::Reduce(node).dim())) return {};
+      return RowByRow(in[0], [&](const at::Tensor& row) { return Reduce(row, op::Reduce(node)); });
     }
     default:
       return {};
@@ -154,7 +164,6 @@ at::Tensor InvariantOutput(const proto::Node& node, absl::Span<const at::Tensor>
 
 at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in,
                         DType model_dtype) {
-  const auto ints = [&](int i) { return node.ints(i); };
   switch (node.op()) {
     case proto::OP_ADD:
       return in[0] + in[1];
@@ -165,35 +174,36 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
     case proto::OP_DIV:
       return in[0] / in[1];
     case proto::OP_AFFINE: {
-      const at::Tensor scaled = node.reals(0) == 1 ? in[0] : in[0] * node.reals(0);
-      return node.reals(1) == 0 ? scaled : scaled + node.reals(1);
+      const op::Affine affine(node);
+      const at::Tensor scaled = affine.mul() == 1 ? in[0] : in[0] * affine.mul();
+      return affine.add() == 0 ? scaled : scaled + affine.add();
     }
     case proto::OP_CLAMP:
-      return at::clamp(in[0], node.reals(0), node.reals(1));
+      return at::clamp(in[0], op::Clamp(node).low(), op::Clamp(node).high());
     case proto::OP_UNARY:
-      return Unary(in[0], ints(0));
+      return Unary(in[0], op::Unary(node).kind());
     case proto::OP_ACT_MUL:
-      return Activation(in[0], ints(0), Numerics::kFastest).mul_(in[1]);
+      return Activation(in[0], op::ActMul(node).act(), Numerics::kFastest).mul_(in[1]);
     case proto::OP_MATMUL:
       return at::matmul(in[0], in[1]);
     case proto::OP_SOFTMAX:
-      return Softmax(in[0], ints(0));
+      return Softmax(in[0], op::AlongDim(node).dim());
     case proto::OP_REDUCE:
-      return Reduce(in[0], ints(0), ints(1), ints(2) != 0);
+      return Reduce(in[0], op::Reduce(node));
     case proto::OP_CUMSUM:
-      return at::cumsum(in[0], ints(0), in[0].scalar_type());
+      return at::cumsum(in[0], op::AlongDim(node).dim(), in[0].scalar_type());
     case proto::OP_CAST:
-      return in[0].to(TypeOf(ints(0), model_dtype));
+      return in[0].to(TypeOf(op::Cast(node).dtype(), model_dtype));
     case proto::OP_VIEW:
-      return View(in[0], node.ints());
+      return View(in[0], op::View(node).dims());
     case proto::OP_PERMUTE:
-      return in[0].permute({node.ints().data(), static_cast<size_t>(node.ints_size())});
+      return Permute(in[0], op::Permute(node).order());
     case proto::OP_NARROW:
-      return in[0].narrow(ints(0), ints(1), ints(2));
+      return Narrow(in[0], op::Narrow(node));
     case proto::OP_CAT:
-      return at::cat({in.data(), in.size()}, ints(0));
+      return at::cat({in.data(), in.size()}, op::AlongDim(node).dim());
     case proto::OP_REPEAT:
-      return in[0].repeat_interleave(ints(1), ints(0));
+      return in[0].repeat_interleave(op::Repeat(node).times(), op::Repeat(node).dim());
     case proto::OP_WHERE:
       return at::where(in[0], in[1], in[2]);
     case proto::OP_GATHER_ROWS:
@@ -214,7 +224,7 @@ bool IsTensorOp(proto::Op op) { return op >= proto::OP_ADD && op <= proto::OP_CO
 void RunTensorOp(const proto::Node& node, absl::Span<const at::Tensor> inputs, DType model_dtype,
                  Numerics numerics, std::vector<at::Tensor>* outputs) {
   if (node.op() == proto::OP_TOPK) {
-    auto [values, indices] = at::topk(inputs[0], node.ints(0), -1, true, true);
+    auto [values, indices] = at::topk(inputs[0], op::TopK(node).k(), -1, true, true);
     outputs->push_back(std::move(values));
     outputs->push_back(std::move(indices));
     return;

@@ -390,7 +390,16 @@ typedef struct keel_run {
   const struct keel_ops* ops; /* the only public word of a host object */
 } keel_run;
 
-/* All [run], since 0.1. Shapes: one packed row of N tokens, no batch dimension; hidden [N, H], per head [N, heads, D].
+/* Rows do not mix. The N tokens of a step belong to several requests. A row of what forward, logits
+ * and pool give depends on its own row of the inputs alone, except through attention and recur,
+ * which the host keeps within a sequence; an encode may mix the rows of an item. The host proves it
+ * of every recorded graph and graph file, by following the dimension N from op to op, and refuses
+ * at load, naming the op, what could break it: a softmax, sum, product, convolution or view across
+ * tokens, a row that is taken or put by its number, an input of forward without the dimension N.
+ * docs/ops.md says it for each op. An attention of the kind ENCODER in forward sees the tokens that
+ * its sequence has in the step, and takes no `segments`.
+ *
+ * All [run], since 0.1. Shapes: one packed row of N tokens, no batch dimension; hidden [N, H], per head [N, heads, D].
  * Types: activations are KEEL_DTYPE_MODEL; binary ops need equal types or a number; broadcasting is NumPy's. */
 typedef struct keel_ops {
   uint32_t struct_size, reserved;
