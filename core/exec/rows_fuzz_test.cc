@@ -129,7 +129,7 @@ class RandomForward {
       return node;
     };
     const uint32_t object = 1 + Below(graph_.declarations_size());
-    switch (Below(24)) {
+    switch (Below(28)) {
       case 0:
         return unary(op::MakeNode(proto::OP_LINEAR, object));
       case 1:
@@ -181,6 +181,14 @@ class RandomForward {
         return unary(op::Repeat::Make(AnyDim(), 1 + Below(3)));
       case 22:
         return binary(op::MakeNode(proto::OP_GATHER_ROWS));
+      case 23:
+        return binary(op::OfKind::Make(proto::OP_COMPARE, Below(6)));
+      case 24:
+        return binary(op::OfKind::Make(proto::OP_BINARY, Below(2)));
+      case 25:
+        return binary(op::AlongDim::Make(proto::OP_TAKE, AnyDim()));
+      case 26:
+        return binary(op::MakeNode(proto::OP_EXPAND));
       default: {
         const uint32_t x = AnyValue(), y = Below(2) ? x : AnyValue();
         *inputs = {x, y};

@@ -4,7 +4,6 @@
 #include <ATen/ops/abs.h>
 #include <ATen/ops/amax.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/clamp.h>
 #include <ATen/ops/cos.h>
 #include <ATen/ops/cumsum.h>
 #include <ATen/ops/empty.h>
@@ -26,6 +25,7 @@
 #include <ATen/ops/where.h>
 
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <tuple>
 
@@ -74,9 +74,68 @@ at::Tensor Unary(const at::Tensor& x, int64_t kind) {
       return at::cos(x);
     case KEEL_UNARY_ABS:
       return at::abs(x);
+    case KEEL_UNARY_FLOOR:
+      return x.floor();
+    case KEEL_UNARY_EXPM1:
+      return x.expm1();
+    case KEEL_UNARY_ERF:
+      return x.erf();
+    case KEEL_UNARY_NOT:
+      return x.logical_not();
     default:
       TORCH_CHECK(false, "function ", kind, " is not known");
   }
+}
+
+at::Tensor Compare(const at::Tensor& a, const at::Tensor& b, int64_t kind) {
+  switch (kind) {
+    case KEEL_COMPARE_EQ:
+      return a.eq(b);
+    case KEEL_COMPARE_NE:
+      return a.ne(b);
+    case KEEL_COMPARE_LT:
+      return a.lt(b);
+    case KEEL_COMPARE_LE:
+      return a.le(b);
+    case KEEL_COMPARE_GT:
+      return a.gt(b);
+    case KEEL_COMPARE_GE:
+      return a.ge(b);
+    default:
+      TORCH_CHECK(false, "comparison ", kind, " is not known");
+  }
+}
+
+at::Tensor Logical(const at::Tensor& a, const at::Tensor& b, int64_t kind) {
+  switch (kind) {
+    case KEEL_LOGICAL_AND:
+      return a.logical_and(b);
+    case KEEL_LOGICAL_OR:
+      return a.logical_or(b);
+    case KEEL_LOGICAL_XOR:
+      return a.logical_xor(b);
+    default:
+      TORCH_CHECK(false, "logical function ", kind, " is not known");
+  }
+}
+
+// In x's own type: a double would make floating point of whole numbers.
+at::Scalar NumberFor(const at::Tensor& x, double value) {
+  return at::isIntegralType(x.scalar_type(), false) ? at::Scalar(static_cast<int64_t>(value))
+                                                    : at::Scalar(value);
+}
+
+at::Tensor Affine(const at::Tensor& x, const op::Affine& affine) {
+  const at::Tensor scaled = affine.mul() == 1 ? x : x * NumberFor(x, affine.mul());
+  return affine.add() == 0 ? scaled : scaled + NumberFor(x, affine.add());
+}
+
+at::Tensor Clamp(const at::Tensor& x, const op::Clamp& clamp) {
+  constexpr double kNone = std::numeric_limits<double>::infinity();
+  at::Tensor y = x;
+  if (clamp.low() > -kNone) y = y.clamp_min(NumberFor(x, clamp.low()));
+  if (clamp.high() < kNone) y = y.clamp_max(NumberFor(x, clamp.high()));
+  return y;
 }
 
 // Whether an op along `dim` of x works on each x[i] by itself, with a sum or an exponential in it.
@@ -173,13 +232,10 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
       return in[0] * in[1];
     case proto::OP_DIV:
       return in[0] / in[1];
-    case proto::OP_AFFINE: {
-      const op::Affine affine(node);
-      const at::Tensor scaled = affine.mul() == 1 ? in[0] : in[0] * affine.mul();
-      return affine.add() == 0 ? scaled : scaled + affine.add();
-    }
+    case proto::OP_AFFINE:
+      return Affine(in[0], op::Affine(node));
     case proto::OP_CLAMP:
-      return at::clamp(in[0], op::Clamp(node).low(), op::Clamp(node).high());
+      return Clamp(in[0], op::Clamp(node));
     case proto::OP_UNARY:
       return Unary(in[0], op::Unary(node).kind());
     case proto::OP_ACT_MUL:
@@ -212,6 +268,19 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
       return in[0].index_copy(0, in[1].to(at::kLong), in[2]);
     case proto::OP_CONSTANT:
       return Constant(node, model_dtype);
+    case proto::OP_COMPARE:
+      return Compare(in[0], in[1], op::OfKind(node).kind());
+    case proto::OP_LOGICAL:
+      return Logical(in[0], in[1], op::OfKind(node).kind());
+    case proto::OP_BINARY:
+      return op::OfKind(node).kind() == KEEL_BINARY_MIN ? in[0].minimum(in[1])
+                                                        : in[0].maximum(in[1]);
+    case proto::OP_TAKE:
+      return in[0].take_along_dim(in[1].to(at::kLong), op::AlongDim(node).dim());
+    case proto::OP_SCATTER:
+      return in[0].scatter(op::AlongDim(node).dim(), in[1].to(at::kLong), in[2]);
+    case proto::OP_EXPAND:
+      return in[0].expand_as(in[1]).contiguous();
     default:
       TORCH_CHECK(false, "op ", static_cast<int>(node.op()), " is not known to this host");
   }
@@ -219,7 +288,9 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
 
 }  // namespace
 
-bool IsTensorOp(proto::Op op) { return op >= proto::OP_ADD && op <= proto::OP_CONSTANT; }
+bool IsTensorOp(proto::Op op) {
+  return (op >= proto::OP_ADD && op <= proto::OP_CONSTANT) || op >= proto::OP_COMPARE;
+}
 
 void RunTensorOp(const proto::Node& node, absl::Span<const at::Tensor> inputs, DType model_dtype,
                  Numerics numerics, std::vector<at::Tensor>* outputs) {

@@ -153,6 +153,24 @@ AxisOrError AxisOfPutRows(const AxisCall& call) {
   return call.axis(0);
 }
 
+AxisOrError AxisOfTake(const AxisCall& call) {
+  const int rank = call.in(0).rank();
+  KEEL_ASSIGN_OR_RETURN(const int dim, NormalizeDim(op::AlongDim(call.node).dim(), rank));
+  if (call.axis(0) == dim) return Mixes("takes parts of its operand by their number");
+  if (call.axis(0) == kNoAxis && call.axis(1) == dim) return dim;  // out of a table
+  return Broadcasted(call, rank);
+}
+
+AxisOrError AxisOfScatter(const AxisCall& call) {
+  KEEL_ASSIGN_OR_RETURN(const int dim,
+                        NormalizeDim(op::AlongDim(call.node).dim(), call.in(0).rank()));
+  for (int i = 0; i < call.num_inputs(); ++i) {
+    if (call.axis(i) == dim) return Mixes("replaces parts of its operand by their number");
+    if (call.axis(i) != call.axis(0)) return TakesApart(call, 0, i);
+  }
+  return call.axis(0);
+}
+
 AxisOrError AxisOfEmbed(const AxisCall& call) { return call.axis(0); }
 
 AxisOrError AxisOfRope(const AxisCall& call) {

@@ -47,6 +47,8 @@ AxisOrError AxisOfPermute(const AxisCall& call);
 AxisOrError AxisOfMatmul(const AxisCall& call);
 AxisOrError AxisOfGatherRows(const AxisCall& call);
 AxisOrError AxisOfPutRows(const AxisCall& call);
+AxisOrError AxisOfTake(const AxisCall& call);
+AxisOrError AxisOfScatter(const AxisCall& call);
 AxisOrError AxisOfEmbed(const AxisCall& call);
 AxisOrError AxisOfRope(const AxisCall& call);
 AxisOrError AxisOfConv(const AxisCall& call);

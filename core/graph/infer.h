@@ -52,6 +52,7 @@ InferredTypes InferRecur(const OpCall& call);
 InferredTypes InferBinary(const OpCall& call);
 InferredTypes InferAffine(const OpCall& call);  // affine, clamp
 InferredTypes InferUnary(const OpCall& call);
+InferredTypes InferOfKind(const OpCall& call);  // compare, logical, binary
 InferredTypes InferActMul(const OpCall& call);
 InferredTypes InferMatmul(const OpCall& call);
 InferredTypes InferAlongDim(const OpCall& call);  // softmax, cumsum
@@ -68,6 +69,9 @@ InferredTypes InferRepeat(const OpCall& call);
 InferredTypes InferWhere(const OpCall& call);
 InferredTypes InferGatherRows(const OpCall& call);
 InferredTypes InferPutRows(const OpCall& call);
+InferredTypes InferTake(const OpCall& call);
+InferredTypes InferScatter(const OpCall& call);
+InferredTypes InferExpand(const OpCall& call);
 InferredTypes InferConstant(const OpCall& call);
 InferredTypes InferMark(const OpCall& call);
 

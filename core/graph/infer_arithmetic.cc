@@ -1,3 +1,5 @@
+#include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -20,8 +22,40 @@ InferredTypes InferBinary(const OpCall& call) {
   return OneType(out);
 }
 
+// Compare gives BOOL, logical takes BOOL, binary takes numbers.
+InferredTypes InferOfKind(const OpCall& call) {
+  const int64_t kind = op::OfKind(call.node).kind();
+  const proto::Op op = call.node.op();
+  const int64_t last = op == proto::OP_COMPARE   ? KEEL_COMPARE_GE
+                       : op == proto::OP_LOGICAL ? KEEL_LOGICAL_XOR
+                                                 : KEEL_BINARY_MAX;
+  if (kind < 0 || kind > last)
+    return Bad(absl::StrCat("kind is ", kind), absl::StrCat("0 to ", last));
+  const bool wants_bool = op == proto::OP_LOGICAL;
+  const bool is_bool = call.in(0).dtype == proto::BOOL;
+  if (op != proto::OP_COMPARE && is_bool != wants_bool)
+    return Bad(absl::StrCat("got ", ToString(call.in(0))), wants_bool ? "BOOL" : "numbers");
+  InferredTypes out = InferBinary(call);
+  if (out.ok() && op == proto::OP_COMPARE) out->front().dtype = proto::BOOL;
+  return out;
+}
+
+// Whole numbers are multiplied, added and bounded by whole numbers; an infinite bound is none.
 InferredTypes InferAffine(const OpCall& call) {
-  KEEL_RETURN_IF_ERROR(ExpectFloat(call.in(0)));
+  if (!IsInt(call.in(0))) {
+    KEEL_RETURN_IF_ERROR(ExpectFloat(call.in(0)));
+    return OneType(call.in(0));
+  }
+  constexpr double kExact = 9007199254740992;  // 2^53
+  constexpr double kNone = std::numeric_limits<double>::infinity();
+  const bool clamp = call.node.op() == proto::OP_CLAMP;
+  for (int i = 0; i < call.node.reals_size(); ++i) {
+    const double value = call.node.reals(i);
+    if (clamp && value == (i == 0 ? -kNone : kNone)) continue;
+    if (std::trunc(value) == value && std::abs(value) <= kExact) continue;
+    return Bad(absl::StrCat("got ", ToString(call.in(0)), " and ", value), "a whole number",
+               "or cast the operand to floating point");
+  }
   return OneType(call.in(0));
 }
 
@@ -41,15 +75,19 @@ InferredTypes InferActMul(const OpCall& call) {
 InferredTypes InferUnary(const OpCall& call) {
   const int64_t kind = op::Unary(call.node).kind();
   const bool known =
-      (kind >= KEEL_UNARY_NEG && kind <= KEEL_UNARY_ABS) ||
+      (kind >= KEEL_UNARY_NEG && kind <= KEEL_UNARY_NOT) ||
       (kind >= KEEL_UNARY_ACT + KEEL_ACT_SILU && kind <= KEEL_UNARY_ACT + KEEL_ACT_QUICK_GELU);
   if (!known) {
     return Bad(absl::StrCat("function is ", kind),
-               absl::StrCat("KEEL_UNARY_*, ", KEEL_UNARY_NEG, " to ", KEEL_UNARY_ABS,
+               absl::StrCat("KEEL_UNARY_*, ", KEEL_UNARY_NEG, " to ", KEEL_UNARY_NOT,
                             ", or KEEL_UNARY_ACT + KEEL_ACT_*"));
   }
-  if (kind != KEEL_UNARY_NEG && kind != KEEL_UNARY_ABS)
+  if (kind == KEEL_UNARY_NOT) {
+    if (call.in(0).dtype != proto::BOOL)
+      return Bad(absl::StrCat("got ", ToString(call.in(0))), "BOOL", "compare it with a number");
+  } else if (kind != KEEL_UNARY_NEG && kind != KEEL_UNARY_ABS) {
     KEEL_RETURN_IF_ERROR(ExpectFloat(call.in(0)));
+  }
   return OneType(call.in(0));
 }
 

@@ -130,6 +130,51 @@ InferredTypes InferPutRows(const OpCall& call) {
   return OneType(x);
 }
 
+namespace {
+
+// Integer indices with as many dimensions as x; `dim` counted from the front.
+absl::StatusOr<int> IndexedDim(const OpCall& call) {
+  const TensorType &x = call.in(0), &indices = call.in(1);
+  if (!IsInt(indices) || indices.rank() != x.rank()) {
+    return Bad(absl::StrCat("got ", ToString(x), " at ", ToString(indices)),
+               "integer indices with as many dimensions");
+  }
+  return NormalizeDim(op::AlongDim(call.node).dim(), x.rank());
+}
+
+}  // namespace
+
+// The dimensions beside `dim` broadcast.
+InferredTypes InferTake(const OpCall& call) {
+  KEEL_ASSIGN_OR_RETURN(const int dim, IndexedDim(call));
+  std::vector<Extent> from = call.in(0).dims;
+  from[dim] = call.in(1).dims[dim];
+  TensorType out{call.in(0).dtype, {}};
+  KEEL_ASSIGN_OR_RETURN(out.dims, Broadcast(from, call.in(1).dims));
+  return OneType(out);
+}
+
+InferredTypes InferScatter(const OpCall& call) {
+  KEEL_ASSIGN_OR_RETURN(const int dim, IndexedDim(call));
+  const TensorType &x = call.in(0), &indices = call.in(1), &source = call.in(2);
+  TensorType expected = x;
+  expected.dims[dim] = indices.dims[dim];
+  if (indices.dims == expected.dims && source == expected) return OneType(x);
+  return Bad(
+      absl::StrCat("got ", ToString(source), " at ", ToString(indices), " for ", ToString(x)),
+      absl::StrCat("indices and values of one shape, x's but for dimension ", dim));
+}
+
+InferredTypes InferExpand(const OpCall& call) {
+  const TensorType &x = call.in(0), &like = call.in(1);
+  const absl::StatusOr<std::vector<Extent>> dims = Broadcast(x.dims, like.dims);
+  if (!dims.ok() || *dims != like.dims) {
+    return Bad(absl::StrCat("got ", ToString(x), " to be as ", ToString(like)),
+               "dimensions that are equal, 1 or absent");
+  }
+  return OneType({x.dtype, like.dims});
+}
+
 InferredTypes InferConstant(const OpCall& call) {
   if (call.node.types_size() != 1) return Bad("has no type", "one");
   KEEL_ASSIGN_OR_RETURN(TensorType type, FromProto(call.node.types(0)));

@@ -67,7 +67,14 @@ struct ActMul : Attributes {
   int64_t act() const { return Int(0); }  // KEEL_ACT_*
 };
 
-// Softmax, cumsum, cat, an all-gather: ops whose one attribute is a dimension.
+// Compare, logical, binary: KEEL_COMPARE_*, KEEL_LOGICAL_*, KEEL_BINARY_*.
+struct OfKind : Attributes {
+  using Attributes::Attributes;
+  static proto::Node Make(proto::Op op, int64_t kind) { return MakeNode(op, 0, {kind}); }
+  int64_t kind() const { return Int(0); }
+};
+
+// Softmax, cumsum, cat, take, scatter, an all-gather: their one attribute is a dimension.
 struct AlongDim : Attributes {
   using Attributes::Attributes;
   static proto::Node Make(proto::Op op, int64_t dim) { return MakeNode(op, 0, {dim}); }

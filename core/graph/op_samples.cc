@@ -169,6 +169,31 @@ const std::vector<OpSample>& OpSamples() {
          const T put = r->ops->put_rows(r, heads, third, r->ops->narrow(r, heads, 0, 0, 1));
          return Flat(r, r->ops->permute(r, put, 3, tokens_first));
        })},
+      {"compare, logical", After([](Run* r, T x) {
+         const T half = r->ops->affine(r, x, 0, 0.5);
+         const T large = r->ops->compare(r, x, half, KEEL_COMPARE_GT);
+         const T even =
+             r->ops->logical(r, large, r->ops->compare(r, x, x, KEEL_COMPARE_NE), KEEL_LOGICAL_OR);
+         return r->ops->where(r, r->ops->unary(r, even, KEEL_UNARY_NOT), x, half);
+       })},
+      {"binary", After([](Run* r, T x) {
+         return r->ops->binary(r, x, r->ops->affine(r, x, -1, 0), KEEL_BINARY_MAX);
+       })},
+      {"take", After([](Run* r, T x) { return r->ops->take(r, x, -1, Indices(r, x, 64)); })},
+      {"scatter", After([](Run* r, T x) {
+         const T best = Indices(r, x, 2);
+         return r->ops->scatter(r, x, 1, best, r->ops->narrow(r, x, 1, 0, 2));
+       })},
+      {"expand",
+       After([](Run* r, T x) { return r->ops->expand(r, r->ops->narrow(r, x, 1, 0, 1), x); })},
+      {"unary: floor, expm1, erf", After([](Run* r, T x) {
+         x = r->ops->unary(r, r->ops->unary(r, x, KEEL_UNARY_ERF), KEEL_UNARY_EXPM1);
+         return r->ops->sub(r, x, r->ops->unary(r, x, KEEL_UNARY_FLOOR));
+       })},
+      {"affine, clamp: whole numbers", After([](Run* r, T x) {
+         const T whole = r->ops->clamp(r, r->ops->affine(r, Indices(r, x, 64), 3, -1), 0, 100);
+         return r->ops->affine(r, r->ops->cast(r, whole, KEEL_DTYPE_MODEL), 0.01, 0);
+       })},
   };
   return *samples;
 }

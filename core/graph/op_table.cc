@@ -123,6 +123,15 @@ const std::vector<OpRow>& OpTable() {
       {KEEL_OP(CONSTANT, constant),       0, 0, {}, {}, InferConstant, AxisOfNone, kElements},
       {KEEL_OP(MARK, mark),               0, 0, {"kind", "index"}, {}, InferMark, AxisOfNone,
        kElements},
+      {KEEL_OP(COMPARE, compare),         2, 2, {"kind"}, {}, InferOfKind, AxisOfElements,
+       kElements, 2},
+      {KEEL_OP(LOGICAL, logical),         2, 2, {"kind"}, {}, InferOfKind, AxisOfElements,
+       kElements, 2},
+      {KEEL_OP(BINARY, binary),           2, 2, {"kind"}, {}, InferOfKind, AxisOfElements,
+       kElements, 2},
+      {KEEL_OP(TAKE, take),               2, 2, {"dim"}, {}, InferTake, AxisOfTake, kDim, 2},
+      {KEEL_OP(SCATTER, scatter),         3, 3, {"dim"}, {}, InferScatter, AxisOfScatter, kDim, 2},
+      {KEEL_OP(EXPAND, expand),           2, 2, {}, {}, InferExpand, AxisOfElements, kElements, 2},
   };
   // clang-format on
 #undef KEEL_OP

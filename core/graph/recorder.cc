@@ -57,6 +57,18 @@ keel_tensor AlongDim(keel_run* run, keel_tensor x, int32_t dim) {
   return Record(run, op::AlongDim::Make(kOp, dim), {x});
 }
 
+template <proto::Op kOp>
+keel_tensor BinaryOfKind(keel_run* run, keel_tensor a, keel_tensor b, uint32_t kind) {
+  return Record(run, op::OfKind::Make(kOp, kind), {a, b});
+}
+keel_tensor OpTake(keel_run* run, keel_tensor x, int32_t dim, keel_tensor indices) {
+  return Record(run, op::AlongDim::Make(proto::OP_TAKE, dim), {x, indices});
+}
+keel_tensor OpScatter(keel_run* run, keel_tensor x, int32_t dim, keel_tensor indices,
+                      keel_tensor values) {
+  return Record(run, op::AlongDim::Make(proto::OP_SCATTER, dim), {x, indices, values});
+}
+
 // Whether a list that may be NULL only when it is empty is given.
 bool Given(Recorder& self, const proto::Node& node, absl::string_view what, const void* list,
            size_t n) {
@@ -252,6 +264,12 @@ const keel_ops& Ops() {
     t.mark = OpMark;
     t.status = GetStatus;
     t.extension = NoExtension;
+    t.compare = BinaryOfKind<proto::OP_COMPARE>;
+    t.logical = BinaryOfKind<proto::OP_LOGICAL>;
+    t.binary = BinaryOfKind<proto::OP_BINARY>;
+    t.take = OpTake;
+    t.scatter = OpScatter;
+    t.expand = Binary<proto::OP_EXPAND>;
     return t;
   }();
   return ops;

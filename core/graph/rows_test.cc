@@ -158,6 +158,45 @@ const Use kUses[] = {
        return r->ops->cat(r, halves, 2, 1);
      },
      nullptr},
+    {"values in the order of their size",
+     [](keel_run* r, T x) {
+       T values = 0, indices = 0;
+       r->ops->topk(r, x, 64, &values, &indices);
+       return r->ops->scatter(r, x, 1, indices, r->ops->take(r, x, 1, indices));
+     },
+     nullptr},
+    {"rows taken along the tokens",
+     [](keel_run* r, T x) {
+       T values = 0, indices = 0;
+       r->ops->topk(r, x, 64, &values, &indices);
+       return r->ops->take(r, x, 0, indices);
+     },
+     "(take) could mix"},
+    {"rows put along the tokens",
+     [](keel_run* r, T x) {
+       T values = 0, indices = 0;
+       r->ops->topk(r, x, 64, &values, &indices);
+       return r->ops->scatter(r, x, 0, indices, x);
+     },
+     "(scatter) could mix"},
+    {"a number compared with every token's",
+     [](keel_run* r, T x) {
+       const T column = r->ops->narrow(r, x, 1, 0, 1);
+       const T before = r->ops->compare(r, column, Transposed(r, column), KEEL_COMPARE_LT);
+       return r->ops->matmul(r, r->ops->cast(r, before, KEEL_DTYPE_MODEL), x);
+     },
+     "(compare) could mix"},
+    {"a column for every feature",
+     [](keel_run* r, T x) { return r->ops->expand(r, r->ops->narrow(r, x, 1, 0, 1), x); }, nullptr},
+    {"a table as long as the tokens",
+     [](keel_run* r, T x) {
+       const int64_t dims[] = {1, 1};
+       const float one[] = {1};
+       const T table = r->ops->expand(
+           r, r->ops->cast(r, r->ops->constant(r, KEEL_F32, 2, dims, one), KEEL_DTYPE_MODEL), x);
+       return Added(r, x, r->ops->cumsum(r, table, 0));
+     },
+     "(cumsum) could mix"},
     {"the best of a column",
      [](keel_run* r, T x) {
        T values = 0, indices = 0;
