@@ -46,6 +46,8 @@ struct AttentionCall {
   at::Tensor k, v;              // this step's; undefined for a layer that shares another's
   at::Tensor k_cache, v_cache;  // undefined for encoders
   const AttentionMetadata* metadata = nullptr;  // null for encoders
+  // An encoder's in forward: [S + 1], where each sequence of the step begins. Each sees itself only.
+  absl::Span<const int32_t> sequences;
   absl::Span<const NamedArg> args;
   at::Tensor out;  // [N, heads, v_dim], contiguous, written by the implementation
 

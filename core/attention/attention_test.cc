@@ -273,6 +273,31 @@ TEST(AttentionTest, EveryVariantOfThePagedKernelAgreesWithFp64) {
   }
 }
 
+// In forward a row of a step is a sequence's, whatever the model says.
+TEST(AttentionTest, AnEncoderInAStepSeesItsSequenceAndNoOther) {
+  const AttentionRegistry registry;
+  Step step({}, {{9, 9}}, 1);
+  step.desc.kind = KEEL_ATTENTION_ENCODER;
+  const int32_t borders[] = {0, 4, 9};
+  for (const char* name : {"eager", "sdpa", "paged"}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, registry.Find(name));
+    const auto run = [&] {
+      AttentionCall call;
+      call.desc = &step.desc;
+      call.q = step.q, call.k = step.keys[0], call.v = step.values[0];
+      call.sequences = borders;
+      call.out = at::empty({9, 4, 16});
+      KEEL_EXPECT_OK(impl->Run(call));
+      return call.out;
+    };
+    const at::Tensor before = run();
+    step.values[0].narrow(0, 4, 5).add_(100);
+    const at::Tensor after = run();
+    EXPECT_TRUE(before.narrow(0, 0, 4).equal(after.narrow(0, 0, 4))) << name;
+    EXPECT_FALSE(before.narrow(0, 4, 5).equal(after.narrow(0, 4, 5))) << name;
+  }
+}
+
 TEST(AttentionTest, AnEncoderSeesItsWholeSegmentAndNoOther) {
   const AttentionRegistry registry;
   Step step({}, {{9, 9}}, 1);

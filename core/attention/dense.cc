@@ -36,11 +36,18 @@ at::Tensor GatherBlocks(const at::Tensor& cache, const at::Tensor& blocks, int64
       .narrow(1, 0, end - begin);
 }
 
+// Where an encoder's segments begin, and the end: the sequences' borders in a step, else what the
+// model says, else one of all rows.
+int64_t Border(const AttentionCall& call, int64_t index) {
+  if (!call.sequences.empty()) return call.sequences[index];
+  if (const at::Tensor* segments = Segments(call))
+    return segments->const_data_ptr<int32_t>()[index];
+  return index == 0 ? 0 : call.q.size(0);
+}
+
 DenseSequence GatherSegment(const AttentionCall& call, int64_t index) {
-  const at::Tensor* segments = Segments(call);
   const int64_t tokens = call.q.size(0);
-  const int64_t begin = segments ? segments->const_data_ptr<int32_t>()[index] : 0;
-  const int64_t end = segments ? segments->const_data_ptr<int32_t>()[index + 1] : tokens;
+  const int64_t begin = Border(call, index), end = Border(call, index + 1);
   TORCH_CHECK(0 <= begin && begin <= end && end <= tokens, "segment ", index, " is [", begin, ", ",
               end, ") of ", tokens, " rows");
   const int64_t length = end - begin;
@@ -62,6 +69,9 @@ void CheckCall(const AttentionCall& call) {
                     call.k.size(1) == d.kv_heads && call.v.size(1) == d.kv_heads &&
                     call.k.size(2) == d.qk_dim && call.v.size(2) == d.v_dim,
                 "an encoder's keys and values must be [N, ", d.kv_heads, ", D]");
+    TORCH_CHECK(call.sequences.empty() || call.sequences.back() == q.size(0), "queries are ",
+                q.sizes(), " in a step of ", call.sequences.empty() ? 0 : call.sequences.back(),
+                " tokens");
     return;
   }
   TORCH_CHECK(call.metadata != nullptr && call.k_cache.defined() && call.v_cache.defined(),
@@ -72,6 +82,7 @@ void CheckCall(const AttentionCall& call) {
 
 int64_t NumSequences(const AttentionCall& call) {
   if (call.desc->kind != KEEL_ATTENTION_ENCODER) return call.metadata->num_sequences();
+  if (!call.sequences.empty()) return static_cast<int64_t>(call.sequences.size()) - 1;
   const at::Tensor* segments = Segments(call);
   return segments ? segments->size(0) - 1 : 1;
 }

@@ -38,6 +38,10 @@ const json::value* FindPath(const json::object& object, absl::string_view path) 
 
 // The first of the alternatives "a/b|c" that is there.
 const json::value* Find(const keel_config* config, const char* key) {
+  if (key == nullptr) {
+    config->document->Fail(*config, "", "was asked for with a key that is NULL, expected a name");
+    return nullptr;
+  }
   for (absl::string_view path : absl::StrSplit(key, '|')) {
     if (const json::value* value = FindPath(*config->object, path)) return value;
   }
@@ -46,6 +50,7 @@ const json::value* Find(const keel_config* config, const char* key) {
 
 void Expected(const keel_config* config, const char* key, const json::value* found,
               absl::string_view expected) {
+  if (key == nullptr) return;  // Find has said so
   config->document->Fail(*config, key,
                          found == nullptr
                              ? absl::StrCat("is missing, expected ", expected)
@@ -134,7 +139,8 @@ keel_config* Child(keel_config* config, const char* key) {
 }
 
 void FailWith(keel_config* config, const char* key, const char* message, size_t n) {
-  config->document->Fail(*config, key, absl::string_view(message, n));
+  config->document->Fail(*config, key == nullptr ? "" : key,
+                         message == nullptr ? "failed" : absl::string_view(message, n));
 }
 
 keel_status GetStatus(const keel_config* config) {

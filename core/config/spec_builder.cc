@@ -22,7 +22,24 @@ void UnknownField(keel_spec* spec, const char* kind, const char* field) {
                           "'; update keel, or build the plugin for its SDK"));
 }
 
+// Whether `value`, an argument that may not be NULL, is given.
+bool Given(keel_spec* spec, absl::string_view what, const void* value) {
+  if (value != nullptr) return true;
+  Fail(spec, absl::StrCat("model spec: ", what, " is NULL, expected a value"));
+  return false;
+}
+
+// The same of every element of a list.
+bool Given(keel_spec* spec, absl::string_view what, const char* const* list, uint32_t n) {
+  if (n > 0 && !Given(spec, what, list)) return false;
+  for (uint32_t i = 0; i < n; ++i) {
+    if (!Given(spec, absl::StrCat(what, "[", i, "]"), list[i])) return false;
+  }
+  return true;
+}
+
 void SetInt(keel_spec* spec, const char* field, int64_t value) {
+  if (!Given(spec, "the field of set_int", field)) return;
   const absl::string_view name(field);
   ModelSpec& out = spec->spec;
   if (name == "num_layers") return out.set_num_layers(value);
@@ -34,6 +51,7 @@ void SetInt(keel_spec* spec, const char* field, int64_t value) {
 }
 
 void SetReal(keel_spec* spec, const char* field, double value) {
+  if (!Given(spec, "the field of set_real", field)) return;
   const absl::string_view name(field);
   ModelSpec& out = spec->spec;
   if (name == "embed_scale") return out.set_embed_scale(value);
@@ -43,6 +61,7 @@ void SetReal(keel_spec* spec, const char* field, double value) {
 }
 
 void SetString(keel_spec* spec, const char* field, const char* value) {
+  if (!Given(spec, "the field of set_string", field) || !Given(spec, field, value)) return;
   const absl::string_view name(field);
   ModelSpec& out = spec->spec;
   if (name == "base_model_prefix") return out.set_base_model_prefix(value);
@@ -53,6 +72,9 @@ void SetString(keel_spec* spec, const char* field, const char* value) {
 }
 
 void AddTpPlan(keel_spec* spec, const char* pattern, const char* style) {
+  if (!Given(spec, "the pattern of tp_plan", pattern) ||
+      !Given(spec, absl::StrCat("tp_plan: the style of ", pattern), style))
+    return;
   ModelSpec::TpRule* rule = spec->spec.add_tp_plan();
   rule->set_pattern(pattern);
   rule->set_style(style);
@@ -60,6 +82,10 @@ void AddTpPlan(keel_spec* spec, const char* pattern, const char* style) {
 
 void AddPpPlan(keel_spec* spec, const char* child, const char* const* inputs, uint32_t num_inputs,
                const char* const* outputs, uint32_t num_outputs) {
+  if (!Given(spec, "the child of pp_plan", child) ||
+      !Given(spec, absl::StrCat("pp_plan: inputs of ", child), inputs, num_inputs) ||
+      !Given(spec, absl::StrCat("pp_plan: outputs of ", child), outputs, num_outputs))
+    return;
   ModelSpec::PpStage* stage = spec->spec.add_pp_plan();
   stage->set_child(child);
   for (uint32_t i = 0; i < num_inputs; ++i) stage->add_inputs(inputs[i]);
@@ -67,6 +93,10 @@ void AddPpPlan(keel_spec* spec, const char* child, const char* const* inputs, ui
 }
 
 void AddRename(keel_spec* spec, const keel_rename* rename) {
+  if (!Given(spec, "the rule of rename", rename) ||
+      !Given(spec, "rename: from", rename->from, rename->num_from) ||
+      !Given(spec, "rename: to", rename->to, rename->num_to))
+    return;
   if (!ModelSpec::Rename::Op_IsValid(static_cast<int>(rename->op))) {
     return Fail(spec, absl::StrCat("model spec: rename operation ", rename->op,
                                    " is not known to this host"));
@@ -91,6 +121,9 @@ void AddRename(keel_spec* spec, const keel_rename* rename) {
 }
 
 void AddInput(keel_spec* spec, const char* graph, const keel_input* input) {
+  if (!Given(spec, "the graph of input", graph) || !Given(spec, "input", input) ||
+      !Given(spec, absl::StrCat("the name of an input of ", graph), input->name))
+    return;
   if (input->ndim > KEEL_MAX_DIMS) {
     return Fail(spec, absl::StrCat("model spec: input '", input->name, "' has ", input->ndim,
                                    " dimensions, expected at most ", KEEL_MAX_DIMS));

@@ -1,5 +1,7 @@
 #include "core/config/spec_builder.h"
 
+#include <string>
+
 #include "core/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -33,6 +35,41 @@ TEST(SpecBuilderTest, KeepsMultiplesOfSymbols) {
   EXPECT_THAT(spec.spec.inputs(0).dims(), ElementsAre(2, -1));
   EXPECT_THAT(spec.spec.inputs(0).multiples(), ElementsAre(1, 4));
   EXPECT_THAT(WithInput(2, 0, 0).spec.inputs(0).multiples(), ElementsAre());
+}
+
+// Nothing is read through a NULL: the call is refused, naming what is missing.
+TEST(SpecBuilderTest, RefusesEveryTextThatIsNull) {
+  const keel_spec_api& api = SpecApi();
+  const char* const names[] = {"x", nullptr};
+  const auto refused = [&](const char* what, auto call) {
+    keel_spec spec = NewSpec();
+    call(&spec);
+    EXPECT_THAT(spec.status, StatusIs(absl::StatusCode::kInvalidArgument,
+                                      HasSubstr(std::string(what) + " is NULL")));
+  };
+  refused("the field of set_int", [&](keel_spec* s) { api.set_int(s, nullptr, 1); });
+  refused("the field of set_real", [&](keel_spec* s) { api.set_real(s, nullptr, 1); });
+  refused("the field of set_string", [&](keel_spec* s) { api.set_string(s, nullptr, "x"); });
+  refused("lm_head", [&](keel_spec* s) { api.set_string(s, "lm_head", nullptr); });
+  refused("the pattern of tp_plan", [&](keel_spec* s) { api.tp_plan(s, nullptr, "colwise"); });
+  refused("tp_plan: the style of x", [&](keel_spec* s) { api.tp_plan(s, "x", nullptr); });
+  refused("the child of pp_plan",
+          [&](keel_spec* s) { api.pp_plan(s, nullptr, names, 1, names, 1); });
+  refused("pp_plan: inputs of x[1]",
+          [&](keel_spec* s) { api.pp_plan(s, "x", names, 2, names, 1); });
+  refused("pp_plan: outputs of x",
+          [&](keel_spec* s) { api.pp_plan(s, "x", names, 1, nullptr, 1); });
+  refused("the rule of rename", [&](keel_spec* s) { api.rename(s, nullptr); });
+  keel_rename rename{};
+  rename.struct_size = sizeof(rename), rename.num_from = 2, rename.from = names;
+  refused("rename: from[1]", [&](keel_spec* s) { api.rename(s, &rename); });
+  rename.num_from = rename.num_to = 1;
+  refused("rename: to", [&](keel_spec* s) { api.rename(s, &rename); });
+  keel_input input{};
+  input.struct_size = sizeof(input);
+  refused("the graph of input", [&](keel_spec* s) { api.input(s, nullptr, &input); });
+  refused("input", [&](keel_spec* s) { api.input(s, "image", nullptr); });
+  refused("the name of an input of image", [&](keel_spec* s) { api.input(s, "image", &input); });
 }
 
 TEST(SpecBuilderTest, RefusesInputsWithoutASize) {

@@ -11,22 +11,21 @@
 #include "absl/types/span.h"
 #include "core/attention/attention.h"
 #include "core/graph/graph.pb.h"
+#include "core/graph/op_attributes.h"
 
 namespace keel {
 
-// Of OP_ATTENTION and OP_RECUR: see graph.proto. `first_int`: where in the node's ints they begin. `tensors`: the
-// inputs behind the op's fixed operands.
-inline std::vector<NamedArg> ReadArgs(const proto::Node& node, int first_int,
-                                      absl::Span<const at::Tensor> tensors) {
+// Of OP_ATTENTION and OP_RECUR. `inputs`: all of the node's.
+inline std::vector<NamedArg> ReadArgs(const proto::Node& node,
+                                      absl::Span<const at::Tensor> inputs) {
+  const op::Arguments given(node);
   std::vector<NamedArg> args;
-  int next_real = 0;
-  for (int i = 0; i < node.names_size(); ++i) {
-    NamedArg arg{node.names(i), {}, 0};
-    const int64_t at = node.ints(first_int + i);
-    if (at >= 0) {
-      arg.tensor = tensors[at];
+  for (int i = 0; i < given.size(); ++i) {
+    NamedArg arg{given.name(i), {}, 0};
+    if (given.operand(i).has_value()) {
+      arg.tensor = inputs[*given.operand(i)];
     } else {
-      arg.number = node.reals(next_real++);
+      arg.number = given.number(i);
     }
     args.push_back(std::move(arg));
   }

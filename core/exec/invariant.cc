@@ -12,7 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "core/graph/infer.h"
+#include "core/graph/op_table.h"
 #include "core/kernels/linear.h"
 #include "core/kernels/parallel.h"
 

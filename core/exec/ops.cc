@@ -19,7 +19,9 @@
 #include "core/exec/recur.h"
 #include "core/exec/served.h"
 #include "core/exec/tensor_ops.h"
-#include "core/graph/infer.h"
+#include "core/graph/op_attributes.h"
+#include "core/graph/op_table.h"
+#include "core/graph/types.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
@@ -166,7 +168,7 @@ absl::StatusOr<at::Tensor> OpRunner::RunCollective(const proto::Node& node, cons
     return absl::FailedPreconditionError("a collective in a graph that runs on one rank");
   }
   return node.op() == proto::OP_ALL_REDUCE ? collectives_->AllReduce(x)
-                                           : collectives_->AllGather(x, node.ints(0));
+                                           : collectives_->AllGather(x, op::AlongDim(node).dim());
 }
 
 absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
@@ -222,7 +224,7 @@ absl::Status OpRunner::RunAttention(const proto::Node& node, absl::Span<const at
                                     at::Tensor* out) {
   const proto::Attention& declared = DeclarationOf(node).attention();
   const Attention& attention = attentions_[node.object() - 1];
-  const std::vector<NamedArg> args = ReadArgs(node, 0, inputs.subspan(3));
+  const std::vector<NamedArg> args = ReadArgs(node, inputs);
   AttentionCall call;
   call.desc = &attention.desc;
   call.q = inputs[0];
@@ -245,6 +247,8 @@ absl::Status OpRunner::RunAttention(const proto::Node& node, absl::Span<const at
       WriteKv(call.k, metadata.slots, call.k_cache);
       WriteKv(call.v, metadata.slots, call.v_cache);
     }
+  } else if (step_ != nullptr) {
+    call.sequences = step_->cu_q;
   }
   return attention.implementation->Run(call);
 }

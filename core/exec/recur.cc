@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/exec/args.h"
+#include "core/graph/op_attributes.h"
 #include "core/kernels/recurrence.h"
 #include "sdk/abi/plugin.h"
 
@@ -22,7 +23,7 @@ at::Tensor InFp32(const at::Tensor& x) { return x.to(at::kFloat).contiguous(); }
 class Args {
  public:
   Args(const proto::Node& node, absl::Span<const at::Tensor> inputs)
-      : args_(ReadArgs(node, /*first_int=*/1, inputs.subspan(1))) {
+      : args_(ReadArgs(node, inputs)) {
     for (NamedArg& arg : args_) {
       if (arg.tensor.defined()) arg.tensor = InFp32(arg.tensor);
     }
@@ -115,7 +116,7 @@ absl::StatusOr<at::Tensor> RunRecurrence(const proto::Node& node,
   const at::Tensor x = InFp32(inputs[0]);
   at::Tensor y = at::empty(x.sizes(), x.options());
   Fp32States of_step(states, state_slots, cu_q);
-  switch (node.ints(0)) {
+  switch (op::Recur(node).kind()) {
     case KEEL_RECUR_CAUSAL_CONV1D:
       CausalConv1d(args, x, of_step, y);
       break;
@@ -124,7 +125,7 @@ absl::StatusOr<at::Tensor> RunRecurrence(const proto::Node& node,
       break;
     default:
       return absl::UnimplementedError(
-          absl::StrCat("recurrence ", node.ints(0), " is unimplemented in this host"));
+          absl::StrCat("recurrence ", op::Recur(node).kind(), " is unimplemented in this host"));
   }
   of_step.Keep();
   return y.to(inputs[0].scalar_type());

@@ -3,7 +3,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "core/graph/infer.h"
+#include "core/graph/op_table.h"
 #include "core/graph/types.h"
 
 namespace keel {

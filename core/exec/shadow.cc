@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
-#include "core/graph/infer.h"
+#include "core/graph/op_table.h"
 #include "core/tensor/aten.h"
 
 namespace keel {

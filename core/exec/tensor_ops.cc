@@ -4,7 +4,6 @@
 #include <ATen/ops/abs.h>
 #include <ATen/ops/amax.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/clamp.h>
 #include <ATen/ops/cos.h>
 #include <ATen/ops/cumsum.h>
 #include <ATen/ops/empty.h>
@@ -24,11 +23,13 @@
 #include <ATen/ops/where.h>
 
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <tuple>
 
 #include "core/exec/activation.h"
 #include "core/exec/invariant.h"
+#include "core/graph/op_attributes.h"
 #include "core/tensor/aten.h"
 #include "sdk/abi/plugin.h"
 
@@ -68,9 +69,68 @@ at::Tensor Unary(const at::Tensor& x, int64_t kind) {
       return at::cos(x);
     case KEEL_UNARY_ABS:
       return at::abs(x);
+    case KEEL_UNARY_FLOOR:
+      return x.floor();
+    case KEEL_UNARY_EXPM1:
+      return x.expm1();
+    case KEEL_UNARY_ERF:
+      return x.erf();
+    case KEEL_UNARY_NOT:
+      return x.logical_not();
     default:
       TORCH_CHECK(false, "function ", kind, " is not known");
   }
+}
+
+at::Tensor Compare(const at::Tensor& a, const at::Tensor& b, int64_t kind) {
+  switch (kind) {
+    case KEEL_COMPARE_EQ:
+      return a.eq(b);
+    case KEEL_COMPARE_NE:
+      return a.ne(b);
+    case KEEL_COMPARE_LT:
+      return a.lt(b);
+    case KEEL_COMPARE_LE:
+      return a.le(b);
+    case KEEL_COMPARE_GT:
+      return a.gt(b);
+    case KEEL_COMPARE_GE:
+      return a.ge(b);
+    default:
+      TORCH_CHECK(false, "comparison ", kind, " is not known");
+  }
+}
+
+at::Tensor Logical(const at::Tensor& a, const at::Tensor& b, int64_t kind) {
+  switch (kind) {
+    case KEEL_LOGICAL_AND:
+      return a.logical_and(b);
+    case KEEL_LOGICAL_OR:
+      return a.logical_or(b);
+    case KEEL_LOGICAL_XOR:
+      return a.logical_xor(b);
+    default:
+      TORCH_CHECK(false, "logical function ", kind, " is not known");
+  }
+}
+
+// In x's own type: a double would make floating point of whole numbers.
+at::Scalar NumberFor(const at::Tensor& x, double value) {
+  return at::isIntegralType(x.scalar_type(), false) ? at::Scalar(static_cast<int64_t>(value))
+                                                    : at::Scalar(value);
+}
+
+at::Tensor Affine(const at::Tensor& x, const op::Affine& affine) {
+  const at::Tensor scaled = affine.mul() == 1 ? x : x * NumberFor(x, affine.mul());
+  return affine.add() == 0 ? scaled : scaled + NumberFor(x, affine.add());
+}
+
+at::Tensor Clamp(const at::Tensor& x, const op::Clamp& clamp) {
+  constexpr double kNone = std::numeric_limits<double>::infinity();
+  at::Tensor y = x;
+  if (clamp.low() > -kNone) y = y.clamp_min(NumberFor(x, clamp.low()));
+  if (clamp.high() < kNone) y = y.clamp_max(NumberFor(x, clamp.high()));
+  return y;
 }
 
 // Whether an op along `dim` of x works on each x[i] by itself.
@@ -82,8 +142,10 @@ at::Tensor Softmax(const at::Tensor& x, int64_t dim) {
   return at::softmax(x, dim, at::kFloat).to(x.scalar_type());
 }
 
-at::Tensor Reduce(const at::Tensor& x, int64_t dim, int64_t kind, bool keep_dim) {
-  switch (kind) {
+at::Tensor Reduce(const at::Tensor& x, const op::Reduce& reduce) {
+  const int64_t dim = reduce.dim();
+  const bool keep_dim = reduce.keep_dim();
+  switch (reduce.kind()) {
     case KEEL_REDUCE_SUM:
       return x.sum(dim, keep_dim, x.scalar_type());
     case KEEL_REDUCE_MEAN:
@@ -91,7 +153,7 @@ at::Tensor Reduce(const at::Tensor& x, int64_t dim, int64_t kind, bool keep_dim)
     case KEEL_REDUCE_MAX:
       return at::amax(x, dim, keep_dim);
     default:
-      TORCH_CHECK(false, "reduction ", kind, " is not known");
+      TORCH_CHECK(false, "reduction ", reduce.kind(), " is not known");
   }
 }
 
@@ -103,6 +165,14 @@ at::Tensor View(const at::Tensor& x, absl::Span<const int64_t> dims) {
     shape[i] = x.size(static_cast<int64_t>(i));
   }
   return x.reshape(shape);
+}
+
+at::Tensor Permute(const at::Tensor& x, absl::Span<const int64_t> order) {
+  return x.permute({order.data(), order.size()});
+}
+
+at::Tensor Narrow(const at::Tensor& x, const op::Narrow& narrow) {
+  return x.narrow(narrow.dim(), narrow.start(), narrow.length());
 }
 
 at::Tensor GatherRows(const at::Tensor& x, const at::Tensor& indices) {
@@ -134,7 +204,6 @@ at::Tensor Matmul(const at::Tensor& a, const at::Tensor& b, Numerics numerics) {
 
 at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in, DType model_dtype,
                         Numerics numerics) {
-  const auto ints = [&](int i) { return node.ints(i); };
   switch (node.op()) {
     case proto::OP_ADD:
       return in[0] + in[1];
@@ -144,39 +213,39 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
       return in[0] * in[1];
     case proto::OP_DIV:
       return in[0] / in[1];
-    case proto::OP_AFFINE: {
-      const at::Tensor scaled = node.reals(0) == 1 ? in[0] : in[0] * node.reals(0);
-      return node.reals(1) == 0 ? scaled : scaled + node.reals(1);
-    }
+    case proto::OP_AFFINE:
+      return Affine(in[0], op::Affine(node));
     case proto::OP_CLAMP:
-      return at::clamp(in[0], node.reals(0), node.reals(1));
+      return Clamp(in[0], op::Clamp(node));
     case proto::OP_UNARY:
-      return ByElement(numerics, in[0], [&](const at::Tensor& x) { return Unary(x, ints(0)); });
+      return ByElement(numerics, in[0],
+                       [&](const at::Tensor& x) { return Unary(x, op::Unary(node).kind()); });
     case proto::OP_ACT_MUL:
-      return ByElement(numerics, in[0], [&](const at::Tensor& x) { return Activation(x, ints(0)); })
+      return ByElement(numerics, in[0],
+                       [&](const at::Tensor& x) { return Activation(x, op::ActMul(node).act()); })
           .mul_(in[1]);
     case proto::OP_MATMUL:
       return Matmul(in[0], in[1], numerics);
     case proto::OP_SOFTMAX:
-      return Along(ints(0), numerics, in[0],
-                   [&](const at::Tensor& x) { return Softmax(x, ints(0)); });
+      return Along(op::AlongDim(node).dim(), numerics, in[0],
+                   [&](const at::Tensor& x) { return Softmax(x, op::AlongDim(node).dim()); });
     case proto::OP_REDUCE:
-      return Along(ints(0), numerics, in[0],
-                   [&](const at::Tensor& x) { return Reduce(x, ints(0), ints(1), ints(2) != 0); });
+      return Along(op::Reduce(node).dim(), numerics, in[0],
+                   [&](const at::Tensor& x) { return Reduce(x, op::Reduce(node)); });
     case proto::OP_CUMSUM:
-      return at::cumsum(in[0], ints(0), in[0].scalar_type());
+      return at::cumsum(in[0], op::AlongDim(node).dim(), in[0].scalar_type());
     case proto::OP_CAST:
-      return in[0].to(TypeOf(ints(0), model_dtype));
+      return in[0].to(TypeOf(op::Cast(node).dtype(), model_dtype));
     case proto::OP_VIEW:
-      return View(in[0], node.ints());
+      return View(in[0], op::View(node).dims());
     case proto::OP_PERMUTE:
-      return in[0].permute({node.ints().data(), static_cast<size_t>(node.ints_size())});
+      return Permute(in[0], op::Permute(node).order());
     case proto::OP_NARROW:
-      return in[0].narrow(ints(0), ints(1), ints(2));
+      return Narrow(in[0], op::Narrow(node));
     case proto::OP_CAT:
-      return at::cat({in.data(), in.size()}, ints(0));
+      return at::cat({in.data(), in.size()}, op::AlongDim(node).dim());
     case proto::OP_REPEAT:
-      return in[0].repeat_interleave(ints(1), ints(0));
+      return in[0].repeat_interleave(op::Repeat(node).times(), op::Repeat(node).dim());
     case proto::OP_WHERE:
       return at::where(in[0], in[1], in[2]);
     case proto::OP_GATHER_ROWS:
@@ -185,6 +254,19 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
       return in[0].index_copy(0, in[1].to(at::kLong), in[2]);
     case proto::OP_CONSTANT:
       return Constant(node, model_dtype);
+    case proto::OP_COMPARE:
+      return Compare(in[0], in[1], op::OfKind(node).kind());
+    case proto::OP_LOGICAL:
+      return Logical(in[0], in[1], op::OfKind(node).kind());
+    case proto::OP_BINARY:
+      return op::OfKind(node).kind() == KEEL_BINARY_MIN ? in[0].minimum(in[1])
+                                                        : in[0].maximum(in[1]);
+    case proto::OP_TAKE:
+      return in[0].take_along_dim(in[1].to(at::kLong), op::AlongDim(node).dim());
+    case proto::OP_SCATTER:
+      return in[0].scatter(op::AlongDim(node).dim(), in[1].to(at::kLong), in[2]);
+    case proto::OP_EXPAND:
+      return in[0].expand_as(in[1]).contiguous();
     default:
       TORCH_CHECK(false, "op ", static_cast<int>(node.op()), " is not known to this host");
   }
@@ -192,12 +274,14 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
 
 }  // namespace
 
-bool IsTensorOp(proto::Op op) { return op >= proto::OP_ADD && op <= proto::OP_CONSTANT; }
+bool IsTensorOp(proto::Op op) {
+  return (op >= proto::OP_ADD && op <= proto::OP_CONSTANT) || op >= proto::OP_COMPARE;
+}
 
 void RunTensorOp(const proto::Node& node, absl::Span<const at::Tensor> inputs, DType model_dtype,
                  Numerics numerics, std::vector<at::Tensor>* outputs) {
   if (node.op() == proto::OP_TOPK) {
-    auto [values, indices] = at::topk(inputs[0], node.ints(0), -1, true, true);
+    auto [values, indices] = at::topk(inputs[0], op::TopK(node).k(), -1, true, true);
     outputs->push_back(std::move(values));
     outputs->push_back(std::move(indices));
     return;

@@ -26,9 +26,9 @@ class Declarer : public keel_build {
   const boost::json::object& config() const { return config_; }
   const std::string& where() const { return where_; }
 
-  // A new declaration called `name`, or null when the build has failed or the name is taken.
-  proto::Declaration* Add(const std::string& name);
-  keel_object Fail(const std::string& name, absl::string_view message);
+  // Keeps a checked declaration as `name`; 0 when the build has failed or the name is taken.
+  keel_object Add(const std::string& name, proto::Declaration declaration);
+  keel_object Fail(const std::string& name, const absl::Status& status);
   keel_object Fail(absl::Status status);
   keel_object last() const { return static_cast<keel_object>(graph_->declarations_size()); }
 

@@ -1,5 +1,3 @@
-#include "core/graph/infer_recur.h"
-
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -8,17 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/graph/errors.h"
+#include "core/graph/infer.h"
+#include "core/graph/op_attributes.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
 namespace {
-
-absl::Status Bad(std::string message) { return absl::InvalidArgumentError(std::move(message)); }
-
-bool IsFloat(const TensorType& type) {
-  return type.dtype == proto::MODEL || type.dtype == proto::F32 || type.dtype == proto::F16 ||
-         type.dtype == proto::BF16;
-}
 
 std::string ShapeText(absl::Span<const Extent> dims) {
   TensorType type;
@@ -29,48 +23,37 @@ std::string ShapeText(absl::Span<const Extent> dims) {
 absl::Status ExpectFloats(absl::string_view what, const TensorType* x,
                           const std::vector<Extent>& dims) {
   if (x != nullptr && IsFloat(*x) && x->dims == dims) return absl::OkStatus();
-  return Bad(absl::StrCat(what, " is ", x == nullptr ? "missing" : ToString(*x),
-                          ", expected floating point ", ShapeText(dims)));
+  return Bad(absl::StrCat(what, " is ", x == nullptr ? "missing" : ToString(*x)),
+             absl::StrCat("floating point ", ShapeText(dims)));
 }
 
-// The named arguments of an OP_RECUR: see graph.proto.
-class NamedArgs {
+// The arguments of a recurrence by name.
+class RecurArgs {
  public:
-  NamedArgs(const proto::Node& node, absl::Span<const TensorType* const> inputs)
-      : node_(node), inputs_(inputs) {}
+  explicit RecurArgs(const OpCall& call) : args_(call.node), inputs_(call.inputs) {}
 
-  bool Has(absl::string_view name) const { return IndexOf(name) >= 0; }
+  bool Has(absl::string_view name) const { return args_.Find(name) >= 0; }
 
   // The type of a tensor argument; null if it is not given or a number.
   const TensorType* Tensor(absl::string_view name) const {
-    const int i = IndexOf(name);
-    if (i < 0 || i + 1 >= node_.ints_size()) return nullptr;
-    const int64_t at = node_.ints(i + 1);
-    if (at < 0 || at >= static_cast<int64_t>(inputs_.size()) - 1) return nullptr;
-    return inputs_[static_cast<size_t>(at) + 1];
+    const int i = args_.Find(name);
+    if (i < 0 || !args_.operand(i).has_value()) return nullptr;
+    return inputs_[*args_.operand(i)];
   }
 
   absl::Status ExpectOnly(absl::Span<const absl::string_view> known) const {
-    for (int i = 0; i < node_.names_size(); ++i) {
-      const std::string& name = node_.names(i);
-      if (std::find(known.begin(), known.end(), name) == known.end()) {
-        return Bad(
-            absl::StrCat("has the argument '", name, "', expected ", absl::StrJoin(known, ", ")));
-      }
-      if (IndexOf(name) != i) return Bad(absl::StrCat("has the argument '", name, "' twice"));
+    for (int i = 0; i < args_.size(); ++i) {
+      const std::string& name = args_.name(i);
+      if (std::find(known.begin(), known.end(), name) == known.end())
+        return Bad(absl::StrCat("has the argument '", name, "'"), absl::StrJoin(known, ", "));
+      if (args_.Find(name) != i)
+        return Bad(absl::StrCat("has the argument '", name, "' twice"), "each once");
     }
     return absl::OkStatus();
   }
 
  private:
-  int IndexOf(absl::string_view name) const {
-    for (int i = 0; i < node_.names_size(); ++i) {
-      if (node_.names(i) == name) return i;
-    }
-    return -1;
-  }
-
-  const proto::Node& node_;
+  const op::Arguments args_;
   const absl::Span<const TensorType* const> inputs_;
 };
 
@@ -80,11 +63,11 @@ absl::Status ExpectState(const proto::State& state, uint32_t kind, absl::string_
     return absl::OkStatus();
   }
   return Bad(absl::StrCat("got ", ToString(x), " and a state of kind ", state.kind(), " with ",
-                          state.type().dims_size(), " dimensions, expected floating point and ",
-                          what));
+                          state.type().dims_size(), " dimensions"),
+             absl::StrCat("floating point and ", what));
 }
 
-absl::StatusOr<TensorType> InferCausalConv(const proto::State& state, const NamedArgs& args,
+absl::StatusOr<TensorType> InferCausalConv(const proto::State& state, const RecurArgs& args,
                                            const TensorType& x) {
   KEEL_RETURN_IF_ERROR(
       ExpectState(state, KEEL_STATE_CONV, "KEEL_STATE_CONV [channels, kernel - 1]", 2, x));
@@ -92,8 +75,8 @@ absl::StatusOr<TensorType> InferCausalConv(const proto::State& state, const Name
   const Extent channels{state.type().dims(0).size(), "", 1};
   const Extent kernel{state.type().dims(1).size() + 1, "", 1};
   if (x.rank() != 2 || x.dims[1] != channels) {
-    return Bad(absl::StrCat("got ", ToString(x), ", expected [N, ", channels.size,
-                            "], the channels of the state"));
+    return Bad(absl::StrCat("got ", ToString(x)),
+               absl::StrCat("[N, ", channels.size, "], the channels of the state"));
   }
   KEEL_RETURN_IF_ERROR(ExpectFloats("weight", args.Tensor("weight"), {channels, kernel}));
   if (args.Has("bias")) {
@@ -102,7 +85,7 @@ absl::StatusOr<TensorType> InferCausalConv(const proto::State& state, const Name
   return x;
 }
 
-absl::StatusOr<TensorType> InferSsd(const proto::State& state, const NamedArgs& args,
+absl::StatusOr<TensorType> InferSsd(const proto::State& state, const RecurArgs& args,
                                     const TensorType& x) {
   KEEL_RETURN_IF_ERROR(
       ExpectState(state, KEEL_STATE_SSM, "KEEL_STATE_SSM [heads, head_dim, state]", 3, x));
@@ -110,8 +93,8 @@ absl::StatusOr<TensorType> InferSsd(const proto::State& state, const NamedArgs& 
   const Extent heads{state.type().dims(0).size(), "", 1}, size{state.type().dims(1).size(), "", 1},
       state_size{state.type().dims(2).size(), "", 1};
   if (x.rank() != 3 || x.dims[1] != heads || x.dims[2] != size) {
-    return Bad(absl::StrCat("got ", ToString(x), ", expected [N, ", heads.size, ", ", size.size,
-                            "], the heads of the state"));
+    return Bad(absl::StrCat("got ", ToString(x)),
+               absl::StrCat("[N, ", heads.size, ", ", size.size, "], the heads of the state"));
   }
   KEEL_RETURN_IF_ERROR(ExpectFloats("dt", args.Tensor("dt"), {x.dims[0], heads}));
   KEEL_RETURN_IF_ERROR(ExpectFloats("A", args.Tensor("A"), {heads}));
@@ -119,13 +102,13 @@ absl::StatusOr<TensorType> InferSsd(const proto::State& state, const NamedArgs& 
     if (args.Has(name)) KEEL_RETURN_IF_ERROR(ExpectFloats(name, args.Tensor(name), {heads}));
   }
   for (const char* name : {"dt_min", "dt_max"}) {
-    if (args.Tensor(name) != nullptr) return Bad(absl::StrCat(name, " is a tensor, not a number"));
+    if (args.Tensor(name) != nullptr) return Bad(absl::StrCat(name, " is a tensor"), "a number");
   }
   const TensorType* b = args.Tensor("B");
   if (b == nullptr || b->rank() != 3 || b->dims[1].symbolic() || b->dims[1].size < 1 ||
       heads.size % b->dims[1].size != 0) {
-    return Bad(absl::StrCat("B is ", b == nullptr ? "missing" : ToString(*b),
-                            ", expected [N, groups, ", state_size.size, "] and groups that divide ",
+    return Bad(absl::StrCat("B is ", b == nullptr ? "missing" : ToString(*b)),
+               absl::StrCat("[N, groups, ", state_size.size, "] and groups that divide ",
                             heads.size, " heads"));
   }
   for (const char* name : {"B", "C"}) {
@@ -137,23 +120,29 @@ absl::StatusOr<TensorType> InferSsd(const proto::State& state, const NamedArgs& 
 
 }  // namespace
 
-absl::StatusOr<TensorType> InferRecurrence(const proto::State& state, const proto::Node& node,
-                                           absl::Span<const TensorType* const> inputs) {
-  if (node.ints_size() < 1) return Bad("has no kind");
-  const NamedArgs args(node, inputs);
-  switch (node.ints(0)) {
-    case KEEL_RECUR_CAUSAL_CONV1D:
-      return InferCausalConv(state, args, *inputs[0]);
-    case KEEL_RECUR_SSD:
-      return InferSsd(state, args, *inputs[0]);
-    case KEEL_RECUR_SELECTIVE_SCAN:
-    case KEEL_RECUR_GATED_DELTA:
-      return absl::UnimplementedError(absl::StrCat("recurrence ", node.ints(0),
-                                                   " is reserved in ABI ", KEEL_ABI_MAJOR, ".",
-                                                   KEEL_ABI_MINOR, ", without a meaning yet"));
-    default:
-      return Bad(absl::StrCat("recurrence ", node.ints(0), " is not known"));
-  }
+InferredTypes InferRecur(const OpCall& call) {
+  KEEL_ASSIGN_OR_RETURN(const proto::Declaration* d, ObjectOf(call, proto::Declaration::kState));
+  const RecurArgs args(call);
+  const int64_t kind = op::Recur(call.node).kind();
+  absl::StatusOr<TensorType> out = [&]() -> absl::StatusOr<TensorType> {
+    switch (kind) {
+      case KEEL_RECUR_CAUSAL_CONV1D:
+        return InferCausalConv(d->state(), args, call.in(0));
+      case KEEL_RECUR_SSD:
+        return InferSsd(d->state(), args, call.in(0));
+      case KEEL_RECUR_SELECTIVE_SCAN:
+      case KEEL_RECUR_GATED_DELTA:
+        return absl::UnimplementedError(absl::StrCat("recurrence ", kind, " is reserved in ABI ",
+                                                     KEEL_ABI_MAJOR, ".", KEEL_ABI_MINOR,
+                                                     ", without a meaning yet"));
+      default:
+        return Bad(
+            absl::StrCat("recurrence ", kind, " is not known"),
+            absl::StrCat("KEEL_RECUR_*, ", KEEL_RECUR_CAUSAL_CONV1D, " or ", KEEL_RECUR_SSD));
+    }
+  }();
+  KEEL_RETURN_IF_ERROR(out.status());
+  return OneType(*std::move(out));
 }
 
 }  // namespace keel

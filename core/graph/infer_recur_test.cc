@@ -1,11 +1,9 @@
-#include "core/graph/infer_recur.h"
-
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/base/status_matchers.h"
-#include "core/graph/infer.h"
+#include "core/graph/op_table.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sdk/abi/plugin.h"

@@ -9,6 +9,8 @@
 #include "core/config/config_view.h"
 #include "core/config/spec_builder.h"
 #include "core/graph/declare.h"
+#include "core/graph/errors.h"
+#include "core/graph/op_table.h"
 #include "core/graph/recorder.h"
 #include "core/graph/types.h"
 #include "core/graph/verifier.h"
@@ -31,6 +33,11 @@ absl::Status Call(const ModelSource& source, const char* function, const absl::S
 
 absl::StatusOr<proto::ModelSpec> ReadSpec(const ModelSource& source, ConfigDocument& document) {
   keel_spec spec = NewSpec();
+  for (const auto& [field, text] : {std::pair("name", source.model_class->name),
+                                    std::pair("model_type", source.model_class->model_type)}) {
+    if (text == nullptr)
+      return Bad(absl::StrCat("the model class's ", field, " is NULL"), "text, as in config.json");
+  }
   spec.spec.set_architecture(source.model_class->name);
   spec.spec.set_model_type(source.model_class->model_type);
   const absl::Status called = Call(source, "config", document.status(), [&] {
@@ -130,16 +137,13 @@ class Session {
   const void* model_;
 };
 
-absl::Status RecordFunctions(const ModelSource& source, const void* model, proto::Graph& graph) {
+// Every function of `model` over the declarations of `graph`, each called once.
+absl::StatusOr<std::vector<proto::Function>> RecordFunctions(const ModelSource& source,
+                                                             const proto::Graph& graph,
+                                                             const void* model) {
   const Session session(source, graph, model);
   std::vector<proto::Function> functions;
   KEEL_ASSIGN_OR_RETURN(proto::Function forward, session.Forward());
-  KEEL_ASSIGN_OR_RETURN(const proto::Function again, session.Forward());
-  if (forward.SerializeAsString() != again.SerializeAsString()) {
-    return absl::InvalidArgumentError(
-        "forward recorded two different graphs; it must depend on the config alone and leave the "
-        "model unchanged");
-  }
   functions.push_back(std::move(forward));
   const keel_model_class& model_class = *source.model_class;
   for (const auto& [name, head] :
@@ -154,29 +158,27 @@ absl::Status RecordFunctions(const ModelSource& source, const void* model, proto
   }
   for (const std::string& modality : modalities) {
     if (source.model_class->encode == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("declares inputs of '", modality, "' but has no encode"));
+      return Bad(absl::StrCat("declares inputs of '", modality, "' but has no encode"), "one");
     }
     KEEL_ASSIGN_OR_RETURN(proto::Function encode, session.Encode(modality));
     functions.push_back(std::move(encode));
   }
-  for (proto::Function& function : functions) *graph.add_functions() = std::move(function);
-  return absl::OkStatus();
+  return functions;
 }
 
-absl::StatusOr<RecordedModel> Record(const ModelSource& source, const boost::json::value& config,
-                                     const std::string& where) {
-  if (!config.is_object())
-    return absl::InvalidArgumentError(absl::StrCat(where, ": expected an object"));
-  ConfigDocument document(config, where);
-  RecordedModel out;
-  out.model_class = source.model_class;
-  proto::Graph& graph = out.graph;
-  graph.set_opset(kOpset);
-  graph.set_plugin(source.plugin_name);
-  KEEL_ASSIGN_OR_RETURN(*graph.mutable_spec(), ReadSpec(source, document));
+// A model object with what it declares.
+struct Created {
+  proto::Graph graph;
+  ModelHandle model;
+};
 
-  Declarer declarer(&graph, config.get_object(), where);
+absl::StatusOr<Created> Create(const ModelSource& source, ConfigDocument& document,
+                               const boost::json::object& config, const std::string& where,
+                               const proto::ModelSpec& spec) {
+  Created out;
+  out.graph.set_plugin(source.plugin_name);
+  *out.graph.mutable_spec() = spec;
+  Declarer declarer(&out.graph, config, where);
   void* model = nullptr;
   const absl::Status created = Call(source, "create", declarer.status(), [&] {
     return source.model_class->create(source.plugin, document.root(), &declarer, &model);
@@ -185,9 +187,51 @@ absl::StatusOr<RecordedModel> Record(const ModelSource& source, const boost::jso
   out.model = ModelHandle(model, [destroy](void* m) { destroy(m); });
   KEEL_RETURN_IF_ERROR(document.status());
   KEEL_RETURN_IF_ERROR(created);
+  return out;
+}
 
-  KEEL_RETURN_IF_ERROR(RecordFunctions(source, model, graph));
-  KEEL_RETURN_IF_ERROR(VerifyGraph(graph));
+absl::Status Differs(absl::string_view what) {
+  return Bad(absl::StrCat(what, " recorded two different graphs"), "the same each time",
+             "it must depend on the config alone and leave the model unchanged");
+}
+
+absl::Status CheckAlike(const std::vector<proto::Function>& first,
+                        const std::vector<proto::Function>& again) {
+  for (size_t i = 0; i < first.size(); ++i) {
+    if (first[i].SerializeAsString() != again[i].SerializeAsString())
+      return Differs(first[i].name());
+  }
+  return absl::OkStatus();
+}
+
+// What a second model of the same config declares and records.
+absl::Status CheckAnotherModel(const Created& first, const std::vector<proto::Function>& functions,
+                               const absl::StatusOr<Created>& other, const ModelSource& source) {
+  KEEL_RETURN_IF_ERROR(other.status());
+  if (first.graph.SerializeAsString() != other->graph.SerializeAsString()) return Differs("create");
+  KEEL_ASSIGN_OR_RETURN(const std::vector<proto::Function> again,
+                        RecordFunctions(source, other->graph, other->model.get()));
+  return CheckAlike(functions, again);
+}
+
+absl::StatusOr<RecordedModel> Record(const ModelSource& source, const boost::json::value& config,
+                                     const std::string& where) {
+  if (!config.is_object())
+    return absl::InvalidArgumentError(absl::StrCat(where, ": expected an object"));
+  ConfigDocument document(config, where);
+  KEEL_ASSIGN_OR_RETURN(const proto::ModelSpec spec, ReadSpec(source, document));
+  const auto create = [&] { return Create(source, document, config.get_object(), where, spec); };
+  KEEL_ASSIGN_OR_RETURN(Created created, create());
+  const auto record = [&] { return RecordFunctions(source, created.graph, created.model.get()); };
+  KEEL_ASSIGN_OR_RETURN(std::vector<proto::Function> functions, record());
+  KEEL_ASSIGN_OR_RETURN(const std::vector<proto::Function> again, record());
+  KEEL_RETURN_IF_ERROR(CheckAlike(functions, again));
+  KEEL_RETURN_IF_ERROR(CheckAnotherModel(created, functions, create(), source));
+
+  RecordedModel out{std::move(created.graph), std::move(created.model), source.model_class};
+  for (proto::Function& function : functions) *out.graph.add_functions() = std::move(function);
+  out.graph.set_opset(OpsetOf(out.graph));
+  KEEL_RETURN_IF_ERROR(VerifyGraph(out.graph));
   return out;
 }
 

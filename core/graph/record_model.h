@@ -1,6 +1,5 @@
 // From a plugin's model class and a config.json to a verified graph: config, create, forward (and
-// logits, encode), each called once. After this the plugin's code is needed no more, unless it
-// brings kernels.
+// logits, pool, encode). After this the plugin's code is needed no more, unless it brings kernels.
 #ifndef KEEL_CORE_GRAPH_RECORD_MODEL_H_
 #define KEEL_CORE_GRAPH_RECORD_MODEL_H_
 
@@ -36,8 +35,9 @@ struct RecordedModel {
   const keel_model_class* model_class = nullptr;  // with `model`
 };
 
-// `config` is config.json, an object; `where` names it in errors. forward is recorded twice and
-// refused when the two differ: it depends on something other than the config.
+// `config` is config.json, an object; `where` names it in errors. A second model is made, and every
+// function recorded again of both; where two differ, the model depends on something other than the
+// config and is refused.
 absl::StatusOr<RecordedModel> RecordModel(const ModelSource& source,
                                           const boost::json::value& config,
                                           const std::string& where);

@@ -1,5 +1,8 @@
 #include "core/graph/record_model.h"
 
+#include <utility>
+
+#include "absl/strings/str_cat.h"
 #include "core/base/status_matchers.h"
 #include "core/graph/testing.h"
 #include "core/graph/verifier.h"
@@ -12,6 +15,7 @@ namespace {
 using ::keel::testing::IsOk;
 using ::keel::testing::RecordTinyModel;
 using ::keel::testing::StatusIs;
+using ::keel::testing::TinyModel;
 using ::testing::HasSubstr;
 
 TEST(RecordModelTest, RecordsDeclarationsAndNodesInOrderOfTheForward) {
@@ -71,6 +75,64 @@ TEST(RecordModelTest, RefusesAForwardThatRecordsTwoDifferentGraphs) {
                   {.after_mlp = [](keel_run* r,
                                    keel_tensor x) { return r->ops->affine(r, x, ++calls, 0); }}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("two different graphs")));
+}
+
+TEST(RecordModelTest, RefusesACreateThatDeclaresSomethingElseTheSecondTime) {
+  static int64_t calls;
+  calls = 0;
+  EXPECT_THAT(RecordTinyModel({.declare =
+                                   [](keel_build* b) {
+                                     b->api->linear(b, {"extra", 5}, 8, 8 + ++calls, 0);
+                                   }}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("create recorded two different graphs")));
+}
+
+TEST(RecordModelTest, RefusesLogitsThatRecordTwoDifferentGraphs) {
+  static int calls;
+  calls = 0;
+  TinyModel model;
+  model.logits = [](const void*, keel_run* r, keel_tensor hidden, keel_tensor* logits) {
+    *logits = r->ops->affine(r, r->ops->repeat(r, hidden, 1, 2), ++calls, 0);
+    return r->ops->status(r);
+  };
+  EXPECT_THAT(RecordTinyModel(model), StatusIs(absl::StatusCode::kInvalidArgument,
+                                               HasSubstr("logits recorded two different graphs")));
+}
+
+TEST(RecordModelTest, RefusesAModelClassWithoutAModelType) {
+  TinyModel model;
+  model.model_type = nullptr;
+  EXPECT_THAT(RecordTinyModel(model),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("model_type is NULL")));
+}
+
+// A plugin that hands over NULL is told so; nothing is read from it.
+TEST(RecordModelTest, RefusesListsThatAreNull) {
+  const std::pair<const char*, keel_tensor (*)(keel_run*, keel_tensor)> calls[] = {
+      {"view: dims", [](keel_run* r, keel_tensor x) { return r->ops->view(r, x, 2, nullptr); }},
+      {"permute: order",
+       [](keel_run* r, keel_tensor x) { return r->ops->permute(r, x, 2, nullptr); }},
+      {"cat: xs", [](keel_run* r, keel_tensor) { return r->ops->cat(r, nullptr, 2, 0); }},
+      {"constant: dims",
+       [](keel_run* r, keel_tensor x) { return r->ops->constant(r, KEEL_F32, 1, nullptr, &x); }},
+      {"constant: data",
+       [](keel_run* r, keel_tensor) {
+         const int64_t dims[] = {1};
+         return r->ops->constant(r, KEEL_F32, 1, dims, nullptr);
+       }},
+      {"topk: values or indices",
+       [](keel_run* r, keel_tensor x) {
+         r->ops->topk(r, x, 1, &x, nullptr);
+         return x;
+       }},
+      {"args",
+       [](keel_run* r, keel_tensor x) { return r->ops->attention(r, 1, x, x, x, nullptr, 1); }}};
+  for (const auto& [what, call] : calls) {
+    EXPECT_THAT(RecordTinyModel({.after_mlp = call}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr(absl::StrCat(what, " is NULL, expected "))));
+  }
 }
 
 TEST(RecordModelTest, NamesOpObjectAndShapesOfAMismatch) {
@@ -140,13 +202,26 @@ TEST(RecordModelTest, AConstantNeedsAPlainType) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("constant")));
 }
 
-TEST(RecordModelTest, ARepeatOfASplitSymbolStaysInLowestTerms) {
-  KEEL_EXPECT_OK(RecordTinyModel({.after_mlp = [](keel_run* r, keel_tensor x) {
-    const int64_t pairs[] = {-1, 128}, flat[] = {0, 64};
-    x = r->ops->view(r, x, 2, pairs);  // [N / 2, 128]
-    x = r->ops->repeat(r, x, 0, 2);    // [N, 128]
-    return r->ops->view(r, r->ops->narrow(r, x, 1, 0, 64), 2, flat);
-  }}));
+// It keeps nothing from step to step, unlike one with a cache.
+TEST(RecordModelTest, AnEncodersAttentionMayBeUsedInEveryLayer) {
+  KEEL_EXPECT_OK(RecordTinyModel({.after_mlp =
+                                      [](keel_run* r, keel_tensor x) {
+                                        const int64_t heads[] = {0, 4, 16}, flat[] = {0, 64};
+                                        const keel_tensor h = r->ops->view(r, x, 3, heads);
+                                        return r->ops->view(
+                                            r,
+                                            r->ops->attention(r, testing::kFirstExtraObject, h, h,
+                                                              h, nullptr, 0),
+                                            2, flat);
+                                      },
+                                  .declare =
+                                      [](keel_build* b) {
+                                        keel_attention_desc d{};
+                                        d.struct_size = sizeof(d), d.kind = KEEL_ATTENTION_ENCODER;
+                                        d.heads = d.kv_heads = 4, d.qk_dim = d.v_dim = 16;
+                                        b->api->attention(b, {"encoder", 7}, &d);
+                                      }})
+                     .status());
 }
 
 // Every single change below makes another computation; none may pass for the one that was recorded.
@@ -231,7 +306,7 @@ TEST_F(MutationTest, AnUnknownOpIsRefusedByNumber) {
 TEST_F(MutationTest, ANewerOpsetIsRefusedWithBothNumbers) {
   graph_.set_opset(99);
   EXPECT_THAT(VerifyGraph(graph_), StatusIs(absl::StatusCode::kInvalidArgument,
-                                            HasSubstr("opset is 99, this host runs 1 to 1")));
+                                            HasSubstr("opset is 99, this host runs 1 to 2")));
 }
 
 // Random bytes changed in the file: parsing may fail and verification may fail, neither may crash.

@@ -7,10 +7,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
-#include "core/graph/infer.h"
+#include "core/graph/op_attributes.h"
+#include "core/graph/op_table.h"
 
 namespace keel {
 namespace {
+
+using op::MakeNode;
 
 constexpr uint32_t kIdBits = 24;  // the low bits of a handle; the rest tells recordings apart
 constexpr uint32_t kMaxValues = (1u << kIdBits) - 1;
@@ -22,16 +25,6 @@ keel_tensor NextMark() {
 }
 
 Recorder& Self(keel_run* run) { return *static_cast<Recorder*>(run); }
-
-proto::Node MakeNode(proto::Op op, keel_object object = 0, std::initializer_list<int64_t> ints = {},
-                     std::initializer_list<double> reals = {}) {
-  proto::Node node;
-  node.set_op(op);
-  node.set_object(object);
-  node.mutable_ints()->Add(ints.begin(), ints.end());
-  node.mutable_reals()->Add(reals.begin(), reals.end());
-  return node;
-}
 
 keel_tensor Record(keel_run* run, proto::Node node, std::initializer_list<keel_tensor> inputs) {
   return Self(run).Append(std::move(node), inputs.begin(), inputs.size());
@@ -54,34 +47,51 @@ template <proto::Op kOp>
 keel_tensor Ternary(keel_run* run, keel_tensor a, keel_tensor b, keel_tensor c) {
   return Record(run, MakeNode(kOp), {a, b, c});
 }
-template <proto::Op kOp>
-keel_tensor Reals2(keel_run* run, keel_tensor x, double a, double b) {
-  return Record(run, MakeNode(kOp, 0, {}, {a, b}), {x});
-}
-template <proto::Op kOp>
-keel_tensor Kind(keel_run* run, keel_tensor x, uint32_t kind) {
-  return Record(run, MakeNode(kOp, 0, {kind}), {x});
+// One operand and its attributes, as A::Make takes them.
+template <typename A, typename... Values>
+keel_tensor With(keel_run* run, keel_tensor x, Values... values) {
+  return Record(run, A::Make(values...), {x});
 }
 template <proto::Op kOp>
 keel_tensor AlongDim(keel_run* run, keel_tensor x, int32_t dim) {
-  return Record(run, MakeNode(kOp, 0, {dim}), {x});
+  return Record(run, op::AlongDim::Make(kOp, dim), {x});
 }
 
-// Appends the named arguments of attention and recur: see graph.proto.
+template <proto::Op kOp>
+keel_tensor BinaryOfKind(keel_run* run, keel_tensor a, keel_tensor b, uint32_t kind) {
+  return Record(run, op::OfKind::Make(kOp, kind), {a, b});
+}
+keel_tensor OpTake(keel_run* run, keel_tensor x, int32_t dim, keel_tensor indices) {
+  return Record(run, op::AlongDim::Make(proto::OP_TAKE, dim), {x, indices});
+}
+keel_tensor OpScatter(keel_run* run, keel_tensor x, int32_t dim, keel_tensor indices,
+                      keel_tensor values) {
+  return Record(run, op::AlongDim::Make(proto::OP_SCATTER, dim), {x, indices, values});
+}
+
+// Whether a list that may be NULL only when it is empty is given.
+bool Given(Recorder& self, const proto::Node& node, absl::string_view what, const void* list,
+           size_t n) {
+  if (list != nullptr || n == 0) return true;
+  self.Fail(node, absl::StrCat(what, " is NULL, expected ", n, " entries"));
+  return false;
+}
+
+// Appends the named arguments of attention and recur.
 bool AddArgs(Recorder& self, const keel_arg* args, uint32_t num_args, proto::Node& node,
              std::vector<keel_tensor>& inputs) {
-  int64_t position = 0;
+  if (!Given(self, node, "args", args, num_args)) return false;
+  int position = 0;
   for (uint32_t i = 0; i < num_args; ++i) {
     if (args[i].name == nullptr || *args[i].name == '\0') {
-      self.Fail(node, "an argument has no name");
+      self.Fail(node, absl::StrCat("argument ", i, " has no name, expected one"));
       return false;
     }
-    node.add_names(args[i].name);
-    node.add_ints(args[i].tensor != 0 ? position++ : -1);
     if (args[i].tensor != 0) {
+      op::Arguments::AddTensor(node, args[i].name, position++);
       inputs.push_back(args[i].tensor);
     } else {
-      node.add_reals(args[i].number);
+      op::Arguments::AddNumber(node, args[i].name, args[i].number);
     }
   }
   return true;
@@ -97,7 +107,7 @@ keel_tensor OpAttention(keel_run* run, keel_object object, keel_tensor q, keel_t
 
 keel_tensor OpRecur(keel_run* run, keel_object state, uint32_t kind, keel_tensor x,
                     const keel_arg* args, uint32_t num_args) {
-  proto::Node node = MakeNode(proto::OP_RECUR, state, {kind});
+  proto::Node node = op::Recur::Make(state, kind);
   std::vector<keel_tensor> inputs = {x};
   if (!AddArgs(Self(run), args, num_args, node, inputs)) return 0;
   return Self(run).Append(std::move(node), inputs.data(), inputs.size());
@@ -121,46 +131,41 @@ void OpCall(keel_run* run, keel_object kernel, const keel_tensor*, uint32_t, kee
 }
 
 keel_tensor OpActMul(keel_run* run, keel_tensor gate, keel_tensor up, uint32_t act) {
-  return Record(run, MakeNode(proto::OP_ACT_MUL, 0, {act}), {gate, up});
+  return Record(run, op::ActMul::Make(act), {gate, up});
 }
 
 keel_tensor OpReduce(keel_run* run, keel_tensor x, int32_t dim, uint32_t kind, int32_t keep_dim) {
-  return Record(run, MakeNode(proto::OP_REDUCE, 0, {dim, kind, keep_dim != 0}), {x});
+  return Record(run, op::Reduce::Make(dim, kind, keep_dim != 0), {x});
 }
 
 void OpTopk(keel_run* run, keel_tensor x, int64_t k, keel_tensor* values, keel_tensor* indices) {
-  *values = Record(run, MakeNode(proto::OP_TOPK, 0, {k}), {x});
+  if (!Given(Self(run), MakeNode(proto::OP_TOPK), "values or indices",
+             values == nullptr ? nullptr : indices, 2))
+    return;
+  *values = Record(run, op::TopK::Make(k), {x});
   *indices = *values == 0 ? 0 : *values + 1;
 }
 
 keel_tensor OpView(keel_run* run, keel_tensor x, uint32_t ndim, const int64_t* dims) {
-  proto::Node node = MakeNode(proto::OP_VIEW);
-  node.mutable_ints()->Add(dims, dims + ndim);
-  return Record(run, std::move(node), {x});
+  if (!Given(Self(run), MakeNode(proto::OP_VIEW), "dims", dims, ndim)) return 0;
+  return Record(run, op::View::Make({dims, ndim}), {x});
 }
 
 keel_tensor OpPermute(keel_run* run, keel_tensor x, uint32_t ndim, const int32_t* order) {
-  proto::Node node = MakeNode(proto::OP_PERMUTE);
-  node.mutable_ints()->Add(order, order + ndim);
-  return Record(run, std::move(node), {x});
-}
-
-keel_tensor OpNarrow(keel_run* run, keel_tensor x, int32_t dim, int64_t start, int64_t length) {
-  return Record(run, MakeNode(proto::OP_NARROW, 0, {dim, start, length}), {x});
+  if (!Given(Self(run), MakeNode(proto::OP_PERMUTE), "order", order, ndim)) return 0;
+  return Record(run, op::Permute::Make({order, ndim}), {x});
 }
 
 keel_tensor OpCat(keel_run* run, const keel_tensor* xs, uint32_t n, int32_t dim) {
-  return Self(run).Append(MakeNode(proto::OP_CAT, 0, {dim}), xs, n);
-}
-
-keel_tensor OpRepeat(keel_run* run, keel_tensor x, int32_t dim, int64_t times) {
-  return Record(run, MakeNode(proto::OP_REPEAT, 0, {dim, times}), {x});
+  if (!Given(Self(run), MakeNode(proto::OP_CAT), "xs", xs, n)) return 0;
+  return Self(run).Append(op::AlongDim::Make(proto::OP_CAT, dim), xs, n);
 }
 
 keel_tensor OpConstant(keel_run* run, uint32_t dtype, uint32_t ndim, const int64_t* dims,
                        const void* data) {
   Recorder& self = Self(run);
   proto::Node node = MakeNode(proto::OP_CONSTANT);
+  if (!Given(self, node, "dims", dims, ndim) || !Given(self, node, "data", data, 1)) return 0;
   size_t bytes = (dtype >> 8 & 0xff) / 8;
   proto::Type* type = node.add_types();
   type->set_dtype(static_cast<proto::DataType>(dtype));
@@ -206,7 +211,7 @@ uint32_t OpRank(keel_run* run, keel_tensor x) {
 int64_t OpItem(keel_run* run, keel_tensor x) { return Self(run).Item(x); }
 
 void OpMark(keel_run* run, uint32_t kind, int32_t index) {
-  Record(run, MakeNode(proto::OP_MARK, 0, {kind, index}), {});
+  Record(run, op::Mark::Make(kind, index), {});
 }
 
 keel_status GetStatus(const keel_run* run) {
@@ -234,21 +239,21 @@ const keel_ops& Ops() {
     t.sub = Binary<proto::OP_SUB>;
     t.mul = Binary<proto::OP_MUL>;
     t.div = Binary<proto::OP_DIV>;
-    t.affine = Reals2<proto::OP_AFFINE>;
-    t.clamp = Reals2<proto::OP_CLAMP>;
-    t.unary = Kind<proto::OP_UNARY>;
+    t.affine = With<op::Affine, double, double>;
+    t.clamp = With<op::Clamp, double, double>;
+    t.unary = With<op::Unary, uint32_t>;
     t.act_mul = OpActMul;
     t.matmul = Binary<proto::OP_MATMUL>;
     t.softmax = AlongDim<proto::OP_SOFTMAX>;
     t.reduce = OpReduce;
     t.cumsum = AlongDim<proto::OP_CUMSUM>;
     t.topk = OpTopk;
-    t.cast = Kind<proto::OP_CAST>;
+    t.cast = With<op::Cast, uint32_t>;
     t.view = OpView;
     t.permute = OpPermute;
-    t.narrow = OpNarrow;
+    t.narrow = With<op::Narrow, int32_t, int64_t, int64_t>;
     t.cat = OpCat;
-    t.repeat = OpRepeat;
+    t.repeat = With<op::Repeat, int32_t, int64_t>;
     t.where = Ternary<proto::OP_WHERE>;
     t.gather_rows = Binary<proto::OP_GATHER_ROWS>;
     t.put_rows = Ternary<proto::OP_PUT_ROWS>;
@@ -259,6 +264,12 @@ const keel_ops& Ops() {
     t.mark = OpMark;
     t.status = GetStatus;
     t.extension = NoExtension;
+    t.compare = BinaryOfKind<proto::OP_COMPARE>;
+    t.logical = BinaryOfKind<proto::OP_LOGICAL>;
+    t.binary = BinaryOfKind<proto::OP_BINARY>;
+    t.take = OpTake;
+    t.scatter = OpScatter;
+    t.expand = Binary<proto::OP_EXPAND>;
     return t;
   }();
   return ops;

@@ -6,7 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "core/graph/infer.h"
+#include "core/graph/axis.h"
+#include "core/graph/op_attributes.h"
+#include "core/graph/op_table.h"
 #include "core/graph/tp_plan.h"
 #include "core/graph/types.h"
 
@@ -31,7 +33,7 @@ absl::Status CheckHeads(const proto::Graph& graph, int ranks) {
   return absl::OkStatus();
 }
 
-constexpr int kReplicated = -1;  // else the dimension along which a value is split
+constexpr int kReplicated = kNoAxis;  // else the dimension along which a value is split
 
 std::string SplitText(int split) {
   return split == kReplicated ? "replicated" : absl::StrCat("split along dimension ", split);
@@ -116,66 +118,62 @@ class FunctionSharder {
   }
 
   absl::Status Shard(const Node& node) {
-    Node local = node;
-    int split = kReplicated;
     switch (node.op()) {
       case proto::OP_LINEAR:
         return ShardLinear(node);
       case proto::OP_MOE:
       case proto::OP_MOE_ROUTED:
         return ShardMoe(node);
-      case proto::OP_ATTENTION: {
-        KEEL_ASSIGN_OR_RETURN(split, ShardAttention(node));
-        break;
-      }
-      case proto::OP_NORM: {
-        split = value(node.inputs(0)).split;
-        if (split == value(node.inputs(0)).global.rank() - 1)
-          return Unsound("normalizes over a dimension", split);
-        break;
-      }
-      case proto::OP_ROPE: {
-        split = value(node.inputs(0)).split;
-        if (split == 0 || split == 2 || value(node.inputs(1)).split != kReplicated)
-          return Unsound("rotates a tensor", split);
-        break;
-      }
-      case proto::OP_ADD:
-      case proto::OP_SUB:
-      case proto::OP_MUL:
-      case proto::OP_DIV:
-      case proto::OP_ACT_MUL: {
-        KEEL_ASSIGN_OR_RETURN(split, SplitOfBinary(node));
-        break;
-      }
-      case proto::OP_AFFINE:
-      case proto::OP_CLAMP:
-      case proto::OP_UNARY:
-      case proto::OP_CAST:
-        split = value(node.inputs(0)).split;
-        break;
-      case proto::OP_SOFTMAX:
-      case proto::OP_CUMSUM:
-      case proto::OP_NARROW:
-      case proto::OP_REDUCE: {
-        KEEL_ASSIGN_OR_RETURN(split, SplitAlongOtherDim(node));
-        break;
-      }
-      case proto::OP_VIEW: {
-        KEEL_ASSIGN_OR_RETURN(split, ShardView(node, local));
-        break;
-      }
-      case proto::OP_PERMUTE: {
-        const Value& x = value(node.inputs(0));
-        for (int i = 0; i < node.ints_size() && x.split != kReplicated; ++i) {
-          if (NormalizeDim(node.ints(i), x.global.rank()).value() == x.split) split = i;
-        }
-        break;
-      }
-      default:
+      case proto::OP_ATTENTION:
+        return ShardAttention(node);
+      case proto::OP_PARAM:
+        return ShardParam(node);
+      case proto::OP_RECUR:  // states are whole
         KEEL_RETURN_IF_ERROR(ExpectReplicated(node));
+        return Emit(node, node, kReplicated);
+      default:
+        return ShardByAxis(node);
     }
-    return Emit(node, std::move(local), split);
+  }
+
+  // Ops without weights that are split: the axis goes where their row of the op table says.
+  absl::Status ShardByAxis(const Node& node) {
+    std::vector<const TensorType*> inputs;
+    std::vector<int> axes;
+    std::string split_operands;
+    for (const uint32_t id : node.inputs()) {
+      inputs.push_back(id == 0 ? nullptr : &value(id).global);
+      axes.push_back(id == 0 ? kReplicated : value(id).split);
+      if (id == 0) continue;
+      absl::StrAppend(&split_operands, split_operands.empty() ? ": " : ", and ",
+                      Describe(value(id)));
+    }
+    TensorType output;
+    if (node.types_size() > 0) {
+      KEEL_ASSIGN_OR_RETURN(output, FromProto(node.types(0)));
+    }
+    const absl::StatusOr<int> split =
+        FindOp(node.op())->axis({global_, node, inputs, axes, &output});
+    if (!split.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(split.status().message(), split_operands, "; check base_model_tp_plan"));
+    }
+    Node local = node;
+    if (node.op() == proto::OP_VIEW && *split != kReplicated) {
+      KEEL_RETURN_IF_ERROR(DivideView(output, *split, local));
+    }
+    return Emit(node, std::move(local), *split);
+  }
+
+  absl::Status DivideView(const TensorType& output, int split, Node& local) const {
+    if (output.dims[split].size % ranks_ != 0) {
+      return Unsound(absl::StrCat(ranks_, " ranks don't divide dimension ", split, " of ",
+                                  ToString(output), ": its operand"),
+                     value(local.inputs(0)).split);
+    }
+    const int64_t size = op::View(local).dims()[split];
+    if (size > 0) op::View::SetDim(local, split, size / ranks_);
+    return absl::OkStatus();
   }
 
   absl::Status ShardLinear(const Node& node) {
@@ -210,6 +208,24 @@ class FunctionSharder {
                                             : absl::OkStatus();
   }
 
+  absl::Status ShardParam(const Node& node) {
+    if (styles_[node.object() - 1] == TpStyle::kReplicate) return Emit(node, node, kReplicated);
+    const proto::Type& whole = object(node).param().type();
+    if (whole.dims().empty()) {
+      return absl::InvalidArgumentError(
+          "is colwise: it has no dimension to split, expected one; "
+          "check base_model_tp_plan");
+    }
+    KEEL_RETURN_IF_ERROR(Divide(node, "the first dimension", whole.dims(0).size()));
+    out_.graph.mutable_declarations(static_cast<int>(node.object()) - 1)
+        ->mutable_param()
+        ->mutable_type()
+        ->mutable_dims(0)
+        ->set_size(whole.dims(0).size() / ranks_);
+    out_.weights[node.object() - 1] = WeightSplit::kRows;
+    return Emit(node, node, 0);
+  }
+
   // Every rank routes alike and has a part of every expert.
   absl::Status ShardMoe(const Node& node) {
     KEEL_RETURN_IF_ERROR(ExpectReplicated(node));
@@ -228,9 +244,8 @@ class FunctionSharder {
   absl::Status AppendCollective(proto::Op op, int dim) {
     Value& newest = values_.back();
     Node* node = local_.add_nodes();
-    node->set_op(op);
+    *node = op == proto::OP_ALL_GATHER ? op::AlongDim::Make(op, dim) : op::MakeNode(op);
     node->add_inputs(newest.local_id);
-    if (op == proto::OP_ALL_GATHER) node->add_ints(dim);
     newest.local_id = ++last_id_;
     newest.split = kReplicated;
     newest.local = newest.global;
@@ -239,7 +254,7 @@ class FunctionSharder {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<int> ShardAttention(const Node& node) {
+  absl::Status ShardAttention(const Node& node) {
     const int split = value(node.inputs(0)).split;
     for (int i = 1; i < node.inputs_size(); ++i) {
       if (node.inputs(i) == 0) continue;
@@ -248,7 +263,7 @@ class FunctionSharder {
         return Unsound(absl::StrCat("takes q ", SplitText(split), " and operand ", i), found);
       }
     }
-    if (split == kReplicated) return split;
+    if (split == kReplicated) return Emit(node, node, split);
     if (split != 1) return Unsound("takes q, k and v split by heads", split);
     const proto::Attention& whole = object(node).attention();
     KEEL_RETURN_IF_ERROR(Divide(node, "heads (num_attention_heads)", whole.heads()));
@@ -257,62 +272,7 @@ class FunctionSharder {
         out_.graph.mutable_declarations(static_cast<int>(node.object()) - 1)->mutable_attention();
     d->set_heads(whole.heads() / ranks_);
     d->set_kv_heads(whole.kv_heads() / ranks_);
-    return split;
-  }
-
-  // A dimension of size 1 goes with any split of the other operand's.
-  absl::StatusOr<int> SplitOfBinary(const Node& node) const {
-    const Value &a = value(node.inputs(0)), &b = value(node.inputs(1));
-    const int rank = std::max(a.global.rank(), b.global.rank());
-    const auto aligned = [&](const Value& x) {
-      return x.split == kReplicated ? kReplicated : x.split + rank - x.global.rank();
-    };
-    const auto indifferent = [&](const Value& x, int split) {
-      const int at = split - (rank - x.global.rank());
-      return x.split == kReplicated && (at < 0 || x.global.dims[at].is(1));
-    };
-    const int sa = aligned(a), sb = aligned(b);
-    if (sa == sb || (sa != kReplicated && indifferent(b, sa))) return sa;
-    if (sb != kReplicated && indifferent(a, sb)) return sb;
-    return absl::InvalidArgumentError(
-        absl::StrCat("takes ", Describe(a), ", and ", Describe(b), "; check base_model_tp_plan"));
-  }
-
-  absl::StatusOr<int> SplitAlongOtherDim(const Node& node) const {
-    const Value& x = value(node.inputs(0));
-    if (x.split == kReplicated) return kReplicated;
-    const int dim = NormalizeDim(node.ints(0), x.global.rank()).value();
-    if (dim == x.split) return Unsound("works along a dimension of its operand", x.split);
-    const bool dropped = node.op() == proto::OP_REDUCE && node.ints(2) == 0 && dim < x.split;
-    return x.split - (dropped ? 1 : 0);
-  }
-
-  // The split dimension goes to the output dimension that starts at the same place: heads * D <-> heads, D.
-  absl::StatusOr<int> ShardView(const Node& node, Node& local) const {
-    const Value& x = value(node.inputs(0));
-    if (x.split == kReplicated) return kReplicated;
-    KEEL_ASSIGN_OR_RETURN(const TensorType to, FromProto(node.types(0)));
-    const auto same_prefix = [&](int n) {
-      const std::vector<Extent> before(x.global.dims.begin(), x.global.dims.begin() + x.split);
-      std::vector<int64_t> dims;
-      for (int i = 0; i < n; ++i) {
-        if (to.dims[i].symbolic()) {  // symbols must stand at the same place
-          if (i >= x.split || to.dims[i] != x.global.dims[i]) return false;
-          dims.push_back(0);
-        } else {
-          dims.push_back(to.dims[i].size);
-        }
-      }
-      return ResolveView(before, dims).ok();
-    };
-    for (int t = 0; t < to.rank(); ++t) {
-      if (!same_prefix(t) || to.dims[t].symbolic() || to.dims[t].size % ranks_ != 0) continue;
-      if (t < node.ints_size() && local.ints(t) > 0) local.set_ints(t, local.ints(t) / ranks_);
-      return t;
-    }
-    return Unsound(absl::StrCat("can't keep the split of ", ToString(x.global), " in ",
-                                ToString(to), ": its operand"),
-                   x.split);
+    return Emit(node, node, split);
   }
 
   // Adds the local node with types inferred anew, and checks them against the split that was planned.

@@ -16,7 +16,8 @@ namespace keel {
 // How a rank's part of an object's weight [out, in] is cut from the checkpoint's.
 enum class WeightSplit {
   kWhole,
-  kRows,     // colwise in transformers' words: a slice of `out`, of the bias too
+  kRows,     // colwise in transformers' words: a slice of `out`, of the bias too; of a parameter's
+             // first dimension
   kColumns,  // rowwise: a slice of `in`; the bias belongs to rank 0 alone, the others take zeros
   kExperts,  // of each expert: rows of gate and up, columns of down
 };

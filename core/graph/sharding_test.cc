@@ -1,6 +1,9 @@
 #include "core/graph/sharding.h"
 
+#include <string>
+
 #include "core/base/status_matchers.h"
+#include "core/graph/op_samples.h"
 #include "core/graph/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -104,6 +107,37 @@ TEST(ShardingTest, RefusesEveryPlanThatOneChangedRuleMakesUnsound) {
 TEST(ShardingTest, RefusesMoeTpExpertsOfWhatIsNoMixture) {
   EXPECT_THAT(Shard(2, {.o_proj_style = "moe_tp_experts"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is no mixture of experts")));
+}
+
+TEST(ShardingTest, AParameterIsSplitByItsFirstDimension) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, Shard(2, testing::ScaledHeads("colwise")));
+  const int scale = testing::kFirstExtraObject;  // the object behind the first extra one
+  EXPECT_EQ(rank.graph.declarations(scale).name(), "model.scale");
+  EXPECT_EQ(rank.graph.declarations(scale).param().type().dims(0).size(), 2);
+  EXPECT_EQ(rank.graph.declarations(scale).param().type().dims(1).size(), 16);
+  EXPECT_EQ(rank.weights[scale], WeightSplit::kRows);
+}
+
+TEST(ShardingTest, RefusesAWholeParameterBesideSplitHeads) {
+  EXPECT_THAT(Shard(2, testing::ScaledHeads("replicate")),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("the output of param model.scale, replicated"),
+                             HasSubstr("check base_model_tp_plan"))));
+}
+
+TEST(ShardingTest, RefusesAPlanThatNamesWhatItCannotSplit) {
+  EXPECT_THAT(
+      Shard(1, testing::ScaledHeads("rowwise")),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("scale is rowwise, expected colwise or replicate of a parameter")));
+  for (const char* style : {"colwise", "rowwise", "colwise_gather_output"}) {
+    TinyModel norm;
+    norm.extra_rules = {{"layers.*.input_layernorm", style}};
+    EXPECT_THAT(Shard(1, norm),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("layers.*.input_layernorm is " + std::string(style) +
+                                   ", but it can't be split")));
+  }
 }
 
 TEST(ShardingTest, FollowsHeadsThatAViewSpellsOut) {

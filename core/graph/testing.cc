@@ -1,5 +1,6 @@
 #include "core/graph/testing.h"
 
+#include <deque>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
@@ -33,6 +34,7 @@ keel_status Config(void* plugin, keel_config*, keel_spec* spec) {
   }
   api.tp_plan(spec, "layers.*.self_attn.o_proj", options.o_proj_style);
   api.tp_plan(spec, "layers.*.mlp.down_proj", "rowwise");
+  for (const auto& [pattern, style] : options.extra_rules) api.tp_plan(spec, pattern, style);
   if (options.extra_pattern != nullptr) api.tp_plan(spec, options.extra_pattern, "colwise");
   return api.status(spec);
 }
@@ -74,6 +76,7 @@ keel_status Create(void* plugin, keel_config*, keel_build* build, void** out) {
     l.down = linear(s + "mlp.down_proj", kIntermediate, kHidden);
   }
   model->norm = norm("model.norm");
+  if (model->options.declare != nullptr) model->options.declare(build);
   return api.status(build);
 }
 
@@ -100,9 +103,11 @@ keel_status Forward(const void* self, keel_run* r, const keel_forward_inputs* in
         r, op.attention(r, l.attention, q, k, v, &slopes, slopes.tensor != 0 ? 1 : 0), 2, flat);
     x = op.add(r, x, op.linear(r, l.o, a));
     h = op.norm(r, l.post_norm, x);
-    h = op.act_mul(r, op.linear(r, l.gate, h), op.linear(r, l.up, h), KEEL_ACT_SILU);
+    const keel_tensor gate = op.linear(r, l.gate, h), up = op.linear(r, l.up, h);
+    h = op.act_mul(r, gate, up, KEEL_ACT_SILU);
     h = op.linear(r, l.down, h);
     if (model.options.after_mlp != nullptr) h = model.options.after_mlp(r, h);
+    if (model.options.after_layer != nullptr) h = model.options.after_layer(r, h, i);
     x = op.add(r, x, h);
     op.mark(r, KEEL_MARK_LAYER_END, i);
   }
@@ -116,18 +121,18 @@ void Destroy(void* model) { delete static_cast<Model*>(model); }
 
 absl::StatusOr<RecordedModel> RecordTinyModel(const TinyModel& options) {
   static const char* const architectures[] = {"TinyForCausalLM", nullptr};
-  static const keel_model_class model_class = {sizeof(keel_model_class),
-                                               0,
-                                               "TinyForCausalLM",
-                                               "tiny",
-                                               architectures,
-                                               Config,
-                                               Create,
-                                               Forward,
-                                               nullptr,
-                                               nullptr,
-                                               nullptr,
-                                               Destroy};
+  // Recorded models keep pointers to theirs.
+  static auto* classes = new std::deque<keel_model_class>;
+  keel_model_class& model_class = classes->emplace_back();
+  model_class.struct_size = sizeof(model_class);
+  model_class.name = "TinyForCausalLM";
+  model_class.model_type = options.model_type;
+  model_class.architectures = architectures;
+  model_class.config = Config;
+  model_class.create = Create;
+  model_class.forward = Forward;
+  model_class.logits = options.logits;
+  model_class.destroy = Destroy;
   static const auto* config = new boost::json::value(boost::json::object{{"rope_theta", 10000.0}});
   TinyModel copy = options;
   ModelSource source;

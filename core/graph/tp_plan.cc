@@ -63,7 +63,12 @@ class Plan {
       return absl::InvalidArgumentError(absl::StrCat(
           "base_model_tp_plan: ", key, " is moe_tp_experts, but it is no mixture of experts"));
     }
-    return *style;
+    if (*style == TpStyle::kReplicate || d.has_linear()) return *style;
+    if (*style == TpStyle::kColwise && d.has_param()) return *style;  // by its first dimension
+    return absl::InvalidArgumentError(
+        absl::StrCat("base_model_tp_plan: ", key, " is ", *name,
+                     d.has_param() ? ", expected colwise or replicate of a parameter"
+                                   : ", but it can't be split, expected replicate"));
   }
 
   absl::Status CheckAllMatched() const {

@@ -11,7 +11,7 @@ namespace keel {
 
 enum class TpStyle {
   kReplicate,
-  kColwise,
+  kColwise,  // of a parameter: its first dimension (heads)
   kColwiseGather,
   kRowwise,
   kExperts,  // every expert's intermediate size; the sum over ranks comes after the experts

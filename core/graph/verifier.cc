@@ -1,7 +1,6 @@
 #include "core/graph/verifier.h"
 
 #include <algorithm>
-#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -10,7 +9,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "core/graph/infer.h"
+#include "core/graph/activations.h"
+#include "core/graph/declaration.h"
+#include "core/graph/errors.h"
+#include "core/graph/op_attributes.h"
+#include "core/graph/op_table.h"
+#include "core/graph/rows.h"
 #include "core/graph/types.h"
 #include "sdk/abi/plugin.h"
 
@@ -23,103 +27,10 @@ using proto::Node;
 
 constexpr int kMaxNodes = 1 << 20;
 constexpr int64_t kMaxConstantBytes = 64 << 20;
-constexpr int64_t kMaxSize = int64_t{1} << 30;  // as when declaring
 
-absl::Status Bad(std::string message) {
-  return absl::InvalidArgumentError(absl::StrCat("graph: ", message));
-}
-
-absl::Status CheckTie(const proto::Graph& graph, const Declaration& d) {
-  if (d.tied_to() == 0) return absl::OkStatus();
-  if (d.tied_to() > static_cast<uint32_t>(graph.declarations_size())) {
-    return Bad(absl::StrCat("'", d.name(), "' is tied to object ", d.tied_to(),
-                            ", which was not declared"));
-  }
-  const Declaration& other = graph.declarations(static_cast<int>(d.tied_to()) - 1);
-  const auto shape = [](const Declaration& x) -> std::pair<int64_t, int64_t> {
-    if (x.has_linear()) return {x.linear().out(), x.linear().in()};
-    if (x.has_embedding()) return {x.embedding().rows(), x.embedding().size()};
-    return {0, 0};
-  };
-  if (other.tied_to() == 0 && shape(d).first > 0 && shape(d) == shape(other))
-    return absl::OkStatus();
-  return Bad(absl::StrCat("'", d.name(), "' is tied to '", other.name(),
-                          "', which has another kind or shape"));
-}
-
-// What a rope's declaration must hold for the tables that are built from it.
-absl::Status CheckRope(const Declaration& d) {
-  const proto::Rope& rope = d.rope();
-  int64_t sections = 0;
-  for (const int64_t section : rope.sections()) sections += section;
-  const int64_t pairs = rope.rotary_size() / 2;
-  const bool ok = rope.rotary_size() >= 2 && rope.rotary_size() % 2 == 0 &&
-                  rope.rotary_size() <= rope.head_dim() && rope.inv_freq_size() == pairs &&
-                  (rope.long_inv_freq().empty() || rope.long_inv_freq_size() == pairs) &&
-                  (rope.sections().empty() || sections == pairs) && rope.sections_size() <= 4;
-  return ok ? absl::OkStatus()
-            : Bad(absl::StrCat("'", d.name(),
-                               "': rotary size, frequencies and sections don't agree"));
-}
-
-bool SizesOk(std::initializer_list<int64_t> sizes) {
-  return std::all_of(sizes.begin(), sizes.end(),
-                     [](int64_t size) { return size >= 1 && size <= kMaxSize; });
-}
-
-bool TypeOk(const proto::Type& type) {
-  const absl::StatusOr<TensorType> parsed = FromProto(type);
-  return parsed.ok() && std::all_of(parsed->dims.begin(), parsed->dims.end(),
-                                    [](const Extent& e) { return !e.symbolic(); });
-}
-
-bool MoeOk(const proto::Moe& m) {
-  const bool groups = m.groups() == 0 ? m.top_groups() == 0
-                                      : m.groups() > 0 && m.experts() % m.groups() == 0 &&
-                                            m.top_groups() >= 1 && m.top_groups() <= m.groups();
-  return SizesOk({m.experts(), m.top_k(), m.hidden_size(), m.intermediate_size()}) &&
-         m.top_k() <= m.experts() && groups && m.act() >= KEEL_ACT_SILU &&
-         m.act() <= KEEL_ACT_QUICK_GELU && m.scoring() <= KEEL_MOE_TOPK_SOFTMAX &&
-         !m.up().empty() && !m.down().empty();
-}
-
-bool ConvOk(const proto::Conv& c) {
-  const int nd = c.kernel_size();
-  if (nd < 1 || nd > 3 || c.stride_size() != nd || c.padding_size() != nd ||
-      !SizesOk({c.in(), c.out(), c.groups()}) || c.in() % c.groups() || c.out() % c.groups())
-    return false;
-  for (int i = 0; i < nd; ++i) {
-    if (!SizesOk({c.kernel(i), c.stride(i)}) || c.padding(i) < 0 || c.padding(i) > c.kernel(i))
-      return false;
-  }
-  return true;
-}
-
-// What declare.cc asks of a plugin, asked of a file: inference and execution compute with these.
-absl::Status CheckSizes(const Declaration& d) {
-  const bool ok = [&] {
-    switch (d.kind_case()) {
-      case Declaration::kLinear:
-        return SizesOk({d.linear().in(), d.linear().out()});
-      case Declaration::kEmbedding:
-        return SizesOk({d.embedding().rows(), d.embedding().size()});
-      case Declaration::kNorm:
-        return SizesOk({d.norm().size()}) && d.norm().eps() > 0 && d.norm().eps() < 1 &&
-               proto::Norm::Kind_IsValid(d.norm().kind());
-      case Declaration::kMoe:
-        return MoeOk(d.moe());
-      case Declaration::kConv:
-        return ConvOk(d.conv());
-      case Declaration::kState:
-        return TypeOk(d.state().type()) && d.state().kind() <= KEEL_STATE_OTHER;
-      case Declaration::kParam:
-        return TypeOk(d.param().type());
-      default:
-        return true;
-    }
-  }();
-  return ok ? absl::OkStatus()
-            : Bad(absl::StrCat("'", d.name(), "': its sizes or options are out of range"));
+absl::Status BadGraph(absl::string_view got, absl::string_view expected,
+                      absl::string_view hint = "") {
+  return Annotate(Bad(got, expected, hint), "graph");
 }
 
 absl::Status CheckDeclarations(const proto::Graph& graph) {
@@ -127,28 +38,16 @@ absl::Status CheckDeclarations(const proto::Graph& graph) {
   absl::flat_hash_map<int32_t, const Declaration*> layers;
   for (const Declaration& d : graph.declarations()) {
     if (d.name().empty() || !names.insert(d.name()).second)
-      return Bad(absl::StrCat("'", d.name(), "' is declared twice or unnamed"));
-    if (d.kind_case() == Declaration::KIND_NOT_SET)
-      return Bad(absl::StrCat("'", d.name(), "' has no kind"));
-    KEEL_RETURN_IF_ERROR(CheckTie(graph, d));
-    KEEL_RETURN_IF_ERROR(CheckSizes(d));
-    if (d.has_rope()) KEEL_RETURN_IF_ERROR(CheckRope(d));
-    if (!d.has_attention()) continue;
-    const proto::Attention& a = d.attention();
-    const bool encoder = a.kind() == proto::Attention::ENCODER;
-    const bool layer_ok = encoder || (a.layer() >= 0 && a.layer() < graph.spec().num_layers() &&
-                                      a.kv_share_layer() >= -1 &&
-                                      (a.kv_share_layer() == -1 || a.kv_share_layer() < a.layer()));
-    if (!layer_ok || !SizesOk({a.heads(), a.kv_heads(), a.qk_dim(), a.v_dim()}) ||
-        a.heads() % a.kv_heads() != 0 || !(a.scale() > 0) || a.window() < 0 || a.chunk() < 0 ||
-        !proto::Attention::Kind_IsValid(a.kind())) {
-      return Bad(absl::StrCat("'", d.name(), "': layer, heads or sizes are out of range"));
+      return BadGraph(absl::StrCat("'", d.name(), "' is declared twice or unnamed"), "each once");
+    if (absl::Status status = CheckDeclaration(graph, d); !status.ok())
+      return Annotate(status, absl::StrCat("graph: '", d.name(), "'"));
+    if (!d.has_attention() || d.attention().kind() == proto::Attention::ENCODER) continue;
+    const auto [it, fresh] = layers.emplace(d.attention().layer(), &d);
+    if (!fresh) {
+      return BadGraph(absl::StrCat("'", d.name(), "' and '", it->second->name(),
+                                   "' both hold layer ", d.attention().layer()),
+                      "a layer each");
     }
-    if (encoder) continue;
-    const auto [it, fresh] = layers.emplace(a.layer(), &d);
-    if (!fresh)
-      return Bad(absl::StrCat("'", d.name(), "' and '", it->second->name(), "' both hold layer ",
-                              a.layer()));
   }
   return absl::OkStatus();
 }
@@ -182,78 +81,63 @@ class FunctionVerifier {
                        function_.inputs(1).name() == "positions";
     const TensorType embeds{proto::MODEL, {{1, "N", 1}, {graph_.spec().hidden_size(), "", 1}}};
     if (named && types_[0] == embeds) return absl::OkStatus();
-    return Bad(absl::StrCat("forward must take embeds ", ToString(embeds), " and positions"));
+    return BadGraph("forward's first inputs are others",
+                    absl::StrCat("embeds ", ToString(embeds), " and positions"));
   }
 
   absl::Status CheckNode(const Node& node) {
     std::vector<const TensorType*> inputs;
     for (const uint32_t id : node.inputs()) {
       if (id > types_.size())
-        return absl::InvalidArgumentError(
-            absl::StrCat("value ", id, " is used before it is defined"));
+        return Bad(absl::StrCat("value ", id, " is used before it is defined"),
+                   absl::StrCat("1 to ", types_.size()));
       inputs.push_back(id == 0 ? nullptr : &types_[id - 1]);
       if (id != 0) used_[id - 1] = true;
     }
-    if (absl::Status status = CheckArgs(node); !status.ok()) return status;
     KEEL_ASSIGN_OR_RETURN(std::vector<TensorType> inferred, InferTypes(graph_, node, inputs));
     if (static_cast<int>(inferred.size()) != node.outputs_size() ||
         node.types_size() != node.outputs_size()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("has ", node.outputs_size(), " outputs, expected ", inferred.size()));
+      return Bad(
+          absl::StrCat("has ", node.outputs_size(), " outputs and ", node.types_size(), " types"),
+          absl::StrCat(inferred.size()));
     }
     for (int i = 0; i < node.outputs_size(); ++i) {
       KEEL_ASSIGN_OR_RETURN(const TensorType stated, FromProto(node.types(i)));
       if (stated != inferred[i]) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("gives ", ToString(inferred[i]), ", the graph says ", ToString(stated)));
+        return Bad(absl::StrCat("the graph says that it gives ", ToString(stated)),
+                   ToString(inferred[i]));
       }
       if (node.outputs(i) != types_.size() + 1) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("defines value ", node.outputs(i), ", expected ", types_.size() + 1));
+        return Bad(absl::StrCat("defines value ", node.outputs(i)),
+                   absl::StrCat(types_.size() + 1));
       }
       types_.push_back(stated);
       used_.push_back(node.op() == proto::OP_TOPK);  // half of a top-k may go unused
     }
     if (node.op() == proto::OP_MARK) return CheckMark(node);
-    const bool carries = node.op() == proto::OP_ATTENTION || node.op() == proto::OP_RECUR;
-    if (carries && !carried_.insert(node.object()).second) {
-      return absl::InvalidArgumentError(
-          "is used twice: what it carries from step to step would be written twice");
+    if (Carries(node) && !carried_.insert(node.object()).second) {
+      return Bad("is used twice", "once: what it carries from step to step is written there");
     }
     if (node.op() == proto::OP_RECUR && function_.name() != "forward") {
-      return absl::InvalidArgumentError("is not in forward: only sequences carry states");
+      return Bad(absl::StrCat("is in ", function_.name()), "forward: only sequences carry states");
     }
     return absl::OkStatus();
   }
 
-  // The positions of named tensor arguments must lie within the operands.
-  absl::Status CheckArgs(const Node& node) const {
-    if (node.op() != proto::OP_ATTENTION && node.op() != proto::OP_RECUR) return absl::OkStatus();
-    const int fixed = node.op() == proto::OP_ATTENTION ? 3 : 1;
-    const int skip = node.op() == proto::OP_ATTENTION ? 0 : 1;
-    int tensors = 0, numbers = 0;
-    if (node.ints_size() != node.names_size() + skip)
-      return absl::InvalidArgumentError("its named arguments don't add up");
-    for (int i = 0; i < node.names_size(); ++i) {
-      const int64_t position = node.ints(i + skip);
-      if (position == -1) {
-        ++numbers;
-      } else if (position != tensors++) {
-        return absl::InvalidArgumentError("its named arguments are out of order");
-      }
-    }
-    if (node.inputs_size() == fixed + tensors && node.reals_size() == numbers)
-      return absl::OkStatus();
-    return absl::InvalidArgumentError("its named arguments don't add up");
+  // Whether the object keeps something from step to step: keys and values, a state.
+  bool Carries(const Node& node) const {
+    if (node.op() != proto::OP_ATTENTION) return node.op() == proto::OP_RECUR;
+    return graph_.declarations(static_cast<int>(node.object()) - 1).attention().kind() !=
+           proto::Attention::ENCODER;
   }
 
   absl::Status CheckMark(const Node& node) {
-    const bool begin = node.ints(0) == KEEL_MARK_LAYER_BEGIN;
-    const bool ok = begin ? !in_layer_ && node.ints(1) == next_layer_
-                          : in_layer_ && node.ints(1) == next_layer_;
-    if (!ok)
-      return absl::InvalidArgumentError(absl::StrCat("marks layer ", node.ints(1), ", expected ",
-                                                     next_layer_, ": in order, each once"));
+    const op::Mark mark(node);
+    const bool begin = mark.kind() == KEEL_MARK_LAYER_BEGIN;
+    if (begin == in_layer_ || mark.index() != next_layer_) {
+      return Bad(absl::StrCat("marks layer ", mark.index()),
+                 absl::StrCat(next_layer_, ": in order, each once"));
+    }
     if (!begin) ++next_layer_;
     in_layer_ = begin;
     return absl::OkStatus();
@@ -262,18 +146,20 @@ class FunctionVerifier {
   absl::Status CheckOutputs() {
     if (function_.outputs_size() != 1 || function_.outputs(0) == 0 ||
         function_.outputs(0) > types_.size()) {
-      return Bad(absl::StrCat(function_.name(), " must have one output"));
+      return BadGraph(absl::StrCat(function_.name(), " has ", function_.outputs_size(), " outputs"),
+                      "one value of it");
     }
     used_[function_.outputs(0) - 1] = true;
     for (const Node& node : function_.nodes()) {
       for (const uint32_t id : node.outputs()) {
         if (!used_[id - 1]) {
-          return Bad(absl::StrCat(function_.name(), ": value ", id, " (", NodeName(graph_, node),
-                                  ") is computed and never used"));
+          return BadGraph(absl::StrCat(function_.name(), ": value ", id, " (",
+                                       NodeName(graph_, node), ") is computed and never used"),
+                          "every value to reach the output");
         }
       }
     }
-    if (in_layer_) return Bad(absl::StrCat("layer ", next_layer_, " has no end mark"));
+    if (in_layer_) return BadGraph(absl::StrCat("layer ", next_layer_, " has no end mark"), "one");
     return CheckOutputType(types_[function_.outputs(0) - 1]);
   }
 
@@ -290,11 +176,11 @@ class FunctionVerifier {
     } else if (absl::StartsWith(name, "encode/")) {  // any number of features
       expected.dims = {out.dims.empty() ? rows : out.dims.front(), hidden};
     } else {
-      return Bad(absl::StrCat("'", name, "' is no function of a model, expected forward, logits, ",
-                              "pool or encode/<modality>"));
+      return BadGraph(absl::StrCat("'", name, "' is no function of a model"),
+                      "forward, logits, pool or encode/<modality>");
     }
     if (out == expected) return absl::OkStatus();
-    return Bad(absl::StrCat(name, " gives ", ToString(out), ", expected ", ToString(expected)));
+    return BadGraph(absl::StrCat(name, " gives ", ToString(out)), ToString(expected));
   }
 
   const proto::Graph& graph_;
@@ -310,8 +196,8 @@ class FunctionVerifier {
 
 absl::Status VerifyGraph(const proto::Graph& graph) {
   if (graph.opset() < 1 || graph.opset() > kOpset) {
-    return Bad(absl::StrCat("opset is ", graph.opset(), ", this host runs 1 to ", kOpset,
-                            "; update keel"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "graph: opset is ", graph.opset(), ", this host runs 1 to ", kOpset, "; update keel"));
   }
   int64_t nodes = 0, constants = 0;
   for (const Function& function : graph.functions()) {
@@ -319,22 +205,31 @@ absl::Status VerifyGraph(const proto::Graph& graph) {
     for (const Node& node : function.nodes()) constants += static_cast<int64_t>(node.data().size());
   }
   if (nodes > kMaxNodes || constants > kMaxConstantBytes || graph.declarations_size() > kMaxNodes) {
-    return Bad(absl::StrCat("has ", nodes, " nodes and ", constants,
-                            " bytes of constants, expected at most ", kMaxNodes, " and ",
-                            kMaxConstantBytes));
+    return BadGraph(absl::StrCat("has ", nodes, " nodes and ", constants, " bytes of constants"),
+                    absl::StrCat("at most ", kMaxNodes, " and ", kMaxConstantBytes));
   }
   if (graph.spec().num_layers() < 1 || graph.spec().hidden_size() < 1 ||
       graph.spec().vocab_size() < 1) {
-    return Bad("its spec lacks num_layers, hidden_size or vocab_size");
+    return BadGraph(absl::StrCat("num_layers, hidden_size and vocab_size of its spec are ",
+                                 graph.spec().num_layers(), ", ", graph.spec().hidden_size(), ", ",
+                                 graph.spec().vocab_size()),
+                    "at least 1 each");
   }
+  if (const uint32_t needed = OpsetOf(graph); graph.opset() < needed)
+    return BadGraph(absl::StrCat("opset is ", graph.opset()),
+                    absl::StrCat("at least ", needed, ", which has its ops"));
   KEEL_RETURN_IF_ERROR(CheckDeclarations(graph));
   absl::flat_hash_set<std::string> names;
   for (const Function& function : graph.functions()) {
     if (!names.insert(function.name()).second)
-      return Bad(absl::StrCat("function '", function.name(), "' comes twice"));
+      return BadGraph(absl::StrCat("function '", function.name(), "' comes twice"), "each once");
     KEEL_RETURN_IF_ERROR(FunctionVerifier(graph, function).Run());
+    KEEL_RETURN_IF_ERROR(CheckActivations(graph, function));
+    if (absl::StartsWith(function.name(), "encode/")) continue;  // rows of an item may mix
+    if (absl::Status status = CheckRowsDontMix(graph, function); !status.ok())
+      return Annotate(status, "graph");
   }
-  if (!names.contains("forward")) return Bad("has no forward");
+  if (!names.contains("forward")) return BadGraph("has no forward", "one");
   return absl::OkStatus();
 }
 

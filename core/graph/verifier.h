@@ -9,8 +9,9 @@
 
 namespace keel {
 
-inline constexpr uint32_t kOpset =
-    1;  // the newest that this host runs; grows with every op that is added
+// The newest opset that this host runs. It grows when ops are added (op_table.h says which came
+// with it); a graph states the oldest that has its ops.
+inline constexpr uint32_t kOpset = 2;
 
 // Checks, naming the first node or declaration that fails:
 //   - opset and sizes are within this host's limits; the spec is complete;
@@ -18,7 +19,9 @@ inline constexpr uint32_t kOpset =
 //   each used once;
 //   - values: defined once, in order, before use; types are what the ops give (inferred again);
 //   - forward: inputs embeds and positions, one output MODEL[N, hidden_size]; layer marks in order;
-//   - nothing computed is dropped: every value but a top-k half reaches an output.
+//   - nothing computed is dropped: every value but a top-k half reaches an output;
+//   - what a step's values take at once is bounded (activations.h);
+//   - rows of a batch don't mix in forward, logits and pool (rows.h).
 absl::Status VerifyGraph(const proto::Graph& graph);
 
 }  // namespace keel

@@ -355,7 +355,25 @@ typedef struct keel_build_api {
 #define KEEL_UNARY_SIN 9u
 #define KEEL_UNARY_COS 10u
 #define KEEL_UNARY_ABS 11u
+#define KEEL_UNARY_FLOOR 12u
+#define KEEL_UNARY_EXPM1 13u
+#define KEEL_UNARY_ERF 14u
+#define KEEL_UNARY_NOT 15u /* of BOOL */
 #define KEEL_UNARY_ACT 256u /* KEEL_UNARY_ACT + KEEL_ACT_x */
+
+#define KEEL_COMPARE_EQ 0u
+#define KEEL_COMPARE_NE 1u
+#define KEEL_COMPARE_LT 2u
+#define KEEL_COMPARE_LE 3u
+#define KEEL_COMPARE_GT 4u
+#define KEEL_COMPARE_GE 5u
+
+#define KEEL_LOGICAL_AND 0u
+#define KEEL_LOGICAL_OR 1u
+#define KEEL_LOGICAL_XOR 2u
+
+#define KEEL_BINARY_MIN 0u
+#define KEEL_BINARY_MAX 1u
 
 #define KEEL_REDUCE_SUM 0u
 #define KEEL_REDUCE_MEAN 1u
@@ -390,7 +408,16 @@ typedef struct keel_run {
   const struct keel_ops* ops; /* the only public word of a host object */
 } keel_run;
 
-/* All [run], since 0.1. Shapes: one packed row of N tokens, no batch dimension; hidden [N, H], per head [N, heads, D].
+/* Rows do not mix. The N tokens of a step belong to several requests. A row of what forward, logits
+ * and pool give depends on its own row of the inputs alone, except through attention and recur,
+ * which the host keeps within a sequence; an encode may mix the rows of an item. The host proves it
+ * of every recorded graph and graph file, by following the dimension N from op to op, and refuses
+ * at load, naming the op, what could break it: a softmax, sum, product, convolution or view across
+ * tokens, a row that is taken or put by its number, an input of forward without the dimension N.
+ * docs/ops.md says it for each op. An attention of the kind ENCODER in forward sees the tokens that
+ * its sequence has in the step, and takes no `segments`.
+ *
+ * All [run], since 0.1. Shapes: one packed row of N tokens, no batch dimension; hidden [N, H], per head [N, heads, D].
  * Types: activations are KEEL_DTYPE_MODEL; binary ops need equal types or a number; broadcasting is NumPy's. */
 typedef struct keel_ops {
   uint32_t struct_size, reserved;
@@ -418,7 +445,9 @@ typedef struct keel_ops {
   keel_tensor (*sub)(keel_run*, keel_tensor, keel_tensor);
   keel_tensor (*mul)(keel_run*, keel_tensor, keel_tensor);
   keel_tensor (*div)(keel_run*, keel_tensor, keel_tensor);
-  keel_tensor (*affine)(keel_run*, keel_tensor x, double mul, double add); /* x * mul + add */
+  /* x * mul + add. Of integers: with whole numbers. */
+  keel_tensor (*affine)(keel_run*, keel_tensor x, double mul, double add);
+  /* min(max(x, low), high); an infinite bound is none. Of integers: whole numbers. A NaN stays. */
   keel_tensor (*clamp)(keel_run*, keel_tensor x, double low, double high);
   keel_tensor (*unary)(keel_run*, keel_tensor x, uint32_t kind);           /* KEEL_UNARY_* */
   keel_tensor (*act_mul)(keel_run*, keel_tensor gate, keel_tensor up, uint32_t act); /* act(gate) * up */
@@ -426,7 +455,10 @@ typedef struct keel_ops {
   keel_tensor (*softmax)(keel_run*, keel_tensor x, int32_t dim);           /* in fp32, same type out */
   keel_tensor (*reduce)(keel_run*, keel_tensor x, int32_t dim, uint32_t kind, int32_t keep_dim);
   keel_tensor (*cumsum)(keel_run*, keel_tensor x, int32_t dim);
-  void (*topk)(keel_run*, keel_tensor x, int64_t k, keel_tensor* values, keel_tensor* indices); /* last dim, sorted */
+  /* Of the last dimension, largest first; of equal values any order, the same for equal rows. */
+  void (*topk)(keel_run*, keel_tensor x, int64_t k, keel_tensor* values, keel_tensor* indices);
+  /* To an integer: towards zero (NaN and what does not fit: any number). To BOOL: x != 0, so NaN is
+   * true. From BOOL: 0 or 1. */
   keel_tensor (*cast)(keel_run*, keel_tensor x, uint32_t dtype);
 
   /* shape */
@@ -452,6 +484,24 @@ typedef struct keel_ops {
   keel_status (*status)(const keel_run*);
   /* More ops by id, or NULL. 0.1 has none; names reserved: "keel.torch/1". */
   const void* (*extension)(keel_run*, const char* id);
+
+  /* more arithmetic and shape, appended in opset 2 of graph files. Operands broadcast and have one
+   * type, as in add. */
+  /* -> BOOL. KEEL_COMPARE_*; with a NaN all are false but NE. */
+  keel_tensor (*compare)(keel_run*, keel_tensor a, keel_tensor b, uint32_t kind);
+  /* Of BOOL. KEEL_LOGICAL_*; not is unary's KEEL_UNARY_NOT. */
+  keel_tensor (*logical)(keel_run*, keel_tensor a, keel_tensor b, uint32_t kind);
+  /* Of numbers. KEEL_BINARY_*; a NaN goes on. */
+  keel_tensor (*binary)(keel_run*, keel_tensor a, keel_tensor b, uint32_t kind);
+  /* y[.., i, ..] = x[.., indices[.., i, ..], ..] along dim; indices are integers with as many
+   * dimensions as x, those beside dim broadcast. One out of range fails the step. */
+  keel_tensor (*take)(keel_run*, keel_tensor x, int32_t dim, keel_tensor indices);
+  /* A copy of x with y[.., indices[.., i, ..], ..] = values[.., i, ..] along dim. indices and values
+   * have one shape, x's but for dim; of an index that comes twice the last value stays. */
+  keel_tensor (*scatter)(keel_run*, keel_tensor x, int32_t dim, keel_tensor indices,
+                         keel_tensor values);
+  /* x broadcast to the shape of `like`, whose numbers don't matter. */
+  keel_tensor (*expand)(keel_run*, keel_tensor x, keel_tensor like);
 } keel_ops;
 
 /* What forward gets. Extras are the spec's other inputs of "forward", in that order. */

@@ -45,6 +45,8 @@ struct Tensor {
   Tensor Repeat(int32_t dim, int64_t times) const {
     return With(ops().repeat(run, id, dim, times));
   }
+  // As `like` is, dimensions of size 1 or absent ones being repeated.
+  Tensor ExpandAs(Tensor like) const { return With(ops().expand(run, id, like.id)); }
   Tensor Cast(uint32_t dtype) const { return With(ops().cast(run, id, dtype)); }
   int64_t Dim(int32_t dim) const { return ops().dim(run, id, dim); }
 
@@ -65,6 +67,15 @@ struct Tensor {
     return {With(values), With(indices)};
   }
   Tensor Rows(Tensor indices) const { return With(ops().gather_rows(run, id, indices.id)); }
+  Tensor Take(int32_t dim, Tensor indices) const {
+    return With(ops().take(run, id, dim, indices.id));
+  }
+  Tensor Scatter(int32_t dim, Tensor indices, Tensor values) const {
+    return With(ops().scatter(run, id, dim, indices.id, values.id));
+  }
+  Tensor Compare(Tensor other, uint32_t kind) const {  // KEEL_COMPARE_*
+    return With(ops().compare(run, id, other.id, kind));
+  }
 
   friend Tensor operator+(Tensor a, Tensor b) { return a.With(a.ops().add(a.run, a.id, b.id)); }
   friend Tensor operator-(Tensor a, Tensor b) { return a.With(a.ops().sub(a.run, a.id, b.id)); }
@@ -75,6 +86,22 @@ struct Tensor {
   friend Tensor operator+(Tensor a, double b) { return a.With(a.ops().affine(a.run, a.id, 1, b)); }
 };
 
+inline Tensor Minimum(Tensor a, Tensor b) {
+  return a.With(a.ops().binary(a.run, a.id, b.id, KEEL_BINARY_MIN));
+}
+inline Tensor Maximum(Tensor a, Tensor b) {
+  return a.With(a.ops().binary(a.run, a.id, b.id, KEEL_BINARY_MAX));
+}
+inline Tensor And(Tensor a, Tensor b) {
+  return a.With(a.ops().logical(a.run, a.id, b.id, KEEL_LOGICAL_AND));
+}
+inline Tensor Or(Tensor a, Tensor b) {
+  return a.With(a.ops().logical(a.run, a.id, b.id, KEEL_LOGICAL_OR));
+}
+inline Tensor Not(Tensor a) { return a.Unary(KEEL_UNARY_NOT); }
+inline Tensor Where(Tensor condition, Tensor a, Tensor b) {
+  return a.With(a.ops().where(a.run, condition.id, a.id, b.id));
+}
 inline Tensor MatMul(Tensor a, Tensor b) { return a.With(a.ops().matmul(a.run, a.id, b.id)); }
 // act(gate) * up
 inline Tensor ActMul(Tensor gate, Tensor up, uint32_t act) {

@@ -1,0 +1,66 @@
+// Every op that a graph may hold is run, as a graph and op by op, and gives the types that inference
+// says (eager.h checks each).
+#include "core/graph/op_samples.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
+#include <ATen/ops/isfinite.h>
+
+#include <memory>
+#include <vector>
+
+#include "core/attention/registry.h"
+#include "core/base/status_matchers.h"
+#include "core/checkpoint/testing.h"
+#include "core/exec/executor.h"
+#include "core/exec/testing.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+absl::StatusOr<at::Tensor> Logits(const RecordedModel& model, ExecMode mode, int ranks = 1) {
+  const testing::ScratchDir dir;
+  auto checkpoint = testing::WriteCheckpoint(dir.path(), testing::RandomTensors(model.graph, 3));
+  if (!checkpoint.ok()) return checkpoint.status();
+  const AttentionRegistry registry;
+  ExecutorOptions options;
+  options.mode = mode;
+  options.tensor_parallel = ranks;
+  options.block_size = 4;
+  options.live = {model.model_class, model.model.get()};
+  auto executor = Executor::Create(model.graph, *std::move(checkpoint), registry, options);
+  if (!executor.ok()) return executor.status();
+  const size_t groups = (*executor)->cache_layout().groups.size();
+  const std::vector<int32_t> num_blocks(groups, 8);
+  if (absl::Status status = (*executor)->AllocateCache(num_blocks, 1); !status.ok()) return status;
+  const std::vector<std::vector<int32_t>> blocks(groups, {6, 2});
+  absl::StatusOr<at::Tensor> logits =
+      (*executor)->Step({{3, 1, 4, 1, 5, 9}, {{0, 6, 0, blocks}}, {0, 1, 2, 3, 4, 5}});
+  if (!logits.ok()) return logits.status();
+  return logits->clone();
+}
+
+TEST(OpSamplesTest, EveryOpRunsAsAGraphAndOpByOpAlike) {
+  for (const testing::OpSample& sample : testing::OpSamples()) {
+    SCOPED_TRACE(sample.name);
+    KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel recorded, testing::RecordTinyModel(sample.model));
+    const absl::StatusOr<at::Tensor> graph = Logits(recorded, ExecMode::kGraph);
+    const absl::StatusOr<at::Tensor> eager = Logits(recorded, ExecMode::kEager);
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    ASSERT_TRUE(eager.ok()) << eager.status();
+    EXPECT_TRUE(at::isfinite(*graph).all().item<bool>());
+    EXPECT_TRUE(graph->equal(*eager));
+  }
+}
+
+TEST(OpSamplesTest, RanksHaveTheirHeadsOfAParameter) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel recorded,
+                            testing::RecordTinyModel(testing::ScaledHeads("colwise")));
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor one, Logits(recorded, ExecMode::kGraph));
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor two, Logits(recorded, ExecMode::kGraph, 2));
+  EXPECT_LE(at::abs(one - two).max().item<double>(), 1e-4 * at::abs(one).max().item<double>());
+}
+
+}  // namespace
+}  // namespace keel

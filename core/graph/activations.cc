@@ -1,0 +1,82 @@
+#include "core/graph/activations.h"
+
+#include <limits>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/graph/errors.h"
+#include "core/graph/op_table.h"
+#include "core/graph/types.h"
+
+namespace keel {
+namespace {
+
+struct Held {
+  int64_t a_row = 0, besides = 0;
+
+  void Add(const Held& other, int sign) {
+    a_row += sign * other.a_row;
+    besides += sign * other.besides;
+  }
+};
+
+// Too many elements to count are more than any bound, and few enough to add up.
+constexpr int64_t kTooMany = int64_t{1} << 40;
+
+Held ElementsOf(const TensorType& type) {
+  int64_t elements = 1;
+  bool rows = false;
+  for (const Extent& extent : type.dims) {
+    rows |= extent.symbolic();
+    if (__builtin_mul_overflow(elements, extent.size, &elements) || elements > kTooMany)
+      elements = kTooMany;
+  }
+  return rows ? Held{elements, 0} : Held{0, elements};
+}
+
+std::vector<int> LastUses(const proto::Function& function, size_t values) {
+  std::vector<int> last(values, -1);
+  for (int i = 0; i < function.nodes_size(); ++i) {
+    for (const uint32_t id : function.nodes(i).inputs()) {
+      if (id != 0) last[id - 1] = i;
+    }
+  }
+  return last;
+}
+
+}  // namespace
+
+absl::Status CheckActivations(const proto::Graph& graph, const proto::Function& function) {
+  std::vector<Held> values(function.inputs_size());  // those of the host
+  for (const proto::Node& node : function.nodes()) {
+    const bool of_file = node.op() == proto::OP_PARAM || node.op() == proto::OP_CONSTANT;
+    for (const proto::Type& type : node.types()) {
+      KEEL_ASSIGN_OR_RETURN(const TensorType parsed, FromProto(type));
+      values.push_back(of_file ? Held() : ElementsOf(parsed));
+    }
+  }
+  const std::vector<int> last = LastUses(function, values.size());
+  Held held;
+  for (int i = 0; i < function.nodes_size(); ++i) {
+    const proto::Node& node = function.nodes(i);
+    for (const uint32_t id : node.outputs()) held.Add(values[id - 1], 1);
+    if (held.a_row > kMaxElementsARow || held.besides > kMaxElementsBesides) {
+      return Bad(absl::StrCat("graph: ", function.name(), ", node ", i, " (", NodeName(graph, node),
+                              "): ", held.a_row, " elements a row and ", held.besides,
+                              " besides are held at once"),
+                 absl::StrCat("at most ", kMaxElementsARow, " and ", kMaxElementsBesides));
+    }
+    for (const uint32_t id : node.inputs()) {
+      if (id == 0 || last[id - 1] != i) continue;
+      held.Add(values[id - 1], -1);
+      values[id - 1] = Held();  // once, however often the node takes it
+    }
+    for (const uint32_t id : node.outputs()) {
+      if (last[id - 1] < 0) held.Add(values[id - 1], -1);  // half of a top-k, the output
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace keel

@@ -1,0 +1,217 @@
+#include "core/graph/declaration.h"
+
+#include <limits>
+#include <string>
+
+#include "core/base/status_matchers.h"
+#include "core/graph/testing.h"
+#include "core/graph/verifier.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "sdk/abi/plugin.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::RecordTinyModel;
+using ::keel::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+auto Refused(const std::string& text) {
+  return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text));
+}
+
+// The same fault as a plugin declares it and as a graph file has it.
+class DeclarationTest : public ::testing::Test {
+ protected:
+  void ExpectBothRefuse(void (*declare)(keel_build*), const proto::Declaration& declaration,
+                        const std::string& text) {
+    EXPECT_THAT(RecordTinyModel({.declare = declare}), Refused(text)) << "of a plugin";
+    KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel model, RecordTinyModel());
+    proto::Graph graph = model.graph;
+    *graph.add_declarations() = declaration;
+    graph.mutable_declarations(graph.declarations_size() - 1)->set_name("x");
+    EXPECT_THAT(VerifyGraph(graph), Refused(text)) << "of a file";
+  }
+};
+
+keel_str Name() { return {"x", 1}; }
+
+TEST_F(DeclarationTest, AHeadOfSizeZeroNamesItsKeysOfTheConfig) {
+  proto::Declaration d;
+  d.mutable_rope();
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        keel_rope_desc rope{};
+        rope.struct_size = sizeof(rope);
+        b->api->rope(b, &rope);
+      },
+      d, "head_dim is 0, expected 1 to 2^30; see head_dim (or hidden_size / num_attention_heads)");
+}
+
+TEST_F(DeclarationTest, ALinearNamesTheSizeThatIsWrong) {
+  proto::Declaration d;
+  d.mutable_linear()->set_in(-3);
+  d.mutable_linear()->set_out(8);
+  ExpectBothRefuse([](keel_build* b) { b->api->linear(b, Name(), -3, 8, 0); }, d,
+                   "in is -3, expected 1 to 2^30");
+}
+
+TEST_F(DeclarationTest, ANormNeedsASmallPositiveEps) {
+  proto::Declaration d;
+  d.mutable_norm()->set_size(64);
+  d.mutable_norm()->set_eps(2);
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        keel_norm_desc norm{};
+        norm.struct_size = sizeof(norm), norm.size = 64, norm.eps = 2;
+        b->api->norm(b, Name(), &norm);
+      },
+      d, "eps is 2, expected 0 < eps < 1; see rms_norm_eps");
+}
+
+proto::Declaration Attention(int64_t heads, int64_t kv_heads) {
+  proto::Declaration d;
+  proto::Attention* a = d.mutable_attention();
+  a->set_kind(proto::Attention::ENCODER);
+  a->set_kv_share_layer(-1);
+  a->set_heads(heads), a->set_kv_heads(kv_heads), a->set_qk_dim(8), a->set_v_dim(8);
+  a->set_scale(1);
+  return d;
+}
+
+TEST_F(DeclarationTest, KeyValueHeadsDivideTheHeads) {
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        keel_attention_desc a{};
+        a.struct_size = sizeof(a), a.kind = KEEL_ATTENTION_ENCODER;
+        a.heads = 6, a.kv_heads = 4, a.qk_dim = a.v_dim = 8;
+        b->api->attention(b, Name(), &a);
+      },
+      Attention(6, 4),
+      "heads (num_attention_heads) is 6, expected a multiple of kv_heads (num_key_value_heads), 4");
+}
+
+TEST_F(DeclarationTest, AMixtureChoosesNoMoreExpertsThanItHas) {
+  proto::Declaration d;
+  proto::Moe* m = d.mutable_moe();
+  m->set_act(KEEL_ACT_SILU);
+  m->set_experts(4), m->set_top_k(5), m->set_hidden_size(64), m->set_intermediate_size(8);
+  m->set_up("up"), m->set_down("down");
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        keel_moe_desc moe{};
+        moe.struct_size = sizeof(moe), moe.act = KEEL_ACT_SILU;
+        moe.experts = 4, moe.top_k = 5, moe.hidden_size = 64, moe.intermediate_size = 8;
+        moe.up = "up", moe.down = "down";
+        b->api->moe(b, Name(), &moe);
+      },
+      d, "top_k is 5, expected at most experts, 4; see num_experts_per_tok in config.json");
+}
+
+TEST_F(DeclarationTest, GroupsOfExpertsDivideThem) {
+  proto::Declaration d;
+  proto::Moe* m = d.mutable_moe();
+  m->set_act(KEEL_ACT_SILU);
+  m->set_experts(4), m->set_top_k(2), m->set_hidden_size(64), m->set_intermediate_size(8);
+  m->set_up("up"), m->set_down("down"), m->set_groups(3), m->set_top_groups(1);
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        keel_moe_desc moe{};
+        moe.struct_size = sizeof(moe), moe.act = KEEL_ACT_SILU;
+        moe.experts = 4, moe.top_k = 2, moe.hidden_size = 64, moe.intermediate_size = 8;
+        moe.groups = 3, moe.top_groups = 1, moe.up = "up", moe.down = "down";
+        b->api->moe(b, Name(), &moe);
+      },
+      d, "groups is 3, top_groups is 1, expected 0 each, or groups that divide experts, 4");
+}
+
+TEST_F(DeclarationTest, AConvolutionHasAStride) {
+  proto::Declaration d;
+  proto::Conv* c = d.mutable_conv();
+  c->set_in(64), c->set_out(64), c->set_groups(1);
+  c->add_kernel(1), c->add_stride(0), c->add_padding(0);
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        keel_conv_desc conv{};
+        conv.struct_size = sizeof(conv), conv.ndim = 1, conv.in = conv.out = 64;
+        conv.kernel[0] = 1;
+        b->api->conv(b, Name(), &conv);
+      },
+      d, "stride is 0, expected 1 to 2^30");
+}
+
+TEST_F(DeclarationTest, AStateIsOfALayerOfTheModel) {
+  proto::Declaration d;
+  d.mutable_state()->set_layer(2);
+  d.mutable_state()->mutable_type()->add_dims()->set_size(4);
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        keel_state_desc state{};
+        state.struct_size = sizeof(state), state.layer = 2, state.ndim = 1, state.dims[0] = 4;
+        b->api->state(b, Name(), &state);
+      },
+      d, "layer is 2, expected 0 to num_layers - 1 = 1");
+}
+
+// Each dimension alone is small.
+TEST_F(DeclarationTest, TheProductOfAStatesSizesIsBounded) {
+  proto::Declaration d;
+  d.mutable_state();
+  for (int i = 0; i < 3; ++i)
+    d.mutable_state()->mutable_type()->add_dims()->set_size(int64_t{1} << 30);
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        keel_state_desc state{};
+        state.struct_size = sizeof(state), state.ndim = 3;
+        state.dims[0] = state.dims[1] = state.dims[2] = int64_t{1} << 30;
+        b->api->state(b, Name(), &state);
+      },
+      d, "expected at most 2^34 elements");
+}
+
+TEST_F(DeclarationTest, AParameterHasATypeThatIsKnown) {
+  proto::Declaration d;
+  d.mutable_param()->mutable_type()->set_dtype(static_cast<proto::DataType>(4242));
+  d.mutable_param()->mutable_type()->add_dims()->set_size(4);
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        const int64_t dims[] = {4};
+        b->api->param(b, Name(), 4242, 1, dims);
+      },
+      d, "data type 4242 is not known");
+}
+
+TEST(DeclareTest, ATieIsOfOneShapeAndToAWeightOfItsOwn) {
+  EXPECT_THAT(RecordTinyModel({.declare =
+                                   [](keel_build* b) {
+                                     const keel_object a = b->api->linear(b, {"a", 1}, 8, 16, 0);
+                                     b->api->tie(b, a, b->api->linear(b, {"b", 1}, 16, 8, 0));
+                                   }}),
+              Refused("declaring 'b': it is tied to 'a', which has another kind or shape"));
+}
+
+TEST(DeclareTest, BitsThatTheHostDoesNotKnowAreRefused) {
+  EXPECT_THAT(RecordTinyModel({.declare =
+                                   [](keel_build* b) {
+                                     b->api->linear(b, {"a", 1}, 8, 16, 64);
+                                   }}),
+              Refused("declaring 'a': flags are 64, expected bits of 1"));
+}
+
+TEST(DeclareTest, ADescriptionThatIsNullIsRefusedByName) {
+  EXPECT_THAT(RecordTinyModel({.declare =
+                                   [](keel_build* b) {
+                                     b->api->norm(b, {"a", 1}, nullptr);
+                                   }}),
+              Refused("declaring 'a': the description is NULL"));
+  EXPECT_THAT(RecordTinyModel({.declare =
+                                   [](keel_build* b) {
+                                     b->api->kernel(b, nullptr, {"", 0});
+                                   }}),
+              Refused("kernel has no name"));
+}
+
+}  // namespace
+}  // namespace keel
