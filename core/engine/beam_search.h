@@ -15,13 +15,11 @@ namespace keel {
 // ends soon (kHeuristic) or knowing how long it may get (kNever); or once there are enough finished ones (kFull).
 enum class EarlyStopping { kHeuristic, kFull, kNever };
 
-struct BeamSearchOptions {
-  int32_t width = 1;  // beams that run, and texts that are kept
-  double length_penalty =
-      1;  // a text's score is the sum of its log-probabilities / length ^ penalty
+struct BeamOptions {
+  int64_t width = 1;  // beams that run, and texts that are kept
+  // A text's score is the sum of its log-probabilities / length ^ penalty.
+  double length_penalty = 1;
   EarlyStopping early_stopping = EarlyStopping::kHeuristic;
-  std::vector<int32_t> end_tokens;
-  int64_t max_tokens = 0;  // of a text
 };
 
 class BeamSearch {
@@ -41,13 +39,15 @@ class BeamSearch {
     bool by_end_token;  // else by max_tokens
   };
 
-  explicit BeamSearch(BeamSearchOptions options) : options_(std::move(options)) {}
+  // `end_tokens` end a text, and so does its token number `max_tokens`.
+  BeamSearch(const BeamOptions& options, std::vector<int32_t> end_tokens, int64_t max_tokens)
+      : options_(options), end_tokens_(std::move(end_tokens)), max_tokens_(max_tokens) {}
 
   // How many candidates each beam must bring to a round.
   int64_t num_candidates() const;
 
-  // One round: `texts[i]` is what beam i has generated, `candidates[i]` how it may go on. The first round has one beam.
-  // Returns the beams that go on, best first; none when the search is over.
+  // One round: `texts[i]` is what beam i has generated, `candidates[i]` how it may go on; a beam without any is given up.
+  // The first round has one beam. Returns the beams that go on, best first; none when the search is over.
   std::vector<Next> Advance(absl::Span<const absl::Span<const int32_t>> texts,
                             absl::Span<const Candidates> candidates);
 
@@ -59,7 +59,9 @@ class BeamSearch {
  private:
   bool CanImprove(float best_running, int64_t length) const;
 
-  const BeamSearchOptions options_;
+  const BeamOptions options_;
+  const std::vector<int32_t> end_tokens_;
+  const int64_t max_tokens_;
   std::vector<float> scores_ = {0};  // of the running beams
   std::vector<Finished> finished_;
 };

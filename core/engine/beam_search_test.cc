@@ -26,7 +26,7 @@ std::vector<std::pair<size_t, int32_t>> Round(BeamSearch& search, const std::vec
 }
 
 TEST(BeamSearchTest, KeepsTheBestContinuationsOfAllBeams) {
-  BeamSearch search({.width = 2, .end_tokens = {kEnd}, .max_tokens = 10});
+  BeamSearch search({.width = 2}, {kEnd}, 10);
   EXPECT_EQ(search.num_candidates(), 4);
   EXPECT_THAT(Round(search, {{}}, {{{1, -1.f}, {2, -1.5f}, {3, -4.f}, {4, -5.f}}}),
               ElementsAre(std::pair(0u, 1), std::pair(0u, 2)));
@@ -38,7 +38,7 @@ TEST(BeamSearchTest, KeepsTheBestContinuationsOfAllBeams) {
 }
 
 TEST(BeamSearchTest, ATextThatEndsLeavesItsPlaceToAnother) {
-  BeamSearch search({.width = 2, .end_tokens = {kEnd}, .max_tokens = 10});
+  BeamSearch search({.width = 2}, {kEnd}, 10);
   EXPECT_THAT(Round(search, {{}}, {{{kEnd, -1.f}, {2, -1.5f}, {3, -2.f}, {4, -5.f}}}),
               ElementsAre(std::pair(0u, 2), std::pair(0u, 3)));
   ASSERT_EQ(search.finished().size(), 1u);
@@ -47,24 +47,21 @@ TEST(BeamSearchTest, ATextThatEndsLeavesItsPlaceToAnother) {
 }
 
 TEST(BeamSearchTest, OnlyTheBestMayEnd) {
-  BeamSearch search({.width = 2, .end_tokens = {kEnd}, .max_tokens = 10});
+  BeamSearch search({.width = 2}, {kEnd}, 10);
   Round(search, {{}}, {{{1, -1.f}, {2, -1.5f}, {kEnd, -2.f}, {4, -5.f}}});
   EXPECT_THAT(search.finished(), IsEmpty());
 }
 
 TEST(BeamSearchTest, EndsWhenNothingThatRunsCanBeatWhatIsFinished) {
-  BeamSearch search({.width = 1, .end_tokens = {kEnd}, .max_tokens = 10});
+  BeamSearch search({.width = 1}, {kEnd}, 10);
   EXPECT_THAT(Round(search, {{}}, {{{kEnd, -1.f}, {2, -1.5f}}}), IsEmpty());
   // With a preference for long texts the running one may still win.
-  BeamSearch patient({.width = 1,
-                      .early_stopping = EarlyStopping::kNever,
-                      .end_tokens = {kEnd},
-                      .max_tokens = 10});
+  BeamSearch patient({.width = 1, .early_stopping = EarlyStopping::kNever}, {kEnd}, 10);
   EXPECT_THAT(Round(patient, {{}}, {{{kEnd, -1.f}, {2, -1.5f}}}), ElementsAre(std::pair(0u, 2)));
 }
 
 TEST(BeamSearchTest, MaxTokensEndsThemAllAndTheLengthPenaltyDecides) {
-  BeamSearch search({.width = 2, .length_penalty = 2, .end_tokens = {kEnd}, .max_tokens = 2});
+  BeamSearch search({.width = 2, .length_penalty = 2}, {kEnd}, 2);
   Round(search, {{}}, {{{kEnd, -1.f}, {2, -1.2f}, {3, -1.3f}, {4, -5.f}}});
   EXPECT_THAT(Round(search, {{2}, {3}},
                     {{{5, -1.f}, {6, -4.f}, {7, -5.f}, {8, -6.f}},
@@ -75,6 +72,23 @@ TEST(BeamSearchTest, MaxTokensEndsThemAllAndTheLengthPenaltyDecides) {
   EXPECT_FLOAT_EQ(search.finished()[0].score, -.55f);
   EXPECT_FALSE(search.finished()[0].by_end_token);
   EXPECT_THAT(search.finished()[1].tokens, ElementsAre(3, 5));  // -2.4 / 4 beats -1 / 1
+}
+
+TEST(BeamSearchTest, ABeamWithoutCandidatesIsGivenUpAndTheOthersGoOn) {
+  BeamSearch search({.width = 2}, {kEnd}, 10);
+  Round(search, {{}}, {{{1, -1.f}, {2, -1.5f}}});
+  EXPECT_THAT(Round(search, {{1}, {2}}, {{}, {{5, -.1f}, {6, -.2f}}}),
+              ElementsAre(std::pair(1u, 5), std::pair(1u, 6)));
+  EXPECT_THAT(Round(search, {{2, 5}, {2, 6}}, {{}, {}}), IsEmpty());
+  EXPECT_THAT(search.finished(), IsEmpty());
+}
+
+TEST(BeamSearchTest, FewerCandidatesThanBeamsMakeFewerBeams) {
+  BeamSearch search({.width = 3}, {kEnd}, 10);
+  EXPECT_THAT(Round(search, {{}}, {{{1, -1.f}}}), ElementsAre(std::pair(0u, 1)));
+  EXPECT_THAT(Round(search, {{1}}, {{{kEnd, -1.f}}}), IsEmpty());
+  ASSERT_EQ(search.finished().size(), 1u);
+  EXPECT_THAT(search.finished()[0].tokens, ElementsAre(1, kEnd));
 }
 
 }  // namespace

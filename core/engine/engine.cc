@@ -2,6 +2,7 @@
 
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -49,21 +50,26 @@ MetricsConfig MetricsConfigOf(const EngineOptions& options, const Model& model) 
   return config;
 }
 
-// Null where nothing ends a text: a grammar could not say that it is complete.
-std::shared_ptr<GrammarCompiler> MakeGrammarCompiler(const Model& model) {
-  auto compiler =
-      GrammarCompiler::Create(model.text.tokenizer, model.vocab_size, model.eos_token_ids);
-  return compiler.ok() ? *std::move(compiler) : nullptr;
+PromptLookupOptions DraftOptions(const EngineOptions& options) {
+  PromptLookupOptions out;
+  out.num_tokens = static_cast<int32_t>(options.spec_tokens());
+  out.max_ngram = static_cast<int32_t>(options.prompt_lookup_max);
+  out.min_ngram = static_cast<int32_t>(options.prompt_lookup_min);
+  return out;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options) {
+  KEEL_ASSIGN_OR_RETURN(Model model, LoadModel(options));
+  return Serve(options, std::move(model));
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Serve(const EngineOptions& options, Model model) {
   std::unique_ptr<Trace> trace;
   if (!options.trace.empty()) {
     KEEL_ASSIGN_OR_RETURN(trace, Trace::Open(JoinPath(options.base_dir, options.trace)));
   }
-  KEEL_ASSIGN_OR_RETURN(Model model, LoadModel(options));
   if (options.spec_tokens() > 0 && model.num_state_slots > 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--spec-method is ngram, but ", model.architecture,
@@ -77,9 +83,10 @@ Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace>
       trace_(std::move(trace)),
       model_(std::move(model)),
       metrics_(std::make_unique<Metrics>(model_.name, MetricsConfigOf(options, model_))),
-      grammars_(MakeGrammarCompiler(model_)),
+      preparer_(model_, DraftOptions(options), *metrics_),
       blocks_(BlockOptions(options, model_)),
       scheduler_(SchedulerOptionsOf(options), blocks_),
+      runner_(*model_.executor, model_.vocab_size),
       loop_(EngineLoop::Shared()),
       outputs_(*metrics_, trace_.get(),
                {.no_text = [this](uint64_t request) { Cancel(request).IgnoreError(); },
@@ -107,7 +114,7 @@ Engine::~Engine() {
 absl::StatusOr<uint64_t> Engine::Submit(const Request& request, OutputCallback callback) {
   const absl::Time arrival = absl::Now();
   KEEL_ASSIGN_OR_RETURN(std::unique_ptr<RunningRequest> running,
-                        Prepare(request, std::move(callback)));
+                        preparer_.Prepare(request, std::move(callback)));
   running->arrival = arrival;
   if (request.timeout_ms.has_value())
     running->deadline = arrival + absl::Milliseconds(*request.timeout_ms);
@@ -122,7 +129,7 @@ absl::StatusOr<uint64_t> Engine::Submit(const Request& request, OutputCallback c
           absl::StrCat(known_.size(), " requests are running or waiting, the limit is ", limit,
                        " (--max-queued-requests and --max-num-seqs); try again later"));
     }
-    running->id = running->outputs->request = id = next_id_++;
+    running->id = running->outputs->request = running->sequences[0]->id = id = next_id_++;
     known_.insert(id);
     TraceBegin(trace_.get(), "request", id, {{"prompt_tokens", running->prompt->size()}});
     incoming_.push_back(std::move(running));
@@ -250,6 +257,13 @@ void Engine::Obey(RunningRequest& request, Command command) {
       --num_paused_;
     }
   }
+}
+
+void Engine::End(RunningRequest& request, FinishReason reason, const absl::Status& status) {
+  if (std::exchange(request.paused, false)) {
+    for (const auto& sequence : request.sequences) num_paused_ -= sequence->finished ? 0 : 1;
+  }
+  request.decoding->End(request, reason, status, decoding_);
 }
 
 void Engine::EndOverdue() {

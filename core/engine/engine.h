@@ -5,15 +5,15 @@
 // fills the masks of grammars, one makes text of the last step's tokens and calls back. The engine thread never waits for
 // a reader.
 //
-// Reading order: prepare.cc (a request comes), engine.cc (queue, cancel, deadlines), engine_step.cc (a step),
-// engine_output.cc (its tokens, stop conditions), output_worker.cc (text).
+// The way of a request, and the reading order: RequestPreparer (checks, prompt to tokens), Engine (queue, commands,
+// deadlines, steps), ModelRunner (a step: batch, forward, masks, sampling), Decoding (its tokens: one by one, drafts,
+// beams), ending.h (a sequence finishes, a request ends), OutputWorker (text).
 #ifndef KEEL_CORE_ENGINE_ENGINE_H_
 #define KEEL_CORE_ENGINE_ENGINE_H_
 
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -25,19 +25,19 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "core/base/trace.h"
+#include "core/engine/ending.h"
 #include "core/engine/engine_loop.h"
-#include "core/engine/mask_worker.h"
 #include "core/engine/metrics.h"
 #include "core/engine/model.h"
-#include "core/engine/model_batch.h"
+#include "core/engine/model_runner.h"
 #include "core/engine/options.h"
 #include "core/engine/output_worker.h"
+#include "core/engine/prepare.h"
 #include "core/engine/request.h"
 #include "core/engine/running_request.h"
-#include "core/engine/step_timer.h"
-#include "core/grammar/grammar_compiler.h"
-#include "core/sampling/sample_all.h"
+#include "core/engine/sampled.h"
 #include "core/scheduler/scheduler.h"
 
 namespace keel {
@@ -47,14 +47,16 @@ class Engine : private EngineClient {
   // Loads the model and begins to serve. Slow.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options);
 
+  // Serves a model that is loaded: its executor has its cache.
+  static absl::StatusOr<std::unique_ptr<Engine>> Serve(const EngineOptions& options, Model model);
+
   // Ends every request with kAbort. Not on the engine's thread.
   ~Engine() override;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Queues a request and returns its id. Any thread. Errors, all before anything runs: INVALID_ARGUMENT (a parameter, a
-  // grammar, a prompt that is too long, with both numbers), RESOURCE_EXHAUSTED (queue full, a grammar beyond its limits),
-  // UNIMPLEMENTED (by name).
+  // Queues a request and returns its id. Any thread. Errors, all before anything runs: those of RequestPreparer,
+  // RESOURCE_EXHAUSTED (queue full), UNAVAILABLE (shutting down).
   absl::StatusOr<uint64_t> Submit(const Request& request, OutputCallback callback);
 
   // From the next step on. NOT_FOUND when the request has ended. Any thread, and in a callback too.
@@ -74,7 +76,9 @@ class Engine : private EngineClient {
   Metrics& metrics() { return *metrics_; }
 
   // The prompt's token ids, as Submit makes them. Any thread.
-  absl::StatusOr<std::vector<int32_t>> PromptTokens(const Request& request) const;
+  absl::StatusOr<std::vector<int32_t>> PromptTokens(const Request& request) const {
+    return preparer_.PromptTokens(request);
+  }
 
  private:
   enum class Command { kCancel, kPause, kResume };
@@ -82,48 +86,28 @@ class Engine : private EngineClient {
   Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace> trace);
   absl::Status Tell(uint64_t id, Command command);
 
-  // prepare.cc, on the caller's thread
-  absl::StatusOr<std::unique_ptr<RunningRequest>> Prepare(const Request& request,
-                                                          OutputCallback callback) const;
-  absl::StatusOr<std::unique_ptr<GrammarMatcher>> CompileGrammar(const GrammarSpec& spec) const;
-
-  // engine.cc, from here on on the engine's thread
+  // From here on on the engine's thread.
   bool RunOnce() override;
   absl::Time WakeAt() const override;
   void Idled(absl::Duration duration) override;
   void TakeIncoming();
   void Obey(RunningRequest& request, Command command);
   void EndOverdue();
+  void End(RunningRequest& request, FinishReason reason, const absl::Status& status = {});
   void ForgetEnded();
   void UpdateLoad();
 
   // engine_step.cc
   void RunStep();
-  void Propose();
   void NoteScheduled(const Step& step);
-  void TakeLogits(const Step& step, const LogitRows& rows, float* logits, StepTimer& timer);
-  void TakePromptLogprobs(const LogitRows& rows, float* logits);
-  std::vector<RunningSequence*> ForkPrompt(RunningSequence& sequence);
-  void AdvanceBeams(RunningRequest& request);
+  void Decode(absl::Span<Sampled> sampled);
   void Fail(const Step& step, const absl::Status& status);
-
-  // engine_output.cc
-  void Take(RunningSequence& sequence, absl::Span<SampledToken> tokens);
-  void CountToken(RunningSequence& sequence);
-  std::optional<SequenceEnd> EndAfter(RunningSequence& sequence, int32_t token, OutputEvent& event);
-  void Leave(RunningSequence& sequence);
-  void Finish(RunningSequence& sequence, SequenceEnd end);
-  void Finish(RunningSequence& sequence, SequenceEnd end, OutputEvent event);
-  void FinishBeams(RunningRequest& request, FinishReason cut = FinishReason::kNone,
-                   const absl::Status& status = {});
-  void Close(RunningRequest& request);
-  void End(RunningRequest& request, FinishReason reason, const absl::Status& status = {});
 
   const EngineOptions options_;
   const std::unique_ptr<Trace> trace_;  // null: off
   const Model model_;
   const std::unique_ptr<Metrics> metrics_;
-  const std::shared_ptr<GrammarCompiler> grammars_;  // null: the model ends no text
+  const RequestPreparer preparer_;
 
   mutable absl::Mutex mutex_;
   std::vector<std::unique_ptr<RunningRequest>> incoming_ ABSL_GUARDED_BY(mutex_);
@@ -136,14 +120,15 @@ class Engine : private EngineClient {
   // The engine thread's.
   BlockAllocator blocks_;
   Scheduler scheduler_;
-  MaskWorker masks_;
+  ModelRunner runner_;
   std::map<uint64_t, std::unique_ptr<RunningRequest>> requests_;
   std::set<std::pair<absl::Time, uint64_t>> deadlines_;
   std::vector<uint64_t> ended_;      // to be forgotten when nobody refers to them any more
-  std::vector<SampleJob> jobs_;      // scratch
   std::vector<OutputEvent> events_;  // for the output worker
-  int64_t num_evicted_ = 0;          // blocks, as the metrics know
-  int64_t num_paused_ = 0;           // sequences
+  DecodingContext decoding_ = {scheduler_, *metrics_, trace_.get(), events_, ended_};
+  std::vector<RunningRequest*> sampled_requests_;  // scratch of a step
+  int64_t num_evicted_ = 0;                        // blocks, as the metrics know
+  int64_t num_paused_ = 0;                         // sequences
 
   const std::shared_ptr<EngineLoop> loop_;
   OutputWorker outputs_;  // goes first: its callbacks may use the others

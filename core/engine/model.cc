@@ -192,8 +192,8 @@ absl::StatusOr<DType> ChooseDtype(const EngineOptions& options, const Checkpoint
 }
 
 std::vector<int32_t> EosTokens(const Model& model) {
-  std::set<int32_t> ids(model.generation().eos_token_ids.begin(),
-                        model.generation().eos_token_ids.end());
+  std::set<int32_t> ids(model.generation.eos_token_ids.begin(),
+                        model.generation.eos_token_ids.end());
   if (const auto eos = model.text.tokenizer->eos_id()) ids.insert(*eos);
   return {ids.begin(), ids.end()};
 }
@@ -215,6 +215,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options) {
   progress("reading configs", 0, 0);
   KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(location.dir));
   model.checkpoint = std::move(checkpoint);
+  model.generation = model.checkpoint->generation_config();
   // The tokenizer is tried in a child meanwhile: as slow as the rest of loading.
   std::future<absl::StatusOr<Text>> text =
       std::async(std::launch::async, [dir = location.dir] { return LoadText(dir); });

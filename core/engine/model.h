@@ -30,6 +30,7 @@ struct Model {
   int32_t num_state_slots = 0;           // 0: no recurrent layers
   int64_t kv_cache_bytes = 0;
   std::vector<int32_t> eos_token_ids;
+  GenerationConfig generation;  // defaults of requests
   std::vector<std::string> warnings;  // what a user should know
 
   std::shared_ptr<const Checkpoint> checkpoint;
@@ -37,7 +38,6 @@ struct Model {
   std::unique_ptr<Executor> executor;
   std::shared_ptr<void> keep_alive;  // the plugin and its model, where they are still needed
 
-  const GenerationConfig& generation() const { return checkpoint->generation_config(); }
 };
 
 // Slow; one thread. Errors begin with the model's name and then say the file.

@@ -9,7 +9,7 @@ Batch MakeBatch(const Step& step, LogitRows& rows) {
   batch.token_ids.reserve(static_cast<size_t>(step.num_tokens));
   batch.sequences.reserve(step.items.size());
   for (const Step::Item& item : step.items) {
-    RunningSequence& sequence = Running(item.sequence);
+    RunningSequence& sequence = *item.sequence->running;
     const int32_t begin = sequence.num_computed, end = begin + item.num_tokens;
     // Token at `position` is row `first` + position of the batch.
     const auto first = static_cast<int32_t>(batch.token_ids.size()) - begin;

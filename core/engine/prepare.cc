@@ -1,19 +1,20 @@
-// What happens to a request on its caller's thread: prompt to tokens, defaults, checks.
-#include <algorithm>
-#include <limits>
+#include "core/engine/prepare.h"
+
+#include <string>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/base/status.h"
-#include "core/engine/engine.h"
+#include "core/engine/beam_decoding.h"
+#include "core/engine/draft_decoding.h"
+#include "core/engine/plain_decoding.h"
+#include "core/engine/request_limits.h"
 
 namespace keel {
 namespace {
 
-constexpr int64_t kMaxSequences = 128;  // n
-constexpr int64_t kMaxBeams = 32;
-constexpr size_t kMaxStops = 64;
 // Tokens of a prompt whose logits are held at once: 128 rows of 150,000 are 75 MiB.
 constexpr int32_t kMaxPromptLogits = 128;
 
@@ -49,7 +50,7 @@ absl::Status CheckTokenIds(const std::vector<int32_t>& ids, int64_t vocab_size) 
 // Unset values come from generation_config.json, then from the neutral value.
 absl::StatusOr<SamplingParams> Sampling(const Model& model, const Request& request) {
   const Request::Sampling& asked = request.sampling;
-  const GenerationConfig& defaults = model.generation();
+  const GenerationConfig& defaults = model.generation;
   SamplingParams out;
   // do_sample false says that the authors want greedy; servers sample unless temperature is given.
   out.temperature = asked.temperature.value_or(
@@ -79,26 +80,17 @@ absl::StatusOr<SamplingParams> Sampling(const Model& model, const Request& reque
   return out;
 }
 
-absl::Status InRange(absl::string_view name, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(name, " is ", value, ", expected ", low, " to ", high));
-}
-
 absl::Status CheckLimits(const Request& request) {
-  constexpr int64_t kMax = std::numeric_limits<int64_t>::max() / 4000000;  // milliseconds fit too
-  KEEL_RETURN_IF_ERROR(InRange("n", request.n, 1, kMaxSequences));
+  KEEL_RETURN_IF_ERROR(CheckRange("n", request.n, 1, kMaxSequences));
   if (request.best_of.has_value())
-    KEEL_RETURN_IF_ERROR(InRange("best_of", *request.best_of, request.n, kMaxSequences));
+    KEEL_RETURN_IF_ERROR(CheckRange("best_of", *request.best_of, request.n, kMaxSequences));
   if (request.timeout_ms.has_value())
-    KEEL_RETURN_IF_ERROR(InRange("timeout_ms", *request.timeout_ms, 1, kMax));
-  if (request.max_tokens.has_value() && *request.max_tokens < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("max_tokens is ", *request.max_tokens, ", expected at least 1"));
-  }
-  if (request.stop.size() > kMaxStops) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("stop has ", request.stop.size(), " strings, expected at most ", kMaxStops));
+    KEEL_RETURN_IF_ERROR(CheckRange("timeout_ms", *request.timeout_ms, 1, kMaxParameter));
+  if (request.max_tokens.has_value())
+    KEEL_RETURN_IF_ERROR(CheckRange("max_tokens", *request.max_tokens, 0, kMaxParameter));
+  if (request.stop.size() > kMaxStopStrings) {
+    return absl::InvalidArgumentError(absl::StrCat("stop has ", request.stop.size(),
+                                                   " strings, expected at most ", kMaxStopStrings));
   }
   return absl::OkStatus();
 }
@@ -106,31 +98,65 @@ absl::Status CheckLimits(const Request& request) {
 // Beam search chooses texts as a whole; what works token by token has no part in it.
 absl::Status CheckBeams(const Request& request) {
   if (!request.beam_width.has_value()) return absl::OkStatus();
-  KEEL_RETURN_IF_ERROR(InRange("beam_width", *request.beam_width, request.n, kMaxBeams));
+  KEEL_RETURN_IF_ERROR(CheckRange("beam_width", *request.beam_width, request.n, kMaxBeams));
   const auto refuse = [](absl::string_view what) {
     return absl::UnimplementedError(absl::StrCat(what, " and beam_width exclude each other"));
   };
   if (request.has_grammar) return refuse("structured output");
+  if (request.max_tokens == 0) return refuse("max_tokens 0");
   if (request.best_of.has_value()) return refuse("best_of");
   if (request.sampling.logprobs.has_value()) return refuse("logprobs");
   if (!request.stop.empty()) return refuse("stop strings (use stop_token_ids)");
   return absl::OkStatus();
 }
 
-std::unique_ptr<BeamSearch> MakeBeamSearch(const Request& request, const RunningRequest& running) {
-  if (!request.beam_width.has_value()) return nullptr;
-  BeamSearchOptions options;
-  options.width = static_cast<int32_t>(*request.beam_width);
-  options.length_penalty = request.length_penalty;
-  options.early_stopping = request.early_stopping;
-  options.end_tokens = running.end_token_ids;
-  options.max_tokens = running.max_tokens;
-  return std::make_unique<BeamSearch>(std::move(options));
+// How long prompt and answer may get.
+absl::Status CheckLength(const Request& request, int64_t prompt_tokens, int64_t max_model_len) {
+  if (prompt_tokens == 0)
+    return absl::InvalidArgumentError("prompt is empty, expected at least one token");
+  if (prompt_tokens >= max_model_len) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prompt has ", prompt_tokens, " tokens, the model takes at most ", max_model_len - 1,
+        " and one for the answer (max_model_len ", max_model_len, "); shorten it"));
+  }
+  const int64_t room = max_model_len - prompt_tokens;
+  if (request.max_tokens.value_or(0) > room) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "max_tokens is ", *request.max_tokens, " and the prompt has ", prompt_tokens,
+        " tokens, together more than max_model_len ", max_model_len, "; ask for at most ", room));
+  }
+  const int64_t max_tokens = request.max_tokens.value_or(room);
+  if (request.sampling.min_tokens > max_tokens) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "min_tokens is ", request.sampling.min_tokens, ", expected at most max_tokens, which is ",
+        max_tokens, request.max_tokens.has_value() ? "" : " (what the prompt leaves)"));
+  }
+  return absl::OkStatus();
+}
+
+// Null where nothing ends a text: a grammar could not say that it is complete.
+std::shared_ptr<GrammarCompiler> MakeGrammarCompiler(const Model& model) {
+  auto compiler =
+      GrammarCompiler::Create(model.text.tokenizer, model.vocab_size, model.eos_token_ids);
+  return compiler.ok() ? *std::move(compiler) : nullptr;
+}
+
+// Refuses constraints that contradict each other from the first token on.
+absl::Status CheckFirstToken(RunningSequence& sequence) {
+  if (!sequence.sampler.is_constrained()) return absl::OkStatus();
+  if (sequence.grammar == nullptr) return sequence.sampler.CheckChoice();
+  sequence.mask.resize(sequence.grammar->mask_words());
+  KEEL_RETURN_IF_ERROR(sequence.grammar->FillMask(absl::MakeSpan(sequence.mask)));
+  return sequence.sampler.CheckChoice(sequence.mask);
 }
 
 }  // namespace
 
-absl::StatusOr<std::vector<int32_t>> Engine::PromptTokens(const Request& request) const {
+RequestPreparer::RequestPreparer(const Model& model, const PromptLookupOptions& drafts,
+                                 Metrics& metrics)
+    : model_(model), drafts_(drafts), metrics_(metrics), grammars_(MakeGrammarCompiler(model)) {}
+
+absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request& request) const {
   EncodeOptions encode;
   if (const auto* ids = std::get_if<std::vector<int32_t>>(&request.prompt)) {
     KEEL_RETURN_IF_ERROR(CheckTokenIds(*ids, model_.vocab_size));
@@ -148,75 +174,93 @@ absl::StatusOr<std::vector<int32_t>> Engine::PromptTokens(const Request& request
   return absl::InvalidArgumentError("the request has no prompt: set text, token ids or messages");
 }
 
-absl::StatusOr<std::unique_ptr<RunningRequest>> Engine::Prepare(const Request& request,
-                                                                OutputCallback callback) const {
+absl::StatusOr<std::unique_ptr<RunningRequest>> RequestPreparer::Prepare(
+    const Request& request, OutputCallback callback) const {
   KEEL_RETURN_IF_ERROR(CheckLimits(request));
   KEEL_RETURN_IF_ERROR(CheckBeams(request));
   KEEL_ASSIGN_OR_RETURN(std::vector<int32_t> prompt, PromptTokens(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.size());
-  if (prompt.empty())
-    return absl::InvalidArgumentError("prompt is empty, expected at least one token");
-  if (prompt_tokens >= model_.max_model_len) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "prompt has ", prompt_tokens, " tokens, the model takes at most ", model_.max_model_len - 1,
-        " and one for the answer (max_model_len ", model_.max_model_len, "); shorten it"));
-  }
-  const int64_t room = model_.max_model_len - prompt_tokens;
-  if (request.max_tokens.value_or(1) > room) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("max_tokens is ", *request.max_tokens, " and the prompt has ", prompt_tokens,
-                     " tokens, together more than max_model_len ", model_.max_model_len,
-                     "; ask for at most ", room));
-  }
-  KEEL_ASSIGN_OR_RETURN(SamplingParams params, Sampling(model_, request));
-  const bool compares = request.best_of.has_value();
-  if (compares && !params.logprobs.has_value()) params.logprobs = 0;  // of the tokens themselves
+  KEEL_RETURN_IF_ERROR(CheckLength(request, prompt_tokens, model_.max_model_len));
 
   auto out = std::make_unique<RunningRequest>();
   out->request = request;
   out->prompt = std::make_shared<const std::vector<int32_t>>(std::move(prompt));
-  out->max_tokens = request.max_tokens.value_or(room);
+  out->max_tokens = request.max_tokens.value_or(model_.max_model_len - prompt_tokens);
   out->end_token_ids = request.stop_token_ids;
   if (!request.ignore_eos) {
     out->end_token_ids.insert(out->end_token_ids.end(), model_.eos_token_ids.begin(),
                               model_.eos_token_ids.end());
   }
-  out->num_sequences = request.best_of.value_or(request.n);
-  out->beams = MakeBeamSearch(request, *out);
-  if (!params.seed.has_value()) params.seed = static_cast<int64_t>(RandomSeed());
-  out->seed = static_cast<uint64_t>(*params.seed);
-
-  SequenceSampler sampler(params, *out->prompt, out->end_token_ids, model_.vocab_size);
-  IncrementalDetokenizer detokenizer(model_.text.tokenizer,
-                                     {.skip_special_tokens = request.skip_special_tokens});
-  KEEL_RETURN_IF_ERROR(detokenizer.Prime(*out->prompt));
-  out->outputs = std::make_shared<OutputChannel>();
-  out->outputs->prompt = out->prompt;
-  out->outputs->callback = std::move(callback);
-  out->outputs->streams = request.stream;
-  if (out->num_sequences > request.n) out->outputs->keeps = static_cast<size_t>(request.n);
-  auto sequence = std::make_unique<RunningSequence>(
-      out.get(), std::move(sampler), std::make_shared<OutputStream>(out->outputs, detokenizer));
-  if (!request.stop.empty()) {
-    sequence->stop.emplace(std::move(detokenizer),
-                           StopChecker(request.stop, request.include_stop_str_in_output));
-  }
-  sequence->priority = request.priority;
-  sequence->cache_salt = request.cache_salt;
-  sequence->tokens = *out->prompt;
-  sequence->prompt_tokens = static_cast<int32_t>(prompt_tokens);
-  if (request.sampling.prompt_logprobs.has_value()) {
-    sequence->reads_prefix_cache = false;  // every token's logits are wanted
-    sequence->max_chunk = kMaxPromptLogits;
-  }
-  if (request.has_grammar) {
-    KEEL_ASSIGN_OR_RETURN(sequence->grammar, CompileGrammar(request.grammar));
-  }
+  KEEL_ASSIGN_OR_RETURN(std::unique_ptr<RunningSequence> sequence,
+                        MakeSequence(*out, std::move(callback)));
+  out->outputs = sequence->outputs->channel;
   out->sequences.push_back(std::move(sequence));
+  out->decoding = MakeDecoding(*out);
   return out;
 }
 
-absl::StatusOr<std::unique_ptr<GrammarMatcher>> Engine::CompileGrammar(
+// The sequence of the prompt; others branch off when it is computed.
+absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
+    RunningRequest& running, OutputCallback callback) const {
+  const Request& request = running.request;
+  KEEL_ASSIGN_OR_RETURN(SamplingParams params, Sampling(model_, request));
+  if (request.best_of.has_value() && !params.logprobs.has_value())
+    params.logprobs = 0;  // of the tokens themselves, to compare
+  if (!params.seed.has_value()) params.seed = static_cast<int64_t>(RandomSeed());
+  std::vector<int32_t> end_tokens = running.end_token_ids;
+  if (request.has_grammar && request.ignore_eos) {
+    // A grammar's end is one even so.
+    end_tokens.insert(end_tokens.end(), model_.eos_token_ids.begin(), model_.eos_token_ids.end());
+  }
+  SequenceSampler sampler(params, *running.prompt, std::move(end_tokens), model_.vocab_size);
+  IncrementalDetokenizer detokenizer(model_.text.tokenizer,
+                                     {.skip_special_tokens = request.skip_special_tokens});
+  KEEL_RETURN_IF_ERROR(detokenizer.Prime(*running.prompt));
+
+  const int64_t num_sequences = request.best_of.value_or(request.n);
+  auto channel = std::make_shared<OutputChannel>();
+  channel->prompt = running.prompt;
+  channel->callback = std::move(callback);
+  channel->streams = request.stream;
+  if (num_sequences > request.n) channel->keeps = static_cast<size_t>(request.n);
+  auto out = std::make_unique<RunningSequence>(
+      &running, std::move(sampler), std::make_shared<OutputStream>(channel, detokenizer));
+  out->priority = request.priority;
+  out->cache_salt = request.cache_salt;
+  out->tokens = *running.prompt;
+  out->prompt_tokens = static_cast<int32_t>(running.prompt->size());
+  if (!request.stop.empty()) {
+    out->stop.emplace(std::move(detokenizer),
+                      StopChecker(request.stop, request.include_stop_str_in_output));
+  }
+  if (request.sampling.prompt_logprobs.has_value()) {
+    out->reads_prefix_cache = false;  // every token's logits are wanted
+    out->max_chunk = kMaxPromptLogits;
+  }
+  // The next sequence has the next seed.
+  for (int64_t i = 1; i < num_sequences && !request.beam_width.has_value(); ++i)
+    out->fork_seeds.push_back(static_cast<uint64_t>(*params.seed) + static_cast<uint64_t>(i));
+  if (request.has_grammar) {
+    KEEL_ASSIGN_OR_RETURN(out->grammar, CompileGrammar(request.grammar));
+  }
+  KEEL_RETURN_IF_ERROR(CheckFirstToken(*out));
+  return out;
+}
+
+std::unique_ptr<Decoding> RequestPreparer::MakeDecoding(RunningRequest& running) const {
+  const Request& request = running.request;
+  if (request.beam_width.has_value()) {
+    const BeamOptions beams = {*request.beam_width, request.length_penalty, request.early_stopping};
+    auto decoding = std::make_unique<BeamDecoding>(
+        BeamSearch(beams, running.end_token_ids, running.max_tokens));
+    running.sequences[0]->num_candidates = decoding->num_candidates();
+    return decoding;
+  }
+  if (drafts_.num_tokens > 0) return std::make_unique<DraftDecoding>(drafts_);
+  return std::make_unique<PlainDecoding>();
+}
+
+absl::StatusOr<std::unique_ptr<GrammarMatcher>> RequestPreparer::CompileGrammar(
     const GrammarSpec& spec) const {
   if (grammars_ == nullptr) {
     return absl::InvalidArgumentError(
@@ -225,7 +269,7 @@ absl::StatusOr<std::unique_ptr<GrammarMatcher>> Engine::CompileGrammar(
   }
   const absl::Time start = absl::Now();
   absl::StatusOr<std::unique_ptr<GrammarMatcher>> matcher = grammars_->Compile(spec);
-  metrics_->grammar_compile_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));
+  metrics_.grammar_compile_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));
   if (!matcher.ok()) return Annotate(matcher.status(), "structured output");
   return matcher;
 }

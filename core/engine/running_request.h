@@ -1,4 +1,5 @@
-// A request while it runs: its sequences with all that is needed to go on with them. The engine thread's.
+// A request while it runs: its sequences with all that is needed to go on with them. The engine
+// thread's, once it is submitted.
 #ifndef KEEL_CORE_ENGINE_RUNNING_REQUEST_H_
 #define KEEL_CORE_ENGINE_RUNNING_REQUEST_H_
 
@@ -8,8 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "core/engine/beam_search.h"
+#include "core/engine/decoding.h"
 #include "core/engine/output_worker.h"
 #include "core/engine/request.h"
 #include "core/engine/stop_text.h"
@@ -25,49 +27,64 @@ struct RunningRequest;
 struct RunningSequence : Sequence {
   RunningSequence(RunningRequest* request, SequenceSampler sampler,
                   std::shared_ptr<OutputStream> outputs)
-      : request(request), sampler(std::move(sampler)), outputs(std::move(outputs)) {}
+      : request(request), sampler(std::move(sampler)), outputs(std::move(outputs)) {
+    running = this;
+  }
+  // One that goes on from where `parent` is, with a sampler of its own. It has no grammar yet, and
+  // its blocks come by Scheduler::Fork.
+  RunningSequence(const RunningSequence& parent, SequenceSampler sampler)
+      : Sequence(ForkOf(parent)),
+        request(parent.request),
+        sampler(std::move(sampler)),
+        outputs(parent.outputs),
+        num_candidates(parent.num_candidates),
+        stop(parent.stop),
+        num_prompt_logprobs(parent.num_prompt_logprobs),
+        prompt_logprobs(parent.prompt_logprobs),
+        scheduled(parent.scheduled) {
+    running = this;
+  }
+  RunningSequence(const RunningSequence&) = delete;
+  RunningSequence& operator=(const RunningSequence&) = delete;
 
-  RunningRequest* request;
+  RunningRequest* const request;
   uint32_t index = 0;  // among the request's
   SequenceSampler sampler;
-  std::shared_ptr<OutputStream> outputs;      // the output worker's; beams share one until they end
-  std::optional<StopText> stop;               // set: there are stop strings
-  std::unique_ptr<GrammarMatcher> grammar;    // null: any text
-  std::vector<uint32_t> mask;                 // of what the grammar allows next
-  absl::Status mask_status;                   // of filling it
-  std::vector<SampledToken> prompt_logprobs;  // that were not given yet
+  std::shared_ptr<OutputStream> outputs;  // the output worker's; beams share one until they end
+
+  // What to sample from its logits: a token, and one with each of these seeds for the sequences that
+  // branch off once the prompt is computed; or, of a beam, that many candidates.
+  std::vector<uint64_t> fork_seeds;
+  int64_t num_candidates = 0;
+
+  std::optional<StopText> stop;             // set: there are stop strings
+  std::unique_ptr<GrammarMatcher> grammar;  // null: any text
+  std::vector<uint32_t> mask;               // ModelRunner's: what the grammar allows next
+  absl::Status mask_status;                 // of filling it
+
+  int32_t num_prompt_logprobs = 0;  // reported; a preempted prompt that is computed anew adds none
+  std::vector<SampledToken> prompt_logprobs;  // that were not given out yet
   double cumulative_logprob = 0;              // where somebody asked for log-probabilities
   int64_t num_generated = 0;                  // given out, the end token included
-  int32_t num_prompt_logprobs = 0;  // reported; a preempted prompt that is computed anew adds none
   bool finished = false;
   absl::Time scheduled, first_token, last_token;
-
-  BeamSearch::Candidates
-      candidates;  // with beam search: how it may go on, until its siblings know too
 };
 
 struct RunningRequest {
   uint64_t id = 0;
   Request request;
+  std::unique_ptr<Decoding> decoding;
   std::shared_ptr<OutputChannel> outputs;
   std::shared_ptr<const std::vector<int32_t>> prompt;
   int64_t max_tokens = 0;              // of one sequence
-  uint64_t seed = 0;                   // of the first sequence; the next has the next
   std::vector<int32_t> end_token_ids;  // eos (unless ignored) and stop_token_ids
-  int64_t num_sequences = 1;           // that the prompt's sequence becomes: n, or best_of
   std::vector<std::unique_ptr<RunningSequence>> sequences;
-  bool forked = false;        // there are as many as there will be
+  size_t num_finished = 0;    // of them
+  int64_t max_generated = 0;  // by one of them
   bool paused = false;        // its sequences are not with the scheduler
-  uint32_t num_finished = 0;  // of num_sequences
-  std::unique_ptr<BeamSearch> beams;
-  int64_t max_generated = 0;
   absl::Time arrival;
   absl::Time deadline = absl::InfiniteFuture();
 };
-
-inline RunningSequence& Running(Sequence* sequence) {
-  return *static_cast<RunningSequence*>(sequence);
-}
 
 }  // namespace keel
 #endif  // KEEL_CORE_ENGINE_RUNNING_REQUEST_H_

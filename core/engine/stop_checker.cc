@@ -12,13 +12,15 @@ StopChecker::StopChecker(std::vector<std::string> stops, bool include_stop)
   std::erase(stops_, "");
 }
 
-std::string StopChecker::Add(absl::string_view piece) {
+std::string StopChecker::Add(absl::string_view piece, bool may_stop) {
   if (matched_.has_value()) return "";
+  const size_t seen = held_.size();
   held_.append(piece.data(), piece.size());
   size_t first = std::string::npos;
   for (const std::string& stop : stops_) {
-    const size_t at = held_.find(stop);
-    if (at < first) {
+    // One that ends in what was seen before was let through.
+    const size_t at = held_.find(stop, std::max(seen + 1, stop.size()) - stop.size());
+    if (may_stop && at < first) {
       first = at;
       matched_ = stop;
     }

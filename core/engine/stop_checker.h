@@ -16,8 +16,9 @@ class StopChecker {
   StopChecker(std::vector<std::string> stops, bool include_stop);
 
   // Takes the next piece and returns the text that can't become part of a stop string any more. When one is found, the
-  // text before it (or with it) is returned, matched() names it and the rest is dropped.
-  std::string Add(absl::string_view piece);
+  // text before it (or with it) is returned, matched() names it and the rest is dropped. Without `may_stop` those that
+  // end in this piece are let through.
+  std::string Add(absl::string_view piece, bool may_stop = true);
 
   // The end came otherwise: returns what was held back.
   std::string Flush();

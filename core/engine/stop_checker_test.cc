@@ -52,5 +52,23 @@ TEST(StopCheckerTest, FlushesAnUnfinishedBeginning) {
   EXPECT_EQ(checker.Flush(), "ST");
 }
 
+TEST(StopCheckerTest, LetsThroughWhatEndsBeforeItMayStop) {
+  StopChecker checker({"ab", "xyz"}, false);
+  EXPECT_EQ(checker.Add("ab", /*may_stop=*/false), "ab");
+  EXPECT_EQ(checker.Add("cx", /*may_stop=*/false), "c");
+  EXPECT_EQ(checker.Add("y", /*may_stop=*/false), "");
+  EXPECT_EQ(checker.Add("z"), "");  // ends where it may, though it begins before
+  EXPECT_EQ(checker.matched(), "xyz");
+}
+
+TEST(StopCheckerTest, WhatWasLetThroughIsNotFoundLater) {
+  StopChecker checker({"aba"}, false);
+  EXPECT_EQ(checker.Add("aba", /*may_stop=*/false), "ab");  // "a" may begin another
+  EXPECT_EQ(checker.Add("c"), "ac");
+  EXPECT_FALSE(checker.matched().has_value());
+  EXPECT_EQ(checker.Add("aba"), "");
+  EXPECT_TRUE(checker.matched().has_value());
+}
+
 }  // namespace
 }  // namespace keel

@@ -69,7 +69,7 @@ TEST(AllocationTest, AWarmSamplerAllocatesNothing) {
       logits[i] = static_cast<float>(std::sin(static_cast<double>(i * (step % 7 + 1))));
     SampleAll(absl::MakeSpan(jobs));
     for (SequenceSampler& sampler : samplers)
-      sampler.Sample(absl::MakeSpan(logits).first(kVocab), mask, /*keep_logits=*/true);
+      sampler.Sample(absl::MakeSpan(logits).first(kVocab), mask, /*keep_logits=*/true).value();
   };
   // Which thread takes which job is chance: each has to be warm for all of them.
   absl::Mutex one_at_a_time;

@@ -7,19 +7,19 @@
 
 namespace keel {
 
-std::vector<std::pair<int32_t, float>> BeamCandidates(const SequenceSampler& sampler,
-                                                      absl::Span<float> logits, int64_t k,
-                                                      absl::Span<const uint32_t> allowed) {
+absl::StatusOr<std::vector<std::pair<int32_t, float>>> BeamCandidates(
+    const SequenceSampler& sampler, absl::Span<float> logits, int64_t k,
+    absl::Span<const uint32_t> allowed) {
   thread_local Row row;
   thread_local Candidates candidates;
   std::vector<std::pair<int32_t, float>> out;
   row.Reset(logits);
-  if (k < 1 || !std::isfinite(row.best())) return out;
+  if (!std::isfinite(row.best())) return sampler.WhyNoChoice(logits, !allowed.empty());
   const float best = row.best(), log_sum = static_cast<float>(std::log(row.Sum(1).weight));
   for (float& score : logits) score = score - best - log_sum;
   sampler.Adjust(logits, allowed);
   row.Reset(logits);
-  if (!std::isfinite(row.best())) return out;
+  if (!std::isfinite(row.best())) return sampler.WhyNoChoice(logits, !allowed.empty());
   row.CollectBest(k, 1, candidates);
   for (size_t i = 0; i < candidates.size(); ++i)
     out.emplace_back(candidates.token(i), candidates.score(i));

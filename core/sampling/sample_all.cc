@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "core/kernels/parallel.h"
 
@@ -15,8 +16,13 @@ void SampleOne(SampleJob& job) {
   for (size_t row = 0; row < rows; ++row) {
     const absl::Span<const uint32_t> allowed =
         row == 0 ? job.allowed : absl::Span<const uint32_t>();
-    job.tokens.push_back(job.sampler->Sample(job.logits.subspan(row * vocab_size, vocab_size),
-                                             allowed, job.shared_logits));
+    absl::StatusOr<SampledToken> token = job.sampler->Sample(
+        job.logits.subspan(row * vocab_size, vocab_size), allowed, job.shared_logits);
+    if (!token.ok()) {
+      job.status = token.status();
+      return;
+    }
+    job.tokens.push_back(*std::move(token));
     if (row < job.drafts.size() && job.tokens.back().token != job.drafts[row]) break;
   }
 }

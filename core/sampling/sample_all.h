@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "core/sampling/sampler.h"
 
@@ -21,6 +22,7 @@ struct SampleJob {
   // Out: 1 to 1 + drafts.size() of them, each what its row's Sample gives. The next row counts only where the token
   // equals the draft, so drafts change how many tokens a step yields and never which.
   std::vector<SampledToken> tokens;
+  absl::Status status = {};  // out: of the row after them, where Sample gave none
 };
 
 // Samples all jobs, in parallel over jobs. Same result whatever the number of threads or the other jobs.

@@ -38,7 +38,7 @@ std::vector<int32_t> TextOf(SequenceSampler sampler, size_t length) {
   std::vector<float> logits(kVocab);
   while (text.size() < length) {
     LogitsAfter(text.back(), absl::MakeSpan(logits));
-    text.push_back(sampler.Sample(absl::MakeSpan(logits)).token);
+    text.push_back(sampler.Sample(absl::MakeSpan(logits))->token);
   }
   return text;
 }
@@ -109,7 +109,8 @@ TEST(SampleAllTest, EqualsOneByOneWhateverElseIsInTheBatch) {
     std::vector<std::vector<float>> copies = rows;
     SampleAll(absl::MakeSpan(jobs));
     for (size_t i = 0; i < kJobs; ++i) {
-      const SampledToken token = alone[i].Sample(absl::MakeSpan(copies[i]), jobs[i].allowed);
+      const SampledToken token =
+          alone[i].Sample(absl::MakeSpan(copies[i]), jobs[i].allowed).value();
       ASSERT_EQ(jobs[i].tokens.size(), 1);
       EXPECT_EQ(jobs[i].tokens[0].token, token.token) << "job " << i;
       EXPECT_EQ(jobs[i].tokens[0].logprob, token.logprob) << "job " << i;
@@ -172,6 +173,19 @@ TEST(SampleAllTest, DrawsFollowTheProbabilitiesWithAndWithoutDrafts) {
     EXPECT_NEAR(seconds, 0.25 * kDraws, 250);
     EXPECT_LT(chi_square(second, seconds), 18.5);
   }
+}
+
+TEST(SampleAllTest, DraftsHoldUntilARowGivesNothing) {
+  SamplingParams params;
+  params.temperature = 0;
+  SequenceSampler sampler(params, {}, {}, 3);
+  std::vector<float> logits = {0, 1, 0, NAN, NAN, NAN};
+  const std::vector<int32_t> drafts = {1};
+  std::vector<SampleJob> jobs = {{&sampler, absl::MakeSpan(logits), drafts, {}, false, {}}};
+  SampleAll(absl::MakeSpan(jobs));
+  ASSERT_EQ(jobs[0].tokens.size(), 1u);
+  EXPECT_EQ(jobs[0].tokens[0].token, 1);
+  EXPECT_EQ(jobs[0].status.code(), absl::StatusCode::kDataLoss);
 }
 
 }  // namespace

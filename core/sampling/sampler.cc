@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/sampling/candidates.h"
 #include "core/sampling/processors.h"
 #include "core/sampling/row.h"
@@ -93,6 +95,7 @@ SampledToken ReportLogprobs(absl::Span<const float> logits, int32_t token, int64
 
 struct SequenceSampler::State {
   SamplingParams params;
+  int64_t vocab_size = 0;
   std::vector<int32_t> end_tokens;
   std::vector<uint32_t> allowed;  // mask of allowed_token_ids; empty: all
   size_t bad_prefix = 0;          // tokens of the longest bad word but the last one
@@ -127,14 +130,25 @@ struct SequenceSampler::State {
     }
   }
 
+  // The names of what may forbid the next token.
+  std::vector<absl::string_view> Constraints(bool has_mask) const {
+    std::vector<absl::string_view> out;
+    if (has_mask) out.push_back("structured output");
+    if (!allowed.empty()) out.push_back("allowed_token_ids");
+    if (!params.bad_words.empty()) out.push_back("bad_words");
+    if (bans_ends()) out.push_back("min_tokens");
+    return out;
+  }
+
+  // -1: no logit is finite.
   int32_t Choose(absl::Span<const float> logits) {
     auto& [row, candidates, copy] = ThreadScratch();
     row.Reset(logits);
+    if (row.best() == kRemoved) return -1;
     const auto t = static_cast<float>(params.temperature);
     if (greedy() || !std::isfinite(row.best() / t)) return row.ArgMax();
     // The n-th token of a sequence takes the n-th number of its stream, however the others came about.
     const double uniform = Uniform(seed, static_cast<uint64_t>(generated));
-    const auto vocab_size = static_cast<int64_t>(logits.size());
     const bool filters = params.top_p < 1 || params.min_p > 0 || params.typical_p < 1 ||
                          (params.top_k > 0 && params.top_k < vocab_size);
     if (!filters) {
@@ -151,6 +165,7 @@ SequenceSampler::SequenceSampler(const SamplingParams& params, absl::Span<const 
     : state_(std::make_unique<State>()) {
   State& state = *state_;
   state.params = params;
+  state.vocab_size = vocab_size;
   state.end_tokens = std::move(end_tokens);
   state.seed = params.seed.has_value() ? static_cast<uint64_t>(*params.seed) : RandomSeed();
   if (params.repetition_penalty != 1) state.is_seen.resize(static_cast<size_t>(vocab_size));
@@ -211,8 +226,9 @@ void SequenceSampler::Process(absl::Span<float> logits, absl::Span<const uint32_
   for (size_t i = 0; i < candidates.size(); ++i) logits[candidates.token(i)] = candidates.score(i);
 }
 
-SampledToken SequenceSampler::Sample(absl::Span<float> logits, absl::Span<const uint32_t> allowed,
-                                     bool keep_logits) {
+absl::StatusOr<SampledToken> SequenceSampler::Sample(absl::Span<float> logits,
+                                                     absl::Span<const uint32_t> allowed,
+                                                     bool keep_logits) {
   State& state = *state_;
   const bool reports = state.params.logprobs.has_value();
   absl::Span<float> scores = logits;
@@ -226,9 +242,38 @@ SampledToken SequenceSampler::Sample(absl::Span<float> logits, absl::Span<const 
   }
   SampledToken out;
   out.token = state.Choose(scores);
+  if (out.token < 0) return WhyNoChoice(scores, !allowed.empty());
   if (reports) out = ReportLogprobs(logits, out.token, *state.params.logprobs);
   Observe(out.token);
   return out;
+}
+
+bool SequenceSampler::is_constrained() const { return !state_->Constraints(false).empty(); }
+
+absl::Status SequenceSampler::CheckChoice(absl::Span<const uint32_t> allowed) const {
+  if (allowed.empty() && !is_constrained()) return absl::OkStatus();
+  std::vector<float> scores(static_cast<size_t>(state_->vocab_size), 0);
+  Adjust(absl::MakeSpan(scores), allowed);
+  Row row;
+  row.Reset(scores);
+  return row.best() == kRemoved ? WhyNoChoice(scores, !allowed.empty()) : absl::OkStatus();
+}
+
+absl::Status SequenceSampler::WhyNoChoice(absl::Span<const float> scores, bool has_mask) const {
+  const std::vector<absl::string_view> constraints = state_->Constraints(has_mask);
+  const bool all_removed =
+      std::all_of(scores.begin(), scores.end(), [](float x) { return x == kRemoved; });
+  if (constraints.empty() || !all_removed) {
+    return absl::DataLossError(
+        absl::StrCat("the model's logits for token ", state_->generated + 1,
+                     " of the answer hold no finite number (all are NaN or infinite): its weights "
+                     "or its configuration are damaged"));
+  }
+  const absl::string_view leave = constraints.size() == 1 ? " leaves" : " together leave";
+  return absl::InvalidArgumentError(absl::StrCat(absl::StrJoin(constraints, " and "), leave,
+                                                 " no token to choose as token ",
+                                                 state_->generated + 1, " of the answer; loosen ",
+                                                 constraints.size() == 1 ? "it" : "one of them"));
 }
 
 }  // namespace keel

@@ -12,6 +12,8 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/sampling/sampling_params.h"
 
@@ -42,11 +44,23 @@ class SequenceSampler {
   // Draws go on from here in the stream of `seed`: for copies that are to differ.
   void SetSeed(uint64_t seed);
 
-  // Chooses the next token and remembers it. `logits` [vocab] is scratch afterwards, unless `keep_logits`. `allowed`: a
-  // bit mask over the vocabulary (grammars), empty for all. NaN and infinite logits are never chosen; a row without
-  // any finite one gives token 0. No allocation per token once warm, but for reported log-probabilities.
-  SampledToken Sample(absl::Span<float> logits, absl::Span<const uint32_t> allowed = {},
-                      bool keep_logits = false);
+  // Chooses the next token and remembers it. `logits` [vocab] is scratch afterwards, unless
+  // `keep_logits`. `allowed`: a bit mask over the vocabulary (grammars), empty for all. NaN and
+  // infinite logits are never chosen. No allocation per token once warm, but for reported
+  // log-probabilities. Errors, after which nothing is remembered: INVALID_ARGUMENT names the
+  // constraints that together leave no token; DATA_LOSS: the row holds no finite number.
+  absl::StatusOr<SampledToken> Sample(absl::Span<float> logits,
+                                      absl::Span<const uint32_t> allowed = {},
+                                      bool keep_logits = false);
+
+  // Sample's INVALID_ARGUMENT, as far as it is known before any logits.
+  absl::Status CheckChoice(absl::Span<const uint32_t> allowed = {}) const;
+
+  // Why nothing can be chosen from `scores` [vocab], a row after Adjust without a finite number.
+  absl::Status WhyNoChoice(absl::Span<const float> scores, bool has_mask) const;
+
+  // Whether constraints besides a grammar's mask bear on the next token.
+  bool is_constrained() const;
 
   // Remembers a token that was chosen otherwise, as if Sample had given it.
   void Observe(int32_t token);

@@ -178,7 +178,8 @@ TEST(SamplerGoldenTest, BeamCandidatesAreTheBestOfTransformersScores) {
       for (const int64_t k : {1, 4, 300}) {
         std::vector<float> logits = e.logits, best = e.expected;
         const auto found = BeamCandidates(After(params, e.tokens, prompt_length, ends),
-                                          absl::MakeSpan(logits), k, MaskOf(Tokens(c, "allowed")));
+                                          absl::MakeSpan(logits), k, MaskOf(Tokens(c, "allowed")))
+                               .value();
         std::erase_if(best, [](float score) { return !std::isfinite(score); });
         std::sort(best.rbegin(), best.rend());
         ASSERT_EQ(found.size(), std::min(best.size(), static_cast<size_t>(k)));

@@ -64,6 +64,7 @@ void Scheduler::Remove(Sequence* sequence) {
 }
 
 void Scheduler::Pause(Sequence* sequence) {
+  DropDrafts(sequence, 0);
   Remove(sequence);
   sequence->num_computed = 0;
 }
@@ -182,7 +183,6 @@ void Scheduler::Put(Sequence* sequence, int32_t num_tokens, Step& step) {
 }
 
 void Scheduler::Preempt(Sequence* sequence, Step& step) {
-  DropDrafts(sequence, 0);
   Pause(sequence);
   Resume(sequence);
   ++sequence->num_preemptions;
@@ -202,6 +202,14 @@ void Scheduler::FindOverdue() {
     sequence->overdue = true;
     InsertInOrder(waiting_, sequence);
   }
+}
+
+Sequence* Scheduler::FirstStuck() const {
+  const auto idle = std::find_if(running_.begin(), running_.end(),
+                                 [](const Sequence* s) { return s->num_behind() == 0; });
+  if (idle != running_.end()) return *idle;
+  if (!running_.empty()) return running_.front();
+  return waiting_.empty() ? nullptr : waiting_.front();
 }
 
 void Scheduler::Advance(const Step& step) {

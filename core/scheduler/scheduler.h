@@ -69,6 +69,10 @@ class Scheduler {
   // while budget, places and blocks last. Empty when nobody is here.
   Step Schedule();
 
+  // Who is to blame when a step is empty and nobody was preempted, which is the engine's or its own mistake: a running
+  // sequence that waits for something else, or who is first. Null when nobody is here.
+  Sequence* FirstStuck() const;
+
   // Says that the step has run: its tokens are computed, those that are still there. Call before tokens are appended.
   void Advance(const Step& step);
 

@@ -268,5 +268,32 @@ TEST(SchedulerTest, IdleForksMakeRoomForTheOneTheyWaitFor) {
   }
 }
 
+TEST(SchedulerTest, APausedSequenceLosesItsDrafts) {
+  BlockAllocator blocks(Blocks(64));
+  Scheduler scheduler({.max_num_seqs = 4, .max_num_batched_tokens = 100}, blocks);
+  const auto sequence = Make(1, 5);
+  scheduler.Add(sequence.get());
+  scheduler.Advance(scheduler.Schedule());
+  sequence->tokens.insert(sequence->tokens.end(), {7, 8, 9});
+  sequence->num_drafts = 2;
+  scheduler.Pause(sequence.get());
+  EXPECT_EQ(sequence->size(), 6);
+  EXPECT_EQ(sequence->num_drafts, 0);
+}
+
+TEST(SchedulerTest, WhoWaitsForNothingThatComesIsToBlame) {
+  BlockAllocator blocks(Blocks(64));
+  Scheduler scheduler({.max_num_seqs = 1, .max_num_batched_tokens = 100}, blocks);
+  EXPECT_EQ(scheduler.FirstStuck(), nullptr);
+  const auto a = Make(1, 5), b = Make(2, 5, 100);
+  scheduler.Add(a.get());
+  scheduler.Advance(scheduler.Schedule());
+  EXPECT_TRUE(scheduler.Schedule().empty());
+  EXPECT_EQ(scheduler.FirstStuck(), a.get());
+  scheduler.Remove(a.get());
+  scheduler.Add(b.get());
+  EXPECT_EQ(scheduler.FirstStuck(), b.get());
+}
+
 }  // namespace
 }  // namespace keel

@@ -11,16 +11,19 @@
 
 namespace keel {
 
+struct RunningSequence;  // the engine's, which is a Sequence
+
 // Owned by the engine; the scheduler holds pointers between Add and Remove. Fields below the line are the scheduler's.
 struct Sequence {
-  uint64_t id = 0;
-  int32_t priority = 0;    // lower runs first, as in vLLM
+  uint64_t id = 0;                     // its request's, for messages
+  RunningSequence* running = nullptr;  // the rest of it, which the scheduler does not look at
+  int32_t priority = 0;                // lower runs first, as in vLLM
   std::string cache_salt;  // shares its prefix with sequences of the same salt (and adapter) only
   std::vector<MediaSpan> media;  // what placeholders among the tokens stand for
   std::vector<int32_t> tokens;   // prompt, then what was generated, then drafts
   int32_t prompt_tokens = 0;
-  // How many of `tokens`, at the end, are guesses. The engine adds them to a sequence that is one token behind, and
-  // takes those that did not hold away before Advance. A sequence that can't run with them loses them.
+  // How many of `tokens`, at the end, are drafts. The engine adds them to a sequence that is one token behind, and
+  // takes those that did not hold away before Advance. A sequence that can't run with them, or pauses, loses them.
   int32_t num_drafts = 0;
   bool reads_prefix_cache = true;  // false: every token is computed, somebody wants its logits
   int32_t max_chunk = std::numeric_limits<int32_t>::max();  // tokens of it in one step

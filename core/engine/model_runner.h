@@ -1,0 +1,53 @@
+// Runs a step of the model and samples: what the scheduler decided becomes a packed batch, the
+// batch logits, and the logits one result for each sequence. Nobody else touches logits.
+#ifndef KEEL_CORE_ENGINE_MODEL_RUNNER_H_
+#define KEEL_CORE_ENGINE_MODEL_RUNNER_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/engine/mask_worker.h"
+#include "core/engine/model_batch.h"
+#include "core/engine/sampled.h"
+#include "core/engine/step_timer.h"
+#include "core/exec/executor.h"
+#include "core/sampling/sample_all.h"
+#include "core/scheduler/scheduler.h"
+
+namespace keel {
+
+// The engine thread's; masks of grammars are filled on a thread of its own while the model runs.
+class ModelRunner {
+ public:
+  // `executor` must outlive it. `vocab_size`: columns of its logits.
+  ModelRunner(Executor& executor, int64_t vocab_size)
+      : executor_(executor), vocab_size_(vocab_size) {}
+
+  // One result for each sequence whose last token is in the step, in the step's order; they stay
+  // until the next call. Takes drafts that did not hold from the sequences' tokens, and adds the
+  // log-probabilities of prompts to the sequences that want them. An error is the executor's: what
+  // the step's sequences have in the cache is in doubt then.
+  absl::StatusOr<absl::Span<Sampled>> Run(const Step& step, StepTimer& timer);
+
+ private:
+  absl::Span<float> Row(float* logits, int64_t row, int64_t num_rows = 1) const {
+    return {logits + row * vocab_size_, static_cast<size_t>(num_rows * vocab_size_)};
+  }
+  void ReportPrompts(float* logits);
+  void AddDraws(const LogitRows::Sampled& row, Sampled& sampled, float* logits);
+  void TakeDraws(Sampled& sampled, SampleJob* jobs);
+  void FindCandidates(float* logits);
+
+  Executor& executor_;
+  const int64_t vocab_size_;
+  MaskWorker masks_;
+  // Scratch of a step.
+  LogitRows rows_;
+  std::vector<Sampled> sampled_;
+  std::vector<SampleJob> jobs_;
+};
+
+}  // namespace keel
+#endif  // KEEL_CORE_ENGINE_MODEL_RUNNER_H_

@@ -1,0 +1,49 @@
+// What happens to a request on its caller's thread, before the engine sees it: prompt to tokens,
+// defaults, checks, its grammar. What is refused here never runs.
+#ifndef KEEL_CORE_ENGINE_PREPARE_H_
+#define KEEL_CORE_ENGINE_PREPARE_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/engine/metrics.h"
+#include "core/engine/model.h"
+#include "core/engine/prompt_lookup.h"
+#include "core/engine/request.h"
+#include "core/engine/running_request.h"
+#include "core/grammar/grammar_compiler.h"
+
+namespace keel {
+
+// Thread-safe.
+class RequestPreparer {
+ public:
+  // `model` (its texts and numbers; it runs nothing) and `metrics` must outlive it. `drafts` with
+  // num_tokens 0: none.
+  RequestPreparer(const Model& model, const PromptLookupOptions& drafts, Metrics& metrics);
+
+  // INVALID_ARGUMENT: a parameter, a grammar, a prompt that is too long, with both numbers;
+  // constraints that leave no first token. RESOURCE_EXHAUSTED: a grammar beyond its limits.
+  // UNIMPLEMENTED: by name.
+  absl::StatusOr<std::unique_ptr<RunningRequest>> Prepare(const Request& request,
+                                                          OutputCallback callback) const;
+
+  // The prompt's token ids, as Prepare makes them.
+  absl::StatusOr<std::vector<int32_t>> PromptTokens(const Request& request) const;
+
+ private:
+  absl::StatusOr<std::unique_ptr<GrammarMatcher>> CompileGrammar(const GrammarSpec& spec) const;
+  absl::StatusOr<std::unique_ptr<RunningSequence>> MakeSequence(RunningRequest& running,
+                                                                OutputCallback callback) const;
+  std::unique_ptr<Decoding> MakeDecoding(RunningRequest& running) const;
+
+  const Model& model_;
+  const PromptLookupOptions drafts_;
+  Metrics& metrics_;
+  const std::shared_ptr<GrammarCompiler> grammars_;  // null: the model ends no text
+};
+
+}  // namespace keel
+#endif  // KEEL_CORE_ENGINE_PREPARE_H_
