@@ -170,11 +170,17 @@ TEST(HostileTest, TemplatesThatTakeAllMemory) {
   GTEST_SKIP() << "the sanitizer needs the address space";
 #endif
   EXPECT_THAT(
-      ProbeText(FilesWithTemplate("{% set ns = namespace(x='0123456789') %}{% for i in range(60) "
-                                  "%}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"),
+      ProbeText(FilesWithTemplate("{% set ns = namespace(l=[]) %}{% for i in range(60) %}"
+                                  "{% set ns.l = ns.l + ['0123456789' * 1000000 ~ i] %}"
+                                  "{% endfor %}"),
                 kLittle),
       StatusIs(absl::StatusCode::kInvalidArgument,
                AllOf(HasSubstr("chat template \"default\": rendering"), HasSubstr("memory"))));
+  EXPECT_THAT(
+      ProbeText(FilesWithTemplate("{% set ns = namespace(x='0123456789') %}{% for i in range(60) "
+                                  "%}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"),
+                kLittle),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a value of more than")));
 }
 
 TEST(HostileTest, TemplatesThatOverflowTheStack) {

@@ -81,13 +81,22 @@ void keel_text_added_ids(const keel_text_tokenizer* tokenizer, int32_t special_o
 typedef struct keel_text_template keel_text_template;
 
 /* Compiles Jinja `source` as transformers does: trim_blocks, lstrip_blocks, break and continue,
- * {% generation %} blocks, tojson as Python's json.dumps, Python's string and dict methods,
- * raise_exception, strftime_now. A render that executes more than `fuel` instructions or writes more
- * than `max_output` bytes is KEEL_TEXT_LIMIT. */
+ * {% generation %} blocks, tojson as Python's json.dumps, raise_exception, strftime_now; operators,
+ * filters, tests and methods are Jinja2's and Python's. What of theirs is missing is
+ * KEEL_TEXT_INVALID here, not when a template renders. A render that executes more than `fuel`
+ * instructions or writes more than `max_output` bytes is KEEL_TEXT_LIMIT. */
 keel_text_status keel_text_template_new(const char* source, size_t n, uint64_t fuel,
                                         size_t max_output, keel_text_template** out,
                                         keel_text_error* error);
 void keel_text_template_free(keel_text_template* chat_template);
+
+/* How the template reads a message's content. */
+typedef enum keel_text_content_format {
+  KEEL_TEXT_CONTENT_STRING = 0,          /* writes it as a string */
+  KEEL_TEXT_CONTENT_PARTS_OR_STRING = 1, /* walks through a list of parts, or asks what it is */
+  KEEL_TEXT_CONTENT_PARTS = 2            /* walks through a list of parts */
+} keel_text_content_format;
+keel_text_content_format keel_text_template_content_format(const keel_text_template* chat_template);
 
 /* Renders with the members of `context`, a JSON object, as variables. now: seconds since 1970 that
  * strftime_now shows; NULL: the clock. The sink is called once, on success only. */

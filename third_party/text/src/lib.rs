@@ -3,6 +3,7 @@
 
 mod ffi;
 mod grammar;
+mod jinja;
 mod python;
 mod template;
 mod tokenizer;

@@ -1,63 +1,73 @@
 //! keel_text_template: minijinja set up as transformers sets up Jinja2.
 
 use crate::ffi::{guard, send_text, text, BytesFn, Error as CError, Failure, Status};
+use crate::jinja::{self, Cause, Compiled};
 use crate::python;
-use minijinja::value::{Kwargs, Rest, Value, ValueKind};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
+use minijinja::machinery::{make_string_output, Vm};
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind};
 use regex::Regex;
 use std::cell::Cell;
 use std::error::Error as _;
 use std::ffi::{c_char, c_void, CString};
-use std::fmt;
-use std::io;
+use std::sync::OnceLock;
 
 pub struct ChatTemplate {
     environment: Environment<'static>,
-    max_output: usize,
+    /// Borrows from `source`, so it stands before it.
+    compiled: Compiled<'static>,
+    #[allow(dead_code)]
+    source: Box<str>,
 }
 
 thread_local! {
     static NOW: Cell<Option<i64>> = const { Cell::new(None) };
+    /// Bytes written by the render that this thread does.
+    static WRITTEN: Cell<usize> = const { Cell::new(0) };
 }
 
 impl ChatTemplate {
     pub fn new(source: &str, fuel: u64, max_output: usize) -> Result<ChatTemplate, Failure> {
-        let mut env = Environment::new();
-        env.set_trim_blocks(true);
-        env.set_lstrip_blocks(true);
-        env.set_auto_escape_callback(|_| AutoEscape::None);
-        env.set_fuel(Some(fuel));
-        env.set_unknown_method_callback(unknown_method);
-        env.set_formatter(|out, _, value| {
-            let mut text = String::new();
-            python::write_str(&mut text, value)?;
+        let mut environment = Environment::empty();
+        environment.set_fuel(Some(fuel));
+        jinja::install(&mut environment);
+        environment.set_formatter(move |out, _, value| {
+            let text = python::str_of(value)?;
+            let written = WRITTEN.with(|written| {
+                written.set(written.get() + text.len());
+                written.get()
+            });
+            if written > max_output {
+                let message = format!("the template writes more than {max_output} bytes");
+                return Err(Cause::TooLarge(message).into());
+            }
             out.write_str(&text).map_err(Error::from)
         });
-        env.add_filter("tojson", |value: &Value, kwargs: Kwargs| python::tojson(value, kwargs));
-        env.add_filter("string", string);
-        env.add_filter("trim", trim);
-        env.add_function("raise_exception", raise_exception);
-        env.add_function("strftime_now", strftime_now);
-        env.add_function("cycler", |items: Rest<Value>| {
-            minijinja_contrib::globals::cycler(items.0)
-        });
-        env.add_function("joiner", minijinja_contrib::globals::joiner);
-        env.add_template_owned("template", to_minijinja(source)).map_err(|e| failure(&e))?;
-        Ok(ChatTemplate { environment: env, max_output })
+        environment.add_function("raise_exception", raise_exception);
+        environment.add_function("strftime_now", strftime_now);
+        let source = to_minijinja(source).into_boxed_str();
+        // The text stays where it is, and alive, as long as `compiled`.
+        let borrowed: &'static str = unsafe { &*(&*source as *const str) };
+        let compiled = jinja::compile(borrowed, "template").map_err(|e| failure(&e))?;
+        Ok(ChatTemplate { environment, compiled, source })
     }
 
     pub fn render(&self, context: &str) -> Result<String, Failure> {
         let context: serde_json::Value = serde_json::from_str(context)
             .map_err(|e| Failure::invalid(format!("the context: {e}")))?;
-        let template = self.environment.get_template("template").map_err(|e| failure(&e))?;
-        let mut out = LimitedWriter { bytes: Vec::new(), max: self.max_output, over: false };
-        let rendered = template.render_captured_to(&context, &mut out);
-        if out.over {
-            let message = format!("the template writes more than {} bytes", self.max_output);
-            return Err(Failure::new(Status::Limit, message));
-        }
-        rendered.map_err(|e| failure(&e))?;
-        String::from_utf8(out.bytes).map_err(Failure::invalid)
+        let mut rendered = String::new();
+        WRITTEN.with(|written| written.set(0));
+        let Compiled { instructions, blocks, .. } = &self.compiled;
+        Vm::new(&self.environment)
+            .eval(
+                instructions,
+                Value::from_serialize(&context),
+                blocks,
+                &mut make_string_output(&mut rendered),
+                AutoEscape::None,
+            )
+            .map_err(|e| failure(&e))?;
+        Ok(rendered)
     }
 }
 
@@ -65,77 +75,14 @@ impl ChatTemplate {
 /// only mark what the assistant said, become blocks that open a scope.
 fn to_minijinja(source: &str) -> String {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
-    let tag = Regex::new(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}").expect("a valid pattern");
+    static TAG: OnceLock<Regex> = OnceLock::new();
+    let pattern = r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}";
+    let tag = TAG.get_or_init(|| Regex::new(pattern).expect("a valid pattern"));
     tag.replace_all(&source, "{%$1 ${2}with $3%}").into_owned()
 }
 
-/// Python's methods that templates call and minijinja lacks.
-fn unknown_method(
-    state: &State,
-    value: &Value,
-    method: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
-    if value.kind() == ValueKind::String {
-        let text = value.as_str().unwrap_or_default();
-        match (method, args) {
-            ("removeprefix", [prefix]) => {
-                let prefix = prefix.as_str().unwrap_or_default();
-                return Ok(Value::from(text.strip_prefix(prefix).unwrap_or(text)));
-            }
-            ("removesuffix", [suffix]) => {
-                let suffix = suffix.as_str().unwrap_or_default();
-                return Ok(Value::from(text.strip_suffix(suffix).unwrap_or(text)));
-            }
-            ("rsplit", [separator]) => {
-                return Ok(text.split(&separator.to_string()).map(Value::from).collect())
-            }
-            ("rsplit", [separator, limit]) => {
-                let limit = usize::try_from(limit.clone())?;
-                let mut parts: Vec<&str> =
-                    text.rsplitn(limit + 1, &separator.to_string()).collect();
-                parts.reverse();
-                return Ok(parts.into_iter().map(Value::from).collect());
-            }
-            _ => {}
-        }
-    }
-    minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
-}
-
-fn string(value: &Value) -> Result<Value, Error> {
-    if value.kind() == ValueKind::String {
-        return Ok(value.clone());
-    }
-    let mut out = String::new();
-    python::write_str(&mut out, value)?;
-    Ok(Value::from(out))
-}
-
-/// Jinja2's trim takes any value as str(value).
-fn trim(value: &Value, chars: Option<String>) -> Result<Value, Error> {
-    let text = string(value)?;
-    let text = text.as_str().unwrap_or_default();
-    Ok(Value::from(match chars {
-        Some(chars) => text.trim_matches(|c| chars.contains(c)),
-        None => text.trim(),
-    }))
-}
-
-/// A template's own words on why it takes no such messages.
-#[derive(Debug)]
-struct Refusal(String);
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refusal {}
-
-fn raise_exception(message: String) -> Result<Value, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Refusal(message)))
+fn raise_exception(message: &Value) -> Result<Value, Error> {
+    Err(Cause::Refused(python::str_of(message)?).into())
 }
 
 /// datetime.now().strftime(format), which is C's strftime too.
@@ -164,33 +111,15 @@ fn strftime_now(format: String) -> Result<Value, Error> {
     Ok(Value::from(String::from_utf8_lossy(&buffer[..length]).into_owned()))
 }
 
-struct LimitedWriter {
-    bytes: Vec<u8>,
-    max: usize,
-    over: bool,
-}
-
-impl io::Write for LimitedWriter {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        if data.len() > self.max - self.bytes.len() {
-            self.over = true;
-            return Err(io::Error::other("too much output"));
-        }
-        self.bytes.extend_from_slice(data);
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn failure(error: &Error) -> Failure {
     let mut cause: Option<&dyn std::error::Error> = error.source();
     let mut out_of_fuel = error.kind() == ErrorKind::OutOfFuel;
     while let Some(error) = cause {
-        if let Some(refusal) = error.downcast_ref::<Refusal>() {
-            return Failure::new(Status::Refused, refusal.0.clone());
+        match error.downcast_ref::<Cause>() {
+            Some(Cause::Refused(text)) => return Failure::new(Status::Refused, text),
+            Some(Cause::TooLarge(text)) => return Failure::new(Status::Limit, text),
+            Some(Cause::Missing(text)) => return Failure::new(Status::Invalid, text),
+            None => {}
         }
         if let Some(inner) = error.downcast_ref::<Error>() {
             out_of_fuel |= inner.kind() == ErrorKind::OutOfFuel;
@@ -226,6 +155,12 @@ pub unsafe extern "C" fn keel_text_template_free(template: *mut ChatTemplate) {
     if !template.is_null() {
         drop(Box::from_raw(template));
     }
+}
+
+/// keel_text_content_format.
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_template_content_format(template: *const ChatTemplate) -> i32 {
+    (*template).compiled.content_format as i32
 }
 
 #[no_mangle]
