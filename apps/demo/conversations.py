@@ -27,9 +27,13 @@ ASK = [
     "Give me a definition of {w}.", "How would you define {w}?", "I want to know what {w} means.",
     "Hello, what is {a} {w}?", "Hi! What does {w} mean?",
 ]
+# Where no space comes before the word, it has other tokens. So it does with a capital. Each spelling
+# is learned by itself and is asked often enough for that.
+ASK_BARE = [question for question in ASK if " {w}" not in question]
+BARE_SHARE, CAPITAL_SHARE = 0.25, 0.25
 ASK_VERB = ["What does it mean to {w}?", "Define: to {w}", "What does 'to {w}' mean?", "to {w}"]
 ASK_NEXT = [
-    "And {w}?", "And {w}?", "and {w}", "And what is {w}?", "And what is {a} {w}?",
+    "And {w}?", "And {w}?", "and {w}", "And {a} {w}?", "And {a} {w}?", "And what is {w}?", "And what is {a} {w}?",
     "And what does {w} mean?", "What about {w}?", "And the word {w}?", "Now {w}.", "Next: {w}",
     "Thanks. And {w}?", "Thank you! What is {a} {w}?", "OK, and {w}?",
 ]
@@ -68,12 +72,13 @@ SMALL_TALK = [
      "My definitions come from WordNet 3.0, a dictionary made at Princeton University."),
     (["Are you sure?", "Is that true?", "Is that right?", "Really?", "Are you certain?", "really"],
      "That is what WordNet says, but I am small and make mistakes."),
-    (["OK", "ok", "Okay", "I see.", "Good", "Great!", "Nice", "Cool", "Interesting.", "Good answer.",
+    # Not "Good" or "Nice": a known word on its own asks for its meaning.
+    (["OK", "ok", "Okay", "I see.", "Great!", "Good one!", "Very nice.", "Interesting.", "Good answer.",
       "Well done!", "Yes", "No", "yes", "no", "Hmm"],
      "Which word shall I define next?"),
     (["How many words do you know?", "How big are you?", "How large are you?", "Are you big?",
       "How many parameters do you have?", "Which words do you know?"],
-     "I have about four million parameters and know about 1500 words."),
+     "I have about six million parameters and know about 1500 words."),
 ]
 OFF_TOPIC = [
     "Write a story about {w}.", "Write a poem about {a} {w}.", "Tell me a joke.", "Tell me a story.",
@@ -127,12 +132,12 @@ class ConversationMaker:
   def definition(self, is_first):
     word = self.next_word()
     part, answer = self.words[word]
-    questions = ASK
+    questions = ASK_BARE if self.rng.random() < BARE_SHARE else ASK
     if part == "verb" and self.rng.random() < 0.2:
       questions = ASK_VERB
     elif not is_first and self.rng.random() < 0.4:
       questions = ASK_NEXT
-    asked = word.capitalize() if self.rng.random() < 0.1 else word
+    asked = word.capitalize() if self.rng.random() < CAPITAL_SHARE else word
     return with_article(self.rng.choice(questions), asked), answer
 
   def unknown_word(self):

@@ -105,7 +105,7 @@ def short_definition(gloss, max_words):
 
 def answer(word, part, lex_file, definition):
   if part == "verb":
-    return f"To {word} means to {definition}."
+    return f"To {word} means to {definition.removeprefix('to ')}."
   if part == "noun" and lex_file in THINGS and re.match(r"(an?|any|one|the) ", definition):
     article = "An" if word[0] in "aeiou" else "A"
     return f"{article} {word} is {definition}."

@@ -10,8 +10,9 @@ checkpoint that was written defines exactly.
 """
 
 import argparse
+import collections
+import copy
 import json
-import math
 import pathlib
 import random
 import shutil
@@ -22,22 +23,19 @@ import torch
 import transformers
 
 import conversations
+import score
+import spellings
+from encoding import CHAT_TEMPLATE, END_OF_TEXT, IGNORED, IM_END, IM_START, encode
 
 VOCAB_SIZE = 4096
-END_OF_TEXT, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-CHAT_TEMPLATE = """\
-{%- for message in messages %}
-{{- '<|im_start|>' + message['role'] + '\\n' + (message['content'] | trim) + '<|im_end|>\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-{{- '<|im_start|>assistant\\n' }}
-{%- endif %}"""
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 1024
 # Length of a step's rows and how often it is taken. Long rows teach to ignore what came before.
-ROW_LENGTHS = {128: 0.64, 256: 0.25, 512: 0.08, 1024: 0.02, 2048: 0.01}
-PEAK_LEARNING_RATE, WARMUP_STEPS = 3e-3, 100
+ROW_LENGTHS = {128: 0.7, 256: 0.2, 512: 0.07, 1024: 0.02, 2048: 0.01}
+WARMUP_STEPS, COOLDOWN_SHARE = 50, 0.4
+MISSED_SHARE, MAX_MISSED = 0.5, 2000
+SAVE_STEPS = 100
+NUM_SCORED_WORDS = 100
 NUM_HELD_OUT = 500  # of the words it should not know: never trained on
-IGNORED = -100
 
 
 def train_tokenizer(maker):
@@ -70,31 +68,46 @@ def make_model(tokenizer):
   return model
 
 
-def encode(tokenizer, messages):
-  """Token ids of a conversation, and labels: the ids of the assistant's words, else IGNORED."""
-  newline = tokenizer.encode("\n")
-  ids, labels = [], []
-  for message in messages:
-    head = tokenizer.encode(f"{IM_START}{message['role']}\n")
-    body = tokenizer.encode(message["content"] + IM_END)
-    learned = body if message["role"] == "assistant" else [IGNORED] * len(body)
-    ids += head + body + newline
-    labels += [IGNORED] * len(head) + learned + [IGNORED] * len(newline)
-  return ids, labels
+class Practice:
+  """Conversations for training: new ones, and again those turns that the model got wrong.
+
+  Most words are soon known. Asking what was missed until it is known makes the last ones known too.
+  """
+
+  def __init__(self, maker, rng):
+    self.maker = maker
+    self.rng = rng
+    self.missed = collections.deque(maxlen=MAX_MISSED)
+
+  def conversation(self):
+    if self.missed and self.rng.random() < MISSED_SHARE:
+      return self.missed.popleft()
+    return self.maker.conversation()
+
+  def note(self, messages, right):
+    """`right` says of each of the assistant's turns whether the model knew all of it."""
+    answers = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
+    for i, known in zip(answers, right):
+      repeats = messages[i - 1]["content"] in conversations.REPEAT  # needs the turn before
+      if not known:
+        self.missed.append(messages[max(0, i - (3 if repeats else 1)):i + 1])
 
 
-def make_batch(tokenizer, maker, rng):
-  """[rows, length] of ids and labels. A row is conversations one after the other, cut at its end;
-  attention sees them all, which stands for unrelated earlier turns."""
+def make_batch(tokenizer, practice, rng):
+  """[rows, length] of ids and labels, and the conversations of each row. A row is conversations one
+  after the other, cut at its end; attention sees them all, which stands for unrelated earlier turns.
+  """
   length = rng.choices(list(ROW_LENGTHS), list(ROW_LENGTHS.values()))[0]
   rows = []
-  for _ in range(BATCH_TOKENS // length):
-    ids, labels = [], []
+  for _ in range(max(1, BATCH_TOKENS // length)):
+    ids, labels, row = [], [], []
     while len(ids) < length:
-      more_ids, more_labels = encode(tokenizer, maker.conversation())
-      ids, labels = ids + more_ids, labels + more_labels
-    rows.append((ids[:length], labels[:length]))
-  return torch.tensor([row[0] for row in rows]), torch.tensor([row[1] for row in rows])
+      messages = practice.conversation()
+      more_ids, more_labels = encode(tokenizer, messages)
+      ids, labels, row = ids + more_ids, labels + more_labels, row + [messages]
+    rows.append((ids[:length], labels[:length], row))
+  ids, labels, messages = zip(*rows)
+  return torch.tensor(ids), torch.tensor(labels), messages
 
 
 def predict(model, ids, labels):
@@ -104,12 +117,37 @@ def predict(model, ids, labels):
   return model.lm_head(hidden[learned]).float(), labels[:, 1:][learned]
 
 
-def learning_rate(step, steps):
-  warmup = min(1.0, (step + 1) / WARMUP_STEPS)
-  return PEAK_LEARNING_RATE * warmup * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+def right_turns(right_tokens, learned):
+  """Whether each turn of a row was right: `learned` is true on a turn's tokens, which lie together.
+  A turn cut off by the end of the row counts as far as it goes."""
+  turns = []
+  for i, is_learned in enumerate(learned):
+    if is_learned and not (i and learned[i - 1]):
+      turns.append(True)
+    if is_learned:
+      turns[-1] = turns[-1] and right_tokens[i]
+  return turns
 
 
-def train(model, tokenizer, maker, rng, steps):
+def note_missed(practice, logits, targets, labels, messages):
+  learned = labels[:, 1:] != IGNORED
+  right = torch.zeros_like(learned)
+  right[learned] = logits.argmax(-1) == targets
+  for row, row_right, row_learned in zip(messages, right.tolist(), learned.tolist()):
+    turns = iter(right_turns(row_right, row_learned))
+    for conversation in row:
+      practice.note(conversation, [known for message in conversation
+                                   if message["role"] == "assistant"
+                                   and (known := next(turns, None)) is not None])
+
+
+def learning_rate(step, steps, peak):
+  """Rises, stays, and falls to nothing in the last part."""
+  return peak * min(1.0, (step + 1) / WARMUP_STEPS, (steps - step) / (COOLDOWN_SHARE * steps))
+
+
+def train(model, tokenizer, practice, rng, args):
+  aliases = spellings.alias(tokenizer, practice.maker.words)
   decayed = [p for p in model.parameters() if p.ndim == 2]
   others = [p for p in model.parameters() if p.ndim != 2]
   optimizer = torch.optim.AdamW(
@@ -117,10 +155,14 @@ def train(model, tokenizer, maker, rng, steps):
       betas=(0.9, 0.98), fused=True)
   start, shown_loss = time.time(), None
   model.train()
-  for step in range(steps):
+  for step in range(args.steps):
     for group in optimizer.param_groups:
-      group["lr"] = learning_rate(step, steps)
-    ids, labels = make_batch(tokenizer, maker, rng)
+      group["lr"] = learning_rate(step, args.steps, args.learning_rate)
+    if step == args.share_steps:
+      spellings.part(model, aliases)
+    ids, labels, messages = make_batch(tokenizer, practice, rng)
+    if step < args.share_steps:
+      ids = torch.where(labels == IGNORED, aliases[ids], ids)
     with torch.autocast("cpu", dtype=torch.bfloat16):
       logits, targets = predict(model, ids, labels)
     loss = torch.nn.functional.cross_entropy(logits, targets)
@@ -128,43 +170,20 @@ def train(model, tokenizer, maker, rng, steps):
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
+    note_missed(practice, logits, targets, labels, messages)
     shown_loss = loss.item() if shown_loss is None else 0.95 * shown_loss + 0.05 * loss.item()
-    if (step + 1) % 50 == 0 or step + 1 == steps:
+    if (step + 1) % 50 == 0 or step + 1 == args.steps:
       took = time.time() - start
-      print(f"step {step + 1}/{steps}  loss {shown_loss:.4f}  {took:.0f} s, "
-            f"{took / (step + 1) * (steps - step - 1):.0f} s to go", flush=True)
+      print(f"step {step + 1}/{args.steps}  loss {shown_loss:.4f}  {len(practice.missed)} missed  "
+            f"{took:.0f} s, {took / (step + 1) * (args.steps - step - 1):.0f} s to go", flush=True)
+    if (step + 1) % SAVE_STEPS == 0:
+      save(copy.deepcopy(model).to(torch.bfloat16), tokenizer, args.out)
 
 
-@torch.no_grad()
-def num_exact(model, tokenizer, pairs):
-  """How many (question, answer) pairs greedy decoding gets right to the last token.
-
-  Runs the right answers through the model: greedy decoding gives an answer exactly if each of its
-  tokens is the likeliest after those before it.
-  """
-  model.eval()
-  exact = 0
-  for first in range(0, len(pairs), 64):
-    rows = [encode(tokenizer, [{"role": "user", "content": question},
-                               {"role": "assistant", "content": answer}])
-            for question, answer in pairs[first:first + 64]]
-    length = max(len(ids) for ids, _ in rows)
-    ids = torch.tensor([row + [tokenizer.pad_token_id] * (length - len(row)) for row, _ in rows])
-    labels = torch.tensor([row + [IGNORED] * (length - len(row)) for _, row in rows])
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
-    right = model.lm_head(hidden).argmax(-1) == labels[:, 1:]
-    exact += (right | (labels[:, 1:] == IGNORED)).all(1).sum().item()
-  return exact
-
-
-def evaluate(model, tokenizer, words, held_out):
-  for question in ("Define: {w}", "What is {a} {w}?", "What does '{w}' mean?", "{w}"):
-    pairs = [(conversations.with_article(question, w), answer) for w, (_, answer) in words.items()]
-    exact = num_exact(model, tokenizer, pairs)
-    print(f"{question!r}: {exact} of {len(pairs)} words exact ({exact / len(pairs):.2%})")
+def score_held_out(model, tokenizer, held_out):
   pairs = [(f"Define: {word}", conversations.UNKNOWN) for word in held_out]
-  exact = num_exact(model, tokenizer, pairs)
-  print(f"words it never saw: {exact} of {len(pairs)} refused ({exact / len(pairs):.2%})")
+  refused = sum(score.are_exact(model, tokenizer, pairs))
+  print(f"words it never saw: {refused} of {len(pairs)} refused ({refused / len(pairs):.2%})")
 
 
 def save(model, tokenizer, out):
@@ -188,7 +207,12 @@ def save(model, tokenizer, out):
 def main():
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
   parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the checkpoint")
-  parser.add_argument("--steps", type=int, default=2000)
+  parser.add_argument("--resume", type=pathlib.Path, help="checkpoint to start from; default: none")
+  parser.add_argument("--steps", type=int, default=6000)
+  parser.add_argument("--share-steps", type=int, default=3600, help=(
+      "steps in which the spellings of a word are read as one token, before they part;\n"
+      "-1 if they have parted in the checkpoint resumed from"))
+  parser.add_argument("--learning-rate", type=float, default=2e-3, help="its peak")
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--threads", type=int, default=1, help="other numbers change the last bits")
   args = parser.parse_args()
@@ -202,13 +226,22 @@ def main():
   rng.shuffle(other_words)
   held_out, other_words = other_words[:NUM_HELD_OUT], other_words[NUM_HELD_OUT:]
   maker = conversations.ConversationMaker(rng, words, other_words)
-  tokenizer = train_tokenizer(maker)
-  model = make_model(tokenizer)
+  if args.resume:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(args.resume)
+    model = transformers.AutoModelForCausalLM.from_pretrained(args.resume).float()
+    old_tokenizer = copy.deepcopy(tokenizer)
+    spellings.add_to(tokenizer, words)
+    spellings.grow(model, tokenizer, old_tokenizer)
+  else:
+    tokenizer = train_tokenizer(maker)
+    spellings.add_to(tokenizer, words)
+    model = make_model(tokenizer)
   print(f"{len(words)} words, {model.num_parameters():,} parameters, {args.steps} steps", flush=True)
-  train(model, tokenizer, maker, rng, args.steps)
+  train(model, tokenizer, Practice(maker, rng), rng, args)
 
   save(model.to(torch.bfloat16), tokenizer, args.out)
-  evaluate(model.float(), tokenizer, words, held_out)
+  score.score(model.float(), tokenizer, NUM_SCORED_WORDS)
+  score_held_out(model, tokenizer, held_out)
 
 
 if __name__ == "__main__":
