@@ -7,9 +7,7 @@ namespace {
 struct MistralConfig : DenseConfig {
   int64_t sliding_window;
   explicit MistralConfig(const Config& c)
-      : DenseConfig(c), sliding_window(c.Int("sliding_window", 0)) {
-    num_key_value_heads = c.Int("num_key_value_heads", 8);
-  }
+      : DenseConfig(c, {.num_key_value_heads = 8}), sliding_window(c.Int("sliding_window", 0)) {}
   RopeAttention::Options attention(int) const { return {.window = sliding_window}; }
 };
 

@@ -6,9 +6,7 @@ namespace {
 
 struct Qwen2Config : DenseConfig {
   WindowedLayers windows;
-  explicit Qwen2Config(const Config& c) : DenseConfig(c), windows(c) {
-    num_key_value_heads = c.Int("num_key_value_heads", 32);
-  }
+  explicit Qwen2Config(const Config& c) : DenseConfig(c, {.num_key_value_heads = 32}), windows(c) {}
   RopeAttention::Options attention(int layer) const {
     return {.qkv_bias = true, .window = windows(layer)};
   }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Rewrites every golden of the repository, or those of the families named:
 #
-#   tests/goldens/make.sh [bamba llama mamba2 mistral qwen2 qwen3]
+#   tests/goldens/make.sh [family ...]
 #
 # Makes a Python environment with the pinned packages on first use, in $KEEL_GOLDENS_VENV, else in
 # ~/.cache/keel/goldens-venv.

@@ -13,7 +13,7 @@ struct Qwen3MoeConfig : DenseConfig {
   std::vector<int64_t> mlp_only_layers;
   WindowedLayers windows;
   explicit Qwen3MoeConfig(const Config& c)
-      : DenseConfig(c),
+      : DenseConfig(c, {.num_key_value_heads = 4}),
         moe_intermediate_size(c.Int("moe_intermediate_size", 768)),
         num_experts(c.Int("num_experts|num_local_experts", 128)),
         num_experts_per_tok(c.Int("num_experts_per_tok", 8)),
@@ -22,7 +22,6 @@ struct Qwen3MoeConfig : DenseConfig {
         attention_bias(c.Bool("attention_bias", false)),
         mlp_only_layers(c.Ints("mlp_only_layers")),
         windows(c) {
-    num_key_value_heads = c.Int("num_key_value_heads", 4);
     if (decoder_sparse_step < 1)
       c.Fail("decoder_sparse_step", "is less than 1, expected every how many layers one is sparse");
   }
@@ -46,7 +45,7 @@ struct Qwen3MoeConfig : DenseConfig {
   RopeAttention::Options attention(int layer) const {
     return {.qkv_bias = attention_bias,
             .output_bias = attention_bias,
-            .qk_norm = true,
+            .qk_norm = RmsNorm::Desc(head_dim, rms_norm_eps),
             .window = windows(layer)};
   }
   bool sparse(int layer) const {
@@ -93,25 +92,18 @@ struct Qwen3MoeForCausalLM {
   using ConfigType = Qwen3MoeConfig;
 
   Rope rotary_emb;
-  std::vector<Qwen3MoeDecoderLayer> layers;
   RmsNorm norm;
+  LayerList<Qwen3MoeDecoderLayer> layers;
   Qwen3MoeForCausalLM(const Scope& root, const Qwen3MoeConfig& c)
       : rotary_emb(root, c.head_dim, c.rope_theta),
-        norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps) {
-    for (int i = 0; i < c.num_hidden_layers; ++i)
-      layers.emplace_back(root / "model" / "layers" / i, c, i);
-  }
+        norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps),
+        layers(root / "model" / "layers", c.num_hidden_layers, c) {}
   Tensor Forward(const Inputs& in) const {
-    Tensor x = in.embeds;
-    for (int i = 0; i < static_cast<int>(layers.size()); ++i) {
-      const LayerMark mark(in.run, i);
-      x = layers[i](x, rotary_emb, in.positions);
-    }
-    return norm(x);
+    return norm(layers(in.embeds, rotary_emb, in.positions));
   }
 };
 
 }  // namespace
 }  // namespace keel
 
-KEEL_PLUGIN("org.keel.recorded.qwen3_moe", "0.1.0", keel::Qwen3MoeForCausalLM);
+KEEL_PLUGIN("org.keel.qwen3_moe", "0.1.0", keel::Qwen3MoeForCausalLM);

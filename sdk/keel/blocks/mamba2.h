@@ -1,18 +1,38 @@
-// The mixer of Mamba-2 (arXiv:2405.21060), as in transformers' models/mamba2/modeling_mamba2.py: no attention, no
-// positions. What a sequence carries is the last inputs of a convolution and the state of each head.
-#ifndef KEEL_SDK_KEEL_MAMBA2_H_
-#define KEEL_SDK_KEEL_MAMBA2_H_
+// The mixer of Mamba-2 (arXiv:2405.21060), as in transformers' models/mamba2/modeling_mamba2.py: no
+// attention, no positions. What a sequence carries is the last inputs of a convolution and the state
+// of each head.
+//
+// ```cpp
+// Mamba2Mixer Declare(const Scope& layer, int index) {
+//   return Mamba2Mixer(layer / "mixer",
+//                      {.hidden_size = 768,
+//                       .num_heads = 24,
+//                       .head_dim = 64,
+//                       .n_groups = 1,
+//                       .state_size = 128,
+//                       .conv_kernel = 4,
+//                       .norm_eps = 1e-5,
+//                       .time_step_max = INFINITY,
+//                       .hidden_act = KEEL_ACT_SILU,
+//                       .conv_bias = true},
+//                      index);
+// }
+// ```
+#ifndef KEEL_SDK_KEEL_BLOCKS_MAMBA2_H_
+#define KEEL_SDK_KEEL_BLOCKS_MAMBA2_H_
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
-#include "sdk/keel/blocks.h"
+#include "sdk/keel/blocks/causal_conv1d.h"
 #include "sdk/keel/layers.h"
 
 namespace keel {
 
-// An RMSNorm of x * silu(gate), each group by itself, in fp32; the product with the weight is in the type of the model.
+// An RMSNorm of x * silu(gate), each group by itself, in fp32; the product with the weight is in the
+// type of the model.
 struct MambaRMSNormGated {
   int64_t group_size;
   Norm norm;
@@ -28,13 +48,15 @@ struct MambaRMSNormGated {
   }
 };
 
+// x [N, hidden_size] -> the same.
 struct Mamba2Mixer {
   struct Options {
-    int64_t hidden_size, num_heads, head_dim, n_groups, state_size, conv_kernel;
-    double norm_eps;
-    double time_step_min, time_step_max;  // limits of the time step
-    uint32_t hidden_act;
-    bool proj_bias, conv_bias;
+    int64_t hidden_size = 0, num_heads = 0, head_dim = 0, n_groups = 1, state_size = 0;
+    int64_t conv_kernel = 4;  // tokens that the convolution sees
+    double norm_eps = 1e-5;
+    double time_step_min = 0, time_step_max = INFINITY;  // limits of the time step
+    uint32_t hidden_act = KEEL_ACT_SILU;
+    bool proj_bias = false, conv_bias = true;
     int64_t intermediate_size() const { return num_heads * head_dim; }
     int64_t conv_dim() const { return intermediate_size() + 2 * n_groups * state_size; }
   };
@@ -87,4 +109,4 @@ struct Mamba2Mixer {
 };
 
 }  // namespace keel
-#endif  // KEEL_SDK_KEEL_MAMBA2_H_
+#endif  // KEEL_SDK_KEEL_BLOCKS_MAMBA2_H_

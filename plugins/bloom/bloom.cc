@@ -110,26 +110,20 @@ struct BloomForCausalLM {
 
   int64_t n_head;
   LayerNorm word_embeddings_layernorm, ln_f;
-  std::vector<BloomBlock> h;
+  LayerList<BloomBlock> h;
   BloomForCausalLM(const Scope& root, const BloomConfig& c)
       : n_head(c.n_head),
         word_embeddings_layernorm(root / "transformer" / "word_embeddings_layernorm", c.hidden_size,
                                   c.layer_norm_epsilon),
-        ln_f(root / "transformer" / "ln_f", c.hidden_size, c.layer_norm_epsilon) {
-    for (int i = 0; i < c.n_layer; ++i) h.emplace_back(root / "transformer" / "h" / i, c, i);
-  }
+        ln_f(root / "transformer" / "ln_f", c.hidden_size, c.layer_norm_epsilon),
+        h(root / "transformer" / "h", c.n_layer, c) {}
   Tensor Forward(const Inputs& in) const {
     const Tensor alibi_slopes = Constant(in.run, {n_head}, AlibiSlopes(n_head));
-    Tensor x = word_embeddings_layernorm(in.embeds);
-    for (int i = 0; i < static_cast<int>(h.size()); ++i) {
-      const LayerMark mark(in.run, i);
-      x = h[i](x, alibi_slopes);
-    }
-    return ln_f(x);
+    return ln_f(h(word_embeddings_layernorm(in.embeds), alibi_slopes));
   }
 };
 
 }  // namespace
 }  // namespace keel
 
-KEEL_PLUGIN("org.keel.recorded.bloom", "0.1.0", keel::BloomForCausalLM);
+KEEL_PLUGIN("org.keel.bloom", "0.1.0", keel::BloomForCausalLM);
