@@ -15,6 +15,21 @@
  * op by op. Files, loading, shards, quantization, adapters, the KV cache and sequence borders are
  * the host's and never seen here.
  *
+ * A forward of one norm, in C (tests/plugins/minimal.c is a whole plugin):
+ *
+ *   #include "sdk/abi/plugin.h"
+ *
+ *   struct model {
+ *     keel_object norm; // of build->api->norm in create
+ *   };
+ *
+ *   keel_status forward(const void* self, keel_run* run, const keel_forward_inputs* in,
+ *                       keel_tensor* hidden) {
+ *     const struct model* m = self;
+ *     *hidden = run->ops->norm(run, m->norm, in->embeds);
+ *     return run->ops->status(run);
+ *   }
+ *
  * Conventions
  *   errors    functions that return keel_status: 0 or an absl::StatusCode number; say more with
  *             host->set_error first. Builders and ops return a handle, 0 on failure; the first

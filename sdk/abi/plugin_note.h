@@ -2,6 +2,8 @@
  * the file for a model without running any of its code. C11 and C++20. One note a plugin, in one of
  * its source files (in C++ KEEL_PLUGIN of sdk/keel writes it):
  *
+ *   #include "sdk/abi/plugin_note.h"
+ *
  *   KEEL_PLUGIN_NOTE("id=org.example.llama\n"
  *                    "version=1.0.0\n"
  *                    "architectures=LlamaForCausalLM\n"

@@ -2,21 +2,22 @@
 // operator() says what is computed. Members are named as the checkpoint names them: s / "q_proj" is
 // "<scope>.q_proj".
 //
-// ```cpp
-// struct MyLayer {
-//   RmsNorm norm;
-//   Linear proj;
-//   MyLayer(const Scope& s, int64_t size, int /*layer*/)
-//       : norm(s / "norm", size, 1e-6), proj(s / "proj", size, size) {}
-//   Tensor operator()(Tensor x) const { return x + proj(norm(x)); }
-// };
+//   #include "sdk/keel/layers.h"
+//   using namespace keel;
 //
-// struct MyStack {  // layers.0.norm.weight, layers.0.proj.weight, layers.1.norm.weight ...
-//   LayerList<MyLayer> layers;
-//   explicit MyStack(const Scope& root) : layers(root / "layers", 2, 64) {}
-//   Tensor Forward(const Inputs& in) const { return layers(in.embeds); }
-// };
-// ```
+//   struct MyLayer {
+//     RmsNorm norm;
+//     Linear proj;
+//     MyLayer(const Scope& s, int64_t size, int /*layer*/)
+//         : norm(s / "norm", size, 1e-6), proj(s / "proj", size, size) {}
+//     Tensor operator()(Tensor x) const { return x + proj(norm(x)); }
+//   };
+//
+//   struct MyStack {  // layers.0.norm.weight, layers.0.proj.weight, layers.1.norm.weight ...
+//     LayerList<MyLayer> layers;
+//     explicit MyStack(const Scope& root) : layers(root / "layers", 2, 64) {}
+//     Tensor Forward(const Inputs& in) const { return layers(in.embeds); }
+//   };
 #ifndef KEEL_SDK_KEEL_LAYERS_H_
 #define KEEL_SDK_KEEL_LAYERS_H_
 
@@ -121,7 +122,8 @@ struct Rope {
     desc.struct_size = sizeof(desc);
     object = s.api().rope(s.build(), &desc);
   }
-  // `params`: where the config has them, if not in rope_parameters ("rope_parameters/full_attention").
+  // `params`: where the config has them, if not in rope_parameters:
+  // "rope_parameters/full_attention".
   Rope(const Scope& s, int64_t head_dim, double theta = 10000, const char* params = nullptr)
       : Rope(s, {.head_dim = head_dim, .theta = theta, .params = params}) {}
   Tensor operator()(Tensor x, Tensor positions) const {
@@ -192,8 +194,8 @@ struct Param {
   Tensor operator()(keel_run* run) const { return {run, run->ops->param(run, object)}; }
 };
 
-// Marks the layer that the ops in its lifetime belong to: pipeline cuts, taps and profiles. LayerList
-// does this; for a model that writes its loop out.
+// Marks the layer that the ops in its lifetime belong to: pipeline cuts, taps and profiles.
+// LayerList does this; for a model that writes its loop out.
 class LayerMark {
  public:
   LayerMark(keel_run* run, int index) : run_(run), index_(index) {
@@ -208,8 +210,8 @@ class LayerMark {
   int index_;
 };
 
-// The layers of a decoder, one after the other: `count` of them, declared as <scope>.0, <scope>.1 ...
-// and run in order, each within its mark. Layer(scope, args..., index) declares one,
+// The layers of a decoder, one after the other: `count` of them, declared as <scope>.0, <scope>.1
+// ... and run in order, each within its mark. Layer(scope, args..., index) declares one,
 // layer(x, args...) -> x runs it.
 template <typename Layer>
 class LayerList {

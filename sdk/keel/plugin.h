@@ -1,15 +1,45 @@
-// The C++ SDK of a Keel plugin: include this one header, write the model, end with KEEL_PLUGIN.
+// The C++ SDK of a Keel plugin: include this one header, write the model, end with KEEL_PLUGIN. The
+// smallest one, a norm between the embedding and the head:
+//
+//   #include "sdk/keel/plugin.h"
+//   using namespace keel;
+//
+//   struct TinyConfig {
+//     int64_t hidden_size, vocab_size;
+//     explicit TinyConfig(const Config& c)
+//         : hidden_size(c.Int("hidden_size")), vocab_size(c.Int("vocab_size")) {}
+//     Spec spec() const {
+//       Spec s;
+//       s.hidden_size = hidden_size;
+//       s.vocab_size = vocab_size;
+//       return s;
+//     }
+//   };
+//
+//   struct TinyForCausalLM {
+//     static constexpr const char* kModelType = "tiny";
+//     static constexpr const char* kArchitectures[] = {"TinyForCausalLM"};
+//     using ConfigType = TinyConfig;
+//
+//     RmsNorm norm;
+//     TinyForCausalLM(const Scope& root, const TinyConfig& c)
+//         : norm(root / "model" / "norm", c.hidden_size, 1e-6) {}
+//     Tensor Forward(const Inputs& in) const { return norm(in.embeds); }
+//   };
+//
+//   KEEL_PLUGIN("org.example.tiny", "1.0.0", TinyForCausalLM);
 //
 // A model class M, named as in transformers, has
-//   static constexpr const char* kModelType            "llama"
-//   static constexpr const char* kArchitectures[]      {"LlamaForCausalLM"}; the first is the class's name
-//   using ConfigType                                   made from a keel::Config; has `Spec spec() const`
-//   M(const Scope& root, const ConfigType&)            declares the layers
-//   Tensor Forward(const Inputs&) const                embeds [N, H] -> hidden [N, H]
+//   static constexpr const char* kModelType       "llama"
+//   static constexpr const char* kArchitectures[] {"LlamaForCausalLM"}; the first names the class
+//   using ConfigType                              made from a keel::Config; has `Spec spec() const`
+//   M(const Scope& root, const ConfigType&)       declares the layers
+//   Tensor Forward(const Inputs&) const           embeds [N, H] -> hidden [N, H]
 // and may have
-//   Tensor Logits(Tensor hidden) const                 [R, H] -> [R, vocab]; else lm_head of the spec
+//   Tensor Logits(Tensor hidden) const            [R, H] -> [R, vocab]; else lm_head of the spec
 //   Tensor Encode(std::string_view modality, const std::vector<Tensor>& inputs) const
-//   Tensor Pool(Tensor hidden) const                   [R, H] -> [R, size]
+//   Tensor Pool(Tensor hidden) const              [R, H] -> [R, size]
+// KEEL_PLUGIN says in one line what a class lacks.
 // A processor class is described in processor.h.
 #ifndef KEEL_SDK_KEEL_PLUGIN_H_
 #define KEEL_SDK_KEEL_PLUGIN_H_
@@ -233,8 +263,8 @@ struct PluginOf {
 
 }  // namespace keel
 
-// KEEL_PLUGIN("org.example.llama", "1.0.0", LlamaForCausalLM, ...): the plugin's one exported symbol
-// and its note. The list holds models and processors.
+// KEEL_PLUGIN("org.example.llama", "1.0.0", LlamaForCausalLM, ...): the plugin's one exported
+// symbol and its note. The list holds models and processors.
 #define KEEL_PLUGIN(plugin_id, plugin_version, ...)                                          \
   KEEL_PLUGIN_NOTE_OF(::keel::PluginOf<__VA_ARGS__>::Note(plugin_id, plugin_version));       \
   extern "C" __attribute__((visibility("default"))) const keel_plugin* keel_plugin_entry_v1( \

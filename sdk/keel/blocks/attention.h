@@ -1,13 +1,14 @@
 // Grouped-query attention with rotary positions, and which layers see a window.
 //
-// ```cpp
-// struct MyAttention : RopeAttention {  // q and k normed per head, a window in every other layer
-//   MyAttention(const Scope& s, const AttentionSizes& sizes, int layer)
-//       : RopeAttention(s, sizes, layer,
-//                       {.qk_norm = RmsNorm::Desc(sizes.head_dim, 1e-6),
-//                        .window = layer % 2 == 0 ? 4096 : 0}) {}
-// };
-// ```
+//   #include "sdk/keel/blocks/attention.h"
+//   using namespace keel;
+//
+//   struct MyAttention : RopeAttention {  // q and k normed per head, a window in every other layer
+//     MyAttention(const Scope& s, const AttentionSizes& sizes, int layer)
+//         : RopeAttention(s, sizes, layer,
+//                         {.qk_norm = RmsNorm::Desc(sizes.head_dim, 1e-6),
+//                          .window = layer % 2 == 0 ? 4096 : 0}) {}
+//   };
 #ifndef KEEL_SDK_KEEL_BLOCKS_ATTENTION_H_
 #define KEEL_SDK_KEEL_BLOCKS_ATTENTION_H_
 

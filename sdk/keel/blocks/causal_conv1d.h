@@ -1,10 +1,11 @@
 // The short convolution that recurrent layers have before their scan.
 //
-// ```cpp
-// CausalConv1d Declare(const Scope& mixer, int layer) {
-//   return CausalConv1d(mixer / "conv1d", 256, 4, layer, true);  // 256 channels, 4 tokens, a bias
-// }
-// ```
+//   #include "sdk/keel/blocks/causal_conv1d.h"
+//   using namespace keel;
+//
+//   CausalConv1d Declare(const Scope& mixer, int layer) {
+//     return CausalConv1d(mixer / "conv1d", 256, 4, layer, true);  // 256 channels of 4 tokens
+//   }
 #ifndef KEEL_SDK_KEEL_BLOCKS_CAUSAL_CONV1D_H_
 #define KEEL_SDK_KEEL_BLOCKS_CAUSAL_CONV1D_H_
 

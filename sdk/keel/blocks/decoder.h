@@ -1,17 +1,18 @@
 // The decoder of the Llama line: its config, and the whole model where a family differs by options.
 //
-// ```cpp
-// struct MyConfig : DenseConfig {  // eight heads of keys and values unless config.json says more
-//   explicit MyConfig(const Config& c) : DenseConfig(c, {.num_key_value_heads = 8}) {}
-//   RopeAttention::Options attention(int) const { return {.qkv_bias = true}; }
-// };
+//   #include "sdk/keel/blocks/decoder.h"
+//   using namespace keel;
 //
-// struct MyForCausalLM : DenseDecoder<MyConfig> {
-//   static constexpr const char* kModelType = "my";
-//   static constexpr const char* kArchitectures[] = {"MyForCausalLM"};
-//   using DenseDecoder::DenseDecoder;
-// };
-// ```
+//   struct MyConfig : DenseConfig {  // eight heads of keys and values unless config.json says more
+//     explicit MyConfig(const Config& c) : DenseConfig(c, {.num_key_value_heads = 8}) {}
+//     RopeAttention::Options attention(int) const { return {.qkv_bias = true}; }
+//   };
+//
+//   struct MyForCausalLM : DenseDecoder<MyConfig> {
+//     static constexpr const char* kModelType = "my";
+//     static constexpr const char* kArchitectures[] = {"MyForCausalLM"};
+//     using DenseDecoder::DenseDecoder;
+//   };
 #ifndef KEEL_SDK_KEEL_BLOCKS_DECODER_H_
 #define KEEL_SDK_KEEL_BLOCKS_DECODER_H_
 

@@ -1,23 +1,24 @@
 // The mixer of Mamba-2 (arXiv:2405.21060), as in transformers' models/mamba2/modeling_mamba2.py: no
-// attention, no positions. What a sequence carries is the last inputs of a convolution and the state
-// of each head.
+// attention, no positions. What a sequence carries is the last inputs of a convolution and the
+// state of each head.
 //
-// ```cpp
-// Mamba2Mixer Declare(const Scope& layer, int index) {
-//   return Mamba2Mixer(layer / "mixer",
-//                      {.hidden_size = 768,
-//                       .num_heads = 24,
-//                       .head_dim = 64,
-//                       .n_groups = 1,
-//                       .state_size = 128,
-//                       .conv_kernel = 4,
-//                       .norm_eps = 1e-5,
-//                       .time_step_max = INFINITY,
-//                       .hidden_act = KEEL_ACT_SILU,
-//                       .conv_bias = true},
-//                      index);
-// }
-// ```
+//   #include "sdk/keel/blocks/mamba2.h"
+//   using namespace keel;
+//
+//   Mamba2Mixer Declare(const Scope& layer, int index) {
+//     return Mamba2Mixer(layer / "mixer",
+//                        {.hidden_size = 768,
+//                         .num_heads = 24,
+//                         .head_dim = 64,
+//                         .n_groups = 1,
+//                         .state_size = 128,
+//                         .conv_kernel = 4,
+//                         .norm_eps = 1e-5,
+//                         .time_step_max = INFINITY,
+//                         .hidden_act = KEEL_ACT_SILU,
+//                         .conv_bias = true},
+//                        index);
+//   }
 #ifndef KEEL_SDK_KEEL_BLOCKS_MAMBA2_H_
 #define KEEL_SDK_KEEL_BLOCKS_MAMBA2_H_
 
@@ -31,8 +32,8 @@
 
 namespace keel {
 
-// An RMSNorm of x * silu(gate), each group by itself, in fp32; the product with the weight is in the
-// type of the model.
+// An RMSNorm of x * silu(gate), each group by itself, in fp32; the product with the weight is in
+// the type of the model.
 struct MambaRMSNormGated {
   int64_t group_size;
   Norm norm;

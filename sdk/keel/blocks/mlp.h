@@ -1,10 +1,11 @@
 // The gated MLP of most decoders.
 //
-// ```cpp
-// Tensor Run(const Scope& layer, Tensor x) {
-//   return GatedMlp(layer / "mlp", 64, 96, KEEL_ACT_SILU)(x);  // in a model, a member
-// }
-// ```
+//   #include "sdk/keel/blocks/mlp.h"
+//   using namespace keel;
+//
+//   Tensor Run(const Scope& layer, Tensor x) {
+//     return GatedMlp(layer / "mlp", 64, 96, KEEL_ACT_SILU)(x);  // in a model, a member
+//   }
 #ifndef KEEL_SDK_KEEL_BLOCKS_MLP_H_
 #define KEEL_SDK_KEEL_BLOCKS_MLP_H_
 

@@ -1,16 +1,17 @@
 // A mixture of experts: a router over many small gated MLPs.
 //
-// ```cpp
-// SparseMoe Declare(const Scope& layer) {
-//   return SparseMoe(layer / "mlp", {.act = KEEL_ACT_SILU,
-//                                    .experts = 128,
-//                                    .top_k = 8,
-//                                    .hidden_size = 2048,
-//                                    .intermediate_size = 768,
-//                                    .scoring = KEEL_MOE_SOFTMAX,
-//                                    .flags = KEEL_MOE_NORM_TOPK});
-// }
-// ```
+//   #include "sdk/keel/blocks/moe.h"
+//   using namespace keel;
+//
+//   SparseMoe Declare(const Scope& layer) {
+//     return SparseMoe(layer / "mlp", {.act = KEEL_ACT_SILU,
+//                                      .experts = 128,
+//                                      .top_k = 8,
+//                                      .hidden_size = 2048,
+//                                      .intermediate_size = 768,
+//                                      .scoring = KEEL_MOE_SOFTMAX,
+//                                      .flags = KEEL_MOE_NORM_TOPK});
+//   }
 #ifndef KEEL_SDK_KEEL_BLOCKS_MOE_H_
 #define KEEL_SDK_KEEL_BLOCKS_MOE_H_
 
