@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/blocks/mamba2.h"
 #include "sdk/keel/plugin.h"
 

@@ -2,6 +2,7 @@
 // and layers that see a window between ones that see everything, each kind with rotary frequencies of its own.
 #include <cmath>
 
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {

@@ -1,5 +1,6 @@
 // Llama (arXiv:2302.13971, arXiv:2407.21783), as in transformers' models/llama/modeling_llama.py. Written out in full:
 // the file to read before writing a family of your own.
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {

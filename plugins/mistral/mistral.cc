@@ -1,4 +1,5 @@
 // Mistral (arXiv:2310.06825): Llama's decoder with a sliding window in every layer.
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {

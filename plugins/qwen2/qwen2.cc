@@ -1,4 +1,5 @@
 // Qwen2 and Qwen2.5 (arXiv:2407.10671): Llama's decoder with biases on q, k and v, and a window in its upper layers.
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {

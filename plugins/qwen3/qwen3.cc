@@ -1,4 +1,5 @@
 // Qwen3 (arXiv:2505.09388): Llama's decoder with a norm over each head of q and k, and heads of a size of their own.
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {

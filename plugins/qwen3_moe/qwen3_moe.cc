@@ -2,6 +2,8 @@
 // many small ones.
 #include <algorithm>
 
+#include "sdk/keel/blocks/decoder.h"
+#include "sdk/keel/blocks/moe.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {

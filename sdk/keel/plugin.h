@@ -1,5 +1,6 @@
-// The C++ SDK of a Keel plugin: include this one header, write the model, end with KEEL_PLUGIN. The
-// smallest one, a norm between the embedding and the head:
+// The C++ SDK of a Keel plugin: include this header and the blocks that the model is made of
+// (sdk/keel/blocks), write the model, end with KEEL_PLUGIN. The smallest one, a norm between the
+// embedding and the head:
 //
 //   #include "sdk/keel/plugin.h"
 //   using namespace keel;
@@ -50,10 +51,6 @@
 #include <string_view>
 #include <vector>
 
-#include "sdk/keel/blocks/attention.h"
-#include "sdk/keel/blocks/decoder.h"
-#include "sdk/keel/blocks/mlp.h"
-#include "sdk/keel/blocks/moe.h"
 #include "sdk/keel/config.h"
 #include "sdk/keel/layers.h"
 #include "sdk/keel/plugin_note.h"

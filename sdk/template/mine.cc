@@ -1,6 +1,8 @@
 // My model, as in transformers' models/my_model/modeling_my_model.py. Written as Llama's decoder
 // with a LayerNorm in the place of each RMSNorm and a quarter of each head rotated, so that every
 // part that a family usually changes is in sight.
+#include "sdk/keel/blocks/attention.h"
+#include "sdk/keel/blocks/mlp.h"
 #include "sdk/keel/plugin.h"
 
 namespace {

@@ -1,5 +1,6 @@
 // Granite (IBM, models/granite in transformers): Llama's decoder with four multipliers. An example of a family that
 // lives outside Keel's repository: it includes sdk/ alone and is built by build.sh with nothing but a compiler.
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
 namespace {

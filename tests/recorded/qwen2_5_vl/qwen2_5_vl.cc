@@ -2,6 +2,8 @@
 // rotary positions have a time, a height and a width, and a vision tower that attends within windows in most layers.
 #include <algorithm>
 
+#include "sdk/keel/blocks/decoder.h"
+#include "sdk/keel/blocks/mlp.h"
 #include "sdk/keel/plugin.h"
 #include "tests/recorded/qwen2_5_vl/processing_qwen2_5_vl.h"
 
