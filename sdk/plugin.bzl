@@ -17,8 +17,6 @@ _LINKOPTS = [
 _COPTS = [
     "-fvisibility=hidden",
     "-fno-gnu-unique",
-    # {.size = n} leaves the rest 0, which is how the ABI's structs are meant to be filled.
-    "-Wno-missing-field-initializers",
 ]
 
 def keel_plugin(

@@ -229,13 +229,13 @@ absl::StatusOr<RopeParameters> ResolveRope(const RopeQuery& query, const json::o
   const Reader top(nullptr, *source.parent, where);
   RopeParameters rope;
   rope.theta = query.theta;
-  double partial = 1;
+  double partial = query.partial_rotary_factor;
   if (source.local) {
     KEEL_ASSIGN_OR_RETURN(rope.theta, reader.Number("rope_local_base_freq", query.theta));
   } else if (!query.params.empty()) {
     KEEL_ASSIGN_OR_RETURN(const double old_theta, reader.Number("rotary_emb_base", query.theta));
     KEEL_ASSIGN_OR_RETURN(rope.theta, reader.Number("rope_theta", old_theta));
-    KEEL_ASSIGN_OR_RETURN(const double old_partial, reader.Number("rotary_pct", 1));
+    KEEL_ASSIGN_OR_RETURN(const double old_partial, reader.Number("rotary_pct", partial));
     KEEL_ASSIGN_OR_RETURN(partial, reader.Number("partial_rotary_factor", old_partial));
     KEEL_ASSIGN_OR_RETURN(rope.rope_type, reader.Type());
   }

@@ -27,8 +27,9 @@ struct RopeParameters {
 // What is asked for: keel_rope_desc without its layout.
 struct RopeQuery {
   int64_t head_dim = 0;
-  int64_t rotary_size = 0;  // 0: head_dim * partial_rotary_factor
-  double theta = 10000;     // the family's default
+  int64_t rotary_size = 0;           // 0: head_dim * partial_rotary_factor
+  double theta = 10000;              // the family's default
+  double partial_rotary_factor = 1;  // the family's default
   // Path of the parameters in the config, "rope_parameters" or
   // "text_config/rope_parameters/full_attention"; where it is absent the old keys beside it serve:
   // rope_theta, rope_scaling, rope_local_base_freq. "": theta alone.

@@ -76,6 +76,18 @@ TEST(RopeParametersTest, NamesAMissingFactor) {
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("rope_parameters.factor is missing")));
 }
 
+TEST(RopeParametersTest, RotatesThePartThatTheConfigSaysElseTheFamilysDefault) {
+  const RopeQuery query = {.head_dim = 8, .partial_rotary_factor = 0.5};
+  KEEL_ASSERT_OK_AND_ASSIGN(const RopeParameters family, Resolve("{}", query));
+  EXPECT_EQ(family.rotary_size, 4);
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const RopeParameters config,
+      Resolve(R"({"rope_parameters": {"partial_rotary_factor": 0.25}})", query));
+  EXPECT_EQ(config.rotary_size, 2);
+  KEEL_ASSERT_OK_AND_ASSIGN(const RopeParameters old, Resolve(R"({"rotary_pct": 1.0})", query));
+  EXPECT_EQ(old.rotary_size, 8);
+}
+
 TEST(RopeParametersTest, RefusesOddRotarySizes) {
   EXPECT_THAT(Resolve(R"({"partial_rotary_factor": 0.4})"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("rotary size 3")));

@@ -37,7 +37,9 @@ constexpr const char* kModels[] = {"tiny", "bloom", "gemma3", "qwen3_moe"};
 proto::Graph GraphOf(const std::string& model) {
   if (model == "tiny") return testing::RecordTinyModel()->graph;
   proto::Graph graph;
-  const auto text = ReadFile(absl::StrCat("tests/recorded/", model, "/graph.textproto"));
+  const char* variant = model == "bloom" ? "default" : "old_keys";
+  const auto text =
+      ReadFile(absl::StrCat("plugins/", model, "/testdata/", variant, "/graph.textproto"));
   EXPECT_TRUE(text.ok() && google::protobuf::TextFormat::ParseFromString(*text, &graph)) << model;
   return graph;
 }

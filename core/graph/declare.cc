@@ -118,6 +118,11 @@ keel_object DeclareRope(keel_build* build, const keel_rope_desc* desc) {
     return AddChecked(build, name, std::move(d));  // which refuses it
   RopeQuery query{desc->head_dim, desc->rotary_size, desc->theta == 0 ? 10000 : desc->theta};
   if (desc->params != nullptr) query.params = desc->params;
+  if (desc->partial_rotary_factor != 0) query.partial_rotary_factor = desc->partial_rotary_factor;
+  if (!(query.partial_rotary_factor > 0 && query.partial_rotary_factor <= 1)) {
+    return self.Fail(name, absl::StrCat("partial_rotary_factor is ", query.partial_rotary_factor,
+                                        ", expected more than 0 and up to 1, or 0: the default"));
+  }
   absl::StatusOr<RopeParameters> found = ResolveRope(query, self.config(), self.where());
   if (!found.ok()) return self.Fail(found.status());
   if (desc->flags & KEEL_ROPE_AXIAL) {

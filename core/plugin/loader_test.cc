@@ -129,10 +129,10 @@ INSTANTIATE_TEST_SUITE_P(
         // By the file alone.
         BadPlugin{
             "bad_abi_2", kFailed,
-            "needs ABI 2.1, this host speaks 0.1; build it with an SDK of 0.1 or update keel"},
+            "needs ABI 2.1, this host speaks 0.2; build it with an SDK of 0.2 or update keel"},
         BadPlugin{
             "bad_abi_0_7", kFailed,
-            "needs ABI 0.7, this host speaks 0.1; build it with an SDK of 0.1 or update keel"},
+            "needs ABI 0.7, this host speaks 0.2; build it with an SDK of 0.2 or update keel"},
         BadPlugin{"bad_no_entry", kInvalid,
                   "does not export keel_plugin_entry_v1, so it is no Keel plugin"},
         BadPlugin{"bad_no_note", kInvalid, "has no Keel note"},
@@ -151,9 +151,9 @@ INSTANTIATE_TEST_SUITE_P(
         // By its descriptor.
         BadPlugin{"bad_null_descriptor", kFailed, "keel_plugin_entry_v1 returned NULL"},
         BadPlugin{"bad_small_descriptor", kFailed, "struct_size is 72, the bootstrap has 80 bytes"},
-        BadPlugin{"bad_descriptor_abi_0_7", kFailed, "needs ABI 0.7, this host speaks 0.1"},
+        BadPlugin{"bad_descriptor_abi_0_7", kFailed, "needs ABI 0.7, this host speaks 0.2"},
         BadPlugin{"bad_newer_host", kFailed,
-                  "needs a host of ABI 0.9, this host speaks 0.1; update keel"},
+                  "needs a host of ABI 0.9, this host speaks 0.2; update keel"},
         BadPlugin{"bad_null_shutdown", kFailed, "its descriptor: shutdown is NULL"},
         BadPlugin{"bad_needs_torch", kUnimplemented, "KEEL_PLUGIN_NEEDS_TORCH"},
         // By init.

@@ -46,11 +46,11 @@ TEST(PluginNoteTest, AHostOfMajorZeroTakesItsOwnMinorOnly) {
   KEEL_EXPECT_OK(CheckPluginAbi(KEEL_ABI_MAJOR, KEEL_ABI_MINOR));
   EXPECT_THAT(CheckPluginAbi(0, 7),
               StatusIs(absl::StatusCode::kFailedPrecondition,
-                       "needs ABI 0.7, this host speaks 0.1; build it with an SDK of 0.1 or update "
+                       "needs ABI 0.7, this host speaks 0.2; build it with an SDK of 0.2 or update "
                        "keel"));
   EXPECT_THAT(CheckPluginAbi(0, 0),
               StatusIs(absl::StatusCode::kFailedPrecondition,
-                       "needs ABI 0.0, this host speaks 0.1; build it with an SDK of 0.1"));
+                       "needs ABI 0.0, this host speaks 0.2; build it with an SDK of 0.2"));
 }
 
 TEST(PluginNoteTest, RandomNotesNeverCrash) {

@@ -4,7 +4,8 @@
 #include <cmath>
 #include <optional>
 
-#include "sdk/keel/mamba2.h"
+#include "sdk/keel/blocks/decoder.h"
+#include "sdk/keel/blocks/mamba2.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
@@ -12,7 +13,6 @@ namespace {
 
 struct BambaConfig : DenseConfig {
   Mamba2Mixer::Options mixer;
-  int64_t rotary_size;
   std::vector<bool> attends;  // by layer
   bool attention_bias, mlp_bias;
   explicit BambaConfig(const Config& c)
@@ -29,8 +29,6 @@ struct BambaConfig : DenseConfig {
               .hidden_act = hidden_act,
               .proj_bias = c.Bool("mamba_proj_bias", false),
               .conv_bias = c.Bool("mamba_conv_bias", true)},
-        rotary_size(std::llround(static_cast<double>(head_dim) *
-                                 c.Real("rope_parameters/partial_rotary_factor", 0.5))),
         attends(static_cast<size_t>(std::clamp<int64_t>(num_hidden_layers, 0, 1 << 16))),
         attention_bias(c.Bool("attention_bias", false)),
         mlp_bias(c.Bool("mlp_bias", false)) {
@@ -98,21 +96,14 @@ struct BambaForCausalLM {
   using ConfigType = BambaConfig;
 
   Rope rotary_emb;
-  std::vector<BambaDecoderLayer> layers;
   RmsNorm final_layernorm;
+  LayerList<BambaDecoderLayer> layers;
   BambaForCausalLM(const Scope& root, const BambaConfig& c)
-      : rotary_emb(root, {.head_dim = c.head_dim, .rotary_size = c.rotary_size, .theta = 10000}),
-        final_layernorm(root / "model" / "final_layernorm", c.hidden_size, c.rms_norm_eps) {
-    for (int i = 0; i < static_cast<int>(c.attends.size()); ++i)
-      layers.emplace_back(root / "model" / "layers" / i, c, i);
-  }
+      : rotary_emb(root, {.head_dim = c.head_dim, .theta = 10000, .partial_rotary_factor = 0.5}),
+        final_layernorm(root / "model" / "final_layernorm", c.hidden_size, c.rms_norm_eps),
+        layers(root / "model" / "layers", static_cast<int64_t>(c.attends.size()), c) {}
   Tensor Forward(const Inputs& in) const {
-    Tensor x = in.embeds;
-    for (int i = 0; i < static_cast<int>(layers.size()); ++i) {
-      const LayerMark mark(in.run, i);
-      x = layers[i](x, rotary_emb, in.positions);
-    }
-    return final_layernorm(x);
+    return final_layernorm(layers(in.embeds, rotary_emb, in.positions));
   }
 };
 

@@ -1,5 +1,6 @@
 // Llama (arXiv:2302.13971, arXiv:2407.21783), as in transformers' models/llama/modeling_llama.py. Written out in full:
 // the file to read before writing a family of your own.
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
@@ -68,21 +69,14 @@ struct LlamaForCausalLM {
   using ConfigType = LlamaConfig;
 
   Rope rotary_emb;
-  std::vector<LlamaDecoderLayer> layers;
   RmsNorm norm;
+  LayerList<LlamaDecoderLayer> layers;
   LlamaForCausalLM(const Scope& root, const LlamaConfig& c)
       : rotary_emb(root, c.head_dim, c.rope_theta),
-        norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps) {
-    for (int i = 0; i < c.num_hidden_layers; ++i)
-      layers.emplace_back(root / "model" / "layers" / i, c, i);
-  }
+        norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps),
+        layers(root / "model" / "layers", c.num_hidden_layers, c) {}
   Tensor Forward(const Inputs& in) const {
-    Tensor x = in.embeds;
-    for (int i = 0; i < static_cast<int>(layers.size()); ++i) {
-      const LayerMark mark(in.run, i);
-      x = layers[i](x, rotary_emb, in.positions);
-    }
-    return norm(x);
+    return norm(layers(in.embeds, rotary_emb, in.positions));
   }
 };
 

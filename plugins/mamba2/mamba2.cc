@@ -1,5 +1,5 @@
 // Mamba-2 (arXiv:2405.21060), as in transformers' models/mamba2/modeling_mamba2.py.
-#include "sdk/keel/mamba2.h"
+#include "sdk/keel/blocks/mamba2.h"
 
 #include <cmath>
 
@@ -65,21 +65,14 @@ struct Mamba2ForCausalLM {
   using ConfigType = Mamba2Config;
 
   uint32_t residual;  // type of the residual stream
-  std::vector<Mamba2Block> layers;
   RmsNorm norm_f;
+  LayerList<Mamba2Block> layers;
   Mamba2ForCausalLM(const Scope& root, const Mamba2Config& c)
       : residual(c.residual_in_fp32 ? KEEL_F32 : KEEL_DTYPE_MODEL),
-        norm_f(root / "backbone" / "norm_f", c.mixer.hidden_size, c.mixer.norm_eps) {
-    for (int i = 0; i < c.num_hidden_layers; ++i)
-      layers.emplace_back(root / "backbone" / "layers" / i, c, i);
-  }
+        norm_f(root / "backbone" / "norm_f", c.mixer.hidden_size, c.mixer.norm_eps),
+        layers(root / "backbone" / "layers", c.num_hidden_layers, c) {}
   Tensor Forward(const Inputs& in) const {
-    Tensor x = in.embeds;
-    for (int i = 0; i < static_cast<int>(layers.size()); ++i) {
-      const LayerMark mark(in.run, i);
-      x = layers[i](x, residual);
-    }
-    return norm_f(x).Cast(KEEL_DTYPE_MODEL);
+    return norm_f(layers(in.embeds, residual)).Cast(KEEL_DTYPE_MODEL);
   }
 };
 

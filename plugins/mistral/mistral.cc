@@ -1,4 +1,5 @@
 // Mistral (arXiv:2310.06825): Llama's decoder with a sliding window in every layer.
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
@@ -7,9 +8,7 @@ namespace {
 struct MistralConfig : DenseConfig {
   int64_t sliding_window;
   explicit MistralConfig(const Config& c)
-      : DenseConfig(c), sliding_window(c.Int("sliding_window", 0)) {
-    num_key_value_heads = c.Int("num_key_value_heads", 8);
-  }
+      : DenseConfig(c, {.num_key_value_heads = 8}), sliding_window(c.Int("sliding_window", 0)) {}
   RopeAttention::Options attention(int) const { return {.window = sliding_window}; }
 };
 

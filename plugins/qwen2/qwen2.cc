@@ -1,4 +1,5 @@
 // Qwen2 and Qwen2.5 (arXiv:2407.10671): Llama's decoder with biases on q, k and v, and a window in its upper layers.
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
@@ -6,9 +7,7 @@ namespace {
 
 struct Qwen2Config : DenseConfig {
   WindowedLayers windows;
-  explicit Qwen2Config(const Config& c) : DenseConfig(c), windows(c) {
-    num_key_value_heads = c.Int("num_key_value_heads", 32);
-  }
+  explicit Qwen2Config(const Config& c) : DenseConfig(c, {.num_key_value_heads = 32}), windows(c) {}
   RopeAttention::Options attention(int layer) const {
     return {.qkv_bias = true, .window = windows(layer)};
   }

@@ -1,4 +1,5 @@
 // Qwen3 (arXiv:2505.09388): Llama's decoder with a norm over each head of q and k, and heads of a size of their own.
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
@@ -8,14 +9,13 @@ struct Qwen3Config : DenseConfig {
   bool attention_bias;
   WindowedLayers windows;
   explicit Qwen3Config(const Config& c)
-      : DenseConfig(c), attention_bias(c.Bool("attention_bias", false)), windows(c) {
-    num_key_value_heads = c.Int("num_key_value_heads", 32);
-    head_dim = c.Int("head_dim", 128);
-  }
+      : DenseConfig(c, {.num_key_value_heads = 32, .head_dim = 128}),
+        attention_bias(c.Bool("attention_bias", false)),
+        windows(c) {}
   RopeAttention::Options attention(int layer) const {
     return {.qkv_bias = attention_bias,
             .output_bias = attention_bias,
-            .qk_norm = true,
+            .qk_norm = RmsNorm::Desc(head_dim, rms_norm_eps),
             .window = windows(layer)};
   }
 };

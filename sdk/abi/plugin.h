@@ -1,32 +1,56 @@
 /* keel/plugin.h: everything a Keel plugin may include. C11 / C++20, no other header.
  *
- * A plugin is a shared library that exports one symbol, keel_plugin_entry_v1. Through it the host learns the classes
- * that the plugin provides (models with their configs, attention implementations, kernels, processors) and the plugin
- * gets the host's interfaces. Each interface has a string id ("keel.models/1") and is an append-only table.
+ * A plugin is a shared library that exports one symbol, keel_plugin_entry_v1. Through it the host
+ * learns the classes that the plugin provides (models with their configs, attention
+ * implementations, kernels, processors) and the plugin gets the host's interfaces. Each interface
+ * has a string id ("keel.models/1") and is an append-only table.
  *
  * A model lives in three calls:
- *   config   reads config.json through the host and states sizes, plans and checkpoint renames      (keel_spec)
- *   create   declares linears, norms, attentions ... by full name and GLOBAL shape; no tensor exists (keel_build)
- *   forward  says the mathematics, one packed row of N tokens, on integer handles                     (keel_run)
- * The host records forward once and runs the recorded graph; under --exec=eager the same code runs op by op. Files,
- * loading, shards, quantization, adapters, the KV cache and sequence borders are the host's and never seen here.
+ *   config   reads config.json through the host and states sizes, plans and checkpoint renames
+ *            (keel_spec)
+ *   create   declares linears, norms, attentions ... by full name and GLOBAL shape; no tensor
+ *            exists (keel_build)
+ *   forward  says the mathematics, one packed row of N tokens, on integer handles (keel_run)
+ * The host records forward once and runs the recorded graph; under --exec=eager the same code runs
+ * op by op. Files, loading, shards, quantization, adapters, the KV cache and sequence borders are
+ * the host's and never seen here.
+ *
+ * A forward of one norm, in C (tests/plugins/minimal.c is a whole plugin):
+ *
+ *   #include "sdk/abi/plugin.h"
+ *
+ *   struct model {
+ *     keel_object norm; // of build->api->norm in create
+ *   };
+ *
+ *   keel_status forward(const void* self, keel_run* run, const keel_forward_inputs* in,
+ *                       keel_tensor* hidden) {
+ *     const struct model* m = self;
+ *     *hidden = run->ops->norm(run, m->norm, in->embeds);
+ *     return run->ops->status(run);
+ *   }
  *
  * Conventions
- *   errors    functions that return keel_status: 0 or an absl::StatusCode number; say more with host->set_error first.
- *             Builders and ops return a handle, 0 on failure; the first failure sticks to the object (spec, build,
- *             run, config) and everything after it is a no-op, so nested expressions need no checks in between.
- *   memory    spans and strings are borrowed for the duration of the call; what goes back to the host goes through a
- *             sink of the host's. Nothing allocated on one side is freed on the other.
- *   threads   [load] one thread at a time per plugin. [build] one thread per build. [run] one thread per keel_run;
- *             different runs at once. [any] any thread, at any time between init and shutdown.
- *   plugins   must not let an exception, a panic or a longjmp out, call exit or fork, install signal handlers, change
- *             the locale or the floating-point mode; a model object must not change after create.
- *   growth    fields are appended, never moved; test with KEEL_HAS, never by comparing versions or sizes.
- *             Fields named reserved are 0.
+ *   errors    functions that return keel_status: 0 or an absl::StatusCode number; say more with
+ *             host->set_error first. Builders and ops return a handle, 0 on failure; the first
+ *             failure sticks to the object (spec, build, run, config) and everything after it is a
+ *             no-op, so nested expressions need no checks in between.
+ *   memory    spans and strings are borrowed for the duration of the call; what goes back to the
+ *             host goes through a sink of the host's. Nothing allocated on one side is freed on the
+ *             other.
+ *   threads   [load] one thread at a time per plugin. [build] one thread per build. [run] one
+ *             thread per keel_run; different runs at once. [any] any thread, at any time between
+ *             init and shutdown.
+ *   plugins   must not let an exception, a panic or a longjmp out, call exit or fork, install
+ *             signal handlers, change the locale or the floating-point mode; a model object must
+ *             not change after create.
+ *   growth    fields are appended, never moved; test with KEEL_HAS, never by comparing versions or
+ *             sizes. Fields named reserved are 0.
  *
- * Versions. MAJOR is 0 until enough kinds of models have been served to freeze it: a 0.x host takes exactly its own
- * minor and says how to rebuild. Only section A is frozen from 0.1 on. MINOR grows with any change of this file;
- * docs/abi.md has a line for each.
+ * Versions. MAJOR is 0 until enough kinds of models have been served to freeze it: a 0.x host takes
+ * exactly its own minor and says how to rebuild. Only section A is frozen from 0.1 on. MINOR grows
+ * with every release of Keel that changes a layout, a name or a rule of this file; docs/abi.md has
+ * a line for each change.
  */
 #ifndef KEEL_SDK_ABI_PLUGIN_H_
 #define KEEL_SDK_ABI_PLUGIN_H_
@@ -39,16 +63,18 @@ extern "C" {
 #endif
 
 #define KEEL_ABI_MAJOR 0u
-#define KEEL_ABI_MINOR 1u
+#define KEEL_ABI_MINOR 2u
 
-/* True when the table or struct `*p` of type T is long enough to have field f and the field is set. */
+/* True when the table or struct `*p` of type T is long enough to have field f and the field is
+ * set. */
 #define KEEL_HAS(p, T, f) ((p)->struct_size >= offsetof(T, f) + sizeof((p)->f) && (p)->f)
 
 #ifndef KEEL_STATUS_DEFINED
 #define KEEL_STATUS_DEFINED
 typedef int32_t keel_status; /* absl::StatusCode numbers; 0 = OK */
 #endif
-typedef uint32_t keel_tensor; /* a value of one run; 0 = none, or the poison that a failed op returned */
+/* A value of one run; 0 = none, or the poison that a failed op returned. */
+typedef uint32_t keel_tensor;
 typedef uint32_t keel_object; /* a declared object of one model; 0 = failed */
 typedef struct keel_str {     /* UTF-8, not NUL-terminated, borrowed */
   const char* data;
@@ -67,21 +93,24 @@ typedef struct keel_str {     /* UTF-8, not NUL-terminated, borrowed */
 
 #define KEEL_MAX_DIMS 8
 
-/* ==== A. bootstrap: frozen =================================================================================== */
+/* ==== A. bootstrap: frozen ==================================================================== */
 
 /* The host as a plugin sees it. 40 bytes on 64-bit, for ever. */
 typedef struct keel_host {
   uint32_t abi_major, abi_minor; /* what this host speaks */
   void* self;
-  /* The interface `id`, or NULL when this host has none. Lives until shutdown returns. [any] since 0.1 */
+  /* The interface `id`, or NULL when this host has none. Lives until shutdown returns.
+   * [any] since 0.1 */
   const void* (*get_interface)(void* self, const char* id);
-  /* Message for the call into the plugin that is under way on this thread; copied. [any] since 0.1 */
+  /* Message for the call into the plugin that is under way on this thread; copied.
+   * [any] since 0.1 */
   void (*set_error)(void* self, keel_status status, const char* message, size_t n);
   /* level: 0 debug, 1 info, 2 warning, 3 error. [any] since 0.1 */
   void (*log)(void* self, int32_t level, const char* where, const char* message, size_t n);
 } keel_host;
 
-#define KEEL_PLUGIN_HAS_KERNELS 1u  /* brings code for the hot path (attention, kernels): must stay mapped */
+/* Brings code for the hot path (attention, kernels): must stay mapped. */
+#define KEEL_PLUGIN_HAS_KERNELS 1u
 #define KEEL_PLUGIN_OWN_THREADS 2u  /* starts threads; they are joined in shutdown and call no op */
 #define KEEL_PLUGIN_NEEDS_TORCH 4u  /* links the host's libtorch; reserved, refused by 0.1 */
 
@@ -94,12 +123,14 @@ typedef struct keel_plugin {
   keel_status (*init)(const keel_host* host, void** self);
   /* Joins the plugin's threads and frees everything. [load] since 0.1 */
   void (*shutdown)(void* self);
-  /* The list of classes `id`: "keel.models/1", "keel.attention/1", "keel.kernels/1", "keel.processors/1" -> keel_list,
-   * or NULL: provides none. Must return NULL for ids it does not know. [any] since 0.1 */
+  /* The list of classes `id`: "keel.models/1", "keel.attention/1", "keel.kernels/1",
+   * "keel.processors/1" -> keel_list, or NULL: provides none. Must return NULL for ids it does not
+   * know. [any] since 0.1 */
   const void* (*get_interface)(void* self, const char* id);
 } keel_plugin;
 
-/* The one exported symbol. Returns the same static const pointer on every call, before init too. [any] */
+/* The one exported symbol. Returns the same static const pointer on every call, before init too.
+ * [any] */
 #if defined(__GNUC__)
 __attribute__((visibility("default")))
 #endif
@@ -111,9 +142,10 @@ typedef struct keel_list {
   const void* const* items;
 } keel_list;
 
-/* ==== B. config.json ("keel.config/1") ======================================================================= */
+/* ==== B. config.json ("keel.config/1") ======================================================== */
 
-typedef struct keel_config keel_config; /* config.json or an object in it; read-only but for its sticky error */
+/* config.json or an object in it; read-only but for its sticky error. */
+typedef struct keel_config keel_config;
 
 #define KEEL_JSON_ABSENT 0u
 #define KEEL_JSON_NULL 1u
@@ -124,55 +156,71 @@ typedef struct keel_config keel_config; /* config.json or an object in it; read-
 #define KEEL_JSON_ARRAY 6u
 #define KEEL_JSON_OBJECT 7u
 
-/* A key is a path of names or indices joined by '/': "rope_parameters/rope_theta", "layer_types/3". Alternatives are
- * separated by '|', tried in order: "num_local_experts|num_experts". A JSON null counts as absent. A getter without a
- * default (`required` != 0) that finds nothing, or any getter that finds another kind, fails: key, found and expected
- * are kept as the sticky error and the default is returned. */
+/* A key is a path of names or indices joined by '/': "rope_parameters/rope_theta", "layer_types/3".
+ * Alternatives are separated by '|', tried in order: "num_local_experts|num_experts". A JSON null
+ * counts as absent. A getter without a default (`required` != 0) that finds nothing, or any getter
+ * that finds another kind, fails: key, found and expected are kept as the sticky error and the
+ * default is returned. */
 typedef struct keel_config_api {
   uint32_t struct_size, reserved;
-  uint32_t (*kind)(keel_config*, const char* key);                                            /* [any] since 0.1 */
-  int64_t (*get_int)(keel_config*, const char* key, int32_t required, int64_t dflt);          /* [any] since 0.1 */
-  double (*get_real)(keel_config*, const char* key, int32_t required, double dflt);           /* [any] since 0.1 */
-  int32_t (*get_bool)(keel_config*, const char* key, int32_t required, int32_t dflt);         /* [any] since 0.1 */
+  /* KEEL_JSON_* of the value. [any] since 0.1 */
+  uint32_t (*kind)(keel_config*, const char* key);
+  /* A number without a fraction. [any] since 0.1 */
+  int64_t (*get_int)(keel_config*, const char* key, int32_t required, int64_t dflt);
+  /* Any number. [any] since 0.1 */
+  double (*get_real)(keel_config*, const char* key, int32_t required, double dflt);
+  /* 0 or 1. [any] since 0.1 */
+  int32_t (*get_bool)(keel_config*, const char* key, int32_t required, int32_t dflt);
   /* The text lives as long as the config. [any] since 0.1 */
   keel_str (*get_string)(keel_config*, const char* key, int32_t required, const char* dflt);
   /* Elements of an array or object; 0 when absent. [any] since 0.1 */
   size_t (*size)(keel_config*, const char* key);
-  /* A view of the object at `key` with the same sticky error, or NULL. Lives as long as the config. [any] since 0.1 */
+  /* A view of the object at `key` with the same sticky error, or NULL. Lives as long as the config.
+   * [any] since 0.1 */
   keel_config* (*child)(keel_config*, const char* key);
-  /* Records an error of the plugin's own about `key` (what was found, what was expected). [any] since 0.1 */
+  /* Records an error of the plugin's own about `key` (what was found, what was expected).
+   * [any] since 0.1 */
   void (*fail)(keel_config*, const char* key, const char* message, size_t n);
-  keel_status (*status)(const keel_config*);                                                  /* [any] since 0.1 */
+  /* The sticky error, or OK. [any] since 0.1 */
+  keel_status (*status)(const keel_config*);
 } keel_config_api;
 
-/* ==== C. the model's specification ("keel.spec/1") ============================================================ */
+/* ==== C. the model's specification ("keel.spec/1") ============================================ */
 
 typedef struct keel_spec keel_spec;
 
-/* What the host does to checkpoint tensors before they meet the declared names (transformers' conversion mapping). */
-#define KEEL_RENAME 0u      /* from -> to */
-#define KEEL_IGNORE 1u      /* from: not loaded, not missed */
-#define KEEL_CONCATENATE 2u /* several from -> one to, along dim */
-#define KEEL_STACK 3u       /* one from with a number in it (experts.(\d+)) -> one to, new leading dim */
-#define KEEL_SPLIT 4u       /* one from -> several to, along dim, equal parts or `sizes` */
-#define KEEL_TRANSPOSE 5u   /* from -> to, last two dims swapped (GPT-2's Conv1D) */
-#define KEEL_INTERLEAVE 6u  /* from -> several to, rows dealt out in turn along dim (gpt_oss gate_up) */
-#define KEEL_PERMUTE_ROPE 7u /* from -> to, rows of each head (its size: sizes[0]) from interleaved pairs to halves */
-#define KEEL_CHUNK_HEADS 8u  /* from -> several to, dealt out per head group of `sizes` rows (gpt_neox, falcon qkv) */
+/* What the host does to checkpoint tensors before they meet the declared names (transformers'
+ * conversion mapping). An axis is `dim`, which may count from the end. */
+#define KEEL_RENAME 0u /* from -> to; the rules that follow see the new name */
+#define KEEL_IGNORE 1u      /* from: not loaded, not missed; no to */
+#define KEEL_CONCATENATE 2u /* several from -> one to, in the order of `from`, along dim */
+/* One from that matches many tensors -> one to with a new axis `dim`, in the order of the number in
+ * the last capture that `to` does not use: experts\.(\d+). */
+#define KEEL_STACK 3u
+#define KEEL_SPLIT 4u      /* one from -> several to, along dim, equal parts or `sizes` */
+#define KEEL_TRANSPOSE 5u  /* from -> to, last two axes swapped (GPT-2's Conv1D) */
+#define KEEL_INTERLEAVE 6u /* one from -> n to, along dim: part p gets p, p + n ... (gpt_oss) */
+/* from -> to, rows of each head of sizes[0] rows, from pairs (2i, 2i + 1) to halves. */
+#define KEEL_PERMUTE_ROPE 7u
+/* One from -> several to: axis 0 is a row of groups, each of sizes[0] + sizes[1] ... rows; part p
+ * gets its sizes[p] rows of every group. Of any rank, so biases too (bloom, gpt_neox, falcon). */
+#define KEEL_CHUNK_HEADS 8u
 
-/* `from` are RE2 patterns over whole checkpoint names, `to` templates with \1 .. \9. */
+/* `from` are RE2 patterns over whole checkpoint names, `to` templates with \1 .. \9. Rules are
+ * tried in order; after the first that is no KEEL_RENAME a tensor is done. */
 typedef struct keel_rename {
   uint32_t struct_size, op;
   const char* const* from;
   const char* const* to;
   uint32_t num_from, num_to;
   int32_t dim, reserved;
-  const int64_t* sizes; /* num_to entries, or NULL */
+  const int64_t* sizes; /* num_to entries (of KEEL_PERMUTE_ROPE one), or NULL */
 } keel_rename;
 
-/* An input of a recorded graph. dims >= 0 are sizes; -1, -2 ... are symbols: the same number is the same unknown size
- * within one graph, in forward -1 is the number of tokens. A tower that merges 4 patches to a token declares tokens as
- * -1 and patches as -1 with the multiple 4. KEEL_DTYPE_MODEL: the host casts what it is given. */
+/* An input of a recorded graph. dims >= 0 are sizes; -1, -2 ... are symbols: the same number is the
+ * same unknown size within one graph, in forward -1 is the number of tokens. A tower that merges 4
+ * patches to a token declares tokens as -1 and patches as -1 with the multiple 4. KEEL_DTYPE_MODEL:
+ * the host casts what it is given. */
 typedef struct keel_input {
   uint32_t struct_size, dtype;
   const char* name;
@@ -186,34 +234,37 @@ typedef struct keel_input {
  *   real    embed_scale (1), logit_scale (1), logit_softcap (0: none)
  *   string  base_model_prefix ("model"), embed_tokens ("model.embed_tokens"), lm_head ("lm_head"),
  *           attn_implementation (config's _attn_implementation unless set)
- * The host embeds ids with embed_tokens * embed_scale, and after forward applies lm_head, logit_scale, logit_softcap
- * unless the class has a logits function. */
+ * The host embeds ids with embed_tokens * embed_scale, and after forward applies lm_head,
+ * logit_scale, logit_softcap unless the class has a logits function. */
 typedef struct keel_spec_api {
   uint32_t struct_size, reserved;
-  void (*set_int)(keel_spec*, const char* field, int64_t value);                  /* [build] since 0.1 */
-  void (*set_real)(keel_spec*, const char* field, double value);                  /* [build] since 0.1 */
-  void (*set_string)(keel_spec*, const char* field, const char* value);           /* [build] since 0.1 */
-  /* base_model_tp_plan: pattern relative to the base model, `*` = one numeric component. Styles are transformers':
-   * colwise, rowwise, colwise_gather_output (colwise_rep), embedding_rowwise, replicate, and of a mixture of experts
-   * moe_tp_experts (each expert's intermediate size), with packed_colwise of "<name>.gate_up_proj" and rowwise of
-   * "<name>.down_proj" beside it or not. An unknown style, or a pattern that matches nothing, is refused at load.
-   * [build] since 0.1 */
+  void (*set_int)(keel_spec*, const char* field, int64_t value);        /* [build] since 0.1 */
+  void (*set_real)(keel_spec*, const char* field, double value);        /* [build] since 0.1 */
+  void (*set_string)(keel_spec*, const char* field, const char* value); /* [build] since 0.1 */
+  /* base_model_tp_plan: pattern relative to the base model, `*` = one numeric component. Styles are
+   * transformers': colwise, rowwise, colwise_gather_output (colwise_rep), embedding_rowwise,
+   * replicate, and of a mixture of experts moe_tp_experts (each expert's intermediate size), with
+   * packed_colwise of "<name>.gate_up_proj" and rowwise of "<name>.down_proj" beside it or not. An
+   * unknown style, or a pattern that matches nothing, is refused at load. [build] since 0.1 */
   void (*tp_plan)(keel_spec*, const char* pattern, const char* style);
   /* base_model_pp_plan, in order of execution. [build] since 0.1 */
   void (*pp_plan)(keel_spec*, const char* child, const char* const* inputs, uint32_t num_inputs,
                   const char* const* outputs, uint32_t num_outputs);
-  void (*rename)(keel_spec*, const keel_rename*);                                 /* [build] since 0.1 */
-  /* An input of `graph`: "forward" or a modality of encode ("image", "video", "audio"). Of forward's extras the host
-   * knows input_ids [N]; "positions" replaces the [N] that every forward has. [build] since 0.1 */
+  /* Appends a rule. [build] since 0.1 */
+  void (*rename)(keel_spec*, const keel_rename*);
+  /* An input of `graph`: "forward" or a modality of encode ("image", "video", "audio"). Of
+   * forward's extras the host knows input_ids [N]; "positions" replaces the [N] that every forward
+   * has. [build] since 0.1 */
   void (*input)(keel_spec*, const char* graph, const keel_input*);
-  keel_status (*status)(const keel_spec*);                                        /* [build] since 0.1 */
+  /* The first error, or OK. [build] since 0.1 */
+  keel_status (*status)(const keel_spec*);
 } keel_spec_api;
 
-/* ==== D. build: declare the model ("keel.build/1") ============================================================ */
+/* ==== D. build: declare the model ("keel.build/1") ============================================ */
 
-/* RMSNorm: y = x / sqrt(mean(x^2) + eps) * (w + weight_offset), in fp32, cast to the type of x before the product
- * with w (Llama) or, with KEEL_NORM_CAST_LAST, after it (gpt_oss, olmo2). LayerNorm subtracts the mean first. Applied
- * over the last `size` elements. */
+/* RMSNorm: y = x / sqrt(mean(x^2) + eps) * (w + weight_offset), in fp32, cast to the type of x
+ * before the product with w (Llama) or, with KEEL_NORM_CAST_LAST, after it (gpt_oss, olmo2).
+ * LayerNorm subtracts the mean first. Applied over the last `size` elements. */
 #define KEEL_NORM_RMS 0u
 #define KEEL_NORM_LAYER 1u
 #define KEEL_NORM_BIAS 1u      /* flags: has `name`.bias */
@@ -226,35 +277,44 @@ typedef struct keel_norm_desc {
   uint32_t flags, reserved;
 } keel_norm_desc;
 
-/* Rotary embedding (RoFormer, arXiv:2104.09864) on the first rotary_size elements of each head, the rest passed.
- * Frequencies come from config.json at `params` (rope_parameters, or one of its layer types; old files: rope_theta and
- * rope_scaling) with transformers' formulas; `theta` is the family's default. Positions are [N], or [axes, N] with
- * `sections` (frequencies per axis: Qwen2-VL's M-RoPE; with KEEL_ROPE_AXIAL a vision tower's height and width). */
+/* Rotary embedding (RoFormer, arXiv:2104.09864) on the first rotary_size elements of each head, the
+ * rest passed. Frequencies come from config.json at `params` (rope_parameters, or one of its layer
+ * types; old files: rope_theta and rope_scaling) with transformers' formulas; `theta` is the
+ * family's default. Positions are [N], or [axes, N] with `sections` (frequencies per axis:
+ * Qwen2-VL's M-RoPE; with KEEL_ROPE_AXIAL a vision tower's height and width). */
 #define KEEL_ROPE_HALVES 0u      /* pairs (i, i + size/2): neox, most families */
 #define KEEL_ROPE_INTERLEAVED 1u /* pairs (2i, 2i + 1): gptj, cohere, glm */
 #define KEEL_ROPE_SECTIONS_INTERLEAVED 1u /* flags: axes take turns (Qwen3-VL), not chunks */
-#define KEEL_ROPE_FP32 2u                 /* flags: rotate in fp32, cast back (cohere, olmo, ernie) */
-#define KEEL_ROPE_AXIAL 4u                /* flags: each section has frequencies of its own, theta^(-i / section) */
+#define KEEL_ROPE_FP32 2u  /* flags: rotate in fp32, cast back (cohere, olmo, ernie) */
+#define KEEL_ROPE_AXIAL 4u /* flags: each section has its own frequencies, theta^(-i / section) */
 typedef struct keel_rope_desc {
   uint32_t struct_size, layout;
-  int64_t head_dim, rotary_size; /* rotary_size 0: head_dim * partial_rotary_factor of params (1 when absent) */
+  int64_t head_dim, rotary_size; /* rotary_size 0: head_dim * the partial rotary factor */
   double theta;
-  const char* params; /* key in the config; NULL: "rope_parameters" with the old keys as fallback; "": none, theta only */
+  /* Key in the config; NULL: "rope_parameters" with the old keys as fallback; "": none, theta
+   * only. */
+  const char* params;
   uint32_t flags, num_sections;
   int64_t sections[4];
+  /* The family's default where `params` has none (partial_rotary_factor; old files: rotary_pct).
+   * 0: 1. since 0.2 */
+  double partial_rotary_factor;
 } keel_rope_desc;
 
 #define KEEL_ATTENTION_CAUSAL 0u
 #define KEEL_ATTENTION_ENCODER 1u /* bidirectional, no KV cache; argument "segments" bounds it */
 #define KEEL_ATTENTION_CROSS 2u   /* keys and values come once from an encoder; reserved in 0.1 */
-#define KEEL_ATTENTION_MLA 3u     /* DeepSeek's latent attention: the cache holds kv_lora_rank + rope_dim a token;
-                                     reserved in 0.1 (expand keys and values and use CAUSAL) */
+/* DeepSeek's latent attention: the cache holds kv_lora_rank + rope_dim a token; reserved in 0.1
+ * (expand keys and values and use CAUSAL). */
+#define KEEL_ATTENTION_MLA 3u
 #define KEEL_ATTENTION_SHARE_KV 1u /* flags */
-/* softmax(q k^T * scale [softcapped] + mask) v over the sequence's cached keys. This struct is the layer's KV spec. */
+/* softmax(q k^T * scale [softcapped] + mask) v over the sequence's cached keys. This struct is the
+ * layer's KV spec. */
 typedef struct keel_attention_desc {
   uint32_t struct_size, kind;
   int32_t layer;          /* KV cache slot, 0 .. num_layers - 1; ignored by ENCODER */
-  int32_t kv_share_layer; /* with KEEL_ATTENTION_SHARE_KV: the earlier layer whose keys and values it reads */
+  /* With KEEL_ATTENTION_SHARE_KV: the earlier layer whose keys and values it reads. */
+  int32_t kv_share_layer;
   uint32_t flags, reserved;
   int64_t heads, kv_heads, qk_dim, v_dim;
   int64_t window;         /* keys seen, itself included; 0: all */
@@ -262,7 +322,8 @@ typedef struct keel_attention_desc {
   int64_t kv_lora_rank, rope_dim;
   double scale;           /* 0: qk_dim^-0.5 */
   double softcap;         /* 0: none */
-  const char* impl;       /* insists on an implementation; NULL: the config's, the flag's or the host's choice */
+  /* Insists on an implementation; NULL: the config's, the flag's or the host's choice. */
+  const char* impl;
 } keel_attention_desc;
 
 #define KEEL_ACT_SILU 1u
@@ -273,12 +334,12 @@ typedef struct keel_attention_desc {
 #define KEEL_ACT_QUICK_GELU 6u /* x * sigmoid(1.702 x) */
 
 #define KEEL_MOE_SOFTMAX 0u       /* softmax, then top-k */
-#define KEEL_MOE_SIGMOID 1u       /* sigmoid (+ bias for the choice only), then top-k (DeepSeek-V3) */
+#define KEEL_MOE_SIGMOID 1u /* sigmoid (+ bias for the choice only), then top-k (DeepSeek-V3) */
 #define KEEL_MOE_TOPK_SOFTMAX 2u  /* top-k, then softmax over the k */
 #define KEEL_MOE_NORM_TOPK 1u     /* flags: divide the k weights by their sum */
 #define KEEL_MOE_BIAS 2u          /* flags: experts have biases */
-/* sum over the chosen experts of weight * down(act(gate(x)) * up(x)). Names are relative to the declared name, {e} is
- * the expert: "experts.{e}.gate_proj". */
+/* sum over the chosen experts of weight * down(act(gate(x)) * up(x)). Names are relative to the
+ * declared name, {e} is the expert: "experts.{e}.gate_proj". */
 typedef struct keel_moe_desc {
   uint32_t struct_size, act;
   int64_t experts, top_k, hidden_size, intermediate_size;
@@ -298,9 +359,10 @@ typedef struct keel_conv_desc {
   uint32_t flags, reserved;
 } keel_conv_desc;
 
-/* What a sequence carries from token to token besides keys and values. The host makes, forks, snapshots and frees it
- * by bytes; it starts as zeros. */
-#define KEEL_STATE_CONV 0u  /* last kernel - 1 inputs of a causal convolution: [channels, kernel - 1] */
+/* What a sequence carries from token to token besides keys and values. The host makes, forks,
+ * snapshots and frees it by bytes; it starts as zeros. */
+/* The last kernel - 1 inputs of a causal convolution: [channels, kernel - 1]. */
+#define KEEL_STATE_CONV 0u
 #define KEEL_STATE_SSM 1u   /* Mamba, Mamba-2: [heads, head_dim, state] */
 #define KEEL_STATE_DELTA 2u /* gated delta rule: [heads, k_dim, v_dim] */
 #define KEEL_STATE_OTHER 3u
@@ -319,30 +381,34 @@ typedef struct keel_build {
   const struct keel_build_api* api; /* the only public word of a host object */
 } keel_build;
 
-/* All [build], since 0.1. `name` is the checkpoint name without ".weight" ("model.layers.0.mlp.up_proj"), after the
- * spec's renames. Returns a handle, or 0: name taken, size < 1, unknown enumeration or flag, or an earlier failure. */
+/* All since 0.1. `name` is the checkpoint name without ".weight" ("model.layers.0.mlp.up_proj"),
+ * after the spec's renames. Returns a handle, or 0: name taken, size < 1, unknown enumeration or
+ * flag, or an earlier failure. Descs and strings are copied. */
 typedef struct keel_build_api {
   uint32_t struct_size, reserved;
-  /* y = x W^T (+ b); W [out, in]. Quantizable, shardable, adaptable. */
+  /* y = x W^T (+ b); W [out, in]. Quantizable, shardable, adaptable; KEEL_LINEAR_*. [build] */
   keel_object (*linear)(keel_build*, keel_str name, int64_t in, int64_t out, uint32_t flags);
-  /* Table [rows, size]. */
+  /* Table [rows, size]. [build] */
   keel_object (*embedding)(keel_build*, keel_str name, int64_t rows, int64_t size, uint32_t flags);
-  keel_object (*norm)(keel_build*, keel_str name, const keel_norm_desc*);
-  keel_object (*rope)(keel_build*, const keel_rope_desc*);
-  keel_object (*attention)(keel_build*, keel_str name, const keel_attention_desc*);
-  keel_object (*moe)(keel_build*, keel_str name, const keel_moe_desc*);
-  keel_object (*conv)(keel_build*, keel_str name, const keel_conv_desc*);
-  keel_object (*state)(keel_build*, keel_str name, const keel_state_desc*);
-  /* A raw tensor, `name` in full (no ".weight" is added). Not quantized; for what the others can't say. */
-  keel_object (*param)(keel_build*, keel_str name, uint32_t dtype, uint32_t ndim, const int64_t* dims);
-  /* An instance of a kernel class; `attrs` is JSON text given to its functions. */
+  keel_object (*norm)(keel_build*, keel_str name, const keel_norm_desc*);           /* [build] */
+  keel_object (*rope)(keel_build*, const keel_rope_desc*);                          /* [build] */
+  keel_object (*attention)(keel_build*, keel_str name, const keel_attention_desc*); /* [build] */
+  keel_object (*moe)(keel_build*, keel_str name, const keel_moe_desc*);             /* [build] */
+  keel_object (*conv)(keel_build*, keel_str name, const keel_conv_desc*);           /* [build] */
+  keel_object (*state)(keel_build*, keel_str name, const keel_state_desc*);         /* [build] */
+  /* A raw tensor, `name` in full (no ".weight" is added). Not quantized; for what the others can't
+   * say. [build] */
+  keel_object (*param)(keel_build*, keel_str name, uint32_t dtype, uint32_t ndim,
+                       const int64_t* dims);
+  /* An instance of a kernel class; `attrs` is JSON text given to its functions. [build] */
   keel_object (*kernel)(keel_build*, const char* kernel, keel_str attrs);
-  /* `b` uses the weight of `a`. */
+  /* `b` uses the weight of `a`. [build] */
   void (*tie)(keel_build*, keel_object a, keel_object b);
+  /* The first error, or OK. [build] */
   keel_status (*status)(const keel_build*);
 } keel_build_api;
 
-/* ==== E. forward: the op table =============================================================================== */
+/* ==== E. forward: the op table ================================================================ */
 
 #define KEEL_UNARY_NEG 1u
 #define KEEL_UNARY_EXP 2u
@@ -382,20 +448,25 @@ typedef struct keel_build_api {
 #define KEEL_MARK_LAYER_BEGIN 0u
 #define KEEL_MARK_LAYER_END 1u
 
-/* Arguments in brackets may be left out. A, D, dt_bias and states may be fp32 beside activations of another type. */
-#define KEEL_RECUR_CAUSAL_CONV1D 1u /* x [N, C], weight [C, K], (bias [C]); state CONV [C, K - 1] -> [N, C] */
-#define KEEL_RECUR_SSD 2u           /* Mamba-2 (arXiv:2405.21060): x [N, heads, P], dt [N, heads], A [heads] (negative),
-                                       B, C [N, groups, S], (D [heads]), (dt_bias [heads]), (numbers dt_min, dt_max);
-                                       state SSM [heads, P, S] -> [N, heads, P]. In fp32, token by token:
-                                       d = clamp(softplus(dt + dt_bias), dt_min, dt_max),
-                                       state = exp(d A) state + d x B, y = state C + D x */
+/* Arguments in brackets may be left out. A, D, dt_bias and states may be fp32 beside activations of
+ * another type. */
+/* x [N, C], weight [C, K], (bias [C]); state CONV [C, K - 1] -> [N, C]. */
+#define KEEL_RECUR_CAUSAL_CONV1D 1u
+/* Mamba-2 (arXiv:2405.21060): x [N, heads, P], dt [N, heads], A [heads] (negative),
+ * B, C [N, groups, S], (D [heads]), (dt_bias [heads]), (numbers dt_min, dt_max);
+ * state SSM [heads, P, S] -> [N, heads, P]. In fp32, token by token:
+ * d = clamp(softplus(dt + dt_bias), dt_min, dt_max), state = exp(d A) state + d x B,
+ * y = state C + D x. */
+#define KEEL_RECUR_SSD 2u
 #define KEEL_RECUR_SELECTIVE_SCAN 3u /* Mamba: reserved in 0.1 */
 #define KEEL_RECUR_GATED_DELTA 4u    /* gated delta rule: reserved in 0.1 */
 
-/* A named argument: a tensor, or with tensor == 0 a number. The host handles the names it knows (below) and hands the
- * others to the implementation unread; an implementation that lacks one it needs refuses at load.
- *   attention  alibi_slopes [heads]: slope * (key's position - query's) is added to the scores; sinks [heads];
- *              segments [S + 1] i32 (ENCODER); position_bias [heads, N, N] (ENCODER; reserved in 0.1)
+/* A named argument: a tensor, or with tensor == 0 a number. The host handles the names it knows
+ * (below) and hands the others to the implementation unread; an implementation that lacks one it
+ * needs refuses at load.
+ *   attention  alibi_slopes [heads]: slope * (key's position - query's) is added to the scores;
+ *              sinks [heads]; segments [S + 1] i32 (ENCODER); position_bias [heads, N, N] (ENCODER;
+ *              reserved in 0.1)
  *   recur      see KEEL_RECUR_* */
 typedef struct keel_arg {
   const char* name;
@@ -417,90 +488,117 @@ typedef struct keel_run {
  * docs/ops.md says it for each op. An attention of the kind ENCODER in forward sees the tokens that
  * its sequence has in the step, and takes no `segments`.
  *
- * All [run], since 0.1. Shapes: one packed row of N tokens, no batch dimension; hidden [N, H], per head [N, heads, D].
- * Types: activations are KEEL_DTYPE_MODEL; binary ops need equal types or a number; broadcasting is NumPy's. */
+ * All since 0.1 where nothing else is said. Shapes: one packed row of N tokens, no batch dimension;
+ * hidden [N, H], per head [N, heads, D]. Types: activations are KEEL_DTYPE_MODEL; binary ops need
+ * equal types or a number; broadcasting is NumPy's. */
 typedef struct keel_ops {
   uint32_t struct_size, reserved;
 
   /* declared objects */
-  keel_tensor (*linear)(keel_run*, keel_object, keel_tensor x);      /* [.., in] -> [.., out] */
-  keel_tensor (*embed)(keel_run*, keel_object, keel_tensor ids);     /* [N] -> [N, size] */
-  keel_tensor (*norm)(keel_run*, keel_object, keel_tensor x);        /* same shape */
-  keel_tensor (*rope)(keel_run*, keel_object, keel_tensor x, keel_tensor positions); /* x [N, heads, D] */
-  /* q [N, heads, qk_dim], k [N, kv_heads, qk_dim], v [N, kv_heads, v_dim] -> [N, heads, v_dim]. The host has written
-   * k and v to the cache before the implementation runs. k and v are 0 with KEEL_ATTENTION_SHARE_KV. */
-  keel_tensor (*attention)(keel_run*, keel_object, keel_tensor q, keel_tensor k, keel_tensor v, const keel_arg* args,
-                           uint32_t num_args);
-  keel_tensor (*moe)(keel_run*, keel_object, keel_tensor x, keel_tensor router_logits); /* the host routes */
-  keel_tensor (*moe_routed)(keel_run*, keel_object, keel_tensor x, keel_tensor expert_ids, keel_tensor weights);
-  keel_tensor (*conv)(keel_run*, keel_object, keel_tensor x);        /* [N, in] or [B, in, ...] */
-  keel_tensor (*recur)(keel_run*, keel_object state, uint32_t kind, keel_tensor x, const keel_arg* args,
-                       uint32_t num_args);
-  keel_tensor (*param)(keel_run*, keel_object);
-  void (*call)(keel_run*, keel_object kernel, const keel_tensor* in, uint32_t num_in, keel_tensor* out,
-               uint32_t num_out);
+
+  keel_tensor (*linear)(keel_run*, keel_object, keel_tensor x);  /* [.., in] -> [.., out] [run] */
+  keel_tensor (*embed)(keel_run*, keel_object, keel_tensor ids); /* [N] -> [N, size] [run] */
+  keel_tensor (*norm)(keel_run*, keel_object, keel_tensor x);    /* same shape [run] */
+  /* x [N, heads, D] -> the same. [run] */
+  keel_tensor (*rope)(keel_run*, keel_object, keel_tensor x, keel_tensor positions);
+  /* q [N, heads, qk_dim], k [N, kv_heads, qk_dim], v [N, kv_heads, v_dim] -> [N, heads, v_dim]. The
+   * host has written k and v to the cache before the implementation runs. k and v are 0 with
+   * KEEL_ATTENTION_SHARE_KV. [run] */
+  keel_tensor (*attention)(keel_run*, keel_object, keel_tensor q, keel_tensor k, keel_tensor v,
+                           const keel_arg* args, uint32_t num_args);
+  /* The host chooses experts and weights by the desc's scoring. [run] */
+  keel_tensor (*moe)(keel_run*, keel_object, keel_tensor x, keel_tensor router_logits);
+  /* expert_ids, weights [N, k]: the model has chosen. [run] */
+  keel_tensor (*moe_routed)(keel_run*, keel_object, keel_tensor x, keel_tensor expert_ids,
+                            keel_tensor weights);
+  keel_tensor (*conv)(keel_run*, keel_object, keel_tensor x); /* [N, in] or [B, in, ...] [run] */
+  /* kind: KEEL_RECUR_*, which says shapes and arguments. [run] */
+  keel_tensor (*recur)(keel_run*, keel_object state, uint32_t kind, keel_tensor x,
+                       const keel_arg* args, uint32_t num_args);
+  keel_tensor (*param)(keel_run*, keel_object); /* [run] */
+  /* Runs a kernel of the plugin's own. [run] */
+  void (*call)(keel_run*, keel_object kernel, const keel_tensor* in, uint32_t num_in,
+               keel_tensor* out, uint32_t num_out);
 
   /* arithmetic */
-  keel_tensor (*add)(keel_run*, keel_tensor, keel_tensor);
-  keel_tensor (*sub)(keel_run*, keel_tensor, keel_tensor);
-  keel_tensor (*mul)(keel_run*, keel_tensor, keel_tensor);
-  keel_tensor (*div)(keel_run*, keel_tensor, keel_tensor);
-  /* x * mul + add. Of integers: with whole numbers. */
+
+  keel_tensor (*add)(keel_run*, keel_tensor, keel_tensor); /* [run] */
+  keel_tensor (*sub)(keel_run*, keel_tensor, keel_tensor); /* [run] */
+  keel_tensor (*mul)(keel_run*, keel_tensor, keel_tensor); /* [run] */
+  keel_tensor (*div)(keel_run*, keel_tensor, keel_tensor); /* [run] */
+  /* x * mul + add. Of integers: with whole numbers. [run] */
   keel_tensor (*affine)(keel_run*, keel_tensor x, double mul, double add);
-  /* min(max(x, low), high); an infinite bound is none. Of integers: whole numbers. A NaN stays. */
+  /* min(max(x, low), high); an infinite bound is none. Of integers: whole numbers. A NaN stays.
+   * [run] */
   keel_tensor (*clamp)(keel_run*, keel_tensor x, double low, double high);
-  keel_tensor (*unary)(keel_run*, keel_tensor x, uint32_t kind);           /* KEEL_UNARY_* */
-  keel_tensor (*act_mul)(keel_run*, keel_tensor gate, keel_tensor up, uint32_t act); /* act(gate) * up */
-  keel_tensor (*matmul)(keel_run*, keel_tensor a, keel_tensor b);          /* [.., M, K] [.., K, N] */
-  keel_tensor (*softmax)(keel_run*, keel_tensor x, int32_t dim);           /* in fp32, same type out */
+  keel_tensor (*unary)(keel_run*, keel_tensor x, uint32_t kind); /* KEEL_UNARY_* [run] */
+  /* act(gate) * up. [run] */
+  keel_tensor (*act_mul)(keel_run*, keel_tensor gate, keel_tensor up, uint32_t act);
+  /* [.., M, K] [.., K, N] -> [.., M, N]. [run] */
+  keel_tensor (*matmul)(keel_run*, keel_tensor a, keel_tensor b);
+  keel_tensor (*softmax)(keel_run*, keel_tensor x, int32_t dim); /* in fp32, same type out [run] */
+  /* kind: KEEL_REDUCE_*. [run] */
   keel_tensor (*reduce)(keel_run*, keel_tensor x, int32_t dim, uint32_t kind, int32_t keep_dim);
-  keel_tensor (*cumsum)(keel_run*, keel_tensor x, int32_t dim);
-  /* Of the last dimension, largest first; of equal values any order, the same for equal rows. */
+  keel_tensor (*cumsum)(keel_run*, keel_tensor x, int32_t dim); /* [run] */
+  /* Of the last dimension, largest first; of equal values any order, the same for equal rows.
+   * [run] */
   void (*topk)(keel_run*, keel_tensor x, int64_t k, keel_tensor* values, keel_tensor* indices);
   /* To an integer: towards zero (NaN and what does not fit: any number). To BOOL: x != 0, so NaN is
-   * true. From BOOL: 0 or 1. */
+   * true. From BOOL: 0 or 1. [run] */
   keel_tensor (*cast)(keel_run*, keel_tensor x, uint32_t dtype);
 
   /* shape */
-  keel_tensor (*view)(keel_run*, keel_tensor, uint32_t ndim, const int64_t* dims); /* 0: keep; -1: infer (one) */
-  keel_tensor (*permute)(keel_run*, keel_tensor, uint32_t ndim, const int32_t* order);
-  keel_tensor (*narrow)(keel_run*, keel_tensor, int32_t dim, int64_t start, int64_t length);
-  keel_tensor (*cat)(keel_run*, const keel_tensor* xs, uint32_t n, int32_t dim);
-  keel_tensor (*repeat)(keel_run*, keel_tensor, int32_t dim, int64_t times); /* each element in turn */
+
+  /* dims: 0 keeps a size, -1 (one of them) is inferred. [run] */
+  keel_tensor (*view)(keel_run*, keel_tensor, uint32_t ndim, const int64_t* dims);
+  keel_tensor (*permute)(keel_run*, keel_tensor, uint32_t ndim, const int32_t* order); /* [run] */
+  keel_tensor (*narrow)(keel_run*, keel_tensor, int32_t dim, int64_t start,
+                        int64_t length);                                         /* [run] */
+  keel_tensor (*cat)(keel_run*, const keel_tensor* xs, uint32_t n, int32_t dim); /* [run] */
+  /* Each element `times` times in turn. [run] */
+  keel_tensor (*repeat)(keel_run*, keel_tensor, int32_t dim, int64_t times);
+  /* condition ? a : b. [run] */
   keel_tensor (*where)(keel_run*, keel_tensor condition, keel_tensor a, keel_tensor b);
-  keel_tensor (*gather_rows)(keel_run*, keel_tensor x, keel_tensor indices);             /* x[indices] */
-  keel_tensor (*put_rows)(keel_run*, keel_tensor x, keel_tensor indices, keel_tensor rows); /* copy with rows replaced */
-  /* Data of the model's own, row-major; any type but KEEL_DTYPE_MODEL (cast it). */
-  keel_tensor (*constant)(keel_run*, uint32_t dtype, uint32_t ndim, const int64_t* dims, const void* data);
+  keel_tensor (*gather_rows)(keel_run*, keel_tensor x, keel_tensor indices); /* x[indices] [run] */
+  /* A copy of x with x[indices] = rows. [run] */
+  keel_tensor (*put_rows)(keel_run*, keel_tensor x, keel_tensor indices, keel_tensor rows);
+  /* Data of the model's own, row-major; any type but KEEL_DTYPE_MODEL (cast it). [run] */
+  keel_tensor (*constant)(keel_run*, uint32_t dtype, uint32_t ndim, const int64_t* dims,
+                          const void* data);
 
   /* about the run */
-  /* Size of a dimension. A symbolic one (tokens, patches) has no number: asking for it fails the recording. */
+
+  /* Size of a dimension. A symbolic one (tokens, patches) has no number: asking for it fails the
+   * recording. [run] */
   int64_t (*dim)(keel_run*, keel_tensor, int32_t dim);
-  uint32_t (*rank)(keel_run*, keel_tensor);
-  /* A number out of an integer tensor of one element. Fails while recording: the graph can't depend on it. */
+  uint32_t (*rank)(keel_run*, keel_tensor); /* [run] */
+  /* A number out of an integer tensor of one element. Fails while recording: the graph can't depend
+   * on it. [run] */
   int64_t (*item)(keel_run*, keel_tensor);
-  /* Names what follows: layer borders for pipeline cuts, taps and profiles. Layers are marked in order, each once. */
+  /* Names what follows: layer borders for pipeline cuts, taps and profiles. Layers are marked in
+   * order, each once. kind: KEEL_MARK_*. [run] */
   void (*mark)(keel_run*, uint32_t kind, int32_t index);
-  keel_status (*status)(const keel_run*);
-  /* More ops by id, or NULL. 0.1 has none; names reserved: "keel.torch/1". */
+  keel_status (*status)(const keel_run*); /* the first error, or OK [run] */
+  /* More ops by id, or NULL. 0.1 has none; names reserved: "keel.torch/1". [run] */
   const void* (*extension)(keel_run*, const char* id);
 
   /* more arithmetic and shape, appended in opset 2 of graph files. Operands broadcast and have one
    * type, as in add. */
-  /* -> BOOL. KEEL_COMPARE_*; with a NaN all are false but NE. */
+  /* -> BOOL. KEEL_COMPARE_*; with a NaN all are false but NE. [run] */
   keel_tensor (*compare)(keel_run*, keel_tensor a, keel_tensor b, uint32_t kind);
-  /* Of BOOL. KEEL_LOGICAL_*; not is unary's KEEL_UNARY_NOT. */
+  /* Of BOOL. KEEL_LOGICAL_*; not is unary's KEEL_UNARY_NOT. [run] */
   keel_tensor (*logical)(keel_run*, keel_tensor a, keel_tensor b, uint32_t kind);
-  /* Of numbers. KEEL_BINARY_*; a NaN goes on. */
+  /* Of numbers. KEEL_BINARY_*; a NaN goes on. [run] */
   keel_tensor (*binary)(keel_run*, keel_tensor a, keel_tensor b, uint32_t kind);
   /* y[.., i, ..] = x[.., indices[.., i, ..], ..] along dim; indices are integers with as many
-   * dimensions as x, those beside dim broadcast. One out of range fails the step. */
+   * dimensions as x, those beside dim broadcast. One out of range fails the
+   * step. [run] */
   keel_tensor (*take)(keel_run*, keel_tensor x, int32_t dim, keel_tensor indices);
   /* A copy of x with y[.., indices[.., i, ..], ..] = values[.., i, ..] along dim. indices and values
-   * have one shape, x's but for dim; of an index that comes twice the last value stays. */
+   * have one shape, x's but for dim; of an index that comes twice the last value stays. [run] */
   keel_tensor (*scatter)(keel_run*, keel_tensor x, int32_t dim, keel_tensor indices,
                          keel_tensor values);
-  /* x broadcast to the shape of `like`, whose numbers don't matter. */
+  /* x broadcast to the shape of `like`, whose numbers don't matter. [run] */
   keel_tensor (*expand)(keel_run*, keel_tensor x, keel_tensor like);
 } keel_ops;
 
@@ -508,7 +606,8 @@ typedef struct keel_ops {
 typedef struct keel_forward_inputs {
   uint32_t struct_size, num_extras;
   keel_tensor embeds;    /* [N, H]: embedded ids, scale included, media features in place */
-  keel_tensor positions; /* [N] i64, or as the spec's input "positions" says: [axes, N] for a rope with sections */
+  /* [N] i64, or as the spec's input "positions" says: [axes, N] for a rope with sections. */
+  keel_tensor positions;
   const keel_tensor* extras;
 } keel_forward_inputs;
 
@@ -526,20 +625,23 @@ typedef struct keel_model_class {
   /* Declares the model. [build] since 0.1 */
   keel_status (*create)(void* plugin, keel_config*, keel_build*, void** model);
   /* hidden [N, H] before lm_head. [run] since 0.1 */
-  keel_status (*forward)(const void* model, keel_run*, const keel_forward_inputs*, keel_tensor* hidden);
-  /* hidden [R, H], rows that need logits -> [R, vocab]. NULL: lm_head, logit_scale, logit_softcap. [run] since 0.1 */
-  keel_status (*logits)(const void* model, keel_run*, keel_tensor hidden, keel_tensor* logits);
-  /* The tower of a modality, all items of a step packed; inputs as declared in the spec -> features [rows, H], which
-   * replace the rows of embeds whose id is the processor's image_token_id. NULL: none. [run] since 0.1 */
-  keel_status (*encode)(const void* model, keel_run*, const char* modality, const keel_tensor* inputs,
-                        uint32_t num_inputs, keel_tensor* features);
-  /* A head that answers with vectors: hidden [R, H], rows that are asked for -> [R, size]. NULL: none.
+  keel_status (*forward)(const void* model, keel_run*, const keel_forward_inputs*,
+                         keel_tensor* hidden);
+  /* hidden [R, H], rows that need logits -> [R, vocab]. NULL: lm_head, logit_scale, logit_softcap.
    * [run] since 0.1 */
+  keel_status (*logits)(const void* model, keel_run*, keel_tensor hidden, keel_tensor* logits);
+  /* The tower of a modality, all items of a step packed; inputs as declared in the spec -> features
+   * [rows, H], which replace the rows of embeds whose id is the processor's image_token_id. NULL:
+   * none. [run] since 0.1 */
+  keel_status (*encode)(const void* model, keel_run*, const char* modality,
+                        const keel_tensor* inputs, uint32_t num_inputs, keel_tensor* features);
+  /* A head that answers with vectors: hidden [R, H], rows that are asked for -> [R, size]. NULL:
+   * none. [run] since 0.1 */
   keel_status (*pool)(const void* model, keel_run*, keel_tensor hidden, keel_tensor* vectors);
   void (*destroy)(void* model); /* [load] since 0.1 */
 } keel_model_class;
 
-/* ==== F. data plane: the plugin's own kernels and attention =================================================== */
+/* ==== F. data plane: the plugin's own kernels and attention =================================== */
 
 /* DLPack 1.x structures, under their own names unless dlpack.h was included before. */
 #ifndef DLPACK_VERSION
@@ -564,7 +666,8 @@ typedef struct DLTensor {
 #endif
 #endif
 
-/* Where a kernel runs. It enqueues on `stream` (NULL on CPU), must not allocate device memory or synchronise. */
+/* Where a kernel runs. It enqueues on `stream` (NULL on CPU), must not allocate device memory or
+ * synchronise. */
 typedef struct keel_kernel_context {
   uint32_t struct_size;
   int32_t device_type, device_id;
@@ -573,9 +676,10 @@ typedef struct keel_kernel_context {
   void* workspace; /* 64-byte aligned, as many bytes as was asked for */
   uint64_t workspace_bytes;
   void* pool;
-  /* Runs fn(arg, begin, end) over [0, n) on the host's threads in pieces of at least `grain`; returns when done. */
-  void (*parallel_for)(void* pool, int64_t n, int64_t grain, void (*fn)(void* arg, int64_t begin, int64_t end),
-                       void* arg);
+  /* Runs fn(arg, begin, end) over [0, n) on the host's threads in pieces of at least `grain`;
+   * returns when done. [run] */
+  void (*parallel_for)(void* pool, int64_t n, int64_t grain,
+                       void (*fn)(void* arg, int64_t begin, int64_t end), void* arg);
 } keel_kernel_context;
 
 typedef struct keel_meta { /* dims < 0: symbolic; pass it on */
@@ -593,10 +697,12 @@ typedef struct keel_kernel_class {
   const char* name;             /* reverse DNS */
   const int32_t* device_types;  /* 0-terminated */
   /* Types and shapes of the outputs, workspace wanted. Pure. [build] since 0.1 */
-  keel_status (*infer)(void* plugin, keel_str attrs, const keel_meta* in, uint32_t num_in, keel_meta* out,
-                       uint32_t num_out, uint64_t* workspace_bytes);
-  keel_status (*run)(void* plugin, keel_str attrs, const keel_kernel_context*, const DLTensor* const* in,
-                     uint32_t num_in, DLTensor* const* out, uint32_t num_out); /* [run] since 0.1 */
+  keel_status (*infer)(void* plugin, keel_str attrs, const keel_meta* in, uint32_t num_in,
+                       keel_meta* out, uint32_t num_out, uint64_t* workspace_bytes);
+  /* [run] since 0.1 */
+  keel_status (*run)(void* plugin, keel_str attrs, const keel_kernel_context*,
+                     const DLTensor* const* in, uint32_t num_in, DLTensor* const* out,
+                     uint32_t num_out);
 } keel_kernel_class;
 
 /* Layouts of the paged KV cache that an implementation may read. */
@@ -608,9 +714,10 @@ typedef struct keel_attention_call {
   const keel_attention_desc* desc;
   const DLTensor *q, *k, *v;         /* [N, heads, D]; k, v: this step's, already in the cache */
   const DLTensor *k_cache, *v_cache; /* the layer's, in the layout that supports() chose */
-  const DLTensor* block_table;       /* [S, max_blocks] i32; entries past a sequence's length are garbage */
+  /* [S, max_blocks] i32; entries past a sequence's length are garbage. */
+  const DLTensor* block_table;
   const DLTensor* seq_lens;          /* [S] i32: keys of each sequence, this step's included */
-  const DLTensor* cu_q;              /* [S + 1] i32: sequence s has queries cu_q[s] .. cu_q[s + 1] */
+  const DLTensor* cu_q; /* [S + 1] i32: sequence s has queries cu_q[s] .. cu_q[s + 1] */
   DLTensor* out;                     /* [N, heads, v_dim] */
   int64_t max_q, max_kv;
   const char* const* arg_names;      /* named arguments of the model, unread by the host */
@@ -622,23 +729,29 @@ typedef struct keel_attention_call {
 typedef struct keel_attention_class {
   uint32_t struct_size, flags;
   const char* name;
-  /* OK and a layout, or UNIMPLEMENTED with the reason (set_error). `args` are the names of the model's arguments.
-   * [load] since 0.1 */
-  keel_status (*supports)(void* plugin, const keel_attention_desc*, int32_t device_type, uint32_t dtype,
-                          int64_t block_size, const char* const* args, uint32_t num_args, uint32_t* kv_layout);
+  /* OK and a layout, or UNIMPLEMENTED with the reason (set_error). `args` are the names of the
+   * model's arguments. [load] since 0.1 */
+  keel_status (*supports)(void* plugin, const keel_attention_desc*, int32_t device_type,
+                          uint32_t dtype, int64_t block_size, const char* const* args,
+                          uint32_t num_args, uint32_t* kv_layout);
   /* Workspace wanted for a call of these sizes (tensors are not set). [run] since 0.1 */
   uint64_t (*workspace)(void* plugin, const keel_attention_call*);
-  keel_status (*run)(void* plugin, const keel_kernel_context*, const keel_attention_call*); /* [run] since 0.1 */
+  /* [run] since 0.1 */
+  keel_status (*run)(void* plugin, const keel_kernel_context*, const keel_attention_call*);
 } keel_attention_class;
 
-/* ==== G. processors: messages and media to tokens and tensors ================================================= */
+/* ==== G. processors: messages and media to tokens and tensors ================================= */
 
-/* Results go here; data is copied. `tensor` gives the plugin memory to fill, valid until the call returns. */
+/* Results go here. A sink is used on the thread of the call that it was given to. */
 typedef struct keel_sink {
   void* self;
+  /* Copies. [any] since 0.1 */
   keel_status (*bytes)(void* self, const char* key, const void* data, size_t n);
+  /* Copies. [any] since 0.1 */
   keel_status (*ints)(void* self, const char* key, const int64_t* data, size_t n);
-  DLTensor* (*tensor)(void* self, const char* key, uint32_t dtype, uint32_t ndim, const int64_t* dims);
+  /* Memory for the plugin to fill until the call returns; NULL: refused. [any] since 0.1 */
+  DLTensor* (*tensor)(void* self, const char* key, uint32_t dtype, uint32_t ndim,
+                      const int64_t* dims);
 } keel_sink;
 
 /* Filters of resize: the numbers that preprocessor_config.json calls `resample`. */
@@ -647,16 +760,20 @@ typedef struct keel_sink {
 #define KEEL_RESAMPLE_BILINEAR 2u
 #define KEEL_RESAMPLE_BICUBIC 3u
 
-/* What the host does for a processor: named files of the checkpoint, its tokenizer, image resizing; no paths. Lives
- * until the processor's destroy. All [any] but read and json, which are [load]: they are for create. */
+/* What the host does for a processor: named files of the checkpoint, its tokenizer, image resizing;
+ * no paths. Lives until the processor's destroy; read and json are for create. All since 0.1. */
 typedef struct keel_assets {
   uint32_t struct_size, reserved;
   void* self;
-  keel_status (*read)(void* self, const char* name, const void** data, size_t* n); /* data lives as long as assets */
-  keel_config* (*json)(void* self, const char* name); /* NULL: no such file, or not JSON; its error fails create */
-  int64_t (*token_id)(void* self, const char* token); /* -1: unknown */
-  keel_status (*encode)(void* self, keel_str text, const keel_sink* sink); /* key "ids" */
-  /* An RGB8 image [h, w, 3] to the size of `out`, RGB8 memory of the plugin's, with antialiasing. */
+  /* `data` lives as long as the assets. [load] */
+  keel_status (*read)(void* self, const char* name, const void** data, size_t* n);
+  /* NULL: no such file, or not JSON; its error fails create. [load] */
+  keel_config* (*json)(void* self, const char* name);
+  int64_t (*token_id)(void* self, const char* token); /* -1: unknown [any] */
+  /* Token ids of a text: key "ids". [any] */
+  keel_status (*encode)(void* self, keel_str text, const keel_sink* sink);
+  /* An RGB8 image [h, w, 3] to the size of `out`, RGB8 memory of the plugin's, with antialiasing.
+   * [any] */
   keel_status (*resize)(void* self, const DLTensor* image, uint32_t resample, DLTensor* out);
 } keel_assets;
 
@@ -665,7 +782,8 @@ typedef struct keel_assets {
 #define KEEL_MODALITY_VIDEO 2u
 #define KEEL_MODALITY_AUDIO 3u
 
-typedef struct keel_media { /* what the host decoded: RGB8 [h, w, 3], frames [t, h, w, 3], or f32 samples [n] */
+/* What the host decoded: RGB8 [h, w, 3], frames [t, h, w, 3], or f32 samples [n]. */
+typedef struct keel_media {
   uint32_t struct_size, modality;
   const DLTensor* data;          /* NULL in count: sizes only */
   int64_t height, width, frames; /* frames: 1 of an image, samples of audio */
@@ -675,41 +793,50 @@ typedef struct keel_media { /* what the host decoded: RGB8 [h, w, 3], frames [t,
 
 typedef struct keel_media_count { /* transformers' MultiModalData, one item */
   uint32_t struct_size, modality;
-  int64_t tokens;   /* positions of this item whose id is in the modality's token ids (image_token_ids) */
+  /* Positions of this item whose id is in the modality's token ids (image_token_ids). */
+  int64_t tokens;
   int64_t features; /* of them, those that a row of encode's features replaces (image_token_id) */
   int64_t patches;  /* rows of pixel_values that it owns; frames of features for audio */
   int64_t grid_t, grid_h, grid_w;
   double seconds_per_grid; /* time between two steps of grid_t (second_per_grid_ts); 0: no time */
 } keel_media_count;
 
-/* An item of the list "keel.processors/1". All but create and destroy: [any], re-entrant. Where counts of several
- * items are given, the n-th placeholder of a modality in the prompt is the n-th item of that modality. */
+/* An item of the list "keel.processors/1". All but create and destroy: [any], re-entrant. Where
+ * counts of several items are given, the n-th placeholder of a modality in the prompt is the n-th
+ * item of that modality. */
 typedef struct keel_processor_class {
   uint32_t struct_size, flags;
   const char* const* names; /* processor_class values, NULL-terminated */
   /* `config` is config.json; the processor's own files come from `assets`. [load] since 0.1 */
-  keel_status (*create)(void* plugin, keel_config* config, const keel_assets* assets, void** processor);
-  /* Keys image_token (bytes: what a prompt holds), image_token_id (ints, one: the id that features replace),
-   * image_token_ids (ints: that one and structural ones); the same for video and audio. since 0.1 */
+  keel_status (*create)(void* plugin, keel_config* config, const keel_assets* assets,
+                        void** processor);
+  /* Keys image_token (bytes: what a prompt holds), image_token_id (ints, one: the id that features
+   * replace), image_token_ids (ints: that one and structural ones); the same for video and audio.
+   * [any] since 0.1 */
   keel_status (*tokens)(const void* processor, const keel_sink*);
-  /* get_num_multimodal_tokens: from sizes alone, pure. since 0.1 */
-  keel_status (*count)(const void* processor, const keel_media* sizes, uint32_t n, keel_media_count* out);
-  /* Pixels or samples of items of one modality to the inputs of its encode, under their declared names, packed in
-   * order of item. since 0.1 */
+  /* get_num_multimodal_tokens: from sizes alone, pure. [any] since 0.1 */
+  keel_status (*count)(const void* processor, const keel_media* sizes, uint32_t n,
+                       keel_media_count* out);
+  /* Pixels or samples of items of one modality to the inputs of its encode, under their declared
+   * names, packed in order of item. [any] since 0.1 */
   keel_status (*preprocess)(const void* processor, const keel_media*, uint32_t n, const keel_sink*);
-  /* Full replacement text of one item, begin, end and row tokens included: key "text". `index`: which item of its
-   * modality it is. The host keeps the offsets (text_replacement_offsets). since 0.1 */
-  keel_status (*replacement)(const void* processor, const keel_media_count* item, uint32_t index, const keel_sink*);
-  /* Prompt ids with one placeholder an item -> keys input_ids, mm_token_type_ids (KEEL_MODALITY_*), both ints.
-   * NULL: the host tokenizes the replacements. since 0.1 */
-  keel_status (*expand)(const void* processor, const int64_t* ids, size_t n, const keel_media_count*, uint32_t count,
-                        const keel_sink*);
-  /* Messages, tools and options as JSON text -> key "text". NULL: the checkpoint's template. since 0.1 */
+  /* Full replacement text of one item, begin, end and row tokens included: key "text". `index`:
+   * which item of its modality it is. The host keeps the offsets (text_replacement_offsets).
+   * [any] since 0.1 */
+  keel_status (*replacement)(const void* processor, const keel_media_count* item, uint32_t index,
+                             const keel_sink*);
+  /* Prompt ids with one placeholder an item -> keys input_ids, mm_token_type_ids (KEEL_MODALITY_*),
+   * both ints. NULL: the host tokenizes the replacements. [any] since 0.1 */
+  keel_status (*expand)(const void* processor, const int64_t* ids, size_t n,
+                        const keel_media_count*, uint32_t count, const keel_sink*);
+  /* Messages, tools and options as JSON text -> key "text". NULL: the checkpoint's template.
+   * [any] since 0.1 */
   keel_status (*chat)(const void* processor, keel_str conversation, const keel_sink*);
-  /* Positions of expanded ids: key "positions", a tensor i64 as the spec's input "positions" says; key "delta" (ints,
-   * one): what to add to the number of cached tokens while decoding. NULL: 0 .. n - 1. since 0.1 */
-  keel_status (*positions)(const void* processor, const int64_t* ids, size_t n, const keel_media_count*,
-                           uint32_t count, const keel_sink*);
+  /* Positions of expanded ids: key "positions", a tensor i64 as the spec's input "positions" says;
+   * key "delta" (ints, one): what to add to the number of cached tokens while decoding. NULL: 0 ..
+   * n - 1. [any] since 0.1 */
+  keel_status (*positions)(const void* processor, const int64_t* ids, size_t n,
+                           const keel_media_count*, uint32_t count, const keel_sink*);
   void (*destroy)(void* processor); /* [load] since 0.1 */
 } keel_processor_class;
 

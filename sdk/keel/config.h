@@ -1,4 +1,29 @@
 // config.json as a family reads it, and the spec that it states.
+//
+//   #include "sdk/keel/config.h"
+//   using namespace keel;
+//
+//   struct MyConfig {
+//     int64_t layers, hidden_size, vocab_size;
+//     bool bias;
+//     explicit MyConfig(const Config& c)
+//         : layers(c.Int("num_hidden_layers|n_layer")),  // either key
+//           hidden_size(c.Int("hidden_size")),           // required: reported by name if absent
+//           vocab_size(c.Int("vocab_size", 32000)),      // the family's default
+//           bias(c.Bool("attention_bias", false)) {
+//       if (hidden_size % 64 != 0)
+//         c.Fail("hidden_size", "is no multiple of 64, expected heads of 64");
+//     }
+//     Spec spec() const {
+//       Spec s;
+//       s.num_layers = layers;
+//       s.hidden_size = hidden_size;
+//       s.vocab_size = vocab_size;
+//       s.tp_plan = {{"layers.*.mlp.up_proj", "colwise"}, {"layers.*.mlp.down_proj", "rowwise"}};
+//       s.renames = {{.from = {R"(transformer\.(.*))"}, .to = {R"(model.\1)"}}};
+//       return s;
+//     }
+//   };
 #ifndef KEEL_SDK_KEEL_CONFIG_H_
 #define KEEL_SDK_KEEL_CONFIG_H_
 
@@ -14,8 +39,9 @@
 
 namespace keel {
 
-// Keys are paths "a/b/3" with alternatives "new_key|old_key"; see keel_config_api. A missing or ill-typed value is an
-// error that the host reports by key; the getter then returns a harmless value, so constructors go on.
+// Keys are paths "a/b/3" with alternatives "new_key|old_key"; see keel_config_api. A missing or
+// ill-typed value is an error that the host reports by key; the getter then returns a harmless
+// value, so constructors go on.
 class Config {
  public:
   explicit Config(keel_config* handle) : handle_(handle) {}
@@ -96,7 +122,8 @@ struct PpStage {
   std::vector<const char*> inputs, outputs;
 };
 
-// A rule for checkpoint tensors: keel_rename with its strings. One that only renames is {.from = {"a"}, .to = {"b"}}.
+// A rule for checkpoint tensors: keel_rename with its strings. One that only renames is
+// {.from = {"a"}, .to = {"b"}}; docs/plugin-authoring.md has an example of each kind.
 struct Rename {
   uint32_t op = KEEL_RENAME;
   std::vector<std::string> from, to;

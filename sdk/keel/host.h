@@ -1,4 +1,5 @@
-// The host as this plugin sees it, and the barrier that keeps C++ exceptions inside. Included by the other headers.
+// The host as this plugin sees it, and the barrier that keeps C++ exceptions inside. Included by
+// the other headers.
 #ifndef KEEL_SDK_KEEL_HOST_H_
 #define KEEL_SDK_KEEL_HOST_H_
 

@@ -1,5 +1,23 @@
-// What a model is built from. A constructor declares (names and global shapes; no tensor exists), operator() says what
-// is computed. Members are named as the checkpoint names them: s / "q_proj" is "<scope>.q_proj".
+// What a model is built from. A constructor declares (names and global shapes; no tensor exists),
+// operator() says what is computed. Members are named as the checkpoint names them: s / "q_proj" is
+// "<scope>.q_proj".
+//
+//   #include "sdk/keel/layers.h"
+//   using namespace keel;
+//
+//   struct MyLayer {
+//     RmsNorm norm;
+//     Linear proj;
+//     MyLayer(const Scope& s, int64_t size, int /*layer*/)
+//         : norm(s / "norm", size, 1e-6), proj(s / "proj", size, size) {}
+//     Tensor operator()(Tensor x) const { return x + proj(norm(x)); }
+//   };
+//
+//   struct MyStack {  // layers.0.norm.weight, layers.0.proj.weight, layers.1.norm.weight ...
+//     LayerList<MyLayer> layers;
+//     explicit MyStack(const Scope& root) : layers(root / "layers", 2, 64) {}
+//     Tensor Forward(const Inputs& in) const { return layers(in.embeds); }
+//   };
 #ifndef KEEL_SDK_KEEL_LAYERS_H_
 #define KEEL_SDK_KEEL_LAYERS_H_
 
@@ -7,12 +25,26 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "sdk/keel/tensor.h"
 
+// {.size = n} leaves the rest 0, which is how the ABI's structs are meant to be filled, in this
+// header and in a plugin's own sources.
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 namespace keel {
 
-// A place in the model's tree of names.
+// What Forward gets.
+struct Inputs {
+  keel_run* run;
+  Tensor embeds;               // [N, H]
+  Tensor positions;            // [N], or as the spec's input "positions" says
+  std::vector<Tensor> extras;  // the spec's other inputs of "forward", in order
+};
+
+// A place in the model's tree of names: root / "model" / "layers" / 3 is "model.layers.3".
 class Scope {
  public:
   explicit Scope(keel_build* build, std::string name = "")
@@ -32,7 +64,7 @@ class Scope {
   std::string name_;
 };
 
-// y = x W^T (+ b)
+// y = x W^T (+ b), [.., in] -> [.., out]; "<scope>.weight" is [out, in].
 struct Linear {
   keel_object object;
   Linear(const Scope& s, int64_t in, int64_t out, bool bias = false)
@@ -40,6 +72,7 @@ struct Linear {
   Tensor operator()(Tensor x) const { return x.With(x.ops().linear(x.run, object, x.id)); }
 };
 
+// Rows of a table, [N] -> [N, size]. The token embedding is the host's: see Spec::embed_tokens.
 struct Embedding {
   keel_object object;
   Embedding(const Scope& s, int64_t rows, int64_t size)
@@ -47,6 +80,7 @@ struct Embedding {
   Tensor operator()(Tensor ids) const { return ids.With(ids.ops().embed(ids.run, object, ids.id)); }
 };
 
+// Over the last `size` elements, same shape; see keel_norm_desc.
 struct Norm {
   keel_object object;
   Norm(const Scope& s, keel_norm_desc desc) {
@@ -59,29 +93,37 @@ struct Norm {
 // `flags`: KEEL_NORM_*. Gemma's is RmsNorm(s, size, eps, 1, KEEL_NORM_CAST_LAST).
 struct RmsNorm : Norm {
   RmsNorm(const Scope& s, int64_t size, double eps, double weight_offset = 0, uint32_t flags = 0)
-      : Norm(s, {.kind = KEEL_NORM_RMS,
-                 .size = size,
-                 .eps = eps,
-                 .weight_offset = weight_offset,
-                 .flags = flags}) {}
+      : Norm(s, Desc(size, eps, weight_offset, flags)) {}
+  // For blocks that take a norm as an option.
+  static keel_norm_desc Desc(int64_t size, double eps, double weight_offset = 0,
+                             uint32_t flags = 0) {
+    return {.kind = KEEL_NORM_RMS,
+            .size = size,
+            .eps = eps,
+            .weight_offset = weight_offset,
+            .flags = flags};
+  }
 };
 
 struct LayerNorm : Norm {
   LayerNorm(const Scope& s, int64_t size, double eps, bool bias = true)
-      : Norm(s, {.kind = KEEL_NORM_LAYER,
-                 .size = size,
-                 .eps = eps,
-                 .flags = bias ? KEEL_NORM_BIAS : 0}) {}
+      : Norm(s, Desc(size, eps, bias)) {}
+  static keel_norm_desc Desc(int64_t size, double eps, bool bias = true) {
+    return {.kind = KEEL_NORM_LAYER, .size = size, .eps = eps, .flags = bias ? KEEL_NORM_BIAS : 0};
+  }
 };
 
-// Rotary embedding; theta is the family's default, the config's rope_parameters decide.
+// Rotary embedding of each head, [N, heads, D] -> the same. What is said here is the family's
+// default, the config's rope_parameters decide: {.head_dim = 64, .partial_rotary_factor = 0.25}
+// rotates a quarter of each head unless the config says otherwise.
 struct Rope {
   keel_object object;
   Rope(const Scope& s, keel_rope_desc desc) {
     desc.struct_size = sizeof(desc);
     object = s.api().rope(s.build(), &desc);
   }
-  // `params`: where the config has them, if not in rope_parameters ("rope_parameters/full_attention").
+  // `params`: where the config has them, if not in rope_parameters:
+  // "rope_parameters/full_attention".
   Rope(const Scope& s, int64_t head_dim, double theta = 10000, const char* params = nullptr)
       : Rope(s, {.head_dim = head_dim, .theta = theta, .params = params}) {}
   Tensor operator()(Tensor x, Tensor positions) const {
@@ -89,7 +131,9 @@ struct Rope {
   }
 };
 
-// softmax(q k^T) v over the sequence's cached keys; the implementation is the host's choice, or the config's.
+// softmax(q k^T) v over the sequence's cached keys: q [N, heads, qk_dim], k [N, kv_heads, qk_dim],
+// v [N, kv_heads, v_dim] -> [N, heads, v_dim]. The implementation is the host's choice, or the
+// config's.
 struct Attention {
   keel_object object;
   Attention(const Scope& s, keel_attention_desc desc) {
@@ -103,6 +147,8 @@ struct Attention {
   }
 };
 
+// Experts with a router of the model's own: x [N, H], router_logits [N, experts] -> [N, H]. See
+// keel_moe_desc, and blocks/moe.h for the usual router.
 struct Moe {
   keel_object object;
   Moe(const Scope& s, keel_moe_desc desc) {
@@ -114,6 +160,7 @@ struct Moe {
   }
 };
 
+// See keel_conv_desc. For one that looks back over tokens: blocks/causal_conv1d.h.
 struct Conv {
   keel_object object;
   Conv(const Scope& s, keel_conv_desc desc) {
@@ -123,7 +170,8 @@ struct Conv {
   Tensor operator()(Tensor x) const { return x.With(x.ops().conv(x.run, object, x.id)); }
 };
 
-// What a sequence carries from token to token, and the recurrence over it.
+// What a sequence carries from token to token, and the recurrence over it: kinds, shapes and
+// arguments are at KEEL_RECUR_*.
 struct State {
   keel_object object;
   State(const Scope& s, keel_state_desc desc) {
@@ -147,6 +195,7 @@ struct Param {
 };
 
 // Marks the layer that the ops in its lifetime belong to: pipeline cuts, taps and profiles.
+// LayerList does this; for a model that writes its loop out.
 class LayerMark {
  public:
   LayerMark(keel_run* run, int index) : run_(run), index_(index) {
@@ -159,6 +208,30 @@ class LayerMark {
  private:
   keel_run* run_;
   int index_;
+};
+
+// The layers of a decoder, one after the other: `count` of them, declared as <scope>.0, <scope>.1
+// ... and run in order, each within its mark. Layer(scope, args..., index) declares one,
+// layer(x, args...) -> x runs it.
+template <typename Layer>
+class LayerList {
+ public:
+  template <typename... Args>
+  LayerList(const Scope& s, int64_t count, const Args&... args) {
+    for (int64_t i = 0; i < count; ++i) layers_.emplace_back(s / i, args..., static_cast<int>(i));
+  }
+
+  template <typename... Args>
+  Tensor operator()(Tensor x, const Args&... args) const {
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const LayerMark mark(x.run, static_cast<int>(i));
+      x = layers_[i](x, args...);
+    }
+    return x;
+  }
+
+ private:
+  std::vector<Layer> layers_;
 };
 
 }  // namespace keel

@@ -1,25 +1,56 @@
-// The C++ SDK of a Keel plugin: include this one header, write the model, end with KEEL_PLUGIN.
+// The C++ SDK of a Keel plugin: include this header and the blocks that the model is made of
+// (sdk/keel/blocks), write the model, end with KEEL_PLUGIN. The smallest one, a norm between the
+// embedding and the head:
+//
+//   #include "sdk/keel/plugin.h"
+//   using namespace keel;
+//
+//   struct TinyConfig {
+//     int64_t hidden_size, vocab_size;
+//     explicit TinyConfig(const Config& c)
+//         : hidden_size(c.Int("hidden_size")), vocab_size(c.Int("vocab_size")) {}
+//     Spec spec() const {
+//       Spec s;
+//       s.hidden_size = hidden_size;
+//       s.vocab_size = vocab_size;
+//       return s;
+//     }
+//   };
+//
+//   struct TinyForCausalLM {
+//     static constexpr const char* kModelType = "tiny";
+//     static constexpr const char* kArchitectures[] = {"TinyForCausalLM"};
+//     using ConfigType = TinyConfig;
+//
+//     RmsNorm norm;
+//     TinyForCausalLM(const Scope& root, const TinyConfig& c)
+//         : norm(root / "model" / "norm", c.hidden_size, 1e-6) {}
+//     Tensor Forward(const Inputs& in) const { return norm(in.embeds); }
+//   };
+//
+//   KEEL_PLUGIN("org.example.tiny", "1.0.0", TinyForCausalLM);
 //
 // A model class M, named as in transformers, has
-//   static constexpr const char* kModelType            "llama"
-//   static constexpr const char* kArchitectures[]      {"LlamaForCausalLM"}; the first is the class's name
-//   using ConfigType                                   made from a keel::Config; has `Spec spec() const`
-//   M(const Scope& root, const ConfigType&)            declares the layers
-//   Tensor Forward(const Inputs&) const                embeds [N, H] -> hidden [N, H]
+//   static constexpr const char* kModelType       "llama"
+//   static constexpr const char* kArchitectures[] {"LlamaForCausalLM"}; the first names the class
+//   using ConfigType                              made from a keel::Config; has `Spec spec() const`
+//   M(const Scope& root, const ConfigType&)       declares the layers
+//   Tensor Forward(const Inputs&) const           embeds [N, H] -> hidden [N, H]
 // and may have
-//   Tensor Logits(Tensor hidden) const                 [R, H] -> [R, vocab]; else lm_head of the spec
+//   Tensor Logits(Tensor hidden) const            [R, H] -> [R, vocab]; else lm_head of the spec
 //   Tensor Encode(std::string_view modality, const std::vector<Tensor>& inputs) const
-//   Tensor Pool(Tensor hidden) const                   [R, H] -> [R, size]
+//   Tensor Pool(Tensor hidden) const              [R, H] -> [R, size]
+// KEEL_PLUGIN says in one line what a class lacks.
 // A processor class is described in processor.h.
 #ifndef KEEL_SDK_KEEL_PLUGIN_H_
 #define KEEL_SDK_KEEL_PLUGIN_H_
 
+#include <concepts>
 #include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "sdk/keel/blocks.h"
 #include "sdk/keel/config.h"
 #include "sdk/keel/layers.h"
 #include "sdk/keel/plugin_note.h"
@@ -28,12 +59,40 @@
 
 namespace keel {
 
-struct Inputs {
-  keel_run* run;
-  Tensor embeds;               // [N, H]
-  Tensor positions;            // [N], or as the spec's input "positions" says
-  std::vector<Tensor> extras;  // the spec's other inputs of "forward", in order
-};
+// What a model class owes, one line an omission. False or a failed assertion: nothing else of the
+// class is looked at, so that the line stands alone.
+template <typename M>
+consteval bool IsModelClass() {
+  constexpr bool kNames = requires {
+    { M::kModelType } -> std::convertible_to<const char*>;
+    std::begin(M::kArchitectures);
+  };
+  static_assert(kNames,
+                "a class in KEEL_PLUGIN lacks `static constexpr const char* kModelType` or "
+                "`static constexpr const char* kArchitectures[]`");
+  constexpr bool kConfig = requires { typename M::ConfigType; };
+  static_assert(kConfig, "a class in KEEL_PLUGIN lacks `using ConfigType = ...`");
+  constexpr bool kForward = requires(const M& m, const Inputs& in) {
+    { m.Forward(in) } -> std::convertible_to<Tensor>;
+  };
+  static_assert(kForward, "a class in KEEL_PLUGIN lacks `Tensor Forward(const Inputs&) const`");
+  bool ok = kNames && kConfig && kForward;
+  if constexpr (kConfig) {
+    using C = typename M::ConfigType;
+    constexpr bool kReads = std::constructible_from<C, const Config&>;
+    static_assert(kReads, "the ConfigType of a class in KEEL_PLUGIN lacks `C(const Config&)`");
+    constexpr bool kSpec = requires(const C& c) {
+      { c.spec() } -> std::convertible_to<Spec>;
+    };
+    static_assert(kSpec, "the ConfigType of a class in KEEL_PLUGIN lacks `Spec spec() const`");
+    constexpr bool kDeclares = std::constructible_from<M, const Scope&, const C&>;
+    static_assert(
+        kDeclares,
+        "a class in KEEL_PLUGIN lacks the constructor `M(const Scope&, const ConfigType&)`");
+    ok = ok && kReads && kSpec && kDeclares;
+  }
+  return ok;
+}
 
 // The ABI's view of a model class.
 template <typename M>
@@ -178,7 +237,7 @@ struct PluginOf {
     void Add() {
       if constexpr (ProcessorType<C>) {
         processors.items.push_back(ProcessorClass<C>::Get());
-      } else {
+      } else if constexpr (IsModelClass<C>()) {
         models.items.push_back(ModelClass<C>::Get());
       }
     }
@@ -192,7 +251,7 @@ struct PluginOf {
     };
     if constexpr (ProcessorType<C>) {
       add(processors, ProcessorClass<C>::Names());
-    } else {
+    } else if constexpr (IsModelClass<C>()) {
       add(architectures, ModelClass<C>::Architectures());
       add(types, C::kModelType);
     }
@@ -201,8 +260,8 @@ struct PluginOf {
 
 }  // namespace keel
 
-// KEEL_PLUGIN("org.example.llama", "1.0.0", LlamaForCausalLM, ...): the plugin's one exported symbol and its note. The
-// list holds models and processors.
+// KEEL_PLUGIN("org.example.llama", "1.0.0", LlamaForCausalLM, ...): the plugin's one exported
+// symbol and its note. The list holds models and processors.
 #define KEEL_PLUGIN(plugin_id, plugin_version, ...)                                          \
   KEEL_PLUGIN_NOTE_OF(::keel::PluginOf<__VA_ARGS__>::Note(plugin_id, plugin_version));       \
   extern "C" __attribute__((visibility("default"))) const keel_plugin* keel_plugin_entry_v1( \

@@ -1,17 +1,52 @@
-// Processors: what turns media and a prompt into tokens and the inputs of encode. Included by plugin.h.
+// Processors: what turns media and a prompt into tokens and the inputs of encode. Included by
+// plugin.h.
+//
+//   #include "sdk/keel/processor.h"
+//   using namespace keel;
+//
+//   class TinyProcessor {  // one token an image, its mean as the only feature
+//    public:
+//     static constexpr const char* kProcessorNames[] = {"TinyProcessor"};
+//     TinyProcessor(const Config&, const Assets& assets) : image_id_(assets.TokenId("<image>")) {}
+//     std::vector<MediaTokens> Tokens() const {
+//       return {{.modality = KEEL_MODALITY_IMAGE, .token = "<image>", .id = image_id_}};
+//     }
+//     keel_media_count Count(const keel_media&) const {
+//       keel_media_count count = {};
+//       count.tokens = count.features = count.patches = 1;
+//       return count;
+//     }
+//     void Preprocess(MediaItems items, const TensorSink& inputs) const {
+//       const std::span<float> out =
+//           inputs.F32("pixel_values", {static_cast<int64_t>(items.size()), 1});
+//       for (size_t i = 0; i < items.size(); ++i) {
+//         const auto* pixels = static_cast<const uint8_t*>(items[i].data->data);
+//         const int64_t n = items[i].height * items[i].width * 3;
+//         int64_t sum = 0;
+//         for (int64_t j = 0; j < n; ++j) sum += pixels[j];
+//         out[i] = static_cast<float>(sum) / static_cast<float>(n);
+//       }
+//     }
+//     std::string Replacement(const keel_media_count&, uint32_t) const { return "<image>"; }
+//
+//    private:
+//     int64_t image_id_;
+//   };
 //
 // A processor class P, named as in transformers, has
-//   static constexpr const char* kProcessorNames[]       values of processor_class
-//   P(const Config& config, const Assets& assets)        config.json; the processor's own files come from assets
-//   std::vector<MediaTokens> Tokens() const              the placeholders of each modality
-//   keel_media_count Count(const keel_media& sizes) const             from the sizes alone
-//   void Preprocess(MediaItems items, const TensorSink& inputs) const  of one modality; by the spec's names
+//   static constexpr const char* kProcessorNames[]    values of processor_class
+//   P(const Config& config, const Assets& assets)     config.json; own files come from assets
+//   std::vector<MediaTokens> Tokens() const           the placeholders of each modality
+//   keel_media_count Count(const keel_media& sizes) const              from the sizes alone
+//   void Preprocess(MediaItems items, const TensorSink& inputs) const  of one modality; by the
+//                                                                      spec's names
 //   std::string Replacement(const keel_media_count& item, uint32_t index) const
 // and may have
 //   ExpandedPrompt Expand(PromptIds ids, MediaCounts items) const
 //   PromptPositions Positions(PromptIds ids, MediaCounts items) const
 //   std::string Chat(std::string_view conversation) const
-// What they throw becomes a status with a message. All are const and may run on several threads at once.
+// What they throw becomes a status with a message. All are const and may run on several threads at
+// once.
 #ifndef KEEL_SDK_KEEL_PROCESSOR_H_
 #define KEEL_SDK_KEEL_PROCESSOR_H_
 

@@ -1,4 +1,13 @@
 // Tensors of a forward: handles with operators. Cheap to copy; valid while the forward runs.
+//
+//   #include "sdk/keel/tensor.h"
+//   using namespace keel;
+//
+//   Tensor Gated(Tensor x, Tensor gate) {  // x, gate [N, 64] -> [N, 64], each head of 16 by itself
+//     const Tensor heads = x.Heads(16);    // [N, 4, 16]
+//     const Tensor weights = gate.Heads(16).Softmax(-1);
+//     return (heads * weights * 0.5 + heads).Flat();
+//   }
 #ifndef KEEL_SDK_KEEL_TENSOR_H_
 #define KEEL_SDK_KEEL_TENSOR_H_
 
@@ -18,7 +27,8 @@ struct Tensor {
   const keel_ops& ops() const { return *run->ops; }
   Tensor With(keel_tensor other) const { return {run, other}; }
 
-  // Shapes. In View 0 keeps a size and -1 is inferred: the number of tokens has no value in a recorded graph.
+  // Shapes. In View 0 keeps a size and -1 is inferred: the number of tokens has no value in a
+  // recorded graph.
   Tensor View(std::initializer_list<int64_t> dims) const {
     return With(ops().view(run, id, static_cast<uint32_t>(dims.size()), dims.begin()));
   }
@@ -114,7 +124,8 @@ inline Tensor Cat(const std::vector<Tensor>& xs, int32_t dim) {
       xs.front().ops().cat(xs.front().run, ids.data(), static_cast<uint32_t>(ids.size()), dim));
 }
 
-// Numbers that are part of the model; they must depend on the config alone. `dims` as in View, all known.
+// Numbers that are part of the model; they must depend on the config alone. `dims` as in View, all
+// known.
 inline Tensor Constant(keel_run* run, std::initializer_list<int64_t> dims,
                        const std::vector<float>& values) {
   size_t size = 1;

@@ -2,14 +2,15 @@
 
   python tests/goldens/make.py [family ...]
 
-Every variant of variants.py becomes plugins/<family>/testdata/<variant>/; README.md says what is in
-it. Running it again on one machine gives the same bytes.
+Every variant of a family's testdata/variants.py becomes testdata/<variant>/; README.md says what is
+in it. Running it again on one machine gives the same bytes.
 """
 
 import argparse
 import copy
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import safetensors.torch
@@ -20,7 +21,6 @@ import random_weights
 import tiny_tokenizer
 import variants
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROMPT_LENGTHS = (1, 7, 300)
 NUM_NEW_TOKENS = 32
 NUM_FIRST_SPECIAL = 3  # ids that prompts leave out: the tiny tokenizer's special tokens
@@ -120,7 +120,7 @@ def smallest_effect(model, variant: variants.Variant, tensors: dict) -> float:
     }
     what, effect = min(effects.items(), key=lambda item: item[1])
     if effect < MIN_TOLERANCES * TOLERANCE:
-        raise SystemExit(f"{variant.family}/{variant.name}: {what} moves logits by {effect:.1e}")
+        raise SystemExit(f"{variant.model_type}/{variant.name}: {what} moves logits by {effect:.1e}")
     return effect
 
 
@@ -129,7 +129,7 @@ def choose_seed(model, variant: variants.Variant) -> int:
         random_weights.fill(model, seed)
         if all(is_clear(compute(model, n, seed)[1]) for n in PROMPT_LENGTHS):
             return seed
-    raise SystemExit(f"{variant.family}/{variant.name}: no seed below {MAX_SEEDS} has clear tokens")
+    raise SystemExit(f"{variant.model_type}/{variant.name}: no seed below {MAX_SEEDS} has clear tokens")
 
 
 def write_json(path: pathlib.Path, value) -> None:
@@ -145,7 +145,7 @@ def write_tokenizer(directory: pathlib.Path, vocab_size: int) -> None:
 
 def write_checkpoint(directory: pathlib.Path, variant: variants.Variant) -> int:
     """Writes what save_pretrained() writes; returns the seed of the weights."""
-    config = transformers.AutoConfig.for_model(variant.family, **copy.deepcopy(variant.config))
+    config = transformers.AutoConfig.for_model(variant.model_type, **copy.deepcopy(variant.config))
     model = new_model(config)
     seed = choose_seed(model, variant)
     random_weights.fill(model, seed)
@@ -187,30 +187,31 @@ def write_goldens(directory: pathlib.Path, variant: variants.Variant, seed: int)
 
 
 def main() -> None:
+    families = variants.families()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("family", nargs="*", help=f"of {', '.join(variants.FAMILIES)}; default all")
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "plugins")
+    parser.add_argument("family", nargs="*", help=f"of {', '.join(families)}; default all")
     args = parser.parse_args()
     for family in args.family:
-        if family not in variants.FAMILIES:
-            parser.error(f"unknown family {family!r}; there are {', '.join(variants.FAMILIES)}")
+        if family not in families:
+            parser.error(f"unknown family {family!r}; there are {', '.join(families)}")
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    for variant in variants.VARIANTS:
-        if args.family and variant.family not in args.family:
-            continue
-        home = ROOT / variant.home if variant.home else args.out / variant.family
-        directory = home / "testdata" / variant.name
-        directory.mkdir(parents=True, exist_ok=True)
-        for path in directory.iterdir():
-            if path.name != "graph.textproto":  # that is written by //tests/recorded:update
-                path.unlink()
-        seed = write_checkpoint(directory, variant)
-        facts = write_goldens(directory, variant, seed)
-        print(f"{variant.family}/{variant.name}: {json.dumps(facts)}", flush=True)
+    for family in args.family or families:
+        testdata = families[family] / "testdata"
+        if families[family].parent.name == "plugins" and not (testdata / "BUILD").exists():
+            shutil.copy(families["llama"] / "testdata" / "BUILD", testdata)
+        for variant in variants.of_family(family):
+            directory = testdata / variant.name
+            directory.mkdir(exist_ok=True)
+            for path in directory.iterdir():
+                if path.name != "graph.textproto":  # that is written by //tests/recorded:update
+                    path.unlink()
+            seed = write_checkpoint(directory, variant)
+            facts = write_goldens(directory, variant, seed)
+            print(f"{family}/{variant.name}: {json.dumps(facts)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// Arguments: directories with goldens. Damaged graph files must be refused or taken, never crash
+// Arguments: directories with goldens, or testdata of families. Damaged graph files must be refused or taken, never crash
 // the parser, the verifier or the sharder. Seeded: a failure comes again.
 #include <google/protobuf/message.h>
 #include <google/protobuf/reflection.h>
@@ -176,7 +176,10 @@ TEST_F(GraphFuzzTest, ChangedFields) {
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
-  keel::g_dirs.assign(argv + 1, argv + argc);
+  for (int i = 1; i < argc; ++i) {
+    const std::vector<std::string> dirs = keel::RecordedDirectories(argv[i]);
+    keel::g_dirs.insert(keel::g_dirs.end(), dirs.begin(), dirs.end());
+  }
   if (keel::g_dirs.empty()) {
     std::fprintf(stderr, "usage: %s directory ...\n", argv[0]);
     return 2;

@@ -1,5 +1,5 @@
-// Arguments: a plugin's library and a directory with a config.json and its golden, graph.textproto.
-// The recorded graph is the golden, as data it stands without the plugin, and the host either runs
+// Arguments: a plugin's library and a directory with a config.json and its golden, graph.textproto,
+// or with several such directories (testdata of a family). The recorded graph is the golden, as data it stands without the plugin, and the host either runs
 // it or says by name what it can't.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
@@ -12,6 +12,7 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/attention/registry.h"
@@ -29,9 +30,14 @@
 namespace keel {
 namespace {
 
-std::string g_plugin, g_dir;  // of the command line
+std::string g_plugin;  // of the command line
+std::vector<std::string> g_dirs;
 
-std::string GoldenPath() { return JoinPath(g_dir, "graph.textproto"); }
+// The parameter is the directory.
+class RecordTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  static std::string GoldenPath() { return JoinPath(GetParam(), "graph.textproto"); }
+};
 
 // Rope frequencies come from the C library, whose last bit may differ between machines.
 bool SameGraph(const proto::Graph& a, const proto::Graph& b) {
@@ -53,8 +59,8 @@ std::string TextDiff(const std::string& golden, const std::string& actual) {
   return text;
 }
 
-TEST(RecordTest, RecordsTheGolden) {
-  KEEL_ASSERT_OK_AND_ASSIGN(const Recording recording, RecordDirectory(g_plugin, g_dir));
+TEST_P(RecordTest, RecordsTheGolden) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const Recording recording, RecordDirectory(g_plugin, GetParam()));
   const std::string actual = GraphText(recording.model.graph);
   KEEL_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(GoldenPath()));
   KEEL_ASSERT_OK_AND_ASSIGN(const proto::Graph golden, ParseGraphText(text, GoldenPath()));
@@ -63,13 +69,13 @@ TEST(RecordTest, RecordsTheGolden) {
       << "if the change is meant: ./bazelw run //tests/recorded:update, and read its diff";
 }
 
-TEST(RecordTest, RecordsTheSameGraphAgain) {
-  KEEL_ASSERT_OK_AND_ASSIGN(const Recording first, RecordDirectory(g_plugin, g_dir));
-  KEEL_ASSERT_OK_AND_ASSIGN(const Recording again, RecordDirectory(g_plugin, g_dir));
+TEST_P(RecordTest, RecordsTheSameGraphAgain) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const Recording first, RecordDirectory(g_plugin, GetParam()));
+  KEEL_ASSERT_OK_AND_ASSIGN(const Recording again, RecordDirectory(g_plugin, GetParam()));
   EXPECT_EQ(GraphText(first.model.graph), GraphText(again.model.graph));
 }
 
-TEST(RecordTest, TheGoldenIsAGraphFile) {
+TEST_P(RecordTest, TheGoldenIsAGraphFile) {
   KEEL_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(GoldenPath()));
   KEEL_ASSERT_OK_AND_ASSIGN(const proto::Graph golden, ParseGraphText(text, GoldenPath()));
   KEEL_EXPECT_OK(VerifyGraph(golden));
@@ -79,8 +85,8 @@ TEST(RecordTest, TheGoldenIsAGraphFile) {
   EXPECT_EQ(GraphText(binary), text);
 }
 
-TEST(RecordTest, TheGraphNeedsNoPlugin) {
-  KEEL_ASSERT_OK_AND_ASSIGN(Recording recording, RecordDirectory(g_plugin, g_dir));
+TEST_P(RecordTest, TheGraphNeedsNoPlugin) {
+  KEEL_ASSERT_OK_AND_ASSIGN(Recording recording, RecordDirectory(g_plugin, GetParam()));
   const auto is_mapped = [&] {  // /proc's files have no size
     std::ifstream maps("/proc/self/maps");
     const std::string text(std::istreambuf_iterator<char>(maps), {});
@@ -107,8 +113,8 @@ int Count(const proto::Graph& graph, proto::Op op) {
   return n;
 }
 
-TEST(RecordTest, ItsTpPlanIsSoundForTwoRanks) {
-  KEEL_ASSERT_OK_AND_ASSIGN(const Recording recording, RecordDirectory(g_plugin, g_dir));
+TEST_P(RecordTest, ItsTpPlanIsSoundForTwoRanks) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const Recording recording, RecordDirectory(g_plugin, GetParam()));
   const proto::Graph& graph = recording.model.graph;
   KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, ShardGraph(graph, 2));
   const int collectives =
@@ -119,10 +125,10 @@ TEST(RecordTest, ItsTpPlanIsSoundForTwoRanks) {
 
 // ---- running -------------------------------------------------------------------------------
 
-class ServingTest : public ::testing::Test {
+class ServingTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    KEEL_ASSERT_OK_AND_ASSIGN(recording_, RecordDirectory(g_plugin, g_dir));
+    KEEL_ASSERT_OK_AND_ASSIGN(recording_, RecordDirectory(g_plugin, GetParam()));
     // Renames are about the checkpoint's names; the random one has the declared ones.
     recording_.model.graph.mutable_spec()->clear_renames();
     auto tensors = testing::RandomTensors(recording_.model.graph, 7);
@@ -167,7 +173,7 @@ class ServingTest : public ::testing::Test {
   bool created_ = false;
 };
 
-TEST_F(ServingTest, IsRunInEveryWayAlikeOrRefusedByName) {
+TEST_P(ServingTest, IsRunInEveryWayAlikeOrRefusedByName) {
   const absl::StatusOr<at::Tensor> graph = Logits(ExecMode::kGraph, 1);
   if (!graph.ok()) {
     EXPECT_EQ(graph.status().code(), absl::StatusCode::kUnimplemented) << graph.status();
@@ -184,16 +190,27 @@ TEST_F(ServingTest, IsRunInEveryWayAlikeOrRefusedByName) {
   ExpectClose(two_ranks, *graph);
 }
 
+std::string NameOf(const ::testing::TestParamInfo<std::string>& dir) {
+  return dir.param.substr(dir.param.rfind('/') + 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RecordTest, ::testing::ValuesIn(g_dirs), NameOf);
+INSTANTIATE_TEST_SUITE_P(All, ServingTest, ::testing::ValuesIn(g_dirs), NameOf);
+
 }  // namespace
 }  // namespace keel
 
 int main(int argc, char** argv) {
-  ::testing::InitGoogleTest(&argc, argv);
-  if (argc != 3) {
+  if (argc < 3) {
     std::fprintf(stderr, "usage: %s plugin.so directory\n", argv[0]);
     return 2;
   }
   keel::g_plugin = argv[1];
-  keel::g_dir = argv[2];
+  keel::g_dirs = keel::RecordedDirectories(argv[2]);
+  if (keel::g_dirs.empty()) {
+    std::fprintf(stderr, "%s: no graph.textproto; ./bazelw run //tests/recorded:update\n", argv[2]);
+    return 2;
+  }
+  ::testing::InitGoogleTest(&argc, argv);  // makes the tests, one for each directory
   return RUN_ALL_TESTS();
 }

@@ -7,14 +7,15 @@ def recorded_models(update, families, models):
 
     Args:
       update: name of the program.
-      families: names of folders of plugins/, recorded for testdata/default.
+      families: names of folders of plugins/, recorded for testdata/default and each directory
+        beside it that has a graph.textproto.
       models: names of folders of tests/recorded, each with a recorded_model.
     """
     recorded = [(
         name,
         "//plugins/%s:lib%s.so" % (name, name),
         "//plugins/%s/testdata" % name,
-        "plugins/%s/testdata/default" % name,
+        "plugins/%s/testdata" % name,
     ) for name in families] + [(
         name,
         "//tests/recorded/%s:lib%s.so" % (name, name),
@@ -86,8 +87,5 @@ def recorded_model(name, architectures, hdrs = []):
             "*.json",
             "graph.textproto",
         ]),
-        visibility = [
-            "//core/exec:__pkg__",
-            "//tests/recorded:__pkg__",
-        ],
+        visibility = ["//tests/recorded:__pkg__"],
     )

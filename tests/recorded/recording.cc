@@ -3,6 +3,8 @@
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -85,6 +87,19 @@ absl::StatusOr<Recording> RecordDirectory(const std::string& plugin, const std::
   KEEL_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   KEEL_ASSIGN_OR_RETURN(const boost::json::value config, ParseJson(text, path));
   return RecordPlugin(plugin, config);
+}
+
+std::vector<std::string> RecordedDirectories(const std::string& dir) {
+  const auto is_one = [](const std::filesystem::path& path) {
+    return std::filesystem::exists(path / "graph.textproto");
+  };
+  if (is_one(dir)) return {dir};
+  std::vector<std::string> out;
+  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
+    if (is_one(entry.path())) out.push_back(entry.path());
+  }
+  std::sort(out.begin(), out.end());
+  return out;
 }
 
 std::string GraphText(const proto::Graph& graph) {

@@ -6,6 +6,7 @@
 #include <boost/json/value.hpp>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,6 +30,10 @@ absl::StatusOr<Recording> RecordPlugin(const std::string& plugin, const boost::j
 
 // The same for dir/config.json.
 absl::StatusOr<Recording> RecordDirectory(const std::string& plugin, const std::string& dir);
+
+// The directories with a config.json and its golden: `dir`, or those in it (testdata of a family).
+// Sorted; empty if there are none.
+std::vector<std::string> RecordedDirectories(const std::string& dir);
 
 // The textproto of a golden. Equal graphs give equal texts.
 std::string GraphText(const proto::Graph& graph);

@@ -1,5 +1,6 @@
 // Granite (IBM, models/granite in transformers): Llama's decoder with four multipliers. An example of a family that
 // lives outside Keel's repository: it includes sdk/ alone and is built by build.sh with nothing but a compiler.
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
 namespace {
@@ -55,21 +56,14 @@ struct GraniteForCausalLM {
   using ConfigType = GraniteConfig;
 
   Rope rotary_emb;
-  std::vector<GraniteDecoderLayer> layers;
   RmsNorm norm;
+  LayerList<GraniteDecoderLayer> layers;
   GraniteForCausalLM(const Scope& root, const GraniteConfig& c)
       : rotary_emb(root, c.head_dim, c.rope_theta),
-        norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps) {
-    for (int i = 0; i < c.num_hidden_layers; ++i)
-      layers.emplace_back(root / "model" / "layers" / i, c, i);
-  }
+        norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps),
+        layers(root / "model" / "layers", c.num_hidden_layers, c) {}
   Tensor Forward(const Inputs& in) const {
-    Tensor x = in.embeds;
-    for (int i = 0; i < static_cast<int>(layers.size()); ++i) {
-      const LayerMark mark(in.run, i);
-      x = layers[i](x, rotary_emb, in.positions);
-    }
-    return norm(x);
+    return norm(layers(in.embeds, rotary_emb, in.positions));
   }
 };
 

@@ -2,6 +2,8 @@
 // rotary positions have a time, a height and a width, and a vision tower that attends within windows in most layers.
 #include <algorithm>
 
+#include "sdk/keel/blocks/decoder.h"
+#include "sdk/keel/blocks/mlp.h"
 #include "sdk/keel/plugin.h"
 #include "tests/recorded/qwen2_5_vl/processing_qwen2_5_vl.h"
 
@@ -73,14 +75,12 @@ struct Qwen2_5_VLConfig : DenseConfig {
 
  private:
   Qwen2_5_VLConfig(const Config& c, const std::optional<Config>& text_config)
-      : DenseConfig(text_config.value_or(c)),
+      : DenseConfig(text_config.value_or(c), {.rms_norm_eps = 1e-5, .rope_theta = 1000000}),
         vision(c.Object("vision_config")),
         windows(text_config.value_or(c)),
         nested(text_config.has_value()) {
     const Config text = text_config.value_or(c);
-    rope_theta = 1000000;
     tie_word_embeddings = c.Bool("tie_word_embeddings", false);
-    rms_norm_eps = text.Real("rms_norm_eps", 1e-5);
     const char* key = text.Has("rope_parameters") ? "rope_parameters/mrope_section"
                                                   : "rope_scaling/mrope_section";
     mrope_section = text.Ints(key);

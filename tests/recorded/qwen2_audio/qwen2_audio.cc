@@ -2,6 +2,7 @@
 // (arXiv:2212.04356), pooled by two and projected, before a Qwen2 decoder.
 #include <cmath>
 
+#include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 #include "tests/recorded/qwen2_audio/processing_qwen2_audio.h"
 

@@ -1,0 +1,16 @@
+"""The model families that Keel ships, the only list of them: a new one is a folder and a word here.
+
+Builds, tests, goldens and the README's check read it. (Python reads it too: keep it one list.)
+"""
+
+FAMILIES = [
+    "bamba",
+    "bloom",
+    "gemma3",
+    "llama",
+    "mamba2",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "qwen3_moe",
+]
