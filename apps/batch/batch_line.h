@@ -9,9 +9,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "apps/common/answer.h"
-#include "apps/common/api_error.h"
+#include "apps/wire/call.h"
+#include "apps/wire/call_error.h"
 #include "boost/json/object.hpp"
 #include "sdk/keel/engine.h"
 
@@ -25,15 +26,15 @@ struct BatchRequest {
 
 // Reads a line of input; nothing is known of `body` but that it is an object.
 MaybeError ReadBatchRequest(std::string_view line, BatchRequest* request);
-// Makes a call of it. `engine` must outlive the call.
-MaybeError ParseBatchCall(const BatchRequest& request, const ServedModel& model,
-                          const Engine& engine, Call* call);
+// Makes a call of it, for a model called one of `names`. `engine` must outlive the call.
+MaybeError ParseBatchCall(const BatchRequest& request, const std::vector<std::string>& names,
+                          const Engine& engine, const std::string& request_id, Call* call);
 
 // Lines of output, with their end. `body` is JSON.
 std::string AnsweredLine(const std::string& custom_id, const std::string& request_id,
                          std::string_view body);
 std::string FailedLine(const std::optional<std::string>& custom_id, const std::string& request_id,
-                       const ApiError& error);
+                       const CallError& error);
 
 enum class OutputKind { kAnswered, kFailed, kNoOutput };
 // What a line that an earlier run wrote is; `custom_id` is set for kAnswered.

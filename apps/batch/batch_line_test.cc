@@ -33,7 +33,7 @@ class BatchLineTest : public ::testing::Test {
     request_ = {};
     call_ = {};
     if (MaybeError error = ReadBatchRequest(line, &request_)) return error;
-    return ParseBatchCall(request_, model_, engine_, &call_);
+    return ParseBatchCall(request_, {"fake"}, engine_, "17", &call_);
   }
   std::string ErrorOf(const std::string& line) {
     const MaybeError error = Parse(line);
@@ -41,7 +41,6 @@ class BatchLineTest : public ::testing::Test {
   }
 
   Engine engine_ = std::move(Engine::Create(Options())).value();
-  ServedModel model_{.names = {"fake"}, .max_model_len = 4096, .root = "", .created = 0};
   BatchRequest request_;
   Call call_;
 };
@@ -50,10 +49,10 @@ TEST_F(BatchLineTest, BothEndpointsAreRead) {
   EXPECT_EQ(ErrorOf(kChat), "no error");
   EXPECT_EQ(request_.custom_id, "a");
   EXPECT_EQ(call_.requests.size(), 1U);
-  EXPECT_EQ(call_.format->object(), "chat.completion");
+  EXPECT_THAT(call_.answer->Body(), HasSubstr(R"("id":"chatcmpl-17","object":"chat.completion")"));
   EXPECT_EQ(ErrorOf(kCompletions), "no error");
   EXPECT_EQ(call_.requests.size(), 2U);
-  EXPECT_EQ(call_.format->object(), "text_completion");
+  EXPECT_THAT(call_.answer->Body(), HasSubstr(R"("id":"cmpl-17","object":"text_completion")"));
 }
 
 TEST_F(BatchLineTest, ErrorsNameTheField) {

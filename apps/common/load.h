@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/common/answer.h"
 #include "apps/common/command_line.h"
+#include "apps/common/served_model.h"
 #include "boost/json/object.hpp"
 #include "sdk/keel/engine.h"
 

@@ -3,16 +3,15 @@
 #include <chrono>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
-#include "apps/common/api_error.h"
 #include "apps/common/request_id.h"
 #include "boost/asio/as_tuple.hpp"
 #include "boost/asio/experimental/awaitable_operators.hpp"
 #include "boost/asio/post.hpp"
 #include "boost/asio/use_awaitable.hpp"
 #include "boost/asio/write.hpp"
-#include "boost/json/serialize.hpp"
 
 namespace keel::apps {
 namespace {
@@ -38,11 +37,6 @@ std::string_view View(beast::string_view text) { return {text.data(), text.size(
 
 }  // namespace
 
-std::string HttpErrorBody(int status, const std::string& message) {
-  return boost::json::serialize(
-      ToJson(ApiError{.http_status = status, .message = message, .type = "invalid_request_error"}));
-}
-
 void ExchangeState::Wake() {
   if (wake_posted_.exchange(true)) return;
   net::post(executor_, [connection = connection_] {
@@ -64,6 +58,7 @@ net::awaitable<void> Connection::Run() {
     const auto start = std::chrono::steady_clock::now();
     auto exchange = std::make_shared<ExchangeState>(ToRequest(parser), weak_from_this(),
                                                     stream_.get_executor());
+    exchange->set_error_form(shared_->options.error_form);
     woken_ = false;
     watch_ = true;
     written_ = 0;
@@ -101,28 +96,32 @@ net::awaitable<bool> Connection::Read(Parser& parser) {
     std::tie(error, n) = co_await http::async_read(stream_, buffer_, parser, kAsTuple);
   }
   if (!error) co_return true;
+  // A local: gcc 12 ends a temporary of a co_await expression twice.
+  CallError refusal;
   if (error == http::error::body_limit) {
-    co_return co_await Refuse(413, "the body is longer than --max-body-bytes allows (" +
-                                       std::to_string(shared_->options.max_body_bytes) + " bytes)");
+    refusal.code = ErrorCode::kBodyTooLarge;
+    refusal.message = "the body is longer than --max-body-bytes allows (" +
+                      std::to_string(shared_->options.max_body_bytes) + " bytes)";
+  } else if (error == http::error::header_limit) {
+    refusal.code = ErrorCode::kHeaderTooLarge;
+    refusal.message = "the headers are longer than " +
+                      std::to_string(shared_->options.max_header_bytes) + " bytes";
+  } else if (error.category() == http::make_error_code(http::error::bad_method).category() &&
+             error != http::error::end_of_stream && error != http::error::partial_message) {
+    refusal.message = "the request is no valid HTTP: " + error.message();
+  } else {
+    co_return false;
   }
-  if (error == http::error::header_limit) {
-    co_return co_await Refuse(431, "the headers are longer than " +
-                                       std::to_string(shared_->options.max_header_bytes) +
-                                       " bytes");
-  }
-  if (error.category() == http::make_error_code(http::error::bad_method).category() &&
-      error != http::error::end_of_stream && error != http::error::partial_message) {
-    co_return co_await Refuse(400, "the request is no valid HTTP: " + error.message());
-  }
-  co_return false;
+  co_return co_await Refuse(std::move(refusal));
 }
 
 // Answers what cannot be read on from, and ends the connection.
-net::awaitable<bool> Connection::Refuse(int status, std::string message) {
-  http::response<http::string_body> response(static_cast<http::status>(status), 11);
+net::awaitable<bool> Connection::Refuse(CallError error) {
+  const ErrorBody body = shared_->options.error_form(error);
+  http::response<http::string_body> response(static_cast<http::status>(body.http_status), 11);
   response.set(http::field::content_type, "application/json");
   response.keep_alive(false);
-  response.body() = HttpErrorBody(status, message);
+  response.body() = body.json;
   response.prepare_payload();
   stream_.expires_after(std::chrono::seconds(5));
   co_await http::async_write(stream_, response, kAsTuple);

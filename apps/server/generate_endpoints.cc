@@ -1,5 +1,5 @@
-// POST /v1/completions and POST /v1/chat/completions: what they have in common, which is all but the
-// wire format.
+// The calls of every dialect: what they have in common, which is all but how they are read and
+// written.
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -7,18 +7,16 @@
 #include <utility>
 #include <vector>
 
-#include "apps/common/answer.h"
-#include "apps/common/fields.h"
-#include "apps/common/generation.h"
-#include "apps/common/openai_chat.h"
-#include "apps/common/openai_completions.h"
 #include "apps/server/router.h"
 #include "apps/server/serving.h"
+#include "apps/wire/answer.h"
+#include "apps/wire/call.h"
+#include "apps/wire/fields.h"
+#include "apps/wire/generation.h"
+#include "apps/wire/model_field.h"
 
 namespace keel::apps {
 namespace {
-
-using Parse = MaybeError (*)(const boost::json::object&, const ServedModel&, const Engine&, Call*);
 
 std::string TokensNote(const Usage& usage) {
   return std::to_string(usage.prompt_tokens) + "+" + std::to_string(usage.completion_tokens) +
@@ -28,8 +26,8 @@ std::string TokensNote(const Usage& usage) {
 // A streamed answer: the connection takes events as they come.
 class EventStream : public BodyStream {
  public:
-  EventStream(Serving::Lease lease, std::shared_ptr<Generation> generation, Answer answer,
-              std::weak_ptr<Exchange> exchange)
+  EventStream(Serving::Lease lease, std::shared_ptr<Generation> generation,
+              std::unique_ptr<Answer> answer, std::weak_ptr<Exchange> exchange)
       : lease_(std::move(lease)),
         generation_(std::move(generation)),
         answer_(std::move(answer)),
@@ -38,23 +36,24 @@ class EventStream : public BodyStream {
   bool Take(std::string* events) override {
     std::vector<Piece> pieces;
     const bool more = generation_->Take(&pieces);
-    for (Piece& piece : pieces) answer_.AppendEvents(std::move(piece), events);
-    if (auto exchange = exchange_.lock()) exchange->Note(TokensNote(answer_.usage()));
-    if (!more) answer_.AppendEnd(events);
+    for (const Piece& piece : pieces) answer_->AppendEvents(piece, events);
+    if (auto exchange = exchange_.lock()) exchange->Note(TokensNote(answer_->usage()));
+    if (!more) answer_->AppendEnd(events);
     return more;
   }
 
  private:
   const Serving::Lease lease_;
   const std::shared_ptr<Generation> generation_;
-  Answer answer_;
+  const std::unique_ptr<Answer> answer_;
   const std::weak_ptr<Exchange> exchange_;
 };
 
 // An answer that is given when it is complete.
 class Collector : public std::enable_shared_from_this<Collector> {
  public:
-  Collector(Router& router, Serving::Lease lease, Answer answer, std::shared_ptr<Exchange> exchange)
+  Collector(Router& router, Serving::Lease lease, std::unique_ptr<Answer> answer,
+            std::shared_ptr<Exchange> exchange)
       : router_(router),
         lease_(std::move(lease)),
         answer_(std::move(answer)),
@@ -74,7 +73,7 @@ class Collector : public std::enable_shared_from_this<Collector> {
     if (generation_ == nullptr) return;  // not started yet, or done
     std::vector<Piece> pieces;
     const bool more = generation_->Take(&pieces);
-    for (Piece& piece : pieces) answer_.Collect(std::move(piece));
+    for (Piece& piece : pieces) answer_->Collect(std::move(piece));
     if (more) return;
     generation_ = nullptr;  // it holds this object
     router_.Post([self = shared_from_this()] { self->Respond(); });
@@ -82,11 +81,11 @@ class Collector : public std::enable_shared_from_this<Collector> {
 
  private:
   void Respond() {
-    exchange_->Note(TokensNote(answer_.usage()));
-    if (answer_.error().has_value()) {
-      RespondError(*exchange_, *answer_.error());
+    exchange_->Note(TokensNote(answer_->usage()));
+    if (answer_->error().has_value()) {
+      RespondError(*exchange_, *answer_->error());
     } else {
-      exchange_->Respond({.status = 200, .body = answer_.Body()});
+      exchange_->Respond({.status = 200, .body = answer_->Body()});
     }
   }
 
@@ -94,12 +93,12 @@ class Collector : public std::enable_shared_from_this<Collector> {
   const Serving::Lease lease_;
   std::mutex mutex_;
   std::shared_ptr<Generation> generation_;
-  Answer answer_;
+  const std::unique_ptr<Answer> answer_;
   const std::shared_ptr<Exchange> exchange_;
 };
 
 // The engine's words begin with the field at fault, if it is one.
-ApiError Refusal(const Status& status, const boost::json::object& body) {
+CallError Refusal(const Status& status, const boost::json::object& body) {
   std::string field = status.message().substr(0, status.message().find(' '));
   if (!body.contains(field)) field.clear();
   return FromEngine(status, std::move(field));
@@ -117,8 +116,8 @@ Status Stream(Serving& serving, Serving::Lease lease, Call call,
   });
   if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
-  auto stream = std::make_shared<EventStream>(
-      std::move(lease), *generation, Answer(std::move(call), exchange->request().id), weak);
+  auto stream =
+      std::make_shared<EventStream>(std::move(lease), *generation, std::move(call.answer), weak);
   exchange->RespondInPieces({.status = 200, .content_type = "text/event-stream; charset=utf-8"},
                             std::move(stream));
   return Status();
@@ -126,18 +125,17 @@ Status Stream(Serving& serving, Serving::Lease lease, Call call,
 
 Status Collect(Router& router, Serving& serving, Serving::Lease lease, Call call,
                const std::shared_ptr<Exchange>& exchange) {
-  const std::vector<Request> requests = std::move(call.requests);
-  auto collector = std::make_shared<Collector>(
-      router, std::move(lease), Answer(std::move(call), exchange->request().id), exchange);
+  auto collector =
+      std::make_shared<Collector>(router, std::move(lease), std::move(call.answer), exchange);
   auto generation =
-      Generation::Start(serving.engine, requests, [collector] { collector->OnOutput(); });
+      Generation::Start(serving.engine, call.requests, [collector] { collector->OnOutput(); });
   if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
   collector->Start(*std::move(generation));
   return Status();
 }
 
-void Generate(Router& router, const ServingSlot& slot, Parse parse,
+void Generate(Router& router, const ServingSlot& slot, ParseCall parse,
               std::shared_ptr<Exchange> exchange) {
   Serving* serving = slot.GetOrRefuse(*exchange);
   if (serving == nullptr) return;
@@ -146,8 +144,13 @@ void Generate(Router& router, const ServingSlot& slot, Parse parse,
   if (const MaybeError error = ParseBody(exchange->request().body, &body)) {
     return RespondError(*exchange, *error);
   }
+  CallContext context{.engine = serving->engine, .model = {}, .request_id = exchange->request().id};
+  if (const MaybeError error =
+          ReadModelName(body.get_object(), serving->model.names, &context.model)) {
+    return RespondError(*exchange, *error);
+  }
   Call call;
-  if (const MaybeError error = parse(body.get_object(), serving->model, serving->engine, &call)) {
+  if (const MaybeError error = parse(body.get_object(), context, &call)) {
     return RespondError(*exchange, *error);
   }
   const Status status =
@@ -158,14 +161,15 @@ void Generate(Router& router, const ServingSlot& slot, Parse parse,
 
 }  // namespace
 
-void AddGenerateEndpoints(Router& router, const ServingSlot& slot) {
-  const auto add = [&](const char* path, Parse parse) {
-    router.Add("POST", path, [&router, &slot, parse](std::shared_ptr<Exchange> exchange) {
-      Generate(router, slot, parse, std::move(exchange));
-    });
-  };
-  add("/v1/completions", ParseCompletions);
-  add("/v1/chat/completions", ParseChat);
+void AddGenerateEndpoints(Router& router, const ServingSlot& slot, const Dialect& dialect) {
+  for (const auto& [path, parse] : dialect.endpoints) {
+    router.Add(
+        "POST", std::string(path),
+        [&router, &slot, parse = parse](std::shared_ptr<Exchange> exchange) {
+          Generate(router, slot, parse, std::move(exchange));
+        },
+        Router::Access::kWithKey, dialect.error_form);
+  }
 }
 
 }  // namespace keel::apps

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "apps/wire/call_error.h"
+
 namespace keel::apps {
 
 struct HttpRequest {
@@ -44,6 +46,9 @@ class Exchange {
   virtual ~Exchange() = default;
 
   virtual const HttpRequest& request() const = 0;
+  // How errors of this exchange are written. Set before it is handed to another thread.
+  void set_error_form(ErrorForm form) { error_form_ = form; }
+  ErrorForm error_form() const { return error_form_; }
   // Web pages of `origin` may read the answer, which is yet to come.
   virtual void AllowOrigin(std::string origin) = 0;
   virtual void Respond(HttpResponse response) = 0;
@@ -55,7 +60,13 @@ class Exchange {
   virtual void OnClientGone(std::function<void()> fn) = 0;
   // Words for the access log ("12+34 tokens").
   virtual void Note(std::string words) = 0;
+
+ private:
+  ErrorForm error_form_ = PlainError;
 };
+
+// Answers with an error, in the exchange's form; `allow` as in HttpResponse.
+void RespondError(Exchange& exchange, const CallError& error, std::string allow = "");
 
 using HttpHandler = std::function<void(std::shared_ptr<Exchange>)>;
 

@@ -109,7 +109,7 @@ TEST_F(HttpServerTest, WhatIsNoHttpIsRefusedInJson) {
     boost::system::error_code error;
     const auto body = boost::json::parse(response.body, error);
     ASSERT_FALSE(error) << bad;
-    EXPECT_THAT(std::string(body.at("error").at("message").as_string()),
+    EXPECT_THAT(std::string(body.at("message").as_string()),
                 HasSubstr("the request is no valid HTTP"));
   }
 }

@@ -2,8 +2,8 @@
 #include <string>
 #include <utility>
 
-#include "apps/common/fields.h"
 #include "apps/server/serving.h"
+#include "apps/wire/model_field.h"
 #include "boost/json/parse.hpp"
 
 namespace keel::apps {
@@ -38,14 +38,11 @@ void GetModel(const ServingSlot& slot, Exchange& exchange) {
   Serving* const serving = slot.GetOrRefuse(exchange);
   if (serving == nullptr) return;
   const std::string wanted = exchange.request().path.substr(sizeof("/v1/models/") - 1);
-  for (const std::string& name : serving->model.names) {
-    if (name == wanted) return RespondJson(exchange, ModelJson(*serving, name));
+  std::string name;
+  if (const MaybeError error = ReadModelName({{"model", wanted}}, serving->model.names, &name)) {
+    return RespondError(exchange, *error);
   }
-  RespondError(exchange, {.http_status = 404,
-                          .message = "model '" + wanted + "' is not served; this server has '" +
-                                     serving->model.names.front() + "'",
-                          .param = "model",
-                          .code = "model_not_found"});
+  RespondJson(exchange, ModelJson(*serving, name));
 }
 
 }  // namespace

@@ -41,8 +41,9 @@ Router::Router(RouterOptions options)
 Router::~Router() { Join(); }
 void Router::Join() { workers_->pool.join(); }
 
-void Router::Add(std::string method, std::string path, Endpoint endpoint, Access access) {
-  routes_.push_back({std::move(method), std::move(path), std::move(endpoint), access});
+void Router::Add(std::string method, std::string path, Endpoint endpoint, Access access,
+                 ErrorForm error_form) {
+  routes_.push_back({std::move(method), std::move(path), std::move(endpoint), access, error_form});
 }
 
 void Router::Post(std::function<void()> work) {
@@ -76,54 +77,46 @@ void Router::Handle(std::shared_ptr<Exchange> exchange) {
   std::set<std::string> allowed;
   for (const Route& route : routes_) {
     if (!Matches(route.path, request.path)) continue;
+    if (route.error_form != nullptr) exchange->set_error_form(route.error_form);
     if (route.method == request.method) return Serve(route, std::move(exchange));
     allowed.insert(route.method);
     if (route.method == "GET") allowed.insert("HEAD");
   }
   if (allowed.empty()) {
-    return RespondError(*exchange, {.http_status = 404,
+    return RespondError(*exchange, {.code = ErrorCode::kNotFound,
                                     .message = "no endpoint " + request.path +
                                                "; try /v1/models, /v1/chat/completions or "
-                                               "/v1/completions",
-                                    .code = "not_found"});
+                                               "/v1/completions"});
   }
   std::string allow = "OPTIONS";
   for (const std::string& method : allowed) allow += ", " + method;
   if (request.method == "OPTIONS") {
     return exchange->Respond({.status = 200, .content_type = {}, .allow = allow});
   }
-  const ApiError error{
-      .http_status = 405,
-      .message = request.path + " does not take " + request.method + ", only " + allow,
-      .code = "method_not_allowed"};
-  exchange->Respond({.status = 405, .body = boost::json::serialize(ToJson(error)), .allow = allow});
+  RespondError(*exchange,
+               {.code = ErrorCode::kMethodNotAllowed,
+                .message = request.path + " does not take " + request.method + ", only " + allow},
+               allow);
 }
 
 void Router::Serve(const Route& route, std::shared_ptr<Exchange> exchange) {
   if (route.access == Access::kWithKey && !MayPass(exchange->request())) {
-    return RespondError(*exchange, {.http_status = 401,
+    return RespondError(*exchange, {.code = ErrorCode::kUnauthorized,
                                     .message = "the API key is missing or wrong, expected "
-                                               "'Authorization: Bearer KEY'",
-                                    .code = "invalid_api_key"});
+                                               "'Authorization: Bearer KEY'"});
   }
   Post([&route, exchange = std::move(exchange)] {
     try {
       route.endpoint(exchange);
     } catch (const std::exception& e) {
-      RespondError(*exchange,
-                   FromEngine(Status(Code::kInternal, std::string("internal error: ") + e.what())));
+      RespondError(*exchange, {.code = ErrorCode::kInternal,
+                               .message = std::string("internal error: ") + e.what()});
     }
   });
 }
 
 void RespondJson(Exchange& exchange, const boost::json::object& body) {
   exchange.Respond({.status = 200, .body = boost::json::serialize(body)});
-}
-
-void RespondError(Exchange& exchange, const ApiError& error) {
-  exchange.Respond({.status = error.http_status,
-                    .body = boost::json::serialize(ToJson(error)),
-                    .retry_after_seconds = error.http_status == 503 ? 1 : 0});
 }
 
 }  // namespace keel::apps

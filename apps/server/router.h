@@ -8,7 +8,6 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/common/api_error.h"
 #include "apps/server/http.h"
 #include "boost/json/object.hpp"
 
@@ -30,9 +29,10 @@ class Router {
 
   // A path that ends in "/*" serves everything below it.
   // `endpoint` runs on a thread where it may take its time (tokenize a book), but should not wait for
-  // the engine. What it throws becomes a 500.
+  // the engine. What it throws becomes a 500. `error_form`: of its path's errors, also those of the
+  // router; null: as the server's others.
   void Add(std::string method, std::string path, Endpoint endpoint,
-           Access access = Access::kWithKey);
+           Access access = Access::kWithKey, ErrorForm error_form = nullptr);
   // Takes a request from the server; returns at once.
   void Handle(std::shared_ptr<Exchange> exchange);
   // Runs `work` on such a thread.
@@ -47,6 +47,7 @@ class Router {
     std::string method, path;
     Endpoint endpoint;
     Access access;
+    ErrorForm error_form;
   };
   class Workers;
 
@@ -58,9 +59,8 @@ class Router {
   std::unique_ptr<Workers> workers_;
 };
 
-// Answers with JSON, with an error.
+// Answers with JSON.
 void RespondJson(Exchange& exchange, const boost::json::object& body);
-void RespondError(Exchange& exchange, const ApiError& error);
 
 }  // namespace keel::apps
 

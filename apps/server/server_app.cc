@@ -5,6 +5,7 @@
 #include <string>
 
 #include "apps/common/log.h"
+#include "apps/server/dialects.h"
 
 namespace keel::apps {
 namespace {
@@ -23,15 +24,17 @@ void LogAccess(const HttpRecord& record) {
 
 ServerApp::ServerApp(const ServerOptions& options)
     : router_(options.router), monitoring_(router_, slot_) {
-  AddGenerateEndpoints(router_, slot_);
+  for (const Dialect* dialect : Dialects()) AddGenerateEndpoints(router_, slot_, *dialect);
   AddModelEndpoints(router_, slot_);
   AddTokenEndpoints(router_, slot_);
 }
 
 Result<std::unique_ptr<ServerApp>> ServerApp::Start(const ServerOptions& options) {
   std::unique_ptr<ServerApp> app(new ServerApp(options));
+  HttpOptions http_options = options.http;
+  http_options.error_form = Dialects().front()->error_form;
   auto http = HttpServer::Start(
-      options.http,
+      http_options,
       [app = app.get()](std::shared_ptr<Exchange> exchange) {
         app->router_.Handle(std::move(exchange));
       },

@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
-#include "apps/common/run_call.h"
 #include "apps/testing/http_client.h"
+#include "apps/wire/run_call.h"
 #include "boost/json/parse.hpp"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -9,8 +9,9 @@
 #include <mutex>
 #include <utility>
 
-#include "apps/common/answer.h"
+#include "apps/common/served_model.h"
 #include "apps/server/router.h"
+#include "apps/wire/dialect.h"
 #include "sdk/keel/engine.h"
 
 namespace keel::apps {
@@ -65,9 +66,8 @@ class ServingSlot {
   std::atomic<Serving*> serving_ = nullptr;
 };
 
-// Each adds the endpoints of one file to `router`; both arguments must outlive the server.
-void AddGenerateEndpoints(Router& router,
-                          const ServingSlot& slot);               // /v1/completions, /v1/chat/...
+// Each adds the endpoints of one file to `router`; all arguments must outlive the server.
+void AddGenerateEndpoints(Router& router, const ServingSlot& slot, const Dialect& dialect);
 void AddModelEndpoints(Router& router, const ServingSlot& slot);  // /v1/models, /info, /version
 void AddTokenEndpoints(Router& router, const ServingSlot& slot);  // /tokenize, /detokenize
 

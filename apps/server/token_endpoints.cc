@@ -3,8 +3,9 @@
 #include <utility>
 #include <vector>
 
-#include "apps/common/fields.h"
 #include "apps/server/serving.h"
+#include "apps/wire/fields.h"
+#include "apps/wire/token_texts.h"
 
 namespace keel::apps {
 namespace json = boost::json;
@@ -26,7 +27,7 @@ void Tokenize(const Serving& serving, const json::object& body, Exchange& exchan
   if (!ids.ok()) return RespondError(exchange, FromEngine(ids.status(), "prompt"));
   json::object response = {{"count", ids->size()},
                            {"max_model_len", serving.model.max_model_len},
-                           {"tokens", ToJson(*ids)},
+                           {"tokens", json::array(ids->begin(), ids->end())},
                            {"token_strs", nullptr}};
   if (strings) {
     TokenTexts texts(serving.engine);

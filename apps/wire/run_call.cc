@@ -1,4 +1,4 @@
-#include "apps/common/run_call.h"
+#include "apps/wire/run_call.h"
 
 #include <functional>
 #include <memory>
@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "apps/common/generation.h"
+#include "apps/wire/generation.h"
 #include "boost/json/parse.hpp"
 #include "gtest/gtest.h"
 
@@ -33,7 +33,7 @@ bool ForEachPiece(Engine& engine, std::vector<Request> requests,
 
 json::value RunCall(Engine& engine, Call call) {
   std::vector<Request> requests = std::move(call.requests);
-  Answer answer(std::move(call), "id");
+  Answer& answer = *call.answer;
   const bool is_taken = ForEachPiece(engine, std::move(requests),
                                      [&](Piece piece) { answer.Collect(std::move(piece)); });
   return is_taken ? json::parse(answer.Body()) : json::value();
@@ -41,11 +41,10 @@ json::value RunCall(Engine& engine, Call call) {
 
 std::vector<json::value> StreamCall(Engine& engine, Call call) {
   std::vector<Request> requests = std::move(call.requests);
-  Answer answer(std::move(call), "id");
+  Answer& answer = *call.answer;
   std::string events;
-  const bool is_taken = ForEachPiece(engine, std::move(requests), [&](Piece piece) {
-    answer.AppendEvents(std::move(piece), &events);
-  });
+  const bool is_taken = ForEachPiece(engine, std::move(requests),
+                                     [&](Piece piece) { answer.AppendEvents(piece, &events); });
   EXPECT_TRUE(is_taken);
   answer.AppendEnd(&events);
   return ParseEvents(events);

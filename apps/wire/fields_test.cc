@@ -1,4 +1,4 @@
-#include "apps/common/fields.h"
+#include "apps/wire/fields.h"
 
 #include <cstdint>
 #include <string>

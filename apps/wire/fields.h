@@ -1,6 +1,6 @@
 // Typed reading of a JSON object's fields, with errors that name the field.
-#ifndef KEEL_APPS_COMMON_FIELDS_H_
-#define KEEL_APPS_COMMON_FIELDS_H_
+#ifndef KEEL_APPS_WIRE_FIELDS_H_
+#define KEEL_APPS_WIRE_FIELDS_H_
 
 #include <cstdint>
 #include <optional>
@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/common/api_error.h"
+#include "apps/wire/call_error.h"
 #include "boost/json/object.hpp"
 #include "boost/json/value.hpp"
 
@@ -39,7 +39,7 @@ class Fields {
   // A list of token ids.
   std::vector<int32_t> TokenIds(std::string_view name);
 
-  void Fail(ApiError error);
+  void Fail(CallError error);
   // "<name> is <value> (a <kind>), expected <expected>"
   void FailType(std::string_view name, const boost::json::value& value, std::string_view expected);
 
@@ -56,10 +56,12 @@ class Fields {
 std::optional<std::vector<int32_t>> ReadTokenIds(const boost::json::array& array);
 // `value` as JSON of at most ~100 characters, with its kind: `"hot" (a string)`.
 std::string Show(const boost::json::value& value);
+// The same of a text, in single quotes and without its kind: `'gpt-4'`.
+std::string Quote(std::string_view text);
 // The body of a call; an error says where it is no JSON object. `what` is what messages call it.
 MaybeError ParseBody(std::string_view text, boost::json::value* body,
                      std::string_view what = "the body");
 
 }  // namespace keel::apps
 
-#endif  // KEEL_APPS_COMMON_FIELDS_H_
+#endif  // KEEL_APPS_WIRE_FIELDS_H_

@@ -1,11 +1,11 @@
 // Runs calls to their end, for tests of wire formats.
-#ifndef KEEL_APPS_COMMON_RUN_CALL_H_
-#define KEEL_APPS_COMMON_RUN_CALL_H_
+#ifndef KEEL_APPS_WIRE_RUN_CALL_H_
+#define KEEL_APPS_WIRE_RUN_CALL_H_
 
 #include <string>
 #include <vector>
 
-#include "apps/common/answer.h"
+#include "apps/wire/call.h"
 #include "boost/json/value.hpp"
 #include "sdk/keel/engine.h"
 
@@ -20,4 +20,4 @@ std::vector<boost::json::value> ParseEvents(const std::string& events);
 
 }  // namespace keel::apps
 
-#endif  // KEEL_APPS_COMMON_RUN_CALL_H_
+#endif  // KEEL_APPS_WIRE_RUN_CALL_H_

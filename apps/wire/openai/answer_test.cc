@@ -1,4 +1,4 @@
-#include "apps/common/answer.h"
+#include "apps/wire/openai/answer.h"
 
 #include <cmath>
 #include <limits>
@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "apps/common/run_call.h"
+#include "apps/wire/run_call.h"
 #include "boost/json/parse.hpp"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -16,10 +16,12 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
-// A wire format of texts alone.
-class TextFormat : public WireFormat {
+// Answers of texts alone.
+class TextAnswer : public OpenAiAnswer {
  public:
-  std::string_view id_prefix() const override { return "t-"; }
+  explicit TextAnswer(OpenAiAnswerOptions options) : OpenAiAnswer(std::move(options)) {}
+
+ private:
   std::string_view object() const override { return "text"; }
   std::string_view chunk_object() const override { return "text.chunk"; }
   json::object Choice(size_t index, const Piece& whole) override {
@@ -31,13 +33,7 @@ class TextFormat : public WireFormat {
   }
 };
 
-Call NewCall(size_t n = 1) {
-  Call call;
-  call.n = n;
-  call.model = "m";
-  call.format = std::make_unique<TextFormat>();
-  return call;
-}
+OpenAiAnswerOptions Options(size_t n = 1) { return {.id = "t-17", .model = "m", .n = n}; }
 
 // The first piece of a sequence says the prompt's length.
 Piece NewPiece(size_t prompt, uint32_t index, const std::string& text, bool is_first = true) {
@@ -51,8 +47,8 @@ Piece NewPiece(size_t prompt, uint32_t index, const std::string& text, bool is_f
   return piece;
 }
 
-TEST(AnswerTest, PiecesBecomeOneBody) {
-  Answer answer(NewCall(/*n=*/2), "17");
+TEST(OpenAiAnswerTest, PiecesBecomeOneBody) {
+  TextAnswer answer(Options(/*n=*/2));
   answer.Collect(NewPiece(1, 0, "c"));
   answer.Collect(NewPiece(0, 1, "b"));
   answer.Collect(NewPiece(0, 0, "a"));
@@ -70,8 +66,8 @@ TEST(AnswerTest, PiecesBecomeOneBody) {
       "total_tokens":26,"prompt_tokens_details":{"cached_tokens":8}})"));
 }
 
-TEST(AnswerTest, EventsEndWithDone) {
-  Answer answer(NewCall(), "17");
+TEST(OpenAiAnswerTest, EventsEndWithDone) {
+  TextAnswer answer(Options());
   std::string events;
   answer.AppendEvents(NewPiece(0, 0, "a"), &events);
   answer.AppendEvents(NewPiece(0, 0, "", false), &events);  // nothing to say
@@ -85,11 +81,11 @@ TEST(AnswerTest, EventsEndWithDone) {
   EXPECT_EQ(all[2], "[DONE]");
 }
 
-TEST(AnswerTest, UsageComesInItsOwnChunkOrInEach) {
-  Call call = NewCall();
-  call.include_usage = true;
-  call.continuous_usage_stats = true;
-  Answer answer(std::move(call), "17");
+TEST(OpenAiAnswerTest, UsageComesInItsOwnChunkOrInEach) {
+  OpenAiAnswerOptions options = Options();
+  options.include_usage = true;
+  options.continuous_usage_stats = true;
+  TextAnswer answer(options);
   std::string events;
   answer.AppendEvents(NewPiece(0, 0, "a"), &events);
   answer.AppendEnd(&events);
@@ -101,13 +97,13 @@ TEST(AnswerTest, UsageComesInItsOwnChunkOrInEach) {
 }
 
 // Clients stop at a data object with "error".
-TEST(AnswerTest, AnErrorIsTheLastEvent) {
-  Answer answer(NewCall(), "17");
+TEST(OpenAiAnswerTest, AnErrorIsTheLastEvent) {
+  TextAnswer answer(Options());
   std::string events;
   answer.AppendEvents(NewPiece(0, 0, "a"), &events);
   Piece failed = NewPiece(0, 0, "", false);
   failed.output.status = Status(Code::kInternal, "the step failed");
-  answer.AppendEvents(std::move(failed), &events);
+  answer.AppendEvents(failed, &events);
   answer.AppendEvents(NewPiece(0, 0, "late", false), &events);
   answer.AppendEnd(&events);
   const auto all = ParseEvents(events);
@@ -115,17 +111,17 @@ TEST(AnswerTest, AnErrorIsTheLastEvent) {
   EXPECT_EQ(all[1].at("error").at("message"), "the step failed");
   EXPECT_EQ(all[1].at("error").at("type"), "server_error");
   EXPECT_EQ(all[2], "[DONE]");
-  EXPECT_EQ(answer.error()->http_status, 500);
+  EXPECT_EQ(answer.error()->code, ErrorCode::kInternal);
 }
 
-TEST(AnswerTest, ValuesThatJsonCannotHold) {
+TEST(OpenAiAnswerTest, ValuesThatJsonCannotHold) {
   EXPECT_EQ(FiniteLogprob(-std::numeric_limits<float>::infinity()), -9999);
   EXPECT_EQ(FiniteLogprob(std::nanf("")), -9999);
   EXPECT_EQ(FiniteLogprob(-0.5F), -0.5);
   EXPECT_TRUE(TextOrNull("").is_null());
 }
 
-TEST(AnswerTest, TheReasonToStopIsATextOrANumber) {
+TEST(OpenAiAnswerTest, TheReasonToStopIsATextOrANumber) {
   OwnedOutput output;
   EXPECT_TRUE(StopReason(output).is_null());
   output.tokens = {5, 42};

@@ -1,15 +1,16 @@
 // The fields of a body that /v1/completions and /v1/chat/completions share.
-#ifndef KEEL_APPS_COMMON_SAMPLING_FIELDS_H_
-#define KEEL_APPS_COMMON_SAMPLING_FIELDS_H_
+#ifndef KEEL_APPS_WIRE_OPENAI_SAMPLING_FIELDS_H_
+#define KEEL_APPS_WIRE_OPENAI_SAMPLING_FIELDS_H_
 
-#include "apps/common/answer.h"
-#include "apps/common/fields.h"
+#include "apps/wire/call.h"
+#include "apps/wire/fields.h"
+#include "apps/wire/openai/answer.h"
 #include "sdk/keel/engine.h"
 
 namespace keel::apps {
 
-// Reads model, n, stream and stream_options. A model that is not served is model_not_found (404).
-void ReadCallFields(Fields& fields, const ServedModel& model, Call* call);
+// Reads n, stream and stream_options; the id of the answer is left to the caller.
+OpenAiAnswerOptions ReadCallFields(Fields& fields, const CallContext& context, Call* call);
 // Reads how to sample and when to stop, and sets it in `request`. Errors are left in `fields`.
 void ReadSamplingFields(Fields& fields, Request& request);
 // Sets a parameter; a refusal is left in `fields` under the wire format's own `field`.
@@ -18,4 +19,4 @@ void SetInt(Fields& fields, Request& request, std::string_view field, const char
 
 }  // namespace keel::apps
 
-#endif  // KEEL_APPS_COMMON_SAMPLING_FIELDS_H_
+#endif  // KEEL_APPS_WIRE_OPENAI_SAMPLING_FIELDS_H_

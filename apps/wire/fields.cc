@@ -1,4 +1,4 @@
-#include "apps/common/fields.h"
+#include "apps/wire/fields.h"
 
 #include <charconv>
 #include <cmath>
@@ -32,6 +32,14 @@ std::string_view Kind(const json::value& value) {
   }
 }
 
+// At most ~100 bytes, ending with a whole character.
+std::string_view Beginning(std::string_view text) {
+  size_t cut = 100;
+  if (text.size() <= cut) return text;
+  while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xC0) == 0x80) --cut;
+  return text.substr(0, cut);
+}
+
 std::optional<int64_t> ToInt(const json::value& value) {
   if (value.is_int64()) return value.get_int64();
   if (!value.is_double()) return std::nullopt;
@@ -43,18 +51,17 @@ std::optional<int64_t> ToInt(const json::value& value) {
 }  // namespace
 
 std::string Show(const json::value& value) {
-  constexpr size_t kMost = 100;
   std::string text;
   if (value.is_array() || value.is_object()) {
     // Not serialized: it may be a megabyte.
     const size_t size = value.is_array() ? value.get_array().size() : value.get_object().size();
     return std::string(Kind(value)) + " of " + std::to_string(size);
   }
-  if (value.is_string() && value.get_string().size() > kMost) {
-    size_t cut = kMost;  // at the start of a character
-    const auto& whole = value.get_string();
-    while (cut > 0 && (static_cast<unsigned char>(whole[cut]) & 0xC0) == 0x80) --cut;
-    text = json::serialize(json::string(whole.subview(0, cut))) + "...";
+  if (value.is_string()) {
+    const std::string_view whole(value.get_string().data(), value.get_string().size());
+    const std::string_view shown = Beginning(whole);
+    text = json::serialize(json::string(shown.data(), shown.size()));
+    if (shown.size() < whole.size()) text += "...";
   } else if (value.is_double()) {
     char digits[32];  // "1.5", where serialize says "1.5E0"
     text.assign(digits, std::to_chars(digits, std::end(digits), value.get_double()).ptr);
@@ -65,12 +72,17 @@ std::string Show(const json::value& value) {
   return text + " (" + std::string(Kind(value)) + ")";
 }
 
+std::string Quote(std::string_view text) {
+  const std::string_view shown = Beginning(text);
+  return "'" + std::string(shown) + (shown.size() < text.size() ? "..." : "") + "'";
+}
+
 const json::value* Fields::Find(std::string_view name) const {
   const json::value* value = object_.if_contains(json::string_view(name.data(), name.size()));
   return value == nullptr || value->is_null() ? nullptr : value;
 }
 
-void Fields::Fail(ApiError error) {
+void Fields::Fail(CallError error) {
   if (!error_.has_value()) error_ = std::move(error);
 }
 

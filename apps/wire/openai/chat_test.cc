@@ -1,4 +1,4 @@
-#include "apps/common/openai_chat.h"
+#include "apps/wire/openai/chat.h"
 
 #include <chrono>
 #include <random>
@@ -6,9 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "apps/common/fields.h"
-#include "apps/common/run_call.h"
 #include "apps/testing/mutate.h"
+#include "apps/wire/fields.h"
+#include "apps/wire/model_field.h"
+#include "apps/wire/openai/error.h"
+#include "apps/wire/run_call.h"
 #include "boost/json/parse.hpp"
 #include "boost/json/serialize.hpp"
 #include "gmock/gmock.h"
@@ -26,16 +28,18 @@ class ChatTest : public ::testing::Test {
   MaybeError Parse(const std::string& text, Call* call) {
     json::value body;
     if (MaybeError error = ParseBody(text, &body)) return error;
-    return ParseChat(body.get_object(), model_, engine_, call);
+    CallContext context{.engine = engine_, .model = {}, .request_id = "id"};
+    if (MaybeError error = ReadModelName(body.get_object(), names_, &context.model)) return error;
+    return ParseChat(body.get_object(), context, call);
   }
   // A body with the one message "hi" and `fields`.
   static std::string Body(const std::string& fields = "") {
     return R"({"messages":[{"role":"user","content":"hi"}])" +
            std::string(fields.empty() ? "" : ",") + fields + "}";
   }
-  ApiError ErrorOf(const std::string& body) {
+  CallError ErrorOf(const std::string& body) {
     Call call;
-    return Parse(body, &call).value_or(ApiError{.http_status = 0, .message = "no error"});
+    return Parse(body, &call).value_or(CallError{.message = "no error"});
   }
   json::value Run(const std::string& body) {
     Call call;
@@ -52,7 +56,7 @@ class ChatTest : public ::testing::Test {
   }
 
   Engine engine_ = std::move(Engine::Create(Options())).value();
-  ServedModel model_{.names = {"fake", "alias"}, .max_model_len = 4096, .root = "", .created = 0};
+  const std::vector<std::string> names_ = {"fake", "alias"};
 };
 
 TEST_F(ChatTest, TheResponseHasOpenAisShape) {
@@ -85,7 +89,7 @@ TEST_F(ChatTest, UsageIsTheLastChunkWhenAskedFor) {
   ASSERT_EQ(chunks.size(), 6U);
   EXPECT_TRUE(chunks[4].at("choices").as_array().empty());
   EXPECT_EQ(chunks[4].at("usage").at("completion_tokens"), 3);
-  EXPECT_EQ(ErrorOf(Body(R"("stream_options":{"include_usage":true})")).param, "stream_options");
+  EXPECT_EQ(ErrorOf(Body(R"("stream_options":{"include_usage":true})")).field, "stream_options");
 }
 
 TEST_F(ChatTest, EachOfNHasItsIndex) {
@@ -151,15 +155,15 @@ TEST_F(ChatTest, AWrongFieldIsNamed) {
       {R"("response_format":{"type":"xml"})", "response_format.type", "expected text"},
       {R"("response_format":{"type":"json_schema"})", "response_format", "no json_schema.schema"},
       {R"("model":"other")", "model", "model 'other' is not served", 404},
-      {R"("tools":[{"type":"function"}])", "tool_choice", "not served yet", 501},
-      {R"("functions":[])", "functions", "use tools", 501},
+      {R"("tools":[{"type":"function"}])", "tool_choice", "not served yet"},
+      {R"("functions":[])", "functions", "use tools"},
       {R"("best_of":-5)", "best_of", "best_of is -5"},
-      {R"("echo":true)", "echo", "/v1/completions only", 501},
+      {R"("echo":true)", "echo", "/v1/completions only"},
   };
   for (const BadBody& bad : kBad) {
-    const ApiError error = ErrorOf(Body(bad.fields));
-    EXPECT_EQ(error.param, bad.param) << bad.fields;
-    EXPECT_EQ(error.http_status, bad.http_status) << bad.fields;
+    const CallError error = ErrorOf(Body(bad.fields));
+    EXPECT_EQ(error.field, bad.param) << bad.fields;
+    EXPECT_EQ(HttpStatus(error.code), bad.http_status) << bad.fields;
     EXPECT_THAT(error.message, HasSubstr(bad.message)) << bad.fields;
   }
 }
@@ -177,12 +181,12 @@ TEST_F(ChatTest, AWrongMessageIsNamed) {
       {R"({"messages":[{"role":"user","content":[{"text":"x"}]}]})", "messages[0].content[0]",
        "has no type"},
       {R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})",
-       "messages[0].content[0]", "not served yet, only text", 501},
+       "messages[0].content[0]", "not served yet, only text"},
   };
   for (const BadBody& bad : kBad) {
-    const ApiError error = ErrorOf(bad.fields);
-    EXPECT_EQ(error.param, bad.param) << bad.fields;
-    EXPECT_EQ(error.http_status, bad.http_status) << bad.fields;
+    const CallError error = ErrorOf(bad.fields);
+    EXPECT_EQ(error.field, bad.param) << bad.fields;
+    EXPECT_EQ(HttpStatus(error.code), bad.http_status) << bad.fields;
     EXPECT_THAT(error.message, HasSubstr(bad.message)) << bad.fields;
   }
 }
@@ -214,7 +218,7 @@ TEST_F(ChatTest, DamagedBodiesAreTakenOrRefused) {
       ++refused;
       ASSERT_FALSE(error->message.empty()) << body;
       boost::system::error_code bad;
-      json::parse(json::serialize(ToJson(*error)), bad);
+      json::parse(json::serialize(OpenAiError(*error)), bad);
       ASSERT_FALSE(bad) << body;
     } else if (i % 20 == 0 && !call.stream) {
       RunCall(engine_, std::move(call));

@@ -1,4 +1,4 @@
-#include "apps/common/openai_completions.h"
+#include "apps/wire/openai/completions.h"
 
 #include <algorithm>
 #include <memory>
@@ -8,8 +8,10 @@
 #include <variant>
 #include <vector>
 
-#include "apps/common/fields.h"
-#include "apps/common/sampling_fields.h"
+#include "apps/wire/fields.h"
+#include "apps/wire/openai/answer.h"
+#include "apps/wire/openai/sampling_fields.h"
+#include "apps/wire/token_texts.h"
 
 namespace keel::apps {
 namespace json = boost::json;
@@ -26,34 +28,38 @@ size_t CountCharacters(std::string_view text) {
   }));
 }
 
-class CompletionsFormat : public WireFormat {
+class CompletionsAnswer : public OpenAiAnswer {
  public:
-  explicit CompletionsFormat(const Engine& engine) : texts_(engine) {}
+  struct Options {
+    bool logprobs = false;
+    bool return_token_ids = false;
+    bool echo = false;
+    bool only_echo = false;            // max_tokens was 0: the engine's one token is dropped
+    std::vector<std::string> prompts;  // texts, with echo
+  };
 
-  bool logprobs = false;
-  bool return_token_ids = false;
-  bool echo = false;
-  bool only_echo = false;            // max_tokens was 0: the engine's one token is dropped
-  std::vector<std::string> prompts;  // texts, with echo
-  size_t n = 1;
+  CompletionsAnswer(const Engine& engine, OpenAiAnswerOptions common, Options options)
+      : OpenAiAnswer(std::move(common)), options_(std::move(options)), texts_(engine) {}
 
-  std::string_view id_prefix() const override { return "cmpl-"; }
+ private:
   std::string_view object() const override { return "text_completion"; }
   std::string_view chunk_object() const override { return "text_completion"; }
 
   json::object Choice(size_t index, const Piece& whole) override {
     const OwnedOutput& output = whole.output;
-    std::string text = only_echo ? "" : output.text;
+    std::string text = options_.only_echo ? "" : output.text;
     json::value logprobs_json;
-    if (logprobs) logprobs_json = Logprobs(index, whole);
-    if (echo && whole.prompt_tokens != nullptr) text.insert(0, prompts[index / n]);
+    if (options_.logprobs) logprobs_json = Logprobs(index, whole);
+    if (options_.echo && whole.prompt_tokens != nullptr) {
+      text.insert(0, options_.prompts[whole.prompt]);
+    }
     json::object choice = {{"index", index},
                            {"text", std::move(text)},
                            {"logprobs", std::move(logprobs_json)},
                            {"finish_reason", TextOrNull(output.finish_reason)},
                            {"stop_reason", StopReason(output)}};
-    if (return_token_ids) {
-      choice["token_ids"] = only_echo ? json::array() : ToJson(output.tokens);
+    if (options_.return_token_ids) {
+      choice["token_ids"] = options_.only_echo ? json::array() : ToJson(output.tokens);
       if (whole.prompt_tokens != nullptr) {
         choice["prompt_token_ids"] = ToJson(whole.prompt_tokens->ids);
       }
@@ -63,26 +69,26 @@ class CompletionsFormat : public WireFormat {
 
   std::vector<json::object> Deltas(size_t index, const Piece& piece) override {
     const OwnedOutput& output = piece.output;
-    const bool is_silent = output.text.empty() && output.finish_reason.empty() && !logprobs &&
-                           !return_token_ids && !(echo && piece.prompt_tokens != nullptr);
+    const bool is_silent = output.text.empty() && output.finish_reason.empty() &&
+                           !options_.logprobs && !options_.return_token_ids &&
+                           !(options_.echo && piece.prompt_tokens != nullptr);
     if (is_silent) return {};
     return {Choice(index, piece)};
   }
 
- private:
   // {"tokens", "token_logprobs", "top_logprobs", "text_offset"}: one entry a token.
   json::object Logprobs(size_t index, const Piece& piece) {
     Lists lists;
     if (offsets_.size() <= index) offsets_.resize(index + 1);
     size_t& offset = offsets_[index];
-    if (echo && piece.prompt_tokens != nullptr) {
+    if (options_.echo && piece.prompt_tokens != nullptr) {
       const PromptTokens& prompt = *piece.prompt_tokens;
       for (size_t i = 0; i < prompt.ids.size(); ++i) {
         const bool has = i < prompt.logprobs.size() && prompt.logprobs[i].has_value();
         Append(prompt.ids[i], has ? &*prompt.logprobs[i] : nullptr, &lists, &offset);
       }
     }
-    for (size_t i = 0; !only_echo && i < piece.output.tokens.size(); ++i) {
+    for (size_t i = 0; !options_.only_echo && i < piece.output.tokens.size(); ++i) {
       const bool has = i < piece.output.logprobs.size();
       Append(piece.output.tokens[i], has ? &piece.output.logprobs[i] : nullptr, &lists, &offset);
     }
@@ -115,6 +121,7 @@ class CompletionsFormat : public WireFormat {
     top.emplace(text, FiniteLogprob(logprob->logprob));
   }
 
+  const Options options_;
   TokenTexts texts_;
   std::vector<size_t> offsets_;  // of the next token's text, by choice
 };
@@ -157,7 +164,8 @@ std::vector<Prompt> ReadPrompts(Fields& fields) {
   return prompts;
 }
 
-Request NewRequest(Fields& fields, const Prompt& prompt, const CompletionsFormat& format) {
+Request NewRequest(Fields& fields, const Prompt& prompt,
+                   const CompletionsAnswer::Options& options) {
   Request request;
   const std::string* text = std::get_if<std::string>(&prompt);
   const Status status = text != nullptr
@@ -166,10 +174,10 @@ Request NewRequest(Fields& fields, const Prompt& prompt, const CompletionsFormat
   if (!status.ok()) fields.Fail(FromEngine(status, "prompt"));
   ReadSamplingFields(fields, request);
   const int64_t max_tokens = fields.Int("max_tokens").value_or(kDefaultMaxTokens);
-  SetInt(fields, request, "max_tokens", "max_tokens", format.only_echo ? 1 : max_tokens);
+  SetInt(fields, request, "max_tokens", "max_tokens", options.only_echo ? 1 : max_tokens);
   if (const auto logprobs = fields.Int("logprobs")) {
     SetInt(fields, request, "logprobs", "logprobs", *logprobs);
-    if (format.echo) SetInt(fields, request, "logprobs", "prompt_logprobs", *logprobs);
+    if (options.echo) SetInt(fields, request, "logprobs", "prompt_logprobs", *logprobs);
   }
   return request;
 }
@@ -185,23 +193,23 @@ std::string TextOf(Fields& fields, const Engine& engine, const Prompt& prompt) {
 
 }  // namespace
 
-MaybeError ParseCompletions(const json::object& body, const ServedModel& model,
-                            const Engine& engine, Call* call) {
+MaybeError ParseCompletions(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
-  ReadCallFields(fields, model, call);
-  auto format = std::make_unique<CompletionsFormat>(engine);
-  format->n = call->n;
-  format->logprobs = fields.Has("logprobs");
-  format->return_token_ids = fields.Bool("return_token_ids").value_or(false);
-  format->echo = fields.Bool("echo").value_or(false);
-  format->only_echo = format->echo && fields.Int("max_tokens") == 0;
+  OpenAiAnswerOptions common = ReadCallFields(fields, context, call);
+  common.id = "cmpl-" + context.request_id;
+  CompletionsAnswer::Options options;
+  options.logprobs = fields.Has("logprobs");
+  options.return_token_ids = fields.Bool("return_token_ids").value_or(false);
+  options.echo = fields.Bool("echo").value_or(false);
+  options.only_echo = options.echo && fields.Int("max_tokens") == 0;
   const std::vector<Prompt> prompts = ReadPrompts(fields);
   for (const Prompt& prompt : prompts) {
     if (!fields.ok()) break;
-    call->requests.push_back(NewRequest(fields, prompt, *format));
-    if (format->echo) format->prompts.push_back(TextOf(fields, engine, prompt));
+    call->requests.push_back(NewRequest(fields, prompt, options));
+    if (options.echo) options.prompts.push_back(TextOf(fields, context.engine, prompt));
   }
-  call->format = std::move(format);
+  call->answer =
+      std::make_unique<CompletionsAnswer>(context.engine, std::move(common), std::move(options));
   return fields.error();
 }
 

@@ -1,4 +1,4 @@
-#include "apps/common/generation.h"
+#include "apps/wire/generation.h"
 
 #include <chrono>
 #include <semaphore>

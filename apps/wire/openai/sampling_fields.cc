@@ -1,4 +1,4 @@
-#include "apps/common/sampling_fields.h"
+#include "apps/wire/openai/sampling_fields.h"
 
 #include <algorithm>
 #include <charconv>
@@ -145,27 +145,21 @@ void SetInt(Fields& fields, Request& request, std::string_view field, const char
   Check(fields, field, request.SetInt(name, value));
 }
 
-void ReadCallFields(Fields& fields, const ServedModel& model, Call* call) {
-  const std::string_view name = fields.String("model").value_or(model.names.front());
-  if (std::find(model.names.begin(), model.names.end(), name) == model.names.end()) {
-    fields.Fail({.http_status = 404,
-                 .message = "model '" + std::string(name) + "' is not served; this server has '" +
-                            model.names.front() + "'",
-                 .param = "model",
-                 .code = "model_not_found"});
-  }
-  call->model = name;
-  call->n = static_cast<size_t>(std::max<int64_t>(1, fields.Int("n").value_or(1)));
+OpenAiAnswerOptions ReadCallFields(Fields& fields, const CallContext& context, Call* call) {
+  OpenAiAnswerOptions options;
+  options.model = context.model;
+  options.n = static_cast<size_t>(std::max<int64_t>(1, fields.Int("n").value_or(1)));
   call->stream = fields.Bool("stream").value_or(false);
   const json::object* stream_options = fields.Object("stream_options");
-  if (stream_options == nullptr) return;
+  if (stream_options == nullptr) return options;
   if (!call->stream) {
     fields.Fail(InvalidField("stream_options", "stream_options is set, but stream is not true"));
   }
   Fields inner(*stream_options, "stream_options.");
-  call->include_usage = inner.Bool("include_usage").value_or(false);
-  call->continuous_usage_stats = inner.Bool("continuous_usage_stats").value_or(false);
+  options.include_usage = inner.Bool("include_usage").value_or(false);
+  options.continuous_usage_stats = inner.Bool("continuous_usage_stats").value_or(false);
   if (!inner.ok()) fields.Fail(*inner.error());
+  return options;
 }
 
 void ReadSamplingFields(Fields& fields, Request& request) {

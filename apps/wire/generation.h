@@ -1,6 +1,6 @@
 // The engine side of one client's call: a request for each of its prompts, run together.
-#ifndef KEEL_APPS_COMMON_GENERATION_H_
-#define KEEL_APPS_COMMON_GENERATION_H_
+#ifndef KEEL_APPS_WIRE_GENERATION_H_
+#define KEEL_APPS_WIRE_GENERATION_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -70,4 +70,4 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
 }  // namespace keel::apps
 
-#endif  // KEEL_APPS_COMMON_GENERATION_H_
+#endif  // KEEL_APPS_WIRE_GENERATION_H_

@@ -1,4 +1,4 @@
-#include "apps/common/openai_completions.h"
+#include "apps/wire/openai/completions.h"
 
 #include <chrono>
 #include <random>
@@ -6,9 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "apps/common/fields.h"
-#include "apps/common/run_call.h"
 #include "apps/testing/mutate.h"
+#include "apps/wire/fields.h"
+#include "apps/wire/model_field.h"
+#include "apps/wire/openai/error.h"
+#include "apps/wire/run_call.h"
 #include "boost/json/parse.hpp"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -25,11 +27,13 @@ class CompletionsTest : public ::testing::Test {
   MaybeError Parse(const std::string& text, Call* call) {
     json::value body;
     if (MaybeError error = ParseBody(text, &body)) return error;
-    return ParseCompletions(body.get_object(), model_, engine_, call);
+    CallContext context{.engine = engine_, .model = {}, .request_id = "id"};
+    if (MaybeError error = ReadModelName(body.get_object(), names_, &context.model)) return error;
+    return ParseCompletions(body.get_object(), context, call);
   }
-  ApiError ErrorOf(const std::string& body) {
+  CallError ErrorOf(const std::string& body) {
     Call call;
-    return Parse(body, &call).value_or(ApiError{.http_status = 0, .message = "no error"});
+    return Parse(body, &call).value_or(CallError{.message = "no error"});
   }
   json::value Run(const std::string& body) {
     Call call;
@@ -49,7 +53,7 @@ class CompletionsTest : public ::testing::Test {
   }
 
   Engine engine_ = std::move(Engine::Create(Options())).value();
-  ServedModel model_{.names = {"fake"}, .max_model_len = 4096, .root = "", .created = 0};
+  const std::vector<std::string> names_ = {"fake"};
 };
 
 using Strings = std::vector<std::string>;
@@ -114,15 +118,15 @@ TEST_F(CompletionsTest, AWrongFieldIsNamed) {
       {R"({"prompt":[1,"a"]})", "prompt", "expected a list of token ids", 400},
       {R"({"prompt":[9999]})", "prompt", "token 9999 is not in 0..257", 400},
       {R"({"prompt":"a","logprobs":"x"})", "logprobs", "expected a whole number", 400},
-      {R"({"prompt":"a","suffix":"x"})", "suffix", "not served", 501},
+      {R"({"prompt":"a","suffix":"x"})", "suffix", "not served", 400},
       {R"({"prompt":"a","use_beam_search":true,"early_stopping":7})", "early_stopping", "never",
        400},
       {R"({"prompt":"a","model":"gpt"})", "model", "this server has 'fake'", 404},
   };
   for (const auto& bad : kBad) {
-    const ApiError error = ErrorOf(bad.body);
-    EXPECT_EQ(error.param, bad.param) << bad.body;
-    EXPECT_EQ(error.http_status, bad.http_status) << bad.body;
+    const CallError error = ErrorOf(bad.body);
+    EXPECT_EQ(error.field, bad.param) << bad.body;
+    EXPECT_EQ(HttpStatus(error.code), bad.http_status) << bad.body;
     EXPECT_THAT(error.message, HasSubstr(bad.message)) << bad.body;
   }
 }

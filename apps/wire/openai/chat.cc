@@ -1,4 +1,4 @@
-#include "apps/common/openai_chat.h"
+#include "apps/wire/openai/chat.h"
 
 #include <memory>
 #include <set>
@@ -7,8 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "apps/common/fields.h"
-#include "apps/common/sampling_fields.h"
+#include "apps/wire/fields.h"
+#include "apps/wire/openai/answer.h"
+#include "apps/wire/openai/sampling_fields.h"
+#include "apps/wire/token_texts.h"
 #include "boost/json/parse.hpp"
 #include "boost/json/serialize.hpp"
 
@@ -16,14 +18,17 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
-class ChatFormat : public WireFormat {
+class ChatAnswer : public OpenAiAnswer {
  public:
-  explicit ChatFormat(const Engine& engine) : texts_(engine) {}
+  struct Options {
+    bool logprobs = false;
+    bool return_token_ids = false;
+  };
 
-  bool logprobs = false;
-  bool return_token_ids = false;
+  ChatAnswer(const Engine& engine, OpenAiAnswerOptions common, Options options)
+      : OpenAiAnswer(std::move(common)), options_(options), texts_(engine) {}
 
-  std::string_view id_prefix() const override { return "chatcmpl-"; }
+ private:
   std::string_view object() const override { return "chat.completion"; }
   std::string_view chunk_object() const override { return "chat.completion.chunk"; }
 
@@ -43,7 +48,8 @@ class ChatFormat : public WireFormat {
                         {"finish_reason", nullptr}});
     }
     const OwnedOutput& output = piece.output;
-    if (output.text.empty() && output.finish_reason.empty() && !logprobs && !return_token_ids) {
+    if (output.text.empty() && output.finish_reason.empty() && !options_.logprobs &&
+        !options_.return_token_ids) {
       return deltas;
     }
     json::object choice = Common(index, piece);
@@ -54,19 +60,18 @@ class ChatFormat : public WireFormat {
   }
 
   void AddTopLevel(const Piece& first, json::object* response) override {
-    if (return_token_ids && first.prompt_tokens != nullptr) {
+    if (options_.return_token_ids && first.prompt_tokens != nullptr) {
       (*response)["prompt_token_ids"] = ToJson(first.prompt_tokens->ids);
     }
   }
 
- private:
   json::object Common(size_t index, const Piece& piece) {
     json::object choice = {{"index", index}};
     choice["logprobs"] = nullptr;
-    if (logprobs) choice["logprobs"] = {{"content", Logprobs(piece.output)}};
+    if (options_.logprobs) choice["logprobs"] = {{"content", Logprobs(piece.output)}};
     choice["finish_reason"] = TextOrNull(piece.output.finish_reason);
     choice["stop_reason"] = StopReason(piece.output);
-    if (return_token_ids) choice["token_ids"] = ToJson(piece.output.tokens);
+    if (options_.return_token_ids) choice["token_ids"] = ToJson(piece.output.tokens);
     return choice;
   }
 
@@ -91,6 +96,7 @@ class ChatFormat : public WireFormat {
     return content;
   }
 
+  const Options options_;
   TokenTexts texts_;
 };
 
@@ -199,10 +205,10 @@ void ReadTools(Fields& fields, Request& request) {
   if (!status.ok()) fields.Fail(FromEngine(status, "tools"));
 }
 
-void ReadLogprobs(Fields& fields, Request& request, ChatFormat* format) {
-  format->logprobs = fields.Bool("logprobs").value_or(false);
+void ReadLogprobs(Fields& fields, Request& request, ChatAnswer::Options* options) {
+  options->logprobs = fields.Bool("logprobs").value_or(false);
   const std::optional<int64_t> top = fields.Int("top_logprobs");
-  if (format->logprobs) {
+  if (options->logprobs) {
     SetInt(fields, request, "top_logprobs", "logprobs", top.value_or(0));
   } else if (top.value_or(0) != 0) {
     fields.Fail(InvalidField("top_logprobs", "top_logprobs is set, but logprobs is not true"));
@@ -224,12 +230,12 @@ void ReadTemplateFields(Fields& fields, Request& request) {
 
 }  // namespace
 
-MaybeError ParseChat(const json::object& body, const ServedModel& model, const Engine& engine,
-                     Call* call) {
+MaybeError ParseChat(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
-  ReadCallFields(fields, model, call);
-  auto format = std::make_unique<ChatFormat>(engine);
-  format->return_token_ids = fields.Bool("return_token_ids").value_or(false);
+  OpenAiAnswerOptions common = ReadCallFields(fields, context, call);
+  common.id = "chatcmpl-" + context.request_id;
+  ChatAnswer::Options options;
+  options.return_token_ids = fields.Bool("return_token_ids").value_or(false);
   if (fields.Bool("echo").value_or(false)) {
     fields.Fail(NotServed("echo", "echo is served by /v1/completions only"));
   }
@@ -237,7 +243,7 @@ MaybeError ParseChat(const json::object& body, const ServedModel& model, const E
   const json::array messages = ReadMessages(fields);
   ReadTools(fields, request);
   ReadSamplingFields(fields, request);
-  ReadLogprobs(fields, request, format.get());
+  ReadLogprobs(fields, request, &options);
   ReadTemplateFields(fields, request);
   for (const char* name : {"max_completion_tokens", "max_tokens"}) {  // the older name second
     if (const auto value = fields.Int(name)) {
@@ -250,7 +256,7 @@ MaybeError ParseChat(const json::object& body, const ServedModel& model, const E
     if (!status.ok()) fields.Fail(FromEngine(status, "messages"));
   }
   call->requests.push_back(std::move(request));
-  call->format = std::move(format);
+  call->answer = std::make_unique<ChatAnswer>(context.engine, std::move(common), options);
   return fields.error();
 }
 

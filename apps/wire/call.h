@@ -1,0 +1,31 @@
+// A valid call, whatever the protocol it came in.
+#ifndef KEEL_APPS_WIRE_CALL_H_
+#define KEEL_APPS_WIRE_CALL_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/wire/answer.h"
+#include "sdk/keel/engine.h"
+
+namespace keel::apps {
+
+// What a call is read against.
+struct CallContext {
+  const Engine& engine;    // must outlive the call: texts of tokens come from it
+  std::string model;       // the name to answer with
+  std::string request_id;  // unique
+};
+
+// What the engine is asked, and how to answer.
+struct Call {
+  std::vector<Request> requests;  // one a prompt
+  bool stream = false;            // answer in pieces, as they come
+  std::unique_ptr<Answer> answer;
+};
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_WIRE_CALL_H_
