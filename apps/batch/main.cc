@@ -166,7 +166,7 @@ int Run(const Flags& flags, LoadedModel loaded, LineReader& reader, OutputFile& 
         const std::vector<std::string>& answered) {
   const auto start = std::chrono::steady_clock::now();
   if (Status status = output.Begin(); !status.ok()) return Fail(status);
-  BatchJob job(loaded.engine, loaded.model.names, reader, output, flags.batch, answered);
+  BatchJob job(loaded.engine, loaded.names, reader, output, flags.batch, answered);
   std::jthread counter;
   if (IsRegularFile(reader.fd()) && flags.input != "-") {
     counter = std::jthread([&job, path = flags.input](std::stop_token stop) {

@@ -71,7 +71,7 @@ int Main(int argc, char** argv) {
   if (!loaded.ok()) return Fail(loaded.status());
   if (!loaded->has_chat_template) {
     return Fail(Status(Code::kFailedPrecondition,
-                       loaded->model.root +
+                       loaded->root +
                            " has no chat template (chat_template.jinja, or chat_template in "
                            "tokenizer_config.json), so it cannot chat; it completes texts: "
                            "/v1/completions of keel-server and keel-batch"));

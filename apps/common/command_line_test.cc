@@ -67,6 +67,29 @@ TEST_F(CommandLineTest, WrongFlagsAreExplained) {
   EXPECT_THAT(err_, HasSubstr("--port"));
 }
 
+TEST_F(CommandLineTest, AWordIsAModelWhereThatIsTaken) {
+  line_.AddPositionalModel();
+  EXPECT_EQ(Parse({"org/one", "--port", "80"}), std::nullopt);
+  EXPECT_EQ(line_.EngineValue("model"), "org/one");
+  EXPECT_EQ(Parse({"--enable-prefix-caching", "true"}), 2);
+  EXPECT_THAT(err_, HasSubstr("unexpected argument 'true'; a switch has no value"));
+}
+
+TEST_F(CommandLineTest, FlagsOfOtherServersAreTranslated) {
+  EXPECT_EQ(Parse({"--gpu-memory-utilization", "0.9"}), 2);
+  EXPECT_EQ(err_,
+            "keel-test: there is no flag --gpu-memory-utilization here; --kv-cache-memory-share or "
+            "--kv-cache-memory-bytes do that\n");
+  EXPECT_EQ(Parse({"-ngl", "99"}), 2);
+  EXPECT_THAT(err_, HasSubstr("-ngl here; all runs on the CPU"));
+}
+
+TEST_F(CommandLineTest, AllValuesOfARepeatedFlagAreKept) {
+  EXPECT_EQ(Parse({"--model", "a", "--model", "b"}), std::nullopt);
+  EXPECT_EQ(line_.EngineValues("model"), (std::vector<std::string>{"a", "b"}));
+  EXPECT_TRUE(line_.EngineValues("max-num-seqs").empty());
+}
+
 TEST_F(CommandLineTest, TheEngineRefusesItsOwnValues) {
   EXPECT_EQ(Parse({"--max-model-len", "many"}), 2);
   EXPECT_THAT(err_, HasSubstr("--max-model-len many: expected a whole number"));

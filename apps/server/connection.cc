@@ -33,6 +33,29 @@ std::string RequestId(std::string_view given) {
   return is_good ? std::string(given) : NewRequestId();
 }
 
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = static_cast<char>(c | 0x20);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// "/v1/models/org%2Fname/" -> "/v1/models/org/name". What is no code stays as it is.
+std::string DecodePath(std::string_view target) {
+  std::string path;
+  for (size_t i = 0; i < target.size(); ++i) {
+    const bool is_code = target[i] == '%' && i + 2 < target.size() &&
+                         HexDigit(target[i + 1]) >= 0 && HexDigit(target[i + 2]) >= 0;
+    if (!is_code) {
+      path += target[i];
+      continue;
+    }
+    path += static_cast<char>(16 * HexDigit(target[i + 1]) + HexDigit(target[i + 2]));
+    i += 2;
+  }
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
 }  // namespace
@@ -144,7 +167,8 @@ HttpRequest Connection::ToRequest(Parser& parser) {
   request.method = View(message.method_string());
   if (request.method == "HEAD") request.method = "GET";
   const std::string_view target = View(message.target());
-  request.path = target.substr(0, target.find('?'));
+  request.target = target.substr(0, target.find('?'));
+  request.path = DecodePath(request.target);
   request.authorization = View(message[http::field::authorization]);
   request.origin = View(message[http::field::origin]);
   request.id = RequestId(View(message["X-Request-Id"]));

@@ -7,8 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "apps/server/router.h"
-#include "apps/server/serving.h"
+#include "apps/server/endpoints.h"
 #include "apps/wire/answer.h"
 #include "apps/wire/call.h"
 #include "apps/wire/fields.h"
@@ -24,45 +23,67 @@ std::string TokensNote(const Usage& usage) {
 }
 
 // A streamed answer: the connection takes events as they come.
-class EventStream : public BodyStream {
+class EventStream : public BodyStream, public RunningCall {
  public:
-  EventStream(Serving::Lease lease, std::shared_ptr<Generation> generation,
-              std::unique_ptr<Answer> answer, std::weak_ptr<Exchange> exchange)
+  EventStream(Lease lease, std::shared_ptr<Generation> generation, std::unique_ptr<Answer> answer,
+              std::weak_ptr<Exchange> exchange)
       : lease_(std::move(lease)),
         generation_(std::move(generation)),
         answer_(std::move(answer)),
         exchange_(std::move(exchange)) {}
 
+  void set_place(RunningCalls::Place place) { place_ = std::move(place); }
+
   bool Take(std::string* events) override {
     std::vector<Piece> pieces;
-    const bool more = generation_->Take(&pieces);
+    bool more = generation_->Take(&pieces);
     for (const Piece& piece : pieces) answer_->AppendEvents(piece, events);
+    {
+      std::lock_guard lock(mutex_);
+      if (more && ending_.has_value()) {
+        answer_->Fail(*ending_, events);
+        more = false;
+      }
+    }
     if (auto exchange = exchange_.lock()) exchange->Note(TokensNote(answer_->usage()));
     if (!more) answer_->AppendEnd(events);
     return more;
   }
 
+  void End(const CallError& error) override {
+    {
+      std::lock_guard lock(mutex_);
+      ending_ = error;
+    }
+    generation_->Cancel();
+    if (auto exchange = exchange_.lock()) exchange->Wake();
+  }
+
  private:
-  const Serving::Lease lease_;
+  const Lease lease_;
   const std::shared_ptr<Generation> generation_;
   const std::unique_ptr<Answer> answer_;
   const std::weak_ptr<Exchange> exchange_;
+  RunningCalls::Place place_;
+  std::mutex mutex_;
+  MaybeError ending_;
 };
 
 // An answer that is given when it is complete.
-class Collector : public std::enable_shared_from_this<Collector> {
+class Collector : public RunningCall, public std::enable_shared_from_this<Collector> {
  public:
-  Collector(Router& router, Serving::Lease lease, std::unique_ptr<Answer> answer,
+  Collector(Router& router, Lease lease, std::unique_ptr<Answer> answer,
             std::shared_ptr<Exchange> exchange)
       : router_(router),
         lease_(std::move(lease)),
         answer_(std::move(answer)),
         exchange_(std::move(exchange)) {}
 
-  void Start(std::shared_ptr<Generation> generation) {
+  void Start(std::shared_ptr<Generation> generation, RunningCalls& calls) {
     {
       std::lock_guard lock(mutex_);
       generation_ = std::move(generation);
+      place_ = calls.Add(weak_from_this());
     }
     OnOutput();
   }
@@ -74,12 +95,23 @@ class Collector : public std::enable_shared_from_this<Collector> {
     std::vector<Piece> pieces;
     const bool more = generation_->Take(&pieces);
     for (Piece& piece : pieces) answer_->Collect(std::move(piece));
-    if (more) return;
-    generation_ = nullptr;  // it holds this object
-    router_.Post([self = shared_from_this()] { self->Respond(); });
+    if (!more) RespondSoon();
+  }
+
+  void End(const CallError& error) override {
+    std::lock_guard lock(mutex_);
+    if (generation_ == nullptr) return;
+    generation_->Cancel();
+    std::string unused;
+    answer_->Fail(error, &unused);
+    RespondSoon();
   }
 
  private:
+  void RespondSoon() {
+    generation_ = nullptr;  // it holds this object
+    router_.Post([self = shared_from_this()] { self->Respond(); });
+  }
   void Respond() {
     exchange_->Note(TokensNote(answer_->usage()));
     if (answer_->error().has_value()) {
@@ -90,11 +122,12 @@ class Collector : public std::enable_shared_from_this<Collector> {
   }
 
   Router& router_;
-  const Serving::Lease lease_;
+  const Lease lease_;
   std::mutex mutex_;
   std::shared_ptr<Generation> generation_;
   const std::unique_ptr<Answer> answer_;
   const std::shared_ptr<Exchange> exchange_;
+  RunningCalls::Place place_;
 };
 
 // The engine's words begin with the field at fault, if it is one.
@@ -108,67 +141,79 @@ void CancelWhenClientGoes(Exchange& exchange, const std::shared_ptr<Generation>&
   exchange.OnClientGone([generation] { generation->Cancel(); });
 }
 
-Status Stream(Serving& serving, Serving::Lease lease, Call call,
+Status Stream(const EndpointContext& context, Lease lease, Call call,
               const std::shared_ptr<Exchange>& exchange) {
   const std::weak_ptr<Exchange> weak = exchange;
-  auto generation = Generation::Start(serving.engine, call.requests, [weak] {
+  auto generation = Generation::Start(lease.engine(), call.requests, [weak] {
     if (auto alive = weak.lock()) alive->Wake();
   });
   if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
-  auto stream =
-      std::make_shared<EventStream>(std::move(lease), *generation, std::move(call.answer), weak);
+  auto stream = std::make_shared<EventStream>(std::move(lease), *std::move(generation),
+                                              std::move(call.answer), weak);
+  stream->set_place(context.calls.Add(stream));
   exchange->RespondInPieces({.status = 200, .content_type = "text/event-stream; charset=utf-8"},
                             std::move(stream));
   return Status();
 }
 
-Status Collect(Router& router, Serving& serving, Serving::Lease lease, Call call,
+Status Collect(const EndpointContext& context, Lease lease, Call call,
                const std::shared_ptr<Exchange>& exchange) {
-  auto collector =
-      std::make_shared<Collector>(router, std::move(lease), std::move(call.answer), exchange);
+  Engine& engine = lease.engine();
+  auto collector = std::make_shared<Collector>(context.router, std::move(lease),
+                                               std::move(call.answer), exchange);
   auto generation =
-      Generation::Start(serving.engine, call.requests, [collector] { collector->OnOutput(); });
+      Generation::Start(engine, call.requests, [collector] { collector->OnOutput(); });
   if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
-  collector->Start(*std::move(generation));
+  collector->Start(*std::move(generation), context.calls);
   return Status();
 }
 
-void Generate(Router& router, const ServingSlot& slot, ParseCall parse,
-              std::shared_ptr<Exchange> exchange) {
-  Serving* serving = slot.GetOrRefuse(*exchange);
-  if (serving == nullptr) return;
-  Serving::Lease lease = serving->Acquire();
-  boost::json::value body;
-  if (const MaybeError error = ParseBody(exchange->request().body, &body)) {
-    return RespondError(*exchange, *error);
-  }
-  CallContext context{.engine = serving->engine, .model = {}, .request_id = exchange->request().id};
-  if (const MaybeError error =
-          ReadModelName(body.get_object(), serving->model.names, &context.model)) {
-    return RespondError(*exchange, *error);
-  }
+void Generate(const EndpointContext& context, ParseCall parse, const std::string& model,
+              const boost::json::object& body, Lease lease,
+              const std::shared_ptr<Exchange>& exchange) {
+  const CallContext call_context{.engine = lease.engine(),
+                                 .model = model,
+                                 .request_id = exchange->request().id,
+                                 .limits = context.limits};
   Call call;
-  if (const MaybeError error = parse(body.get_object(), context, &call)) {
+  if (const MaybeError error = parse(body, call_context, &call)) {
     return RespondError(*exchange, *error);
   }
-  const Status status =
-      call.stream ? Stream(*serving, std::move(lease), std::move(call), exchange)
-                  : Collect(router, *serving, std::move(lease), std::move(call), exchange);
-  if (!status.ok()) RespondError(*exchange, Refusal(status, body.get_object()));
+  const Status status = call.stream
+                            ? Stream(context, std::move(lease), std::move(call), exchange)
+                            : Collect(context, std::move(lease), std::move(call), exchange);
+  if (!status.ok()) RespondError(*exchange, Refusal(status, body));
+}
+
+void Read(const EndpointContext& context, ParseCall parse, std::shared_ptr<Exchange> exchange) {
+  if (const MaybeError error = context.readiness.Refusal()) {
+    return RespondError(*exchange, *error);
+  }
+  auto body = std::make_shared<boost::json::value>();
+  if (const MaybeError error = ParseBody(exchange->request().body, body.get())) {
+    return RespondError(*exchange, *error);
+  }
+  std::string model;
+  if (const MaybeError error = ReadModelName(body->get_object(), context.models.names(), &model)) {
+    return RespondError(*exchange, *error);
+  }
+  WithModel(context, model, exchange, [&context, parse, model, body, exchange](Lease lease) {
+    Generate(context, parse, model, body->get_object(), std::move(lease), exchange);
+  });
 }
 
 }  // namespace
 
-void AddGenerateEndpoints(Router& router, const ServingSlot& slot, const Dialect& dialect) {
+void AddGenerateEndpoints(const EndpointContext& context, const Dialect& dialect) {
   for (const auto& [path, parse] : dialect.endpoints) {
-    router.Add(
+    context.router.Add(
         "POST", std::string(path),
-        [&router, &slot, parse = parse](std::shared_ptr<Exchange> exchange) {
-          Generate(router, slot, parse, std::move(exchange));
+        [&context, parse = parse](std::shared_ptr<Exchange> exchange) {
+          Read(context, parse, std::move(exchange));
         },
-        Router::Access::kWithKey, dialect.error_form);
+        {.error_form = dialect.error_form});
   }
 }
 

@@ -14,7 +14,8 @@ namespace keel::apps {
 
 struct HttpRequest {
   std::string method;  // "POST"; HEAD comes as "GET", its answer loses the body
-  std::string path;    // "/v1/models", without the query
+  std::string path;    // "/v1/models", decoded, without the query and a slash at the end
+  std::string target;  // the path as it was sent
   std::string body;
   std::string authorization;  // the header's value
   std::string origin;         // the header's value; empty: not from a web page

@@ -48,8 +48,8 @@ class HttpServer {
 
   uint16_t port() const;
   // Takes no new connections and ends idle ones; waits until running exchanges are answered, at most
-  // `timeout`.
-  void Drain(std::chrono::milliseconds timeout);
+  // `timeout`. False: some are not.
+  bool Drain(std::chrono::milliseconds timeout);
 
  private:
   class Impl;

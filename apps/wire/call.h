@@ -2,7 +2,7 @@
 #ifndef KEEL_APPS_WIRE_CALL_H_
 #define KEEL_APPS_WIRE_CALL_H_
 
-#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,11 +12,17 @@
 
 namespace keel::apps {
 
+// What no call may ask for more of.
+struct CallLimits {
+  int64_t max_logprobs = 20;  // alternatives of a token; -1: all
+};
+
 // What a call is read against.
 struct CallContext {
   const Engine& engine;    // must outlive the call: texts of tokens come from it
   std::string model;       // the name to answer with
   std::string request_id;  // unique
+  CallLimits limits = {};
 };
 
 // What the engine is asked, and how to answer.
