@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kMaxRunningBytes = 256 << 20;  // of lines, so that memory is bounded
 constexpr size_t kMaxHeld = 4096;               // lines that wait for an earlier one
+constexpr size_t kMaxReasons = 3;               // told at the end
 constexpr int kLinesAtOnce = 64;                // between two looks at what has finished
 
 }  // namespace
@@ -141,7 +142,7 @@ Status BatchJob::StartLine(const LineReader::Line& line) {
     error = InvalidField("", "the line is longer than --max-line-bytes allows (" +
                                  std::to_string(input_.max_line_bytes()) + " bytes)");
   } else {
-    error = ReadBatchRequest(line.text, &request);
+    error = ReadBatchRequest(line.text, line.number, &request);
   }
   if (request.custom_id.has_value()) {
     const int64_t first = seen_.emplace(*request.custom_id, line.number).first->second;
@@ -227,6 +228,7 @@ Status BatchJob::Fail(int64_t number, const std::optional<std::string>& custom_i
   ++counts_.lines;
   ++counts_.failed;
   error.message = "line " + std::to_string(number) + ": " + error.message;
+  if (counts_.reasons.size() < kMaxReasons) counts_.reasons.push_back(error.message);
   Status status = Write(number, FailedLine(custom_id, NewRequestId(), error));
   if (status.ok() && HttpStatus(error.code) >= 500) return engine_.Check();
   return status;

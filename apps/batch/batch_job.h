@@ -35,6 +35,7 @@ struct BatchCounts {
   int64_t skipped = 0;  // answered by an earlier run
   size_t prompt_tokens = 0;
   size_t output_tokens = 0;
+  std::vector<std::string> reasons;  // of the first few that failed: "line 3: ..."
 };
 
 // Each line gets one line of output, when it is finished; a line that cannot be run gets its error. The

@@ -134,6 +134,8 @@ TEST_F(BatchJobTest, ABadLineIsAnsweredWithItsNumberAndStopsNothing) {
           "null: 400 line 6: the line is longer than --max-line-bytes allows (100000 bytes)",
           HasSubstr("long: 400 line 7: the prompt has 50"), "z: last"));
   EXPECT_EQ(counts_.failed, 6);
+  ASSERT_EQ(counts_.reasons.size(), 3U);
+  EXPECT_THAT(counts_.reasons[0], HasSubstr("line 1: the line is no valid JSON"));
   EXPECT_EQ(counts_.answered, 2);
 }
 

@@ -21,6 +21,15 @@ std::string RequireString(Fields& fields, const char* name, const char* expected
   return std::string(value.value_or(""));
 }
 
+// Where a line goes that is a body without custom_id, method and url; null: it is none.
+const char* UrlOfBareBody(const json::object& line) {
+  for (const char* name : {"custom_id", "method", "url", "body"}) {
+    if (line.contains(name)) return nullptr;
+  }
+  if (line.contains("messages")) return "/v1/chat/completions";
+  return line.contains("prompt") ? "/v1/completions" : nullptr;
+}
+
 std::string Line(const json::value& custom_id, const std::string& request_id, int status_code,
                  std::string_view body, const json::value& error) {
   std::string line = "{\"id\":\"batch_req_" + request_id + "\",\"custom_id\":";
@@ -34,9 +43,15 @@ std::string Line(const json::value& custom_id, const std::string& request_id, in
 
 }  // namespace
 
-MaybeError ReadBatchRequest(std::string_view line, BatchRequest* request) {
+MaybeError ReadBatchRequest(std::string_view line, int64_t number, BatchRequest* request) {
   json::value value;
   if (const MaybeError error = ParseBody(line, &value, "the line")) return error;
+  if (const char* url = UrlOfBareBody(value.get_object())) {
+    request->custom_id = "line-" + std::to_string(number);
+    request->url = url;
+    request->body = value.get_object();
+    return std::nullopt;
+  }
   Fields fields(value.get_object());
   std::string custom_id = RequireString(fields, "custom_id", "a string of your own, one a line");
   if (!fields.ok()) return fields.error();

@@ -3,9 +3,12 @@
 //   {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {...}}
 //   {"id": "...", "custom_id": "a",
 //    "response": {"status_code": 200, "request_id": "...", "body": {...}}, "error": null}
+//
+// A body alone is taken too, {"prompt": ...} or {"messages": ...}: its custom_id is "line-7".
 #ifndef KEEL_APPS_BATCH_BATCH_LINE_H_
 #define KEEL_APPS_BATCH_BATCH_LINE_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,8 +27,8 @@ struct BatchRequest {
   boost::json::object body;
 };
 
-// Reads a line of input; nothing is known of `body` but that it is an object.
-MaybeError ReadBatchRequest(std::string_view line, BatchRequest* request);
+// Reads line `number` of the input; nothing is known of `body` but that it is an object.
+MaybeError ReadBatchRequest(std::string_view line, int64_t number, BatchRequest* request);
 // Makes a call of it, for a model called one of `names`. `engine` must outlive the call.
 MaybeError ParseBatchCall(const BatchRequest& request, const std::vector<std::string>& names,
                           const Engine& engine, const std::string& request_id, Call* call);

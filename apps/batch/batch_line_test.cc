@@ -32,7 +32,7 @@ class BatchLineTest : public ::testing::Test {
   MaybeError Parse(const std::string& line) {
     request_ = {};
     call_ = {};
-    if (MaybeError error = ReadBatchRequest(line, &request_)) return error;
+    if (MaybeError error = ReadBatchRequest(line, 7, &request_)) return error;
     return ParseBatchCall(request_, {"fake"}, engine_, "17", &call_);
   }
   std::string ErrorOf(const std::string& line) {
@@ -72,6 +72,17 @@ TEST_F(BatchLineTest, ErrorsNameTheField) {
               HasSubstr("temperature is \"hot\" (a string), expected a number"));
   EXPECT_THAT(ErrorOf(ReplaceIn(kChat, "\"temperature\": 0", "\"model\": \"other\"")),
               HasSubstr("model 'other' is not served"));
+}
+
+TEST_F(BatchLineTest, ABodyAloneIsNamedByItsLine) {
+  EXPECT_EQ(ErrorOf(R"({"prompt": "x", "max_tokens": 5})"), "no error");
+  EXPECT_EQ(request_.custom_id, "line-7");
+  EXPECT_EQ(request_.url, "/v1/completions");
+  EXPECT_EQ(ErrorOf(R"({"messages": [{"role": "user", "content": "hi"}]})"), "no error");
+  EXPECT_EQ(request_.url, "/v1/chat/completions");
+  EXPECT_THAT(ErrorOf(R"({"prompt": "x", "url": "/v1/completions"})"),
+              HasSubstr("custom_id is missing"));
+  EXPECT_THAT(ErrorOf(R"({"text": "x"})"), HasSubstr("custom_id is missing"));
 }
 
 TEST_F(BatchLineTest, StreamsAreRefused) {

@@ -65,6 +65,7 @@ int Main(int argc, char** argv) {
                            "Talks with a model on the terminal. Without --model: the demo model.");
   AddFlags(command_line.app(), &options);
   command_line.AddEngineFlags();
+  command_line.AddPositionalModel();
   if (const std::optional<int> code = command_line.Parse(argc, argv)) return *code;
 
   auto loaded = LoadModel(command_line, demo_model, {});

@@ -1,14 +1,15 @@
 #include "apps/common/command_line.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
-#include <numeric>
 #include <sstream>
 #include <string_view>
 #include <utility>
 
 #include "CLI/CLI.hpp"
 #include "apps/common/foreign_flags.h"
+#include "apps/common/nearest.h"
 
 namespace keel::apps {
 namespace {
@@ -67,20 +68,6 @@ class HelpFormatter : public CLI::Formatter {
   mutable bool is_long_ = false;
 };
 
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t k = 0; k < b.size(); ++k) {
-      const size_t replaced = diagonal + (a[i] == b[k] ? 0 : 1);
-      diagonal = row[k + 1];
-      row[k + 1] = std::min({replaced, row[k] + 1, row[k + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 // "--max_model_len=5" -> "--max-model-len=5"; values stay as they are.
 void UseDashes(std::string& argument) {
   if (argument.rfind("--", 0) != 0) return;
@@ -132,19 +119,6 @@ std::string ExplainValue(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 }  // namespace
-
-std::string Nearest(const std::string& word, const std::vector<std::string>& known) {
-  std::string best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    const size_t distance = EditDistance(word, candidate);
-    if (distance < best_distance) {
-      best = candidate;
-      best_distance = distance;
-    }
-  }
-  return best;
-}
 
 CommandLine::CommandLine(std::string name, std::string description)
     : app_(std::move(description), std::move(name)) {
@@ -229,6 +203,14 @@ std::optional<std::string> CommandLine::EngineValue(const std::string& name) con
   const std::vector<std::string> values = EngineValues(name);
   if (values.empty()) return std::nullopt;
   return values.back();
+}
+
+int64_t CommandLine::EngineNumber(const std::string& name) const {
+  std::string text = EngineValue(name).value_or("");
+  for (const OptionInfo& info : Options::Describe()) {
+    if (text.empty() && info.name == name) text = info.default_value;
+  }
+  return std::atoll(text.c_str());
 }
 
 Result<Options> CommandLine::EngineOptions(const std::string& model) const {

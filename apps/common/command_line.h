@@ -2,6 +2,7 @@
 #ifndef KEEL_APPS_COMMON_COMMAND_LINE_H_
 #define KEEL_APPS_COMMON_COMMAND_LINE_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -33,6 +34,8 @@ class CommandLine {
   // The values that the user gave to an engine option; the last one, if any.
   std::vector<std::string> EngineValues(const std::string& name) const;
   std::optional<std::string> EngineValue(const std::string& name) const;
+  // A number among the engine's options: as given, or its default; 0 if it is none.
+  int64_t EngineNumber(const std::string& name) const;
   // The engine's options as given, but with `model` for --model if it is not empty. An error names the
   // flag; there is none once Parse has found none.
   Result<Options> EngineOptions(const std::string& model) const;
@@ -49,9 +52,6 @@ class CommandLine {
   std::map<std::string, EngineFlag> engine_flags_;  // nodes stay where they are
   std::vector<std::string> positional_models_;
 };
-
-// The word of `known` nearest to `word`; "" if none is near.
-std::string Nearest(const std::string& word, const std::vector<std::string>& known);
 
 }  // namespace keel::apps
 

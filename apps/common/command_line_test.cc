@@ -84,6 +84,13 @@ TEST_F(CommandLineTest, FlagsOfOtherServersAreTranslated) {
   EXPECT_THAT(err_, HasSubstr("-ngl here; all runs on the CPU"));
 }
 
+TEST_F(CommandLineTest, ANumberIsAsGivenOrTheDefault) {
+  EXPECT_EQ(Parse({"--max-num-seqs", "7"}), std::nullopt);
+  EXPECT_EQ(line_.EngineNumber("max-num-seqs"), 7);
+  EXPECT_EQ(line_.EngineNumber("max-model-len"), 4096);
+  EXPECT_EQ(line_.EngineNumber("no-such-option"), 0);
+}
+
 TEST_F(CommandLineTest, AllValuesOfARepeatedFlagAreKept) {
   EXPECT_EQ(Parse({"--model", "a", "--model", "b"}), std::nullopt);
   EXPECT_EQ(line_.EngineValues("model"), (std::vector<std::string>{"a", "b"}));
@@ -106,12 +113,6 @@ TEST_F(CommandLineTest, HelpIsShortOrLong) {
   const char* arguments[] = {"keel-test", "--help"};
   EXPECT_EQ(long_line.Parse(2, arguments), 0);
   EXPECT_THAT(::testing::internal::GetCapturedStdout(), HasSubstr("The port. And more of it.\n"));
-}
-
-TEST(NearestTest, OnlyWhatIsNear) {
-  EXPECT_EQ(Nearest("--modl", {"--port", "--model"}), "--model");
-  EXPECT_EQ(Nearest("--temperature", {"--port", "--model"}), "");
-  EXPECT_EQ(Nearest("", {}), "");
 }
 
 }  // namespace

@@ -50,8 +50,7 @@ void LogWarnings(const json::object& info) {
 }  // namespace
 
 Status NoDemoModel() {
-  return Status(Code::kNotFound,
-                "the demo model is not beside this program; name one by --model");
+  return Status(Code::kNotFound, "the demo model is not beside this program; name one by --model");
 }
 
 LoadLog::LoadLog(const std::string& path) { LogInfo("loading " + path); }

@@ -33,10 +33,11 @@ void AddLoadEndpoints(const EndpointContext& context);
 // /tokenize, /detokenize
 void AddTokenEndpoints(const EndpointContext& context);
 
-// Runs `then` with the model's lease, now or, if it has to be loaded first, when it is; answers with an
-// error if it cannot be.
+// Runs `then` with the model's engine, now or, if it has to be loaded first, when it is; answers with
+// an error if it cannot be. The model stays loaded while somebody has the engine.
 void WithModel(const EndpointContext& context, const std::string& name,
-               std::shared_ptr<Exchange> exchange, std::function<void(Lease lease)> then);
+               std::shared_ptr<Exchange> exchange,
+               std::function<void(std::shared_ptr<Engine> engine)> then);
 
 }  // namespace keel::apps
 

@@ -25,9 +25,9 @@ std::string TokensNote(const Usage& usage) {
 // A streamed answer: the connection takes events as they come.
 class EventStream : public BodyStream, public RunningCall {
  public:
-  EventStream(Lease lease, std::shared_ptr<Generation> generation, std::unique_ptr<Answer> answer,
-              std::weak_ptr<Exchange> exchange)
-      : lease_(std::move(lease)),
+  EventStream(std::shared_ptr<Engine> engine, std::shared_ptr<Generation> generation,
+              std::unique_ptr<Answer> answer, std::weak_ptr<Exchange> exchange)
+      : engine_(std::move(engine)),
         generation_(std::move(generation)),
         answer_(std::move(answer)),
         exchange_(std::move(exchange)) {}
@@ -38,6 +38,10 @@ class EventStream : public BodyStream, public RunningCall {
     std::vector<Piece> pieces;
     bool more = generation_->Take(&pieces);
     for (const Piece& piece : pieces) answer_->AppendEvents(piece, events);
+    if (more && answer_->error().has_value()) {
+      generation_->Cancel();
+      more = false;
+    }
     {
       std::lock_guard lock(mutex_);
       if (more && ending_.has_value()) {
@@ -60,7 +64,7 @@ class EventStream : public BodyStream, public RunningCall {
   }
 
  private:
-  const Lease lease_;
+  const std::shared_ptr<Engine> engine_;  // the answer's texts are its
   const std::shared_ptr<Generation> generation_;
   const std::unique_ptr<Answer> answer_;
   const std::weak_ptr<Exchange> exchange_;
@@ -72,10 +76,10 @@ class EventStream : public BodyStream, public RunningCall {
 // An answer that is given when it is complete.
 class Collector : public RunningCall, public std::enable_shared_from_this<Collector> {
  public:
-  Collector(Router& router, Lease lease, std::unique_ptr<Answer> answer,
+  Collector(Router& router, std::shared_ptr<Engine> engine, std::unique_ptr<Answer> answer,
             std::shared_ptr<Exchange> exchange)
       : router_(router),
-        lease_(std::move(lease)),
+        engine_(std::move(engine)),
         answer_(std::move(answer)),
         exchange_(std::move(exchange)) {}
 
@@ -95,6 +99,7 @@ class Collector : public RunningCall, public std::enable_shared_from_this<Collec
     std::vector<Piece> pieces;
     const bool more = generation_->Take(&pieces);
     for (Piece& piece : pieces) answer_->Collect(std::move(piece));
+    if (more && answer_->error().has_value()) generation_->Cancel();
     if (!more) RespondSoon();
   }
 
@@ -122,7 +127,7 @@ class Collector : public RunningCall, public std::enable_shared_from_this<Collec
   }
 
   Router& router_;
-  const Lease lease_;
+  const std::shared_ptr<Engine> engine_;  // the answer's texts are its
   std::mutex mutex_;
   std::shared_ptr<Generation> generation_;
   const std::unique_ptr<Answer> answer_;
@@ -141,15 +146,15 @@ void CancelWhenClientGoes(Exchange& exchange, const std::shared_ptr<Generation>&
   exchange.OnClientGone([generation] { generation->Cancel(); });
 }
 
-Status Stream(const EndpointContext& context, Lease lease, Call call,
+Status Stream(const EndpointContext& context, std::shared_ptr<Engine> engine, Call call,
               const std::shared_ptr<Exchange>& exchange) {
   const std::weak_ptr<Exchange> weak = exchange;
-  auto generation = Generation::Start(lease.engine(), call.requests, [weak] {
+  auto generation = Generation::Start(engine, call.requests, [weak] {
     if (auto alive = weak.lock()) alive->Wake();
   });
   if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
-  auto stream = std::make_shared<EventStream>(std::move(lease), *std::move(generation),
+  auto stream = std::make_shared<EventStream>(std::move(engine), *std::move(generation),
                                               std::move(call.answer), weak);
   stream->set_place(context.calls.Add(stream));
   exchange->RespondInPieces({.status = 200, .content_type = "text/event-stream; charset=utf-8"},
@@ -157,13 +162,12 @@ Status Stream(const EndpointContext& context, Lease lease, Call call,
   return Status();
 }
 
-Status Collect(const EndpointContext& context, Lease lease, Call call,
+Status Collect(const EndpointContext& context, std::shared_ptr<Engine> engine, Call call,
                const std::shared_ptr<Exchange>& exchange) {
-  Engine& engine = lease.engine();
-  auto collector = std::make_shared<Collector>(context.router, std::move(lease),
-                                               std::move(call.answer), exchange);
+  auto collector =
+      std::make_shared<Collector>(context.router, engine, std::move(call.answer), exchange);
   auto generation =
-      Generation::Start(engine, call.requests, [collector] { collector->OnOutput(); });
+      Generation::Start(std::move(engine), call.requests, [collector] { collector->OnOutput(); });
   if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
   collector->Start(*std::move(generation), context.calls);
@@ -171,9 +175,9 @@ Status Collect(const EndpointContext& context, Lease lease, Call call,
 }
 
 void Generate(const EndpointContext& context, ParseCall parse, const std::string& model,
-              const boost::json::object& body, Lease lease,
+              const boost::json::object& body, std::shared_ptr<Engine> engine,
               const std::shared_ptr<Exchange>& exchange) {
-  const CallContext call_context{.engine = lease.engine(),
+  const CallContext call_context{.engine = *engine,
                                  .model = model,
                                  .request_id = exchange->request().id,
                                  .limits = context.limits};
@@ -182,8 +186,8 @@ void Generate(const EndpointContext& context, ParseCall parse, const std::string
     return RespondError(*exchange, *error);
   }
   const Status status = call.stream
-                            ? Stream(context, std::move(lease), std::move(call), exchange)
-                            : Collect(context, std::move(lease), std::move(call), exchange);
+                            ? Stream(context, std::move(engine), std::move(call), exchange)
+                            : Collect(context, std::move(engine), std::move(call), exchange);
   if (!status.ok()) RespondError(*exchange, Refusal(status, body));
 }
 
@@ -199,21 +203,21 @@ void Read(const EndpointContext& context, ParseCall parse, std::shared_ptr<Excha
   if (const MaybeError error = ReadModelName(body->get_object(), context.models.names(), &model)) {
     return RespondError(*exchange, *error);
   }
-  WithModel(context, model, exchange, [&context, parse, model, body, exchange](Lease lease) {
-    Generate(context, parse, model, body->get_object(), std::move(lease), exchange);
-  });
+  WithModel(context, model, exchange,
+            [&context, parse, model, body, exchange](std::shared_ptr<Engine> engine) {
+              Generate(context, parse, model, body->get_object(), std::move(engine), exchange);
+            });
 }
 
 }  // namespace
 
 void AddGenerateEndpoints(const EndpointContext& context, const Dialect& dialect) {
   for (const auto& [path, parse] : dialect.endpoints) {
-    context.router.Add(
-        "POST", std::string(path),
-        [&context, parse = parse](std::shared_ptr<Exchange> exchange) {
-          Read(context, parse, std::move(exchange));
-        },
-        {.error_form = dialect.error_form});
+    context.router.Add("POST", std::string(path),
+                       [&context, parse = parse](std::shared_ptr<Exchange> exchange) {
+                         Read(context, parse, std::move(exchange));
+                       },
+                       {.error_form = dialect.error_form});
   }
 }
 

@@ -188,9 +188,8 @@ TEST_F(HttpServerTest, DrainAnswersWhatRunsAndTakesNothingNew) {
   HttpClient client(port);
   client.Send("GET /wait HTTP/1.1\r\n\r\n");
   has_come_.get_future().wait();
-  auto drained = std::async(std::launch::async, [&] {
-    EXPECT_TRUE(server_->Drain(std::chrono::seconds(10)));
-  });
+  auto drained = std::async(std::launch::async,
+                            [&] { EXPECT_TRUE(server_->Drain(std::chrono::seconds(10))); });
   EXPECT_EQ(drained.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
   waiting_->Respond({.status = 200, .body = "done"});
   waiting_ = nullptr;

@@ -75,11 +75,12 @@ void Unload(const EndpointContext& context, const json::object& body, Exchange& 
 }  // namespace
 
 void WithModel(const EndpointContext& context, const std::string& name,
-               std::shared_ptr<Exchange> exchange, std::function<void(Lease lease)> then) {
+               std::shared_ptr<Exchange> exchange,
+               std::function<void(std::shared_ptr<Engine> engine)> then) {
   const auto acquire = [&context, name, exchange, then = std::move(then)] {
-    Result<Lease> lease = context.models.Acquire(name);
-    if (!lease.ok()) return RespondError(*exchange, NotLoaded(name, lease.status()));
-    then(*std::move(lease));
+    Result<std::shared_ptr<Engine>> engine = context.models.Acquire(name);
+    if (!engine.ok()) return RespondError(*exchange, NotLoaded(name, engine.status()));
+    then(*std::move(engine));
   };
   if (context.models.IsReady(name)) return acquire();
   // Loads take seconds: calls of other models go on meanwhile.
@@ -95,16 +96,15 @@ void WithModel(const EndpointContext& context, const std::string& name,
 void AddLoadEndpoints(const EndpointContext& context) {
   using Endpoint = void (*)(const EndpointContext&, const json::object&, Exchange&);
   const auto add = [&](const char* path, Endpoint endpoint) {
-    context.router.Add(
-        "POST", path,
-        [&context, endpoint](std::shared_ptr<Exchange> exchange) {
-          json::value body;
-          if (const MaybeError error = ParseBody(exchange->request().body, &body)) {
-            return RespondError(*exchange, *error);
-          }
-          endpoint(context, body.get_object(), *exchange);
-        },
-        {.lane = Router::Lane::kLoading});
+    context.router.Add("POST", path,
+                       [&context, endpoint](std::shared_ptr<Exchange> exchange) {
+                         json::value body;
+                         if (const MaybeError error = ParseBody(exchange->request().body, &body)) {
+                           return RespondError(*exchange, *error);
+                         }
+                         endpoint(context, body.get_object(), *exchange);
+                       },
+                       {.lane = Router::Lane::kLoading});
   };
   add("/models/load", Load);
   add("/models/unload", Unload);

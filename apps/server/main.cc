@@ -113,9 +113,8 @@ void PrintCurl(const std::string& host, uint16_t port, bool has_key, bool has_ch
   std::printf("curl http://%s:%d/v1/%s -H 'Content-Type: application/json' %s-d '%s'\n",
               shown.c_str(), port, has_chat_template ? "chat/completions" : "completions",
               has_key ? "-H 'Authorization: Bearer YOUR_KEY' " : "",
-              has_chat_template
-                  ? R"({"messages":[{"role":"user","content":"Define: river"}]})"
-                  : R"({"prompt":"Once upon a time","max_tokens":32})");
+              has_chat_template ? R"({"messages":[{"role":"user","content":"Define: river"}]})"
+                                : R"({"prompt":"Once upon a time","max_tokens":32})");
   std::fflush(stdout);
 }
 
@@ -165,6 +164,8 @@ int Main(int argc, char** argv) {
   command_line.AddEngineFlags();
   if (const std::optional<int> code = command_line.Parse(argc, argv)) return *code;
   flags.server.router.api_keys = flags.api_keys;
+  flags.server.limits.max_sequences =
+      command_line.EngineNumber("max-num-seqs") + command_line.EngineNumber("max-queued-requests");
   auto configs = ReadModelFlags(command_line, demo_model, flags.names);
   if (!configs.ok()) return Fail(configs.status());
 

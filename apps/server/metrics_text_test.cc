@@ -13,9 +13,10 @@ TEST(MetricsTextTest, OneTextStaysAsItIs) {
 }
 
 TEST(MetricsTextTest, SamplesOfOneMetricStandTogether) {
-  EXPECT_EQ(JoinMetrics({"# TYPE a gauge\na{m=\"x\"} 1\n# TYPE b gauge\nb 2\n",
-                         "# TYPE a gauge\na{m=\"y\"} 3", "# TYPE c gauge\nc 4\n"}),
-            "# TYPE a gauge\na{m=\"x\"} 1\na{m=\"y\"} 3\n# TYPE b gauge\nb 2\n# TYPE c gauge\nc 4\n");
+  EXPECT_EQ(
+      JoinMetrics({"# TYPE a gauge\na{m=\"x\"} 1\n# TYPE b gauge\nb 2\n",
+                   "# TYPE a gauge\na{m=\"y\"} 3", "# TYPE c gauge\nc 4\n"}),
+      "# TYPE a gauge\na{m=\"x\"} 1\na{m=\"y\"} 3\n# TYPE b gauge\nb 2\n# TYPE c gauge\nc 4\n");
 }
 
 }  // namespace

@@ -12,8 +12,8 @@ namespace json = boost::json;
 namespace {
 
 json::object ModelJson(const ServedModels::State& model, const std::string& name) {
-  json::object object = {{"id", name},         {"object", "model"},  {"created", model.created},
-                         {"owned_by", "keel"}, {"root", model.root}, {"parent", nullptr},
+  json::object object = {{"id", name},          {"object", "model"},  {"created", model.created},
+                         {"owned_by", "keel"},  {"root", model.root}, {"parent", nullptr},
                          {"state", model.state}};
   if (const json::value* error = model.usage.if_contains("error");
       error != nullptr && error->is_string() && !error->get_string().empty()) {
@@ -53,8 +53,7 @@ void GetModel(const EndpointContext& context, Exchange& exchange) {
   if (const MaybeError error = context.readiness.Refusal()) return RespondError(exchange, *error);
   const std::string wanted = exchange.request().path.substr(sizeof("/v1/models/") - 1);
   std::string name;
-  if (const MaybeError error =
-          ReadModelName({{"model", wanted}}, context.models.names(), &name)) {
+  if (const MaybeError error = ReadModelName({{"model", wanted}}, context.models.names(), &name)) {
     return RespondError(exchange, *error);
   }
   RespondJson(exchange, ModelJson(context.models.Describe(name), name));
@@ -91,6 +90,14 @@ void GetServerInfo(const EndpointContext& context, Exchange& exchange) {
   RespondJson(exchange, info);
 }
 
+// What somebody sees who opens the server's address in a browser.
+void GetIndex(const EndpointContext& context, Exchange& exchange) {
+  std::string text = "Keel " + std::string(keel_version()) +
+                     " serves language models. Endpoints, described in docs/server.md:\n\n";
+  for (const std::string& route : context.router.List()) text += route + "\n";
+  exchange.Respond({.status = 200, .body = std::move(text), .content_type = "text/plain"});
+}
+
 }  // namespace
 
 void AddModelEndpoints(const EndpointContext& context) {
@@ -106,18 +113,22 @@ void AddModelEndpoints(const EndpointContext& context) {
   add("/get_model_info", GetModelInfo);
   add("/server_info", GetServerInfo);
   add("/get_server_info", GetServerInfo);
+  const Router::RouteOptions for_all = {.access = Router::Access::kPublic,
+                                        .lane = Router::Lane::kMonitoring};
+  context.router.Add(
+      "GET", "/", [&context](auto exchange) { GetIndex(context, *exchange); }, for_all);
   context.router.Add(
       "GET", "/load",
       [&context](auto exchange) {
         RespondJson(*exchange, {{"server_load", context.calls.size()}});
       },
-      {.access = Router::Access::kPublic, .lane = Router::Lane::kMonitoring});
+      {.access = Router::Access::kPublic, .lane = Router::Lane::kMonitoring, .is_polled = true});
   context.router.Add(
       "GET", "/version",
       [](auto exchange) {
         RespondJson(*exchange, {{"version", keel_version()}});
       },
-      {.access = Router::Access::kPublic, .lane = Router::Lane::kMonitoring});
+      for_all);
 }
 
 }  // namespace keel::apps

@@ -25,8 +25,9 @@ std::vector<std::string> Split(const std::string& text, char separator) {
 }
 
 Status Wrong(const std::string& text, const std::string& why) {
-  return Status(Code::kInvalidArgument,
-                "--model is '" + text + "', expected [NAME=]PATH[,OPTION=VALUE...][,pinned]: " + why);
+  return Status(
+      Code::kInvalidArgument,
+      "--model is '" + text + "', expected [NAME=]PATH[,OPTION=VALUE...][,pinned]: " + why);
 }
 
 Result<ModelConfig> ConfigOf(const CommandLine& flags, const ModelFlag& model) {
@@ -87,9 +88,9 @@ Result<std::vector<ModelConfig>> ReadModelFlags(const CommandLine& flags,
     models.push_back({.name = kDemoName, .path = demo_model});
   }
   if (!names.empty() && models.size() > 1) {
-    return Status(Code::kInvalidArgument,
-                  "--served-model-name names one model and there are " +
-                      std::to_string(models.size()) + "; name each by --model NAME=PATH");
+    return Status(Code::kInvalidArgument, "--served-model-name names one model and there are " +
+                                              std::to_string(models.size()) +
+                                              "; name each by --model NAME=PATH");
   }
   std::vector<ModelConfig> configs;
   for (const ModelFlag& model : models) {

@@ -34,15 +34,15 @@ class Monitoring::Metrics {
 
 Monitoring::Monitoring(const EndpointContext& context)
     : context_(context), metrics_(std::make_unique<Metrics>()) {
-  const Router::RouteOptions options = {.access = Router::Access::kPublic,
-                                        .lane = Router::Lane::kMonitoring,
-                                        .is_polled = true};
+  const Router::RouteOptions options = {
+      .access = Router::Access::kPublic, .lane = Router::Lane::kMonitoring, .is_polled = true};
   const auto health = [this](auto exchange) { Health(*exchange); };
   for (const char* path : {"/health", "/ready", "/ping"}) {
     context.router.Add("GET", path, health, options);
   }
   context.router.Add("POST", "/ping", health, options);
-  context.router.Add("GET", "/metrics", [this](auto exchange) { Expose(*exchange); }, options);
+  context.router.Add(
+      "GET", "/metrics", [this](auto exchange) { Expose(*exchange); }, options);
 }
 
 Monitoring::~Monitoring() = default;

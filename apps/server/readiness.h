@@ -24,9 +24,9 @@ class Readiness {
   MaybeError Refusal() const {
     const State state = state_;
     if (state == State::kServing || state == State::kEnding) return std::nullopt;
-    return CallError{.code = ErrorCode::kUnavailable,
-                     .message = state == State::kLoading ? "the model is loading"
-                                                         : "the server has ended"};
+    return CallError{
+        .code = ErrorCode::kUnavailable,
+        .message = state == State::kLoading ? "the model is loading" : "the server has ended"};
   }
   // Why no more calls should come here.
   MaybeError NotReady() const {

@@ -74,6 +74,12 @@ bool Router::IsPolled(std::string_view path) const {
   return route != nullptr && route->options.is_polled;
 }
 
+std::vector<std::string> Router::List() const {
+  std::vector<std::string> all;
+  for (const Route& route : routes_) all.push_back(route.method + " " + route.path);
+  return all;
+}
+
 bool Router::MayPass(const HttpRequest& request) const {
   constexpr std::string_view kScheme = "Bearer ";
   if (options_.api_keys.empty()) return true;

@@ -55,6 +55,8 @@ class Router {
   // `path` if a route has it, else "none": for labels of metrics.
   std::string Label(std::string_view path) const;
   bool IsPolled(std::string_view path) const;
+  // "GET /v1/models" of each route, in the order of Add.
+  std::vector<std::string> List() const;
 
  private:
   struct Route {

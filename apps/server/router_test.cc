@@ -135,10 +135,9 @@ TEST(RouterTest, LanesDoNotWaitForEachOther) {
     wait.wait();
     exchange->Respond({.status = 200, .body = "slow"});
   });
-  router.Add(
-      "GET", "/health",
-      [](std::shared_ptr<Exchange> exchange) { exchange->Respond({.status = 200}); },
-      {.lane = Router::Lane::kMonitoring});
+  router.Add("GET", "/health",
+             [](std::shared_ptr<Exchange> exchange) { exchange->Respond({.status = 200}); },
+             {.lane = Router::Lane::kMonitoring});
   std::vector<std::future<HttpResponse>> slow;
   for (int i = 0; i < 10; ++i) {
     slow.push_back(std::async(std::launch::async, [&] { return Ask(router, "GET", "/slow"); }));
@@ -153,9 +152,8 @@ TEST(RouterTest, ARoutesErrorsHaveItsForm) {
   const auto form = [](const CallError& error) {
     return ErrorBody{.http_status = 418, .json = "mine: " + error.message};
   };
-  router.Add(
-      "GET", "/mine", [](std::shared_ptr<Exchange>) { throw std::runtime_error("oh"); },
-      {.error_form = form});
+  router.Add("GET", "/mine", [](std::shared_ptr<Exchange>) { throw std::runtime_error("oh"); },
+             {.error_form = form});
   EXPECT_EQ(Ask(router, "GET", "/mine").body, "mine: internal error: oh");
   EXPECT_EQ(Ask(router, "PUT", "/mine").status, 418);
   EXPECT_EQ(Ask(router, "GET", "/other").status, 404);

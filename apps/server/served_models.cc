@@ -135,11 +135,14 @@ Status ServedModels::Load(const std::string& name) {
   return Status();
 }
 
-Result<Lease> ServedModels::Acquire(const std::string& name) {
+Result<std::shared_ptr<Engine>> ServedModels::Acquire(const std::string& name) {
   if (!IsReady(name)) {
     if (Status status = Load(name); !status.ok()) return status;
   }
-  return models_.Acquire(Find(name).config.names.front());
+  Result<Lease> lease = models_.Acquire(Find(name).config.names.front());
+  if (!lease.ok()) return lease.status();
+  const auto shared = std::make_shared<Lease>(*std::move(lease));
+  return std::shared_ptr<Engine>(shared, &shared->engine());
 }
 
 Status ServedModels::Unload(const std::string& name, std::chrono::milliseconds timeout) {

@@ -50,9 +50,9 @@ class ServedModels {
   // All names of all models; the first is the model of calls that name none.
   const std::vector<std::string>& names() const { return names_; }
 
-  // The engine of the model called `name`, loaded first if need be. It stays while the lease lives. A
-  // lease may end in an output's callback.
-  Result<Lease> Acquire(const std::string& name);
+  // The engine of the model called `name`, loaded first if need be. It stays while this lives, and may
+  // be let go in an output's callback.
+  Result<std::shared_ptr<Engine>> Acquire(const std::string& name);
   // Acquire would not have to load it.
   bool IsReady(const std::string& name) const;
   // Takes seconds, and says on stderr how it gets on.

@@ -12,9 +12,9 @@
 namespace keel::apps {
 namespace {
 
+using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using std::chrono::milliseconds;
 
 // The fake's budget is a number of models.
 std::unique_ptr<ServedModels> NewModels(const std::vector<std::vector<std::string>>& names,
@@ -42,8 +42,8 @@ TEST(ServedModelsTest, ModelsAreLoadedWhenTheyAreNeeded) {
   EXPECT_THAT(States(*models), ElementsAre("a registered", "b registered"));
   EXPECT_FALSE(models->IsReady("alias"));
   {
-    const Result<Lease> lease = models->Acquire("alias");
-    ASSERT_TRUE(lease.ok());
+    const auto engine = models->Acquire("alias");
+    ASSERT_TRUE(engine.ok());
     EXPECT_EQ(models->Unload("a", milliseconds(0)).code(), Code::kFailedPrecondition);
   }
   EXPECT_THAT(States(*models), ElementsAre("a ready", "b registered"));
@@ -94,7 +94,7 @@ TEST(ServedModelsTest, WhatCannotBeLoadedSaysWhyAndMayBeTriedAgain) {
 TEST(ServedModelsTest, CloseWaitsForLeases) {
   const auto models = NewModels({{"a"}});
   {
-    const Result<Lease> lease = models->Acquire("a");
+    const auto engine = models->Acquire("a");
     EXPECT_FALSE(models->Close(milliseconds(1)));
   }
   EXPECT_TRUE(models->Close(milliseconds(1)));

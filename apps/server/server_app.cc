@@ -74,8 +74,9 @@ ServerApp::~ServerApp() {
 void ServerApp::Drain(std::chrono::milliseconds timeout) {
   readiness_.Set(Readiness::State::kEnding);
   if (http_->Drain(timeout)) return;
-  calls_.EndAll({.code = ErrorCode::kUnavailable,
-                 .message = "the server is ending and the request was not done in time; ask again"});
+  calls_.EndAll(
+      {.code = ErrorCode::kUnavailable,
+       .message = "the server is ending and the request was not done in time; ask again"});
   http_->Drain(std::chrono::seconds(2));
 }
 

@@ -37,6 +37,7 @@ class ServerApp {
   ServedModels& models() { return *models_; }
   uint16_t port() const { return http_->port(); }
   size_t num_calls() const { return calls_.size(); }
+  const Router& router() const { return router_; }
 
   // Says to whoever asks that others should be asked instead; still serves.
   void BeginEnd() { readiness_.Set(Readiness::State::kEnding); }

@@ -2,8 +2,10 @@
 #include "apps/server/server_app.h"
 
 #include <chrono>
+#include <fstream>
 #include <future>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -18,13 +20,14 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::Not;
 using std::chrono::milliseconds;
+using ::testing::HasSubstr;
 
 ModelConfig Model(const std::string& name, const char* option = nullptr, const char* value = "") {
   ModelConfig config{.names = {name}, .root = "/models/" + name, .options = {}};
-  if (option != nullptr) EXPECT_TRUE(config.options.Set(option, value).ok());
+  if (option != nullptr) {
+    EXPECT_TRUE(config.options.Set(option, value).ok());
+  }
   return config;
 }
 
@@ -37,7 +40,10 @@ class ServerAppTest : public ::testing::Test {
     options.access_log = false;
     auto models = ServedModels::Create(/*budget_bytes=*/0);
     ASSERT_TRUE(models.ok());
-    (EXPECT_TRUE((*models)->Add(std::move(configs)).ok()), ...);
+    const auto add = [&](ModelConfig config) {
+      EXPECT_TRUE((*models)->Add(std::move(config)).ok());
+    };
+    (add(std::move(configs)), ...);
     auto app = ServerApp::Start(options, *std::move(models));
     ASSERT_TRUE(app.ok()) << app.status().message();
     app_ = *std::move(app);
@@ -64,12 +70,11 @@ class ServerAppTest : public ::testing::Test {
   }
   // What a request for `model` is answered: the text, or the error's message.
   std::string Complete(const std::string& model) {
-    const auto response =
-        Post("/v1/completions", R"({"prompt":"hi","model":")" + model + R"("})");
+    const auto response = Post("/v1/completions", R"({"prompt":"hi","model":")" + model + R"("})");
     const json::value body = json::parse(response.body);
     const json::value* error = body.as_object().if_contains("error");
     if (error != nullptr) return std::string(error->at("message").as_string());
-    EXPECT_EQ(body.at("model"), model);
+    EXPECT_EQ(std::string(body.at("model").as_string()), model);
     return std::string(body.at("choices").at(0).at("text").as_string());
   }
   std::string StateOf(const std::string& model) {
@@ -202,6 +207,24 @@ TEST_F(ServerAppTest, RoutersFindWhatTheyAskFor) {
   EXPECT_EQ(json::parse(Get("/load").body), json::parse(R"({"server_load":0})"));
 }
 
+TEST_F(ServerAppTest, ABrowserSeesWhatThereIs) {
+  StartAndLoad();
+  const auto index = Get("/");
+  EXPECT_EQ(index.status, 200);
+  EXPECT_THAT(index.Header("Content-Type"), HasSubstr("text/plain"));
+  EXPECT_THAT(index.body, HasSubstr("POST /v1/chat/completions\n"));
+}
+
+TEST_F(ServerAppTest, ThePageHasEveryEndpoint) {
+  StartAndLoad();
+  std::ifstream file("docs/server.md");
+  std::stringstream page;
+  page << file.rdbuf();
+  for (const std::string& route : app_->router().List()) {
+    EXPECT_THAT(page.str(), HasSubstr("| `" + route + "` |"));
+  }
+}
+
 TEST_F(ServerAppTest, AnEndingServerSaysSoAndServesOn) {
   StartAndLoad();
   app_->BeginEnd();
@@ -219,8 +242,7 @@ TEST_F(ServerAppTest, WhatIsNotDoneInTimeEndsWithAnError) {
   HttpClient stream(app_->port()), whole(app_->port());
   stream.Send(PostBytes("/v1/completions",
                         R"({"prompt":"a","stream":true,"ignore_eos":true,"max_tokens":4000})"));
-  whole.Send(
-      PostBytes("/v1/completions", R"({"prompt":"a","ignore_eos":true,"max_tokens":4000})"));
+  whole.Send(PostBytes("/v1/completions", R"({"prompt":"a","ignore_eos":true,"max_tokens":4000})"));
   while (app_->num_calls() < 2) std::this_thread::sleep_for(milliseconds(1));
   auto drained = std::async(std::launch::async, [&] { app_->Drain(milliseconds(100)); });
   const auto refused = whole.Read();

@@ -41,12 +41,20 @@ void Tokenize(const json::object& body, const ServedModels::State& model, const 
   RespondJson(exchange, response);
 }
 
-void Detokenize(const json::object& body, const ServedModels::State& /*model*/,
-                const Engine& engine, Exchange& exchange) {
+void Detokenize(const json::object& body, const ServedModels::State& model, const Engine& engine,
+                Exchange& exchange) {
   Fields fields(body);
   const std::vector<int32_t> ids = fields.TokenIds("tokens");
   if (!fields.Has("tokens")) {
     fields.Fail(InvalidField("tokens", "tokens is missing, expected a list of token ids"));
+  }
+  const json::value* size = model.info.if_contains("vocab_size");
+  const int64_t vocab_size = size != nullptr && size->is_int64() ? size->get_int64() : 0;
+  for (const int32_t id : ids) {
+    if (vocab_size == 0 || id < vocab_size) continue;
+    fields.Fail(InvalidField("tokens", "tokens holds token id " + std::to_string(id) +
+                                           ", expected 0 to " + std::to_string(vocab_size - 1)));
+    break;
   }
   if (!fields.ok()) return RespondError(exchange, *fields.error());
   const auto text = engine.Detokenize(ids, /*skip_special_tokens=*/false);
@@ -57,8 +65,8 @@ void Detokenize(const json::object& body, const ServedModels::State& /*model*/,
 }  // namespace
 
 void AddTokenEndpoints(const EndpointContext& context) {
-  using Endpoint = void (*)(const json::object&, const ServedModels::State&, const Engine&,
-                            Exchange&);
+  using Endpoint =
+      void (*)(const json::object&, const ServedModels::State&, const Engine&, Exchange&);
   const auto add = [&](const char* path, Endpoint endpoint) {
     context.router.Add("POST", path, [&context, endpoint](std::shared_ptr<Exchange> exchange) {
       if (const MaybeError error = context.readiness.Refusal()) {
@@ -71,9 +79,10 @@ void AddTokenEndpoints(const EndpointContext& context) {
         error = ReadModelName(body->get_object(), context.models.names(), &name);
       }
       if (error.has_value()) return RespondError(*exchange, *error);
-      WithModel(context, name, exchange, [&context, endpoint, name, body, exchange](Lease lease) {
-        endpoint(body->get_object(), context.models.Describe(name), lease.engine(), *exchange);
-      });
+      WithModel(context, name, exchange,
+                [&context, endpoint, name, body, exchange](const std::shared_ptr<Engine>& engine) {
+                  endpoint(body->get_object(), context.models.Describe(name), *engine, *exchange);
+                });
     });
   };
   add("/tokenize", Tokenize);

@@ -8,6 +8,8 @@
 //   failures   "[fail]" in the prompt ends the request with an error after 3 tokens; "[die]" ends
 //              the engine; structured output is not served
 //   options    see kOptions
+#include "apps/testing/fake_engine.h"
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -25,7 +27,6 @@
 #include <utility>
 #include <vector>
 
-#include "apps/testing/fake_engine.h"
 #include "boost/json.hpp"
 #include "sdk/abi/engine.h"
 

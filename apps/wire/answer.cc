@@ -1,8 +1,25 @@
 #include "apps/wire/answer.h"
 
+#include <string>
 #include <utility>
 
 namespace keel::apps {
+namespace {
+
+// Of one answer, some 60 bytes each.
+constexpr size_t kMaxLogprobs = 1'000'000;
+
+size_t CountLogprobs(const Piece& piece, bool has_prompt) {
+  size_t n = 0;
+  for (const OwnedLogprob& logprob : piece.output.logprobs) n += 1 + logprob.top_tokens.size();
+  if (!has_prompt) return n;
+  for (const auto& logprob : piece.prompt_tokens->logprobs) {
+    if (logprob.has_value()) n += 1 + logprob->top_tokens.size();
+  }
+  return n;
+}
+
+}  // namespace
 
 void Answer::Count(const Piece& piece) {
   usage_.completion_tokens += piece.output.tokens.size();
@@ -11,7 +28,15 @@ void Answer::Count(const Piece& piece) {
     usage_.prompt_tokens += piece.output.prompt_tokens;
     usage_.cached_tokens += piece.output.cached_tokens;
   }
-  if (!piece.output.status.ok() && !error_.has_value()) error_ = FromEngine(piece.output.status);
+  logprobs_ += CountLogprobs(piece, piece.prompt_tokens != nullptr);
+  if (error_.has_value()) return;
+  if (!piece.output.status.ok()) {
+    error_ = FromEngine(piece.output.status);
+  } else if (logprobs_ > kMaxLogprobs) {
+    error_ = InvalidField("logprobs", "the answer has more than " + std::to_string(kMaxLogprobs) +
+                                          " log-probabilities; ask for fewer alternatives, "
+                                          "tokens or prompts");
+  }
 }
 
 void Answer::Collect(Piece piece) {

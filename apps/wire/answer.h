@@ -56,6 +56,7 @@ class Answer {
   void Count(const Piece& piece);
 
   Usage usage_;
+  size_t logprobs_ = 0;  // alternatives included
   MaybeError error_;
   std::map<SequenceId, Piece> collected_;
 };

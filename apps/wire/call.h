@@ -14,7 +14,8 @@ namespace keel::apps {
 
 // What no call may ask for more of.
 struct CallLimits {
-  int64_t max_logprobs = 20;  // alternatives of a token; -1: all
+  int64_t max_logprobs = 20;   // alternatives of a token; -1: all
+  int64_t max_sequences = -1;  // all prompts times n; -1: any number
 };
 
 // What a call is read against.

@@ -4,8 +4,12 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <memory>
+#include <new>
 #include <utility>
 
+#include "boost/json/memory_resource.hpp"
+#include "boost/json/monotonic_resource.hpp"
 #include "boost/json/parser.hpp"
 #include "boost/json/serialize.hpp"
 
@@ -14,6 +18,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr size_t kMaxDepth = 64;
+constexpr size_t kFirstBytes = 1024;  // of a body's values
 
 std::string_view Kind(const json::value& value) {
   switch (value.kind()) {
@@ -39,6 +44,28 @@ std::string_view Beginning(std::string_view text) {
   while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xC0) == 0x80) --cut;
   return text.substr(0, cut);
 }
+
+// A body takes a few times its own size as values, and no more, whatever it is.
+class BoundedMemory : public json::memory_resource {
+ public:
+  explicit BoundedMemory(size_t body_bytes) : left_((16 << 20) + 4 * body_bytes) {}
+
+ private:
+  void* do_allocate(size_t bytes, size_t alignment) override {
+    if (bytes > left_) throw std::bad_alloc();
+    left_ -= bytes;
+    return ::operator new(bytes, std::align_val_t(alignment));
+  }
+  void do_deallocate(void* memory, size_t bytes, size_t alignment) override {
+    left_ += bytes;
+    ::operator delete(memory, bytes, std::align_val_t(alignment));
+  }
+  bool do_is_equal(const json::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+
+  size_t left_;
+};
 
 std::optional<int64_t> ToInt(const json::value& value) {
   if (value.is_int64()) return value.get_int64();
@@ -80,6 +107,12 @@ std::string Quote(std::string_view text) {
 const json::value* Fields::Find(std::string_view name) const {
   const json::value* value = object_.if_contains(json::string_view(name.data(), name.size()));
   return value == nullptr || value->is_null() ? nullptr : value;
+}
+
+std::vector<std::string_view> Fields::Names() const {
+  std::vector<std::string_view> names;
+  for (const auto& field : object_) names.emplace_back(field.key().data(), field.key().size());
+  return names;
 }
 
 void Fields::Fail(CallError error) {
@@ -187,10 +220,23 @@ std::optional<std::vector<int32_t>> ReadTokenIds(const json::array& array) {
 MaybeError ParseBody(std::string_view text, json::value* body, std::string_view what) {
   json::parse_options options;
   options.max_depth = kMaxDepth;
-  json::parser parser({}, options);
   boost::system::error_code error;
-  const size_t read = parser.write_some(text.data(), text.size(), error);
-  if (!error) *body = parser.release();
+  size_t read = 0;
+  try {
+    json::parser parser(json::make_shared_resource<BoundedMemory>(text.size()), options);
+    // All values lie together and go together, so that memory goes back to the system.
+    parser.reset(json::make_shared_resource<json::monotonic_resource>(
+        kFirstBytes, json::make_shared_resource<BoundedMemory>(text.size())));
+    read = parser.write_some(text.data(), text.size(), error);
+    if (!error) {
+      // Not assigned: that would copy them.
+      std::destroy_at(body);
+      std::construct_at(body, parser.release());
+    }
+  } catch (const std::bad_alloc&) {
+    return InvalidField("", std::string(what) + " holds too many values for its " +
+                                std::to_string(text.size()) + " bytes");
+  }
   const size_t rest = error ? std::string_view::npos : text.find_first_not_of(" \t\r\n", read);
   if (rest != std::string_view::npos) error = json::error::extra_data;
   if (error) {

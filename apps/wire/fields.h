@@ -27,6 +27,8 @@ class Fields {
 
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
   const boost::json::value* Find(std::string_view name) const;
+  // Of all fields, also those that are null.
+  std::vector<std::string_view> Names() const;
 
   std::optional<int64_t> Int(std::string_view name);  // also 3.0
   std::optional<double> Number(std::string_view name);

@@ -42,6 +42,23 @@ TEST(FieldsTest, ValuesAreReadByType) {
   EXPECT_TRUE(fields.ok());
 }
 
+TEST(FieldsTest, ABodyTakesAFewTimesItsSize) {
+  json::value body;
+  std::string text = "{\"a\": [";
+  for (int i = 0; i < 3'000'000; ++i) text += "0,";
+  text += "0]}";
+  const MaybeError error = ParseBody(text, &body);
+  ASSERT_TRUE(error.has_value());
+  EXPECT_THAT(error->message, HasSubstr("the body holds too many values for its 6000010 bytes"));
+  // What is long as a text may be.
+  text = "{\"a\": \"";
+  text.append(6'000'000, 'x').append("\"}");
+  EXPECT_FALSE(ParseBody(text, &body).has_value());
+  EXPECT_EQ(body.at("a").as_string().size(), 6'000'000U);
+  EXPECT_FALSE(ParseBody("{\"a\": 1}", &body).has_value());
+  EXPECT_EQ(body.at("a"), 1);
+}
+
 TEST(FieldsTest, WhatIsAbsentOrNullIsNothing) {
   const json::value value = json::parse(R"({"a": null})");
   Fields fields(value.get_object());
@@ -83,8 +100,8 @@ TEST(FieldsTest, TheFirstErrorIsKeptWithItsPath) {
   Fields fields(value.get_object(), "messages[2].");
   fields.Int("a");
   fields.Int("b");
-  EXPECT_EQ(fields.error()->param, "messages[2].a");
-  EXPECT_EQ(fields.error()->http_status, 400);
+  EXPECT_EQ(fields.error()->field, "messages[2].a");
+  EXPECT_EQ(fields.error()->code, ErrorCode::kInvalid);
   EXPECT_THAT(fields.error()->message, HasSubstr("messages[2].a is \"x\""));
 }
 

@@ -31,14 +31,14 @@ std::shared_ptr<const PromptTokens> CopyPromptTokens(const Output& output) {
 
 }  // namespace
 
-Result<std::shared_ptr<Generation>> Generation::Start(Engine& engine,
+Result<std::shared_ptr<Generation>> Generation::Start(std::shared_ptr<Engine> engine,
                                                       const std::vector<Request>& requests,
                                                       Wake wake) {
-  auto generation = std::make_shared<Generation>(PrivateTag(), engine, std::move(wake));
+  auto generation = std::make_shared<Generation>(PrivateTag(), std::move(engine), std::move(wake));
   generation->running_ = requests.size();
   generation->seen_.resize(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
-    Result<uint64_t> id = engine.Submit(
+    Result<uint64_t> id = generation->engine_->Submit(
         requests[i], [generation, i](const Output& output) { generation->OnOutput(i, output); });
     if (!id.ok()) {
       generation->Cancel();
@@ -63,7 +63,7 @@ void Generation::OnOutput(size_t prompt, const Output& output) {
     unread_ += piece.output.tokens.size();
     if (piece.output.is_last) {
       --running_;
-    } else if (unread_ >= kMaxUnread && engine_.Pause(output.request()).ok()) {
+    } else if (unread_ >= kMaxUnread && engine_->Pause(output.request()).ok()) {
       paused_.push_back(output.request());
     }
     auto same = waiting_.rend();
@@ -89,7 +89,7 @@ bool Generation::Take(std::vector<Piece>* pieces) {
   unread_ = 0;
   for (const uint64_t id : paused_) {
     // NOT_FOUND is no news: it was cancelled.
-    [[maybe_unused]] const Status status = engine_.Resume(id);
+    [[maybe_unused]] const Status status = engine_->Resume(id);
   }
   paused_.clear();
   return running_ > 0;
@@ -105,7 +105,7 @@ void Generation::Cancel() {
   }
   for (const uint64_t id : ids) {
     // NOT_FOUND is no news: it ended by itself.
-    [[maybe_unused]] const Status status = engine_.Cancel(id);
+    [[maybe_unused]] const Status status = engine_->Cancel(id);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "sdk/keel/engine.h"
@@ -38,9 +39,17 @@ class Generation : public std::enable_shared_from_this<Generation> {
   // Called on an engine thread when there is something to take; must return soon.
   using Wake = std::function<void()>;
 
-  // Submits all `requests`. On a refusal those already submitted are cancelled.
-  static Result<std::shared_ptr<Generation>> Start(Engine& engine,
+  // Submits all `requests`. On a refusal those already submitted are cancelled. The engine is held
+  // until all has come.
+  static Result<std::shared_ptr<Generation>> Start(std::shared_ptr<Engine> engine,
                                                    const std::vector<Request>& requests, Wake wake);
+  // The same with an engine that outlives it.
+  static Result<std::shared_ptr<Generation>> Start(Engine& engine,
+                                                   const std::vector<Request>& requests,
+                                                   Wake wake) {
+    return Start(std::shared_ptr<Engine>(std::shared_ptr<void>(), &engine), requests,
+                 std::move(wake));
+  }
 
   // Moves out what has come since the last call. Returns false once all has come.
   bool Take(std::vector<Piece>* pieces);
@@ -51,13 +60,14 @@ class Generation : public std::enable_shared_from_this<Generation> {
   struct PrivateTag {};
 
  public:
-  Generation(PrivateTag, Engine& engine, Wake wake) : engine_(engine), wake_(std::move(wake)) {}
+  Generation(PrivateTag, std::shared_ptr<Engine> engine, Wake wake)
+      : engine_(std::move(engine)), wake_(std::move(wake)) {}
 
  private:
   void OnOutput(size_t prompt, const Output& output);
 
-  Engine& engine_;
-  Wake wake_;
+  const std::shared_ptr<Engine> engine_;
+  const Wake wake_;
   std::mutex mutex_;
   std::deque<Piece> waiting_;
   size_t unread_ = 0;             // tokens in them

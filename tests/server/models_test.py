@@ -105,7 +105,7 @@ class BusyTest(unittest.TestCase):
         self.assertLess(time.monotonic() - start, 5)
         answer = self.server.post("/v1/completions", {"prompt": "hello " * 1_700_000})
         self.assertEqual(answer.status, 400)
-        self.assertIn("prompt has at least ", answer.error()["message"])
+        self.assertIn("prompt has ", answer.error()["message"])
 
     def test_bodies_of_many_values(self) -> None:
         body = b'{"prompt": "A", "other": [' + b"0," * 5_000_000 + b"0]}"

@@ -1,7 +1,6 @@
 #include "apps/wire/openai/answer.h"
 
 #include <chrono>
-#include <cmath>
 #include <utility>
 
 #include "apps/wire/openai/error.h"
@@ -71,11 +70,6 @@ void OpenAiAnswer::AppendLast(std::string* events) {
     AppendEvent(chunk, events);
   }
   events->append("data: [DONE]\n\n");
-}
-
-double FiniteLogprob(float logprob) {
-  constexpr double kLowest = -9999;  // OpenAI's stand-in for minus infinity
-  return std::isfinite(logprob) ? static_cast<double>(logprob) : kLowest;
 }
 
 json::value TextOrNull(const std::string& text) {

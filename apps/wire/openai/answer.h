@@ -55,8 +55,6 @@ class OpenAiAnswer : public Answer {
   const int64_t created_;
 };
 
-// A log-probability as JSON can hold it (no infinity).
-double FiniteLogprob(float logprob);
 // Null for an empty text.
 boost::json::value TextOrNull(const std::string& text);
 boost::json::array ToJson(const std::vector<int32_t>& ids);

@@ -9,7 +9,10 @@
 
 #include "apps/wire/fields.h"
 #include "apps/wire/openai/answer.h"
+#include "apps/wire/openai/field_table.h"
+#include "apps/wire/openai/logprobs.h"
 #include "apps/wire/openai/sampling_fields.h"
+#include "apps/wire/openai/tool_calls.h"
 #include "apps/wire/token_texts.h"
 #include "boost/json/parse.hpp"
 #include "boost/json/serialize.hpp"
@@ -22,11 +25,13 @@ class ChatAnswer : public OpenAiAnswer {
  public:
   struct Options {
     bool logprobs = false;
+    bool prompt_logprobs = false;
     bool return_token_ids = false;
+    bool tokens_as_ids = false;
   };
 
   ChatAnswer(const Engine& engine, OpenAiAnswerOptions common, Options options)
-      : OpenAiAnswer(std::move(common)), options_(options), texts_(engine) {}
+      : OpenAiAnswer(std::move(common)), options_(options), texts_(engine, options.tokens_as_ids) {}
 
  private:
   std::string_view object() const override { return "chat.completion"; }
@@ -62,6 +67,9 @@ class ChatAnswer : public OpenAiAnswer {
   void AddTopLevel(const Piece& first, json::object* response) override {
     if (options_.return_token_ids && first.prompt_tokens != nullptr) {
       (*response)["prompt_token_ids"] = ToJson(first.prompt_tokens->ids);
+    }
+    if (options_.prompt_logprobs && first.prompt_tokens != nullptr) {
+      (*response)["prompt_logprobs"] = PromptLogprobs(*first.prompt_tokens, texts_);
     }
   }
 
@@ -130,22 +138,6 @@ json::value ReadContent(Fields& message, const std::string& path, const json::va
   return json::value(text);
 }
 
-// Templates take the arguments of a call as an object; the wire format has them as its text.
-void ParseToolArguments(json::object* message) {
-  json::value* calls = message->if_contains("tool_calls");
-  if (calls == nullptr || !calls->is_array()) return;
-  for (json::value& call : calls->get_array()) {
-    json::object* object = call.if_object();
-    json::value* function = object == nullptr ? nullptr : object->if_contains("function");
-    object = function == nullptr ? nullptr : function->if_object();
-    json::value* arguments = object == nullptr ? nullptr : object->if_contains("arguments");
-    if (arguments == nullptr || !arguments->is_string()) continue;
-    boost::system::error_code error;
-    json::value parsed = json::parse(arguments->get_string(), error);
-    if (!error && parsed.is_object()) *arguments = std::move(parsed);
-  }
-}
-
 json::array ReadMessages(Fields& fields) {
   json::array messages;
   const json::array* list = fields.Array("messages");
@@ -172,7 +164,7 @@ json::array ReadMessages(Fields& fields) {
     } else if (!message.Has("tool_calls")) {
       message.Fail(InvalidField(name + ".content", name + " has no content"));
     }
-    ParseToolArguments(&copy);
+    ReadToolCalls(fields, name + ".", &copy);
     if (!message.ok()) fields.Fail(*message.error());
     messages.push_back(std::move(copy));
   }
@@ -205,9 +197,11 @@ void ReadTools(Fields& fields, Request& request) {
   if (!status.ok()) fields.Fail(FromEngine(status, "tools"));
 }
 
-void ReadLogprobs(Fields& fields, Request& request, ChatAnswer::Options* options) {
+void ReadLogprobs(Fields& fields, const CallLimits& limits, Request& request,
+                  ChatAnswer::Options* options) {
   options->logprobs = fields.Bool("logprobs").value_or(false);
-  const std::optional<int64_t> top = fields.Int("top_logprobs");
+  options->prompt_logprobs = fields.Has("prompt_logprobs");
+  const std::optional<int64_t> top = ReadNumLogprobs(fields, "top_logprobs", limits);
   if (options->logprobs) {
     SetInt(fields, request, "top_logprobs", "logprobs", top.value_or(0));
   } else if (top.value_or(0) != 0) {
@@ -232,18 +226,21 @@ void ReadTemplateFields(Fields& fields, Request& request) {
 
 MaybeError ParseChat(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
+  CheckFieldNames(fields, OpenAiEndpoint::kChat);
   OpenAiAnswerOptions common = ReadCallFields(fields, context, call);
+  CheckSequences(fields, /*prompts=*/1, context.limits);
   common.id = "chatcmpl-" + context.request_id;
   ChatAnswer::Options options;
   options.return_token_ids = fields.Bool("return_token_ids").value_or(false);
+  options.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
   if (fields.Bool("echo").value_or(false)) {
     fields.Fail(NotServed("echo", "echo is served by /v1/completions only"));
   }
   Request request;
   const json::array messages = ReadMessages(fields);
   ReadTools(fields, request);
-  ReadSamplingFields(fields, request);
-  ReadLogprobs(fields, request, &options);
+  ReadSamplingFields(fields, context.limits, request);
+  ReadLogprobs(fields, context.limits, request, &options);
   ReadTemplateFields(fields, request);
   for (const char* name : {"max_completion_tokens", "max_tokens"}) {  // the older name second
     if (const auto value = fields.Int(name)) {

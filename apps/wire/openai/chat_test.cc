@@ -28,7 +28,7 @@ class ChatTest : public ::testing::Test {
   MaybeError Parse(const std::string& text, Call* call) {
     json::value body;
     if (MaybeError error = ParseBody(text, &body)) return error;
-    CallContext context{.engine = engine_, .model = {}, .request_id = "id"};
+    CallContext context{.engine = engine_, .model = {}, .request_id = "id", .limits = limits_};
     if (MaybeError error = ReadModelName(body.get_object(), names_, &context.model)) return error;
     return ParseChat(body.get_object(), context, call);
   }
@@ -56,6 +56,7 @@ class ChatTest : public ::testing::Test {
   }
 
   Engine engine_ = std::move(Engine::Create(Options())).value();
+  CallLimits limits_;
   const std::vector<std::string> names_ = {"fake", "alias"};
 };
 
@@ -107,6 +108,41 @@ TEST_F(ChatTest, LogprobsCarryTokensAndBytes) {
       "top_logprobs":[{"token":"h","logprob":-0.5,"bytes":[104]}]})"));
   EXPECT_TRUE(Run(Body()).at("choices").at(0).at("logprobs").is_null());
   EXPECT_THAT(ErrorOf(Body(R"("top_logprobs":1)")).message, HasSubstr("logprobs is not true"));
+}
+
+TEST_F(ChatTest, LogprobsOfThePromptStandBesideTheChoices) {
+  const json::value body = Run(Body(R"("prompt_logprobs":1)"));
+  const json::array& all = body.at("prompt_logprobs").as_array();
+  ASSERT_GT(all.size(), 2U);
+  EXPECT_TRUE(all[0].is_null());
+  EXPECT_EQ(all[1], json::parse(R"({"115":{"logprob":-0.5,"rank":1,"decoded_token":"s"}})"));
+  EXPECT_FALSE(Run(Body()).as_object().contains("prompt_logprobs"));
+}
+
+TEST_F(ChatTest, TokensAreNamedByIdWhenAskedFor) {
+  const json::value body = Run(Body(R"("logprobs":true,"return_tokens_as_token_ids":true)"));
+  EXPECT_EQ(body.at("choices").at(0).at("logprobs").at("content").at(0).at("token"),
+            "token_id:104");
+}
+
+TEST_F(ChatTest, MoreThanIsAllowedIsRefused) {
+  EXPECT_EQ(ErrorOf(Body(R"("logprobs":true,"top_logprobs":21)")).message,
+            "top_logprobs is 21, expected 0 to 20 (--max-logprobs)");
+  EXPECT_EQ(ErrorOf(Body(R"("prompt_logprobs":21)")).field, "prompt_logprobs");
+  limits_.max_sequences = 3;
+  EXPECT_EQ(ErrorOf(Body(R"("n":4)")).field, "n");
+  EXPECT_EQ(ErrorOf(Body(R"("n":3)")).message, "no error");
+}
+
+// The fake engine refuses what is structured, so it was told.
+TEST_F(ChatTest, OlderNamesOfStructuredOutputAreServed) {
+  for (const char* field :
+       {R"("guided_json":{"type":"object"})", R"("guided_json":"{}")", R"("guided_regex":"a+")",
+        R"("guided_choice":["a","b"])", R"("guided_grammar":"start: \"a\"")",
+        R"("guided_json_object":true)", R"("structured_outputs":{"regex":"a+"})"}) {
+    EXPECT_TRUE(Run(Body(field)).is_null()) << field;
+  }
+  EXPECT_FALSE(Run(Body(R"("guided_json_object":false)")).is_null());
 }
 
 TEST_F(ChatTest, StopStringsAndLimitsEndAnAnswer) {
@@ -182,6 +218,8 @@ TEST_F(ChatTest, AWrongMessageIsNamed) {
        "has no type"},
       {R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})",
        "messages[0].content[0]", "not served yet, only text"},
+      {R"({"messages":[{"role":"assistant","tool_calls":[{"function":5}]}]})",
+       "messages[0].tool_calls[0].function", "expected an object with name and arguments"},
   };
   for (const BadBody& bad : kBad) {
     const CallError error = ErrorOf(bad.fields);

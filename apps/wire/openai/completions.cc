@@ -10,6 +10,8 @@
 
 #include "apps/wire/fields.h"
 #include "apps/wire/openai/answer.h"
+#include "apps/wire/openai/field_table.h"
+#include "apps/wire/openai/logprobs.h"
 #include "apps/wire/openai/sampling_fields.h"
 #include "apps/wire/token_texts.h"
 
@@ -32,14 +34,18 @@ class CompletionsAnswer : public OpenAiAnswer {
  public:
   struct Options {
     bool logprobs = false;
+    bool prompt_logprobs = false;
     bool return_token_ids = false;
+    bool tokens_as_ids = false;
     bool echo = false;
     bool only_echo = false;            // max_tokens was 0: the engine's one token is dropped
     std::vector<std::string> prompts;  // texts, with echo
   };
 
   CompletionsAnswer(const Engine& engine, OpenAiAnswerOptions common, Options options)
-      : OpenAiAnswer(std::move(common)), options_(std::move(options)), texts_(engine) {}
+      : OpenAiAnswer(std::move(common)),
+        options_(std::move(options)),
+        texts_(engine, options_.tokens_as_ids) {}
 
  private:
   std::string_view object() const override { return "text_completion"; }
@@ -58,6 +64,9 @@ class CompletionsAnswer : public OpenAiAnswer {
                            {"logprobs", std::move(logprobs_json)},
                            {"finish_reason", TextOrNull(output.finish_reason)},
                            {"stop_reason", StopReason(output)}};
+    if (options_.prompt_logprobs && whole.prompt_tokens != nullptr) {
+      choice["prompt_logprobs"] = PromptLogprobs(*whole.prompt_tokens, texts_);
+    }
     if (options_.return_token_ids) {
       choice["token_ids"] = options_.only_echo ? json::array() : ToJson(output.tokens);
       if (whole.prompt_tokens != nullptr) {
@@ -69,9 +78,10 @@ class CompletionsAnswer : public OpenAiAnswer {
 
   std::vector<json::object> Deltas(size_t index, const Piece& piece) override {
     const OwnedOutput& output = piece.output;
-    const bool is_silent = output.text.empty() && output.finish_reason.empty() &&
-                           !options_.logprobs && !options_.return_token_ids &&
-                           !(options_.echo && piece.prompt_tokens != nullptr);
+    const bool is_silent =
+        output.text.empty() && output.finish_reason.empty() && !options_.logprobs &&
+        !options_.return_token_ids &&
+        !((options_.echo || options_.prompt_logprobs) && piece.prompt_tokens != nullptr);
     if (is_silent) return {};
     return {Choice(index, piece)};
   }
@@ -164,7 +174,7 @@ std::vector<Prompt> ReadPrompts(Fields& fields) {
   return prompts;
 }
 
-Request NewRequest(Fields& fields, const Prompt& prompt,
+Request NewRequest(Fields& fields, const Prompt& prompt, const CallLimits& limits,
                    const CompletionsAnswer::Options& options) {
   Request request;
   const std::string* text = std::get_if<std::string>(&prompt);
@@ -172,10 +182,10 @@ Request NewRequest(Fields& fields, const Prompt& prompt,
                             ? request.SetPrompt(*text)
                             : request.SetPromptTokens(std::get<std::vector<int32_t>>(prompt));
   if (!status.ok()) fields.Fail(FromEngine(status, "prompt"));
-  ReadSamplingFields(fields, request);
+  ReadSamplingFields(fields, limits, request);
   const int64_t max_tokens = fields.Int("max_tokens").value_or(kDefaultMaxTokens);
   SetInt(fields, request, "max_tokens", "max_tokens", options.only_echo ? 1 : max_tokens);
-  if (const auto logprobs = fields.Int("logprobs")) {
+  if (const auto logprobs = ReadNumLogprobs(fields, "logprobs", limits)) {
     SetInt(fields, request, "logprobs", "logprobs", *logprobs);
     if (options.echo) SetInt(fields, request, "logprobs", "prompt_logprobs", *logprobs);
   }
@@ -195,17 +205,21 @@ std::string TextOf(Fields& fields, const Engine& engine, const Prompt& prompt) {
 
 MaybeError ParseCompletions(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
+  CheckFieldNames(fields, OpenAiEndpoint::kCompletions);
   OpenAiAnswerOptions common = ReadCallFields(fields, context, call);
   common.id = "cmpl-" + context.request_id;
   CompletionsAnswer::Options options;
   options.logprobs = fields.Has("logprobs");
+  options.prompt_logprobs = fields.Has("prompt_logprobs");
   options.return_token_ids = fields.Bool("return_token_ids").value_or(false);
+  options.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
   options.echo = fields.Bool("echo").value_or(false);
   options.only_echo = options.echo && fields.Int("max_tokens") == 0;
   const std::vector<Prompt> prompts = ReadPrompts(fields);
+  CheckSequences(fields, prompts.size(), context.limits);
   for (const Prompt& prompt : prompts) {
     if (!fields.ok()) break;
-    call->requests.push_back(NewRequest(fields, prompt, options));
+    call->requests.push_back(NewRequest(fields, prompt, context.limits, options));
     if (options.echo) options.prompts.push_back(TextOf(fields, context.engine, prompt));
   }
   call->answer =

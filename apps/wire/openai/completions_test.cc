@@ -27,7 +27,7 @@ class CompletionsTest : public ::testing::Test {
   MaybeError Parse(const std::string& text, Call* call) {
     json::value body;
     if (MaybeError error = ParseBody(text, &body)) return error;
-    CallContext context{.engine = engine_, .model = {}, .request_id = "id"};
+    CallContext context{.engine = engine_, .model = {}, .request_id = "id", .limits = limits_};
     if (MaybeError error = ReadModelName(body.get_object(), names_, &context.model)) return error;
     return ParseCompletions(body.get_object(), context, call);
   }
@@ -53,6 +53,7 @@ class CompletionsTest : public ::testing::Test {
   }
 
   Engine engine_ = std::move(Engine::Create(Options())).value();
+  CallLimits limits_;
   const std::vector<std::string> names_ = {"fake"};
 };
 
@@ -91,6 +92,43 @@ TEST_F(CompletionsTest, EchoPutsThePromptBefore) {
   EXPECT_TRUE(logprobs.at("token_logprobs").at(0).is_null());
   EXPECT_EQ(logprobs.at("token_logprobs").at(1), -0.5);
   EXPECT_EQ(logprobs.at("text_offset"), json::parse("[0,1]"));
+}
+
+TEST_F(CompletionsTest, LogprobsOfThePromptStandInEachChoice) {
+  const json::value body = Run(R"({"prompt":"ab","prompt_logprobs":2,"n":2})");
+  for (const json::value& choice : body.at("choices").as_array()) {
+    EXPECT_EQ(choice.at("prompt_logprobs"), json::parse(R"([null,
+        {"98":{"logprob":-0.5,"rank":1,"decoded_token":"b"},
+         "99":{"logprob":-1.5,"rank":2,"decoded_token":"c"}}])"));
+  }
+}
+
+TEST_F(CompletionsTest, TokensAreNamedByIdWhenAskedFor) {
+  const json::value body =
+      Run(R"({"prompt":"a","logprobs":0,"return_tokens_as_token_ids":true,"max_tokens":1})");
+  EXPECT_EQ(body.at("choices").at(0).at("logprobs").at("tokens"),
+            json::parse(R"(["token_id:97"])"));
+}
+
+TEST_F(CompletionsTest, PromptsTimesAnswersAreCounted) {
+  limits_.max_sequences = 6;
+  EXPECT_EQ(ErrorOf(R"({"prompt":["a","b"],"n":3})").message, "no error");
+  EXPECT_EQ(ErrorOf(R"({"prompt":["a","b"],"best_of":4})").field, "prompt");
+  EXPECT_THAT(ErrorOf(R"({"prompt":["a","b","c"],"n":3})").message,
+              HasSubstr("3 prompts with 3 answers each are more than the 6 sequences"));
+}
+
+// A million alternatives of tokens are tens of megabytes.
+TEST_F(CompletionsTest, TheSizeOfAnAnswerIsBounded) {
+  limits_.max_logprobs = -1;
+  Call call;
+  std::string body = R"({"prompt":")";
+  body.append(200, 'a').append(R"(","max_tokens":200,"logprobs":10000})");
+  ASSERT_FALSE(Parse(body, &call).has_value());
+  const auto events = StreamCall(engine_, std::move(call));
+  ASSERT_GE(events.size(), 2U);
+  EXPECT_THAT(std::string(events[events.size() - 2].at("error").at("message").as_string()),
+              HasSubstr("more than 1000000 log-probabilities"));
 }
 
 TEST_F(CompletionsTest, ChunksHaveTheSameName) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "apps/wire/openai/logprobs.h"
 #include "boost/json/serialize.hpp"
 
 namespace keel::apps {
@@ -20,26 +21,6 @@ constexpr const char* kFloats[] = {"frequency_penalty",  "min_p",       "presenc
 constexpr const char* kBools[] = {"add_special_tokens", "ignore_eos", "include_stop_str_in_output",
                                   "skip_special_tokens"};
 constexpr const char* kIdLists[] = {"allowed_token_ids", "stop_token_ids"};
-
-// What other servers take and this one does not: refused, so that nobody gets something else
-// than asked for.
-struct Refusal {
-  const char* field;
-  const char* why;
-};
-constexpr Refusal kRefusals[] = {
-    {"audio", "audio output is not served"},
-    {"chat_template", "a template in the request is not served; the model's own is used"},
-    {"function_call", "functions are not served; use tools"},
-    {"functions", "functions are not served; use tools"},
-    {"kv_transfer_params", "transfer of the cache is not served"},
-    {"logits_processors", "logits processors in the request are not served"},
-    {"mm_processor_kwargs", "images, audio and video are not served yet"},
-    {"prediction", "predicted outputs are not served"},
-    {"prompt_embeds", "prompts as embeddings are not served"},
-    {"suffix", "suffix (fill in the middle) is not served"},
-    {"truncate_prompt_tokens", "truncation of prompts is not served"},
-};
 
 void Check(Fields& fields, std::string_view field, const Status& status) {
   if (!status.ok()) fields.Fail(FromEngine(status, std::string(field)));
@@ -92,32 +73,40 @@ void ReadResponseFormat(Fields& fields, Request& request) {
   if (!inner.ok()) fields.Fail(*inner.error());
 }
 
+void ReadStructuredOutput(Fields& fields, Request& request, const std::string& field,
+                          const std::string& key, const json::value& value) {
+  const std::string name = "structured_" + key;
+  if (key == "json_object") {
+    if (value.is_bool() && value.get_bool())
+      Check(fields, field, request.SetString(name.c_str(), "true"));
+  } else if (value.is_bool()) {
+    SetInt(fields, request, field, name.c_str(), value.get_bool() ? 1 : 0);
+  } else if (value.is_string()) {
+    const json::string& text = value.get_string();
+    Check(fields, field, request.SetString(name.c_str(), {text.data(), text.size()}));
+  } else if (!value.is_null()) {
+    SetJson(fields, request, field, name.c_str(), value);
+  }
+}
+
 // vLLM's structured_outputs: one of json, regex, choice, grammar, json_object; and options of it.
 void ReadStructuredOutputs(Fields& fields, Request& request) {
   const json::object* outputs = fields.Object("structured_outputs");
   if (outputs == nullptr) return;
   for (const auto& [key, value] : *outputs) {
-    const std::string name = "structured_" + std::string(key);
-    const std::string field = "structured_outputs." + std::string(key);
-    if (key == "json_object") {
-      if (value.is_bool() && value.get_bool())
-        Check(fields, field, request.SetString(name.c_str(), "true"));
-    } else if (value.is_bool()) {
-      SetInt(fields, request, field, name.c_str(), value.get_bool() ? 1 : 0);
-    } else if (value.is_string()) {
-      const json::string& text = value.get_string();
-      Check(fields, field, request.SetString(name.c_str(), {text.data(), text.size()}));
-    } else if (!value.is_null()) {
-      SetJson(fields, request, field, name.c_str(), value);
-    }
+    ReadStructuredOutput(fields, request, "structured_outputs." + std::string(key),
+                         std::string(key), value);
   }
 }
 
-void ReadRefused(Fields& fields) {
-  for (const Refusal& refusal : kRefusals) {
-    const json::value* value = fields.Find(refusal.field);
-    if (value == nullptr || (value->is_bool() && !value->get_bool())) continue;
-    fields.Fail(NotServed(refusal.field, refusal.why));
+// vLLM's older names of the fields of structured_outputs.
+void ReadGuided(Fields& fields, Request& request) {
+  for (const char* name :
+       {"json", "regex", "choice", "grammar", "json_object", "whitespace_pattern"}) {
+    const std::string field = std::string("guided_") + name;
+    if (const json::value* value = fields.Find(field)) {
+      ReadStructuredOutput(fields, request, field, name, *value);
+    }
   }
 }
 
@@ -162,8 +151,20 @@ OpenAiAnswerOptions ReadCallFields(Fields& fields, const CallContext& context, C
   return options;
 }
 
-void ReadSamplingFields(Fields& fields, Request& request) {
-  ReadRefused(fields);
+void CheckSequences(Fields& fields, size_t prompts, const CallLimits& limits) {
+  const int64_t n =
+      std::max({int64_t{1}, fields.Int("n").value_or(1), fields.Int("best_of").value_or(1)});
+  const int64_t most = limits.max_sequences;
+  if (most < 0 || static_cast<int64_t>(prompts) <= most / n) return;
+  fields.Fail(InvalidField(prompts > 1 ? "prompt" : "n",
+                           std::to_string(prompts) + " prompts with " + std::to_string(n) +
+                               " answers each are more than the " + std::to_string(most) +
+                               " sequences that the engine takes at once (--max-num-seqs and "
+                               "--max-queued-requests); send fewer"));
+}
+
+void ReadSamplingFields(Fields& fields, const CallLimits& limits, Request& request) {
+  ReadNumLogprobs(fields, "prompt_logprobs", limits);
   for (const char* name : kInts) {
     if (const auto value = fields.Int(name)) SetInt(fields, request, name, name, *value);
   }
@@ -191,6 +192,7 @@ void ReadSamplingFields(Fields& fields, Request& request) {
   ReadLogitBias(fields, request);
   ReadResponseFormat(fields, request);
   ReadStructuredOutputs(fields, request);
+  ReadGuided(fields, request);
   ReadBeamSearch(fields, request);
   if (!fields.Bool("stream").value_or(false)) SetInt(fields, request, "stream", "stream", 0);
 }

@@ -12,7 +12,9 @@ namespace keel::apps {
 // Reads n, stream and stream_options; the id of the answer is left to the caller.
 OpenAiAnswerOptions ReadCallFields(Fields& fields, const CallContext& context, Call* call);
 // Reads how to sample and when to stop, and sets it in `request`. Errors are left in `fields`.
-void ReadSamplingFields(Fields& fields, Request& request);
+void ReadSamplingFields(Fields& fields, const CallLimits& limits, Request& request);
+// More sequences than the engine ever takes at once are refused, before one is submitted.
+void CheckSequences(Fields& fields, size_t prompts, const CallLimits& limits);
 // Sets a parameter; a refusal is left in `fields` under the wire format's own `field`.
 void SetInt(Fields& fields, Request& request, std::string_view field, const char* name,
             int64_t value);
