@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kMaxRunningBytes = 256 << 20;  // of lines, so that memory is bounded
 constexpr size_t kMaxHeld = 4096;               // lines that wait for an earlier one
+constexpr size_t kMaxReasons = 3;               // told at the end
 constexpr int kLinesAtOnce = 64;                // between two looks at what has finished
 
 }  // namespace
@@ -51,10 +52,11 @@ class BatchJob::Wakeups {
   std::vector<int64_t> lines_;
 };
 
-BatchJob::BatchJob(Engine& engine, const ServedModel& model, LineReader& input, OutputFile& output,
-                   const BatchOptions& options, const std::vector<std::string>& answered)
+BatchJob::BatchJob(Engine& engine, std::vector<std::string> names, LineReader& input,
+                   OutputFile& output, const BatchOptions& options,
+                   const std::vector<std::string>& answered)
     : engine_(engine),
-      model_(model),
+      names_(std::move(names)),
       input_(input),
       output_(output),
       options_(options),
@@ -140,7 +142,7 @@ Status BatchJob::StartLine(const LineReader::Line& line) {
     error = InvalidField("", "the line is longer than --max-line-bytes allows (" +
                                  std::to_string(input_.max_line_bytes()) + " bytes)");
   } else {
-    error = ReadBatchRequest(line.text, &request);
+    error = ReadBatchRequest(line.text, line.number, &request);
   }
   if (request.custom_id.has_value()) {
     const int64_t first = seen_.emplace(*request.custom_id, line.number).first->second;
@@ -155,12 +157,12 @@ Status BatchJob::StartLine(const LineReader::Line& line) {
     }
   }
   Call call;
-  if (!error.has_value()) error = ParseBatchCall(request, model_, engine_, &call);
+  const std::string request_id = NewRequestId();
+  if (!error.has_value()) error = ParseBatchCall(request, names_, engine_, request_id, &call);
   if (error.has_value()) return Fail(line.number, request.custom_id, *std::move(error));
 
-  const std::vector<Request> requests = std::move(call.requests);
   auto generation = Generation::Start(
-      engine_, requests, [wakeups = wakeups_, number = line.number] { wakeups->Add(number); });
+      engine_, call.requests, [wakeups = wakeups_, number = line.number] { wakeups->Add(number); });
   if (!generation.ok()) {
     if (generation.status().code() == Code::kResourceExhausted && MayTryAgain()) {
       deferred_ = line;
@@ -170,14 +172,13 @@ Status BatchJob::StartLine(const LineReader::Line& line) {
     return Fail(line.number, request.custom_id, FromEngine(generation.status()));
   }
   give_up_.reset();
-  const std::string request_id = NewRequestId();
-  running_requests_ += requests.size();
+  running_requests_ += call.requests.size();
   running_bytes_ += line.text.size();
   running_.emplace(line.number, Running{.custom_id = *std::move(request.custom_id),
                                         .request_id = request_id,
-                                        .answer = Answer(std::move(call), request_id),
+                                        .answer = std::move(call.answer),
                                         .generation = *std::move(generation),
-                                        .requests = requests.size(),
+                                        .requests = call.requests.size(),
                                         .bytes = line.text.size()});
   // What came before the line was in running_ woke nobody.
   return Advance(line.number);
@@ -201,7 +202,7 @@ Status BatchJob::Advance(int64_t number) {
   const bool more = running.generation->Take(&pieces);
   for (Piece& piece : pieces) {
     running.is_aborted |= piece.output.finish_reason == "abort";
-    running.answer.Collect(std::move(piece));
+    running.answer->Collect(std::move(piece));
   }
   if (more) return Status();
   running_requests_ -= running.requests;
@@ -210,24 +211,26 @@ Status BatchJob::Advance(int64_t number) {
 }
 
 Status BatchJob::Finish(int64_t number, Running running) {
-  counts_.prompt_tokens += running.answer.usage().prompt_tokens;
-  counts_.output_tokens += running.answer.usage().completion_tokens;
-  MaybeError error = running.answer.error();
+  counts_.prompt_tokens += running.answer->usage().prompt_tokens;
+  counts_.output_tokens += running.answer->usage().completion_tokens;
+  MaybeError error = running.answer->error();
   if (running.is_aborted && !error.has_value()) {
     error = FromEngine(Status(Code::kInternal, "the engine ended the request"));
   }
   if (error.has_value()) return Fail(number, running.custom_id, *std::move(error));
   ++counts_.lines;
   ++counts_.answered;
-  return Write(number, AnsweredLine(running.custom_id, running.request_id, running.answer.Body()));
+  return Write(number, AnsweredLine(running.custom_id, running.request_id, running.answer->Body()));
 }
 
-Status BatchJob::Fail(int64_t number, const std::optional<std::string>& custom_id, ApiError error) {
+Status BatchJob::Fail(int64_t number, const std::optional<std::string>& custom_id,
+                      CallError error) {
   ++counts_.lines;
   ++counts_.failed;
   error.message = "line " + std::to_string(number) + ": " + error.message;
+  if (counts_.reasons.size() < kMaxReasons) counts_.reasons.push_back(error.message);
   Status status = Write(number, FailedLine(custom_id, NewRequestId(), error));
-  if (status.ok() && error.http_status >= 500) return engine_.Check();
+  if (status.ok() && HttpStatus(error.code) >= 500) return engine_.Check();
   return status;
 }
 

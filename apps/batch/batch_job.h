@@ -16,9 +16,9 @@
 #include "apps/batch/batch_line.h"
 #include "apps/batch/line_reader.h"
 #include "apps/batch/output_file.h"
-#include "apps/common/answer.h"
-#include "apps/common/generation.h"
 #include "apps/common/progress.h"
+#include "apps/wire/answer.h"
+#include "apps/wire/generation.h"
 #include "sdk/keel/engine.h"
 
 namespace keel::apps {
@@ -35,14 +35,16 @@ struct BatchCounts {
   int64_t skipped = 0;  // answered by an earlier run
   size_t prompt_tokens = 0;
   size_t output_tokens = 0;
+  std::vector<std::string> reasons;  // of the first few that failed: "line 3: ..."
 };
 
 // Each line gets one line of output, when it is finished; a line that cannot be run gets its error. The
 // input is read as far as is needed to keep the engine busy. Used by one thread, but Stop.
 class BatchJob {
  public:
-  // All must outlive the job. `answered` are custom_ids that need no answer any more.
-  BatchJob(Engine& engine, const ServedModel& model, LineReader& input, OutputFile& output,
+  // The engine and the files must outlive the job. `names` are those of the model; `answered` are
+  // custom_ids that need no answer any more.
+  BatchJob(Engine& engine, std::vector<std::string> names, LineReader& input, OutputFile& output,
            const BatchOptions& options, const std::vector<std::string>& answered = {});
   ~BatchJob();
 
@@ -65,7 +67,7 @@ class BatchJob {
   struct Running {
     std::string custom_id;
     std::string request_id;
-    Answer answer;
+    std::unique_ptr<Answer> answer;
     std::shared_ptr<Generation> generation;
     size_t requests = 0;
     size_t bytes = 0;
@@ -80,13 +82,13 @@ class BatchJob {
   bool MayTryAgain();
   Status Advance(int64_t number);
   Status Finish(int64_t number, Running running);
-  Status Fail(int64_t number, const std::optional<std::string>& custom_id, ApiError error);
+  Status Fail(int64_t number, const std::optional<std::string>& custom_id, CallError error);
   Status Write(int64_t number, std::string line);
   void Wait(bool more);
   void ShowProgress();
 
   Engine& engine_;
-  const ServedModel& model_;
+  const std::vector<std::string> names_;
   LineReader& input_;
   OutputFile& output_;
   const BatchOptions options_;

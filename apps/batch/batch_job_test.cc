@@ -46,7 +46,7 @@ class BatchJobTest : public ::testing::Test {
     std::vector<std::string> none;
     auto output = OutputFile::Open(output_path_, OutputFile::Mode::kNew, &none);
     EXPECT_TRUE(output.ok());
-    BatchJob job(*engine, model_, reader, **output, options, answered_);
+    BatchJob job(*engine, {"fake"}, reader, **output, options, answered_);
     std::jthread stopper;
     if (stop_after_.count() > 0) {
       stopper = std::jthread([&job, wait = stop_after_] {
@@ -88,7 +88,6 @@ class BatchJobTest : public ::testing::Test {
 
   const std::string input_path_ = ::testing::TempDir() + "/in.jsonl";
   const std::string output_path_ = ::testing::TempDir() + "/out.jsonl";
-  ServedModel model_{.names = {"fake"}, .max_model_len = 4096, .root = "", .created = 0};
   Options engine_options_;
   std::vector<std::string> answered_;
   std::chrono::milliseconds stop_after_{0};
@@ -135,6 +134,8 @@ TEST_F(BatchJobTest, ABadLineIsAnsweredWithItsNumberAndStopsNothing) {
           "null: 400 line 6: the line is longer than --max-line-bytes allows (100000 bytes)",
           HasSubstr("long: 400 line 7: the prompt has 50"), "z: last"));
   EXPECT_EQ(counts_.failed, 6);
+  ASSERT_EQ(counts_.reasons.size(), 3U);
+  EXPECT_THAT(counts_.reasons[0], HasSubstr("line 1: the line is no valid JSON"));
   EXPECT_EQ(counts_.answered, 2);
 }
 

@@ -1,18 +1,17 @@
 #include "apps/batch/batch_line.h"
 
+#include <algorithm>
 #include <utility>
 
-#include "apps/common/fields.h"
-#include "apps/common/openai_chat.h"
-#include "apps/common/openai_completions.h"
+#include "apps/wire/fields.h"
+#include "apps/wire/model_field.h"
+#include "apps/wire/openai/error.h"
+#include "apps/wire/openai/openai.h"
 #include "boost/json/serialize.hpp"
 
 namespace keel::apps {
 namespace json = boost::json;
 namespace {
-
-constexpr std::string_view kChatUrl = "/v1/chat/completions";
-constexpr std::string_view kCompletionsUrl = "/v1/completions";
 
 std::string RequireString(Fields& fields, const char* name, const char* expected) {
   const std::optional<std::string_view> value = fields.String(name);
@@ -20,6 +19,15 @@ std::string RequireString(Fields& fields, const char* name, const char* expected
     fields.Fail(InvalidField(name, std::string(name) + " is missing, expected " + expected));
   }
   return std::string(value.value_or(""));
+}
+
+// Where a line goes that is a body without custom_id, method and url; null: it is none.
+const char* UrlOfBareBody(const json::object& line) {
+  for (const char* name : {"custom_id", "method", "url", "body"}) {
+    if (line.contains(name)) return nullptr;
+  }
+  if (line.contains("messages")) return "/v1/chat/completions";
+  return line.contains("prompt") ? "/v1/completions" : nullptr;
 }
 
 std::string Line(const json::value& custom_id, const std::string& request_id, int status_code,
@@ -35,9 +43,15 @@ std::string Line(const json::value& custom_id, const std::string& request_id, in
 
 }  // namespace
 
-MaybeError ReadBatchRequest(std::string_view line, BatchRequest* request) {
+MaybeError ReadBatchRequest(std::string_view line, int64_t number, BatchRequest* request) {
   json::value value;
   if (const MaybeError error = ParseBody(line, &value, "the line")) return error;
+  if (const char* url = UrlOfBareBody(value.get_object())) {
+    request->custom_id = "line-" + std::to_string(number);
+    request->url = url;
+    request->body = value.get_object();
+    return std::nullopt;
+  }
   Fields fields(value.get_object());
   std::string custom_id = RequireString(fields, "custom_id", "a string of your own, one a line");
   if (!fields.ok()) return fields.error();
@@ -54,16 +68,18 @@ MaybeError ReadBatchRequest(std::string_view line, BatchRequest* request) {
   return fields.error();
 }
 
-MaybeError ParseBatchCall(const BatchRequest& request, const ServedModel& model,
-                          const Engine& engine, Call* call) {
-  if (request.url != kChatUrl && request.url != kCompletionsUrl) {
+MaybeError ParseBatchCall(const BatchRequest& request, const std::vector<std::string>& names,
+                          const Engine& engine, const std::string& request_id, Call* call) {
+  const std::vector<Dialect::Endpoint>& endpoints = OpenAi().endpoints;
+  const auto endpoint = std::find_if(endpoints.begin(), endpoints.end(),
+                                     [&](const auto& e) { return e.path == request.url; });
+  if (endpoint == endpoints.end()) {
     return InvalidField("url", "url is " + Show(json::value(request.url)) +
                                    ", expected \"/v1/chat/completions\" or \"/v1/completions\"");
   }
-  const MaybeError error = request.url == kChatUrl
-                               ? ParseChat(request.body, model, engine, call)
-                               : ParseCompletions(request.body, model, engine, call);
-  if (error.has_value()) return error;
+  CallContext context{.engine = engine, .model = {}, .request_id = request_id};
+  if (MaybeError error = ReadModelName(request.body, names, &context.model)) return error;
+  if (MaybeError error = endpoint->parse(request.body, context, call)) return error;
   if (call->stream) {
     return InvalidField("stream", "stream is true, expected false: a batch has no streams");
   }
@@ -76,10 +92,10 @@ std::string AnsweredLine(const std::string& custom_id, const std::string& reques
 }
 
 std::string FailedLine(const std::optional<std::string>& custom_id, const std::string& request_id,
-                       const ApiError& error) {
-  const json::object body = ToJson(error);
+                       const CallError& error) {
+  const json::object body = OpenAiError(error);
   return Line(custom_id.has_value() ? json::value(*custom_id) : json::value(), request_id,
-              error.http_status, json::serialize(body), body.at("error"));
+              HttpStatus(error.code), json::serialize(body), body.at("error"));
 }
 
 OutputKind ReadOutputLine(std::string_view line, std::string* custom_id) {

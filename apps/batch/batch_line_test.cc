@@ -32,8 +32,8 @@ class BatchLineTest : public ::testing::Test {
   MaybeError Parse(const std::string& line) {
     request_ = {};
     call_ = {};
-    if (MaybeError error = ReadBatchRequest(line, &request_)) return error;
-    return ParseBatchCall(request_, model_, engine_, &call_);
+    if (MaybeError error = ReadBatchRequest(line, 7, &request_)) return error;
+    return ParseBatchCall(request_, {"fake"}, engine_, "17", &call_);
   }
   std::string ErrorOf(const std::string& line) {
     const MaybeError error = Parse(line);
@@ -41,7 +41,6 @@ class BatchLineTest : public ::testing::Test {
   }
 
   Engine engine_ = std::move(Engine::Create(Options())).value();
-  ServedModel model_{.names = {"fake"}, .max_model_len = 4096, .root = "", .created = 0};
   BatchRequest request_;
   Call call_;
 };
@@ -50,10 +49,10 @@ TEST_F(BatchLineTest, BothEndpointsAreRead) {
   EXPECT_EQ(ErrorOf(kChat), "no error");
   EXPECT_EQ(request_.custom_id, "a");
   EXPECT_EQ(call_.requests.size(), 1U);
-  EXPECT_EQ(call_.format->object(), "chat.completion");
+  EXPECT_THAT(call_.answer->Body(), HasSubstr(R"("id":"chatcmpl-17","object":"chat.completion")"));
   EXPECT_EQ(ErrorOf(kCompletions), "no error");
   EXPECT_EQ(call_.requests.size(), 2U);
-  EXPECT_EQ(call_.format->object(), "text_completion");
+  EXPECT_THAT(call_.answer->Body(), HasSubstr(R"("id":"cmpl-17","object":"text_completion")"));
 }
 
 TEST_F(BatchLineTest, ErrorsNameTheField) {
@@ -73,6 +72,17 @@ TEST_F(BatchLineTest, ErrorsNameTheField) {
               HasSubstr("temperature is \"hot\" (a string), expected a number"));
   EXPECT_THAT(ErrorOf(ReplaceIn(kChat, "\"temperature\": 0", "\"model\": \"other\"")),
               HasSubstr("model 'other' is not served"));
+}
+
+TEST_F(BatchLineTest, ABodyAloneIsNamedByItsLine) {
+  EXPECT_EQ(ErrorOf(R"({"prompt": "x", "max_tokens": 5})"), "no error");
+  EXPECT_EQ(request_.custom_id, "line-7");
+  EXPECT_EQ(request_.url, "/v1/completions");
+  EXPECT_EQ(ErrorOf(R"({"messages": [{"role": "user", "content": "hi"}]})"), "no error");
+  EXPECT_EQ(request_.url, "/v1/chat/completions");
+  EXPECT_THAT(ErrorOf(R"({"prompt": "x", "url": "/v1/completions"})"),
+              HasSubstr("custom_id is missing"));
+  EXPECT_THAT(ErrorOf(R"({"text": "x"})"), HasSubstr("custom_id is missing"));
 }
 
 TEST_F(BatchLineTest, StreamsAreRefused) {

@@ -65,7 +65,9 @@ TEST(LineReaderTest, LinesThatAreTooLongAreMarkedAndPassed) {
   EXPECT_THAT(ReadAll("12345\n123456\n1\n", 5), ElementsAre("1:12345", "2:!", "3:1"));
   EXPECT_THAT(ReadAll("12345\r\n123456\r\n", 5), ElementsAre("1:12345", "2:!"));
   EXPECT_THAT(ReadAll(std::string(50'000, 'x'), 5), ElementsAre("1:!"));
-  EXPECT_THAT(ReadAll(std::string(50'000, 'x') + "\nb", 5), ElementsAre("1:!", "2:b"));
+  std::string two(50'000, 'x');
+  two += "\nb";
+  EXPECT_THAT(ReadAll(two, 5), ElementsAre("1:!", "2:b"));
 }
 
 TEST(LineReaderTest, APipeIsNotWaitedFor) {

@@ -45,10 +45,10 @@ CLI::Validator IsPositive() { return CLI::Validator(CLI::PositiveNumber).descrip
 
 void AddFlags(CLI::App& app, Flags* flags) {
   constexpr char kGroup[] = "Batch";
-  app.add_option(
-         "-i,--input,--input-file", flags->input,
-         "Requests, one a line: {\"custom_id\", \"method\": \"POST\", \"url\": "
-         "\"/v1/chat/completions\" or \"/v1/completions\", \"body\"}; '-' is standard input.")
+  app.add_option("-i,--input,--input-file", flags->input,
+                 "Requests, one a line: {\"custom_id\", \"method\": \"POST\", \"url\": "
+                 "\"/v1/chat/completions\" or \"/v1/completions\", \"body\"}, or the body alone, "
+                 "{\"prompt\": ...} or {\"messages\": ...}; '-' is standard input.")
       ->type_name("FILE")
       ->required()
       ->group(kGroup);
@@ -127,11 +127,7 @@ bool IsRegularFile(int fd) {
 
 // Twice what fits in a step: the engine never waits for the next line to be read and tokenized.
 size_t DefaultInFlight(const CommandLine& command_line) {
-  std::string seqs = command_line.EngineValue("max-num-seqs").value_or("");
-  for (const OptionInfo& info : Options::Describe()) {
-    if (seqs.empty() && info.name == "max-num-seqs") seqs = info.default_value;
-  }
-  const long long n = std::atoll(seqs.c_str());
+  const int64_t n = command_line.EngineNumber("max-num-seqs");
   return n > 0 ? 2 * static_cast<size_t>(n) : 128;
 }
 
@@ -142,6 +138,10 @@ void LogSummary(const BatchCounts& counts, double seconds) {
   char speed[64];
   std::snprintf(speed, sizeof(speed), " output tokens in %.1f s, %.1f tokens/s", seconds,
                 static_cast<double>(counts.output_tokens) / seconds);
+  for (const std::string& reason : counts.reasons) LogError(reason);
+  if (counts.failed > static_cast<int64_t>(counts.reasons.size())) {
+    LogError("and others; --output says each line's");
+  }
   LogInfo(text + "; " + std::to_string(counts.prompt_tokens) + " prompt tokens, " +
           std::to_string(counts.output_tokens) + speed);
 }
@@ -166,7 +166,7 @@ int Run(const Flags& flags, LoadedModel loaded, LineReader& reader, OutputFile& 
         const std::vector<std::string>& answered) {
   const auto start = std::chrono::steady_clock::now();
   if (Status status = output.Begin(); !status.ok()) return Fail(status);
-  BatchJob job(loaded.engine, loaded.model, reader, output, flags.batch, answered);
+  BatchJob job(loaded.engine, loaded.names, reader, output, flags.batch, answered);
   std::jthread counter;
   if (IsRegularFile(reader.fd()) && flags.input != "-") {
     counter = std::jthread([&job, path = flags.input](std::stop_token stop) {

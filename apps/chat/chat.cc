@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/common/command_line.h"
+#include "apps/common/nearest.h"
 
 namespace keel::apps {
 namespace {

@@ -100,7 +100,9 @@ TEST_F(ChatTest, AnAnswerIsStopped) {
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
     stop_ = true;
   });
-  EXPECT_TRUE(Run(std::string(500, 'x') + "\n"));
+  std::string line(500, 'x');
+  line += "\n";
+  EXPECT_TRUE(Run(line));
   EXPECT_LT(out_.size(), 400U);
   EXPECT_EQ(err_, "stopped\n");
 }

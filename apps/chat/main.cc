@@ -65,13 +65,14 @@ int Main(int argc, char** argv) {
                            "Talks with a model on the terminal. Without --model: the demo model.");
   AddFlags(command_line.app(), &options);
   command_line.AddEngineFlags();
+  command_line.AddPositionalModel();
   if (const std::optional<int> code = command_line.Parse(argc, argv)) return *code;
 
   auto loaded = LoadModel(command_line, demo_model, {});
   if (!loaded.ok()) return Fail(loaded.status());
   if (!loaded->has_chat_template) {
     return Fail(Status(Code::kFailedPrecondition,
-                       loaded->model.root +
+                       loaded->root +
                            " has no chat template (chat_template.jinja, or chat_template in "
                            "tokenizer_config.json), so it cannot chat; it completes texts: "
                            "/v1/completions of keel-server and keel-batch"));

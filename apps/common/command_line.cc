@@ -1,13 +1,15 @@
 #include "apps/common/command_line.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
-#include <numeric>
 #include <sstream>
 #include <string_view>
 #include <utility>
 
 #include "CLI/CLI.hpp"
+#include "apps/common/foreign_flags.h"
+#include "apps/common/nearest.h"
 
 namespace keel::apps {
 namespace {
@@ -66,20 +68,6 @@ class HelpFormatter : public CLI::Formatter {
   mutable bool is_long_ = false;
 };
 
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t k = 0; k < b.size(); ++k) {
-      const size_t replaced = diagonal + (a[i] == b[k] ? 0 : 1);
-      diagonal = row[k + 1];
-      row[k + 1] = std::min({replaced, row[k] + 1, row[k + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 // "--max_model_len=5" -> "--max-model-len=5"; values stay as they are.
 void UseDashes(std::string& argument) {
   if (argument.rfind("--", 0) != 0) return;
@@ -104,6 +92,9 @@ std::string ExplainRest(const CLI::App& app) {
     return "unexpected argument '" + (rest.empty() ? "" : rest.front()) + "'; flags begin with --";
   }
   const std::string name = flag->substr(0, flag->find('='));
+  if (const std::string_view hint = HintForForeignFlag(name); !hint.empty()) {
+    return "there is no flag " + name + " here; " + std::string(hint);
+  }
   const std::string nearest = Nearest(name, FlagNames(app));
   return "unknown flag " + name +
          (nearest.empty() ? "; -h lists them" : "; did you mean " + nearest + "?");
@@ -128,19 +119,6 @@ std::string ExplainValue(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 }  // namespace
-
-std::string Nearest(const std::string& word, const std::vector<std::string>& known) {
-  std::string best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    const size_t distance = EditDistance(word, candidate);
-    if (distance < best_distance) {
-      best = candidate;
-      best_distance = distance;
-    }
-  }
-  return best;
-}
 
 CommandLine::CommandLine(std::string name, std::string description)
     : app_(std::move(description), std::move(name)) {
@@ -169,6 +147,12 @@ void CommandLine::AddEngineFlags() {
   }
 }
 
+void CommandLine::AddPositionalModel() {
+  app_.add_option("MODEL", positional_models_, "The same as --model.")
+      ->type_name("")
+      ->group("Model");
+}
+
 std::optional<int> CommandLine::Parse(int argc, const char* const* argv) {
   std::vector<std::string> arguments(argv, argv + argc);
   std::vector<const char*> pointers;
@@ -183,9 +167,15 @@ std::optional<int> CommandLine::Parse(int argc, const char* const* argv) {
   try {
     app_.allow_extras(false);
     app_.parse(argc, pointers.data());
-    const Result<Options> options = EngineOptions("");
-    if (options.ok()) return std::nullopt;
-    std::cerr << app_.get_name() << ": " << options.status().message() << "\n";
+    std::string wrong;
+    for (const std::string& word : positional_models_) {
+      if (word == "true" || word == "false") {
+        wrong = "unexpected argument '" + word + "'; a switch has no value: --NAME or --no-NAME";
+      }
+    }
+    if (wrong.empty()) wrong = EngineOptions("").status().message();
+    if (wrong.empty()) return std::nullopt;
+    std::cerr << app_.get_name() << ": " << wrong << "\n";
   } catch (const CLI::Success& success) {  // help or version
     return app_.exit(success);
   } catch (const CLI::ExtrasError&) {
@@ -196,23 +186,38 @@ std::optional<int> CommandLine::Parse(int argc, const char* const* argv) {
   return 2;
 }
 
-std::optional<std::string> CommandLine::EngineValue(const std::string& name) const {
+std::vector<std::string> CommandLine::EngineValues(const std::string& name) const {
+  std::vector<std::string> values;
   const auto it = engine_flags_.find(name);
-  if (it == engine_flags_.end() || it->second.option->count() == 0) return std::nullopt;
-  if (it->second.is_switch) return it->second.is_on ? "true" : "false";
-  return it->second.values.back();
+  if (it != engine_flags_.end() && it->second.option->count() > 0) {
+    const EngineFlag& flag = it->second;
+    values = flag.is_switch ? std::vector<std::string>{flag.is_on ? "true" : "false"} : flag.values;
+  }
+  if (name == "model") {
+    values.insert(values.end(), positional_models_.begin(), positional_models_.end());
+  }
+  return values;
+}
+
+std::optional<std::string> CommandLine::EngineValue(const std::string& name) const {
+  const std::vector<std::string> values = EngineValues(name);
+  if (values.empty()) return std::nullopt;
+  return values.back();
+}
+
+int64_t CommandLine::EngineNumber(const std::string& name) const {
+  std::string text = EngineValue(name).value_or("");
+  for (const OptionInfo& info : Options::Describe()) {
+    if (text.empty() && info.name == name) text = info.default_value;
+  }
+  return std::atoll(text.c_str());
 }
 
 Result<Options> CommandLine::EngineOptions(const std::string& model) const {
   Options options;
   for (const auto& [name, flag] : engine_flags_) {
-    std::vector<std::string> values;
-    if (flag.option->count() > 0) {
-      values =
-          flag.is_switch ? std::vector<std::string>{flag.is_on ? "true" : "false"} : flag.values;
-    } else if (name == "model" && !model.empty()) {
-      values = {model};
-    }
+    std::vector<std::string> values = EngineValues(name);
+    if (name == "model" && !model.empty()) values = {model};
     for (const std::string& value : values) {
       if (Status status = options.Set(name, value); !status.ok()) return status;
     }

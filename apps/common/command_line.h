@@ -2,6 +2,7 @@
 #ifndef KEEL_APPS_COMMON_COMMAND_LINE_H_
 #define KEEL_APPS_COMMON_COMMAND_LINE_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,14 +24,19 @@ class CommandLine {
   CLI::App& app() { return app_; }
   // Adds a flag for every option of the engine.
   void AddEngineFlags();
+  // A word without dashes is a --model, too.
+  void AddPositionalModel();
 
   // Empty: go on. Else the code to exit with: help was asked for and printed, or the flags are wrong
   // and why is on stderr.
   std::optional<int> Parse(int argc, const char* const* argv);
 
-  // The value that the user gave to an engine option, if any.
+  // The values that the user gave to an engine option; the last one, if any.
+  std::vector<std::string> EngineValues(const std::string& name) const;
   std::optional<std::string> EngineValue(const std::string& name) const;
-  // The engine's options as given, with `model` for --model when that was not given. An error names the
+  // A number among the engine's options: as given, or its default; 0 if it is none.
+  int64_t EngineNumber(const std::string& name) const;
+  // The engine's options as given, but with `model` for --model if it is not empty. An error names the
   // flag; there is none once Parse has found none.
   Result<Options> EngineOptions(const std::string& model) const;
 
@@ -44,10 +50,8 @@ class CommandLine {
 
   CLI::App app_;
   std::map<std::string, EngineFlag> engine_flags_;  // nodes stay where they are
+  std::vector<std::string> positional_models_;
 };
-
-// The word of `known` nearest to `word`; "" if none is near.
-std::string Nearest(const std::string& word, const std::vector<std::string>& known);
 
 }  // namespace keel::apps
 

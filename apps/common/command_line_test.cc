@@ -67,6 +67,36 @@ TEST_F(CommandLineTest, WrongFlagsAreExplained) {
   EXPECT_THAT(err_, HasSubstr("--port"));
 }
 
+TEST_F(CommandLineTest, AWordIsAModelWhereThatIsTaken) {
+  line_.AddPositionalModel();
+  EXPECT_EQ(Parse({"org/one", "--port", "80"}), std::nullopt);
+  EXPECT_EQ(line_.EngineValue("model"), "org/one");
+  EXPECT_EQ(Parse({"--enable-prefix-caching", "true"}), 2);
+  EXPECT_THAT(err_, HasSubstr("unexpected argument 'true'; a switch has no value"));
+}
+
+TEST_F(CommandLineTest, FlagsOfOtherServersAreTranslated) {
+  EXPECT_EQ(Parse({"--gpu-memory-utilization", "0.9"}), 2);
+  EXPECT_EQ(err_,
+            "keel-test: there is no flag --gpu-memory-utilization here; --kv-cache-memory-share or "
+            "--kv-cache-memory-bytes do that\n");
+  EXPECT_EQ(Parse({"-ngl", "99"}), 2);
+  EXPECT_THAT(err_, HasSubstr("-ngl here; all runs on the CPU"));
+}
+
+TEST_F(CommandLineTest, ANumberIsAsGivenOrTheDefault) {
+  EXPECT_EQ(Parse({"--max-num-seqs", "7"}), std::nullopt);
+  EXPECT_EQ(line_.EngineNumber("max-num-seqs"), 7);
+  EXPECT_EQ(line_.EngineNumber("max-model-len"), 4096);
+  EXPECT_EQ(line_.EngineNumber("no-such-option"), 0);
+}
+
+TEST_F(CommandLineTest, AllValuesOfARepeatedFlagAreKept) {
+  EXPECT_EQ(Parse({"--model", "a", "--model", "b"}), std::nullopt);
+  EXPECT_EQ(line_.EngineValues("model"), (std::vector<std::string>{"a", "b"}));
+  EXPECT_TRUE(line_.EngineValues("max-num-seqs").empty());
+}
+
 TEST_F(CommandLineTest, TheEngineRefusesItsOwnValues) {
   EXPECT_EQ(Parse({"--max-model-len", "many"}), 2);
   EXPECT_THAT(err_, HasSubstr("--max-model-len many: expected a whole number"));
@@ -83,12 +113,6 @@ TEST_F(CommandLineTest, HelpIsShortOrLong) {
   const char* arguments[] = {"keel-test", "--help"};
   EXPECT_EQ(long_line.Parse(2, arguments), 0);
   EXPECT_THAT(::testing::internal::GetCapturedStdout(), HasSubstr("The port. And more of it.\n"));
-}
-
-TEST(NearestTest, OnlyWhatIsNear) {
-  EXPECT_EQ(Nearest("--modl", {"--port", "--model"}), "--model");
-  EXPECT_EQ(Nearest("--temperature", {"--port", "--model"}), "");
-  EXPECT_EQ(Nearest("", {}), "");
 }
 
 }  // namespace

@@ -1,19 +1,16 @@
 #include "apps/common/load.h"
 
-#include <chrono>
 #include <cstdio>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "apps/common/log.h"
-#include "apps/common/progress.h"
 #include "boost/json/parse.hpp"
 
 namespace keel::apps {
 namespace json = boost::json;
 namespace {
-
-constexpr char kDemoName[] = "keel-demo";
 
 json::object ReadInfo(const Engine& engine) {
   boost::system::error_code error;
@@ -52,20 +49,30 @@ void LogWarnings(const json::object& info) {
 
 }  // namespace
 
+Status NoDemoModel() {
+  return Status(Code::kNotFound, "the demo model is not beside this program; name one by --model");
+}
+
+LoadLog::LoadLog(const std::string& path) { LogInfo("loading " + path); }
+
+void LoadLog::Loaded(const json::object& info) const {
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start_;
+  char seconds[32];
+  std::snprintf(seconds, sizeof(seconds), "%.1f s", took.count());
+  LogInfo("loaded in " + std::string(seconds) + ": " + Describe(info));
+  LogWarnings(info);
+}
+
 Result<LoadedModel> LoadModel(const CommandLine& flags, const std::string& demo_model,
                               std::vector<std::string> names) {
   const std::optional<std::string> given = flags.EngineValue("model");
-  if (!given.has_value() && demo_model.empty()) {
-    return Status(Code::kNotFound,
-                  "the demo model is not beside this program; name one by --model");
-  }
+  if (!given.has_value() && demo_model.empty()) return NoDemoModel();
   const std::string path = given.value_or(demo_model);
   auto options = flags.EngineOptions(path);
   if (!options.ok()) return options.status();
   if (names.empty()) names.push_back(given.value_or(kDemoName));
 
-  LogInfo("loading " + path);
-  const auto start = std::chrono::steady_clock::now();
+  const LoadLog log(path);
   Progress progress;
   Status status = options->SetProgress([&](std::string_view stage, int64_t done, int64_t total) {
     progress.Show(stage, done, total);
@@ -74,31 +81,16 @@ Result<LoadedModel> LoadModel(const CommandLine& flags, const std::string& demo_
   Result<Engine> engine = Engine::Create(*options);
   progress.Clear();
   if (!engine.ok()) return engine.status();
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-
-  const json::object info = ReadInfo(*engine);
-  char seconds[32];
-  std::snprintf(seconds, sizeof(seconds), "%.1f s", took.count());
-  LogInfo("loaded in " + std::string(seconds) + ": " + Describe(info));
-
-  LogWarnings(info);
-
-  ServedModel model{.names = std::move(names),
-                    .max_model_len = 0,
-                    .root = path,
-                    .created = std::chrono::duration_cast<std::chrono::seconds>(
-                                   std::chrono::system_clock::now().time_since_epoch())
-                                   .count()};
-  if (const json::value* length = info.if_contains("max_model_len");
-      length != nullptr && length->is_int64()) {
-    model.max_model_len = length->get_int64();
-  }
+  json::object info = ReadInfo(*engine);
+  log.Loaded(info);
   const json::value* has_template = info.if_contains("has_chat_template");
+  const bool has_chat_template =
+      has_template != nullptr && has_template->is_bool() && has_template->get_bool();
   return LoadedModel{.engine = *std::move(engine),
-                     .model = std::move(model),
-                     .has_chat_template = has_template != nullptr && has_template->is_bool() &&
-                                          has_template->get_bool(),
-                     .info = info};
+                     .names = std::move(names),
+                     .root = path,
+                     .has_chat_template = has_chat_template,
+                     .info = std::move(info)};
 }
 
 }  // namespace keel::apps

@@ -14,6 +14,9 @@ void Log(LogLevel level, std::string_view text);
 inline void LogInfo(std::string_view text) { Log(LogLevel::kInfo, text); }
 inline void LogWarning(std::string_view text) { Log(LogLevel::kWarning, text); }
 inline void LogError(std::string_view text) { Log(LogLevel::kError, text); }
+// On a terminal, keeps lines of information until ReleaseLog, so that something else can come first.
+void HoldLog();
+void ReleaseLog();
 // Lines below `level` are left out. Call before other threads log.
 void SetLogLevel(LogLevel level);
 

@@ -3,16 +3,15 @@
 #include <chrono>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
-#include "apps/common/api_error.h"
 #include "apps/common/request_id.h"
 #include "boost/asio/as_tuple.hpp"
 #include "boost/asio/experimental/awaitable_operators.hpp"
 #include "boost/asio/post.hpp"
 #include "boost/asio/use_awaitable.hpp"
 #include "boost/asio/write.hpp"
-#include "boost/json/serialize.hpp"
 
 namespace keel::apps {
 namespace {
@@ -34,14 +33,32 @@ std::string RequestId(std::string_view given) {
   return is_good ? std::string(given) : NewRequestId();
 }
 
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = static_cast<char>(c | 0x20);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// "/v1/models/org%2Fname/" -> "/v1/models/org/name". What is no code stays as it is.
+std::string DecodePath(std::string_view target) {
+  std::string path;
+  for (size_t i = 0; i < target.size(); ++i) {
+    const bool is_code = target[i] == '%' && i + 2 < target.size() &&
+                         HexDigit(target[i + 1]) >= 0 && HexDigit(target[i + 2]) >= 0;
+    if (!is_code) {
+      path += target[i];
+      continue;
+    }
+    path += static_cast<char>(16 * HexDigit(target[i + 1]) + HexDigit(target[i + 2]));
+    i += 2;
+  }
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
 }  // namespace
-
-std::string HttpErrorBody(int status, const std::string& message) {
-  return boost::json::serialize(
-      ToJson(ApiError{.http_status = status, .message = message, .type = "invalid_request_error"}));
-}
 
 void ExchangeState::Wake() {
   if (wake_posted_.exchange(true)) return;
@@ -64,6 +81,7 @@ net::awaitable<void> Connection::Run() {
     const auto start = std::chrono::steady_clock::now();
     auto exchange = std::make_shared<ExchangeState>(ToRequest(parser), weak_from_this(),
                                                     stream_.get_executor());
+    exchange->set_error_form(shared_->options.error_form);
     woken_ = false;
     watch_ = true;
     written_ = 0;
@@ -101,28 +119,32 @@ net::awaitable<bool> Connection::Read(Parser& parser) {
     std::tie(error, n) = co_await http::async_read(stream_, buffer_, parser, kAsTuple);
   }
   if (!error) co_return true;
+  // A local: gcc 12 ends a temporary of a co_await expression twice.
+  CallError refusal;
   if (error == http::error::body_limit) {
-    co_return co_await Refuse(413, "the body is longer than --max-body-bytes allows (" +
-                                       std::to_string(shared_->options.max_body_bytes) + " bytes)");
+    refusal.code = ErrorCode::kBodyTooLarge;
+    refusal.message = "the body is longer than --max-body-bytes allows (" +
+                      std::to_string(shared_->options.max_body_bytes) + " bytes)";
+  } else if (error == http::error::header_limit) {
+    refusal.code = ErrorCode::kHeaderTooLarge;
+    refusal.message = "the headers are longer than " +
+                      std::to_string(shared_->options.max_header_bytes) + " bytes";
+  } else if (error.category() == http::make_error_code(http::error::bad_method).category() &&
+             error != http::error::end_of_stream && error != http::error::partial_message) {
+    refusal.message = "the request is no valid HTTP: " + error.message();
+  } else {
+    co_return false;
   }
-  if (error == http::error::header_limit) {
-    co_return co_await Refuse(431, "the headers are longer than " +
-                                       std::to_string(shared_->options.max_header_bytes) +
-                                       " bytes");
-  }
-  if (error.category() == http::make_error_code(http::error::bad_method).category() &&
-      error != http::error::end_of_stream && error != http::error::partial_message) {
-    co_return co_await Refuse(400, "the request is no valid HTTP: " + error.message());
-  }
-  co_return false;
+  co_return co_await Refuse(std::move(refusal));
 }
 
 // Answers what cannot be read on from, and ends the connection.
-net::awaitable<bool> Connection::Refuse(int status, std::string message) {
-  http::response<http::string_body> response(static_cast<http::status>(status), 11);
+net::awaitable<bool> Connection::Refuse(CallError error) {
+  const ErrorBody body = shared_->options.error_form(error);
+  http::response<http::string_body> response(static_cast<http::status>(body.http_status), 11);
   response.set(http::field::content_type, "application/json");
   response.keep_alive(false);
-  response.body() = HttpErrorBody(status, message);
+  response.body() = body.json;
   response.prepare_payload();
   stream_.expires_after(std::chrono::seconds(5));
   co_await http::async_write(stream_, response, kAsTuple);
@@ -145,7 +167,8 @@ HttpRequest Connection::ToRequest(Parser& parser) {
   request.method = View(message.method_string());
   if (request.method == "HEAD") request.method = "GET";
   const std::string_view target = View(message.target());
-  request.path = target.substr(0, target.find('?'));
+  request.target = target.substr(0, target.find('?'));
+  request.path = DecodePath(request.target);
   request.authorization = View(message[http::field::authorization]);
   request.origin = View(message[http::field::origin]);
   request.id = RequestId(View(message["X-Request-Id"]));

@@ -163,7 +163,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Parser = http::request_parser<http::string_body>;
 
   net::awaitable<bool> Read(Parser& parser);
-  net::awaitable<bool> Refuse(int status, std::string message);
+  net::awaitable<bool> Refuse(CallError error);
   net::awaitable<bool> Answer(ExchangeState& exchange, const Parser& parser);
   net::awaitable<bool> WriteWhole(ExchangeState& exchange, bool head_only, bool keep_alive,
                                   unsigned version);

@@ -1,5 +1,5 @@
-// POST /v1/completions and POST /v1/chat/completions: what they have in common, which is all but the
-// wire format.
+// The calls of every dialect: what they have in common, which is all but how they are read and
+// written.
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -7,18 +7,15 @@
 #include <utility>
 #include <vector>
 
-#include "apps/common/answer.h"
-#include "apps/common/fields.h"
-#include "apps/common/generation.h"
-#include "apps/common/openai_chat.h"
-#include "apps/common/openai_completions.h"
-#include "apps/server/router.h"
-#include "apps/server/serving.h"
+#include "apps/server/endpoints.h"
+#include "apps/wire/answer.h"
+#include "apps/wire/call.h"
+#include "apps/wire/fields.h"
+#include "apps/wire/generation.h"
+#include "apps/wire/model_field.h"
 
 namespace keel::apps {
 namespace {
-
-using Parse = MaybeError (*)(const boost::json::object&, const ServedModel&, const Engine&, Call*);
 
 std::string TokensNote(const Usage& usage) {
   return std::to_string(usage.prompt_tokens) + "+" + std::to_string(usage.completion_tokens) +
@@ -26,44 +23,71 @@ std::string TokensNote(const Usage& usage) {
 }
 
 // A streamed answer: the connection takes events as they come.
-class EventStream : public BodyStream {
+class EventStream : public BodyStream, public RunningCall {
  public:
-  EventStream(Serving::Lease lease, std::shared_ptr<Generation> generation, Answer answer,
-              std::weak_ptr<Exchange> exchange)
-      : lease_(std::move(lease)),
+  EventStream(std::shared_ptr<Engine> engine, std::shared_ptr<Generation> generation,
+              std::unique_ptr<Answer> answer, std::weak_ptr<Exchange> exchange)
+      : engine_(std::move(engine)),
         generation_(std::move(generation)),
         answer_(std::move(answer)),
         exchange_(std::move(exchange)) {}
 
+  void set_place(RunningCalls::Place place) { place_ = std::move(place); }
+
   bool Take(std::string* events) override {
     std::vector<Piece> pieces;
-    const bool more = generation_->Take(&pieces);
-    for (Piece& piece : pieces) answer_.AppendEvents(std::move(piece), events);
-    if (auto exchange = exchange_.lock()) exchange->Note(TokensNote(answer_.usage()));
-    if (!more) answer_.AppendEnd(events);
+    bool more = generation_->Take(&pieces);
+    for (const Piece& piece : pieces) answer_->AppendEvents(piece, events);
+    if (more && answer_->error().has_value()) {
+      generation_->Cancel();
+      more = false;
+    }
+    {
+      std::lock_guard lock(mutex_);
+      if (more && ending_.has_value()) {
+        answer_->Fail(*ending_, events);
+        more = false;
+      }
+    }
+    if (auto exchange = exchange_.lock()) exchange->Note(TokensNote(answer_->usage()));
+    if (!more) answer_->AppendEnd(events);
     return more;
   }
 
+  void End(const CallError& error) override {
+    {
+      std::lock_guard lock(mutex_);
+      ending_ = error;
+    }
+    generation_->Cancel();
+    if (auto exchange = exchange_.lock()) exchange->Wake();
+  }
+
  private:
-  const Serving::Lease lease_;
+  const std::shared_ptr<Engine> engine_;  // the answer's texts are its
   const std::shared_ptr<Generation> generation_;
-  Answer answer_;
+  const std::unique_ptr<Answer> answer_;
   const std::weak_ptr<Exchange> exchange_;
+  RunningCalls::Place place_;
+  std::mutex mutex_;
+  MaybeError ending_;
 };
 
 // An answer that is given when it is complete.
-class Collector : public std::enable_shared_from_this<Collector> {
+class Collector : public RunningCall, public std::enable_shared_from_this<Collector> {
  public:
-  Collector(Router& router, Serving::Lease lease, Answer answer, std::shared_ptr<Exchange> exchange)
+  Collector(Router& router, std::shared_ptr<Engine> engine, std::unique_ptr<Answer> answer,
+            std::shared_ptr<Exchange> exchange)
       : router_(router),
-        lease_(std::move(lease)),
+        engine_(std::move(engine)),
         answer_(std::move(answer)),
         exchange_(std::move(exchange)) {}
 
-  void Start(std::shared_ptr<Generation> generation) {
+  void Start(std::shared_ptr<Generation> generation, RunningCalls& calls) {
     {
       std::lock_guard lock(mutex_);
       generation_ = std::move(generation);
+      place_ = calls.Add(weak_from_this());
     }
     OnOutput();
   }
@@ -74,32 +98,45 @@ class Collector : public std::enable_shared_from_this<Collector> {
     if (generation_ == nullptr) return;  // not started yet, or done
     std::vector<Piece> pieces;
     const bool more = generation_->Take(&pieces);
-    for (Piece& piece : pieces) answer_.Collect(std::move(piece));
-    if (more) return;
-    generation_ = nullptr;  // it holds this object
-    router_.Post([self = shared_from_this()] { self->Respond(); });
+    for (Piece& piece : pieces) answer_->Collect(std::move(piece));
+    if (more && answer_->error().has_value()) generation_->Cancel();
+    if (!more) RespondSoon();
+  }
+
+  void End(const CallError& error) override {
+    std::lock_guard lock(mutex_);
+    if (generation_ == nullptr) return;
+    generation_->Cancel();
+    std::string unused;
+    answer_->Fail(error, &unused);
+    RespondSoon();
   }
 
  private:
+  void RespondSoon() {
+    generation_ = nullptr;  // it holds this object
+    router_.Post([self = shared_from_this()] { self->Respond(); });
+  }
   void Respond() {
-    exchange_->Note(TokensNote(answer_.usage()));
-    if (answer_.error().has_value()) {
-      RespondError(*exchange_, *answer_.error());
+    exchange_->Note(TokensNote(answer_->usage()));
+    if (answer_->error().has_value()) {
+      RespondError(*exchange_, *answer_->error());
     } else {
-      exchange_->Respond({.status = 200, .body = answer_.Body()});
+      exchange_->Respond({.status = 200, .body = answer_->Body()});
     }
   }
 
   Router& router_;
-  const Serving::Lease lease_;
+  const std::shared_ptr<Engine> engine_;  // the answer's texts are its
   std::mutex mutex_;
   std::shared_ptr<Generation> generation_;
-  Answer answer_;
+  const std::unique_ptr<Answer> answer_;
   const std::shared_ptr<Exchange> exchange_;
+  RunningCalls::Place place_;
 };
 
 // The engine's words begin with the field at fault, if it is one.
-ApiError Refusal(const Status& status, const boost::json::object& body) {
+CallError Refusal(const Status& status, const boost::json::object& body) {
   std::string field = status.message().substr(0, status.message().find(' '));
   if (!body.contains(field)) field.clear();
   return FromEngine(status, std::move(field));
@@ -109,63 +146,79 @@ void CancelWhenClientGoes(Exchange& exchange, const std::shared_ptr<Generation>&
   exchange.OnClientGone([generation] { generation->Cancel(); });
 }
 
-Status Stream(Serving& serving, Serving::Lease lease, Call call,
+Status Stream(const EndpointContext& context, std::shared_ptr<Engine> engine, Call call,
               const std::shared_ptr<Exchange>& exchange) {
   const std::weak_ptr<Exchange> weak = exchange;
-  auto generation = Generation::Start(serving.engine, call.requests, [weak] {
+  auto generation = Generation::Start(engine, call.requests, [weak] {
     if (auto alive = weak.lock()) alive->Wake();
   });
   if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
-  auto stream = std::make_shared<EventStream>(
-      std::move(lease), *generation, Answer(std::move(call), exchange->request().id), weak);
+  auto stream = std::make_shared<EventStream>(std::move(engine), *std::move(generation),
+                                              std::move(call.answer), weak);
+  stream->set_place(context.calls.Add(stream));
   exchange->RespondInPieces({.status = 200, .content_type = "text/event-stream; charset=utf-8"},
                             std::move(stream));
   return Status();
 }
 
-Status Collect(Router& router, Serving& serving, Serving::Lease lease, Call call,
+Status Collect(const EndpointContext& context, std::shared_ptr<Engine> engine, Call call,
                const std::shared_ptr<Exchange>& exchange) {
-  const std::vector<Request> requests = std::move(call.requests);
-  auto collector = std::make_shared<Collector>(
-      router, std::move(lease), Answer(std::move(call), exchange->request().id), exchange);
+  auto collector =
+      std::make_shared<Collector>(context.router, engine, std::move(call.answer), exchange);
   auto generation =
-      Generation::Start(serving.engine, requests, [collector] { collector->OnOutput(); });
+      Generation::Start(std::move(engine), call.requests, [collector] { collector->OnOutput(); });
   if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
-  collector->Start(*std::move(generation));
+  collector->Start(*std::move(generation), context.calls);
   return Status();
 }
 
-void Generate(Router& router, const ServingSlot& slot, Parse parse,
-              std::shared_ptr<Exchange> exchange) {
-  Serving* serving = slot.GetOrRefuse(*exchange);
-  if (serving == nullptr) return;
-  Serving::Lease lease = serving->Acquire();
-  boost::json::value body;
-  if (const MaybeError error = ParseBody(exchange->request().body, &body)) {
-    return RespondError(*exchange, *error);
-  }
+void Generate(const EndpointContext& context, ParseCall parse, const std::string& model,
+              const boost::json::object& body, std::shared_ptr<Engine> engine,
+              const std::shared_ptr<Exchange>& exchange) {
+  const CallContext call_context{.engine = *engine,
+                                 .model = model,
+                                 .request_id = exchange->request().id,
+                                 .limits = context.limits};
   Call call;
-  if (const MaybeError error = parse(body.get_object(), serving->model, serving->engine, &call)) {
+  if (const MaybeError error = parse(body, call_context, &call)) {
     return RespondError(*exchange, *error);
   }
-  const Status status =
-      call.stream ? Stream(*serving, std::move(lease), std::move(call), exchange)
-                  : Collect(router, *serving, std::move(lease), std::move(call), exchange);
-  if (!status.ok()) RespondError(*exchange, Refusal(status, body.get_object()));
+  const Status status = call.stream
+                            ? Stream(context, std::move(engine), std::move(call), exchange)
+                            : Collect(context, std::move(engine), std::move(call), exchange);
+  if (!status.ok()) RespondError(*exchange, Refusal(status, body));
+}
+
+void Read(const EndpointContext& context, ParseCall parse, std::shared_ptr<Exchange> exchange) {
+  if (const MaybeError error = context.readiness.Refusal()) {
+    return RespondError(*exchange, *error);
+  }
+  auto body = std::make_shared<boost::json::value>();
+  if (const MaybeError error = ParseBody(exchange->request().body, body.get())) {
+    return RespondError(*exchange, *error);
+  }
+  std::string model;
+  if (const MaybeError error = ReadModelName(body->get_object(), context.models.names(), &model)) {
+    return RespondError(*exchange, *error);
+  }
+  WithModel(context, model, exchange,
+            [&context, parse, model, body, exchange](std::shared_ptr<Engine> engine) {
+              Generate(context, parse, model, body->get_object(), std::move(engine), exchange);
+            });
 }
 
 }  // namespace
 
-void AddGenerateEndpoints(Router& router, const ServingSlot& slot) {
-  const auto add = [&](const char* path, Parse parse) {
-    router.Add("POST", path, [&router, &slot, parse](std::shared_ptr<Exchange> exchange) {
-      Generate(router, slot, parse, std::move(exchange));
-    });
-  };
-  add("/v1/completions", ParseCompletions);
-  add("/v1/chat/completions", ParseChat);
+void AddGenerateEndpoints(const EndpointContext& context, const Dialect& dialect) {
+  for (const auto& [path, parse] : dialect.endpoints) {
+    context.router.Add("POST", std::string(path),
+                       [&context, parse = parse](std::shared_ptr<Exchange> exchange) {
+                         Read(context, parse, std::move(exchange));
+                       },
+                       {.error_form = dialect.error_form});
+  }
 }
 
 }  // namespace keel::apps

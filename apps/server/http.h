@@ -8,11 +8,14 @@
 #include <string>
 #include <string_view>
 
+#include "apps/wire/call_error.h"
+
 namespace keel::apps {
 
 struct HttpRequest {
   std::string method;  // "POST"; HEAD comes as "GET", its answer loses the body
-  std::string path;    // "/v1/models", without the query
+  std::string path;    // "/v1/models", decoded, without the query and a slash at the end
+  std::string target;  // the path as it was sent
   std::string body;
   std::string authorization;  // the header's value
   std::string origin;         // the header's value; empty: not from a web page
@@ -44,6 +47,9 @@ class Exchange {
   virtual ~Exchange() = default;
 
   virtual const HttpRequest& request() const = 0;
+  // How errors of this exchange are written. Set before it is handed to another thread.
+  void set_error_form(ErrorForm form) { error_form_ = form; }
+  ErrorForm error_form() const { return error_form_; }
   // Web pages of `origin` may read the answer, which is yet to come.
   virtual void AllowOrigin(std::string origin) = 0;
   virtual void Respond(HttpResponse response) = 0;
@@ -55,7 +61,13 @@ class Exchange {
   virtual void OnClientGone(std::function<void()> fn) = 0;
   // Words for the access log ("12+34 tokens").
   virtual void Note(std::string words) = 0;
+
+ private:
+  ErrorForm error_form_ = PlainError;
 };
+
+// Answers with an error, in the exchange's form; `allow` as in HttpResponse.
+void RespondError(Exchange& exchange, const CallError& error, std::string allow = "");
 
 using HttpHandler = std::function<void(std::shared_ptr<Exchange>)>;
 

@@ -76,11 +76,11 @@ class HttpServer::Impl {
 
   uint16_t port() const { return acceptor_.local_endpoint().port(); }
 
-  void Drain(std::chrono::milliseconds timeout) {
+  bool Drain(std::chrono::milliseconds timeout) {
     shared_->draining = true;
     net::post(acceptor_.get_executor(), [this] { acceptor_.close(); });
     ForEachConnection([](Connection& connection) { connection.CloseIfIdle(); });
-    WaitForConnections(timeout);
+    return WaitForConnections(timeout);
   }
 
  private:
@@ -120,9 +120,9 @@ class HttpServer::Impl {
     }
   }
 
-  void WaitForConnections(std::chrono::milliseconds timeout) {
+  bool WaitForConnections(std::chrono::milliseconds timeout) {
     std::unique_lock lock(shared_->mutex);
-    shared_->none_left.wait_for(lock, timeout, [&] { return shared_->connections.empty(); });
+    return shared_->none_left.wait_for(lock, timeout, [&] { return shared_->connections.empty(); });
   }
 
   std::shared_ptr<ConnectionShared> shared_;
@@ -143,6 +143,6 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions& options
 }
 
 uint16_t HttpServer::port() const { return impl_->port(); }
-void HttpServer::Drain(std::chrono::milliseconds timeout) { impl_->Drain(timeout); }
+bool HttpServer::Drain(std::chrono::milliseconds timeout) { return impl_->Drain(timeout); }
 
 }  // namespace keel::apps

@@ -22,6 +22,7 @@ struct HttpOptions {
   std::chrono::milliseconds header_timeout{75'000};  // also how long an idle connection stays
   std::chrono::milliseconds body_timeout{60'000};
   std::chrono::milliseconds write_timeout{60'000};  // for a client that takes nothing
+  ErrorForm error_form = PlainError;                // of what is refused before it is handed over
 };
 
 // What a finished exchange looked like, for logs and metrics.
@@ -47,18 +48,14 @@ class HttpServer {
 
   uint16_t port() const;
   // Takes no new connections and ends idle ones; waits until running exchanges are answered, at most
-  // `timeout`.
-  void Drain(std::chrono::milliseconds timeout);
+  // `timeout`. False: some are not.
+  bool Drain(std::chrono::milliseconds timeout);
 
  private:
   class Impl;
   explicit HttpServer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
-
-// The body of an error response that a connection makes itself (400, 408, 413, 431), in the form
-// that the endpoints' errors have.
-std::string HttpErrorBody(int status, const std::string& message);
 
 }  // namespace keel::apps
 

@@ -45,6 +45,7 @@ class HttpServerTest : public ::testing::Test {
   }
   void Handle(std::shared_ptr<Exchange> exchange) {
     const HttpRequest& request = exchange->request();
+    last_path_ = request.path;
     if (request.path == "/pieces") {
       exchange->RespondInPieces({.status = 200, .content_type = "text/plain"},
                                 std::make_shared<TwoPieces>());
@@ -59,6 +60,7 @@ class HttpServerTest : public ::testing::Test {
   HttpClient NewClient() { return HttpClient(server_->port()); }
   HttpClient::Response Ask(std::string_view bytes) { return NewClient().Ask(bytes); }
 
+  std::string last_path_;
   std::promise<void> has_come_, gone_;
   std::shared_ptr<Exchange> waiting_;
   std::unique_ptr<HttpServer> server_;
@@ -109,7 +111,7 @@ TEST_F(HttpServerTest, WhatIsNoHttpIsRefusedInJson) {
     boost::system::error_code error;
     const auto body = boost::json::parse(response.body, error);
     ASSERT_FALSE(error) << bad;
-    EXPECT_THAT(std::string(body.at("error").at("message").as_string()),
+    EXPECT_THAT(std::string(body.at("message").as_string()),
                 HasSubstr("the request is no valid HTTP"));
   }
 }
@@ -156,6 +158,19 @@ TEST_F(HttpServerTest, AClientThatGoesIsNoticed) {
   EXPECT_EQ(gone.wait_for(std::chrono::seconds(10)), std::future_status::ready);
 }
 
+TEST_F(HttpServerTest, PathsAreDecodedAndLoseTheirLastSlash) {
+  Start();
+  const auto path = [&](const std::string& target) {
+    return Ask("GET " + target + " HTTP/1.1\r\n\r\n").Header("X-Request-Id").empty()
+               ? std::string("none")
+               : last_path_;
+  };
+  EXPECT_EQ(path("/v1/models/org%2Fname"), "/v1/models/org/name");
+  EXPECT_EQ(path("/a%20b%zz%2"), "/a b%zz%2");
+  EXPECT_EQ(path("/v1/chat/completions/?x=1"), "/v1/chat/completions");
+  EXPECT_EQ(path("/"), "/");
+}
+
 TEST_F(HttpServerTest, IdleConnectionsEnd) {
   HttpOptions options;
   options.header_timeout = std::chrono::milliseconds(50);
@@ -173,7 +188,8 @@ TEST_F(HttpServerTest, DrainAnswersWhatRunsAndTakesNothingNew) {
   HttpClient client(port);
   client.Send("GET /wait HTTP/1.1\r\n\r\n");
   has_come_.get_future().wait();
-  auto drained = std::async(std::launch::async, [&] { server_->Drain(std::chrono::seconds(10)); });
+  auto drained = std::async(std::launch::async,
+                            [&] { EXPECT_TRUE(server_->Drain(std::chrono::seconds(10))); });
   EXPECT_EQ(drained.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
   waiting_->Respond({.status = 200, .body = "done"});
   waiting_ = nullptr;

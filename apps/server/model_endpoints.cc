@@ -1,68 +1,134 @@
-// GET /v1/models, GET /v1/models/NAME, GET /info, GET /version.
+// GET /v1/models, GET /v1/models/NAME, GET /info, GET /version, and what routers ask for: GET
+// /model_info, GET /server_info, GET /load.
+#include <optional>
 #include <string>
 #include <utility>
 
-#include "apps/common/fields.h"
-#include "apps/server/serving.h"
-#include "boost/json/parse.hpp"
+#include "apps/server/endpoints.h"
+#include "apps/wire/model_field.h"
 
 namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
-json::object Info(const Serving& serving) {
-  boost::system::error_code error;
-  const std::string_view text = serving.engine.info();
-  json::value info = json::parse(json::string_view(text.data(), text.size()), error);
-  return info.is_object() ? info.get_object() : json::object();
-}
-
-json::object ModelJson(const Serving& serving, const std::string& name) {
-  const ServedModel& model = serving.model;
-  json::object object = {{"id", name},         {"object", "model"},  {"created", model.created},
-                         {"owned_by", "keel"}, {"root", model.root}, {"parent", nullptr}};
-  if (model.max_model_len > 0) object["max_model_len"] = model.max_model_len;
-  object["keel"] = Info(serving);
+json::object ModelJson(const ServedModels::State& model, const std::string& name) {
+  json::object object = {{"id", name},          {"object", "model"},  {"created", model.created},
+                         {"owned_by", "keel"},  {"root", model.root}, {"parent", nullptr},
+                         {"state", model.state}};
+  if (const json::value* error = model.usage.if_contains("error");
+      error != nullptr && error->is_string() && !error->get_string().empty()) {
+    object["error"] = *error;
+  }
+  if (const json::value* length = model.info.if_contains("max_model_len")) {
+    object["max_model_len"] = *length;
+  }
+  object["keel"] = nullptr;
+  if (!model.info.empty()) object["keel"] = model.info;
   return object;
 }
 
-void ListModels(const ServingSlot& slot, Exchange& exchange) {
-  Serving* const serving = slot.GetOrRefuse(exchange);
-  if (serving == nullptr) return;
+// The first model, or nothing and 503 while it is not loaded.
+std::optional<ServedModels::State> FirstModel(const EndpointContext& context, Exchange& exchange) {
+  MaybeError error = context.readiness.Refusal();
+  if (!error.has_value()) {
+    ServedModels::State state = context.models.Describe(context.models.names().front());
+    if (!state.info.empty()) return state;
+    error = CallError{.code = ErrorCode::kUnavailable,
+                      .message = "the first model is not loaded; /v1/models has all states"};
+  }
+  RespondError(exchange, *error);
+  return std::nullopt;
+}
+
+void ListModels(const EndpointContext& context, Exchange& exchange) {
+  if (const MaybeError error = context.readiness.Refusal()) return RespondError(exchange, *error);
   json::array data;
-  for (const std::string& name : serving->model.names) data.push_back(ModelJson(*serving, name));
+  for (const ServedModels::State& model : context.models.List()) {
+    for (const std::string& name : model.names) data.push_back(ModelJson(model, name));
+  }
   RespondJson(exchange, {{"object", "list"}, {"data", std::move(data)}});
 }
 
-void GetModel(const ServingSlot& slot, Exchange& exchange) {
-  Serving* const serving = slot.GetOrRefuse(exchange);
-  if (serving == nullptr) return;
+void GetModel(const EndpointContext& context, Exchange& exchange) {
+  if (const MaybeError error = context.readiness.Refusal()) return RespondError(exchange, *error);
   const std::string wanted = exchange.request().path.substr(sizeof("/v1/models/") - 1);
-  for (const std::string& name : serving->model.names) {
-    if (name == wanted) return RespondJson(exchange, ModelJson(*serving, name));
+  std::string name;
+  if (const MaybeError error = ReadModelName({{"model", wanted}}, context.models.names(), &name)) {
+    return RespondError(exchange, *error);
   }
-  RespondError(exchange, {.http_status = 404,
-                          .message = "model '" + wanted + "' is not served; this server has '" +
-                                     serving->model.names.front() + "'",
-                          .param = "model",
-                          .code = "model_not_found"});
+  RespondJson(exchange, ModelJson(context.models.Describe(name), name));
+}
+
+void GetInfo(const EndpointContext& context, Exchange& exchange) {
+  if (const auto model = FirstModel(context, exchange)) RespondJson(exchange, model->info);
+}
+
+// SGLang's: what its router reads of a worker.
+void GetModelInfo(const EndpointContext& context, Exchange& exchange) {
+  const auto model = FirstModel(context, exchange);
+  if (!model.has_value()) return;
+  const auto value = [&](const char* key) {
+    const json::value* found = model->info.if_contains(key);
+    return found == nullptr ? json::value() : *found;
+  };
+  RespondJson(exchange, {{"model_path", model->root},
+                         {"served_model_name", model->names.front()},
+                         {"tokenizer_path", model->root},
+                         {"is_generation", true},
+                         {"max_model_len", value("max_model_len")},
+                         {"architectures", json::array({value("architecture")})}});
+}
+
+void GetServerInfo(const EndpointContext& context, Exchange& exchange) {
+  const auto model = FirstModel(context, exchange);
+  if (!model.has_value()) return;
+  json::object info = model->info;
+  info["version"] = keel_version();
+  info["model_path"] = model->root;
+  info["served_model_name"] = model->names.front();
+  info["server_load"] = context.calls.size();
+  RespondJson(exchange, info);
+}
+
+// What somebody sees who opens the server's address in a browser.
+void GetIndex(const EndpointContext& context, Exchange& exchange) {
+  std::string text = "Keel " + std::string(keel_version()) +
+                     " serves language models. Endpoints, described in docs/server.md:\n\n";
+  for (const std::string& route : context.router.List()) text += route + "\n";
+  exchange.Respond({.status = 200, .body = std::move(text), .content_type = "text/plain"});
 }
 
 }  // namespace
 
-void AddModelEndpoints(Router& router, const ServingSlot& slot) {
-  router.Add("GET", "/v1/models", [&slot](auto exchange) { ListModels(slot, *exchange); });
-  router.Add("GET", "/v1/models/*", [&slot](auto exchange) { GetModel(slot, *exchange); });
-  router.Add("GET", "/info", [&slot](auto exchange) {
-    if (Serving* const serving = slot.GetOrRefuse(*exchange))
-      RespondJson(*exchange, Info(*serving));
-  });
-  router.Add(
+void AddModelEndpoints(const EndpointContext& context) {
+  using Endpoint = void (*)(const EndpointContext&, Exchange&);
+  const auto add = [&](const char* path, Endpoint endpoint) {
+    context.router.Add("GET", path,
+                       [&context, endpoint](auto exchange) { endpoint(context, *exchange); });
+  };
+  add("/v1/models", ListModels);
+  add("/v1/models/*", GetModel);
+  add("/info", GetInfo);
+  add("/model_info", GetModelInfo);
+  add("/get_model_info", GetModelInfo);
+  add("/server_info", GetServerInfo);
+  add("/get_server_info", GetServerInfo);
+  const Router::RouteOptions for_all = {.access = Router::Access::kPublic,
+                                        .lane = Router::Lane::kMonitoring};
+  context.router.Add(
+      "GET", "/", [&context](auto exchange) { GetIndex(context, *exchange); }, for_all);
+  context.router.Add(
+      "GET", "/load",
+      [&context](auto exchange) {
+        RespondJson(*exchange, {{"server_load", context.calls.size()}});
+      },
+      {.access = Router::Access::kPublic, .lane = Router::Lane::kMonitoring, .is_polled = true});
+  context.router.Add(
       "GET", "/version",
       [](auto exchange) {
         RespondJson(*exchange, {{"version", keel_version()}});
       },
-      Router::Access::kPublic);
+      for_all);
 }
 
 }  // namespace keel::apps

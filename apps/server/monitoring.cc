@@ -1,7 +1,10 @@
 #include "apps/server/monitoring.h"
 
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "apps/server/metrics_text.h"
 #include "prometheus/counter.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
@@ -29,43 +32,46 @@ class Monitoring::Metrics {
                                                        .Register(registry);
 };
 
-Monitoring::Monitoring(Router& router, const ServingSlot& slot)
-    : router_(router), slot_(slot), metrics_(std::make_unique<Metrics>()) {
+Monitoring::Monitoring(const EndpointContext& context)
+    : context_(context), metrics_(std::make_unique<Metrics>()) {
+  const Router::RouteOptions options = {
+      .access = Router::Access::kPublic, .lane = Router::Lane::kMonitoring, .is_polled = true};
   const auto health = [this](auto exchange) { Health(*exchange); };
-  const auto expose = [this](auto exchange) { Expose(*exchange); };
-  router.Add("GET", "/health", health, Router::Access::kPublic);
-  router.Add("GET", "/ping", health, Router::Access::kPublic);
-  router.Add("POST", "/ping", health, Router::Access::kPublic);
-  router.Add("GET", "/metrics", expose, Router::Access::kPublic);
+  for (const char* path : {"/health", "/ready", "/ping"}) {
+    context.router.Add("GET", path, health, options);
+  }
+  context.router.Add("POST", "/ping", health, options);
+  context.router.Add(
+      "GET", "/metrics", [this](auto exchange) { Expose(*exchange); }, options);
 }
 
 Monitoring::~Monitoring() = default;
 
 void Monitoring::Health(Exchange& exchange) const {
-  Serving* const serving = slot_.GetOrRefuse(exchange);
-  if (serving == nullptr) return;
-  if (const Status status = serving->engine.Check(); !status.ok()) {
-    return RespondError(exchange, FromEngine(Status(Code::kUnavailable, status.message())));
-  }
+  MaybeError error = context_.readiness.NotReady();
+  context_.models.ForEachReady([&](const std::string& id, Engine& engine) {
+    if (const Status status = engine.Check(); !status.ok() && !error.has_value()) {
+      error = CallError{.code = ErrorCode::kUnavailable,
+                        .message = "model '" + id + "': " + status.message()};
+    }
+  });
+  if (error.has_value()) return RespondError(exchange, *error);
   exchange.Respond({.status = 200, .content_type = {}});
 }
 
 void Monitoring::Expose(Exchange& exchange) const {
-  std::string text;
-  if (Serving* const serving = slot_.Get()) {
-    if (auto engine_text = serving->engine.Metrics(); engine_text.ok()) {
-      text = *std::move(engine_text);
-      if (!text.ends_with('\n')) text += '\n';
-    }
-  }
-  text += prometheus::TextSerializer().Serialize(metrics_->registry.Collect());
+  std::vector<std::string> texts;
+  context_.models.ForEachReady([&](const std::string& /*id*/, Engine& engine) {
+    if (auto text = engine.Metrics(); text.ok()) texts.push_back(*std::move(text));
+  });
+  texts.push_back(prometheus::TextSerializer().Serialize(metrics_->registry.Collect()));
   exchange.Respond({.status = 200,
-                    .body = std::move(text),
+                    .body = JoinMetrics(texts),
                     .content_type = "text/plain; version=0.0.4; charset=utf-8"});
 }
 
 void Monitoring::Observe(const HttpRecord& record) {
-  const std::string handler = router_.Label(record.request.path);
+  const std::string handler = context_.router.Label(record.request.path);
   // Methods come from the client: only what a route could take becomes a label.
   const std::string& method = record.request.method;
   const bool is_known = method == "GET" || method == "POST" || method == "OPTIONS";

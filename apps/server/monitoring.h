@@ -1,19 +1,18 @@
-// GET /health, GET /ping, GET /metrics, and the server's own metrics.
+// GET /health, /ready, /ping, /metrics, and the server's own metrics.
 #ifndef KEEL_APPS_SERVER_MONITORING_H_
 #define KEEL_APPS_SERVER_MONITORING_H_
 
 #include <memory>
 
+#include "apps/server/endpoints.h"
 #include "apps/server/http_server.h"
-#include "apps/server/router.h"
-#include "apps/server/serving.h"
 
 namespace keel::apps {
 
 class Monitoring {
  public:
-  // Adds the endpoints. Both arguments must outlive the server, as must this object.
-  Monitoring(Router& router, const ServingSlot& slot);
+  // Adds the endpoints. `context` must outlive the server, as must this object.
+  explicit Monitoring(const EndpointContext& context);
   ~Monitoring();
 
   // Counts a finished exchange. May be called from any thread.
@@ -24,8 +23,7 @@ class Monitoring {
   void Health(Exchange& exchange) const;
   void Expose(Exchange& exchange) const;
 
-  const Router& router_;
-  const ServingSlot& slot_;
+  const EndpointContext& context_;
   std::unique_ptr<Metrics> metrics_;
 };
 

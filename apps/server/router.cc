@@ -12,8 +12,6 @@
 namespace keel::apps {
 namespace {
 
-constexpr size_t kWorkers = 4;
-
 bool Matches(std::string_view route, std::string_view path) {
   if (!route.ends_with("/*")) return route == path;
   route.remove_suffix(1);
@@ -33,27 +31,53 @@ bool EqualSecrets(std::string_view a, std::string_view b) {
 
 class Router::Workers {
  public:
-  boost::asio::thread_pool pool{kWorkers};
+  boost::asio::thread_pool& Of(Lane lane) {
+    return lane == Lane::kMonitoring ? monitoring_ : lane == Lane::kLoading ? loading_ : work_;
+  }
+  // What is being loaded may still post work.
+  void Join() {
+    loading_.join();
+    work_.join();
+    monitoring_.join();
+  }
+
+ private:
+  boost::asio::thread_pool loading_{2}, work_{4}, monitoring_{1};
 };
 
 Router::Router(RouterOptions options)
     : options_(std::move(options)), workers_(std::make_unique<Workers>()) {}
 Router::~Router() { Join(); }
-void Router::Join() { workers_->pool.join(); }
+void Router::Join() { workers_->Join(); }
 
-void Router::Add(std::string method, std::string path, Endpoint endpoint, Access access) {
-  routes_.push_back({std::move(method), std::move(path), std::move(endpoint), access});
+void Router::Add(std::string method, std::string path, Endpoint endpoint, RouteOptions options) {
+  routes_.push_back({std::move(method), std::move(path), std::move(endpoint), options});
 }
 
-void Router::Post(std::function<void()> work) {
-  boost::asio::post(workers_->pool, std::move(work));
+void Router::Post(std::function<void()> work, Lane lane) {
+  boost::asio::post(workers_->Of(lane), std::move(work));
+}
+
+const Router::Route* Router::Find(std::string_view path) const {
+  const auto it = std::find_if(routes_.begin(), routes_.end(),
+                               [&](const Route& route) { return Matches(route.path, path); });
+  return it == routes_.end() ? nullptr : &*it;
 }
 
 std::string Router::Label(std::string_view path) const {
-  for (const Route& route : routes_) {
-    if (Matches(route.path, path)) return route.path;
-  }
-  return "none";
+  const Route* route = Find(path);
+  return route == nullptr ? "none" : route->path;
+}
+
+bool Router::IsPolled(std::string_view path) const {
+  const Route* route = Find(path);
+  return route != nullptr && route->options.is_polled;
+}
+
+std::vector<std::string> Router::List() const {
+  std::vector<std::string> all;
+  for (const Route& route : routes_) all.push_back(route.method + " " + route.path);
+  return all;
 }
 
 bool Router::MayPass(const HttpRequest& request) const {
@@ -76,54 +100,47 @@ void Router::Handle(std::shared_ptr<Exchange> exchange) {
   std::set<std::string> allowed;
   for (const Route& route : routes_) {
     if (!Matches(route.path, request.path)) continue;
+    if (route.options.error_form != nullptr) exchange->set_error_form(route.options.error_form);
     if (route.method == request.method) return Serve(route, std::move(exchange));
     allowed.insert(route.method);
     if (route.method == "GET") allowed.insert("HEAD");
   }
   if (allowed.empty()) {
-    return RespondError(*exchange, {.http_status = 404,
+    return RespondError(*exchange, {.code = ErrorCode::kNotFound,
                                     .message = "no endpoint " + request.path +
                                                "; try /v1/models, /v1/chat/completions or "
-                                               "/v1/completions",
-                                    .code = "not_found"});
+                                               "/v1/completions"});
   }
   std::string allow = "OPTIONS";
   for (const std::string& method : allowed) allow += ", " + method;
   if (request.method == "OPTIONS") {
     return exchange->Respond({.status = 200, .content_type = {}, .allow = allow});
   }
-  const ApiError error{
-      .http_status = 405,
-      .message = request.path + " does not take " + request.method + ", only " + allow,
-      .code = "method_not_allowed"};
-  exchange->Respond({.status = 405, .body = boost::json::serialize(ToJson(error)), .allow = allow});
+  RespondError(*exchange,
+               {.code = ErrorCode::kMethodNotAllowed,
+                .message = request.path + " does not take " + request.method + ", only " + allow},
+               allow);
 }
 
 void Router::Serve(const Route& route, std::shared_ptr<Exchange> exchange) {
-  if (route.access == Access::kWithKey && !MayPass(exchange->request())) {
-    return RespondError(*exchange, {.http_status = 401,
+  if (route.options.access == Access::kWithKey && !MayPass(exchange->request())) {
+    return RespondError(*exchange, {.code = ErrorCode::kUnauthorized,
                                     .message = "the API key is missing or wrong, expected "
-                                               "'Authorization: Bearer KEY'",
-                                    .code = "invalid_api_key"});
+                                               "'Authorization: Bearer KEY'"});
   }
-  Post([&route, exchange = std::move(exchange)] {
+  const auto serve = [&route, exchange = std::move(exchange)] {
     try {
       route.endpoint(exchange);
     } catch (const std::exception& e) {
-      RespondError(*exchange,
-                   FromEngine(Status(Code::kInternal, std::string("internal error: ") + e.what())));
+      RespondError(*exchange, {.code = ErrorCode::kInternal,
+                               .message = std::string("internal error: ") + e.what()});
     }
-  });
+  };
+  Post(serve, route.options.lane);
 }
 
 void RespondJson(Exchange& exchange, const boost::json::object& body) {
   exchange.Respond({.status = 200, .body = boost::json::serialize(body)});
-}
-
-void RespondError(Exchange& exchange, const ApiError& error) {
-  exchange.Respond({.status = error.http_status,
-                    .body = boost::json::serialize(ToJson(error)),
-                    .retry_after_seconds = error.http_status == 503 ? 1 : 0});
 }
 
 }  // namespace keel::apps

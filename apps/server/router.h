@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/common/api_error.h"
 #include "apps/server/http.h"
+#include "apps/wire/call_error.h"
 #include "boost/json/object.hpp"
 
 namespace keel::apps {
@@ -24,32 +24,49 @@ class Router {
  public:
   using Endpoint = std::function<void(std::shared_ptr<Exchange>)>;
   enum class Access { kWithKey, kPublic };
+  // Threads of their own, so that what is quick never waits for what is not.
+  enum class Lane {
+    kWork,        // may take its time (tokenize a book), but should not wait for the engine
+    kMonitoring,  // answers at once
+    kLoading,     // may wait for seconds
+  };
+  struct RouteOptions {
+    Access access = Access::kWithKey;
+    Lane lane = Lane::kWork;
+    bool is_polled = false;  // asked for all the time, by programs
+    // Of its path's errors, also those of the router; null: as the server's others.
+    ErrorForm error_form = nullptr;
+  };
 
   explicit Router(RouterOptions options);
   ~Router();
 
-  // A path that ends in "/*" serves everything below it.
-  // `endpoint` runs on a thread where it may take its time (tokenize a book), but should not wait for
-  // the engine. What it throws becomes a 500.
-  void Add(std::string method, std::string path, Endpoint endpoint,
-           Access access = Access::kWithKey);
+  // A path that ends in "/*" serves everything below it. What `endpoint` throws becomes a 500.
+  void Add(std::string method, std::string path, Endpoint endpoint, RouteOptions options);
+  void Add(std::string method, std::string path, Endpoint endpoint) {
+    Add(std::move(method), std::move(path), std::move(endpoint), RouteOptions());
+  }
   // Takes a request from the server; returns at once.
   void Handle(std::shared_ptr<Exchange> exchange);
-  // Runs `work` on such a thread.
-  void Post(std::function<void()> work);
+  // Runs `work` on a thread of the lane.
+  void Post(std::function<void()> work, Lane lane = Lane::kWork);
   // Ends the threads once what was posted is done; nothing may be handled after that.
   void Join();
   // `path` if a route has it, else "none": for labels of metrics.
   std::string Label(std::string_view path) const;
+  bool IsPolled(std::string_view path) const;
+  // "GET /v1/models" of each route, in the order of Add.
+  std::vector<std::string> List() const;
 
  private:
   struct Route {
     std::string method, path;
     Endpoint endpoint;
-    Access access;
+    RouteOptions options;
   };
   class Workers;
 
+  const Route* Find(std::string_view path) const;
   bool MayPass(const HttpRequest& request) const;
   void Serve(const Route& route, std::shared_ptr<Exchange> exchange);
 
@@ -58,9 +75,8 @@ class Router {
   std::unique_ptr<Workers> workers_;
 };
 
-// Answers with JSON, with an error.
+// Answers with JSON.
 void RespondJson(Exchange& exchange, const boost::json::object& body);
-void RespondError(Exchange& exchange, const ApiError& error);
 
 }  // namespace keel::apps
 

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -41,6 +42,7 @@ HttpResponse Ask(Router& router, const std::string& method, const std::string& p
                  const std::string& authorization = "") {
   auto exchange = std::make_shared<KeptExchange>(HttpRequest{.method = method,
                                                              .path = path,
+                                                             .target = path,
                                                              .body = {},
                                                              .authorization = authorization,
                                                              .origin = {},
@@ -59,7 +61,8 @@ void Add(Router& router) {
   router.Add("GET", "/one", answer("one"));
   router.Add("POST", "/one", answer("posted"));
   router.Add("GET", "/models/*", answer("model"));
-  router.Add("GET", "/health", answer("well"), Router::Access::kPublic);
+  router.Add("GET", "/health", answer("well"),
+             {.access = Router::Access::kPublic, .is_polled = true});
   router.Add("GET", "/throws", [](std::shared_ptr<Exchange>) { throw std::runtime_error("oh"); });
 }
 
@@ -72,6 +75,8 @@ TEST(RouterTest, MethodAndPathChooseTheEndpoint) {
   EXPECT_EQ(Ask(router, "GET", "/models/").status, 404);
   EXPECT_EQ(router.Label("/models/x"), "/models/*");
   EXPECT_EQ(router.Label("/nothing"), "none");
+  EXPECT_TRUE(router.IsPolled("/health"));
+  EXPECT_FALSE(router.IsPolled("/one"));
 }
 
 TEST(RouterTest, WhatThereIsNotIsSaid) {
@@ -107,6 +112,7 @@ TEST(RouterTest, OnlyAllowedOriginsAreTold) {
   const auto allowed = [&](const std::string& origin) {
     auto exchange = std::make_shared<KeptExchange>(HttpRequest{.method = "GET",
                                                                .path = "/one",
+                                                               .target = "/one",
                                                                .body = {},
                                                                .authorization = {},
                                                                .origin = origin,
@@ -119,6 +125,38 @@ TEST(RouterTest, OnlyAllowedOriginsAreTold) {
   EXPECT_EQ(allowed("https://a.example"), "https://a.example");
   EXPECT_EQ(allowed("https://b.example"), "");
   EXPECT_EQ(allowed(""), "");
+}
+
+TEST(RouterTest, LanesDoNotWaitForEachOther) {
+  Router router({});
+  std::promise<void> go_on;
+  const std::shared_future<void> wait = go_on.get_future().share();
+  router.Add("GET", "/slow", [wait](std::shared_ptr<Exchange> exchange) {
+    wait.wait();
+    exchange->Respond({.status = 200, .body = "slow"});
+  });
+  router.Add("GET", "/health",
+             [](std::shared_ptr<Exchange> exchange) { exchange->Respond({.status = 200}); },
+             {.lane = Router::Lane::kMonitoring});
+  std::vector<std::future<HttpResponse>> slow;
+  for (int i = 0; i < 10; ++i) {
+    slow.push_back(std::async(std::launch::async, [&] { return Ask(router, "GET", "/slow"); }));
+  }
+  EXPECT_EQ(Ask(router, "GET", "/health").status, 200);
+  go_on.set_value();
+  for (auto& response : slow) EXPECT_EQ(response.get().body, "slow");
+}
+
+TEST(RouterTest, ARoutesErrorsHaveItsForm) {
+  Router router({});
+  const auto form = [](const CallError& error) {
+    return ErrorBody{.http_status = 418, .json = "mine: " + error.message};
+  };
+  router.Add("GET", "/mine", [](std::shared_ptr<Exchange>) { throw std::runtime_error("oh"); },
+             {.error_form = form});
+  EXPECT_EQ(Ask(router, "GET", "/mine").body, "mine: internal error: oh");
+  EXPECT_EQ(Ask(router, "PUT", "/mine").status, 418);
+  EXPECT_EQ(Ask(router, "GET", "/other").status, 404);
 }
 
 TEST(RouterTest, WhatAnEndpointThrowsIsAnError) {

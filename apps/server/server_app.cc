@@ -3,8 +3,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "apps/common/log.h"
+#include "apps/server/dialects.h"
 
 namespace keel::apps {
 namespace {
@@ -15,29 +17,42 @@ void LogAccess(const HttpRecord& record) {
   std::snprintf(numbers, sizeof(numbers), " %d %.3f s %zu bytes ", record.status,
                 record.duration.count(), record.response_bytes);
   const HttpRequest& request = record.request;
-  LogInfo(request.method + " " + request.path.substr(0, 200) + numbers +
+  LogInfo(request.method + " " + request.target.substr(0, 200) + numbers +
           (record.note.empty() ? "" : record.note + " ") + request.peer + " " + request.id);
 }
 
 }  // namespace
 
-ServerApp::ServerApp(const ServerOptions& options)
-    : router_(options.router), monitoring_(router_, slot_) {
-  AddGenerateEndpoints(router_, slot_);
-  AddModelEndpoints(router_, slot_);
-  AddTokenEndpoints(router_, slot_);
+ServerApp::ServerApp(const ServerOptions& options, std::unique_ptr<ServedModels> models)
+    : models_(std::move(models)),
+      router_(options.router),
+      context_{.router = router_,
+               .models = *models_,
+               .readiness = readiness_,
+               .calls = calls_,
+               .limits = options.limits},
+      monitoring_(context_) {
+  for (const Dialect* dialect : Dialects()) AddGenerateEndpoints(context_, *dialect);
+  AddModelEndpoints(context_);
+  AddLoadEndpoints(context_);
+  AddTokenEndpoints(context_);
 }
 
-Result<std::unique_ptr<ServerApp>> ServerApp::Start(const ServerOptions& options) {
-  std::unique_ptr<ServerApp> app(new ServerApp(options));
+Result<std::unique_ptr<ServerApp>> ServerApp::Start(const ServerOptions& options,
+                                                    std::unique_ptr<ServedModels> models) {
+  std::unique_ptr<ServerApp> app(new ServerApp(options, std::move(models)));
+  HttpOptions http_options = options.http;
+  http_options.error_form = Dialects().front()->error_form;
   auto http = HttpServer::Start(
-      options.http,
+      http_options,
       [app = app.get()](std::shared_ptr<Exchange> exchange) {
         app->router_.Handle(std::move(exchange));
       },
       [app = app.get(), access_log = options.access_log](const HttpRecord& record) {
         app->monitoring_.Observe(record);
-        if (access_log) LogAccess(record);
+        // What is polled all the time says something only when something is wrong.
+        const bool is_poll = record.status == 200 && app->router_.IsPolled(record.request.path);
+        if (access_log && !is_poll) LogAccess(record);
       });
   if (!http.ok()) return http.status();
   app->http_ = *std::move(http);
@@ -45,18 +60,24 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(const ServerOptions& options
 }
 
 ServerApp::~ServerApp() {
+  readiness_.Set(Readiness::State::kEnded);
   http_ = nullptr;  // clients are gone: their requests are cancelled
-  slot_.Set(nullptr);
-  if (serving_ != nullptr && !serving_->WaitUntilUnused(std::chrono::seconds(10))) {
+  const bool is_closed = models_->Close(std::chrono::seconds(10));
+  router_.Join();
+  // A call that was just being read may have come in between.
+  if (!is_closed || !models_->Close(std::chrono::seconds(10))) {
     LogError("requests did not end in time");
     std::_Exit(0);
   }
-  router_.Join();
 }
 
-void ServerApp::Serve(Engine engine, ServedModel model) {
-  serving_ = std::make_unique<Serving>(std::move(engine), std::move(model));
-  slot_.Set(serving_.get());
+void ServerApp::Drain(std::chrono::milliseconds timeout) {
+  readiness_.Set(Readiness::State::kEnding);
+  if (http_->Drain(timeout)) return;
+  calls_.EndAll(
+      {.code = ErrorCode::kUnavailable,
+       .message = "the server is ending and the request was not done in time; ask again"});
+  http_->Drain(std::chrono::seconds(2));
 }
 
 }  // namespace keel::apps

@@ -3,41 +3,55 @@
 #define KEEL_APPS_SERVER_SERVER_APP_H_
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <utility>
 
+#include "apps/server/endpoints.h"
 #include "apps/server/http_server.h"
 #include "apps/server/monitoring.h"
+#include "apps/server/readiness.h"
 #include "apps/server/router.h"
-#include "apps/server/serving.h"
+#include "apps/server/running_calls.h"
+#include "apps/server/served_models.h"
 
 namespace keel::apps {
 
 struct ServerOptions {
   HttpOptions http;
   RouterOptions router;
+  CallLimits limits;
   bool access_log = true;
 };
 
 class ServerApp {
  public:
-  // Takes the address and answers 503 until there is a model.
-  static Result<std::unique_ptr<ServerApp>> Start(const ServerOptions& options);
-  // Ends all connections, then frees the engine. What still runs is cancelled.
+  // Takes the address and answers 503 until SetReady. `models` has at least one.
+  static Result<std::unique_ptr<ServerApp>> Start(const ServerOptions& options,
+                                                  std::unique_ptr<ServedModels> models);
+  // Ends all connections, then frees the models. What still runs is cancelled.
   ~ServerApp();
 
-  void Serve(Engine engine, ServedModel model);
+  // Calls are served from now on.
+  void SetReady() { readiness_.Set(Readiness::State::kServing); }
+  ServedModels& models() { return *models_; }
   uint16_t port() const { return http_->port(); }
-  // Answers what runs, at most for `timeout`; takes nothing new.
-  void Drain(std::chrono::milliseconds timeout) { http_->Drain(timeout); }
+  size_t num_calls() const { return calls_.size(); }
+  const Router& router() const { return router_; }
+
+  // Says to whoever asks that others should be asked instead; still serves.
+  void BeginEnd() { readiness_.Set(Readiness::State::kEnding); }
+  // Takes nothing new and answers what runs, at most for `timeout`; what is not done then is told so.
+  void Drain(std::chrono::milliseconds timeout);
 
  private:
-  explicit ServerApp(const ServerOptions& options);
+  ServerApp(const ServerOptions& options, std::unique_ptr<ServedModels> models);
 
-  std::unique_ptr<Serving> serving_;
-  ServingSlot slot_;
+  const std::unique_ptr<ServedModels> models_;
+  Readiness readiness_;
+  RunningCalls calls_;
   Router router_;
+  const EndpointContext context_;
   Monitoring monitoring_;
   std::unique_ptr<HttpServer> http_;
 };

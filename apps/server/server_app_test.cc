@@ -1,12 +1,17 @@
 // The whole server on the fake engine, over HTTP.
 #include "apps/server/server_app.h"
 
+#include <chrono>
+#include <fstream>
+#include <future>
 #include <memory>
+#include <sstream>
 #include <string>
+#include <thread>
 #include <utility>
 
-#include "apps/common/run_call.h"
 #include "apps/testing/http_client.h"
+#include "apps/wire/run_call.h"
 #include "boost/json/parse.hpp"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -15,52 +20,93 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
+using std::chrono::milliseconds;
 using ::testing::HasSubstr;
+
+ModelConfig Model(const std::string& name, const char* option = nullptr, const char* value = "") {
+  ModelConfig config{.names = {name}, .root = "/models/" + name, .options = {}};
+  if (option != nullptr) {
+    EXPECT_TRUE(config.options.Set(option, value).ok());
+  }
+  return config;
+}
 
 class ServerAppTest : public ::testing::Test {
  protected:
-  void Start(ServerOptions options = {}) {
+  // Listens; nothing is loaded.
+  template <typename... Configs>
+  void Start(ServerOptions options, Configs... configs) {
     options.http.port = 0;
     options.access_log = false;
-    auto app = ServerApp::Start(options);
+    auto models = ServedModels::Create(/*budget_bytes=*/0);
+    ASSERT_TRUE(models.ok());
+    const auto add = [&](ModelConfig config) {
+      EXPECT_TRUE((*models)->Add(std::move(config)).ok());
+    };
+    (add(std::move(configs)), ...);
+    auto app = ServerApp::Start(options, *std::move(models));
     ASSERT_TRUE(app.ok()) << app.status().message();
     app_ = *std::move(app);
   }
+  void StartAndLoad(const ServerOptions& options = {}) {
+    Start(options, Model("fake"));
+    Load();
+  }
   void Load() {
-    app_->Serve(std::move(Engine::Create(Options())).value(),
-                {.names = {"fake"}, .max_model_len = 4096, .root = "", .created = 0});
+    ASSERT_TRUE(app_->models().Load(app_->models().names().front()).ok());
+    app_->SetReady();
   }
   HttpClient::Response Get(const std::string& path) {
     return HttpClient(app_->port()).Ask("GET " + path + " HTTP/1.1\r\n\r\n");
   }
+  static std::string PostBytes(const std::string& path, const std::string& body,
+                               const std::string& headers = "") {
+    return "POST " + path + " HTTP/1.1\r\n" + headers +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  }
   HttpClient::Response Post(const std::string& path, const std::string& body,
                             const std::string& headers = "") {
-    return HttpClient(app_->port())
-        .Ask("POST " + path + " HTTP/1.1\r\n" + headers +
-             "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    return HttpClient(app_->port()).Ask(PostBytes(path, body, headers));
+  }
+  // What a request for `model` is answered: the text, or the error's message.
+  std::string Complete(const std::string& model) {
+    const auto response = Post("/v1/completions", R"({"prompt":"hi","model":")" + model + R"("})");
+    const json::value body = json::parse(response.body);
+    const json::value* error = body.as_object().if_contains("error");
+    if (error != nullptr) return std::string(error->at("message").as_string());
+    EXPECT_EQ(std::string(body.at("model").as_string()), model);
+    return std::string(body.at("choices").at(0).at("text").as_string());
+  }
+  std::string StateOf(const std::string& model) {
+    return std::string(json::parse(Get("/v1/models/" + model).body).at("state").as_string());
   }
 
   std::unique_ptr<ServerApp> app_;
 };
 
 TEST_F(ServerAppTest, SaysThatItLoadsUntilItServes) {
-  Start();
-  const auto loading = Get("/health");
-  EXPECT_EQ(loading.status, 503);
-  EXPECT_EQ(loading.Header("Retry-After"), "1");
-  EXPECT_THAT(loading.body, HasSubstr("the model is loading"));
+  Start({}, Model("fake"));
+  for (const char* path : {"/health", "/ready", "/v1/models", "/info"}) {
+    const auto loading = Get(path);
+    EXPECT_EQ(loading.status, 503) << path;
+    EXPECT_EQ(loading.Header("Retry-After"), "1");
+    EXPECT_THAT(loading.body, HasSubstr("the model is loading"));
+  }
+  EXPECT_EQ(Post("/v1/completions", R"({"prompt":"hi"})").status, 503);
   Load();
   EXPECT_EQ(Get("/health").status, 200);
+  EXPECT_EQ(Get("/ready").status, 200);
   EXPECT_EQ(json::parse(Get("/v1/models").body).at("data").at(0).at("id"), "fake");
 }
 
 TEST_F(ServerAppTest, AnswersBothEndpoints) {
-  Start();
-  Load();
-  const auto chat =
-      Post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"hi"}]})");
-  EXPECT_EQ(chat.status, 200);
-  EXPECT_EQ(json::parse(chat.body).at("choices").at(0).at("message").at("content"), "hi");
+  StartAndLoad();
+  for (const char* slash : {"", "/"}) {
+    const auto chat = Post(std::string("/v1/chat/completions") + slash,
+                           R"({"messages":[{"role":"user","content":"hi"}]})");
+    EXPECT_EQ(chat.status, 200);
+    EXPECT_EQ(json::parse(chat.body).at("choices").at(0).at("message").at("content"), "hi");
+  }
   const auto text = Post("/v1/completions", R"({"prompt":"hi"})");
   EXPECT_EQ(json::parse(text.body).at("choices").at(0).at("text"), "hi");
 }
@@ -68,8 +114,7 @@ TEST_F(ServerAppTest, AnswersBothEndpoints) {
 TEST_F(ServerAppTest, StreamsToTheEnd) {
   ServerOptions options;
   options.router.allowed_origins = {"*"};
-  Start(options);
-  Load();
+  StartAndLoad(options);
   // With and without what browsers add.
   for (const char* headers : {"", "Origin: https://page.example\r\n"}) {
     const auto response = Post("/v1/completions", R"({"prompt":"hello","stream":true})", headers);
@@ -88,8 +133,7 @@ TEST_F(ServerAppTest, StreamsToTheEnd) {
 }
 
 TEST_F(ServerAppTest, ErrorsHaveOpenAisShape) {
-  Start();
-  Load();
+  StartAndLoad();
   const auto error = [&](const HttpClient::Response& response, int status) {
     EXPECT_EQ(response.status, status) << response.body;
     return std::string(json::parse(response.body).at("error").at("message").as_string());
@@ -100,6 +144,116 @@ TEST_F(ServerAppTest, ErrorsHaveOpenAisShape) {
               HasSubstr("the step failed"));
   EXPECT_THAT(error(Post("/v1/nothing", "{}"), 404), HasSubstr("no endpoint /v1/nothing"));
   EXPECT_THAT(error(Get("/v1/completions"), 405), HasSubstr("does not take GET"));
+}
+
+TEST_F(ServerAppTest, CallsGoToTheModelThatTheyName) {
+  Start({}, Model("one"), Model("org/two"));
+  Load();
+  EXPECT_EQ(StateOf("org%2Ftwo"), "registered");
+  EXPECT_EQ(Complete("one"), "hi");
+  EXPECT_EQ(Complete("org/two"), "hi");  // loaded by the call
+  EXPECT_EQ(StateOf("org/two"), "ready");
+  EXPECT_THAT(Complete("three"),
+              HasSubstr("model 'three' is not served; this server has 'one', 'org/two'"));
+  const json::value list = json::parse(Get("/v1/models").body).at("data");
+  ASSERT_EQ(list.as_array().size(), 2U);
+  EXPECT_EQ(list.at(1).at("id"), "org/two");
+  EXPECT_EQ(list.at(1).at("root"), "/models/org/two");
+  EXPECT_EQ(list.at(1).at("max_model_len"), 4096);
+  EXPECT_EQ(Post("/tokenize", R"({"prompt":"hi","model":"org/two"})").status, 200);
+}
+
+TEST_F(ServerAppTest, ModelsAreLoadedAndUnloadedByHand) {
+  Start({}, Model("one"), Model("two"));
+  Load();
+  EXPECT_EQ(json::parse(Post("/models/load", R"({"model":"two"})").body),
+            json::parse(R"({"id":"two","state":"ready"})"));
+  EXPECT_EQ(json::parse(Post("/models/unload", R"({"model":"two"})").body),
+            json::parse(R"({"id":"two","state":"registered"})"));
+  EXPECT_EQ(Post("/models/load", "{}").status, 400);
+  EXPECT_EQ(Post("/models/load", R"({"model":"three"})").status, 404);
+  EXPECT_EQ(Post("/models/unload", R"({"model":"one","timeout_seconds":-1})").status, 400);
+}
+
+TEST_F(ServerAppTest, AModelInUseIsNotUnloaded) {
+  Start({}, Model("one", "step-ms", "50"));
+  Load();
+  HttpClient client(app_->port());
+  client.Send(PostBytes("/v1/completions", R"({"prompt":"0123456789"})"));
+  while (app_->num_calls() == 0) std::this_thread::sleep_for(milliseconds(1));
+  const auto busy = Post("/models/unload", R"({"model":"one","timeout_seconds":0})");
+  EXPECT_EQ(busy.status, 409);
+  EXPECT_EQ(client.Read().status, 200);
+}
+
+TEST_F(ServerAppTest, WhatIsWrongWithAModelIsNotTheClientsFault) {
+  Start({}, Model("good"), Model("bad", "load-error", "config.json: broken"));
+  Load();
+  const auto response = Post("/v1/completions", R"({"prompt":"hi","model":"bad"})");
+  EXPECT_EQ(response.status, 500);
+  EXPECT_THAT(response.body, HasSubstr("model 'bad' cannot be loaded: config.json: broken"));
+  EXPECT_EQ(StateOf("bad"), "failed");
+  EXPECT_EQ(Complete("good"), "hi");
+}
+
+TEST_F(ServerAppTest, RoutersFindWhatTheyAskFor) {
+  StartAndLoad();
+  const json::value model = json::parse(Get("/model_info").body);
+  EXPECT_EQ(model.at("model_path"), "/models/fake");
+  EXPECT_EQ(model.at("served_model_name"), "fake");
+  EXPECT_EQ(model.at("is_generation"), true);
+  const json::value server = json::parse(Get("/server_info").body);
+  EXPECT_EQ(server.at("max_model_len"), 4096);
+  EXPECT_EQ(json::parse(Get("/load").body), json::parse(R"({"server_load":0})"));
+}
+
+TEST_F(ServerAppTest, ABrowserSeesWhatThereIs) {
+  StartAndLoad();
+  const auto index = Get("/");
+  EXPECT_EQ(index.status, 200);
+  EXPECT_THAT(index.Header("Content-Type"), HasSubstr("text/plain"));
+  EXPECT_THAT(index.body, HasSubstr("POST /v1/chat/completions\n"));
+}
+
+TEST_F(ServerAppTest, ThePageHasEveryEndpoint) {
+  StartAndLoad();
+  std::ifstream file("docs/server.md");
+  std::stringstream page;
+  page << file.rdbuf();
+  for (const std::string& route : app_->router().List()) {
+    EXPECT_THAT(page.str(), HasSubstr("| `" + route + "` |"));
+  }
+}
+
+TEST_F(ServerAppTest, AnEndingServerSaysSoAndServesOn) {
+  StartAndLoad();
+  app_->BeginEnd();
+  for (const char* path : {"/health", "/ready"}) {
+    EXPECT_EQ(Get(path).status, 503);
+    EXPECT_THAT(Get(path).body, HasSubstr("the server is ending"));
+  }
+  EXPECT_EQ(Complete("fake"), "hi");
+}
+
+// Past the time to drain, clients are told.
+TEST_F(ServerAppTest, WhatIsNotDoneInTimeEndsWithAnError) {
+  Start({}, Model("fake", "step-ms", "50"));
+  Load();
+  HttpClient stream(app_->port()), whole(app_->port());
+  stream.Send(PostBytes("/v1/completions",
+                        R"({"prompt":"a","stream":true,"ignore_eos":true,"max_tokens":4000})"));
+  whole.Send(PostBytes("/v1/completions", R"({"prompt":"a","ignore_eos":true,"max_tokens":4000})"));
+  while (app_->num_calls() < 2) std::this_thread::sleep_for(milliseconds(1));
+  auto drained = std::async(std::launch::async, [&] { app_->Drain(milliseconds(100)); });
+  const auto refused = whole.Read();
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_THAT(refused.body, HasSubstr("the server is ending"));
+  const auto events = ParseEvents(stream.Read().body);
+  ASSERT_GE(events.size(), 2U);
+  EXPECT_EQ(events.back(), "[DONE]");
+  EXPECT_THAT(std::string(events[events.size() - 2].at("error").at("message").as_string()),
+              HasSubstr("the server is ending"));
+  drained.wait();
 }
 
 }  // namespace

@@ -1,16 +1,20 @@
 // POST /tokenize and POST /detokenize, in vLLM's form.
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "apps/common/fields.h"
-#include "apps/server/serving.h"
+#include "apps/server/endpoints.h"
+#include "apps/wire/fields.h"
+#include "apps/wire/model_field.h"
+#include "apps/wire/token_texts.h"
 
 namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
-void Tokenize(const Serving& serving, const json::object& body, Exchange& exchange) {
+void Tokenize(const json::object& body, const ServedModels::State& model, const Engine& engine,
+              Exchange& exchange) {
   Fields fields(body);
   if (fields.Has("messages")) {
     fields.Fail(NotServed("messages", "messages are not tokenized yet, only prompt"));
@@ -22,45 +26,63 @@ void Tokenize(const Serving& serving, const json::object& body, Exchange& exchan
     fields.Fail(InvalidField("prompt", "prompt is missing, expected a string"));
   }
   if (!fields.ok()) return RespondError(exchange, *fields.error());
-  const auto ids = serving.engine.Tokenize(*prompt, special);
+  const auto ids = engine.Tokenize(*prompt, special);
   if (!ids.ok()) return RespondError(exchange, FromEngine(ids.status(), "prompt"));
+  const json::value* length = model.info.if_contains("max_model_len");
   json::object response = {{"count", ids->size()},
-                           {"max_model_len", serving.model.max_model_len},
-                           {"tokens", ToJson(*ids)},
+                           {"max_model_len", length == nullptr ? json::value() : *length},
+                           {"tokens", json::array(ids->begin(), ids->end())},
                            {"token_strs", nullptr}};
   if (strings) {
-    TokenTexts texts(serving.engine);
+    TokenTexts texts(engine);
     json::array& list = response["token_strs"].emplace_array();
     for (const int32_t id : *ids) list.emplace_back(texts.Text(id));
   }
   RespondJson(exchange, response);
 }
 
-void Detokenize(const Serving& serving, const json::object& body, Exchange& exchange) {
+void Detokenize(const json::object& body, const ServedModels::State& model, const Engine& engine,
+                Exchange& exchange) {
   Fields fields(body);
   const std::vector<int32_t> ids = fields.TokenIds("tokens");
   if (!fields.Has("tokens")) {
     fields.Fail(InvalidField("tokens", "tokens is missing, expected a list of token ids"));
   }
+  const json::value* size = model.info.if_contains("vocab_size");
+  const int64_t vocab_size = size != nullptr && size->is_int64() ? size->get_int64() : 0;
+  for (const int32_t id : ids) {
+    if (vocab_size == 0 || id < vocab_size) continue;
+    fields.Fail(InvalidField("tokens", "tokens holds token id " + std::to_string(id) +
+                                           ", expected 0 to " + std::to_string(vocab_size - 1)));
+    break;
+  }
   if (!fields.ok()) return RespondError(exchange, *fields.error());
-  const auto text = serving.engine.Detokenize(ids, /*skip_special_tokens=*/false);
+  const auto text = engine.Detokenize(ids, /*skip_special_tokens=*/false);
   if (!text.ok()) return RespondError(exchange, FromEngine(text.status(), "tokens"));
   RespondJson(exchange, {{"prompt", *text}});
 }
 
 }  // namespace
 
-void AddTokenEndpoints(Router& router, const ServingSlot& slot) {
-  using Endpoint = void (*)(const Serving&, const json::object&, Exchange&);
+void AddTokenEndpoints(const EndpointContext& context) {
+  using Endpoint =
+      void (*)(const json::object&, const ServedModels::State&, const Engine&, Exchange&);
   const auto add = [&](const char* path, Endpoint endpoint) {
-    router.Add("POST", path, [&slot, endpoint](std::shared_ptr<Exchange> exchange) {
-      Serving* const serving = slot.GetOrRefuse(*exchange);
-      if (serving == nullptr) return;
-      json::value body;
-      if (const MaybeError error = ParseBody(exchange->request().body, &body)) {
+    context.router.Add("POST", path, [&context, endpoint](std::shared_ptr<Exchange> exchange) {
+      if (const MaybeError error = context.readiness.Refusal()) {
         return RespondError(*exchange, *error);
       }
-      endpoint(*serving, body.get_object(), *exchange);
+      auto body = std::make_shared<json::value>();
+      std::string name;
+      MaybeError error = ParseBody(exchange->request().body, body.get());
+      if (!error.has_value()) {
+        error = ReadModelName(body->get_object(), context.models.names(), &name);
+      }
+      if (error.has_value()) return RespondError(*exchange, *error);
+      WithModel(context, name, exchange,
+                [&context, endpoint, name, body, exchange](const std::shared_ptr<Engine>& engine) {
+                  endpoint(body->get_object(), context.models.Describe(name), *engine, *exchange);
+                });
     });
   };
   add("/tokenize", Tokenize);

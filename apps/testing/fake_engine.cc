@@ -8,12 +8,15 @@
 //   failures   "[fail]" in the prompt ends the request with an error after 3 tokens; "[die]" ends
 //              the engine; structured output is not served
 //   options    see kOptions
+#include "apps/testing/fake_engine.h"
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -160,7 +163,13 @@ struct keel_engine {
     return dead_ ? Fail(kInternal, "the engine's thread failed: the prompt said so") : 0;
   }
 
+  size_t NumRequests() {
+    std::lock_guard lock(mutex_);
+    return running_.size();
+  }
+
   keel_options options_;
+  std::function<void()> release_;  // instead of freeing
 
  private:
   void Run();
@@ -490,7 +499,21 @@ keel_status keel_engine_new(const keel_options* options, keel_engine** out) {
   *out = new keel_engine(*options);
   return 0;
 }
-void keel_engine_free(keel_engine* engine) { delete engine; }
+void keel_engine_free(keel_engine* engine) {
+  if (engine != nullptr && engine->release_ != nullptr) {
+    engine->release_();
+  } else {
+    delete engine;
+  }
+}
+std::shared_ptr<const keel_options> CopyOptions(const keel_options* options) {
+  return std::make_shared<const keel_options>(*options);
+}
+void SetRelease(keel_engine* engine, std::function<void()> release) {
+  engine->release_ = std::move(release);
+}
+size_t NumRequests(keel_engine* engine) { return engine->NumRequests(); }
+keel_status FailWith(int code, const char* message) { return Fail(code, message); }
 keel_status keel_engine_check(const keel_engine* engine) {
   return const_cast<keel_engine*>(engine)->Check();
 }

@@ -109,7 +109,7 @@ absl::StatusOr<ModelLocation> FindSnapshot(const std::string& repository_dir, co
 absl::Status NotFound(absl::string_view model, const std::vector<std::string>& looked_at) {
   return absl::NotFoundError(
       absl::StrCat("model '", model, "' was not found; looked at: ", absl::StrJoin(looked_at, "; "),
-                   "; give a directory, or download the model first"));
+                   "; give a directory, or download the model first: hf download ", model));
 }
 
 }  // namespace

@@ -18,6 +18,25 @@ namespace {
 // Tokens of a prompt whose logits are held at once: 128 rows of 150,000 are 75 MiB.
 constexpr int32_t kMaxPromptLogits = 128;
 
+// A limit that a request exceeds will stay exceeded: nothing to try again later.
+absl::Status Permanent(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status)) return absl::InvalidArgumentError(status.message());
+  return status;
+}
+
+// What is surely too long is refused before it is tokenized, which takes seconds and gigabytes.
+absl::Status CheckCharacters(const Model& model, absl::string_view text) {
+  const int64_t limit = model.max_model_len * model.text.tokenizer->max_token_characters();
+  const int64_t characters = std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  });
+  if (characters <= limit) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "prompt has ", characters, " characters, more tokens than fit: the model takes at most ",
+      model.max_model_len - 1, " and one for the answer (max_model_len ", model.max_model_len,
+      "); shorten it"));
+}
+
 absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& chat) {
   if (model.text.chat_template == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -31,9 +50,7 @@ absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& cha
   input.add_generation_prompt = chat.add_generation_prompt && !chat.continue_final_message;
   input.continue_final_message = chat.continue_final_message;
   absl::StatusOr<std::string> text = model.text.chat_template->Render(input);
-  // A limit that these messages exceed will stay exceeded: nothing to try again later.
-  if (absl::IsResourceExhausted(text.status()))
-    return absl::InvalidArgumentError(text.status().message());
+  if (!text.ok()) return Permanent(text.status());
   return text;
 }
 
@@ -163,11 +180,13 @@ absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request
     return *ids;
   }
   if (const auto* text = std::get_if<std::string>(&request.prompt)) {
+    KEEL_RETURN_IF_ERROR(CheckCharacters(model_, *text));
     encode.add_special_tokens = request.add_special_tokens.value_or(true);
     return model_.text.tokenizer->Encode(*text, encode);
   }
   if (const auto* chat = std::get_if<ChatPrompt>(&request.prompt)) {
     KEEL_ASSIGN_OR_RETURN(const std::string text, RenderChat(model_, *chat));
+    KEEL_RETURN_IF_ERROR(CheckCharacters(model_, text));
     encode.add_special_tokens = request.add_special_tokens.value_or(false);
     return model_.text.tokenizer->Encode(text, encode);
   }
@@ -270,7 +289,7 @@ absl::StatusOr<std::unique_ptr<GrammarMatcher>> RequestPreparer::CompileGrammar(
   const absl::Time start = absl::Now();
   absl::StatusOr<std::unique_ptr<GrammarMatcher>> matcher = grammars_->Compile(spec);
   metrics_.grammar_compile_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));
-  if (!matcher.ok()) return Annotate(matcher.status(), "structured output");
+  if (!matcher.ok()) return Permanent(Annotate(matcher.status(), "structured output"));
   return matcher;
 }
 

@@ -20,6 +20,24 @@ namespace {
 constexpr absl::string_view kWhere = "tokenizer.json";
 constexpr size_t kMaxTextBytes = 64 << 20;
 
+// Normalization may make one character of a few (an accent, a syllable).
+constexpr int64_t kNormalized = 4;
+// Ids may have holes, as large as a file wants.
+constexpr int32_t kMaxIdsLookedAt = 1 << 22;
+
+// In characters, as the vocabulary spells it: at least as many as its text has.
+int64_t LongestToken(const Tokenizer& tokenizer) {
+  int64_t longest = 1;
+  for (int32_t id = 0; id < std::min(tokenizer.vocab_size(), kMaxIdsLookedAt); ++id) {
+    const std::string token = tokenizer.IdToToken(id).value_or("");
+    longest = std::max<int64_t>(longest, absl::c_count_if(token, [](char c) {
+                                  return (static_cast<unsigned char>(c) & 0xC0) !=
+                                         0x80;  // begins a character
+                                }));
+  }
+  return longest;
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Create(const TextFiles& files) {
@@ -40,6 +58,7 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Create(const TextFil
         absl::StrCat(kWhere, ": token id ", vocab_size - 1, " is larger than 32 bits hold"));
   }
   tokenizer->vocab_size_ = static_cast<int32_t>(vocab_size);
+  tokenizer->max_token_characters_ = kNormalized * LongestToken(*tokenizer);
   keel_text_added_ids(handle, /*special_only=*/1, AppendIds, &tokenizer->special_ids_);
   tokenizer->special_tokens_ = std::move(config.special_tokens);
   tokenizer->model_max_length_ = config.model_max_length;

@@ -55,6 +55,10 @@ class Tokenizer {
   // One more than the largest token id, added tokens included. A model's vocab_size may be larger.
   int32_t vocab_size() const { return vocab_size_; }
 
+  // Characters that a token may stand for, at most: what is longer than so many times a limit of
+  // tokens need not be tokenized to know that it is too long.
+  int64_t max_token_characters() const { return max_token_characters_; }
+
   // True for added tokens that Decode skips.
   bool IsSpecial(int32_t id) const;
 
@@ -81,6 +85,7 @@ class Tokenizer {
 
   keel_text_tokenizer* handle_;  // owned
   int32_t vocab_size_ = 0;
+  int64_t max_token_characters_ = 0;
   std::vector<int32_t> special_ids_;  // sorted
   std::map<std::string, std::string> special_tokens_;
   std::optional<int64_t> model_max_length_;

@@ -56,6 +56,15 @@ TEST_P(GoldenTest, EncodesAsTransformersDoes) {
   }
 }
 
+// What bounds a text without tokenizing it holds for every text.
+TEST_P(GoldenTest, NoTextHasFewerTokensThanItsLengthSays) {
+  for (const json::value& item : golden_.at("encodings").as_array()) {
+    const int64_t tokens = static_cast<int64_t>(item.at("plain_ids").as_array().size());
+    EXPECT_LE(static_cast<int64_t>(Text(item.at("text")).size()),
+              tokens * 4 * tokenizer_->max_token_characters());  // of at most 4 bytes
+  }
+}
+
 TEST_P(GoldenTest, DecodesAsTransformersDoes) {
   for (const json::value& item : golden_.at("decodings").as_array()) {
     const std::vector<int32_t> ids = Ids(item.at("ids"));

@@ -225,9 +225,18 @@ class StartTest(unittest.TestCase):
             "--max-body-bytes", words=["--max-body-bytes has no value, expected BYTES"], status=2
         )
 
-    def test_word_that_is_no_flag(self) -> None:
+    def test_word_that_is_no_model(self) -> None:
+        self.refused("nowhere", words=["'nowhere' was not found"])
         self.refused(
-            "model", words=["unexpected argument 'model'", "flags begin with --"], status=2
+            "--deterministic", "true", words=["unexpected argument 'true'", "a switch"], status=2
+        )
+
+    def test_flag_of_another_server(self) -> None:
+        self.refused(
+            "--gpu-memory-utilization",
+            "0.9",
+            words=["--gpu-memory-utilization", "--kv-cache-memory-share"],
+            status=2,
         )
 
     def test_dtype_that_is_not_known(self) -> None:
@@ -341,7 +350,7 @@ class RequestTest(unittest.TestCase):
         }
         response = self.server.post("/v1/chat/completions", {"messages": [message]})
         self.refused(
-            response, ["image_url", "not served"], status=501, param="messages[0].content[0]"
+            response, ["image_url", "not served"], param="messages[0].content[0]"
         )
 
     def test_prompt_that_is_too_long(self) -> None:

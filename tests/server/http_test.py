@@ -46,7 +46,7 @@ class HttpTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.server = Server()
+        cls.server = Server("--max-logprobs", "250")
         cls.addClassCleanup(cls.server.stop)
 
     def socket(self) -> socket.socket:
@@ -84,6 +84,7 @@ class HttpTest(unittest.TestCase):
         self.assertEqual(model["object"], "model")
         self.assertEqual(model["max_model_len"], 2048)
         self.assertIn("in-tree", model["keel"]["plugin"])
+        self.assertEqual(model["state"], "ready")
         self.assertEqual(self.server.get("/v1/models/keel-demo").json(), model)
         self.assertEqual(self.server.get("/info").json(), model["keel"])
 

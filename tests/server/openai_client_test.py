@@ -215,9 +215,9 @@ class OpenAiClientTest(unittest.TestCase):
             ({"prediction": {"type": "content", "content": "A"}}, "prediction"),
         ):
             with self.subTest(fields):
-                with self.assertRaises(openai.InternalServerError) as caught:
+                with self.assertRaises(openai.BadRequestError) as caught:
                     self.chat(**fields)
-                self.assertEqual(caught.exception.status_code, 501)
+                self.assertEqual(caught.exception.code, "not_implemented")
                 self.assertEqual(caught.exception.param, param)
                 self.assertIn("not served", str(caught.exception))
 

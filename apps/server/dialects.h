@@ -1,0 +1,16 @@
+// The wire protocols that the server speaks.
+#ifndef KEEL_APPS_SERVER_DIALECTS_H_
+#define KEEL_APPS_SERVER_DIALECTS_H_
+
+#include <span>
+
+#include "apps/wire/dialect.h"
+
+namespace keel::apps {
+
+// The first one's form is that of errors where no dialect's endpoint was asked.
+std::span<const Dialect* const> Dialects();
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_SERVER_DIALECTS_H_

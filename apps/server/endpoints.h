@@ -1,0 +1,44 @@
+// The endpoints of the server, and what they work with.
+#ifndef KEEL_APPS_SERVER_ENDPOINTS_H_
+#define KEEL_APPS_SERVER_ENDPOINTS_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "apps/server/readiness.h"
+#include "apps/server/router.h"
+#include "apps/server/running_calls.h"
+#include "apps/server/served_models.h"
+#include "apps/wire/call.h"
+#include "apps/wire/dialect.h"
+
+namespace keel::apps {
+
+// All of it outlives the server's threads.
+struct EndpointContext {
+  Router& router;
+  ServedModels& models;
+  const Readiness& readiness;
+  RunningCalls& calls;
+  const CallLimits limits;
+};
+
+// Each adds the endpoints of one file; the arguments must outlive the server.
+void AddGenerateEndpoints(const EndpointContext& context, const Dialect& dialect);
+// /v1/models, /info, /version ...
+void AddModelEndpoints(const EndpointContext& context);
+// /models/load, /models/unload
+void AddLoadEndpoints(const EndpointContext& context);
+// /tokenize, /detokenize
+void AddTokenEndpoints(const EndpointContext& context);
+
+// Runs `then` with the model's engine, now or, if it has to be loaded first, when it is; answers with
+// an error if it cannot be. The model stays loaded while somebody has the engine.
+void WithModel(const EndpointContext& context, const std::string& name,
+               std::shared_ptr<Exchange> exchange,
+               std::function<void(std::shared_ptr<Engine> engine)> then);
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_SERVER_ENDPOINTS_H_

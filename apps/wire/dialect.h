@@ -1,0 +1,33 @@
+// A wire protocol: where its calls arrive, how they are read, how they are answered and refused.
+//
+// To add one: a folder here that gives a Dialect, and a word in the list of apps/server/dialects.cc.
+#ifndef KEEL_APPS_WIRE_DIALECT_H_
+#define KEEL_APPS_WIRE_DIALECT_H_
+
+#include <string_view>
+#include <vector>
+
+#include "apps/wire/call.h"
+#include "apps/wire/call_error.h"
+#include "boost/json/object.hpp"
+
+namespace keel::apps {
+
+// Reads a body into a valid call.
+using ParseCall = MaybeError (*)(const boost::json::object& body, const CallContext& context,
+                                 Call* call);
+
+struct Dialect {
+  struct Endpoint {
+    std::string_view path;  // of a POST
+    ParseCall parse;
+  };
+
+  std::string_view name;
+  std::vector<Endpoint> endpoints;
+  ErrorForm error_form;
+};
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_WIRE_DIALECT_H_

@@ -1,0 +1,260 @@
+#include "apps/wire/openai/chat.h"
+
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "apps/wire/fields.h"
+#include "apps/wire/openai/answer.h"
+#include "apps/wire/openai/field_table.h"
+#include "apps/wire/openai/logprobs.h"
+#include "apps/wire/openai/sampling_fields.h"
+#include "apps/wire/openai/tool_calls.h"
+#include "apps/wire/token_texts.h"
+#include "boost/json/parse.hpp"
+#include "boost/json/serialize.hpp"
+
+namespace keel::apps {
+namespace json = boost::json;
+namespace {
+
+class ChatAnswer : public OpenAiAnswer {
+ public:
+  struct Options {
+    bool logprobs = false;
+    bool prompt_logprobs = false;
+    bool return_token_ids = false;
+    bool tokens_as_ids = false;
+  };
+
+  ChatAnswer(const Engine& engine, OpenAiAnswerOptions common, Options options)
+      : OpenAiAnswer(std::move(common)), options_(options), texts_(engine, options.tokens_as_ids) {}
+
+ private:
+  std::string_view object() const override { return "chat.completion"; }
+  std::string_view chunk_object() const override { return "chat.completion.chunk"; }
+
+  json::object Choice(size_t index, const Piece& whole) override {
+    json::object choice = Common(index, whole);
+    choice["message"] = {{"role", "assistant"}, {"content", whole.output.text}};
+    return choice;
+  }
+
+  // The first chunk of a choice says the role, the others bring content.
+  std::vector<json::object> Deltas(size_t index, const Piece& piece) override {
+    std::vector<json::object> deltas;
+    if (piece.prompt_tokens != nullptr) {
+      deltas.push_back({{"index", index},
+                        {"delta", {{"role", "assistant"}, {"content", ""}}},
+                        {"logprobs", nullptr},
+                        {"finish_reason", nullptr}});
+    }
+    const OwnedOutput& output = piece.output;
+    if (output.text.empty() && output.finish_reason.empty() && !options_.logprobs &&
+        !options_.return_token_ids) {
+      return deltas;
+    }
+    json::object choice = Common(index, piece);
+    json::object& delta = choice["delta"].emplace_object();
+    if (!output.text.empty()) delta["content"] = output.text;
+    deltas.push_back(std::move(choice));
+    return deltas;
+  }
+
+  void AddTopLevel(const Piece& first, json::object* response) override {
+    if (options_.return_token_ids && first.prompt_tokens != nullptr) {
+      (*response)["prompt_token_ids"] = ToJson(first.prompt_tokens->ids);
+    }
+    if (options_.prompt_logprobs && first.prompt_tokens != nullptr) {
+      (*response)["prompt_logprobs"] = PromptLogprobs(*first.prompt_tokens, texts_);
+    }
+  }
+
+  json::object Common(size_t index, const Piece& piece) {
+    json::object choice = {{"index", index}};
+    choice["logprobs"] = nullptr;
+    if (options_.logprobs) choice["logprobs"] = {{"content", Logprobs(piece.output)}};
+    choice["finish_reason"] = TextOrNull(piece.output.finish_reason);
+    choice["stop_reason"] = StopReason(piece.output);
+    if (options_.return_token_ids) choice["token_ids"] = ToJson(piece.output.tokens);
+    return choice;
+  }
+
+  json::object TokenJson(int32_t token, float logprob) {
+    const std::string& text = texts_.Text(token);
+    json::array bytes;
+    for (const unsigned char c : text) bytes.emplace_back(c);
+    return {{"token", text}, {"logprob", FiniteLogprob(logprob)}, {"bytes", std::move(bytes)}};
+  }
+
+  json::array Logprobs(const OwnedOutput& output) {
+    json::array content;
+    for (size_t i = 0; i < output.logprobs.size(); ++i) {
+      const OwnedLogprob& logprob = output.logprobs[i];
+      json::object entry = TokenJson(output.tokens[i], logprob.logprob);
+      json::array& top = entry["top_logprobs"].emplace_array();
+      for (size_t k = 0; k < logprob.top_tokens.size(); ++k) {
+        top.push_back(TokenJson(logprob.top_tokens[k], logprob.top_logprobs[k]));
+      }
+      content.push_back(std::move(entry));
+    }
+    return content;
+  }
+
+  const Options options_;
+  TokenTexts texts_;
+};
+
+// Content parts become one text, as templates expect it; other kinds of parts are refused.
+json::value ReadContent(Fields& message, const std::string& path, const json::value& content) {
+  if (content.is_string()) return content;
+  const json::array* parts = content.if_array();
+  if (parts == nullptr) {
+    message.FailType("content", content, "a string or a list of parts");
+    return nullptr;
+  }
+  std::string text;
+  for (size_t i = 0; i < parts->size() && message.ok(); ++i) {
+    const std::string part_path = path + "content[" + std::to_string(i) + "]";
+    const json::object* part = (*parts)[i].if_object();
+    const json::value* type = part == nullptr ? nullptr : part->if_contains("type");
+    const json::value* value = part == nullptr ? nullptr : part->if_contains("text");
+    if (type == nullptr || !type->is_string()) {
+      message.Fail(InvalidField(part_path, part_path + " has no type, expected for instance "
+                                                       "{\"type\": \"text\", \"text\": \"...\"}"));
+    } else if (type->get_string() != "text") {
+      message.Fail(NotServed(part_path, part_path + ": parts of type " + json::serialize(*type) +
+                                            " are not served yet, only text"));
+    } else if (value == nullptr || !value->is_string()) {
+      message.Fail(InvalidField(part_path, part_path + " is of type text and has no text"));
+    } else {
+      if (!text.empty()) text += '\n';
+      text.append(value->get_string().data(), value->get_string().size());
+    }
+  }
+  return json::value(text);
+}
+
+json::array ReadMessages(Fields& fields) {
+  json::array messages;
+  const json::array* list = fields.Array("messages");
+  if (list == nullptr || list->empty()) {
+    fields.Fail(InvalidField("messages",
+                             "messages is " + std::string(list == nullptr ? "missing" : "empty") +
+                                 ", expected [{\"role\": \"user\", \"content\": \"...\"}]"));
+    return messages;
+  }
+  for (size_t i = 0; i < list->size() && fields.ok(); ++i) {
+    const std::string name = "messages[" + std::to_string(i) + "]";
+    const json::object* object = (*list)[i].if_object();
+    if (object == nullptr) {
+      fields.FailType(name, (*list)[i], "an object with role and content");
+      break;
+    }
+    Fields message(*object, name + ".");
+    json::object copy = *object;
+    if (!message.String("role").has_value()) {
+      message.Fail(InvalidField(name + ".role", name + " has no role, expected for instance user"));
+    }
+    if (const json::value* content = message.Find("content")) {
+      copy["content"] = ReadContent(message, name + ".", *content);
+    } else if (!message.Has("tool_calls")) {
+      message.Fail(InvalidField(name + ".content", name + " has no content"));
+    }
+    ReadToolCalls(fields, name + ".", &copy);
+    if (!message.ok()) fields.Fail(*message.error());
+    messages.push_back(std::move(copy));
+  }
+  return messages;
+}
+
+void ReadTools(Fields& fields, Request& request) {
+  const json::array* tools = fields.Array("tools");
+  const json::value* choice = fields.Find("tool_choice");
+  const bool is_none = choice != nullptr && choice->is_string() && choice->get_string() == "none";
+  if (tools == nullptr) {
+    if (choice == nullptr || is_none) return;
+    if (choice->is_string() && choice->get_string() == "auto") return;
+    fields.Fail(InvalidField("tool_choice", "tool_choice is set, but tools is missing"));
+    return;
+  }
+  if (tools->empty()) {
+    fields.Fail(InvalidField("tools", "tools is empty; leave it out, or name a tool"));
+    return;
+  }
+  if (!is_none) {
+    fields.Fail(
+        NotServed("tool_choice", "tool_choice " +
+                                     (choice == nullptr ? "\"auto\"" : json::serialize(*choice)) +
+                                     " needs a parser of tool calls, which is not served yet; with "
+                                     "\"none\" the model sees the tools and answers in text"));
+    return;
+  }
+  const Status status = request.SetString("tools", json::serialize(*tools));
+  if (!status.ok()) fields.Fail(FromEngine(status, "tools"));
+}
+
+void ReadLogprobs(Fields& fields, const CallLimits& limits, Request& request,
+                  ChatAnswer::Options* options) {
+  options->logprobs = fields.Bool("logprobs").value_or(false);
+  options->prompt_logprobs = fields.Has("prompt_logprobs");
+  const std::optional<int64_t> top = ReadNumLogprobs(fields, "top_logprobs", limits);
+  if (options->logprobs) {
+    SetInt(fields, request, "top_logprobs", "logprobs", top.value_or(0));
+  } else if (top.value_or(0) != 0) {
+    fields.Fail(InvalidField("top_logprobs", "top_logprobs is set, but logprobs is not true"));
+  }
+}
+
+// Fields of the chat template.
+void ReadTemplateFields(Fields& fields, Request& request) {
+  for (const char* name : {"add_generation_prompt", "continue_final_message"}) {
+    if (const auto value = fields.Bool(name)) SetInt(fields, request, name, name, *value ? 1 : 0);
+  }
+  for (const char* name : {"chat_template_kwargs", "documents"}) {
+    const json::value* value = fields.Find(name);
+    if (value == nullptr) continue;
+    const Status status = request.SetString(name, json::serialize(*value));
+    if (!status.ok()) fields.Fail(FromEngine(status, name));
+  }
+}
+
+}  // namespace
+
+MaybeError ParseChat(const json::object& body, const CallContext& context, Call* call) {
+  Fields fields(body);
+  CheckFieldNames(fields, OpenAiEndpoint::kChat);
+  OpenAiAnswerOptions common = ReadCallFields(fields, context, call);
+  CheckSequences(fields, /*prompts=*/1, context.limits);
+  common.id = "chatcmpl-" + context.request_id;
+  ChatAnswer::Options options;
+  options.return_token_ids = fields.Bool("return_token_ids").value_or(false);
+  options.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
+  if (fields.Bool("echo").value_or(false)) {
+    fields.Fail(NotServed("echo", "echo is served by /v1/completions only"));
+  }
+  Request request;
+  const json::array messages = ReadMessages(fields);
+  ReadTools(fields, request);
+  ReadSamplingFields(fields, context.limits, request);
+  ReadLogprobs(fields, context.limits, request, &options);
+  ReadTemplateFields(fields, request);
+  for (const char* name : {"max_completion_tokens", "max_tokens"}) {  // the older name second
+    if (const auto value = fields.Int(name)) {
+      SetInt(fields, request, name, "max_tokens", *value);
+      break;
+    }
+  }
+  if (fields.ok()) {
+    const Status status = request.SetMessages(json::serialize(messages));
+    if (!status.ok()) fields.Fail(FromEngine(status, "messages"));
+  }
+  call->requests.push_back(std::move(request));
+  call->answer = std::make_unique<ChatAnswer>(context.engine, std::move(common), options);
+  return fields.error();
+}
+
+}  // namespace keel::apps

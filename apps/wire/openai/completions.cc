@@ -1,0 +1,230 @@
+#include "apps/wire/openai/completions.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "apps/wire/fields.h"
+#include "apps/wire/openai/answer.h"
+#include "apps/wire/openai/field_table.h"
+#include "apps/wire/openai/logprobs.h"
+#include "apps/wire/openai/sampling_fields.h"
+#include "apps/wire/token_texts.h"
+
+namespace keel::apps {
+namespace json = boost::json;
+namespace {
+
+constexpr int64_t kDefaultMaxTokens = 16;  // OpenAI's
+
+using Prompt = std::variant<std::string, std::vector<int32_t>>;
+
+// Unicode characters of UTF-8: what text_offset counts.
+size_t CountCharacters(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
+}
+
+class CompletionsAnswer : public OpenAiAnswer {
+ public:
+  struct Options {
+    bool logprobs = false;
+    bool prompt_logprobs = false;
+    bool return_token_ids = false;
+    bool tokens_as_ids = false;
+    bool echo = false;
+    bool only_echo = false;            // max_tokens was 0: the engine's one token is dropped
+    std::vector<std::string> prompts;  // texts, with echo
+  };
+
+  CompletionsAnswer(const Engine& engine, OpenAiAnswerOptions common, Options options)
+      : OpenAiAnswer(std::move(common)),
+        options_(std::move(options)),
+        texts_(engine, options_.tokens_as_ids) {}
+
+ private:
+  std::string_view object() const override { return "text_completion"; }
+  std::string_view chunk_object() const override { return "text_completion"; }
+
+  json::object Choice(size_t index, const Piece& whole) override {
+    const OwnedOutput& output = whole.output;
+    std::string text = options_.only_echo ? "" : output.text;
+    json::value logprobs_json;
+    if (options_.logprobs) logprobs_json = Logprobs(index, whole);
+    if (options_.echo && whole.prompt_tokens != nullptr) {
+      text.insert(0, options_.prompts[whole.prompt]);
+    }
+    json::object choice = {{"index", index},
+                           {"text", std::move(text)},
+                           {"logprobs", std::move(logprobs_json)},
+                           {"finish_reason", TextOrNull(output.finish_reason)},
+                           {"stop_reason", StopReason(output)}};
+    if (options_.prompt_logprobs && whole.prompt_tokens != nullptr) {
+      choice["prompt_logprobs"] = PromptLogprobs(*whole.prompt_tokens, texts_);
+    }
+    if (options_.return_token_ids) {
+      choice["token_ids"] = options_.only_echo ? json::array() : ToJson(output.tokens);
+      if (whole.prompt_tokens != nullptr) {
+        choice["prompt_token_ids"] = ToJson(whole.prompt_tokens->ids);
+      }
+    }
+    return choice;
+  }
+
+  std::vector<json::object> Deltas(size_t index, const Piece& piece) override {
+    const OwnedOutput& output = piece.output;
+    const bool is_silent =
+        output.text.empty() && output.finish_reason.empty() && !options_.logprobs &&
+        !options_.return_token_ids &&
+        !((options_.echo || options_.prompt_logprobs) && piece.prompt_tokens != nullptr);
+    if (is_silent) return {};
+    return {Choice(index, piece)};
+  }
+
+  // {"tokens", "token_logprobs", "top_logprobs", "text_offset"}: one entry a token.
+  json::object Logprobs(size_t index, const Piece& piece) {
+    Lists lists;
+    if (offsets_.size() <= index) offsets_.resize(index + 1);
+    size_t& offset = offsets_[index];
+    if (options_.echo && piece.prompt_tokens != nullptr) {
+      const PromptTokens& prompt = *piece.prompt_tokens;
+      for (size_t i = 0; i < prompt.ids.size(); ++i) {
+        const bool has = i < prompt.logprobs.size() && prompt.logprobs[i].has_value();
+        Append(prompt.ids[i], has ? &*prompt.logprobs[i] : nullptr, &lists, &offset);
+      }
+    }
+    for (size_t i = 0; !options_.only_echo && i < piece.output.tokens.size(); ++i) {
+      const bool has = i < piece.output.logprobs.size();
+      Append(piece.output.tokens[i], has ? &piece.output.logprobs[i] : nullptr, &lists, &offset);
+    }
+    return {{"tokens", std::move(lists.tokens)},
+            {"token_logprobs", std::move(lists.token_logprobs)},
+            {"top_logprobs", std::move(lists.top_logprobs)},
+            {"text_offset", std::move(lists.text_offset)}};
+  }
+
+  struct Lists {
+    json::array tokens, token_logprobs, top_logprobs, text_offset;
+  };
+
+  void Append(int32_t token, const OwnedLogprob* logprob, Lists* lists, size_t* offset) {
+    const std::string& text = texts_.Text(token);
+    lists->tokens.emplace_back(text);
+    lists->text_offset.emplace_back(*offset);
+    *offset += CountCharacters(text);
+    if (logprob == nullptr) {
+      lists->token_logprobs.emplace_back(nullptr);
+      lists->top_logprobs.emplace_back(nullptr);
+      return;
+    }
+    lists->token_logprobs.emplace_back(FiniteLogprob(logprob->logprob));
+    json::object& top = lists->top_logprobs.emplace_back(json::object()).get_object();
+    for (size_t i = 0; i < logprob->top_tokens.size(); ++i) {
+      // Two tokens may have one text; the likelier one keeps it.
+      top.emplace(texts_.Text(logprob->top_tokens[i]), FiniteLogprob(logprob->top_logprobs[i]));
+    }
+    top.emplace(text, FiniteLogprob(logprob->logprob));
+  }
+
+  const Options options_;
+  TokenTexts texts_;
+  std::vector<size_t> offsets_;  // of the next token's text, by choice
+};
+
+// A string, a list of strings, a list of ids, or a list of lists of ids.
+std::vector<Prompt> ReadPrompts(Fields& fields) {
+  constexpr std::string_view kExpected =
+      "a string, a list of token ids, or a list of one of these (not empty)";
+  const json::value* value = fields.Find("prompt");
+  if (value == nullptr) {
+    fields.Fail(InvalidField("prompt", "prompt is missing, expected " + std::string(kExpected)));
+    return {};
+  }
+  if (const json::string* text = value->if_string()) return {std::string(*text)};
+  const json::array* list = value->if_array();
+  if (list == nullptr || list->empty()) {
+    fields.FailType("prompt", *value, kExpected);
+    return {};
+  }
+  if (list->front().is_number()) {
+    auto ids = ReadTokenIds(*list);
+    if (ids.has_value()) return {*std::move(ids)};
+    fields.FailType("prompt", *value, "a list of token ids (whole numbers)");
+    return {};
+  }
+  std::vector<Prompt> prompts;
+  for (const json::value& item : *list) {
+    if (const json::string* text = item.if_string()) {
+      prompts.emplace_back(std::string(*text));
+      continue;
+    }
+    auto ids = item.is_array() ? ReadTokenIds(item.get_array()) : std::nullopt;
+    if (!ids.has_value() || ids->empty()) {
+      fields.FailType("prompt[" + std::to_string(prompts.size()) + "]", item,
+                      "a string or a list of token ids");
+      return {};
+    }
+    prompts.emplace_back(*std::move(ids));
+  }
+  return prompts;
+}
+
+Request NewRequest(Fields& fields, const Prompt& prompt, const CallLimits& limits,
+                   const CompletionsAnswer::Options& options) {
+  Request request;
+  const std::string* text = std::get_if<std::string>(&prompt);
+  const Status status = text != nullptr
+                            ? request.SetPrompt(*text)
+                            : request.SetPromptTokens(std::get<std::vector<int32_t>>(prompt));
+  if (!status.ok()) fields.Fail(FromEngine(status, "prompt"));
+  ReadSamplingFields(fields, limits, request);
+  const int64_t max_tokens = fields.Int("max_tokens").value_or(kDefaultMaxTokens);
+  SetInt(fields, request, "max_tokens", "max_tokens", options.only_echo ? 1 : max_tokens);
+  if (const auto logprobs = ReadNumLogprobs(fields, "logprobs", limits)) {
+    SetInt(fields, request, "logprobs", "logprobs", *logprobs);
+    if (options.echo) SetInt(fields, request, "logprobs", "prompt_logprobs", *logprobs);
+  }
+  return request;
+}
+
+std::string TextOf(Fields& fields, const Engine& engine, const Prompt& prompt) {
+  if (const std::string* text = std::get_if<std::string>(&prompt)) return *text;
+  Result<std::string> text = engine.Detokenize(std::get<std::vector<int32_t>>(prompt),
+                                               /*skip_special_tokens=*/false);
+  if (text.ok()) return *std::move(text);
+  fields.Fail(FromEngine(text.status(), "prompt"));
+  return "";
+}
+
+}  // namespace
+
+MaybeError ParseCompletions(const json::object& body, const CallContext& context, Call* call) {
+  Fields fields(body);
+  CheckFieldNames(fields, OpenAiEndpoint::kCompletions);
+  OpenAiAnswerOptions common = ReadCallFields(fields, context, call);
+  common.id = "cmpl-" + context.request_id;
+  CompletionsAnswer::Options options;
+  options.logprobs = fields.Has("logprobs");
+  options.prompt_logprobs = fields.Has("prompt_logprobs");
+  options.return_token_ids = fields.Bool("return_token_ids").value_or(false);
+  options.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
+  options.echo = fields.Bool("echo").value_or(false);
+  options.only_echo = options.echo && fields.Int("max_tokens") == 0;
+  const std::vector<Prompt> prompts = ReadPrompts(fields);
+  CheckSequences(fields, prompts.size(), context.limits);
+  for (const Prompt& prompt : prompts) {
+    if (!fields.ok()) break;
+    call->requests.push_back(NewRequest(fields, prompt, context.limits, options));
+    if (options.echo) options.prompts.push_back(TextOf(fields, context.engine, prompt));
+  }
+  call->answer =
+      std::make_unique<CompletionsAnswer>(context.engine, std::move(common), std::move(options));
+  return fields.error();
+}
+
+}  // namespace keel::apps

@@ -1,0 +1,14 @@
+// OpenAI's protocol, with the fields that vLLM adds to it.
+#ifndef KEEL_APPS_WIRE_OPENAI_OPENAI_H_
+#define KEEL_APPS_WIRE_OPENAI_OPENAI_H_
+
+#include "apps/wire/dialect.h"
+
+namespace keel::apps {
+
+// POST /v1/completions and POST /v1/chat/completions.
+const Dialect& OpenAi();
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_WIRE_OPENAI_OPENAI_H_
