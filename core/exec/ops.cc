@@ -14,6 +14,7 @@
 #include "core/base/status.h"
 #include "core/exec/args.h"
 #include "core/exec/graph_attention.h"
+#include "core/exec/invariant.h"
 #include "core/exec/moe.h"
 #include "core/exec/norm.h"
 #include "core/exec/recur.h"

@@ -120,8 +120,9 @@ keel_object DeclareRope(keel_build* build, const keel_rope_desc* desc) {
   if (desc->params != nullptr) query.params = desc->params;
   if (desc->partial_rotary_factor != 0) query.partial_rotary_factor = desc->partial_rotary_factor;
   if (!(query.partial_rotary_factor > 0 && query.partial_rotary_factor <= 1)) {
-    return self.Fail(name, absl::StrCat("partial_rotary_factor is ", query.partial_rotary_factor,
-                                        ", expected more than 0 and up to 1, or 0: the default"));
+    return self.Fail(name,
+                     Bad(absl::StrCat("partial_rotary_factor is ", query.partial_rotary_factor),
+                         "more than 0 and up to 1, or 0: the default"));
   }
   absl::StatusOr<RopeParameters> found = ResolveRope(query, self.config(), self.where());
   if (!found.ok()) return self.Fail(found.status());

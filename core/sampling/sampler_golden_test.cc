@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/status_matchers.h"
@@ -74,10 +75,10 @@ struct Goldens {
 
   static absl::StatusOr<Goldens> Open() {
     KEEL_ASSIGN_OR_RETURN(const std::string text,
-                          ReadFile(std::string(kGoldens) + ".json", 1 << 20));
+                          ReadFile(absl::StrCat(kGoldens, ".json"), 1 << 20));
     KEEL_ASSIGN_OR_RETURN(boost::json::value about, ParseJson(text, "processors.json"));
     KEEL_ASSIGN_OR_RETURN(SafetensorsFile file,
-                          SafetensorsFile::Open(std::string(kGoldens) + ".safetensors"));
+                          SafetensorsFile::Open(absl::StrCat(kGoldens, ".safetensors")));
     return Goldens{std::move(about), std::move(file)};
   }
 };
