@@ -1,3 +1,4 @@
+#include "absl/strings/str_cat.h"
 #include "core/config/spec_builder.h"
 
 #include <string>
@@ -45,7 +46,7 @@ TEST(SpecBuilderTest, RefusesEveryTextThatIsNull) {
     keel_spec spec = NewSpec();
     call(&spec);
     EXPECT_THAT(spec.status, StatusIs(absl::StatusCode::kInvalidArgument,
-                                      HasSubstr(std::string(what) + " is NULL")));
+                                      HasSubstr(absl::StrCat(what, " is NULL"))));
   };
   refused("the field of set_int", [&](keel_spec* s) { api.set_int(s, nullptr, 1); });
   refused("the field of set_real", [&](keel_spec* s) { api.set_real(s, nullptr, 1); });
