@@ -1,8 +1,8 @@
-#include "absl/strings/str_cat.h"
 #include "core/config/spec_builder.h"
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
