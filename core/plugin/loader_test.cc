@@ -129,7 +129,7 @@ INSTANTIATE_TEST_SUITE_P(
         // By the file alone.
         BadPlugin{
             "bad_abi_2", kFailed,
-            "needs ABI 2.1, this host speaks 0.2; build it with an SDK of 0.2 or update keel"},
+            "needs ABI 2.2, this host speaks 0.2; build it with an SDK of 0.2 or update keel"},
         BadPlugin{
             "bad_abi_0_7", kFailed,
             "needs ABI 0.7, this host speaks 0.2; build it with an SDK of 0.2 or update keel"},

@@ -595,7 +595,8 @@ typedef struct keel_ops {
    * step. [run] */
   keel_tensor (*take)(keel_run*, keel_tensor x, int32_t dim, keel_tensor indices);
   /* A copy of x with y[.., indices[.., i, ..], ..] = values[.., i, ..] along dim. indices and
-   * values have one shape, x's but for dim; of an index that comes twice the last value stays. [run] */
+   * values have one shape, x's but for dim; of an index that comes twice the last value stays.
+   * [run] */
   keel_tensor (*scatter)(keel_run*, keel_tensor x, int32_t dim, keel_tensor indices,
                          keel_tensor values);
   /* x broadcast to the shape of `like`, whose numbers don't matter. [run] */
