@@ -37,9 +37,11 @@ constexpr int kInvalidArgument = 3, kDeadlineExceeded = 4, kNotFound = 5, kResou
 constexpr int32_t kBos = 256, kEos = 257;
 
 thread_local std::string error_message;
+thread_local std::string error_field;
 
-keel_status Fail(int code, std::string message) {
+keel_status Fail(int code, std::string message, std::string field = "") {
   error_message = std::move(message);
+  error_field = std::move(field);
   return code;
 }
 
@@ -91,6 +93,7 @@ struct keel_output {
   std::string text;
   std::vector<int32_t> tokens;
   std::string finish_reason, stop_reason, message;
+  int32_t stop_token = -1;
   keel_status status = 0;
   bool is_first = false, is_last = false;
   int64_t n_logprobs = -2, n_prompt_logprobs = -2;  // -2: not asked for
@@ -331,6 +334,7 @@ void keel_engine::StepSequence(Running& running, size_t index) {
     } else if (request.stop_token_ids.contains(token)) {
       output.finish_reason = "stop";
       output.stop_reason = std::to_string(token);
+      output.stop_token = token;
       s.held.pop_back();
     } else if (s.generated >= max_tokens) {
       output.finish_reason = "length";
@@ -438,7 +442,7 @@ const std::set<std::string_view> kStrings = {"tools",
                                              "structured_whitespace_pattern"};
 
 keel_status Unknown(const char* name) {
-  return Fail(kInvalidArgument, std::string("unknown parameter ") + name);
+  return Fail(kInvalidArgument, std::string("unknown parameter ") + name, name);
 }
 
 }  // namespace
@@ -448,6 +452,9 @@ uint32_t keel_engine_abi_version(void) {
 }
 const char* keel_version(void) { return "0.1.0"; }
 const char* keel_error_message(void) { return error_message.c_str(); }
+const char* keel_error_detail(const char* name) {
+  return std::string_view(name) == "field" ? error_field.c_str() : "";
+}
 
 keel_status keel_options_new(keel_options** out) {
   *out = new keel_options;
@@ -607,7 +614,7 @@ keel_status keel_request_set_int(keel_request* request, const char* name, int64_
 keel_status keel_request_set_float(keel_request* request, const char* name, double value) {
   if (!kFloats.contains(name)) return Unknown(name);
   if (std::string_view(name) == "temperature" && value < 0) {
-    return Fail(kInvalidArgument, "temperature is negative, expected at least 0");
+    return Fail(kInvalidArgument, "temperature is negative, expected at least 0", name);
   }
   request->floats[name] = value;
   return 0;
@@ -689,6 +696,8 @@ const char* keel_output_finish_reason(const keel_output* output) {
 const char* keel_output_stop_reason(const keel_output* output) {
   return output->stop_reason.c_str();
 }
+int32_t keel_output_stop_token(const keel_output* output) { return output->stop_token; }
+const char* keel_output_error_detail(const keel_output*, const char*) { return ""; }
 keel_status keel_output_status(const keel_output* output, const char** message) {
   if (message != nullptr) *message = output->message.c_str();
   return output->status;

@@ -10,20 +10,22 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/error_detail.h"
 #include "core/base/status.h"
 
 namespace keel {
 namespace {
 
 absl::Status PathError(int error, absl::string_view what, absl::string_view path) {
-  return absl::ErrnoToStatus(error, absl::StrCat(what, " ", path));
+  return WithFile(absl::ErrnoToStatus(error, absl::StrCat(what, " ", path)), path);
 }
 
 absl::Status CheckRegular(const struct stat& info, absl::string_view path) {
   if (S_ISREG(info.st_mode)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, S_ISDIR(info.st_mode) ? " is a directory" : " is a device or pipe",
-                   ", expected a regular file"));
+  return WithFile(absl::InvalidArgumentError(absl::StrCat(
+                      path, S_ISDIR(info.st_mode) ? " is a directory" : " is a device or pipe",
+                      ", expected a regular file")),
+                  path);
 }
 
 // An open descriptor of a regular file and its size. The caller closes it.
@@ -69,8 +71,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes)
   const int open_fd = fd;
   const absl::Cleanup closer = [open_fd] { close(open_fd); };
   if (size > max_bytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(path, " has ", size, " bytes, the limit is ", max_bytes));
+    return WithFile(absl::ResourceExhaustedError(
+                        absl::StrCat(path, " has ", size, " bytes, the limit is ", max_bytes)),
+                    path);
   }
   std::string text(static_cast<size_t>(size), '\0');
   size_t done = 0;

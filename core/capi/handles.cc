@@ -4,12 +4,39 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "core/base/error_detail.h"
 
 namespace keel {
 
-std::string& LastError() {
-  thread_local std::string message;
-  return message;
+void ErrorText::Set(const absl::Status& status) {
+  message_ = BoundedMessage(status);
+  details_.clear();
+  for (const ErrorDetail detail : kErrorDetails) {
+    if (std::string value = DetailOf(status, detail); !value.empty())
+      details_.emplace(ErrorDetailName(detail), std::move(value));
+  }
+}
+
+const char* ErrorText::detail(absl::string_view name) const {
+  const auto found = details_.find(name);
+  return found == details_.end() ? "" : found->second.c_str();
+}
+
+ErrorText& LastError() {
+  thread_local ErrorText error;
+  return error;
+}
+
+bool AnyNull(std::initializer_list<Argument> arguments) noexcept {
+  for (const Argument& argument : arguments) {
+    if (!argument.is_null) continue;
+    LastError().Set(absl::InvalidArgumentError(
+        absl::StrCat(argument.name,
+                     " is NULL, expected a pointer to it; sdk/abi/engine.h says "
+                     "which arguments may be NULL")));
+    return true;
+  }
+  return false;
 }
 
 namespace {
@@ -75,7 +102,7 @@ absl::Status PollQueue::Pop(int64_t timeout_ms, const keel_output** out, bool* l
   if (!mutex_.AwaitWithTimeout(absl::Condition(&ready), timeout)) {
     return absl::DeadlineExceededError(absl::StrCat("no output within ", timeout_ms, " ms"));
   }
-  current_.output = std::move(outputs_.front());
+  current_ = keel_output(std::move(outputs_.front()));
   outputs_.pop_front();
   if (outputs_.empty()) Resume();
   *out = &current_;

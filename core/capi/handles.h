@@ -4,6 +4,8 @@
 
 #include <deque>
 #include <exception>
+#include <functional>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +14,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "core/engine/engine.h"
 #include "core/engine/model_pool.h"
@@ -27,18 +30,46 @@ struct keel_request {
   keel::Request request;
 };
 
-struct keel_output {
-  keel::Output output;
-};
-
 namespace keel {
 
-// Message of this thread's last failed call.
-std::string& LastError();
+// An error as C programs read it: texts that stay where they are.
+class ErrorText {
+ public:
+  void Set(const absl::Status& status);
 
-// Runs `body` (-> absl::Status); keeps the message and returns the code. Nothing is thrown past it.
+  const char* message() const { return message_.c_str(); }
+  // Of ErrorDetail's names; "" for one that is not known, or of which nothing was said.
+  const char* detail(absl::string_view name) const;
+
+ private:
+  std::string message_;
+  std::map<std::string, std::string, std::less<>> details_;
+};
+
+// Of this thread's last failed call.
+ErrorText& LastError();
+
+// An argument that may not be NULL, or only with length 0.
+struct Argument {
+  template <typename T>
+  Argument(const char* name, T* pointer) : name(name), is_null(pointer == nullptr) {}
+  template <typename T>
+  Argument(const char* name, T* pointer, size_t n)
+      : name(name), is_null(pointer == nullptr && n > 0) {}
+
+  const char* name;
+  bool is_null;
+};
+
+// True, and this thread's last error says so, if one of them is NULL. For functions without a
+// status.
+bool AnyNull(std::initializer_list<Argument> arguments) noexcept;
+
+// Runs `body` (-> absl::Status) unless an argument is NULL; keeps its error and returns the code.
+// Nothing is thrown past it.
 template <typename Body>
-keel_status Guard(Body body) noexcept {
+keel_status Guard(std::initializer_list<Argument> arguments, Body body) noexcept {
+  if (AnyNull(arguments)) return static_cast<keel_status>(absl::StatusCode::kInvalidArgument);
   absl::Status status;
   try {
     status = body();
@@ -47,12 +78,26 @@ keel_status Guard(Body body) noexcept {
   } catch (...) {
     status = absl::InternalError("unknown exception");
   }
-  if (!status.ok()) LastError() = std::string(status.message());
+  if (!status.ok()) LastError().Set(status);
   return static_cast<keel_status>(status.code());
 }
 
-// Outputs of one polled request, in order. What a slow reader has not taken is joined, so the queue holds at most one
-// output for each sequence and state; with kMaxUnreadTokens in them the request pauses until they are taken.
+}  // namespace keel
+
+struct keel_output {
+  explicit keel_output(keel::Output from = {}) : output(std::move(from)) {
+    if (!output.status.ok()) error.Set(output.status);
+  }
+
+  keel::Output output;
+  keel::ErrorText error;
+};
+
+namespace keel {
+
+// Outputs of one polled request, in order. What a slow reader has not taken is joined, so the queue
+// holds at most one output for each sequence and state; with kMaxUnreadTokens in them the request
+// pauses until they are taken.
 class PollQueue {
  public:
   static constexpr size_t kMaxUnreadTokens = 4096;
@@ -62,7 +107,8 @@ class PollQueue {
 
   // On the engine's thread.
   void Push(Output output);
-  // The next output; DEADLINE_EXCEEDED after `timeout_ms` (-1: never). `*out` lives until the next call.
+  // The next output; DEADLINE_EXCEEDED after `timeout_ms` (-1: never). `*out` lives until the next
+  // call.
   absl::Status Pop(int64_t timeout_ms, const keel_output** out, bool* last);
   // Nobody will read any more: what still comes is thrown away, and does not wait for a reader.
   void Close();

@@ -1,57 +1,53 @@
 // sdk/abi/engine.h: what an output holds.
-#include "absl/strings/str_cat.h"
+#include <vector>
+
 #include "core/capi/handles.h"
 #include "sdk/abi/engine.h"
 
+using keel::AnyNull;
+using keel::Guard;
+using keel::Output;
+
 namespace {
 
-keel_status GiveLogprob(const std::vector<keel::SampledToken>& tokens, size_t i, float* logprob,
-                        const int32_t** top_tokens, const float** top_logprobs, size_t* n_top) {
-  return keel::Guard([&] {
-    if (i >= tokens.size())
-      return absl::NotFoundError(
-          absl::StrCat("no log-probability of token ", i, " in this output"));
-    *logprob = tokens[i].logprob;
-    *top_tokens = tokens[i].top_tokens.data();
-    *top_logprobs = tokens[i].top_logprobs.data();
-    *n_top = tokens[i].top_tokens.size();
-    return absl::OkStatus();
-  });
+// What `read` gives of the output; `none` if that is NULL.
+template <typename T, typename Read>
+T Get(const keel_output* output, T none, Read read) {
+  return AnyNull({{"output", output}}) ? none : read(output->output);
 }
 
-}  // namespace
-
-extern "C" {
-
-uint64_t keel_output_request(const keel_output* output) { return output->output.request; }
-uint32_t keel_output_index(const keel_output* output) { return output->output.index; }
-
-const char* keel_output_text(const keel_output* output, size_t* n) {
-  *n = output->output.text.size();
-  return output->output.text.c_str();
+// An array and its length.
+template <typename T, typename Array>
+const T* GetArray(const keel_output* output, size_t* n, Array array) {
+  if (AnyNull({{"output", output}, {"n", n}})) return nullptr;
+  const auto* values = array(output->output);
+  *n = values == nullptr ? 0 : values->size();
+  return values == nullptr ? nullptr : values->data();
 }
 
-const int32_t* keel_output_tokens(const keel_output* output, size_t* n) {
-  *n = output->output.tokens.size();
-  return output->output.tokens.data();
+// Of the log-probabilities in `list`, that at `i`.
+keel_status GetLogprob(const keel_output* output, std::vector<keel::SampledToken> Output::*list,
+                       size_t i, float* logprob, const int32_t** top_tokens,
+                       const float** top_logprobs, size_t* n_top) {
+  return Guard({{"output", output},
+                {"logprob", logprob},
+                {"top_tokens", top_tokens},
+                {"top_logprobs", top_logprobs},
+                {"n_top", n_top}},
+               [&] {
+                 const std::vector<keel::SampledToken>& tokens = output->output.*list;
+                 if (i >= tokens.size())
+                   return absl::NotFoundError("this output has no log-probability of that token");
+                 *logprob = tokens[i].logprob;
+                 *top_tokens = tokens[i].top_tokens.data();
+                 *top_logprobs = tokens[i].top_logprobs.data();
+                 *n_top = tokens[i].top_tokens.size();
+                 return absl::OkStatus();
+               });
 }
 
-keel_status keel_output_logprob(const keel_output* output, size_t i, float* logprob,
-                                const int32_t** top_tokens, const float** top_logprobs,
-                                size_t* n_top) {
-  return GiveLogprob(output->output.logprobs, i, logprob, top_tokens, top_logprobs, n_top);
-}
-
-keel_status keel_output_prompt_logprob(const keel_output* output, size_t i, float* logprob,
-                                       const int32_t** top_tokens, const float** top_logprobs,
-                                       size_t* n_top) {
-  // Token 0 follows nothing; entry i - 1 is of token i.
-  return GiveLogprob(output->output.prompt_logprobs, i - 1, logprob, top_tokens, top_logprobs,
-                     n_top);
-}
-
-const char* keel_output_finish_reason(const keel_output* output) {
-  switch (output->output.finish_reason) {
+const char* NameOf(keel::FinishReason reason) {
+  switch (reason) {
     case keel::FinishReason::kNone:
       return nullptr;
     case keel::FinishReason::kStop:
@@ -66,31 +62,78 @@ const char* keel_output_finish_reason(const keel_output* output) {
   return nullptr;
 }
 
-const char* keel_output_stop_reason(const keel_output* output) {
-  return output->output.stop_reason.c_str();
+}  // namespace
+
+extern "C" {
+
+uint64_t keel_output_request(const keel_output* output) {
+  return Get<uint64_t>(output, 0, [](const Output& o) { return o.request; });
 }
 
-keel_status keel_output_status(const keel_output* output, const char** message) {
-  // absl keeps the message NUL-terminated within its own string; copy to be independent of that.
-  thread_local std::string text;
-  text = std::string(output->output.status.message());
-  if (message != nullptr) *message = text.c_str();
-  return static_cast<keel_status>(output->output.status.code());
+uint32_t keel_output_index(const keel_output* output) {
+  return Get<uint32_t>(output, 0, [](const Output& o) { return o.index; });
+}
+
+const char* keel_output_text(const keel_output* output, size_t* n) {
+  return GetArray<char>(output, n, [](const Output& o) { return &o.text; });
+}
+
+const int32_t* keel_output_tokens(const keel_output* output, size_t* n) {
+  return GetArray<int32_t>(output, n, [](const Output& o) { return &o.tokens; });
+}
+
+keel_status keel_output_logprob(const keel_output* output, size_t i, float* logprob,
+                                const int32_t** top_tokens, const float** top_logprobs,
+                                size_t* n_top) {
+  return GetLogprob(output, &Output::logprobs, i, logprob, top_tokens, top_logprobs, n_top);
+}
+
+keel_status keel_output_prompt_logprob(const keel_output* output, size_t i, float* logprob,
+                                       const int32_t** top_tokens, const float** top_logprobs,
+                                       size_t* n_top) {
+  // Token 0 follows nothing; entry i - 1 is of token i.
+  return GetLogprob(output, &Output::prompt_logprobs, i - 1, logprob, top_tokens, top_logprobs,
+                    n_top);
 }
 
 double keel_output_cumulative_logprob(const keel_output* output) {
-  return output->output.cumulative_logprob;
+  return Get<double>(output, 0, [](const Output& o) { return o.cumulative_logprob; });
+}
+
+const char* keel_output_finish_reason(const keel_output* output) {
+  return Get<const char*>(output, nullptr, [](const Output& o) { return NameOf(o.finish_reason); });
+}
+
+const char* keel_output_stop_reason(const keel_output* output) {
+  return Get<const char*>(output, "", [](const Output& o) { return o.stop_reason.c_str(); });
+}
+
+int32_t keel_output_stop_token(const keel_output* output) {
+  return Get<int32_t>(output, 0, [](const Output& o) { return o.stop_token.value_or(-1); });
+}
+
+keel_status keel_output_status(const keel_output* output, const char** message) {
+  if (AnyNull({{"output", output}}))
+    return static_cast<keel_status>(absl::StatusCode::kInvalidArgument);
+  if (message != nullptr) *message = output->error.message();
+  return static_cast<keel_status>(output->output.status.code());
+}
+
+const char* keel_output_error_detail(const keel_output* output, const char* name) {
+  return AnyNull({{"output", output}, {"name", name}}) ? "" : output->error.detail(name);
 }
 
 const int32_t* keel_output_prompt_tokens(const keel_output* output, size_t* n) {
-  const auto& prompt = output->output.prompt_tokens;
-  *n = prompt == nullptr ? 0 : prompt->size();
-  return prompt == nullptr ? nullptr : prompt->data();
+  return GetArray<int32_t>(output, n, [](const Output& o) { return o.prompt_tokens.get(); });
 }
 
 size_t keel_output_cached_tokens(const keel_output* output) {
-  return static_cast<size_t>(output->output.cached_tokens);
+  return Get<size_t>(output, 0,
+                     [](const Output& o) { return static_cast<size_t>(o.cached_tokens); });
 }
-int32_t keel_output_is_last(const keel_output* output) { return output->output.is_last ? 1 : 0; }
+
+int32_t keel_output_is_last(const keel_output* output) {
+  return Get<int32_t>(output, 0, [](const Output& o) { return o.is_last ? 1 : 0; });
+}
 
 }  // extern "C"

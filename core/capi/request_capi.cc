@@ -1,34 +1,22 @@
 // sdk/abi/engine.h: requests, parameter by parameter.
+#include <algorithm>
 #include <cmath>
-#include <map>
-#include <optional>
+#include <limits>
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
+#include "core/base/error_detail.h"
 #include "core/capi/handles.h"
+#include "core/engine/request_limits.h"
 #include "sdk/abi/engine.h"
 
 namespace keel {
 namespace {
-
-template <typename Setter>
-absl::Status Set(const std::map<std::string, Setter>& table, const char* kind, const char* name,
-                 auto&&... args) {
-  const auto it = table.find(name);
-  if (it != table.end()) return it->second(std::forward<decltype(args)>(args)...);
-  std::string known;
-  for (const auto& [key, setter] : table) absl::StrAppend(&known, known.empty() ? "" : ", ", key);
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown ", kind, " parameter '", name, "', expected one of ", known));
-}
-
-absl::Status InRange(const char* name, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(name, " is ", value, ", expected ", low, " to ", high));
-}
 
 // The messages that a request carries; turns the prompt into them if it is something else.
 ChatPrompt& Chat(Request& request) {
@@ -36,271 +24,171 @@ ChatPrompt& Chat(Request& request) {
   return std::get<ChatPrompt>(request.prompt);
 }
 
-// A request has one grammar.
-absl::Status SetGrammar(Request& request, GrammarSpec::Kind kind, std::string source) {
+constexpr int64_t kMaxInt32 = kMaxParameter;
+constexpr int64_t kMinInt64 = std::numeric_limits<int64_t>::min();
+constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
+
+// A parameter: its name and how it is assigned, once its value is known to be good.
+struct IntParameter {
+  const char* name;
+  int64_t low, high;
+  void (*assign)(Request& request, int64_t value);
+};
+struct FloatParameter {
+  const char* name;
+  void (*assign)(Request& request, double value);
+};
+struct StringParameter {
+  const char* name;
+  void (*assign)(Request& request, std::string value);
+};
+struct GrammarParameter {
+  const char* name;
+  GrammarSpec::Kind kind;
+};
+
+constexpr IntParameter kInts[] = {
+    {"max_tokens", 0, kMaxInt32, [](Request& r, int64_t v) { r.max_tokens = v; }},
+    {"min_tokens", 0, kMaxInt32, [](Request& r, int64_t v) { r.sampling.min_tokens = v; }},
+    {"n", 1, kMaxSequences, [](Request& r, int64_t v) { r.n = v; }},
+    {"best_of", 1, kMaxSequences, [](Request& r, int64_t v) { r.best_of = v; }},
+    {"beam_width", 1, kMaxBeams, [](Request& r, int64_t v) { r.beam_width = v; }},
+    {"early_stopping", 0, 2,
+     [](Request& r, int64_t v) {
+       r.early_stopping = v == 0   ? EarlyStopping::kHeuristic
+                          : v == 1 ? EarlyStopping::kFull
+                                   : EarlyStopping::kNever;
+     }},
+    {"timeout_ms", 1, kMaxInt32, [](Request& r, int64_t v) { r.timeout_ms = v; }},
+    {"structured_disable_any_whitespace", 0, 1,
+     [](Request& r, int64_t v) { r.grammar.disable_any_whitespace = v != 0; }},
+    {"structured_disable_additional_properties", 0, 1,
+     [](Request& r, int64_t v) { r.grammar.disable_additional_properties = v != 0; }},
+    {"seed", kMinInt64, kMaxInt64, [](Request& r, int64_t v) { r.sampling.seed = v; }},
+    {"top_k", -1, kMaxInt32, [](Request& r, int64_t v) { r.sampling.top_k = v; }},
+    {"logprobs", -1, kMaxInt32, [](Request& r, int64_t v) { r.sampling.logprobs = v; }},
+    {"prompt_logprobs", -1, kMaxInt32,
+     [](Request& r, int64_t v) { r.sampling.prompt_logprobs = v; }},
+    {"priority", -kMaxInt32, kMaxInt32,
+     [](Request& r, int64_t v) { r.priority = static_cast<int32_t>(v); }},
+    {"ignore_eos", 0, 1, [](Request& r, int64_t v) { r.ignore_eos = v != 0; }},
+    {"skip_special_tokens", 0, 1, [](Request& r, int64_t v) { r.skip_special_tokens = v != 0; }},
+    {"include_stop_str_in_output", 0, 1,
+     [](Request& r, int64_t v) { r.include_stop_str_in_output = v != 0; }},
+    {"add_special_tokens", 0, 1, [](Request& r, int64_t v) { r.add_special_tokens = v != 0; }},
+    {"add_generation_prompt", 0, 1,
+     [](Request& r, int64_t v) { Chat(r).add_generation_prompt = v != 0; }},
+    {"continue_final_message", 0, 1,
+     [](Request& r, int64_t v) { Chat(r).continue_final_message = v != 0; }},
+    {"stream", 0, 1, [](Request& r, int64_t v) { r.stream = v != 0; }},
+};
+
+constexpr FloatParameter kFloats[] = {
+    {"length_penalty", [](Request& r, double v) { r.length_penalty = v; }},
+    {"temperature", [](Request& r, double v) { r.sampling.temperature = v; }},
+    {"top_p", [](Request& r, double v) { r.sampling.top_p = v; }},
+    {"min_p", [](Request& r, double v) { r.sampling.min_p = v; }},
+    {"typical_p", [](Request& r, double v) { r.sampling.typical_p = v; }},
+    {"repetition_penalty", [](Request& r, double v) { r.sampling.repetition_penalty = v; }},
+    {"presence_penalty", [](Request& r, double v) { r.sampling.presence_penalty = v; }},
+    {"frequency_penalty", [](Request& r, double v) { r.sampling.frequency_penalty = v; }},
+};
+
+constexpr StringParameter kStrings[] = {
+    {"tools", [](Request& r, std::string v) { Chat(r).tools = std::move(v); }},
+    {"chat_template_kwargs",
+     [](Request& r, std::string v) { Chat(r).template_kwargs = std::move(v); }},
+    {"documents", [](Request& r, std::string v) { Chat(r).documents = std::move(v); }},
+    {"cache_salt", [](Request& r, std::string v) { r.cache_salt = std::move(v); }},
+    {"request_id", [](Request& r, std::string v) { r.request_id = std::move(v); }},
+    {"structured_whitespace_pattern",
+     [](Request& r, std::string v) { r.grammar.whitespace_pattern = std::move(v); }},
+};
+
+// A request has one of these.
+constexpr GrammarParameter kGrammars[] = {
+    {"structured_json", GrammarSpec::Kind::kJsonSchema},
+    {"structured_json_object", GrammarSpec::Kind::kJsonObject},
+    {"structured_regex", GrammarSpec::Kind::kRegex},
+    {"structured_choice", GrammarSpec::Kind::kChoice},
+    {"structured_grammar", GrammarSpec::Kind::kGrammar},
+};
+
+constexpr StringParameter kStringLists[] = {
+    {"stop", [](Request& r, std::string v) { r.stop.push_back(std::move(v)); }},
+    {"bad_words", [](Request& r, std::string v) { r.sampling.bad_words.push_back(std::move(v)); }},
+};
+
+constexpr IntParameter kIntLists[] = {
+    {"stop_token_ids", 0, kMaxInt32,
+     [](Request& r, int64_t v) { r.stop_token_ids.push_back(static_cast<int32_t>(v)); }},
+    {"allowed_token_ids", 0, kMaxInt32,
+     [](Request& r, int64_t v) {
+       r.sampling.allowed_token_ids.push_back(static_cast<int32_t>(v));
+     }},
+};
+
+template <typename Parameter>
+const Parameter* Find(absl::Span<const Parameter> table, absl::string_view name) {
+  const auto it = std::find_if(table.begin(), table.end(),
+                               [&](const Parameter& parameter) { return parameter.name == name; });
+  return it == table.end() ? nullptr : &*it;
+}
+
+template <typename Parameter>
+absl::Status Unknown(absl::Span<const Parameter> table, absl::string_view kind,
+                     absl::string_view name) {
+  std::vector<std::string> known;
+  for (const Parameter& parameter : table) known.emplace_back(parameter.name);
+  return WithField(
+      absl::InvalidArgumentError(absl::StrCat("unknown ", kind, " parameter '", name,
+                                              "', expected one of ", absl::StrJoin(known, ", "))),
+      name);
+}
+
+absl::Status SetInt(absl::Span<const IntParameter> table, absl::string_view kind,
+                    absl::string_view name, Request& request, int64_t value) {
+  const IntParameter* parameter = Find(table, name);
+  if (parameter == nullptr) return Unknown(table, kind, name);
+  if (absl::Status status = CheckRange(name, value, parameter->low, parameter->high); !status.ok())
+    return status;
+  parameter->assign(request, value);
+  return absl::OkStatus();
+}
+
+absl::Status SetFloat(absl::string_view name, Request& request, double value) {
+  const FloatParameter* parameter = Find(absl::MakeConstSpan(kFloats), name);
+  if (parameter == nullptr) return Unknown(absl::MakeConstSpan(kFloats), "number", name);
+  if (!std::isfinite(value)) {
+    return WithField(
+        absl::InvalidArgumentError(absl::StrCat(name, " is ", value, ", expected a finite number")),
+        name);
+  }
+  parameter->assign(request, value);
+  return absl::OkStatus();
+}
+
+absl::Status SetGrammar(const GrammarParameter& parameter, Request& request, std::string source) {
   if (request.has_grammar) {
-    return absl::InvalidArgumentError(
-        "two of structured_json, structured_json_object, structured_regex, structured_choice and "
-        "structured_grammar are set, expected one");
+    return WithField(absl::InvalidArgumentError(absl::StrCat(
+                         parameter.name,
+                         " is set and so is another of structured_json, structured_json_object, "
+                         "structured_regex, structured_choice and structured_grammar; expected "
+                         "one of them")),
+                     parameter.name);
   }
   request.has_grammar = true;
-  request.grammar.kind = kind;
+  request.grammar.kind = parameter.kind;
   request.grammar.source = std::move(source);
   return absl::OkStatus();
 }
 
-using IntSetter = absl::Status (*)(Request&, int64_t);
-using FloatSetter = absl::Status (*)(Request&, double);
-using StringSetter = absl::Status (*)(Request&, std::string);
-
-constexpr int64_t kMaxInt32 = 2147483647;
-
-const std::map<std::string, IntSetter>& IntSetters() {
-  static const auto* table = new std::map<std::string, IntSetter>{
-      {"max_tokens",
-       [](Request& r, int64_t v) {
-         r.max_tokens = v;
-         return InRange("max_tokens", v, 1, kMaxInt32);
-       }},
-      {"min_tokens",
-       [](Request& r, int64_t v) {
-         r.sampling.min_tokens = v;
-         return InRange("min_tokens", v, 0, kMaxInt32);
-       }},
-      {"n",
-       [](Request& r, int64_t v) {
-         r.n = v;
-         return InRange("n", v, 1, 128);
-       }},
-      {"best_of",
-       [](Request& r, int64_t v) {
-         r.best_of = v;
-         return InRange("best_of", v, 1, 128);
-       }},
-      {"beam_width",
-       [](Request& r, int64_t v) {
-         r.beam_width = v;
-         return InRange("beam_width", v, 1, 32);
-       }},
-      {"early_stopping",
-       [](Request& r, int64_t v) {
-         r.early_stopping = v == 0   ? EarlyStopping::kHeuristic
-                            : v == 1 ? EarlyStopping::kFull
-                                     : EarlyStopping::kNever;
-         return InRange("early_stopping", v, 0, 2);
-       }},
-      {"timeout_ms",
-       [](Request& r, int64_t v) {
-         r.timeout_ms = v;
-         return InRange("timeout_ms", v, 1, kMaxInt32);
-       }},
-      {"structured_disable_any_whitespace",
-       [](Request& r, int64_t v) {
-         r.grammar.disable_any_whitespace = v != 0;
-         return absl::OkStatus();
-       }},
-      {"structured_disable_additional_properties",
-       [](Request& r, int64_t v) {
-         r.grammar.disable_additional_properties = v != 0;
-         return absl::OkStatus();
-       }},
-      {"seed",
-       [](Request& r, int64_t v) {
-         r.sampling.seed = v;
-         return absl::OkStatus();
-       }},
-      {"top_k",
-       [](Request& r, int64_t v) {
-         r.sampling.top_k = v;
-         return InRange("top_k", v, -1, kMaxInt32);
-       }},
-      {"logprobs",
-       [](Request& r, int64_t v) {
-         r.sampling.logprobs = v;
-         return InRange("logprobs", v, -1, kMaxInt32);
-       }},
-      {"prompt_logprobs",
-       [](Request& r, int64_t v) {
-         r.sampling.prompt_logprobs = v;
-         return InRange("prompt_logprobs", v, -1, kMaxInt32);
-       }},
-      {"priority",
-       [](Request& r, int64_t v) {
-         r.priority = static_cast<int32_t>(v);
-         return InRange("priority", v, -kMaxInt32, kMaxInt32);
-       }},
-      {"ignore_eos",
-       [](Request& r, int64_t v) {
-         r.ignore_eos = v != 0;
-         return absl::OkStatus();
-       }},
-      {"skip_special_tokens",
-       [](Request& r, int64_t v) {
-         r.skip_special_tokens = v != 0;
-         return absl::OkStatus();
-       }},
-      {"include_stop_str_in_output",
-       [](Request& r, int64_t v) {
-         r.include_stop_str_in_output = v != 0;
-         return absl::OkStatus();
-       }},
-      {"add_special_tokens",
-       [](Request& r, int64_t v) {
-         r.add_special_tokens = v != 0;
-         return absl::OkStatus();
-       }},
-      {"add_generation_prompt",
-       [](Request& r, int64_t v) {
-         Chat(r).add_generation_prompt = v != 0;
-         return absl::OkStatus();
-       }},
-      {"continue_final_message",
-       [](Request& r, int64_t v) {
-         Chat(r).continue_final_message = v != 0;
-         return absl::OkStatus();
-       }},
-      {"stream",
-       [](Request& r, int64_t v) {
-         r.stream = v != 0;
-         return absl::OkStatus();
-       }},
-  };
-  return *table;
-}
-
-const std::map<std::string, FloatSetter>& FloatSetters() {
-  static const auto* table = new std::map<std::string, FloatSetter>{
-      {"length_penalty",
-       [](Request& r, double v) {
-         r.length_penalty = v;
-         return std::isfinite(v) ? absl::OkStatus()
-                                 : absl::InvalidArgumentError("length_penalty is not a number");
-       }},
-      {"temperature",
-       [](Request& r, double v) {
-         r.sampling.temperature = v;
-         return absl::OkStatus();
-       }},
-      {"top_p",
-       [](Request& r, double v) {
-         r.sampling.top_p = v;
-         return absl::OkStatus();
-       }},
-      {"min_p",
-       [](Request& r, double v) {
-         r.sampling.min_p = v;
-         return absl::OkStatus();
-       }},
-      {"typical_p",
-       [](Request& r, double v) {
-         r.sampling.typical_p = v;
-         return absl::OkStatus();
-       }},
-      {"repetition_penalty",
-       [](Request& r, double v) {
-         r.sampling.repetition_penalty = v;
-         return absl::OkStatus();
-       }},
-      {"presence_penalty",
-       [](Request& r, double v) {
-         r.sampling.presence_penalty = v;
-         return absl::OkStatus();
-       }},
-      {"frequency_penalty",
-       [](Request& r, double v) {
-         r.sampling.frequency_penalty = v;
-         return absl::OkStatus();
-       }},
-  };
-  return *table;
-}
-
-const std::map<std::string, StringSetter>& StringSetters() {
-  static const auto* table = new std::map<std::string, StringSetter>{
-      {"tools",
-       [](Request& r, std::string v) {
-         Chat(r).tools = std::move(v);
-         return absl::OkStatus();
-       }},
-      {"chat_template_kwargs",
-       [](Request& r, std::string v) {
-         Chat(r).template_kwargs = std::move(v);
-         return absl::OkStatus();
-       }},
-      {"documents",
-       [](Request& r, std::string v) {
-         Chat(r).documents = std::move(v);
-         return absl::OkStatus();
-       }},
-      {"cache_salt",
-       [](Request& r, std::string v) {
-         r.cache_salt = std::move(v);
-         return absl::OkStatus();
-       }},
-      {"request_id",
-       [](Request& r, std::string v) {
-         r.request_id = std::move(v);
-         return absl::OkStatus();
-       }},
-      {"structured_json",
-       [](Request& r, std::string v) {
-         return SetGrammar(r, GrammarSpec::Kind::kJsonSchema, std::move(v));
-       }},
-      {"structured_json_object",
-       [](Request& r, std::string v) {
-         return SetGrammar(r, GrammarSpec::Kind::kJsonObject, std::move(v));
-       }},
-      {"structured_regex",
-       [](Request& r, std::string v) {
-         return SetGrammar(r, GrammarSpec::Kind::kRegex, std::move(v));
-       }},
-      {"structured_choice",
-       [](Request& r, std::string v) {
-         return SetGrammar(r, GrammarSpec::Kind::kChoice, std::move(v));
-       }},
-      {"structured_grammar",
-       [](Request& r, std::string v) {
-         return SetGrammar(r, GrammarSpec::Kind::kGrammar, std::move(v));
-       }},
-      {"structured_whitespace_pattern",
-       [](Request& r, std::string v) {
-         r.grammar.whitespace_pattern = std::move(v);
-         return absl::OkStatus();
-       }},
-  };
-  return *table;
-}
-
-const std::map<std::string, StringSetter>& StringAdders() {
-  static const auto* table = new std::map<std::string, StringSetter>{
-      {"stop",
-       [](Request& r, std::string v) {
-         r.stop.push_back(std::move(v));
-         return absl::OkStatus();
-       }},
-      {"bad_words",
-       [](Request& r, std::string v) {
-         r.sampling.bad_words.push_back(std::move(v));
-         return absl::OkStatus();
-       }},
-  };
-  return *table;
-}
-
-const std::map<std::string, IntSetter>& IntAdders() {
-  static const auto* table = new std::map<std::string, IntSetter>{
-      {"stop_token_ids",
-       [](Request& r, int64_t v) {
-         r.stop_token_ids.push_back(static_cast<int32_t>(v));
-         return InRange("stop_token_ids", v, 0, kMaxInt32);
-       }},
-      {"allowed_token_ids",
-       [](Request& r, int64_t v) {
-         r.sampling.allowed_token_ids.push_back(static_cast<int32_t>(v));
-         return InRange("allowed_token_ids", v, 0, kMaxInt32);
-       }},
-  };
-  return *table;
+absl::Status SetString(absl::Span<const StringParameter> table, absl::string_view kind,
+                       absl::string_view name, Request& request, std::string value) {
+  const StringParameter* parameter = Find(table, name);
+  if (parameter == nullptr) return Unknown(table, kind, name);
+  parameter->assign(request, std::move(value));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -311,7 +199,7 @@ using keel::Guard;
 extern "C" {
 
 keel_status keel_request_new(keel_request** out) {
-  return Guard([&] {
+  return Guard({{"out", out}}, [&] {
     *out = new keel_request;
     return absl::OkStatus();
   });
@@ -320,58 +208,61 @@ keel_status keel_request_new(keel_request** out) {
 void keel_request_free(keel_request* request) { delete request; }
 
 keel_status keel_request_set_prompt_text(keel_request* request, const char* text, size_t n) {
-  return Guard([&] {
+  return Guard({{"request", request}, {"text", text, n}}, [&] {
     request->request.prompt = std::string(text, n);
     return absl::OkStatus();
   });
 }
 
 keel_status keel_request_set_prompt_tokens(keel_request* request, const int32_t* ids, size_t n) {
-  return Guard([&] {
+  return Guard({{"request", request}, {"ids", ids, n}}, [&] {
     request->request.prompt = std::vector<int32_t>(ids, ids + n);
     return absl::OkStatus();
   });
 }
 
 keel_status keel_request_set_messages(keel_request* request, const char* json, size_t n) {
-  return Guard([&] {
+  return Guard({{"request", request}, {"json", json, n}}, [&] {
     keel::Chat(request->request).messages.assign(json, n);
     return absl::OkStatus();
   });
 }
 
 keel_status keel_request_set_int(keel_request* request, const char* name, int64_t value) {
-  return Guard(
-      [&] { return keel::Set(keel::IntSetters(), "integer", name, request->request, value); });
+  return Guard({{"request", request}, {"name", name}},
+               [&] { return keel::SetInt(keel::kInts, "integer", name, request->request, value); });
 }
 
 keel_status keel_request_set_float(keel_request* request, const char* name, double value) {
-  return Guard(
-      [&] { return keel::Set(keel::FloatSetters(), "number", name, request->request, value); });
+  return Guard({{"request", request}, {"name", name}},
+               [&] { return keel::SetFloat(name, request->request, value); });
 }
 
 keel_status keel_request_set_string(keel_request* request, const char* name, const char* value,
                                     size_t n) {
-  return Guard([&] {
-    return keel::Set(keel::StringSetters(), "text", name, request->request, std::string(value, n));
+  return Guard({{"request", request}, {"name", name}, {"value", value, n}}, [&] {
+    if (const auto* grammar = keel::Find(absl::MakeConstSpan(keel::kGrammars), name))
+      return keel::SetGrammar(*grammar, request->request, std::string(value, n));
+    return keel::SetString(keel::kStrings, "text", name, request->request, std::string(value, n));
   });
 }
 
 keel_status keel_request_add_string(keel_request* request, const char* name, const char* value,
                                     size_t n) {
-  return Guard([&] {
-    return keel::Set(keel::StringAdders(), "text list", name, request->request,
-                     std::string(value, n));
+  return Guard({{"request", request}, {"name", name}, {"value", value, n}}, [&] {
+    return keel::SetString(keel::kStringLists, "text list", name, request->request,
+                           std::string(value, n));
   });
 }
 
 keel_status keel_request_add_int(keel_request* request, const char* name, int64_t value) {
-  return Guard(
-      [&] { return keel::Set(keel::IntAdders(), "integer list", name, request->request, value); });
+  return Guard({{"request", request}, {"name", name}}, [&] {
+    return keel::SetInt(keel::kIntLists, "integer list", name, request->request, value);
+  });
 }
 
 keel_status keel_request_add_logit_bias(keel_request* request, int32_t token, double bias) {
-  return Guard([&] {
+  return Guard({{"request", request}}, [&] {
     request->request.sampling.logit_bias.emplace_back(token, bias);
     return absl::OkStatus();
   });

@@ -144,18 +144,22 @@ void FailWith(keel_config* config, const char* key, const char* message, size_t 
 }
 
 keel_status GetStatus(const keel_config* config) {
-  return static_cast<keel_status>(config->document->status().code());
+  return static_cast<keel_status>(config->document->code());
 }
 
 }  // namespace
 
 ConfigDocument::ConfigDocument(const boost::json::value& root, std::string where)
-    : where_(std::move(where)) {
-  AddView(&root.as_object(), "");
+    : where_(std::move(where)), root_(AddView(&root.as_object(), "")) {}
+
+absl::StatusCode ConfigDocument::code() const {
+  absl::MutexLock lock(&mutex_);
+  return status_.code();
 }
 
 void ConfigDocument::Fail(const keel_config& view, absl::string_view key,
                           absl::string_view message) {
+  absl::MutexLock lock(&mutex_);
   if (!status_.ok()) return;
   status_ = absl::InvalidArgumentError(
       absl::StrCat(where_, ": ", view.path, absl::StrReplaceAll(key, {{"/", "."}, {"|", " (or "}}),
@@ -163,6 +167,7 @@ void ConfigDocument::Fail(const keel_config& view, absl::string_view key,
 }
 
 keel_config* ConfigDocument::AddView(const boost::json::object* object, std::string path) {
+  absl::MutexLock lock(&mutex_);
   views_.push_back({this, object, std::move(path)});
   return &views_.back();
 }

@@ -6,7 +6,10 @@
 #include <deque>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -22,8 +25,8 @@ struct keel_config {
 
 namespace keel {
 
-// One JSON document under the getters of keel_config_api, with the first error that they met.
-// Not thread-safe: one call into a plugin at a time.
+// One JSON document under the getters of keel_config_api, with the first error that they met. The
+// getters may be called from any thread, as the ABI promises.
 class ConfigDocument {
  public:
   // `root` must be an object and outlive the document. `where` begins every error ("config.json").
@@ -31,17 +34,21 @@ class ConfigDocument {
   ConfigDocument(const ConfigDocument&) = delete;
   ConfigDocument& operator=(const ConfigDocument&) = delete;
 
-  keel_config* root() { return &views_.front(); }
+  keel_config* root() const { return root_; }
   // The first thing a getter could not deliver, naming key, what was found and what was expected.
-  const absl::Status& status() const { return status_; }
+  // For the host, when the plugin's call has returned.
+  const absl::Status& status() const ABSL_NO_THREAD_SAFETY_ANALYSIS { return status_; }
+  absl::StatusCode code() const;
 
   void Fail(const keel_config& view, absl::string_view key, absl::string_view message);
   keel_config* AddView(const boost::json::object* object, std::string path);
 
  private:
-  std::string where_;
-  absl::Status status_;
-  std::deque<keel_config> views_;  // stable addresses
+  const std::string where_;
+  mutable absl::Mutex mutex_;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  std::deque<keel_config> views_ ABSL_GUARDED_BY(mutex_);  // stable addresses
+  keel_config* const root_;
 };
 
 // The table behind "keel.config/1".

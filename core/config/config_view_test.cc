@@ -1,5 +1,8 @@
 #include "core/config/config_view.h"
 
+#include <thread>
+#include <vector>
+
 #include "core/base/json.h"
 #include "core/base/status_matchers.h"
 #include "gmock/gmock.h"
@@ -73,6 +76,30 @@ TEST_F(ConfigViewTest, OutOfRangeIndicesAreAbsent) {
                           "text_config/a/b", "", "/"}) {
     EXPECT_EQ(api_.kind(root_, key), KEEL_JSON_ABSENT) << key;
   }
+}
+
+TEST_F(ConfigViewTest, GettersMayBeCalledFromAnyThread) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([this] {
+      for (int k = 0; k < 200; ++k) {
+        EXPECT_EQ(api_.get_int(root_, "hidden_size", 1, 0), 64);
+        keel_config* text = api_.child(root_, "text_config");
+        api_.get_int(text, "vocab_size", 1, 0);
+        EXPECT_EQ(api_.status(text), 3);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST_F(ConfigViewTest, NullIsNoKey) {
+  EXPECT_EQ(api_.kind(root_, nullptr), KEEL_JSON_ABSENT);
+  EXPECT_EQ(api_.get_int(root_, nullptr, 1, 7), 7);
+  EXPECT_EQ(api_.get_string(root_, nullptr, 1, nullptr).size, 0u);
+  EXPECT_EQ(api_.child(root_, nullptr), nullptr);
+  EXPECT_THAT(document_.status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a key that is NULL")));
 }
 
 }  // namespace

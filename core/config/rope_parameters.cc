@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numbers>
 #include <optional>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -15,6 +17,8 @@ namespace keel {
 namespace {
 
 namespace json = boost::json;
+
+bool IsPositive(double value) { return value > 0 && std::isfinite(value); }
 
 // Reads numbers out of `scaling` first, then out of `parent` (the object that holds it).
 class Reader {
@@ -34,11 +38,24 @@ class Reader {
     return value.value_or(dflt);
   }
 
+  // A number above 0, or `dflt`.
+  absl::StatusOr<double> Positive(absl::string_view key, double dflt) const {
+    KEEL_ASSIGN_OR_RETURN(const double value, Number(key, dflt));
+    const bool is_given = Number(key)->has_value();
+    if (IsPositive(value) || !is_given) return value;
+    return Wrong(key, *Find(key), "a number above 0");
+  }
+
   absl::StatusOr<double> Required(absl::string_view key, absl::string_view type) const {
     KEEL_ASSIGN_OR_RETURN(std::optional<double> value, Number(key));
-    if (value.has_value()) return *value;
-    return absl::InvalidArgumentError(absl::StrCat(
-        where_, ": rope_parameters.", key, " is missing, expected a number: rope_type is ", type));
+    if (value.has_value()) {
+      return IsPositive(*value) ? absl::StatusOr<double>(*value)
+                                : Wrong(key, *Find(key), "a number above 0");
+    }
+    return absl::InvalidArgumentError(absl::StrCat(where_, ": rope_parameters.", key,
+                                                   " is missing, expected a number above 0: "
+                                                   "rope_type is ",
+                                                   type));
   }
 
   absl::StatusOr<std::vector<double>> Numbers(absl::string_view key, size_t size) const {
@@ -46,7 +63,8 @@ class Reader {
     std::vector<double> out;
     if (value != nullptr && value->is_array()) {
       for (const json::value& item : value->get_array()) {
-        if (!item.is_number()) return Wrong(key, item, "a number");
+        if (!item.is_number() || !IsPositive(item.to_number<double>()))
+          return Wrong(key, item, "a number above 0");
         out.push_back(item.to_number<double>());
       }
     }
@@ -72,9 +90,45 @@ class Reader {
     return value == nullptr || !value->is_bool() || value->get_bool();
   }
 
+  // Refuses what no rope type has: a scaling that is not applied gives other text.
+  absl::Status CheckKeys() const {
+    if (scaling_ == nullptr) return absl::OkStatus();
+    for (const auto& [key, value] : *scaling_) {
+      const auto is_key = [key = key](const char* known) { return key == known; };
+      if (std::any_of(std::begin(kKeys), std::end(kKeys), is_key)) continue;
+      return absl::UnimplementedError(absl::StrCat(
+          where_, ": rope_parameters.", JsonSnippet(json::value(key)), " is ", JsonSnippet(value),
+          ", a parameter that is not known; expected some of ", absl::StrJoin(kKeys, ", ")));
+    }
+    return absl::OkStatus();
+  }
+
   absl::string_view where() const { return where_; }
 
  private:
+  static constexpr const char* kKeys[] = {
+      "rope_type",
+      "type",
+      "rope_theta",
+      "partial_rotary_factor",
+      "factor",
+      "original_max_position_embeddings",
+      "max_position_embeddings",
+      "low_freq_factor",
+      "high_freq_factor",
+      "beta_fast",
+      "beta_slow",
+      "mscale",
+      "mscale_all_dim",
+      "attention_factor",
+      "truncate",
+      "short_factor",
+      "long_factor",
+      "mrope_section",
+      "mrope_interleaved",
+      "finetuned",  // YaRN's own files: says that the weights were trained so
+  };
+
   const json::value* Find(absl::string_view key) const {
     const std::string_view name(key.data(), key.size());
     const json::value* value = scaling_ == nullptr ? nullptr : scaling_->if_contains(name);
@@ -92,9 +146,15 @@ class Reader {
   absl::string_view where_;
 };
 
-const json::object* FindObject(const json::object& object, absl::string_view key) {
+// Null where `key` is absent or null.
+absl::StatusOr<const json::object*> FindObject(const json::object& object, absl::string_view key,
+                                               absl::string_view where) {
   const json::value* value = object.if_contains(std::string_view(key.data(), key.size()));
-  return value == nullptr ? nullptr : value->if_object();
+  if (value == nullptr || value->is_null()) return nullptr;
+  if (value->is_object()) return &value->get_object();
+  return absl::InvalidArgumentError(absl::StrCat(where, ": ", key, " is ", JsonSnippet(*value),
+                                                 " (", JsonKindName(*value),
+                                                 "), expected an object"));
 }
 
 std::vector<double> DefaultFrequencies(double theta, int64_t size, int64_t pairs) {
@@ -112,6 +172,11 @@ absl::Status Llama3(const Reader& reader, RopeParameters& rope) {
   KEEL_ASSIGN_OR_RETURN(const double high, reader.Required("high_freq_factor", "llama3"));
   KEEL_ASSIGN_OR_RETURN(const double original,
                         reader.Required("original_max_position_embeddings", "llama3"));
+  if (!(high > low)) {
+    return absl::InvalidArgumentError(absl::StrCat(reader.where(),
+                                                   ": rope_parameters.high_freq_factor is ", high,
+                                                   ", expected more than low_freq_factor, ", low));
+  }
   for (double& f : rope.inv_freq) {
     const double wavelength = 2 * std::numbers::pi / f;
     if (wavelength < original / high) continue;
@@ -124,11 +189,11 @@ absl::Status Llama3(const Reader& reader, RopeParameters& rope) {
 // YaRN, arXiv:2309.00071.
 absl::Status Yarn(const Reader& reader, double max_positions, RopeParameters& rope) {
   KEEL_ASSIGN_OR_RETURN(const double original,
-                        reader.Number("original_max_position_embeddings", max_positions));
+                        reader.Positive("original_max_position_embeddings", max_positions));
   KEEL_ASSIGN_OR_RETURN(const double factor,
-                        reader.Number("factor", original > 0 ? max_positions / original : 1));
-  KEEL_ASSIGN_OR_RETURN(const double beta_fast, reader.Number("beta_fast", 32));
-  KEEL_ASSIGN_OR_RETURN(const double beta_slow, reader.Number("beta_slow", 1));
+                        reader.Positive("factor", original > 0 ? max_positions / original : 1));
+  KEEL_ASSIGN_OR_RETURN(const double beta_fast, reader.Positive("beta_fast", 32));
+  KEEL_ASSIGN_OR_RETURN(const double beta_slow, reader.Positive("beta_slow", 1));
   KEEL_ASSIGN_OR_RETURN(const std::optional<double> mscale, reader.Number("mscale"));
   KEEL_ASSIGN_OR_RETURN(const std::optional<double> mscale_all, reader.Number("mscale_all_dim"));
   KEEL_ASSIGN_OR_RETURN(const std::optional<double> given, reader.Number("attention_factor"));
@@ -198,7 +263,7 @@ absl::StatusOr<Source> Locate(absl::string_view params, const json::object& conf
   const std::vector<absl::string_view> parts = absl::StrSplit(params, '/');
   size_t i = 0;
   for (; i < parts.size() && parts[i] != "rope_parameters"; ++i) {
-    parent = FindObject(*parent, parts[i]);
+    KEEL_ASSIGN_OR_RETURN(parent, FindObject(*parent, parts[i], where));
     if (parent == nullptr) {
       return absl::InvalidArgumentError(
           absl::StrCat(where, ": ", absl::StrJoin(parts.begin(), parts.begin() + i + 1, "."),
@@ -206,15 +271,16 @@ absl::StatusOr<Source> Locate(absl::string_view params, const json::object& conf
     }
   }
   const absl::string_view layer_type = i + 1 < parts.size() ? parts[i + 1] : "";
-  if (const json::object* given = FindObject(*parent, "rope_parameters")) {
+  KEEL_ASSIGN_OR_RETURN(const json::object* given, FindObject(*parent, "rope_parameters", where));
+  if (given != nullptr) {
     if (layer_type.empty()) return Source{parent, given};
-    if (const json::object* of_layer = FindObject(*given, layer_type))
-      return Source{parent, of_layer};
-    return Source{parent, given};
+    KEEL_ASSIGN_OR_RETURN(const json::object* of_layer, FindObject(*given, layer_type, where));
+    return Source{parent, of_layer != nullptr ? of_layer : given};
   }
   if (layer_type == "sliding_attention" && parent->contains("rope_local_base_freq"))
     return Source{parent, nullptr, true};
-  return Source{parent, FindObject(*parent, "rope_scaling")};
+  KEEL_ASSIGN_OR_RETURN(given, FindObject(*parent, "rope_scaling", where));
+  return Source{parent, given};
 }
 
 }  // namespace
@@ -238,6 +304,7 @@ absl::StatusOr<RopeParameters> ResolveRope(const RopeQuery& query, const json::o
     KEEL_ASSIGN_OR_RETURN(const double old_partial, reader.Number("rotary_pct", partial));
     KEEL_ASSIGN_OR_RETURN(partial, reader.Number("partial_rotary_factor", old_partial));
     KEEL_ASSIGN_OR_RETURN(rope.rope_type, reader.Type());
+    KEEL_RETURN_IF_ERROR(reader.CheckKeys());
   }
   rope.rotary_size = query.rotary_size > 0
                          ? query.rotary_size
@@ -260,7 +327,7 @@ absl::StatusOr<RopeParameters> ResolveRope(const RopeQuery& query, const json::o
     return rope;
   }
   if (rope.rope_type == "proportional") {
-    KEEL_ASSIGN_OR_RETURN(const double factor, reader.Number("factor", 1));
+    KEEL_ASSIGN_OR_RETURN(const double factor, reader.Positive("factor", 1));
     const auto rotated = static_cast<int64_t>(partial * static_cast<double>(query.head_dim / 2));
     rope.rotary_size = query.head_dim;
     rope.inv_freq = DefaultFrequencies(rope.theta, query.head_dim, query.head_dim / 2);
@@ -287,6 +354,38 @@ absl::StatusOr<RopeParameters> ResolveRope(const RopeQuery& query, const json::o
   }
   if (!status.ok()) return status;
   return rope;
+}
+
+absl::StatusOr<int64_t> ExtendedPositions(const json::object& config, int64_t max_positions,
+                                          absl::string_view where) {
+  constexpr double kMost = 1 << 30;
+  const auto extend = [&](const json::object* scaling, const json::object& parent) -> absl::Status {
+    const Reader reader(scaling, parent, where);
+    const Reader top(nullptr, parent, where);
+    KEEL_ASSIGN_OR_RETURN(const std::string type, reader.Type());
+    if (type != "yarn" && type != "dynamic") return absl::OkStatus();
+    KEEL_ASSIGN_OR_RETURN(double trained, top.Number("max_position_embeddings", 0));
+    if (type == "yarn") {
+      KEEL_ASSIGN_OR_RETURN(trained, reader.Positive("original_max_position_embeddings", trained));
+    }
+    KEEL_ASSIGN_OR_RETURN(const double factor, reader.Positive("factor", 1));
+    max_positions =
+        std::max(max_positions, static_cast<int64_t>(std::min(trained * factor, kMost)));
+    return absl::OkStatus();
+  };
+  for (const char* params : {"rope_parameters", "text_config/rope_parameters"}) {
+    const bool is_nested = absl::string_view(params) != "rope_parameters";
+    KEEL_ASSIGN_OR_RETURN(const json::object* text, FindObject(config, "text_config", where));
+    if (is_nested && text == nullptr) continue;
+    KEEL_ASSIGN_OR_RETURN(const Source source, Locate(params, config, where));
+    KEEL_RETURN_IF_ERROR(extend(source.scaling, *source.parent));
+    if (source.scaling == nullptr) continue;
+    for (const auto& [layer_type, of_layer] : *source.scaling) {
+      if (of_layer.is_object())
+        KEEL_RETURN_IF_ERROR(extend(&of_layer.get_object(), *source.parent));
+    }
+  }
+  return max_positions;
 }
 
 }  // namespace keel

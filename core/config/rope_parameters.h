@@ -37,10 +37,16 @@ struct RopeQuery {
 };
 
 // Types: default, linear, dynamic, llama3, yarn, longrope, proportional, mrope (= default). Another
-// type, or a parameter of the wrong kind, is an error that names the key.
+// type, a parameter that no type has, or one that cannot be right is an error that names the key.
 absl::StatusOr<RopeParameters> ResolveRope(const RopeQuery& query,
                                            const boost::json::object& config,
                                            absl::string_view where);
+
+// The longest text that the scaling allows: `max_positions` (the config's max_position_embeddings),
+// or more with yarn (original_max_position_embeddings times factor) and dynamic
+// (max_position_embeddings times factor), as in vLLM.
+absl::StatusOr<int64_t> ExtendedPositions(const boost::json::object& config, int64_t max_positions,
+                                          absl::string_view where);
 
 }  // namespace keel
 #endif  // KEEL_CORE_CONFIG_ROPE_PARAMETERS_H_

@@ -1,5 +1,8 @@
 #include "core/config/rope_parameters.h"
 
+#include <utility>
+#include <vector>
+
 #include "core/base/json.h"
 #include "core/base/status_matchers.h"
 #include "gmock/gmock.h"
@@ -8,6 +11,7 @@
 namespace keel {
 namespace {
 
+using ::keel::testing::IsOkAndHolds;
 using ::keel::testing::StatusIs;
 using ::testing::HasSubstr;
 
@@ -36,7 +40,8 @@ TEST(RopeParametersTest, DefaultIsThetaToMinusTwoIOverD) {
   EXPECT_NEAR(rope.inv_freq[3], 0.001, 1e-12);
 }
 
-// Frequencies of transformers 5.23 for head_dim 8, theta 10000, factor 8, low 1, high 4, original 64.
+// Frequencies of transformers 5.23 for head_dim 8, theta 10000, factor 8, low 1, high 4,
+// original 64.
 TEST(RopeParametersTest, Llama3StretchesLongWavelengthsOnly) {
   KEEL_ASSERT_OK_AND_ASSIGN(
       const RopeParameters rope,
@@ -91,6 +96,61 @@ TEST(RopeParametersTest, RotatesThePartThatTheConfigSaysElseTheFamilysDefault) {
 TEST(RopeParametersTest, RefusesOddRotarySizes) {
   EXPECT_THAT(Resolve(R"({"partial_rotary_factor": 0.4})"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("rotary size 3")));
+}
+
+TEST(RopeParametersTest, RefusesWhatCannotBeRight) {
+  for (const auto& [config, expected] : std::vector<std::pair<const char*, const char*>>{
+           {R"({"rope_parameters": []})", "rope_parameters is [] (an array), expected an object"},
+           {R"({"rope_parameters": 5})", "rope_parameters is 5"},
+           {R"({"rope_parameters": "x"})", "rope_parameters is \"x\""},
+           {R"({"rope_scaling": [1]})", "rope_scaling is [1]"},
+           {R"({"rope_scaling": {"type": "linear", "factor": 0}})", "factor is 0, expected a"},
+           {R"({"rope_scaling": {"type": "linear", "factor": -2.0}})", "rope_parameters.factor is"},
+           {R"({"rope_scaling": {"type": "dynamic", "factor": 0}})", "factor is 0"},
+           {R"({"rope_scaling": {"type": "yarn", "factor": 0}, "max_position_embeddings": 9})",
+            "factor is 0"},
+           {R"({"rope_scaling": {"type": "llama3", "factor": 8, "low_freq_factor": 4,
+                "high_freq_factor": 1, "original_max_position_embeddings": 64}})",
+            "high_freq_factor is 1, expected more"},
+           {R"({"rope_scaling": {"type": "longrope", "short_factor": [1, 1, 0, 1],
+                "long_factor": [1, 1, 1, 1]}, "max_position_embeddings": 9})",
+            "short_factor is 0, expected a number above 0"}}) {
+    EXPECT_THAT(Resolve(config), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(expected)))
+        << config;
+  }
+}
+
+TEST(RopeParametersTest, RefusesAScalingThatIsNotApplied) {
+  EXPECT_THAT(
+      Resolve(R"({"rope_scaling": {"type": "dynamic", "factor": 1.0, "alpha": 1000.0}})"),
+      StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("rope_parameters.\"alpha\" is 1")));
+}
+
+TEST(RopeParametersTest, YarnAndDynamicAllowLongerTexts) {
+  const auto extended = [](absl::string_view text, int64_t max_positions) {
+    const boost::json::value config = ParseJson(text, "config.json").value();
+    return ExtendedPositions(config.get_object(), max_positions, "config.json");
+  };
+  EXPECT_THAT(extended(R"({"max_position_embeddings": 64, "rope_scaling": {"type": "yarn",
+                           "factor": 4.0, "original_max_position_embeddings": 64}})",
+                       64),
+              IsOkAndHolds(256));
+  EXPECT_THAT(extended(R"({"max_position_embeddings": 256, "rope_scaling": {"type": "yarn",
+                           "factor": 4.0, "original_max_position_embeddings": 64}})",
+                       256),
+              IsOkAndHolds(256));
+  EXPECT_THAT(extended(R"({"max_position_embeddings": 64, "rope_parameters": {
+                           "rope_type": "dynamic", "factor": 2.0}})",
+                       64),
+              IsOkAndHolds(128));
+  EXPECT_THAT(extended(R"({"text_config": {"max_position_embeddings": 64, "rope_parameters": {
+                           "full_attention": {"rope_type": "dynamic", "factor": 2.0}}}})",
+                       64),
+              IsOkAndHolds(128));
+  for (const char* other : {"{}", R"({"rope_scaling": {"type": "linear", "factor": 2.0}})",
+                            R"({"rope_scaling": {"type": "llama3", "factor": 8.0}})"}) {
+    EXPECT_THAT(extended(other, 64), IsOkAndHolds(64)) << other;
+  }
 }
 
 }  // namespace

@@ -80,5 +80,23 @@ TEST(SpecBuilderTest, RefusesInputsWithoutASize) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 with the multiple 4")));
 }
 
+TEST(SpecBuilderTest, NullIsRefusedByCall) {
+  const keel_spec_api& api = SpecApi();
+  const auto refused = [](const char* call, auto set) {
+    keel_spec spec = NewSpec();
+    set(&spec);
+    EXPECT_THAT(spec.status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(call)));
+  };
+  refused("set_int", [&](keel_spec* s) { api.set_int(s, nullptr, 1); });
+  refused("set_real", [&](keel_spec* s) { api.set_real(s, nullptr, 1); });
+  refused("lm_head", [&](keel_spec* s) { api.set_string(s, "lm_head", nullptr); });
+  refused("tp_plan", [&](keel_spec* s) { api.tp_plan(s, "a", nullptr); });
+  const char* const texts[] = {nullptr};
+  refused("pp_plan", [&](keel_spec* s) { api.pp_plan(s, "a", texts, 1, nullptr, 0); });
+  refused("pp_plan", [&](keel_spec* s) { api.pp_plan(s, "a", nullptr, 1, nullptr, 0); });
+  refused("rename", [&](keel_spec* s) { api.rename(s, nullptr); });
+  refused("input", [&](keel_spec* s) { api.input(s, "forward", nullptr); });
+}
+
 }  // namespace
 }  // namespace keel

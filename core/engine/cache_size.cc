@@ -8,10 +8,13 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/error_detail.h"
 #include "core/base/status.h"
 
 namespace keel {
 namespace {
+
+constexpr char kBytesFlag[] = "--kv-cache-memory-bytes";
 
 int64_t BlocksFor(int64_t tokens, int64_t block_size) {
   return (tokens + block_size - 1) / block_size;
@@ -101,9 +104,11 @@ absl::StatusOr<int32_t> NumStateSlots(const CacheLayout& layout, int64_t max_num
                                       int64_t bytes, std::vector<std::string>& warnings) {
   const int64_t fit = (layout.groups.empty() ? bytes : bytes / 2) / layout.state_bytes;
   if (fit < 1) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "--kv-cache-memory-bytes: the recurrent states of one sequence take ", layout.state_bytes,
-        " bytes, ", bytes, " are there", layout.groups.empty() ? "" : ", half of them for states"));
+    return WithFlag(absl::ResourceExhaustedError(
+                        absl::StrCat(kBytesFlag, ": the recurrent states of one sequence take ",
+                                     layout.state_bytes, " bytes, ", bytes, " are there",
+                                     layout.groups.empty() ? "" : ", half of them for states")),
+                    "kv-cache-memory-bytes");
   }
   if (fit < max_num_seqs) {
     warnings.push_back(absl::StrCat("there is memory for the recurrent states of ", fit,
@@ -113,54 +118,51 @@ absl::StatusOr<int32_t> NumStateSlots(const CacheLayout& layout, int64_t max_num
   return static_cast<int32_t>(std::min(fit, max_num_seqs));
 }
 
-absl::Status SizeCache(const EngineOptions& options, int64_t max_positions, Model& model) {
+absl::StatusOr<CacheSize> SizeCache(const CacheOptions& options, const SchedulerOptions& steps,
+                                    const CacheLayout& layout, int64_t max_positions,
+                                    std::vector<std::string>& warnings) {
   CacheNeed need;
   need.max_len = max_positions > 0 ? max_positions : 2048;
   if (options.max_model_len > 0) {
     if (max_positions > 0 && options.max_model_len > max_positions) {
-      return absl::InvalidArgumentError(absl::StrCat("--max-model-len is ", options.max_model_len,
-                                                     ", the model's config allows at most ",
-                                                     max_positions, " (max_position_embeddings)"));
+      return WithFlag(
+          absl::InvalidArgumentError(absl::StrCat("--max-model-len is ", options.max_model_len,
+                                                  ", the model's config allows at most ",
+                                                  max_positions, " (max_position_embeddings)")),
+          "max-model-len");
     }
     need.max_len = options.max_model_len;
   }
-  need.max_chunk = options.max_num_batched_tokens;
-  need.max_num_seqs = options.max_num_seqs;
+  need.max_chunk = steps.max_num_batched_tokens;
+  need.max_num_seqs = steps.max_num_seqs;
   need.block_size = options.block_size;
-  const CacheLayout layout = model.executor->cache_layout();
   int64_t available = AvailableMemory();
   if (options.available_memory > 0) available = std::min(available, options.available_memory);
-  const bool given = options.kv_cache_memory_bytes > 0;
-  if (given && options.kv_cache_memory_bytes > available) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("--kv-cache-memory-bytes is ", options.kv_cache_memory_bytes, ", ", available,
-                     " bytes are free; the largest value that fits is ", available / 10 * 9));
+  const bool given = options.memory_bytes > 0;
+  if (given && options.memory_bytes > available) {
+    return WithFlag(absl::ResourceExhaustedError(absl::StrCat(
+                        kBytesFlag, " is ", options.memory_bytes, ", ", available,
+                        " bytes are free; the largest value that fits is ", available / 10 * 9)),
+                    "kv-cache-memory-bytes");
   }
-  int64_t bytes =
-      given ? options.kv_cache_memory_bytes
-            : static_cast<int64_t>(static_cast<double>(available) * options.kv_cache_memory_share);
+  int64_t bytes = given
+                      ? options.memory_bytes
+                      : static_cast<int64_t>(static_cast<double>(available) * options.memory_share);
+  int32_t num_state_slots = 0;
   if (layout.state_bytes > 0) {
-    KEEL_ASSIGN_OR_RETURN(model.num_state_slots,
-                          NumStateSlots(layout, options.max_num_seqs, bytes, model.warnings));
-    bytes -= model.num_state_slots * layout.state_bytes;
+    KEEL_ASSIGN_OR_RETURN(num_state_slots,
+                          NumStateSlots(layout, steps.max_num_seqs, bytes, warnings));
+    bytes -= num_state_slots * layout.state_bytes;
   }
   absl::StatusOr<CacheSize> size = DivideCache(layout, need, bytes, given);
-  if (!size.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--kv-cache-memory-bytes: ", size.status().message()));
-  }
+  if (!size.ok()) return WithFlag(Annotate(size.status(), kBytesFlag), "kv-cache-memory-bytes");
+  size->num_state_slots = num_state_slots;
   if (size->max_len < need.max_len) {
-    model.warnings.push_back(
-        absl::StrCat("the KV cache holds ", size->max_len,
-                     " tokens: requests are limited to that, not to the model's ", need.max_len,
-                     "; raise --kv-cache-memory-bytes"));
+    warnings.push_back(absl::StrCat("the KV cache holds ", size->max_len,
+                                    " tokens: requests are limited to that, not to the model's ",
+                                    need.max_len, "; raise ", kBytesFlag));
   }
-  model.max_model_len = size->max_len;
-  model.cache_groups = size->groups;
-  model.kv_cache_bytes = size->bytes;
-  std::vector<int32_t> num_blocks;
-  for (const CacheGroup& group : size->groups) num_blocks.push_back(group.num_blocks);
-  return model.executor->AllocateCache(num_blocks, model.num_state_slots);
+  return size;
 }
 
 }  // namespace keel

@@ -9,9 +9,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/cache/block_allocator.h"
-#include "core/engine/model.h"
+#include "core/cache/cache_layout.h"
 #include "core/engine/options.h"
-#include "core/exec/executor.h"
 
 namespace keel {
 
@@ -24,25 +23,32 @@ struct CacheNeed {
 
 struct CacheSize {
   std::vector<CacheGroup> groups;
-  int64_t max_len = 0;  // what one sequence can have: need.max_len or less
-  int64_t bytes = 0;
+  int64_t max_len = 0;          // what one sequence can have: need.max_len or less
+  int64_t bytes = 0;            // of keys and values
+  int32_t num_state_slots = 0;  // 0: no recurrent layers
 };
 
-// Divides `bytes` among the groups of `layout`, in proportion to what a sequence of full length needs of each; not more
-// than all sequences at full length can use, unless `use_all`. INVALID_ARGUMENT: not even one block fits.
+// Divides `bytes` among the groups of `layout`, in proportion to what a sequence of full length
+// needs of each; not more than all sequences at full length can use, unless `use_all`.
+// INVALID_ARGUMENT: not even one block fits.
 absl::StatusOr<CacheSize> DivideCache(const CacheLayout& layout, const CacheNeed& need,
                                       int64_t bytes, bool use_all);
 
-// How many sequences at once get recurrent states: `max_num_seqs`, or as many as fit, with a warning. Of `bytes`, half is
-// left to the layers that keep keys, if there are any. RESOURCE_EXHAUSTED: not even one fits.
+// How many sequences at once get recurrent states: `max_num_seqs`, or as many as fit, with a
+// warning. Of `bytes`, half is left to the layers that keep keys, if there are any.
+// RESOURCE_EXHAUSTED: not even one fits.
 absl::StatusOr<int32_t> NumStateSlots(const CacheLayout& layout, int64_t max_num_seqs,
                                       int64_t bytes, std::vector<std::string>& warnings);
 
 // Bytes that the process could still take, within what its cgroup allows.
 int64_t AvailableMemory();
 
-// Sets the model's max_model_len and cache and allocates it. `max_positions`: of the config; 0: not said.
-absl::Status SizeCache(const EngineOptions& options, int64_t max_positions, Model& model);
+// The cache of a model that keeps `layout` and whose config allows `max_positions` tokens (0: not
+// said), in the memory that is there now. What a user should know is added to `warnings`. Errors
+// name the flag.
+absl::StatusOr<CacheSize> SizeCache(const CacheOptions& options, const SchedulerOptions& steps,
+                                    const CacheLayout& layout, int64_t max_positions,
+                                    std::vector<std::string>& warnings);
 
 }  // namespace keel
 #endif  // KEEL_CORE_ENGINE_CACHE_SIZE_H_

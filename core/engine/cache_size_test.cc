@@ -1,5 +1,6 @@
 #include "core/engine/cache_size.h"
 
+#include "core/base/error_detail.h"
 #include "core/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -75,6 +76,31 @@ TEST(CacheSizeTest, AdmitsAsManyRecurrentSequencesAsFit) {
   EXPECT_THAT(warnings, ElementsAre(HasSubstr("of 3 sequences"), HasSubstr("of 1 sequences")));
   EXPECT_THAT(NumStateSlots(pure, 4, 999, warnings),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("take 1000 bytes")));
+}
+
+TEST(CacheSizeTest, NeedsNoModel) {
+  const CacheOptions options = {.memory_bytes = 50000, .block_size = 10};
+  const SchedulerOptions steps = {.max_num_seqs = 4, .max_num_batched_tokens = 20};
+  const CacheLayout layout = {{{0, 0, 1000}}, 5000};
+  std::vector<std::string> warnings;
+  KEEL_ASSERT_OK_AND_ASSIGN(const CacheSize size, SizeCache(options, steps, layout, 100, warnings));
+  EXPECT_EQ(size.max_len, 100);
+  EXPECT_EQ(size.num_state_slots, 4);
+  EXPECT_EQ(size.groups[0].num_blocks, 30);
+  EXPECT_THAT(warnings, IsEmpty());
+}
+
+TEST(CacheSizeTest, ErrorsSayWhichFlag) {
+  const CacheLayout layout = {{{0, 0, 1000}}, 0};
+  std::vector<std::string> warnings;
+  const auto flag_of = [&](const CacheOptions& options) {
+    const absl::Status status = SizeCache(options, {}, layout, 100, warnings).status();
+    EXPECT_FALSE(status.ok());
+    return DetailOf(status, ErrorDetail::kFlag);
+  };
+  EXPECT_EQ(flag_of({.max_model_len = 101}), "max-model-len");
+  EXPECT_EQ(flag_of({.memory_bytes = 10}), "kv-cache-memory-bytes");
+  EXPECT_EQ(flag_of({.memory_bytes = 1000, .available_memory = 999}), "kv-cache-memory-bytes");
 }
 
 }  // namespace

@@ -1,60 +1,22 @@
 #include "core/engine/engine.h"
 
-#include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/base/error_detail.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/engine/engine_info.h"
 
 namespace keel {
 namespace {
 
-BlockAllocator::Options BlockOptions(const EngineOptions& options, const Model& model) {
-  BlockAllocator::Options out;
-  out.block_size = static_cast<int32_t>(options.block_size);
-  // What a prefix left in a state is not kept.
-  out.prefix_caching = options.enable_prefix_caching && model.num_state_slots == 0;
-  out.groups = model.cache_groups;
-  out.num_state_slots = model.num_state_slots;
-  return out;
-}
-
-SchedulerOptions SchedulerOptionsOf(const EngineOptions& options) {
-  SchedulerOptions out;
-  out.max_num_seqs = static_cast<int32_t>(options.max_num_seqs);
-  out.max_num_batched_tokens = static_cast<int32_t>(options.max_num_batched_tokens);
-  out.max_prefill_beside_decodes = static_cast<int32_t>(options.max_prefill_beside_decodes);
-  return out;
-}
-
-MetricsConfig MetricsConfigOf(const EngineOptions& options, const Model& model) {
-  MetricsConfig config;
-  config.max_model_len = model.max_model_len;
-  config.num_speculative_tokens = static_cast<int>(options.spec_tokens());
-  const int64_t num_blocks = model.cache_groups.empty() ? 0 : model.cache_groups[0].num_blocks;
-  config.cache_info = {
-      {"block_size", absl::StrCat(options.block_size)},
-      {"num_gpu_blocks", absl::StrCat(num_blocks)},
-      {"cache_dtype", model.dtype},
-      {"enable_prefix_caching", BlockOptions(options, model).prefix_caching ? "True" : "False"},
-      {"kv_cache_memory_bytes", absl::StrCat(model.kv_cache_bytes)}};
-  config.model_info = {{"architecture", model.architecture},
-                       {"model_impl", options.model_impl},
-                       {"plugin", model.plugin},
-                       {"attention_implementation", model.attention},
-                       {"exec", options.exec},
-                       {"dtype", model.dtype}};
-  return config;
-}
-
-PromptLookupOptions DraftOptions(const EngineOptions& options) {
+PromptLookupOptions DraftOptions(const SpeculationOptions& options) {
   PromptLookupOptions out;
-  out.num_tokens = static_cast<int32_t>(options.spec_tokens());
-  out.max_ngram = static_cast<int32_t>(options.prompt_lookup_max);
-  out.min_ngram = static_cast<int32_t>(options.prompt_lookup_min);
+  out.num_tokens = options.num_drafts();
+  out.max_ngram = options.max_ngram;
+  out.min_ngram = options.min_ngram;
   return out;
 }
 
@@ -68,24 +30,27 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Serve(const EngineOptions& options, Model model) {
   std::unique_ptr<Trace> trace;
   if (!options.trace.empty()) {
-    KEEL_ASSIGN_OR_RETURN(trace, Trace::Open(JoinPath(options.base_dir, options.trace)));
+    KEEL_ASSIGN_OR_RETURN(trace, Trace::Open(JoinPath(options.model.base_dir, options.trace)));
   }
-  if (options.spec_tokens() > 0 && model.num_state_slots > 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--spec-method is ngram, but ", model.architecture,
-        " has recurrent layers: what a wrong guess did to their state can't be undone"));
+  if (options.speculation.num_drafts() > 0 && model.blocks.num_state_slots > 0) {
+    return WithFlag(
+        absl::InvalidArgumentError(absl::StrCat(
+            "--spec-method is ngram, but ", model.architecture,
+            " has recurrent layers: what a wrong guess did to their state can't be undone")),
+        "spec-method");
   }
   return std::unique_ptr<Engine>(new Engine(options, std::move(model), std::move(trace)));
 }
 
 Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace> trace)
-    : options_(options),
+    : max_requests_(options.max_queued_requests + options.scheduler.max_num_seqs),
       trace_(std::move(trace)),
       model_(std::move(model)),
-      metrics_(std::make_unique<Metrics>(model_.name, MetricsConfigOf(options, model_))),
-      preparer_(model_, DraftOptions(options), *metrics_),
-      blocks_(BlockOptions(options, model_)),
-      scheduler_(SchedulerOptionsOf(options), blocks_),
+      metrics_(std::make_unique<Metrics>(options.model.label(), MetricsConfigOf(options, model_))),
+      preparer_(model_, DraftOptions(options.speculation), *metrics_),
+      info_json_(InfoJson(options, model_)),
+      blocks_(model_.blocks),
+      scheduler_(options.scheduler, blocks_),
       runner_(*model_.executor, model_.vocab_size),
       loop_(EngineLoop::Shared()),
       outputs_(*metrics_, trace_.get(),
@@ -122,12 +87,11 @@ absl::StatusOr<uint64_t> Engine::Submit(const Request& request, OutputCallback c
   {
     absl::MutexLock lock(&mutex_);
     if (stopping_) return absl::UnavailableError("the engine is shutting down");
-    const int64_t limit = options_.max_queued_requests + options_.max_num_seqs;
-    if (static_cast<int64_t>(known_.size()) >= limit) {
+    if (static_cast<int64_t>(known_.size()) >= max_requests_) {
       metrics_->rejected_queue_full.Increment();
-      return absl::ResourceExhaustedError(
-          absl::StrCat(known_.size(), " requests are running or waiting, the limit is ", limit,
-                       " (--max-queued-requests and --max-num-seqs); try again later"));
+      return absl::ResourceExhaustedError(absl::StrCat(
+          known_.size(), " requests are running or waiting, the limit is ", max_requests_,
+          " (--max-queued-requests and --max-num-seqs); try again later"));
     }
     running->id = running->outputs->request = running->sequences[0]->id = id = next_id_++;
     known_.insert(id);
@@ -157,36 +121,6 @@ absl::Status Engine::Check() const {
 size_t Engine::num_requests() const {
   absl::MutexLock lock(&mutex_);
   return known_.size();
-}
-
-std::string Engine::info_json() const {
-  boost::json::object info;
-  info["model"] = model_.name;
-  info["architecture"] = model_.architecture;
-  info["model_impl"] = options_.model_impl;
-  info["plugin"] = model_.plugin;
-  info["attention_implementation"] = model_.attention;
-  info["attention_reason"] = model_.attention_reason;
-  info["exec"] = options_.exec;
-  info["dtype"] = model_.dtype;
-  info["max_model_len"] = model_.max_model_len;
-  info["vocab_size"] = model_.vocab_size;
-  boost::json::array groups;
-  for (const CacheGroup& group : model_.cache_groups) {
-    groups.push_back(boost::json::object{
-        {"blocks", group.num_blocks}, {"window", group.window}, {"chunk", group.chunk}});
-  }
-  info["kv_cache_blocks"] = model_.cache_groups.empty() ? 0 : model_.cache_groups[0].num_blocks;
-  info["kv_cache_groups"] = std::move(groups);
-  info["kv_cache_bytes"] = model_.kv_cache_bytes;
-  info["state_slots"] = model_.num_state_slots;
-  info["block_size"] = options_.block_size;
-  info["tensor_parallel_size"] = options_.tensor_parallel_size;
-  info["eos_token_ids"] =
-      boost::json::array(model_.eos_token_ids.begin(), model_.eos_token_ids.end());
-  info["has_chat_template"] = model_.text.chat_template != nullptr;
-  info["warnings"] = boost::json::array(model_.warnings.begin(), model_.warnings.end());
-  return boost::json::serialize(info);
 }
 
 bool Engine::RunOnce() {

@@ -72,7 +72,7 @@ class Engine : private EngineClient {
   size_t num_requests() const;
 
   const Model& model() const { return model_; }
-  std::string info_json() const;
+  const std::string& info_json() const { return info_json_; }
   Metrics& metrics() { return *metrics_; }
 
   // The prompt's token ids, as Submit makes them. Any thread.
@@ -103,11 +103,12 @@ class Engine : private EngineClient {
   void Decode(absl::Span<Sampled> sampled);
   void Fail(const Step& step, const absl::Status& status);
 
-  const EngineOptions options_;
+  const int64_t max_requests_;          // running or waiting
   const std::unique_ptr<Trace> trace_;  // null: off
   const Model model_;
   const std::unique_ptr<Metrics> metrics_;
   const RequestPreparer preparer_;
+  const std::string info_json_;
 
   mutable absl::Mutex mutex_;
   std::vector<std::unique_ptr<RunningRequest>> incoming_ ABSL_GUARDED_BY(mutex_);

@@ -116,7 +116,7 @@ TEST_F(EngineTest, SaysWhatTheModelSays) {
 
 TEST_F(EngineTest, ManyRequestsShareStepsAndTooFewBlocks) {
   EngineOptions options;
-  options.max_num_batched_tokens = 20;
+  options.scheduler.max_num_batched_tokens = 20;
   Serve(MakeFakeModel(testing::SayAlphabet, /*num_blocks=*/6), options);
   for (int i = 0; i < 12; ++i) {
     Request request = Ask(std::string(1 + i * 5, 'a'), 24);
@@ -138,7 +138,7 @@ TEST_F(EngineTest, DraftsChangeHowManyStepsAndNotTheText) {
     logits[static_cast<size_t>(next)] = 10;
   };
   EngineOptions options;
-  options.spec_method = "ngram";
+  options.speculation.method = SpeculationMethod::kNgram;
   Serve(MakeFakeModel(round), options);
   const std::string alphabet = "abcdefghijklmnopqrstuvwxyz";
   Request request = Ask("", 52);
@@ -404,7 +404,7 @@ TEST_F(EngineTest, ATimeoutEndsWithWhatThereIs) {
 TEST_F(EngineTest, AFullQueueRefusesAndSaysTheLimit) {
   EngineOptions options;
   options.max_queued_requests = 1;
-  options.max_num_seqs = 1;
+  options.scheduler.max_num_seqs = 1;
   absl::Notification go;
   Serve(MakeFakeModel([&](absl::Span<const int32_t> tokens, absl::Span<float> logits) {
           go.WaitForNotification();

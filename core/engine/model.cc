@@ -4,15 +4,16 @@
 #include <future>
 #include <set>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/attention/registry.h"
+#include "core/base/error_detail.h"
+#include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/checkpoint/locate.h"
 #include "core/config/config_view.h"
+#include "core/config/known_keys.h"
 #include "core/config/spec_builder.h"
 #include "core/engine/cache_size.h"
 #include "core/graph/record_model.h"
@@ -40,10 +41,6 @@ PluginLoader& Loader() {
   return *loader;
 }
 
-std::string Absolute(const std::string& path, const std::string& base) {
-  return path.empty() || path[0] == '/' || base.empty() ? path : absl::StrCat(base, "/", path);
-}
-
 // What the recording of a model left: its graph, and the plugin where it is still needed.
 struct Recorded {
   std::shared_ptr<Plugin> plugin;
@@ -52,22 +49,22 @@ struct Recorded {
   std::string description;
 };
 
-absl::StatusOr<ModelQuery> QueryOf(const boost::json::value& config, const EngineOptions& options) {
+absl::StatusOr<ModelQuery> QueryOf(const boost::json::value& config, ModelImpl impl) {
   ModelQuery query;
   KEEL_ASSIGN_OR_RETURN(auto architectures, FindJson<std::vector<std::string>>(
                                                 config, "/architectures", "config.json"));
   KEEL_ASSIGN_OR_RETURN(auto model_type,
                         FindJson<std::string>(config, "/model_type", "config.json"));
-  KEEL_ASSIGN_OR_RETURN(query.impl, ParseModelImpl(options.model_impl));
+  query.impl = impl;
   query.architectures = std::move(architectures).value_or(std::vector<std::string>());
   query.model_type = std::move(model_type).value_or("");
   return query;
 }
 
-absl::StatusOr<FoundPlugins> Discover(const EngineOptions& options, const std::string& dir) {
+absl::StatusOr<FoundPlugins> Discover(const ModelOptions& options, const std::string& dir) {
   PluginSearch search;
   for (const std::string& path : options.plugin_paths)
-    search.plugin_paths.push_back(Absolute(path, options.base_dir));
+    search.plugin_paths.push_back(JoinPath(options.base_dir, path));
   search.in_tree_dirs = InTreePluginDirs();
   search.checkpoint_dir = dir;
   return DiscoverPlugins(search);
@@ -86,7 +83,8 @@ PluginCall CallInto(const std::shared_ptr<Plugin>& plugin) {
   };
 }
 
-// Refuses a checkpoint whose processor a plugin brings: without it media would be dropped without a word.
+// Refuses a checkpoint whose processor a plugin brings: without it media would be dropped without a
+// word.
 absl::Status CheckProcessor(const Checkpoint& checkpoint, const FoundPlugins& found) {
   for (const char* file :
        {"processor_config.json", "preprocessor_config.json", "tokenizer_config.json"}) {
@@ -104,26 +102,72 @@ absl::Status CheckProcessor(const Checkpoint& checkpoint, const FoundPlugins& fo
   return absl::OkStatus();
 }
 
-absl::StatusOr<Recorded> Record(const Checkpoint& checkpoint, const FoundPlugins& found,
-                                const RemoteCodePolicy& policy, const EngineOptions& options) {
-  KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(checkpoint.config(), options));
-  KEEL_ASSIGN_OR_RETURN(const ModelChoice choice, ModelRegistry(found, policy.mode).Resolve(query));
-  Recorded out;
-  KEEL_ASSIGN_OR_RETURN(out.plugin, LoadPlugin(choice.plugin, policy));
-  KEEL_ASSIGN_OR_RETURN(out.model_class, FindModelClass(*out.plugin, choice));
-  const PluginRef& ref = out.plugin->ref();
-  out.description = absl::StrCat(ref.note.id, " ", ref.note.version, " (", ref.name, ", ",
-                                 PluginOriginName(ref.origin), ")");
-  ModelSource source;
-  source.model_class = out.model_class;
-  source.plugin = out.plugin->self();
-  source.plugin_name = absl::StrCat(ref.note.id, " ", ref.note.version);
-  source.call = CallInto(out.plugin);
-  KEEL_ASSIGN_OR_RETURN(out.model, RecordModel(source, checkpoint.config(), "config.json"));
+// The type of weights and activations that the checkpoint asks for.
+absl::StatusOr<DType> DtypeOf(const Checkpoint& checkpoint) {
+  const boost::json::value& config = checkpoint.config();
+  for (const char* key :
+       {"/dtype", "/torch_dtype", "/text_config/dtype", "/text_config/torch_dtype"}) {
+    KEEL_ASSIGN_OR_RETURN(const auto name, FindJson<std::string>(config, key, "config.json"));
+    if (!name.has_value()) continue;
+    const auto dtype = DTypeFromName(*name);
+    if (dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16) return *dtype;
+    return absl::UnimplementedError(
+        absl::StrCat("config.json: dtype is '", *name,
+                     "', expected bfloat16, float16 or float32; choose with --dtype"));
+  }
+  for (const std::string& name : checkpoint.names()) {
+    KEEL_ASSIGN_OR_RETURN(const TensorView* tensor, checkpoint.Find(name));
+    if (IsFloatingPoint(tensor->dtype) && BytesOf(tensor->dtype) >= 2) return tensor->dtype;
+  }
+  return DType::kF32;
+}
+
+// A model's files, and whose code serves it: what is known before anything is recorded or loaded.
+struct Source {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  FoundPlugins plugins;
+  ModelChoice choice;
+  DType dtype = DType::kF32;
+};
+
+absl::StatusOr<Source> FindSource(const ModelOptions& options, const std::string& dir) {
+  Source out;
+  absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(dir);
+  if (!checkpoint.ok()) return WithFile(checkpoint.status(), dir);
+  out.checkpoint = *std::move(checkpoint);
+  KEEL_RETURN_IF_ERROR(CheckKnownKeys(out.checkpoint->config(), "config.json"));
+  KEEL_ASSIGN_OR_RETURN(out.plugins, Discover(options, dir));
+  KEEL_RETURN_IF_ERROR(CheckProcessor(*out.checkpoint, out.plugins));
+  KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(out.checkpoint->config(), options.impl));
+  KEEL_ASSIGN_OR_RETURN(out.choice,
+                        ModelRegistry(out.plugins, options.remote_code.mode).Resolve(query));
+  if (options.dtype.has_value()) {
+    out.dtype = *options.dtype;
+  } else {
+    KEEL_ASSIGN_OR_RETURN(out.dtype, DtypeOf(*out.checkpoint));
+  }
   return out;
 }
 
-// What the model needs beyond its own life. Members go in reverse order: the model's object before the plugins.
+absl::StatusOr<Recorded> Record(const Source& source, const RemoteCodePolicy& policy) {
+  Recorded out;
+  KEEL_ASSIGN_OR_RETURN(out.plugin, LoadPlugin(source.choice.plugin, policy));
+  KEEL_ASSIGN_OR_RETURN(out.model_class, FindModelClass(*out.plugin, source.choice));
+  const PluginRef& ref = out.plugin->ref();
+  out.description = absl::StrCat(ref.note.id, " ", ref.note.version, " (", ref.name, ", ",
+                                 PluginOriginName(ref.origin), ")");
+  ModelSource recorded;
+  recorded.model_class = out.model_class;
+  recorded.plugin = out.plugin->self();
+  recorded.plugin_name = absl::StrCat(ref.note.id, " ", ref.note.version);
+  recorded.call = CallInto(out.plugin);
+  KEEL_ASSIGN_OR_RETURN(out.model,
+                        RecordModel(recorded, source.checkpoint->config(), "config.json"));
+  return out;
+}
+
+// What the model needs beyond its own life. Members go in reverse order: the model's object before
+// the plugins.
 struct Kept {
   std::vector<std::shared_ptr<Plugin>> plugins;
   AttentionRegistry attention;
@@ -171,26 +215,6 @@ std::string Joined(const std::vector<AttentionInUse>& uses, std::string Attentio
   });
 }
 
-absl::StatusOr<DType> ChooseDtype(const EngineOptions& options, const Checkpoint& checkpoint) {
-  if (options.dtype != "auto") return *DTypeFromName(options.dtype);
-  const boost::json::value& config = checkpoint.config();
-  for (const char* key :
-       {"/dtype", "/torch_dtype", "/text_config/dtype", "/text_config/torch_dtype"}) {
-    KEEL_ASSIGN_OR_RETURN(const auto name, FindJson<std::string>(config, key, "config.json"));
-    if (!name.has_value()) continue;
-    const auto dtype = DTypeFromName(*name);
-    if (dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16) return *dtype;
-    return absl::UnimplementedError(
-        absl::StrCat("config.json: dtype is '", *name,
-                     "', expected bfloat16, float16 or float32; choose with --dtype"));
-  }
-  for (const std::string& name : checkpoint.names()) {
-    KEEL_ASSIGN_OR_RETURN(const TensorView* tensor, checkpoint.Find(name));
-    if (IsFloatingPoint(tensor->dtype) && BytesOf(tensor->dtype) >= 2) return tensor->dtype;
-  }
-  return DType::kF32;
-}
-
 std::vector<int32_t> EosTokens(const Model& model) {
   std::set<int32_t> ids(model.generation.eos_token_ids.begin(),
                         model.generation.eos_token_ids.end());
@@ -198,57 +222,59 @@ std::vector<int32_t> EosTokens(const Model& model) {
   return {ids.begin(), ids.end()};
 }
 
-ExecMode ParseExec(absl::string_view exec) {
-  return exec == "eager"    ? ExecMode::kEager
-         : exec == "shadow" ? ExecMode::kShadow
-                            : ExecMode::kGraph;
+// Sets what the model may keep, and allocates it.
+absl::Status AllocateCache(const EngineOptions& options, int64_t max_positions, Model& model) {
+  KEEL_ASSIGN_OR_RETURN(const CacheSize size,
+                        SizeCache(options.cache, options.scheduler, model.executor->cache_layout(),
+                                  max_positions, model.warnings));
+  model.max_model_len = size.max_len;
+  model.kv_cache_bytes = size.bytes;
+  model.blocks.block_size = options.cache.block_size;
+  // What a prefix left in a state is not kept.
+  model.blocks.prefix_caching = options.cache.enable_prefix_caching && size.num_state_slots == 0;
+  model.blocks.groups = size.groups;
+  model.blocks.num_state_slots = size.num_state_slots;
+  std::vector<int32_t> num_blocks;
+  for (const CacheGroup& group : size.groups) num_blocks.push_back(group.num_blocks);
+  return model.executor->AllocateCache(num_blocks, size.num_state_slots);
 }
 
-absl::StatusOr<Model> Load(const EngineOptions& options) {
+absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir) {
   const auto progress = [&](absl::string_view stage, int64_t done, int64_t total) {
-    if (options.on_progress) options.on_progress(stage, done, total);
+    if (options.model.on_progress) options.model.on_progress(stage, done, total);
   };
-  Model model;
-  model.name = options.model;
-  KEEL_ASSIGN_OR_RETURN(const ModelLocation location, LocateModel(options.model, options.base_dir));
-  model.dir = location.dir;
+  const RemoteCodePolicy& policy = options.model.remote_code;
   progress("reading configs", 0, 0);
-  KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(location.dir));
-  model.checkpoint = std::move(checkpoint);
-  model.generation = model.checkpoint->generation_config();
+  KEEL_ASSIGN_OR_RETURN(const Source source, FindSource(options.model, dir));
   // The tokenizer is tried in a child meanwhile: as slow as the rest of loading.
   std::future<absl::StatusOr<Text>> text =
-      std::async(std::launch::async, [dir = location.dir] { return LoadText(dir); });
-
-  KEEL_ASSIGN_OR_RETURN(const RemoteCodePolicy policy,
-                        ParseTrustRemoteCode(options.trust_remote_code));
-  KEEL_ASSIGN_OR_RETURN(const FoundPlugins found, Discover(options, location.dir));
-  KEEL_RETURN_IF_ERROR(CheckProcessor(*model.checkpoint, found));
-  KEEL_ASSIGN_OR_RETURN(Recorded recorded, Record(*model.checkpoint, found, policy, options));
+      std::async(std::launch::async, [dir] { return LoadText(dir); });
+  KEEL_ASSIGN_OR_RETURN(Recorded recorded, Record(source, policy));
   proto::Graph& graph = recorded.model.graph;
-  model.architecture = graph.spec().architecture();
-  model.plugin = recorded.description;
-  model.vocab_size = graph.spec().vocab_size();
-
+  const proto::ModelSpec spec = graph.spec();
   auto kept = std::make_shared<Kept>();
-  ExecutorOptions exec;
-  exec.attention = options.attention_implementation;
+  ExecutorOptions exec = options.executor;
   KEEL_ASSIGN_OR_RETURN(
       const auto configured,
-      FindJson<std::string>(model.checkpoint->config(), "/_attn_implementation", "config.json"));
+      FindJson<std::string>(source.checkpoint->config(), "/_attn_implementation", "config.json"));
   exec.config_attention = configured.value_or("");
-  KEEL_RETURN_IF_ERROR(RegisterAttention(exec, recorded, found, policy, *kept));
-  exec.mode = ParseExec(options.exec);
-  KEEL_ASSIGN_OR_RETURN(exec.dtype, ChooseDtype(options, *model.checkpoint));
-  exec.block_size = static_cast<int32_t>(options.block_size);
-  exec.tensor_parallel = static_cast<int32_t>(options.tensor_parallel_size);
-  exec.deterministic = options.deterministic;
+  KEEL_RETURN_IF_ERROR(RegisterAttention(exec, recorded, source.plugins, policy, *kept));
+  exec.dtype = source.dtype;
+  exec.block_size = options.cache.block_size;
   exec.live = {recorded.model_class, recorded.model.model.get(), CallInto(recorded.plugin)};
   exec.on_load_bytes = [&](int64_t done, int64_t total) {
     progress("loading weights", done, total);
   };
-  model.dtype = std::string(TorchName(exec.dtype));
-  const proto::ModelSpec spec = graph.spec();
+
+  Model model;
+  model.name = options.model.name;
+  model.dir = dir;
+  model.architecture = spec.architecture();
+  model.plugin = recorded.description;
+  model.dtype = exec.dtype;
+  model.vocab_size = spec.vocab_size();
+  model.checkpoint = source.checkpoint;
+  model.generation = source.checkpoint->generation_config();
   KEEL_ASSIGN_OR_RETURN(
       model.executor, Executor::Create(std::move(graph), model.checkpoint, kept->attention, exec));
   const LoadReport& report = model.executor->report();
@@ -267,57 +293,53 @@ absl::StatusOr<Model> Load(const EngineOptions& options) {
 
   progress("loading tokenizer", 0, 0);
   KEEL_ASSIGN_OR_RETURN(model.text, text.get());
-  KEEL_RETURN_IF_ERROR(SizeCache(options, spec.max_positions(), model));
   model.eos_token_ids = EosTokens(model);
+  KEEL_RETURN_IF_ERROR(AllocateCache(options, spec.max_positions(), model));
   return model;
 }
 
-absl::StatusOr<int64_t> SumWeights(const EngineOptions& options) {
-  KEEL_ASSIGN_OR_RETURN(const ModelLocation location, LocateModel(options.model, options.base_dir));
-  KEEL_ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::Open(location.dir));
-  KEEL_ASSIGN_OR_RETURN(const RemoteCodePolicy policy,
-                        ParseTrustRemoteCode(options.trust_remote_code));
-  KEEL_ASSIGN_OR_RETURN(const FoundPlugins found, Discover(options, location.dir));
-  KEEL_RETURN_IF_ERROR(CheckProcessor(*checkpoint, found));
-  KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(checkpoint->config(), options));
-  KEEL_RETURN_IF_ERROR(ModelRegistry(found, policy.mode).Resolve(query).status());
-  KEEL_ASSIGN_OR_RETURN(const DType dtype, ChooseDtype(options, *checkpoint));
+absl::StatusOr<int64_t> SumWeights(const ModelOptions& options, const std::string& dir) {
+  KEEL_ASSIGN_OR_RETURN(const Source source, FindSource(options, dir));
   int64_t bytes = 0;
-  for (const std::string& name : checkpoint->names()) {
-    KEEL_ASSIGN_OR_RETURN(const TensorView* tensor, checkpoint->Find(name));
+  for (const std::string& name : source.checkpoint->names()) {
+    KEEL_ASSIGN_OR_RETURN(const TensorView* tensor, source.checkpoint->Find(name));
     bytes += IsFloatingPoint(tensor->dtype)
-                 ? tensor->elements() * static_cast<int64_t>(BytesOf(dtype))
+                 ? tensor->elements() * static_cast<int64_t>(BytesOf(source.dtype))
                  : static_cast<int64_t>(tensor->bytes);
   }
   return bytes;
 }
 
-absl::Status CheckNamed(const EngineOptions& options) {
-  if (!options.model.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      "--model is not set: name a checkpoint's directory or a Hugging Face id");
+absl::StatusOr<std::string> Locate(const ModelOptions& options) {
+  if (options.name.empty()) {
+    return WithFlag(absl::InvalidArgumentError("--model is not set: name a checkpoint's directory "
+                                               "or a Hugging Face id"),
+                    "model");
+  }
+  const absl::StatusOr<ModelLocation> location = LocateModel(options.name, options.base_dir);
+  if (!location.ok()) return WithFlag(location.status(), "model");
+  return location->dir;
 }
 
-// What names a file of the model's or is about a flag says enough.
-absl::Status WithModel(const absl::Status& status, const EngineOptions& options) {
-  if (absl::StrContains(status.message(), options.model) ||
-      absl::StartsWith(status.message(), "--"))
-    return status;
-  return Annotate(status, absl::StrCat("model '", options.model, "'"));
+// What says which file or which flag says enough.
+absl::Status WithModel(const absl::Status& status, const std::string& name) {
+  const bool is_clear = !DetailOf(status, ErrorDetail::kFile).empty() ||
+                        !DetailOf(status, ErrorDetail::kFlag).empty();
+  return is_clear ? status : Annotate(status, absl::StrCat("model '", name, "'"));
 }
 
 }  // namespace
 
 absl::StatusOr<Model> LoadModel(const EngineOptions& options) {
-  KEEL_RETURN_IF_ERROR(CheckNamed(options));
-  absl::StatusOr<Model> model = Load(options);
-  return model.ok() ? std::move(model) : WithModel(model.status(), options);
+  KEEL_ASSIGN_OR_RETURN(const std::string dir, Locate(options.model));
+  absl::StatusOr<Model> model = Load(options, dir);
+  return model.ok() ? std::move(model) : WithModel(model.status(), options.model.name);
 }
 
-absl::StatusOr<int64_t> WeightBytesOf(const EngineOptions& options) {
-  KEEL_RETURN_IF_ERROR(CheckNamed(options));
-  const absl::StatusOr<int64_t> bytes = SumWeights(options);
-  return bytes.ok() ? bytes : WithModel(bytes.status(), options);
+absl::StatusOr<int64_t> WeightBytesOf(const ModelOptions& options) {
+  KEEL_ASSIGN_OR_RETURN(const std::string dir, Locate(options));
+  const absl::StatusOr<int64_t> bytes = SumWeights(options, dir);
+  return bytes.ok() ? bytes : WithModel(bytes.status(), options.name);
 }
 
 }  // namespace keel

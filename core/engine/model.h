@@ -20,32 +20,31 @@ struct Model {
   std::string name;  // as the user said it
   std::string dir;
   std::string architecture;
-  std::string plugin;     // "org.keel.llama 0.1.0 (libllama.so, in-tree)"
+  std::string plugin;            // "org.keel.llama 0.1.0 (libllama.so, in-tree)"
   std::string attention;         // the implementations, "paged"; "" without attention
   std::string attention_reason;  // "--attention-implementation"
-  std::string dtype;
+  DType dtype = DType::kF32;     // of weights and activations
   int64_t vocab_size = 0;
   int64_t max_model_len = 0;
-  std::vector<CacheGroup> cache_groups;  // as the executor's layout has them
-  int32_t num_state_slots = 0;           // 0: no recurrent layers
+  BlockAllocator::Options blocks;  // of its cache, as the executor has it
   int64_t kv_cache_bytes = 0;
   std::vector<int32_t> eos_token_ids;
-  GenerationConfig generation;  // defaults of requests
+  GenerationConfig generation;        // defaults of requests
   std::vector<std::string> warnings;  // what a user should know
 
   std::shared_ptr<const Checkpoint> checkpoint;
   Text text;
   std::unique_ptr<Executor> executor;
   std::shared_ptr<void> keep_alive;  // the plugin and its model, where they are still needed
-
 };
 
-// Slow; one thread. Errors begin with the model's name and then say the file.
+// Slow; one thread. Errors say which flag or which file, else they begin with the model's name.
 absl::StatusOr<Model> LoadModel(const EngineOptions& options);
 
-// Bytes that its weights will take in the type it runs in. Reads what is quick to read and refuses what LoadModel would:
-// files that are missing or don't parse, an architecture that no plugin serves.
-absl::StatusOr<int64_t> WeightBytesOf(const EngineOptions& options);
+// Bytes that its weights will take in the type it runs in. Reads what is quick to read and refuses
+// what LoadModel would: files that are missing or don't parse, an architecture that no plugin
+// serves.
+absl::StatusOr<int64_t> WeightBytesOf(const ModelOptions& options);
 
 }  // namespace keel
 #endif  // KEEL_CORE_ENGINE_MODEL_H_

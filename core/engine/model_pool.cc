@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "core/base/error_detail.h"
 #include "core/base/status.h"
 #include "core/engine/cache_size.h"
 
@@ -39,14 +40,15 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const EngineOptions& option
     return Engine::Create(options);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("model '", options.model, "': the process has no memory left"));
+        absl::StrCat("model '", options.model.name, "': the process has no memory left"));
   } catch (const std::exception& e) {
-    return absl::InternalError(absl::StrCat("model '", options.model, "': ", e.what()));
+    return absl::InternalError(absl::StrCat("model '", options.model.name, "': ", e.what()));
   }
 }
 
 int64_t CacheBytes(const Model& model) {
-  return model.kv_cache_bytes + model.executor->cache_layout().state_bytes * model.num_state_slots;
+  return model.kv_cache_bytes +
+         model.executor->cache_layout().state_bytes * model.blocks.num_state_slots;
 }
 
 }  // namespace
@@ -89,6 +91,7 @@ absl::Status ModelPool::Add(const std::string& name, EngineOptions options, bool
   auto entry = std::make_shared<Entry>();
   entry->name = name;
   entry->options = std::move(options);
+  entry->options.model.served_name = name;
   entry->pinned = pinned;
   absl::MutexLock lock(&mutex_);
   if (!entries_.emplace(name, std::move(entry)).second) {
@@ -181,7 +184,7 @@ absl::Status ModelPool::MakeReady(Entry& entry) {
 
 absl::StatusOr<std::unique_ptr<Engine>> ModelPool::LoadEngine(Entry& entry) {
   // Nobody is unloaded for a model whose files are not there.
-  KEEL_ASSIGN_OR_RETURN(const int64_t weight_bytes, WeightBytesOf(entry.options));
+  KEEL_ASSIGN_OR_RETURN(const int64_t weight_bytes, WeightBytesOf(entry.options.model));
   KEEL_ASSIGN_OR_RETURN(const std::vector<EntryPtr> evicted, ClaimRoom(entry, weight_bytes));
   for (const EntryPtr& other : evicted) FinishUnload(*other, /*remove=*/false);
   EngineOptions options = entry.options;
@@ -191,10 +194,9 @@ absl::StatusOr<std::unique_ptr<Engine>> ModelPool::LoadEngine(Entry& entry) {
     const auto is_free = [this]()
                              ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return num_unloading_ == 0; };
     mutex_.Await(absl::Condition(&is_free));
-    if (options.kv_cache_memory_bytes == 0) {
-      const double available =
-          static_cast<double>(entry.cache_bytes) / options.kv_cache_memory_share;
-      options.available_memory = std::max<int64_t>(static_cast<int64_t>(available), 1);
+    if (options.cache.memory_bytes == 0) {
+      const double available = static_cast<double>(entry.cache_bytes) / options.cache.memory_share;
+      options.cache.available_memory = std::max<int64_t>(static_cast<int64_t>(available), 1);
     }
   }
   return CreateEngine(options);
@@ -213,12 +215,13 @@ absl::StatusOr<std::vector<ModelPool::EntryPtr>> ModelPool::ClaimRoom(Entry& ent
     }
     const std::vector<EntryPtr> evictable = Evictable();
     for (const EntryPtr& other : evictable) idle += other->bytes();
-    // The share is of what the pinned models leave, whoever else is there now: a model gets the same cache each time.
+    // The share is of what the pinned models leave, whoever else is there now: a model gets the
+    // same cache each time.
     const int64_t left = std::max<int64_t>(budget_bytes_ - pinned - weight_bytes, 0);
     const int64_t cache_bytes =
-        entry.options.kv_cache_memory_bytes > 0
-            ? entry.options.kv_cache_memory_bytes
-            : static_cast<int64_t>(static_cast<double>(left) * entry.options.kv_cache_memory_share);
+        entry.options.cache.memory_bytes > 0
+            ? entry.options.cache.memory_bytes
+            : static_cast<int64_t>(static_cast<double>(left) * entry.options.cache.memory_share);
     const int64_t free = budget_bytes_ - used, need = weight_bytes + cache_bytes;
     if (need > free + idle) {
       if (loading == 0 || need > free + idle + loading)
@@ -373,7 +376,7 @@ std::string ModelPool::ListJson() const {
                               {"requests", info.requests},
                               {"weight_bytes", info.weight_bytes},
                               {"cache_bytes", info.cache_bytes}};
-    if (!info.error.ok()) model["error"] = std::string(info.error.message());
+    if (!info.error.ok()) model["error"] = BoundedMessage(info.error);
     if (info.last_used != absl::InfinitePast())
       model["last_used_unix_ms"] = absl::ToUnixMillis(info.last_used);
     models.push_back(std::move(model));

@@ -1,8 +1,9 @@
-// The models of a process: each is an Engine that is loaded when somebody needs it, and all of them share one memory
-// budget.
+// The models of a process: each is an Engine that is loaded when somebody needs it, and all of them
+// share one memory budget.
 //
-// Threads: every function may be called from any thread but the engine's (not from an output's callback, except that a
-// Lease may end there). Loads and unloads run on their callers' threads and hold no lock: the other models serve on.
+// Threads: every function may be called from any thread but the engine's (not from an output's
+// callback, except that a Lease may end there). Loads and unloads run on their callers' threads and
+// hold no lock: the other models serve on.
 //
 // Locks: mutex_ comes before the mutex of an Engine and is never taken the other way round.
 #ifndef KEEL_CORE_ENGINE_MODEL_POOL_H_
@@ -47,33 +48,36 @@ class ModelPool {
  public:
   class Lease;
 
-  // What weights, keys, values and states of all models may take together; 0: what the machine has free now.
+  // What weights, keys, values and states of all models may take together; 0: what the machine has
+  // free now.
   explicit ModelPool(int64_t budget_bytes);
   // Ends every request. No lease may be held.
   ~ModelPool();
   ModelPool(const ModelPool&) = delete;
   ModelPool& operator=(const ModelPool&) = delete;
 
-  // Registers a model; nothing is read yet. A pinned one, once loaded, goes only by Unload or Remove. ALREADY_EXISTS.
+  // Registers a model; nothing is read yet. A pinned one, once loaded, goes only by Unload or
+  // Remove. ALREADY_EXISTS.
   absl::Status Add(const std::string& name, EngineOptions options, bool pinned);
   // Unloads it, as Unload without waiting does, and forgets it.
   absl::Status Remove(absl::string_view name);
 
-  // Returns when the model is ready. Who asks for a model that is being loaded waits for that load and gets its result;
-  // after a failure the next call tries again.
+  // Returns when the model is ready. Who asks for a model that is being loaded waits for that load
+  // and gets its result; after a failure the next call tries again.
   //
-  // What it needs is known from its files before anything else happens. Then idle models that are not pinned are unloaded,
-  // the least recently used first, until there is room. Errors: NOT_FOUND; RESOURCE_EXHAUSTED (who has how much and why
-  // it can't go; nothing was unloaded); UNAVAILABLE (it is being unloaded); what Engine::Create says.
+  // What it needs is known from its files before anything else happens. Then idle models that are
+  // not pinned are unloaded, the least recently used first, until there is room. Errors: NOT_FOUND;
+  // RESOURCE_EXHAUSTED (who has how much and why it can't go; nothing was unloaded); UNAVAILABLE
+  // (it is being unloaded); what Engine::Create says.
   absl::Status Load(absl::string_view name);
 
-  // The model's engine, loaded as by Load if need be. It stays while the lease lives, and after it until the engine's
-  // requests have ended.
+  // The model's engine, loaded as by Load if need be. It stays while the lease lives, and after it
+  // until the engine's requests have ended.
   absl::StatusOr<Lease> Acquire(absl::string_view name);
 
-  // Returns when the model's memory is free. Waits up to `timeout` for leases and requests to end; meanwhile nobody gets
-  // a new lease. Errors: NOT_FOUND; FAILED_PRECONDITION or, after a wait, DEADLINE_EXCEEDED: so many leases and requests
-  // hold it, and it serves on.
+  // Returns when the model's memory is free. Waits up to `timeout` for leases and requests to end;
+  // meanwhile nobody gets a new lease. Errors: NOT_FOUND; FAILED_PRECONDITION or, after a wait,
+  // DEADLINE_EXCEEDED: so many leases and requests hold it, and it serves on.
   absl::Status Unload(absl::string_view name, absl::Duration timeout = absl::ZeroDuration());
 
   // By name.
@@ -119,7 +123,8 @@ class ModelPool {
   using EntryPtr = std::shared_ptr<Entry>;
 
   absl::StatusOr<EntryPtr> Find(absl::string_view name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Counts a lease, then waits or loads until the engine is there. On failure the lease is given back.
+  // Counts a lease, then waits or loads until the engine is there. On failure the lease is given
+  // back.
   absl::StatusOr<EntryPtr> Hold(absl::string_view name);
   void Release(Entry& entry);
   absl::Status MakeReady(Entry& entry);

@@ -1,14 +1,12 @@
 #include "core/engine/options.h"
 
-#include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "core/plugin/registry.h"
-#include "core/tensor/dtype.h"
+#include "core/base/error_detail.h"
 
 namespace keel {
 namespace {
@@ -17,35 +15,34 @@ absl::Status Expected(absl::string_view value, absl::string_view expected) {
   return absl::InvalidArgumentError(absl::StrCat("'", value, "', expected ", expected));
 }
 
-absl::Status ParseInt(absl::string_view value, int64_t low, int64_t high, int64_t& out) {
+// The option at the end of a path of members.
+template <auto... kPath>
+auto& At(EngineOptions& options) {
+  return (options.*....*kPath);
+}
+
+template <int64_t kLow, int64_t kHigh, auto... kPath>
+absl::Status SetInt(EngineOptions& options, absl::string_view value) {
   int64_t parsed = 0;
-  if (!absl::SimpleAtoi(value, &parsed) || parsed < low || parsed > high) {
-    return Expected(value, high == std::numeric_limits<int64_t>::max()
-                               ? absl::StrCat("a whole number, at least ", low)
-                               : absl::StrCat("a whole number from ", low, " to ", high));
-  }
-  out = parsed;
+  if (!absl::SimpleAtoi(value, &parsed) || parsed < kLow || parsed > kHigh)
+    return Expected(value, absl::StrCat("a whole number from ", kLow, " to ", kHigh));
+  auto& option = At<kPath...>(options);
+  option = static_cast<std::remove_reference_t<decltype(option)>>(parsed);
   return absl::OkStatus();
 }
 
-template <int64_t EngineOptions::*kField, int64_t kLow,
-          int64_t kHigh = std::numeric_limits<int64_t>::max()>
-absl::Status SetInt(EngineOptions& options, absl::string_view value) {
-  return ParseInt(value, kLow, kHigh, options.*kField);
-}
-
-template <std::string EngineOptions::*kField>
+template <auto... kPath>
 absl::Status SetText(EngineOptions& options, absl::string_view value) {
   if (value.empty()) return Expected(value, "a text that is not empty");
-  options.*kField = std::string(value);
+  At<kPath...>(options) = std::string(value);
   return absl::OkStatus();
 }
 
-template <bool EngineOptions::*kField>
+template <auto... kPath>
 absl::Status SetSwitch(EngineOptions& options, absl::string_view value) {
   const std::string lower = absl::AsciiStrToLower(value);
   if (lower != "true" && lower != "false") return Expected(value, "true or false");
-  options.*kField = lower == "true";
+  At<kPath...>(options) = lower == "true";
   return absl::OkStatus();
 }
 
@@ -66,10 +63,10 @@ absl::Status SetKvBytes(EngineOptions& options, absl::string_view value) {
     }
   }
   double parsed = 0;
-  if (!absl::SimpleAtod(number, &parsed) || !(parsed > 0) || parsed * unit > 1e15) {
+  if (!absl::SimpleAtod(number, &parsed) || !(parsed >= 0) || parsed * unit > 1e15) {
     return Expected(value, "a size such as 512MiB, 4GiB or a number of bytes");
   }
-  options.kv_cache_memory_bytes = static_cast<int64_t>(parsed * unit);
+  options.cache.memory_bytes = static_cast<int64_t>(parsed * unit);
   return absl::OkStatus();
 }
 
@@ -77,13 +74,14 @@ absl::Status SetKvShare(EngineOptions& options, absl::string_view value) {
   double share = 0;
   if (!absl::SimpleAtod(value, &share) || !(share > 0 && share <= 1))
     return Expected(value, "a share of the free memory, above 0 and at most 1");
-  options.kv_cache_memory_share = share;
+  options.cache.memory_share = share;
   return absl::OkStatus();
 }
 
 absl::Status SetSpecMethod(EngineOptions& options, absl::string_view value) {
   if (value != "none" && value != "ngram") return Expected(value, "none or ngram");
-  options.spec_method = std::string(value);
+  options.speculation.method =
+      value == "none" ? SpeculationMethod::kNone : SpeculationMethod::kNgram;
   return absl::OkStatus();
 }
 
@@ -92,26 +90,34 @@ absl::Status SetDtype(EngineOptions& options, absl::string_view value) {
   const bool served = dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
   if (value != "auto" && !served)
     return Expected(value, "auto, bfloat16 (bf16), float16 (half) or float32 (float)");
-  options.dtype = std::string(value);
+  options.model.dtype = served ? dtype : std::nullopt;
   return absl::OkStatus();
 }
 
 absl::Status SetModelImpl(EngineOptions& options, absl::string_view value) {
-  if (!ParseModelImpl(value).ok()) return Expected(value, "auto, native, plugin or transformers");
-  options.model_impl = std::string(value);
+  const absl::StatusOr<ModelImpl> impl = ParseModelImpl(value);
+  if (!impl.ok()) return Expected(value, "auto, native, plugin or transformers");
+  options.model.impl = *impl;
+  return absl::OkStatus();
+}
+
+absl::Status SetTrust(EngineOptions& options, absl::string_view value) {
+  absl::StatusOr<RemoteCodePolicy> policy = ParseTrustRemoteCode(value);
+  if (!policy.ok()) return WithFlag(policy.status(), "trust-remote-code");
+  options.model.remote_code = *std::move(policy);
   return absl::OkStatus();
 }
 
 absl::Status SetExec(EngineOptions& options, absl::string_view value) {
-  if (value != "graph" && value != "eager" && value != "shadow")
-    return Expected(value, "graph, eager or shadow");
-  options.exec = std::string(value);
+  const std::optional<ExecMode> mode = ExecModeFromName(value);
+  if (!mode.has_value()) return Expected(value, "graph, eager or shadow");
+  options.executor.mode = *mode;
   return absl::OkStatus();
 }
 
 absl::Status AddPluginPath(EngineOptions& options, absl::string_view value) {
   if (value.empty()) return Expected(value, "a plugin file, or a directory of plugins");
-  options.plugin_paths.emplace_back(value);
+  options.model.plugin_paths.emplace_back(value);
   return absl::OkStatus();
 }
 
@@ -121,13 +127,13 @@ constexpr EngineFlag kFlags[] = {
     {"model", "Model", "PATH|ID", "",
      "directory of a checkpoint, or its Hugging Face id in the on-disk cache (HF_HOME, "
      "HF_HUB_CACHE)",
-     SetText<&EngineOptions::model>},
+     SetText<&EngineOptions::model, &ModelOptions::name>},
     {"dtype", "Model", "TYPE", "auto",
      "type of weights and activations: auto (the checkpoint's), bfloat16, float16, float32",
      SetDtype},
     {"max-model-len", "Model", "TOKENS", "0",
      "longest prompt and answer together; 0: what the model's config says",
-     SetInt<&EngineOptions::max_model_len, 0, kMaxCount>},
+     SetInt<0, kMaxCount, &EngineOptions::cache, &CacheOptions::max_model_len>},
     {"model-impl", "Model", "NAME", "auto",
      "where the model's code comes from: auto, native (in-tree), plugin (--plugin-path or the "
      "checkpoint's own; also: transformers)",
@@ -138,19 +144,19 @@ constexpr EngineFlag kFlags[] = {
     {"trust-remote-code", "Model", "POLICY", "false",
      "whether a checkpoint may bring a plugin of its own: false, true, or full,<sha256> (run this "
      "very file in the process)",
-     SetText<&EngineOptions::trust_remote_code>},
+     SetTrust},
     {"attention-implementation", "Execution", "NAME", "",
      "paged, sdpa, eager or a plugin's; default: the config's, else the fastest that serves the "
      "model",
-     SetText<&EngineOptions::attention_implementation>},
+     SetText<&EngineOptions::executor, &ExecutorOptions::attention>},
     {"exec", "Execution", "MODE", "graph",
      "graph: run the recorded graph; eager: op by op through the plugin; shadow: both, compared",
      SetExec},
     {"deterministic", "Execution", "", "false",
      "same bits for a request whatever runs beside it; slower",
-     SetSwitch<&EngineOptions::deterministic>},
+     SetSwitch<&EngineOptions::executor, &ExecutorOptions::deterministic>},
     {"tensor-parallel-size", "Execution", "RANKS", "1", "ranks that share each layer",
-     SetInt<&EngineOptions::tensor_parallel_size, 1, 64>},
+     SetInt<1, 64, &EngineOptions::executor, &ExecutorOptions::tensor_parallel>},
     {"kv-cache-memory-bytes", "Memory", "BYTES", "0",
      "memory of keys and values (4GiB, 512MiB); 0: --kv-cache-memory-share", SetKvBytes},
     {"kv-cache-memory-share", "Memory", "SHARE", "0.25",
@@ -158,32 +164,33 @@ constexpr EngineFlag kFlags[] = {
      "than --max-num-seqs sequences of full length can use",
      SetKvShare},
     {"block-size", "Memory", "TOKENS", "16", "tokens in a cache block",
-     SetInt<&EngineOptions::block_size, 1, 1024>},
+     SetInt<1, 1024, &EngineOptions::cache, &CacheOptions::block_size>},
     {"enable-prefix-caching", "Memory", "", "true",
      "reuse keys and values of prompts that begin alike",
-     SetSwitch<&EngineOptions::enable_prefix_caching>},
+     SetSwitch<&EngineOptions::cache, &CacheOptions::enable_prefix_caching>},
     {"max-num-seqs", "Scheduling", "N", "64", "sequences in one step",
-     SetInt<&EngineOptions::max_num_seqs, 1, kMaxCount>},
+     SetInt<1, kMaxCount, &EngineOptions::scheduler, &SchedulerOptions::max_num_seqs>},
     {"max-num-batched-tokens", "Scheduling", "TOKENS", "2048",
      "tokens in one step, prefill and decode together",
-     SetInt<&EngineOptions::max_num_batched_tokens, 1, kMaxCount>},
+     SetInt<1, kMaxCount, &EngineOptions::scheduler, &SchedulerOptions::max_num_batched_tokens>},
     {"max-prefill-beside-decodes", "Scheduling", "TOKENS", "64",
      "prompt tokens in a step that others decode in: bounds what a long prompt adds to their time "
      "between tokens; 0: what the budget leaves",
-     SetInt<&EngineOptions::max_prefill_beside_decodes, 0, kMaxCount>},
+     SetInt<0, kMaxCount, &EngineOptions::scheduler,
+            &SchedulerOptions::max_prefill_beside_decodes>},
     {"max-queued-requests", "Scheduling", "N", "1024",
      "requests that may wait; one more is refused",
-     SetInt<&EngineOptions::max_queued_requests, 1, kMaxCount>},
+     SetInt<1, kMaxCount, &EngineOptions::max_queued_requests>},
     {"spec-method", "Speculation", "METHOD", "none",
      "how tokens are guessed and then verified several at a time, which changes no text: none, or "
      "ngram (what followed when the text last ended as it does now)",
      SetSpecMethod},
     {"spec-tokens", "Speculation", "N", "5", "guesses in a step, for each sequence",
-     SetInt<&EngineOptions::num_speculative_tokens, 1, 64>},
+     SetInt<1, 64, &EngineOptions::speculation, &SpeculationOptions::max_drafts>},
     {"prompt-lookup-max", "Speculation", "N", "4", "longest run of tokens that ngram looks for",
-     SetInt<&EngineOptions::prompt_lookup_max, 1, 64>},
+     SetInt<1, 64, &EngineOptions::speculation, &SpeculationOptions::max_ngram>},
     {"prompt-lookup-min", "Speculation", "N", "2", "shortest run of tokens that ngram looks for",
-     SetInt<&EngineOptions::prompt_lookup_min, 1, 64>},
+     SetInt<1, 64, &EngineOptions::speculation, &SpeculationOptions::min_ngram>},
     {"trace", "Observability", "FILE", "",
      "write a step trace in Chrome's format: open it in ui.perfetto.dev",
      SetText<&EngineOptions::trace>},
@@ -202,13 +209,15 @@ absl::Status SetEngineFlag(EngineOptions& options, absl::string_view name,
       continue;
     }
     const absl::Status status = flag.set(options, value);
-    if (status.ok()) return status;
-    return absl::InvalidArgumentError(absl::StrCat("--", name, " is ", status.message()));
+    if (status.ok() || !DetailOf(status, ErrorDetail::kFlag).empty()) return status;
+    return WithFlag(absl::InvalidArgumentError(absl::StrCat("--", name, " is ", status.message())),
+                    name);
   }
   const std::vector<std::string> near = NearestNames(name, names, 1);
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown option '", name, "'",
-                   near.empty() ? "" : absl::StrCat("; did you mean '", near[0], "'?")));
+  return WithFlag(absl::InvalidArgumentError(absl::StrCat(
+                      "unknown option '", name, "'",
+                      near.empty() ? "" : absl::StrCat("; did you mean '", near[0], "'?"))),
+                  name);
 }
 
 }  // namespace keel

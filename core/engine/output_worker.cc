@@ -107,6 +107,7 @@ void OutputWorker::End(OutputStream& stream, SequenceEnd end) {
   Output out = TakePending(stream);
   out.finish_reason = stream.status.ok() ? end.reason : FinishReason::kError;
   out.stop_reason = std::move(end.stop_reason);
+  out.stop_token = end.stop_token;
   out.status = stream.status.ok() ? std::move(end.status) : stream.status;
   out.is_last = end.is_last;
   if (channel.keeps == 0) return Give(channel, std::move(out));

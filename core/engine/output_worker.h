@@ -45,7 +45,8 @@ struct SequenceEnd {
   FinishReason reason = FinishReason::kNone;
   std::string stop_reason = "";
   absl::Status status = {};
-  bool is_last = false;  // of the request's sequences
+  bool is_last = false;                    // of the request's sequences
+  std::optional<int32_t> stop_token = {};  // a stop_token_id of the request's that ended it
 };
 
 // What a step brought to one sequence.

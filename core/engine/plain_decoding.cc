@@ -73,8 +73,12 @@ std::optional<SequenceEnd> EndAfter(RunningSequence& sequence, int32_t token, Ou
       return SequenceEnd{FinishReason::kStop, *matched};
   }
   if (is_end) {
-    const bool was_asked = Contains(request.request.stop_token_ids, token);
-    return SequenceEnd{FinishReason::kStop, was_asked ? absl::StrCat(token) : ""};
+    SequenceEnd end{FinishReason::kStop};
+    if (Contains(request.request.stop_token_ids, token)) {
+      end.stop_reason = absl::StrCat(token);
+      end.stop_token = token;
+    }
+    return end;
   }
   if (sequence.grammar != nullptr) {
     if (absl::Status status = sequence.grammar->Consume(token); !status.ok())

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/base/error_detail.h"
 #include "core/base/status.h"
 #include "core/engine/beam_decoding.h"
 #include "core/engine/draft_decoding.h"
@@ -15,13 +16,23 @@
 namespace keel {
 namespace {
 
+// A refusal that says which parameter is at fault.
+template <typename... Words>
+absl::Status Refuse(absl::string_view field, Words&&... words) {
+  return WithField(absl::InvalidArgumentError(absl::StrCat(std::forward<Words>(words)...)), field);
+}
+
+// The parameter that the prompt came in.
+const char* PromptField(const Request& request) {
+  return std::holds_alternative<ChatPrompt>(request.prompt) ? "messages" : "prompt";
+}
+
 // Tokens of a prompt whose logits are held at once: 128 rows of 150,000 are 75 MiB.
 constexpr int32_t kMaxPromptLogits = 128;
 
 // A limit that a request exceeds will stay exceeded: nothing to try again later.
 absl::Status Permanent(const absl::Status& status) {
-  if (absl::IsResourceExhausted(status)) return absl::InvalidArgumentError(status.message());
-  return status;
+  return absl::IsResourceExhausted(status) ? absl::InvalidArgumentError(status.message()) : status;
 }
 
 // What is surely too long is refused before it is tokenized, which takes seconds and gigabytes.
@@ -39,8 +50,8 @@ absl::Status CheckCharacters(const Model& model, absl::string_view text) {
 
 absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& chat) {
   if (model.text.chat_template == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "model '", model.name, "' has no chat template: send a prompt instead of messages"));
+    return Refuse("messages", "model '", model.name,
+                  "' has no chat template: send a prompt instead of messages");
   }
   ChatTemplateInput input;
   input.messages = chat.messages;
@@ -50,15 +61,14 @@ absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& cha
   input.add_generation_prompt = chat.add_generation_prompt && !chat.continue_final_message;
   input.continue_final_message = chat.continue_final_message;
   absl::StatusOr<std::string> text = model.text.chat_template->Render(input);
-  if (!text.ok()) return Permanent(text.status());
+  if (!text.ok()) return WithField(Permanent(text.status()), "messages");
   return text;
 }
 
 absl::Status CheckTokenIds(const std::vector<int32_t>& ids, int64_t vocab_size) {
   for (const int32_t id : ids) {
     if (id < 0 || id >= vocab_size) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("prompt holds token id ", id, ", expected 0 to ", vocab_size - 1));
+      return Refuse("prompt", "prompt holds token id ", id, ", expected 0 to ", vocab_size - 1);
     }
   }
   return absl::OkStatus();
@@ -106,8 +116,8 @@ absl::Status CheckLimits(const Request& request) {
   if (request.max_tokens.has_value())
     KEEL_RETURN_IF_ERROR(CheckRange("max_tokens", *request.max_tokens, 0, kMaxParameter));
   if (request.stop.size() > kMaxStopStrings) {
-    return absl::InvalidArgumentError(absl::StrCat("stop has ", request.stop.size(),
-                                                   " strings, expected at most ", kMaxStopStrings));
+    return Refuse("stop", "stop has ", request.stop.size(), " strings, expected at most ",
+                  kMaxStopStrings);
   }
   return absl::OkStatus();
 }
@@ -117,7 +127,9 @@ absl::Status CheckBeams(const Request& request) {
   if (!request.beam_width.has_value()) return absl::OkStatus();
   KEEL_RETURN_IF_ERROR(CheckRange("beam_width", *request.beam_width, request.n, kMaxBeams));
   const auto refuse = [](absl::string_view what) {
-    return absl::UnimplementedError(absl::StrCat(what, " and beam_width exclude each other"));
+    return WithField(
+        absl::UnimplementedError(absl::StrCat(what, " and beam_width exclude each other")),
+        "beam_width");
   };
   if (request.has_grammar) return refuse("structured output");
   if (request.max_tokens == 0) return refuse("max_tokens 0");
@@ -127,28 +139,34 @@ absl::Status CheckBeams(const Request& request) {
   return absl::OkStatus();
 }
 
-// How long prompt and answer may get.
-absl::Status CheckLength(const Request& request, int64_t prompt_tokens, int64_t max_model_len) {
-  if (prompt_tokens == 0)
-    return absl::InvalidArgumentError("prompt is empty, expected at least one token");
-  if (prompt_tokens >= max_model_len) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "prompt has ", prompt_tokens, " tokens, the model takes at most ", max_model_len - 1,
-        " and one for the answer (max_model_len ", max_model_len, "); shorten it"));
+// How long the answer may get: what was asked, else max_new_tokens of generation_config.json, else
+// what the prompt leaves.
+absl::StatusOr<int64_t> MaxTokens(const Model& model, const Request& request,
+                                  int64_t prompt_tokens) {
+  const char* field = PromptField(request);
+  if (prompt_tokens == 0) return Refuse(field, "prompt is empty, expected at least one token");
+  const int64_t room = model.max_model_len - prompt_tokens;
+  if (room < 1) {
+    return Refuse(field, "prompt has ", prompt_tokens, " tokens, the model takes at most ",
+                  model.max_model_len - 1, " and one for the answer (max_model_len ",
+                  model.max_model_len, "); shorten it");
   }
-  const int64_t room = max_model_len - prompt_tokens;
   if (request.max_tokens.value_or(0) > room) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "max_tokens is ", *request.max_tokens, " and the prompt has ", prompt_tokens,
-        " tokens, together more than max_model_len ", max_model_len, "; ask for at most ", room));
+    return Refuse("max_tokens", "max_tokens is ", *request.max_tokens, " and the prompt has ",
+                  prompt_tokens, " tokens, together more than max_model_len ", model.max_model_len,
+                  "; ask for at most ", room);
   }
-  const int64_t max_tokens = request.max_tokens.value_or(room);
+  const int64_t usual =
+      std::clamp<int64_t>(model.generation.max_new_tokens.value_or(room), 1, room);
+  const int64_t max_tokens = request.max_tokens.value_or(usual);
   if (request.sampling.min_tokens > max_tokens) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "min_tokens is ", request.sampling.min_tokens, ", expected at most max_tokens, which is ",
-        max_tokens, request.max_tokens.has_value() ? "" : " (what the prompt leaves)"));
+    return Refuse("min_tokens", "min_tokens is ", request.sampling.min_tokens,
+                  ", expected at most max_tokens, which is ", max_tokens,
+                  request.max_tokens.has_value() ? ""
+                  : usual < room                 ? " (max_new_tokens of generation_config.json)"
+                                                 : " (what the prompt leaves)");
   }
-  return absl::OkStatus();
+  return max_tokens;
 }
 
 // Null where nothing ends a text: a grammar could not say that it is complete.
@@ -180,17 +198,17 @@ absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request
     return *ids;
   }
   if (const auto* text = std::get_if<std::string>(&request.prompt)) {
-    KEEL_RETURN_IF_ERROR(CheckCharacters(model_, *text));
+    KEEL_RETURN_IF_ERROR(WithField(CheckCharacters(model_, *text), "prompt"));
     encode.add_special_tokens = request.add_special_tokens.value_or(true);
     return model_.text.tokenizer->Encode(*text, encode);
   }
   if (const auto* chat = std::get_if<ChatPrompt>(&request.prompt)) {
     KEEL_ASSIGN_OR_RETURN(const std::string text, RenderChat(model_, *chat));
-    KEEL_RETURN_IF_ERROR(CheckCharacters(model_, text));
+    KEEL_RETURN_IF_ERROR(WithField(CheckCharacters(model_, text), "messages"));
     encode.add_special_tokens = request.add_special_tokens.value_or(false);
     return model_.text.tokenizer->Encode(text, encode);
   }
-  return absl::InvalidArgumentError("the request has no prompt: set text, token ids or messages");
+  return Refuse("prompt", "the request has no prompt: set text, token ids or messages");
 }
 
 absl::StatusOr<std::unique_ptr<RunningRequest>> RequestPreparer::Prepare(
@@ -199,12 +217,12 @@ absl::StatusOr<std::unique_ptr<RunningRequest>> RequestPreparer::Prepare(
   KEEL_RETURN_IF_ERROR(CheckBeams(request));
   KEEL_ASSIGN_OR_RETURN(std::vector<int32_t> prompt, PromptTokens(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.size());
-  KEEL_RETURN_IF_ERROR(CheckLength(request, prompt_tokens, model_.max_model_len));
+  KEEL_ASSIGN_OR_RETURN(const int64_t max_tokens, MaxTokens(model_, request, prompt_tokens));
 
   auto out = std::make_unique<RunningRequest>();
   out->request = request;
   out->prompt = std::make_shared<const std::vector<int32_t>>(std::move(prompt));
-  out->max_tokens = request.max_tokens.value_or(model_.max_model_len - prompt_tokens);
+  out->max_tokens = max_tokens;
   out->end_token_ids = request.stop_token_ids;
   if (!request.ignore_eos) {
     out->end_token_ids.insert(out->end_token_ids.end(), model_.eos_token_ids.begin(),

@@ -78,7 +78,9 @@ struct Output {
   std::vector<SampledToken> prompt_logprobs;  // first output only; entry i is of prompt token i + 1
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_reason;  // the stop string, or the stop token's id
-  absl::Status status;      // with kError, and DEADLINE_EXCEEDED with kAbort
+  std::optional<int32_t>
+      stop_token;       // set: it ended the sequence, and the request had asked for it
+  absl::Status status;  // with kError, and DEADLINE_EXCEEDED with kAbort
   std::shared_ptr<const std::vector<int32_t>> prompt_tokens;
   int32_t cached_tokens = 0;
   bool is_last = false;  // of the whole request

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "core/base/error_detail.h"
 
 namespace keel {
 
@@ -19,8 +20,9 @@ inline constexpr int64_t kMaxParameter = 2147483647;  // of a number without a l
 // INVALID_ARGUMENT: "n is 500, expected 1 to 128".
 inline absl::Status CheckRange(absl::string_view name, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(name, " is ", value, ", expected ", low, " to ", high));
+  return WithField(absl::InvalidArgumentError(
+                       absl::StrCat(name, " is ", value, ", expected ", low, " to ", high)),
+                   name);
 }
 
 }  // namespace keel

@@ -38,7 +38,8 @@ FakeModel MakeFakeModel(FakeExecutor::Logits logits, int32_t num_blocks) {
   out.model.name = "fake";
   out.model.vocab_size = kVocabSize;
   out.model.max_model_len = 256;
-  out.model.cache_groups = {{num_blocks}};
+  out.model.blocks.block_size = kBlockSize;
+  out.model.blocks.groups = {{num_blocks}};
   out.model.eos_token_ids = {kEnd};
   out.model.text.tokenizer = TestTokenizer("qwen");
   out.model.executor = std::move(executor);

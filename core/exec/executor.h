@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/cache/block_allocator.h"
+#include "core/cache/cache_layout.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/exec/batch.h"
 #include "core/exec/options.h"
@@ -25,16 +26,6 @@ class Tensor;
 namespace keel {
 
 class AttentionRegistry;
-
-struct CacheLayout {
-  // Layers that keep their keys alike; blocks and copies name a group by its index here.
-  struct Group {
-    int64_t window = 0, chunk = 0;  // as in CacheGroup
-    int64_t block_bytes = 0;        // of one block over its layers
-  };
-  std::vector<Group> groups;
-  int64_t state_bytes = 0;  // of one sequence; 0: no recurrent layers
-};
 
 // An attention implementation that a model runs with, and why.
 struct AttentionInUse {

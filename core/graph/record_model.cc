@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/config/config_view.h"
+#include "core/config/rope_parameters.h"
 #include "core/config/spec_builder.h"
 #include "core/graph/declare.h"
 #include "core/graph/errors.h"
@@ -47,6 +48,12 @@ absl::StatusOr<proto::ModelSpec> ReadSpec(const ModelSource& source, ConfigDocum
   KEEL_RETURN_IF_ERROR(spec.status);
   KEEL_RETURN_IF_ERROR(called);
   KEEL_RETURN_IF_ERROR(CheckSpec(spec));
+  if (spec.spec.max_positions() > 0) {
+    KEEL_ASSIGN_OR_RETURN(
+        const int64_t longest,
+        ExtendedPositions(*document.root()->object, spec.spec.max_positions(), "config.json"));
+    spec.spec.set_max_positions(longest);
+  }
   return std::move(spec.spec);
 }
 

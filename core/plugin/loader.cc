@@ -95,20 +95,25 @@ absl::Status Plugin::Call(absl::string_view what, absl::FunctionRef<keel_status(
 }
 
 absl::Status Plugin::Init() {
-  KEEL_RETURN_IF_ERROR(OpenLibrary(library_->image.fd(), library_->library));
+  // Call names the plugin by itself.
+  const auto named = [this](const absl::Status& status) {
+    return Annotate(status, absl::StrCat("plugin ", name()));
+  };
+  KEEL_RETURN_IF_ERROR(named(OpenLibrary(library_->image.fd(), library_->library)));
   loaded_ = true;
   using Entry = const keel_plugin*();
   Entry* entry = nullptr;
   try {
     entry = &library_->library.get<Entry>(KEEL_PLUGIN_ENTRY);
   } catch (const std::exception& e) {
-    return absl::FailedPreconditionError(absl::StrCat("no " KEEL_PLUGIN_ENTRY ": ", e.what()));
+    return named(
+        absl::FailedPreconditionError(absl::StrCat("no " KEEL_PLUGIN_ENTRY ": ", e.what())));
   }
   KEEL_RETURN_IF_ERROR(Call(KEEL_PLUGIN_ENTRY, [&] {
     descriptor_ = entry();
     return keel_status{0};
   }));
-  KEEL_RETURN_IF_ERROR(CheckDescriptor(descriptor_));
+  KEEL_RETURN_IF_ERROR(named(CheckDescriptor(descriptor_)));
   KEEL_RETURN_IF_ERROR(
       Call("init", [&] { return descriptor_->init(library_->host.get(), &self_); }));
   initialized_ = true;
@@ -118,9 +123,9 @@ absl::Status Plugin::Init() {
     classes = ReadPluginClasses(*descriptor_, self_);
     return keel_status{0};
   }));
-  KEEL_RETURN_IF_ERROR(classes);
+  if (!classes.ok()) return named(classes.status());
   classes_ = *std::move(classes);
-  return CompareNotes(ref().note, NoteOf(*descriptor_, classes_));
+  return named(CompareNotes(ref().note, NoteOf(*descriptor_, classes_)));
 }
 
 absl::Status Plugin::Close() {
@@ -185,14 +190,10 @@ absl::StatusOr<std::shared_ptr<Plugin>> PluginLoader::Load(AuthorizedImage image
   if (std::shared_ptr<Plugin> plugin = known.lock(); plugin != nullptr && plugin->is_loaded()) {
     return plugin;
   }
-  const std::string where = absl::StrCat("plugin ", image.ref().name, ": ");
   // Not make_shared: the constructor is private.
   std::shared_ptr<Plugin> plugin(
       new Plugin(std::make_unique<Plugin::Library>(std::move(image), interfaces_, log_)));
-  if (const absl::Status status = plugin->Init(); !status.ok()) {
-    const bool has_name = absl::string_view(status.message()).substr(0, where.size()) == where;
-    return has_name ? status : Annotate(status, where.substr(0, where.size() - 2));
-  }
+  KEEL_RETURN_IF_ERROR(plugin->Init());
   known = plugin;
   return plugin;
 }

@@ -123,6 +123,18 @@ absl::StatusOr<ModelImpl> ParseModelImpl(absl::string_view text) {
       absl::StrCat("--model-impl is '", text, "', expected auto, native, plugin or transformers"));
 }
 
+const char* ModelImplName(ModelImpl impl) {
+  switch (impl) {
+    case ModelImpl::kAuto:
+      return "auto";
+    case ModelImpl::kNative:
+      return "native";
+    case ModelImpl::kPlugin:
+      return "plugin";
+  }
+  return "";
+}
+
 absl::StatusOr<ModelChoice> ModelRegistry::Resolve(const ModelQuery& query) const {
   for (const PluginOrigin origin : Origins(query.impl, remote_code_)) {
     for (const std::string& architecture : query.architectures) {

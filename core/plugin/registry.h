@@ -23,6 +23,8 @@ enum class ModelImpl {
 
 // Parses auto, native, plugin, and transformers, which means plugin.
 absl::StatusOr<ModelImpl> ParseModelImpl(absl::string_view text);
+// "auto", "native", "plugin".
+const char* ModelImplName(ModelImpl impl);
 
 // What config.json asks for.
 struct ModelQuery {

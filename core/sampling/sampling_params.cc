@@ -4,6 +4,7 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/error_detail.h"
 #include "core/base/status.h"
 
 namespace keel {
@@ -11,23 +12,25 @@ namespace {
 
 absl::Status Expect(bool ok, absl::string_view name, double found, absl::string_view expected) {
   if (ok) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(name, " is ", found, ", expected ", expected));
+  return WithField(
+      absl::InvalidArgumentError(absl::StrCat(name, " is ", found, ", expected ", expected)), name);
 }
 
 absl::Status CheckToken(absl::string_view name, int64_t token, int64_t vocab_size) {
   if (token >= 0 && token < vocab_size) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(name, " holds token id ", token, ", expected 0 to ", vocab_size - 1));
+  return WithField(absl::InvalidArgumentError(absl::StrCat(name, " holds token id ", token,
+                                                           ", expected 0 to ", vocab_size - 1)),
+                   name);
 }
 
 }  // namespace
 
-// NaN fails every comparison below, so it is refused too.
 uint64_t RandomSeed() {
   std::random_device device;
   return static_cast<uint64_t>(device()) << 32 | device();
 }
 
+// NaN fails every comparison below, so it is refused too.
 absl::Status CheckSamplingParams(const SamplingParams& params, int64_t vocab_size) {
   const SamplingParams& p = params;
   KEEL_RETURN_IF_ERROR(Expect(p.temperature >= 0 && p.temperature <= 1e6, "temperature",
@@ -54,7 +57,9 @@ absl::Status CheckSamplingParams(const SamplingParams& params, int64_t vocab_siz
   for (const int32_t token : p.allowed_token_ids)
     KEEL_RETURN_IF_ERROR(CheckToken("allowed_token_ids", token, vocab_size));
   for (const std::vector<int32_t>& word : p.bad_words) {
-    if (word.empty()) return absl::InvalidArgumentError("bad_words holds an empty word");
+    if (word.empty()) {
+      return WithField(absl::InvalidArgumentError("bad_words holds an empty word"), "bad_words");
+    }
     for (const int32_t token : word)
       KEEL_RETURN_IF_ERROR(CheckToken("bad_words", token, vocab_size));
   }

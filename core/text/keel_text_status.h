@@ -9,11 +9,16 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "third_party/text/keel_text.h"
 
 namespace keel {
+
+// Marks the error of a library that failed by itself, whatever it was given.
+inline constexpr char kPanicUrl[] = "keel/panic";
+inline bool IsPanic(const absl::Status& status) { return status.GetPayload(kPanicUrl).has_value(); }
 
 // `where` begins the message, except of what a template itself says.
 inline absl::Status ToStatus(keel_text_status status, const keel_text_error& error,
@@ -25,9 +30,12 @@ inline absl::Status ToStatus(keel_text_status status, const keel_text_error& err
       return absl::InvalidArgumentError(error.message);
     case KEEL_TEXT_LIMIT:
       return absl::ResourceExhaustedError(absl::StrCat(where, ": ", error.message));
-    case KEEL_TEXT_PANIC:
-      return absl::InvalidArgumentError(
+    case KEEL_TEXT_PANIC: {
+      absl::Status status = absl::InvalidArgumentError(
           absl::StrCat(where, ": the library that reads it failed: ", error.message));
+      status.SetPayload(kPanicUrl, absl::Cord());
+      return status;
+    }
     case KEEL_TEXT_INVALID:
       break;
   }

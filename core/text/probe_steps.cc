@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "core/base/status.h"
 #include "core/text/chat_template.h"
 #include "core/text/detokenizer.h"
+#include "core/text/keel_text_status.h"
 #include "core/text/text_files.h"
 #include "core/text/tokenizer.h"
 
@@ -127,7 +127,7 @@ absl::Status TryTemplates(const ChatTemplate& chat_template) {
       input.add_generation_prompt = true;
       const absl::Status status = chat_template.Render(input).status();
       if (absl::IsResourceExhausted(status)) return status;
-      if (absl::StrContains(status.message(), "the library that reads it failed")) return status;
+      if (IsPanic(status)) return status;
     }
   }
   return absl::OkStatus();

@@ -1,18 +1,43 @@
-// Keel's engine for C++ programs: RAII over the C ABI of libkeel.so (sdk/abi/engine.h), nothing else.
+// Keel's engine for C++ programs: RAII over the C ABI of libkeel.so (sdk/abi/engine.h), nothing
+// else. A whole program (tests/engine runs it):
 //
-//   keel::Options options;
-//   keel::Status status = options.Set("model", "path/to/model");
-//   keel::Result<keel::Engine> engine = keel::Engine::Create(options);
-//   keel::Request request;
-//   request.SetPrompt("Once upon a time");
-//   request.Set("max_tokens", 32);
-//   engine->Submit(request, [](const keel::Output& output) { std::cout << output.text(); });
+//   #include <iostream>
+//
+//   #include "sdk/keel/engine.h"
+//
+//   int Fail(const keel::Status& status) {
+//     std::cerr << status.message() << "\n";
+//     return 1;
+//   }
+//
+//   int main(int argc, char** argv) {
+//     keel::Options options;
+//     keel::Status set = options.Set("model", argc > 1 ? argv[1] : "path/to/model");
+//     if (!set.ok()) return Fail(set);
+//     keel::Result<keel::Engine> engine = keel::Engine::Create(options);
+//     if (!engine.ok()) return Fail(engine.status());
+//
+//     keel::Request request;
+//     if (set = request.SetPrompt("Once upon a time"); !set.ok()) return Fail(set);
+//     if (set = request.SetInt("max_tokens", 32); !set.ok()) return Fail(set);
+//     const keel::Result<uint64_t> id = engine->Submit(request);
+//     if (!id.ok()) return Fail(id.status());
+//     while (true) {
+//       const keel::Result<keel::Output> output = engine->Poll(*id);
+//       if (!output.ok()) return Fail(output.status());
+//       std::cout << output->text() << std::flush;
+//       if (output->is_last()) return output->status().ok() ? 0 : Fail(output->status());
+//     }
+//   }
 //
 // Several models in one process: sdk/keel/models.h.
 //
-// Errors     every call that can fail returns Status or Result; nothing throws (but std::bad_alloc).
-// Threads    an Engine may be used from any thread; an Options or a Request from one at a time.
-// Lifetime   an Output is a view: it lives until the callback returns, or until the next Poll of its
+// Errors     every call that can fail returns Status or Result; nothing throws (but
+// std::bad_alloc). Threads    an Engine may be used from any thread; an Options or a Request from
+// one at a time. What
+//            may be called in a callback: the tags of sdk/abi/engine.h, function by function.
+// Lifetime   an Output is a view: it lives until the callback returns, or until the next Poll of
+// its
 //            request. OwnedOutput is a copy that stays.
 // All options, parameters and their meaning are listed in sdk/abi/engine.h.
 #ifndef KEEL_SDK_KEEL_ENGINE_H_
@@ -63,16 +88,38 @@ class [[nodiscard]] Status {
   bool ok() const { return code_ == Code::kOk; }
   Code code() const { return code_; }
   const std::string& message() const { return message_; }
+  // What the error is about, "" where that is not known: the parameter of the request, the option,
+  // the file. Programs read these, never the message.
+  const std::string& field() const { return field_; }
+  const std::string& flag() const { return flag_; }
+  const std::string& file() const { return file_; }
 
   // What a call of the ABI returned, with this thread's message.
   static Status FromAbi(keel_status status) {
-    if (status == 0) return Status();
-    return Status(static_cast<Code>(status), keel_error_message());
+    return Make(status, keel_error_message, keel_error_detail);
+  }
+  // How the request of an output ended.
+  static Status Of(const keel_output* output) {
+    const char* message = nullptr;
+    const keel_status status = keel_output_status(output, &message);
+    return Make(
+        status, [message] { return message; },
+        [output](const char* name) { return keel_output_error_detail(output, name); });
   }
 
  private:
+  template <typename Message, typename Detail>
+  static Status Make(keel_status code, Message message, Detail detail) {
+    if (code == 0) return Status();
+    Status status(static_cast<Code>(code), message());
+    status.field_ = detail("field");
+    status.flag_ = detail("flag");
+    status.file_ = detail("file");
+    return status;
+  }
+
   Code code_ = Code::kOk;
-  std::string message_;
+  std::string message_, field_, flag_, file_;
 };
 
 // A value, or why there is none. The value may be read only after ok().
@@ -107,7 +154,8 @@ struct OptionInfo {
   std::string_view help;
 };
 
-// What an engine is made with: the same options as the server's flags.
+// What an engine is made with: the same options as the server's flags. Movable. Engine::Create and
+// Models::Add copy it, but a function given to SetProgress must outlive the use of them.
 class Options {
  public:
   Options() {
@@ -120,8 +168,8 @@ class Options {
     return Status::FromAbi(keel_options_set(options_.get(), name.c_str(), value.c_str()));
   }
 
-  // Tells `on_progress` how Engine::Create gets on: what is being loaded, how much is done, of how much
-  // (0: not known). Called on any thread, until Create returns.
+  // Tells `on_progress` how Engine::Create gets on: what is being loaded, how much is done, of how
+  // much (0: not known). Called on any thread, until Create returns.
   using OnProgress = std::function<void(std::string_view stage, int64_t done, int64_t total)>;
   Status SetProgress(OnProgress on_progress) {
     on_progress_ = std::make_unique<OnProgress>(std::move(on_progress));
@@ -153,7 +201,9 @@ class Options {
   std::unique_ptr<keel_options, Free> options_;
 };
 
-// A prompt and how to continue it. May be submitted many times: the engine copies it.
+// A prompt and how to continue it. May be submitted many times: the engine copies it. Movable. What
+// depends on the model (token ids, lengths, grammars) is checked by Submit; Status::field() says
+// which parameter was refused.
 class Request {
  public:
   Request() {
@@ -237,14 +287,15 @@ class Output {
   }
   // Empty while the sequence runs; else "stop", "length", "abort" or "error".
   std::string_view finish_reason() const { return OrEmpty(keel_output_finish_reason(output_)); }
+  // The stop string or, as decimal text, the stop token's id; empty when neither ended it.
   std::string_view stop_reason() const { return OrEmpty(keel_output_stop_reason(output_)); }
-  // Why the request ended with "error".
-  Status status() const {
-    const char* message = nullptr;
-    const keel_status status = keel_output_status(output_, &message);
-    return status == 0 ? Status()
-                       : Status(static_cast<Code>(status), message == nullptr ? "" : message);
+  // The one of stop_token_ids that ended it.
+  std::optional<int32_t> stop_token() const {
+    const int32_t token = keel_output_stop_token(output_);
+    return token < 0 ? std::nullopt : std::optional<int32_t>(token);
   }
+  // Why the request ended with "error".
+  Status status() const { return Status::Of(output_); }
   std::span<const int32_t> prompt_tokens() const {
     size_t n = 0;
     const int32_t* tokens = keel_output_prompt_tokens(output_, &n);
@@ -272,7 +323,8 @@ class Output {
   const keel_output* output_;
 };
 
-// A loaded model and the threads that run it. Movable; freed with the last owner.
+// A loaded model and the threads that run it. Movable. Its destructor cancels what runs (each
+// request still gets its last output) and waits for callbacks: it must not run in one.
 class Engine {
  public:
   using OnOutput = std::function<void(const Output&)>;
@@ -297,6 +349,7 @@ class Engine {
     if (!status.ok()) return status;
     return text;
   }
+  // Token ids of a text and the text of token ids, as requests have them.
   Result<std::vector<int32_t>> Tokenize(std::string_view text, bool add_special_tokens) const {
     std::vector<int32_t> ids;
     Status status = Status::FromAbi(keel_engine_tokenize(
@@ -391,6 +444,7 @@ struct OwnedOutput {
   std::vector<OwnedLogprob> logprobs;  // one a token, or none
   std::string finish_reason;
   std::string stop_reason;
+  std::optional<int32_t> stop_token;
   Status status;
   size_t prompt_tokens = 0;
   size_t cached_tokens = 0;
@@ -404,6 +458,7 @@ struct OwnedOutput {
         tokens(view.tokens().begin(), view.tokens().end()),
         finish_reason(view.finish_reason()),
         stop_reason(view.stop_reason()),
+        stop_token(view.stop_token()),
         status(view.status()),
         prompt_tokens(view.prompt_tokens().size()),
         cached_tokens(view.cached_tokens()),
@@ -423,6 +478,7 @@ struct OwnedOutput {
     for (OwnedLogprob& logprob : next.logprobs) logprobs.push_back(std::move(logprob));
     finish_reason = std::move(next.finish_reason);
     stop_reason = std::move(next.stop_reason);
+    stop_token = next.stop_token;
     status = std::move(next.status);
     is_last = is_last || next.is_last;
   }

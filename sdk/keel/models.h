@@ -1,10 +1,38 @@
-// Several models in one process, for C++ programs: RAII over keel_models_* of sdk/abi/engine.h, nothing else.
+// Several models in one process, for C++ programs: RAII over keel_models_* of sdk/abi/engine.h,
+// nothing else. A whole program (tests/engine runs it):
 //
-//   keel::Result<keel::Models> models = keel::Models::Create(8LL << 30);
-//   keel::Status status = models->Add("small", small_options);
-//   status = models->Add("large", large_options, {.pinned = true});
-//   keel::Result<keel::Lease> small = models->Acquire("small");  // loads; it stays while the lease lives
-//   small->engine().Submit(request, [](const keel::Output& output) { std::cout << output.text(); });
+//   #include <future>
+//   #include <iostream>
+//
+//   #include "sdk/keel/models.h"
+//
+//   int main(int argc, char** argv) {
+//     keel::Options options;
+//     keel::Status status = options.Set("model", argc > 1 ? argv[1] : "path/to/model");
+//     keel::Result<keel::Models> models = keel::Models::Create(8LL << 30);  // bytes, of all
+//     if (status.ok()) status = models.status();
+//     if (status.ok()) status = models->Add("small", options);
+//     if (status.ok()) status = models->Add("large", options, {.pinned = true});
+//     if (status.ok()) {
+//       keel::Result<keel::Lease> small = models->Acquire("small");  // loads; stays while it lives
+//       keel::Request request;
+//       if (status = small.status(); status.ok()) status = request.SetPrompt("Once upon a time");
+//       if (status.ok()) status = request.SetInt("max_tokens", 32);
+//       std::promise<void> done;
+//       if (status.ok()) {
+//         status = small->engine()
+//                      .Submit(request,
+//                              [&done](const keel::Output& output) {
+//                                std::cout << output.text();
+//                                if (output.is_last()) done.set_value();
+//                              })
+//                      .status();
+//       }
+//       if (status.ok()) done.get_future().wait();
+//     }
+//     if (!status.ok()) std::cerr << status.message() << "\n";
+//     return status.ok() ? 0 : 1;
+//   }
 //
 // Errors and threads as in sdk/keel/engine.h. docs/models.md says what is loaded and unloaded when.
 #ifndef KEEL_SDK_KEEL_MODELS_H_
@@ -21,8 +49,8 @@
 namespace keel {
 inline namespace embed {
 
-// The use of one of Models: its engine stays loaded while this lives. Movable. Requests go on after it; polled ones are
-// lost. May end in a callback, while its Models live.
+// The use of one of Models: its engine stays loaded while this lives. Movable. Requests go on after
+// it; polled ones are lost. May end in a callback, while its Models live.
 class Lease {
  public:
   Engine& engine() { return engine_; }
@@ -34,8 +62,8 @@ class Lease {
   Engine engine_;  // frees the handle, which releases it
 };
 
-// Models by name under one memory budget: see keel_models in sdk/abi/engine.h. Movable; if leases live longer, the last
-// of them frees the models. Nothing here may be called in a callback.
+// Models by name under one memory budget: see keel_models in sdk/abi/engine.h. Movable; if leases
+// live longer, the last of them frees the models. Nothing here may be called in a callback.
 class Models {
  public:
   // `budget_bytes` 0: what the machine has free now.
@@ -49,7 +77,8 @@ class Models {
   struct AddOptions {
     bool pinned = false;  // never unloaded to make room
   };
-  // Registers a model. The options are copied, but Options that SetProgress was called on must outlive the models.
+  // Registers a model. The options are copied, but Options that SetProgress was called on must
+  // outlive the models.
   Status Add(const std::string& name, const Options& options, AddOptions how) {
     return Status::FromAbi(
         keel_models_add(models_.get(), name.c_str(), options.handle(), how.pinned ? 1 : 0));

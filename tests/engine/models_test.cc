@@ -378,5 +378,13 @@ TEST_F(ModelsTest, ThreadsThatWantEverythingGetItOrAreToldWhy) {
   for (const auto& [name, info] : List(models)) EXPECT_EQ(info.leases, 0) << name;
 }
 
+TEST(ModelsTest, MetricsCarryTheNameThatClientsUse) {
+  Models models = NewModels(1 << 30);
+  ASSERT_TRUE(models.Add("small", OptionsOf("plugins/llama/testdata/default")).ok());
+  Result<Lease> lease = models.Acquire("small");
+  ASSERT_TRUE(lease.ok()) << lease.status().message();
+  EXPECT_THAT(lease->engine().Metrics().value(), HasSubstr("model_name=\"small\""));
+}
+
 }  // namespace
 }  // namespace keel

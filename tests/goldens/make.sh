@@ -9,6 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 python=$("$here/venv.sh")
 
 "$python" "$here/make.py" "$@"
+"$python" "$here/make_config_defaults.py" "$@"
 if [ $# -eq 0 ]; then
   "$python" "$here/make_sampling.py"
   "$python" "$here/make_beams.py"

@@ -19,6 +19,7 @@
 #include "core/tensor/aten.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/parity/config_defaults.h"
 #include "tests/parity/model_under_test.h"
 
 namespace keel {
@@ -196,6 +197,8 @@ int main(int argc, char** argv) {
         "ParityTest", entry.path().filename().c_str(), nullptr, nullptr, __FILE__, __LINE__,
         [plugin, dir]() -> ::testing::Test* { return new keel::ParityTest(plugin, dir); });
   }
+  if (std::filesystem::exists(std::string(argv[2]) + "/config_defaults.json"))
+    keel::RegisterConfigDefaultsTest(plugin, argv[2]);
   if (checkpoints == 0) {
     std::fprintf(stderr, "no checkpoints in %s\n", argv[2]);
     return 1;

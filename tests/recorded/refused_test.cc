@@ -56,8 +56,8 @@ class RefusedTest : public ::testing::Test {
 
   absl::Status Load(const std::string& model) {
     EngineOptions options;
-    options.model = dir_.path();
-    options.plugin_paths = {std::filesystem::absolute(g_models.at(model).plugin)};
+    options.model.name = dir_.path();
+    options.model.plugin_paths = {std::filesystem::absolute(g_models.at(model).plugin)};
     return LoadModel(options).status();
   }
 

@@ -1,0 +1,73 @@
+#include <cmath>
+#include <string>
+
+#include "core/base/error_detail.h"
+#include "core/capi/handles.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "sdk/abi/engine.h"
+
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StrEq;
+
+constexpr keel_status kInvalidArgument = 3;
+
+TEST(RequestCapiTest, ARefusedValueChangesNothing) {
+  keel_request request;
+  ASSERT_EQ(keel_request_set_int(&request, "n", 3), 0);
+  EXPECT_EQ(keel_request_set_int(&request, "n", 1000), kInvalidArgument);
+  EXPECT_THAT(keel_error_message(), HasSubstr("n is 1000, expected 1 to "));
+  EXPECT_THAT(keel_error_detail("field"), StrEq("n"));
+  EXPECT_EQ(request.request.n, 3);
+
+  EXPECT_EQ(keel_request_add_int(&request, "stop_token_ids", -1), kInvalidArgument);
+  EXPECT_THAT(request.request.stop_token_ids, IsEmpty());
+  EXPECT_EQ(keel_request_add_int(&request, "stop_token_ids", 7), 0);
+  EXPECT_THAT(request.request.stop_token_ids, ElementsAre(7));
+
+  EXPECT_EQ(keel_request_set_float(&request, "temperature", std::nan("")), kInvalidArgument);
+  EXPECT_FALSE(request.request.sampling.temperature.has_value());
+}
+
+TEST(RequestCapiTest, ErrorsSayWhichParameter) {
+  keel_request request;
+  EXPECT_EQ(keel_request_set_int(&request, "max_token", 3), kInvalidArgument);
+  EXPECT_THAT(keel_error_message(), HasSubstr("unknown integer parameter 'max_token'"));
+  EXPECT_THAT(keel_error_detail("field"), StrEq("max_token"));
+  EXPECT_THAT(keel_error_detail("flag"), StrEq(""));
+  EXPECT_THAT(keel_error_detail("colour"), StrEq(""));
+}
+
+TEST(RequestCapiTest, HasOneGrammar) {
+  keel_request request;
+  ASSERT_EQ(keel_request_set_string(&request, "structured_regex", "a+", 2), 0);
+  EXPECT_EQ(keel_request_set_string(&request, "structured_json", "{}", 2), kInvalidArgument);
+  EXPECT_THAT(keel_error_message(), HasSubstr("expected one of them"));
+  EXPECT_THAT(keel_error_detail("field"), StrEq("structured_json"));
+}
+
+TEST(RequestCapiTest, OptionsSayWhichFlag) {
+  keel_options* options = nullptr;
+  ASSERT_EQ(keel_options_new(&options), 0);
+  EXPECT_EQ(keel_options_set(options, "block-size", "0"), kInvalidArgument);
+  EXPECT_THAT(keel_error_detail("flag"), StrEq("block-size"));
+  keel_options_free(options);
+}
+
+TEST(RequestCapiTest, OutputsSayWhatTheirErrorIsAbout) {
+  keel::Output output;
+  output.status =
+      keel::WithField(absl::InvalidArgumentError("bad_words leave no token"), "bad_words");
+  output.stop_token = 42;
+  const keel_output failed(std::move(output)), fine;
+  EXPECT_THAT(keel_output_error_detail(&failed, "field"), StrEq("bad_words"));
+  EXPECT_THAT(keel_output_error_detail(&fine, "field"), StrEq(""));
+  EXPECT_EQ(keel_output_stop_token(&failed), 42);
+  EXPECT_EQ(keel_output_stop_token(&fine), -1);
+}
+
+}  // namespace

@@ -1,0 +1,66 @@
+#include "core/engine/engine_info.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "absl/strings/str_cat.h"
+
+namespace keel {
+namespace {
+
+// Which implementation runs the model.
+MetricsConfig::Labels Implementation(const EngineOptions& options, const Model& model) {
+  return {{"architecture", model.architecture},
+          {"model_impl", ModelImplName(options.model.impl)},
+          {"plugin", model.plugin},
+          {"attention_implementation", model.attention},
+          {"attention_reason", model.attention_reason},
+          {"exec", ExecModeName(options.executor.mode)},
+          {"dtype", std::string(TorchName(model.dtype))}};
+}
+
+int64_t NumBlocks(const Model& model) {
+  return model.blocks.groups.empty() ? 0 : model.blocks.groups[0].num_blocks;
+}
+
+}  // namespace
+
+std::string InfoJson(const EngineOptions& options, const Model& model) {
+  boost::json::object info;
+  info["model"] = model.name;
+  for (const auto& [key, value] : Implementation(options, model)) info[key] = value;
+  info["max_model_len"] = model.max_model_len;
+  info["vocab_size"] = model.vocab_size;
+  boost::json::array groups;
+  for (const CacheGroup& group : model.blocks.groups) {
+    groups.push_back(boost::json::object{
+        {"blocks", group.num_blocks}, {"window", group.window}, {"chunk", group.chunk}});
+  }
+  info["kv_cache_blocks"] = NumBlocks(model);
+  info["kv_cache_groups"] = std::move(groups);
+  info["kv_cache_bytes"] = model.kv_cache_bytes;
+  info["state_slots"] = model.blocks.num_state_slots;
+  info["block_size"] = model.blocks.block_size;
+  info["tensor_parallel_size"] = options.executor.tensor_parallel;
+  info["eos_token_ids"] =
+      boost::json::array(model.eos_token_ids.begin(), model.eos_token_ids.end());
+  info["has_chat_template"] = model.text.chat_template != nullptr;
+  info["warnings"] = boost::json::array(model.warnings.begin(), model.warnings.end());
+  return boost::json::serialize(info);
+}
+
+MetricsConfig MetricsConfigOf(const EngineOptions& options, const Model& model) {
+  MetricsConfig config;
+  config.max_model_len = model.max_model_len;
+  config.num_speculative_tokens = options.speculation.num_drafts();
+  config.cache_info = {{"block_size", absl::StrCat(model.blocks.block_size)},
+                       {"num_gpu_blocks", absl::StrCat(NumBlocks(model))},
+                       {"cache_dtype", std::string(TorchName(model.dtype))},
+                       {"enable_prefix_caching", model.blocks.prefix_caching ? "True" : "False"},
+                       {"kv_cache_memory_bytes", absl::StrCat(model.kv_cache_bytes)}};
+  config.model_info = Implementation(options, model);
+  return config;
+}
+
+}  // namespace keel

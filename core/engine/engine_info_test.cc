@@ -1,0 +1,53 @@
+#include "core/engine/engine_info.h"
+
+#include <boost/json/parse.hpp>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+using ::testing::Contains;
+using ::testing::Pair;
+
+Model MakeModel() {
+  Model model;
+  model.name = "tiny";
+  model.architecture = "LlamaForCausalLM";
+  model.attention = "paged";
+  model.dtype = DType::kBF16;
+  model.max_model_len = 128;
+  model.blocks.block_size = 8;
+  model.blocks.groups = {{40, 0, 0}, {5, 16, 0}};
+  model.eos_token_ids = {2};
+  return model;
+}
+
+TEST(EngineInfoTest, SaysWhatRunsTheModel) {
+  EngineOptions options;
+  options.model.impl = ModelImpl::kNative;
+  options.executor.mode = ExecMode::kEager;
+  const boost::json::value info = boost::json::parse(InfoJson(options, MakeModel()));
+  EXPECT_EQ(info.at("model").as_string(), "tiny");
+  EXPECT_EQ(info.at("model_impl").as_string(), "native");
+  EXPECT_EQ(info.at("exec").as_string(), "eager");
+  EXPECT_EQ(info.at("dtype").as_string(), "bfloat16");
+  EXPECT_EQ(info.at("block_size").as_int64(), 8);
+  EXPECT_EQ(info.at("kv_cache_blocks").as_int64(), 40);
+  EXPECT_EQ(info.at("kv_cache_groups").as_array().size(), 2u);
+  EXPECT_FALSE(info.at("has_chat_template").as_bool());
+}
+
+TEST(EngineInfoTest, MetricsSayTheSame) {
+  const Model model = MakeModel();
+  const MetricsConfig config = MetricsConfigOf({}, model);
+  const boost::json::value info = boost::json::parse(InfoJson({}, model));
+  for (const auto& [label, value] : config.model_info) EXPECT_EQ(info.at(label).as_string(), value);
+  EXPECT_THAT(config.cache_info, Contains(Pair("num_gpu_blocks", "40")));
+  EXPECT_THAT(config.cache_info, Contains(Pair("cache_dtype", "bfloat16")));
+  EXPECT_EQ(config.num_speculative_tokens, 0);
+}
+
+}  // namespace
+}  // namespace keel
