@@ -103,7 +103,7 @@ TEST(RopeParametersTest, RefusesWhatCannotBeRight) {
            {R"({"rope_parameters": []})", "rope_parameters is [] (an array), expected an object"},
            {R"({"rope_parameters": 5})", "rope_parameters is 5"},
            {R"({"rope_parameters": "x"})", "rope_parameters is \"x\""},
-           {R"({"rope_scaling": [1]})", "rope_scaling is [1]"},
+           {R"({"rope_scaling": [1]})", "rope_scaling is [...] (an array)"},
            {R"({"rope_scaling": {"type": "linear", "factor": 0}})", "factor is 0, expected a"},
            {R"({"rope_scaling": {"type": "linear", "factor": -2.0}})", "rope_parameters.factor is"},
            {R"({"rope_scaling": {"type": "dynamic", "factor": 0}})", "factor is 0"},

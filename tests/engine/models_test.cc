@@ -378,7 +378,7 @@ TEST_F(ModelsTest, ThreadsThatWantEverythingGetItOrAreToldWhy) {
   for (const auto& [name, info] : List(models)) EXPECT_EQ(info.leases, 0) << name;
 }
 
-TEST(ModelsTest, MetricsCarryTheNameThatClientsUse) {
+TEST_F(ModelsTest, MetricsCarryTheNameThatClientsUse) {
   Models models = NewModels(1 << 30);
   ASSERT_TRUE(models.Add("small", OptionsOf("plugins/llama/testdata/default")).ok());
   Result<Lease> lease = models.Acquire("small");
