@@ -15,7 +15,7 @@ namespace {
 
 namespace json = boost::json;
 
-// The value at one path "a/b/3" below `object`; null when nothing, or JSON null, is there.
+// The value at one path "a/b/3" below `object`, or null.
 const json::value* FindPath(const json::object& object, absl::string_view path) {
   const json::object* at = &object;
   const json::value* found = nullptr;
@@ -33,19 +33,28 @@ const json::value* FindPath(const json::object& object, absl::string_view path) 
     found = at->if_contains(std::string_view(part.data(), part.size()));
     if (found == nullptr) return nullptr;
   }
-  return found != nullptr && found->is_null() ? nullptr : found;
+  return found;
 }
 
-// The first of the alternatives "a/b|c" that is there.
+// The first of the alternatives "a/b|c" that is there. Null where nothing, or JSON null, is.
 const json::value* Find(const keel_config* config, const char* key) {
   if (key == nullptr) {
     config->document->Fail(*config, "", "was asked for with a key that is NULL, expected a name");
     return nullptr;
   }
   for (absl::string_view path : absl::StrSplit(key, '|')) {
-    if (const json::value* value = FindPath(*config->object, path)) return value;
+    const json::value* value = FindPath(*config->object, path);
+    if (value != nullptr && !value->is_null()) return value;
   }
   return nullptr;
+}
+
+bool IsNull(const keel_config* config, const char* key) {
+  for (absl::string_view path : absl::StrSplit(key, '|')) {
+    const json::value* value = FindPath(*config->object, path);
+    if (value != nullptr && value->is_null()) return true;
+  }
+  return false;
 }
 
 void Expected(const keel_config* config, const char* key, const json::value* found,
@@ -60,7 +69,8 @@ void Expected(const keel_config* config, const char* key, const json::value* fou
 
 uint32_t Kind(keel_config* config, const char* key) {
   const json::value* value = Find(config, key);
-  if (value == nullptr) return KEEL_JSON_ABSENT;
+  if (value == nullptr && (key == nullptr || !IsNull(config, key))) return KEEL_JSON_ABSENT;
+  if (value == nullptr) return KEEL_JSON_NULL;
   switch (value->kind()) {
     case json::kind::null:
       return KEEL_JSON_NULL;

@@ -44,7 +44,9 @@ TEST_F(ConfigViewTest, ReadsValuesPathsAndAlternatives) {
 
 TEST_F(ConfigViewTest, TakesNullForAbsent) {
   EXPECT_EQ(api_.get_int(root_, "n", 0, 7), 7);
-  EXPECT_EQ(api_.kind(root_, "n"), KEEL_JSON_ABSENT);
+  EXPECT_EQ(api_.kind(root_, "n"), KEEL_JSON_NULL);
+  EXPECT_EQ(api_.kind(root_, "n|hidden_size"), KEEL_JSON_INT);
+  EXPECT_EQ(api_.kind(root_, "m"), KEEL_JSON_ABSENT);
   KEEL_EXPECT_OK(document_.status());
 }
 

@@ -16,7 +16,8 @@ struct BambaConfig : DenseConfig {
   std::vector<bool> attends;  // by layer
   bool attention_bias, mlp_bias;
   explicit BambaConfig(const Config& c)
-      : DenseConfig(c),
+      : DenseConfig(
+            c, {.num_key_value_heads = 8, .max_position_embeddings = 262144, .rms_norm_eps = 1e-5}),
         mixer{.hidden_size = hidden_size,
               .num_heads = c.Int("mamba_n_heads", 128),
               .head_dim = 0,

@@ -8,7 +8,8 @@ namespace {
 struct MistralConfig : DenseConfig {
   int64_t sliding_window;
   explicit MistralConfig(const Config& c)
-      : DenseConfig(c, {.num_key_value_heads = 8}), sliding_window(c.Int("sliding_window", 0)) {}
+      : DenseConfig(c, {.num_key_value_heads = 8, .max_position_embeddings = 131072}),
+        sliding_window(c.IsNull("sliding_window") ? 0 : c.Int("sliding_window", 4096)) {}
   RopeAttention::Options attention(int) const { return {.window = sliding_window}; }
 };
 

@@ -7,7 +7,8 @@ namespace {
 
 struct Qwen2Config : DenseConfig {
   WindowedLayers windows;
-  explicit Qwen2Config(const Config& c) : DenseConfig(c, {.num_key_value_heads = 32}), windows(c) {}
+  explicit Qwen2Config(const Config& c)
+      : DenseConfig(c, {.num_key_value_heads = 32, .max_position_embeddings = 32768}), windows(c) {}
   RopeAttention::Options attention(int layer) const {
     return {.qkv_bias = true, .window = windows(layer)};
   }

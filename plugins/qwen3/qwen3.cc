@@ -9,7 +9,8 @@ struct Qwen3Config : DenseConfig {
   bool attention_bias;
   WindowedLayers windows;
   explicit Qwen3Config(const Config& c)
-      : DenseConfig(c, {.num_key_value_heads = 32, .head_dim = 128}),
+      : DenseConfig(c,
+                    {.num_key_value_heads = 32, .head_dim = 128, .max_position_embeddings = 32768}),
         attention_bias(c.Bool("attention_bias", false)),
         windows(c) {}
   RopeAttention::Options attention(int layer) const {

@@ -15,7 +15,7 @@ struct Qwen3MoeConfig : DenseConfig {
   std::vector<int64_t> mlp_only_layers;
   WindowedLayers windows;
   explicit Qwen3MoeConfig(const Config& c)
-      : DenseConfig(c, {.num_key_value_heads = 4}),
+      : DenseConfig(c, {.num_key_value_heads = 4, .max_position_embeddings = 32768}),
         moe_intermediate_size(c.Int("moe_intermediate_size", 768)),
         num_experts(c.Int("num_experts|num_local_experts", 128)),
         num_experts_per_tok(c.Int("num_experts_per_tok", 8)),

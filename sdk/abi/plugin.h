@@ -163,7 +163,8 @@ typedef struct keel_config keel_config;
  * default is returned. */
 typedef struct keel_config_api {
   uint32_t struct_size, reserved;
-  /* KEEL_JSON_* of the value. [any] since 0.1 */
+  /* KEEL_JSON_* of the value; KEEL_JSON_NULL of a null, which every other getter takes for absent.
+   * [any] since 0.1 */
   uint32_t (*kind)(keel_config*, const char* key);
   /* A number without a fraction. [any] since 0.1 */
   int64_t (*get_int)(keel_config*, const char* key, int32_t required, int64_t dflt);

@@ -70,7 +70,13 @@ class Config {
     return out;
   }
 
-  bool Has(const char* key) const { return api().kind(handle_, key) != KEEL_JSON_ABSENT; }
+  // Something other than null is there.
+  bool Has(const char* key) const {
+    const uint32_t kind = api().kind(handle_, key);
+    return kind != KEEL_JSON_ABSENT && kind != KEEL_JSON_NULL;
+  }
+  // A null is there: to a few families that says something else than nothing.
+  bool IsNull(const char* key) const { return api().kind(handle_, key) == KEEL_JSON_NULL; }
   size_t Size(const char* key) const { return api().size(handle_, key); }
   std::optional<Config> Child(const char* key) const {
     keel_config* child = api().child(handle_, key);

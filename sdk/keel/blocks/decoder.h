@@ -78,8 +78,10 @@ struct DenseConfig : AttentionSizes {
     AttentionSizes out{.hidden_size = c.Int("hidden_size"),
                        .num_attention_heads = c.Int("num_attention_heads")};
     const int64_t heads = out.num_attention_heads;
+    // A null says that keys and values have heads of their own, one for each of the queries.
+    const bool of_its_own = d.num_key_value_heads == 0 || c.IsNull("num_key_value_heads");
     out.num_key_value_heads =
-        c.Int("num_key_value_heads", d.num_key_value_heads > 0 ? d.num_key_value_heads : heads);
+        c.Int("num_key_value_heads", of_its_own ? heads : d.num_key_value_heads);
     const int64_t equal_parts = heads > 0 ? out.hidden_size / heads : 0;
     out.head_dim = c.Int("head_dim", d.head_dim > 0 ? d.head_dim : equal_parts);
     return out;
