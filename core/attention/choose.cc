@@ -45,7 +45,7 @@ absl::StatusOr<Named> FindNamed(const AttentionUse& use, const AttentionWish& wi
     if (registry.Contains(name)) return Named{name, where, none.warning};
     if (IsTransformers(name)) continue;
     if (absl::StrContains(name, '.')) return Annotate(registry.Find(name).status(), where);
-    none.warning = absl::StrCat(where, " is '", name, "', which no plugin brings; ", kHost,
+    none.warning = absl::StrCat(where, " is \"", name, "\", which no plugin brings; ", kHost,
                                 " is used instead");
   }
   return none;
@@ -57,8 +57,8 @@ absl::StatusOr<AttentionChoice> ChooseInvariant(const AttentionUse& use, const N
     if (auto found = registry.Find(named.name); !found.ok())
       return Annotate(found.status(), named.reason);
     return absl::InvalidArgumentError(
-        absl::StrCat(named.reason, ": '", named.name,
-                     "' rounds by what else is in a step; --deterministic takes paged alone: "
+        absl::StrCat(named.reason, ": \"", named.name,
+                     "\" rounds by what else is in a step; --deterministic takes paged alone: "
                      "name that, or run without --deterministic"));
   }
   KEEL_RETURN_IF_ERROR(registry.invariant()->Supports(use));

@@ -84,7 +84,7 @@ TEST_F(ChooseAttentionTest, ANameThatNobodyProvidesWarnsAndOneWithADotIsRefused)
   KEEL_ASSERT_OK_AND_ASSIGN(const AttentionChoice choice, Choose({.config = "ring"}));
   EXPECT_EQ(choice.name, "paged");
   EXPECT_THAT(choice.warning,
-              AllOf(HasSubstr("_attn_implementation is 'ring'"), HasSubstr("no plugin brings")));
+              AllOf(HasSubstr("_attn_implementation is \"ring\""), HasSubstr("no plugin brings")));
   EXPECT_THAT(Choose({.config = "org.example.ring"}),
               StatusIs(absl::StatusCode::kNotFound,
                        AllOf(HasSubstr("config.json: _attn_implementation"),

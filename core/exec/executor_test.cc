@@ -448,7 +448,7 @@ TEST_F(ExecutorTest, TheReportSaysWhichAttentionRunsAndWhy) {
               ElementsAre(AttentionInUse{"sdpa", "--attention-implementation"}));
   KEEL_ASSERT_OK_AND_ASSIGN(auto config, Create({.config_attention = "ring"}));
   EXPECT_EQ(config->report().attention[0].name, "paged");
-  EXPECT_THAT(config->report().warnings, ElementsAre(HasSubstr("'ring'")));
+  EXPECT_THAT(config->report().warnings, ElementsAre(HasSubstr("\"ring\"")));
 }
 
 TEST_F(ExecutorTest, AnAttentionIsRefusedBeforeWeightsAreRead) {

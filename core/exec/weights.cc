@@ -238,7 +238,12 @@ struct Sharder {
 
   template <typename T>
   ObjectWeights operator()(const T& /*whole*/) const {
-    TORCH_CHECK(false, "only linears and experts are split");
+    TORCH_CHECK(false, "only linears, experts and parameters are split");
+  }
+  ObjectWeights operator()(const ParamWeight& whole) const {
+    const int64_t size = whole.value.size(0) / ranks;
+    TORCH_CHECK(split == WeightSplit::kRows, "a parameter is split along its first dimension");
+    return ParamWeight{whole.value.narrow(0, rank * size, size)};
   }
   ObjectWeights operator()(const LinearPtr& whole) const {
     return whole->Shard(split, rank, ranks);

@@ -120,6 +120,18 @@ TEST_F(WeightsTest, RanksPartsOfExpertsAddUpToTheWhole) {
   EXPECT_LT(Difference(sum, mlp.down->Apply(mlp.gate->Apply(x) * mlp.up->Apply(x))), 1e-5);
 }
 
+TEST_F(WeightsTest, RanksHaveTheirRowsOfAParameter) {
+  proto::Declaration* d = graph_.add_declarations();
+  d->set_name("scale");
+  for (const int64_t size : {6, 4}) d->mutable_param()->mutable_type()->add_dims()->set_size(size);
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto whole, Load());
+  for (int rank = 0; rank < 2; ++rank) {
+    KEEL_ASSERT_OK_AND_ASSIGN(const auto part, ShardWeights(whole, {WeightSplit::kRows}, rank, 2));
+    EXPECT_TRUE(
+        at::equal(part->of<ParamWeight>(1).value, tensors_["scale"].narrow(0, rank * 3, 3)));
+  }
+}
+
 TEST_F(WeightsTest, ATensorOfTheWantedTypeIsNotCopied) {
   AddEmbedding("embed", 10, 4);
   KEEL_ASSERT_OK_AND_ASSIGN(const auto weights, Load());

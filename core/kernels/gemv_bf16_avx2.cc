@@ -2,6 +2,7 @@
 // halves masked, so both factors split alike and nothing is shuffled.
 #include <immintrin.h>
 
+#include "core/kernels/gemv_bf16.h"
 #include "core/kernels/gemv_bf16_x86.h"
 
 #if defined(__x86_64__)

@@ -2,6 +2,7 @@
 // instruction. A quad of weight rows comes from memory once; further activation rows find it in L1.
 #include <immintrin.h>
 
+#include "core/kernels/gemv_bf16.h"
 #include "core/kernels/gemv_bf16_x86.h"
 
 #if defined(__x86_64__)

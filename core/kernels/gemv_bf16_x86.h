@@ -4,9 +4,9 @@
 
 #include <cstdint>
 
-#include "core/kernels/gemv_bf16.h"
-
 namespace keel {
+
+struct GemvBf16;  // gemv_bf16.h
 
 uint16_t RoundToBf16(float x);  // to nearest even
 

@@ -97,6 +97,11 @@ static keel_status supports(void* self, const keel_attention_desc* desc, int32_t
   return 0;
 }
 
+static uint64_t workspace(void* self, const keel_attention_call* call) {
+  (void)self, (void)call;
+  return 0;
+}
+
 static keel_status run(void* self, const keel_kernel_context* context,
                        const keel_attention_call* call) {
   (void)self, (void)context, (void)call;
@@ -107,6 +112,7 @@ static const keel_attention_class own_attention = {
     .struct_size = sizeof own_attention,
     .name = OWN,
     .supports = supports,
+    .workspace = workspace,
     .run = run,
 };
 static const void* const attention_items[] = {&own_attention};
