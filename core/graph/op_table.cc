@@ -41,8 +41,9 @@ absl::Status CheckArguments(const proto::Node& node, int operands) {
     if (position == -1) {
       ++numbers;
     } else if (position != tensors++) {
-      return Bad(absl::StrCat("argument '", args.name(i), "' is operand ", position, " of them"),
-                 absl::StrCat(tensors - 1, ": in order"));
+      return Bad(
+          absl::StrCat("argument '", Shown(args.name(i)), "' is operand ", position, " of them"),
+          absl::StrCat(tensors - 1, ": in order"));
     }
   }
   if (operands == fixed + tensors && node.reals_size() == numbers) return absl::OkStatus();
@@ -188,7 +189,8 @@ std::string NodeName(const proto::Graph& graph, const proto::Node& node) {
                      : absl::AsciiStrToLower(absl::StripPrefix(proto::Op_Name(node.op()), "OP_"));
   if (node.object() == 0 || node.object() > static_cast<uint32_t>(graph.declarations_size()))
     return op;
-  return absl::StrCat(op, " ", graph.declarations(static_cast<int>(node.object()) - 1).name());
+  return absl::StrCat(op, " ",
+                      Shown(graph.declarations(static_cast<int>(node.object()) - 1).name()));
 }
 
 }  // namespace keel
