@@ -63,7 +63,7 @@ class FunctionVerifier {
     KEEL_RETURN_IF_ERROR(AddInputs());
     for (int i = 0; i < function_.nodes_size(); ++i) {
       if (absl::Status status = CheckNode(function_.nodes(i)); !status.ok()) {
-        return Annotate(status, absl::StrCat("graph: ", function_.name(), ", node ", i, " (",
+        return Annotate(status, absl::StrCat("graph: ", Shown(function_.name()), ", node ", i, " (",
                                              NodeName(graph_, function_.nodes(i)), ")"));
       }
     }
