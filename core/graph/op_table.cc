@@ -17,6 +17,10 @@ namespace {
 
 constexpr int kAny = -1;
 
+// What the column `rows` says of many ops.
+constexpr char kElements[] = "", kDim[] = "not along `dim`",
+               kLast[] = "not along the last dimension";
+
 // Only attention's k and v may be absent.
 bool MayBeMissing(proto::Op op, size_t input) {
   return op == proto::OP_ATTENTION && (input == 1 || input == 2);
@@ -64,8 +68,6 @@ absl::Status CheckAttributes(const OpRow& row, const proto::Node& node, int oper
 }  // namespace
 
 const std::vector<OpRow>& OpTable() {
-  constexpr const char kElements[] = "", kDim[] = "not along `dim`",
-                       kLast[] = "not along the last dimension";
 #define KEEL_OP(op, name) proto::OP_##op, #name, offsetof(keel_ops, name)
   // clang-format off
   static const auto* table = new std::vector<OpRow>{
