@@ -19,7 +19,9 @@
 namespace keel {
 namespace {
 
-absl::StatusOr<at::Tensor> Logits(const RecordedModel& model, ExecMode mode, int ranks = 1) {
+// Of every token of one sequence, whatever stands beside it in the step.
+absl::StatusOr<at::Tensor> Logits(const RecordedModel& model, ExecMode mode, int ranks = 1,
+                                  const std::vector<int32_t>& beside = {}) {
   const testing::ScratchDir dir;
   auto checkpoint = testing::WriteCheckpoint(dir.path(), testing::RandomTensors(model.graph, 3));
   if (!checkpoint.ok()) return checkpoint.status();
@@ -35,8 +37,13 @@ absl::StatusOr<at::Tensor> Logits(const RecordedModel& model, ExecMode mode, int
   const std::vector<int32_t> num_blocks(groups, 8);
   if (absl::Status status = (*executor)->AllocateCache(num_blocks, 1); !status.ok()) return status;
   const std::vector<std::vector<int32_t>> blocks(groups, {6, 2});
-  absl::StatusOr<at::Tensor> logits =
-      (*executor)->Step({{3, 1, 4, 1, 5, 9}, {{0, 6, 0, blocks}}, {0, 1, 2, 3, 4, 5}});
+  Batch batch{{3, 1, 4, 1, 5, 9}, {{0, 6, 0, blocks}}, {0, 1, 2, 3, 4, 5}};
+  if (!beside.empty()) {
+    batch.token_ids.insert(batch.token_ids.end(), beside.begin(), beside.end());
+    batch.sequences.push_back({0, static_cast<int32_t>(beside.size()), 0,
+                               std::vector<std::vector<int32_t>>(groups, {3, 5})});
+  }
+  absl::StatusOr<at::Tensor> logits = (*executor)->Step(batch);
   if (!logits.ok()) return logits.status();
   return logits->clone();
 }
@@ -51,6 +58,32 @@ TEST(OpSamplesTest, EveryOpRunsAsAGraphAndOpByOpAlike) {
     ASSERT_TRUE(eager.ok()) << eager.status();
     EXPECT_TRUE(at::isfinite(*graph).all().item<bool>());
     EXPECT_TRUE(graph->equal(*eager));
+  }
+}
+
+// Bidirectional attention in forward: the host bounds it, for a model can't know the sequences.
+TEST(OpSamplesTest, AnEncodersAttentionInForwardDoesNotReachTheNextSequence) {
+  testing::TinyModel model;
+  model.declare = [](keel_build* b) {
+    keel_attention_desc d{};
+    d.struct_size = sizeof(d), d.kind = KEEL_ATTENTION_ENCODER;
+    d.heads = d.kv_heads = 4, d.qk_dim = d.v_dim = 16;
+    b->api->attention(b, {"encoder", 7}, &d);
+  };
+  model.after_mlp = [](keel_run* r, keel_tensor x) {
+    const int64_t heads[] = {0, 4, 16}, flat[] = {0, 64};
+    const keel_tensor h = r->ops->view(r, x, 3, heads);
+    const keel_tensor a = r->ops->attention(r, testing::kFirstExtraObject, h, h, h, nullptr, 0);
+    return r->ops->view(r, a, 2, flat);
+  };
+  KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel recorded, testing::RecordTinyModel(model));
+  for (const ExecMode mode : {ExecMode::kGraph, ExecMode::kEager}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor alone, Logits(recorded, mode));
+    for (const std::vector<int32_t>& beside : {std::vector<int32_t>{7}, {90, 25, 3, 11, 2}}) {
+      KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor together, Logits(recorded, mode, 1, beside));
+      EXPECT_LE(at::abs(alone - together).max().item<double>(),
+                1e-5 * at::abs(alone).max().item<double>());
+    }
   }
 }
 

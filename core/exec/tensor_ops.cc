@@ -182,6 +182,25 @@ at::Tensor GatherRows(const at::Tensor& x, const at::Tensor& indices) {
   return at::index_select(x, 0, flat).reshape(shape);
 }
 
+// As whole numbers of 64 bits that lie within dimension `dim` of x: ATen's kernels don't all look.
+at::Tensor CheckedIndices(const at::Tensor& x, const at::Tensor& indices, int64_t dim) {
+  const at::Tensor checked = indices.to(at::kLong);
+  if (checked.numel() == 0) return checked;
+  const int64_t low = checked.min().item<int64_t>(), high = checked.max().item<int64_t>();
+  TORCH_CHECK(low >= 0 && high < x.size(dim), "index ", low < 0 ? low : high, " of dimension ", dim,
+              " of ", x.sizes());
+  return checked;
+}
+
+at::Tensor Take(const at::Tensor& x, const at::Tensor& indices, int64_t dim) {
+  return x.take_along_dim(CheckedIndices(x, indices, dim), dim);
+}
+
+at::Tensor Scatter(const at::Tensor& x, const at::Tensor& indices, const at::Tensor& values,
+                   int64_t dim) {
+  return x.scatter(dim, CheckedIndices(x, indices, dim), values);
+}
+
 at::Tensor Constant(const proto::Node& node, DType model_dtype) {
   TORCH_CHECK(node.types_size() == 1, "a constant has no type");
   std::vector<int64_t> shape;
@@ -262,9 +281,9 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
       return op::OfKind(node).kind() == KEEL_BINARY_MIN ? in[0].minimum(in[1])
                                                         : in[0].maximum(in[1]);
     case proto::OP_TAKE:
-      return in[0].take_along_dim(in[1].to(at::kLong), op::AlongDim(node).dim());
+      return Take(in[0], in[1], op::AlongDim(node).dim());
     case proto::OP_SCATTER:
-      return in[0].scatter(op::AlongDim(node).dim(), in[1].to(at::kLong), in[2]);
+      return Scatter(in[0], in[1], in[2], op::AlongDim(node).dim());
     case proto::OP_EXPAND:
       return in[0].expand_as(in[1]).contiguous();
     default:

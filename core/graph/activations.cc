@@ -62,9 +62,9 @@ absl::Status CheckActivations(const proto::Graph& graph, const proto::Function& 
     const proto::Node& node = function.nodes(i);
     for (const uint32_t id : node.outputs()) held.Add(values[id - 1], 1);
     if (held.a_row > kMaxElementsARow || held.besides > kMaxElementsBesides) {
-      return Bad(absl::StrCat("graph: ", function.name(), ", node ", i, " (", NodeName(graph, node),
-                              "): ", held.a_row, " elements a row and ", held.besides,
-                              " besides are held at once"),
+      return Bad(absl::StrCat("graph: ", Shown(function.name()), ", node ", i, " (",
+                              NodeName(graph, node), "): ", held.a_row, " elements a row and ",
+                              held.besides, " besides are held at once"),
                  absl::StrCat("at most ", kMaxElementsARow, " and ", kMaxElementsBesides));
     }
     for (const uint32_t id : node.inputs()) {

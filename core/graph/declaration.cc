@@ -226,9 +226,10 @@ absl::Status CheckTie(const proto::Graph& graph, const Declaration& d) {
   };
   const auto [rows, columns] = shape(d);
   if (other.tied_to() == 0 && rows > 0 && shape(d) == shape(other)) return absl::OkStatus();
-  return Bad(absl::StrCat("it is tied to '", other.name(), "', which has another kind or shape"),
-             absl::StrCat("a linear or embedding of [", rows, ", ", columns,
-                          "] with a weight of its own"));
+  return Bad(
+      absl::StrCat("it is tied to '", Shown(other.name()), "', which has another kind or shape"),
+      absl::StrCat("a linear or embedding of [", rows, ", ", columns,
+                   "] with a weight of its own"));
 }
 
 absl::Status CheckKindOf(const proto::Graph& graph, const Declaration& d) {

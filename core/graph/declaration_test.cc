@@ -192,6 +192,15 @@ TEST(DeclareTest, ATieIsOfOneShapeAndToAWeightOfItsOwn) {
               Refused("declaring 'b': it is tied to 'a', which has another kind or shape"));
 }
 
+TEST(DeclareTest, ALongNameIsCutInMessages) {
+  const absl::Status status = RecordTinyModel({.declare = [](keel_build* b) {
+                                const std::string name(1 << 20, 'x');
+                                b->api->linear(b, {name.data(), name.size()}, 0, 16, 0);
+                              }}).status();
+  EXPECT_THAT(status, Refused("xxx... (1048576 bytes)': in is 0"));
+  EXPECT_LT(status.message().size(), 500u);
+}
+
 TEST(DeclareTest, BitsThatTheHostDoesNotKnowAreRefused) {
   EXPECT_THAT(RecordTinyModel({.declare =
                                    [](keel_build* b) {

@@ -305,7 +305,7 @@ keel_object Declarer::Add(const std::string& name, proto::Declaration declaratio
 }
 
 keel_object Declarer::Fail(const std::string& name, const absl::Status& status) {
-  return Fail(Annotate(status, absl::StrCat("declaring '", name, "'")));
+  return Fail(Annotate(status, absl::StrCat("declaring '", Shown(name), "'")));
 }
 
 keel_object Declarer::Fail(absl::Status status) {

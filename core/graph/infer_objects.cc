@@ -39,7 +39,7 @@ absl::StatusOr<const Declaration*> ObjectOf(const OpCall& call, Declaration::Kin
   }
   const Declaration& d = call.graph.declarations(static_cast<int>(object) - 1);
   if (d.kind_case() == kind) return &d;
-  return Bad(absl::StrCat("object '", d.name(), "' is of another kind"), "what the op runs");
+  return Bad(absl::StrCat("object '", Shown(d.name()), "' is of another kind"), "what the op runs");
 }
 
 namespace {

@@ -45,9 +45,10 @@ class RecurArgs {
     for (int i = 0; i < args_.size(); ++i) {
       const std::string& name = args_.name(i);
       if (std::find(known.begin(), known.end(), name) == known.end())
-        return Bad(absl::StrCat("has the argument '", name, "'"), absl::StrJoin(known, ", "));
+        return Bad(absl::StrCat("has the argument '", Shown(name), "'"),
+                   absl::StrJoin(known, ", "));
       if (args_.Find(name) != i)
-        return Bad(absl::StrCat("has the argument '", name, "' twice"), "each once");
+        return Bad(absl::StrCat("has the argument '", Shown(name), "' twice"), "each once");
     }
     return absl::OkStatus();
   }

@@ -17,6 +17,10 @@ namespace {
 
 constexpr int kAny = -1;
 
+// What the column `rows` says of many ops.
+constexpr char kElements[] = "", kDim[] = "not along `dim`",
+               kLast[] = "not along the last dimension";
+
 // Only attention's k and v may be absent.
 bool MayBeMissing(proto::Op op, size_t input) {
   return op == proto::OP_ATTENTION && (input == 1 || input == 2);
@@ -41,8 +45,9 @@ absl::Status CheckArguments(const proto::Node& node, int operands) {
     if (position == -1) {
       ++numbers;
     } else if (position != tensors++) {
-      return Bad(absl::StrCat("argument '", args.name(i), "' is operand ", position, " of them"),
-                 absl::StrCat(tensors - 1, ": in order"));
+      return Bad(
+          absl::StrCat("argument '", Shown(args.name(i)), "' is operand ", position, " of them"),
+          absl::StrCat(tensors - 1, ": in order"));
     }
   }
   if (operands == fixed + tensors && node.reals_size() == numbers) return absl::OkStatus();
@@ -63,8 +68,6 @@ absl::Status CheckAttributes(const OpRow& row, const proto::Node& node, int oper
 }  // namespace
 
 const std::vector<OpRow>& OpTable() {
-  constexpr const char kElements[] = "", kDim[] = "not along `dim`",
-                       kLast[] = "not along the last dimension";
 #define KEEL_OP(op, name) proto::OP_##op, #name, offsetof(keel_ops, name)
   // clang-format off
   static const auto* table = new std::vector<OpRow>{
@@ -188,7 +191,8 @@ std::string NodeName(const proto::Graph& graph, const proto::Node& node) {
                      : absl::AsciiStrToLower(absl::StripPrefix(proto::Op_Name(node.op()), "OP_"));
   if (node.object() == 0 || node.object() > static_cast<uint32_t>(graph.declarations_size()))
     return op;
-  return absl::StrCat(op, " ", graph.declarations(static_cast<int>(node.object()) - 1).name());
+  return absl::StrCat(op, " ",
+                      Shown(graph.declarations(static_cast<int>(node.object()) - 1).name()));
 }
 
 }  // namespace keel

@@ -56,10 +56,10 @@ class RowFollower {
       symbols += type.dims[d].symbolic();
     }
     if (axis == kNoAxis || symbols != 1) {
-      return Bad(
-          absl::StrCat("input '", input.name(), "' of ", function_.name(), " is ", ToString(type)),
-          absl::StrCat("one dimension ", row_.symbol, " and no other symbol"),
-          "what is not a row's own could reach other requests");
+      return Bad(absl::StrCat("input '", Shown(input.name()), "' of ", function_.name(), " is ",
+                              ToString(type)),
+                 absl::StrCat("one dimension ", row_.symbol, " and no other symbol"),
+                 "what is not a row's own could reach other requests");
     }
     values_.push_back({std::move(type), axis});
     return absl::OkStatus();

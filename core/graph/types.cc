@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/graph/errors.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -40,9 +41,9 @@ struct Product {
 
 absl::Status ViewError(absl::Span<const Extent> from, absl::Span<const int64_t> dims) {
   const auto join = [](std::string* out, const Extent& e) { out->append(ToString(e)); };
-  return absl::InvalidArgumentError(absl::StrCat("[", absl::StrJoin(from, ", ", join),
-                                                 "] can't be viewed as [",
-                                                 absl::StrJoin(dims, ", "), "]"));
+  return Bad(absl::StrCat("[", absl::StrJoin(from, ", ", join), "] can't be viewed as [",
+                          absl::StrJoin(dims, ", "), "]"),
+             "as many elements", "0 keeps a dimension, one may be -1 to be inferred");
 }
 
 }  // namespace
@@ -72,11 +73,12 @@ proto::Type ToProto(const TensorType& type) {
 absl::StatusOr<TensorType> FromProto(const proto::Type& type) {
   TensorType out{type.dtype(), {}};
   if (!proto::DataType_IsValid(type.dtype())) {
-    return absl::InvalidArgumentError(absl::StrCat("data type ", type.dtype(), " is not known"));
+    return Bad(absl::StrCat("data type ", type.dtype(), " is not known"),
+               "KEEL_DTYPE_MODEL or a type of plugin.h");
   }
   if (type.dims_size() > KEEL_MAX_DIMS) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a type has ", type.dims_size(), " dimensions, expected at most ", KEEL_MAX_DIMS));
+    return Bad(absl::StrCat("a type has ", type.dims_size(), " dimensions"),
+               absl::StrCat("at most ", KEEL_MAX_DIMS));
   }
   for (const proto::Dim& dim : type.dims()) {
     const bool symbolic = !dim.symbol().empty();
@@ -85,8 +87,8 @@ absl::StatusOr<TensorType> FromProto(const proto::Type& type) {
     if (extent.size < 1 || extent.size > kMaxSize || extent.divisor < 1 ||
         extent.divisor > kMaxSize || (!symbolic && extent.divisor != 1) ||
         std::gcd(extent.size, extent.divisor) != 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("size ", dim.size(), "/", dim.divisor(), " is not a size"));
+      return Bad(absl::StrCat("size ", dim.size(), "/", dim.divisor(), " is not a size"),
+                 "1 to 2^48, and only of a symbol a fraction in lowest terms");
     }
     out.dims.push_back(extent);
   }
@@ -96,7 +98,8 @@ absl::StatusOr<TensorType> FromProto(const proto::Type& type) {
 absl::StatusOr<int> NormalizeDim(int64_t dim, int rank) {
   const int64_t at = dim < 0 ? dim + rank : dim;
   if (at >= 0 && at < rank) return static_cast<int>(at);
-  return absl::InvalidArgumentError(absl::StrCat("dimension ", dim, " of a tensor with ", rank));
+  return Bad(absl::StrCat("dimension ", dim, " of a tensor with ", rank),
+             rank == 0 ? "a tensor with dimensions" : absl::StrCat(-rank, " to ", rank - 1));
 }
 
 absl::StatusOr<std::vector<Extent>> ResolveView(absl::Span<const Extent> from,
@@ -140,8 +143,9 @@ absl::StatusOr<std::vector<Extent>> Broadcast(absl::Span<const Extent> a,
     const Extent& left = i <= a.size() ? a[a.size() - i] : one;
     const Extent& right = i <= b.size() ? b[b.size() - i] : one;
     if (!left.is(1) && !right.is(1) && left != right) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("sizes ", ToString(left), " and ", ToString(right), " don't broadcast"));
+      return Bad(
+          absl::StrCat("sizes ", ToString(left), " and ", ToString(right), " don't broadcast"),
+          "equal ones, or 1");
     }
     out[out.size() - i] = left.is(1) ? right : left;
   }

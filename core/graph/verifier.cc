@@ -38,13 +38,14 @@ absl::Status CheckDeclarations(const proto::Graph& graph) {
   absl::flat_hash_map<int32_t, const Declaration*> layers;
   for (const Declaration& d : graph.declarations()) {
     if (d.name().empty() || !names.insert(d.name()).second)
-      return BadGraph(absl::StrCat("'", d.name(), "' is declared twice or unnamed"), "each once");
+      return BadGraph(absl::StrCat("'", Shown(d.name()), "' is declared twice or unnamed"),
+                      "each once");
     if (absl::Status status = CheckDeclaration(graph, d); !status.ok())
-      return Annotate(status, absl::StrCat("graph: '", d.name(), "'"));
+      return Annotate(status, absl::StrCat("graph: '", Shown(d.name()), "'"));
     if (!d.has_attention() || d.attention().kind() == proto::Attention::ENCODER) continue;
     const auto [it, fresh] = layers.emplace(d.attention().layer(), &d);
     if (!fresh) {
-      return BadGraph(absl::StrCat("'", d.name(), "' and '", it->second->name(),
+      return BadGraph(absl::StrCat("'", Shown(d.name()), "' and '", Shown(it->second->name()),
                                    "' both hold layer ", d.attention().layer()),
                       "a layer each");
     }
@@ -62,7 +63,7 @@ class FunctionVerifier {
     KEEL_RETURN_IF_ERROR(AddInputs());
     for (int i = 0; i < function_.nodes_size(); ++i) {
       if (absl::Status status = CheckNode(function_.nodes(i)); !status.ok()) {
-        return Annotate(status, absl::StrCat("graph: ", function_.name(), ", node ", i, " (",
+        return Annotate(status, absl::StrCat("graph: ", Shown(function_.name()), ", node ", i, " (",
                                              NodeName(graph_, function_.nodes(i)), ")"));
       }
     }
@@ -176,7 +177,7 @@ class FunctionVerifier {
     } else if (absl::StartsWith(name, "encode/")) {  // any number of features
       expected.dims = {out.dims.empty() ? rows : out.dims.front(), hidden};
     } else {
-      return BadGraph(absl::StrCat("'", name, "' is no function of a model"),
+      return BadGraph(absl::StrCat("'", Shown(name), "' is no function of a model"),
                       "forward, logits, pool or encode/<modality>");
     }
     if (out == expected) return absl::OkStatus();
@@ -222,7 +223,8 @@ absl::Status VerifyGraph(const proto::Graph& graph) {
   absl::flat_hash_set<std::string> names;
   for (const Function& function : graph.functions()) {
     if (!names.insert(function.name()).second)
-      return BadGraph(absl::StrCat("function '", function.name(), "' comes twice"), "each once");
+      return BadGraph(absl::StrCat("function '", Shown(function.name()), "' comes twice"),
+                      "each once");
     KEEL_RETURN_IF_ERROR(FunctionVerifier(graph, function).Run());
     KEEL_RETURN_IF_ERROR(CheckActivations(graph, function));
     if (absl::StartsWith(function.name(), "encode/")) continue;  // rows of an item may mix
