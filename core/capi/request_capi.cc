@@ -60,7 +60,7 @@ const std::map<std::string, IntSetter>& IntSetters() {
       {"max_tokens",
        [](Request& r, int64_t v) {
          r.max_tokens = v;
-         return InRange("max_tokens", v, 1, kMaxInt32);
+         return InRange("max_tokens", v, 0, kMaxInt32);
        }},
       {"min_tokens",
        [](Request& r, int64_t v) {

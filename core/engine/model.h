@@ -20,7 +20,7 @@ struct Model {
   std::string name;  // as the user said it
   std::string dir;
   std::string architecture;
-  std::string plugin;     // "org.keel.llama 0.1.0 (libllama.so, in-tree)"
+  std::string plugin;            // "org.keel.llama 0.1.0 (libllama.so, in-tree)"
   std::string attention;         // the implementations, "paged"; "" without attention
   std::string attention_reason;  // "--attention-implementation"
   std::string dtype;
@@ -30,14 +30,13 @@ struct Model {
   int32_t num_state_slots = 0;           // 0: no recurrent layers
   int64_t kv_cache_bytes = 0;
   std::vector<int32_t> eos_token_ids;
-  GenerationConfig generation;  // defaults of requests
+  GenerationConfig generation;        // defaults of requests
   std::vector<std::string> warnings;  // what a user should know
 
   std::shared_ptr<const Checkpoint> checkpoint;
   Text text;
   std::unique_ptr<Executor> executor;
   std::shared_ptr<void> keep_alive;  // the plugin and its model, where they are still needed
-
 };
 
 // Slow; one thread. Errors begin with the model's name and then say the file.
