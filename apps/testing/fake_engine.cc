@@ -322,6 +322,8 @@ void keel_engine::StepSequence(Running& running, size_t index) {
     output.finish_reason = "error";
     output.status = kInternal;
     output.message = "the step failed";
+  } else if (max_tokens == 0) {
+    output.finish_reason = "length";
   } else {
     int32_t token = kEos;
     if (s.at < request.reply.size()) token = static_cast<unsigned char>(request.reply[s.at++]);
@@ -601,7 +603,8 @@ keel_status keel_request_set_messages(keel_request* request, const char* json, s
 keel_status keel_request_set_int(keel_request* request, const char* name, int64_t value) {
   if (!kInts.contains(name)) return Unknown(name);
   const std::string_view key = name;
-  const int64_t lowest = key == "n" || key == "max_tokens"    ? 1
+  const int64_t lowest = key == "n"                           ? 1
+                         : key == "max_tokens"                ? 0
                          : key == "seed" || key == "priority" ? INT64_MIN
                                                               : -1;
   if (value < lowest || (key == "n" && value > 64)) {

@@ -117,5 +117,18 @@ TEST(ConstraintsTest, TheTextOfAStopTokenStaysWhenAsked) {
   }
 }
 
+TEST(ConstraintsTest, WithoutTokensToGenerateThePromptIsScoredAndNothingIsSaid) {
+  const std::unique_ptr<Engine> engine = StartEngine();
+  const Answer scored = Ask(*engine, Asked(Prompt(1, 20), 1).Int("prompt_logprobs", 0));
+  const Answer answer = Ask(*engine, Asked(Prompt(1, 20), 0).Int("prompt_logprobs", 0).Int("n", 2));
+  ASSERT_EQ(answer.texts.size(), 2u);
+  for (const auto& [index, text] : answer.texts) {
+    EXPECT_TRUE(text.tokens.empty());
+    EXPECT_EQ(text.reason, "length");
+    EXPECT_EQ(text.prompt_logprobs, scored[0].prompt_logprobs);
+  }
+  EXPECT_TRUE(ComesToRest(*engine));
+}
+
 }  // namespace
 }  // namespace keel

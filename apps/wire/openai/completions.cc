@@ -38,7 +38,6 @@ class CompletionsAnswer : public OpenAiAnswer {
     bool return_token_ids = false;
     bool tokens_as_ids = false;
     bool echo = false;
-    bool only_echo = false;            // max_tokens was 0: the engine's one token is dropped
     std::vector<std::string> prompts;  // texts, with echo
   };
 
@@ -53,7 +52,7 @@ class CompletionsAnswer : public OpenAiAnswer {
 
   json::object Choice(size_t index, const Piece& whole) override {
     const OwnedOutput& output = whole.output;
-    std::string text = options_.only_echo ? "" : output.text;
+    std::string text = output.text;
     json::value logprobs_json;
     if (options_.logprobs) logprobs_json = Logprobs(index, whole);
     if (options_.echo && whole.prompt_tokens != nullptr) {
@@ -68,7 +67,7 @@ class CompletionsAnswer : public OpenAiAnswer {
       choice["prompt_logprobs"] = PromptLogprobs(*whole.prompt_tokens, texts_);
     }
     if (options_.return_token_ids) {
-      choice["token_ids"] = options_.only_echo ? json::array() : ToJson(output.tokens);
+      choice["token_ids"] = ToJson(output.tokens);
       if (whole.prompt_tokens != nullptr) {
         choice["prompt_token_ids"] = ToJson(whole.prompt_tokens->ids);
       }
@@ -98,7 +97,7 @@ class CompletionsAnswer : public OpenAiAnswer {
         Append(prompt.ids[i], has ? &*prompt.logprobs[i] : nullptr, &lists, &offset);
       }
     }
-    for (size_t i = 0; !options_.only_echo && i < piece.output.tokens.size(); ++i) {
+    for (size_t i = 0; i < piece.output.tokens.size(); ++i) {
       const bool has = i < piece.output.logprobs.size();
       Append(piece.output.tokens[i], has ? &piece.output.logprobs[i] : nullptr, &lists, &offset);
     }
@@ -184,7 +183,7 @@ Request NewRequest(Fields& fields, const Prompt& prompt, const CallLimits& limit
   if (!status.ok()) fields.Fail(FromEngine(status, "prompt"));
   ReadSamplingFields(fields, limits, request);
   const int64_t max_tokens = fields.Int("max_tokens").value_or(kDefaultMaxTokens);
-  SetInt(fields, request, "max_tokens", "max_tokens", options.only_echo ? 1 : max_tokens);
+  SetInt(fields, request, "max_tokens", "max_tokens", max_tokens);
   if (const auto logprobs = ReadNumLogprobs(fields, "logprobs", limits)) {
     SetInt(fields, request, "logprobs", "logprobs", *logprobs);
     if (options.echo) SetInt(fields, request, "logprobs", "prompt_logprobs", *logprobs);
@@ -214,7 +213,6 @@ MaybeError ParseCompletions(const json::object& body, const CallContext& context
   options.return_token_ids = fields.Bool("return_token_ids").value_or(false);
   options.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
   options.echo = fields.Bool("echo").value_or(false);
-  options.only_echo = options.echo && fields.Int("max_tokens") == 0;
   const std::vector<Prompt> prompts = ReadPrompts(fields);
   CheckSequences(fields, prompts.size(), context.limits);
   for (const Prompt& prompt : prompts) {

@@ -84,8 +84,9 @@ TEST_F(CompletionsTest, SixteenTokensUnlessAskedOtherwise) {
 
 TEST_F(CompletionsTest, EchoPutsThePromptBefore) {
   EXPECT_EQ(Texts(R"({"prompt":"hi ","echo":true})"), (Strings{"hi hi "}));
-  const json::value scored =
-      Run(R"({"prompt":"hi","echo":true,"max_tokens":0,"logprobs":1})").at("choices").at(0);
+  const json::value body = Run(R"({"prompt":"hi","echo":true,"max_tokens":0,"logprobs":1})");
+  EXPECT_EQ(body.at("usage").at("completion_tokens"), 0);
+  const json::value& scored = body.at("choices").at(0);
   EXPECT_EQ(scored.at("text"), "hi");
   const json::value& logprobs = scored.at("logprobs");
   EXPECT_EQ(logprobs.at("tokens"), json::parse(R"(["h","i"])"));
