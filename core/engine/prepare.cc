@@ -49,6 +49,7 @@ absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& cha
   input.kwargs = chat.template_kwargs;
   input.add_generation_prompt = chat.add_generation_prompt && !chat.continue_final_message;
   input.continue_final_message = chat.continue_final_message;
+  input.content_format = model.text.content_format;
   absl::StatusOr<std::string> text = model.text.chat_template->Render(input);
   if (!text.ok()) return Permanent(text.status());
   return text;
