@@ -538,6 +538,18 @@ keel_status keel_engine_tokenize(const keel_engine*, const char* text, size_t n,
   sink(user, reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int32_t));
   return 0;
 }
+keel_status keel_engine_token_bytes(const keel_engine*, int32_t token, keel_bytes_fn sink,
+                                    void* user, int32_t* special) {
+  if (token < 0 || token > kEos) {
+    return Fail(kInvalidArgument, "token " + std::to_string(token) + " is not in 0..257");
+  }
+  const std::string bytes = token < 256     ? std::string(1, static_cast<char>(token))
+                            : token == kBos ? "<bos>"
+                                            : "<eos>";
+  if (special != nullptr) *special = token >= 256 ? 1 : 0;
+  sink(user, bytes.data(), bytes.size());
+  return 0;
+}
 keel_status keel_engine_detokenize(const keel_engine*, const int32_t* ids, size_t n,
                                    int32_t skip_special, keel_bytes_fn sink, void* user) {
   std::string text;

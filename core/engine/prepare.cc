@@ -152,13 +152,6 @@ absl::Status CheckLength(const Request& request, int64_t prompt_tokens, int64_t 
   return absl::OkStatus();
 }
 
-// Null where nothing ends a text: a grammar could not say that it is complete.
-std::shared_ptr<GrammarCompiler> MakeGrammarCompiler(const Model& model) {
-  auto compiler =
-      GrammarCompiler::Create(model.text.tokenizer, model.vocab_size, model.eos_token_ids);
-  return compiler.ok() ? *std::move(compiler) : nullptr;
-}
-
 // Refuses constraints that contradict each other from the first token on.
 absl::Status CheckFirstToken(RunningSequence& sequence) {
   if (!sequence.sampler.is_constrained()) return absl::OkStatus();
@@ -172,7 +165,11 @@ absl::Status CheckFirstToken(RunningSequence& sequence) {
 
 RequestPreparer::RequestPreparer(const Model& model, const PromptLookupOptions& drafts,
                                  Metrics& metrics)
-    : model_(model), drafts_(drafts), metrics_(metrics), grammars_(MakeGrammarCompiler(model)) {}
+    : model_(model),
+      drafts_(drafts),
+      metrics_(metrics),
+      grammars_(
+          GrammarCompiler::Create(model.text.tokenizer, model.vocab_size, model.eos_token_ids)) {}
 
 absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request& request) const {
   EncodeOptions encode;
@@ -282,11 +279,6 @@ std::unique_ptr<Decoding> RequestPreparer::MakeDecoding(RunningRequest& running)
 
 absl::StatusOr<std::unique_ptr<GrammarMatcher>> RequestPreparer::CompileGrammar(
     const GrammarSpec& spec) const {
-  if (grammars_ == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("model '", model_.name,
-                     "' names no token that ends a text, so structured output is not possible"));
-  }
   const absl::Time start = absl::Now();
   absl::StatusOr<std::unique_ptr<GrammarMatcher>> matcher = grammars_->Compile(spec);
   metrics_.grammar_compile_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));
