@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status_matchers.h"
@@ -68,7 +68,7 @@ TEST_P(GoldenTest, NoTextHasFewerTokensThanItsLengthSays) {
   }
 }
 
-// Bytes of a bad character are U+FFFD in Decode, and a space before a text is taken off.
+// But for the spaces at its beginning, which decoders may take off.
 TEST_P(GoldenTest, TheBytesOfTokensAreTheText) {
   if (absl::string_view(GetParam()) == "wordpiece") GTEST_SKIP() << "its decoder tidies up texts";
   for (const json::value& item : golden_.at("encodings").as_array()) {
@@ -81,7 +81,8 @@ TEST_P(GoldenTest, TheBytesOfTokensAreTheText) {
     }
     KEEL_ASSERT_OK_AND_ASSIGN(const std::string text,
                               tokenizer_->Decode(ids, /*skip_special_tokens=*/false));
-    EXPECT_THAT(bytes, ::testing::AnyOf(text, absl::StrCat(" ", text))) << Text(item.at("text"));
+    EXPECT_EQ(absl::StripLeadingAsciiWhitespace(bytes), absl::StripLeadingAsciiWhitespace(text))
+        << Text(item.at("text"));
   }
   EXPECT_EQ(tokenizer_->TokenBytes(tokenizer_->vocab_size()), std::nullopt);
   EXPECT_EQ(tokenizer_->TokenBytes(-1), std::nullopt);
