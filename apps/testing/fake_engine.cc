@@ -589,12 +589,24 @@ keel_status keel_request_set_prompt_tokens(keel_request* request, const int32_t*
   request->has_prompt = true;
   return 0;
 }
+// Parts of text are a line each, as a template that writes strings gets them.
+static std::string TextOf(const boost::json::value* content) {
+  if (content == nullptr) return "";
+  if (content->is_string()) return content->as_string().c_str();
+  std::string text;
+  if (!content->is_array()) return text;
+  for (const auto& part : content->as_array()) {
+    if (!text.empty()) text += '\n';
+    text += part.at("text").as_string();
+  }
+  return text;
+}
 keel_status keel_request_set_messages(keel_request* request, const char* json, size_t n) try {
   const boost::json::value messages = boost::json::parse(boost::json::string_view(json, n));
   for (const auto& message : messages.as_array()) {
     const auto& role = message.at("role").as_string();
     const boost::json::value* content = message.as_object().if_contains("content");
-    request->reply = content != nullptr && content->is_string() ? content->as_string().c_str() : "";
+    request->reply = TextOf(content);
     request->text += std::string(role) + ": " + request->reply + "\n";
   }
   request->text += "assistant: ";
