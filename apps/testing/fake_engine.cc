@@ -547,6 +547,18 @@ keel_status keel_engine_tokenize(const keel_engine*, const char* text, size_t n,
   sink(user, reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int32_t));
   return 0;
 }
+keel_status keel_engine_token_bytes(const keel_engine*, int32_t token, keel_bytes_fn sink,
+                                    void* user, int32_t* special) {
+  if (token < 0 || token > kEos) {
+    return Fail(kInvalidArgument, "token " + std::to_string(token) + " is not in 0..257");
+  }
+  const std::string bytes = token < 256     ? std::string(1, static_cast<char>(token))
+                            : token == kBos ? "<bos>"
+                                            : "<eos>";
+  if (special != nullptr) *special = token >= 256 ? 1 : 0;
+  sink(user, bytes.data(), bytes.size());
+  return 0;
+}
 keel_status keel_engine_detokenize(const keel_engine*, const int32_t* ids, size_t n,
                                    int32_t skip_special, keel_bytes_fn sink, void* user) {
   std::string text;
@@ -586,12 +598,24 @@ keel_status keel_request_set_prompt_tokens(keel_request* request, const int32_t*
   request->has_prompt = true;
   return 0;
 }
+// Parts of text are a line each, as a template that writes strings gets them.
+static std::string TextOf(const boost::json::value* content) {
+  if (content == nullptr) return "";
+  if (content->is_string()) return content->as_string().c_str();
+  std::string text;
+  if (!content->is_array()) return text;
+  for (const auto& part : content->as_array()) {
+    if (!text.empty()) text += '\n';
+    text += part.at("text").as_string();
+  }
+  return text;
+}
 keel_status keel_request_set_messages(keel_request* request, const char* json, size_t n) try {
   const boost::json::value messages = boost::json::parse(boost::json::string_view(json, n));
   for (const auto& message : messages.as_array()) {
     const auto& role = message.at("role").as_string();
     const boost::json::value* content = message.as_object().if_contains("content");
-    request->reply = content != nullptr && content->is_string() ? content->as_string().c_str() : "";
+    request->reply = TextOf(content);
     request->text += std::string(role) + ": " + request->reply + "\n";
   }
   request->text += "assistant: ";

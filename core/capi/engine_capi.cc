@@ -2,6 +2,7 @@
 // exception out.
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -120,6 +121,20 @@ keel_status keel_engine_detokenize(const keel_engine* engine, const int32_t* ids
                                                                      skip_special_tokens != 0);
     if (!text.ok()) return text.status();
     sink(user, text->data(), text->size());
+    return absl::OkStatus();
+  });
+}
+
+keel_status keel_engine_token_bytes(const keel_engine* engine, int32_t token, keel_bytes_fn sink,
+                                    void* user, int32_t* special) {
+  return Guard([&]() -> absl::Status {
+    const keel::Tokenizer& tokenizer = *engine->engine->model().text.tokenizer;
+    const std::optional<std::string> bytes = tokenizer.TokenBytes(token);
+    if (!bytes.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat("token ", token, " is not in the vocabulary"));
+    }
+    if (special != nullptr) *special = tokenizer.IsSpecial(token) ? 1 : 0;
+    sink(user, bytes->data(), bytes->size());
     return absl::OkStatus();
   });
 }

@@ -1,6 +1,8 @@
 #include "core/checkpoint/locate.h"
 
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -16,6 +18,8 @@
 
 namespace keel {
 namespace {
+
+constexpr absl::string_view kMain = "main";
 
 struct HubCache {
   std::string dir;
@@ -88,12 +92,31 @@ absl::StatusOr<HubId> ParseHubId(absl::string_view model) {
   bool valid = names.size() <= 2 && (!has_revision || IsRevision(halves.second));
   for (const absl::string_view name : names) valid = valid && IsHubName(name);
   if (!valid) return absl::InvalidArgumentError("not of the form org/name or org/name@revision");
-  return HubId{std::string(halves.first), has_revision ? std::string(halves.second) : "main"};
+  return HubId{std::string(halves.first),
+               has_revision ? std::string(halves.second) : std::string(kMain)};
+}
+
+// The one snapshot of a cache that was copied or made without refs/; "" if there are none or more.
+std::string OnlySnapshot(const std::string& repository_dir) {
+  std::string only;
+  std::error_code error;
+  const std::string snapshots = JoinPath(repository_dir, "snapshots");
+  for (const auto& entry : std::filesystem::directory_iterator(snapshots, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!IsCommit(name)) continue;
+    if (!only.empty()) return "";
+    only = name;
+  }
+  return error ? "" : only;
 }
 
 // The snapshot of `id` below `repository_dir`, or the reason why there is none.
 absl::StatusOr<ModelLocation> FindSnapshot(const std::string& repository_dir, const HubId& id) {
   std::string commit = id.revision;
+  if (commit == kMain && !IsRegularFile(JoinPath(repository_dir, "refs/main"))) {
+    const std::string only = OnlySnapshot(repository_dir);
+    if (!only.empty()) commit = only;
+  }
   if (!IsCommit(commit)) {
     const std::string ref = JoinPath(repository_dir, absl::StrCat("refs/", id.revision));
     const absl::StatusOr<std::string> text = ReadFile(ref, 4096);

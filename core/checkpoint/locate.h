@@ -18,7 +18,8 @@ struct ModelLocation {
 // "org/name@revision", that an earlier download left in the on-disk cache; nothing is downloaded.
 // An existing directory wins. The cache is the first that is set of HF_HUB_CACHE,
 // HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub, and else
-// ~/.cache/huggingface/hub. A revision is a branch, a tag (default "main") or a full commit id.
+// ~/.cache/huggingface/hub. A revision is a branch, a tag (default "main", or the only
+// snapshot of a cache that has no refs/main) or a full commit id.
 // An error names every place that was looked at.
 absl::StatusOr<ModelLocation> LocateModel(absl::string_view model, absl::string_view base_dir = "");
 

@@ -78,6 +78,18 @@ TEST_F(LocateTest, FindsASnapshotOfLinksByBranchTagAndCommit) {
   EXPECT_THAT(LocateModel("org/name@refs/pr/1"), IsOk());
 }
 
+TEST_F(LocateTest, TheOnlySnapshotIsMainWhereNoRefSaysSo) {
+  const std::string snapshot = MakeRepository(Path("hub"), "models--org--name", "v1");
+  setenv("HF_HUB_CACHE", Path("hub").c_str(), 1);
+  KEEL_ASSERT_OK_AND_ASSIGN(const ModelLocation location, LocateModel("org/name"));
+  EXPECT_EQ(location.dir, snapshot);
+  EXPECT_EQ(location.commit, kCommit);
+  EXPECT_THAT(LocateModel("org/name@dev"), StatusIs(kNotFound, HasSubstr("refs/dev")));
+  std::filesystem::create_directories(
+      Path(absl::StrCat("hub/models--org--name/snapshots/", std::string(40, 'a'))));
+  EXPECT_THAT(LocateModel("org/name"), StatusIs(kNotFound, HasSubstr("refs/main")));
+}
+
 TEST_F(LocateTest, FindsANameWithoutAnOrganisation) {
   MakeRepository(Path("hub"), "models--gpt2");
   setenv("HF_HUB_CACHE", Path("hub").c_str(), 1);

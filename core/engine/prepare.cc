@@ -60,6 +60,7 @@ absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& cha
   input.kwargs = chat.template_kwargs;
   input.add_generation_prompt = chat.add_generation_prompt && !chat.continue_final_message;
   input.continue_final_message = chat.continue_final_message;
+  input.content_format = model.text.content_format;
   absl::StatusOr<std::string> text = model.text.chat_template->Render(input);
   if (!text.ok()) return WithField(Permanent(text.status()), "messages");
   return text;
@@ -169,13 +170,6 @@ absl::StatusOr<int64_t> MaxTokens(const Model& model, const Request& request,
   return max_tokens;
 }
 
-// Null where nothing ends a text: a grammar could not say that it is complete.
-std::shared_ptr<GrammarCompiler> MakeGrammarCompiler(const Model& model) {
-  auto compiler =
-      GrammarCompiler::Create(model.text.tokenizer, model.vocab_size, model.eos_token_ids);
-  return compiler.ok() ? *std::move(compiler) : nullptr;
-}
-
 // Refuses constraints that contradict each other from the first token on.
 absl::Status CheckFirstToken(RunningSequence& sequence) {
   if (!sequence.sampler.is_constrained()) return absl::OkStatus();
@@ -189,7 +183,11 @@ absl::Status CheckFirstToken(RunningSequence& sequence) {
 
 RequestPreparer::RequestPreparer(const Model& model, const PromptLookupOptions& drafts,
                                  Metrics& metrics)
-    : model_(model), drafts_(drafts), metrics_(metrics), grammars_(MakeGrammarCompiler(model)) {}
+    : model_(model),
+      drafts_(drafts),
+      metrics_(metrics),
+      grammars_(
+          GrammarCompiler::Create(model.text.tokenizer, model.vocab_size, model.eos_token_ids)) {}
 
 absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request& request) const {
   EncodeOptions encode;
@@ -299,11 +297,6 @@ std::unique_ptr<Decoding> RequestPreparer::MakeDecoding(RunningRequest& running)
 
 absl::StatusOr<std::unique_ptr<GrammarMatcher>> RequestPreparer::CompileGrammar(
     const GrammarSpec& spec) const {
-  if (grammars_ == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("model '", model_.name,
-                     "' names no token that ends a text, so structured output is not possible"));
-  }
   const absl::Time start = absl::Now();
   absl::StatusOr<std::unique_ptr<GrammarMatcher>> matcher = grammars_->Compile(spec);
   metrics_.grammar_compile_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));

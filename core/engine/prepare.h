@@ -42,7 +42,7 @@ class RequestPreparer {
   const Model& model_;
   const PromptLookupOptions drafts_;
   Metrics& metrics_;
-  const std::shared_ptr<GrammarCompiler> grammars_;  // null: the model ends no text
+  const std::shared_ptr<GrammarCompiler> grammars_;
 };
 
 }  // namespace keel

@@ -146,8 +146,8 @@ int Main(int argc, char** argv) {
   const int32_t vocab_size = tokenizer->vocab_size();
   GrammarLimits limits;
   if (argc == 5) limits.compile_time = absl::Seconds(std::atoi(argv[4]));
-  const auto compiler = Must(
-      GrammarCompiler::Create(tokenizer, vocab_size, {tokenizer->eos_id().value_or(0)}, limits));
+  const auto compiler =
+      GrammarCompiler::Create(tokenizer, vocab_size, {tokenizer->eos_id().value_or(0)}, limits);
   const int before = PeakMegabytes();
   auto start = absl::Now();
   Must(compiler->Compile({.kind = Kind::kChoice, .source = R"(["a"])"}));

@@ -47,24 +47,16 @@ keel_text_grammar_limits ToLimits(const GrammarLimits& limits) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<GrammarCompiler>> GrammarCompiler::Create(
-    std::shared_ptr<const Tokenizer> tokenizer, int64_t vocab_size, std::vector<int32_t> eos,
-    const GrammarLimits& limits) {
-  if (vocab_size < tokenizer->vocab_size()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the model has ", vocab_size, " tokens, its tokenizer ", tokenizer->vocab_size()));
-  }
-  if (eos.empty()) {
-    return absl::InvalidArgumentError("structured output needs a token that ends a generation");
-  }
+std::shared_ptr<GrammarCompiler> GrammarCompiler::Create(std::shared_ptr<const Tokenizer> tokenizer,
+                                                         int64_t vocab_size,
+                                                         const std::vector<int32_t>& eos,
+                                                         const GrammarLimits& limits) {
+  std::vector<uint32_t> known;
   for (const int32_t id : eos) {
-    if (id < 0 || id >= vocab_size) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the model has no token ", id, ", which is to end a generation"));
-    }
+    if (id >= 0 && id < vocab_size) known.push_back(static_cast<uint32_t>(id));
   }
   return std::shared_ptr<GrammarCompiler>(
-      new GrammarCompiler(std::move(tokenizer), vocab_size, {eos.begin(), eos.end()}, limits));
+      new GrammarCompiler(std::move(tokenizer), vocab_size, std::move(known), limits));
 }
 
 GrammarCompiler::GrammarCompiler(std::shared_ptr<const Tokenizer> tokenizer, int64_t vocab_size,
@@ -155,6 +147,11 @@ absl::StatusOr<std::unique_ptr<GrammarMatcher>> GrammarCompiler::CompileNew(
 
 absl::StatusOr<const keel_text_vocab*> GrammarCompiler::Vocabulary() {
   absl::MutexLock lock(&vocabulary_mutex_);
+  if (eos_.empty()) {
+    return absl::InvalidArgumentError(
+        "the model names no token of its own that ends a text (eos_token_id), so it cannot say "
+        "that an output is complete");
+  }
   if (!vocabulary_built_) {
     vocabulary_built_ = true;
     const keel_text_grammar_limits limits = ToLimits(limits_);

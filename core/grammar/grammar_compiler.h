@@ -27,10 +27,13 @@ namespace keel {
 // Compiles grammars for one model. Thread-safe. Matchers may outlive it.
 class GrammarCompiler {
  public:
-  // vocab_size: of the model's logits. eos: the tokens that end a generation, at least one.
-  static absl::StatusOr<std::shared_ptr<GrammarCompiler>> Create(
-      std::shared_ptr<const Tokenizer> tokenizer, int64_t vocab_size, std::vector<int32_t> eos,
-      const GrammarLimits& limits = {});
+  // vocab_size: of the model's logits; ids that only the tokenizer has are never allowed. eos: the
+  // tokens that end a generation; those that the model does not have are dropped. What makes
+  // grammars impossible, for instance that none is left, is Compile's error.
+  static std::shared_ptr<GrammarCompiler> Create(std::shared_ptr<const Tokenizer> tokenizer,
+                                                 int64_t vocab_size,
+                                                 const std::vector<int32_t>& eos,
+                                                 const GrammarLimits& limits = {});
 
   ~GrammarCompiler();
   GrammarCompiler(const GrammarCompiler&) = delete;
@@ -39,7 +42,7 @@ class GrammarCompiler {
   // A matcher at the beginning of `spec`'s text. Takes the caller's time: the first call builds the
   // vocabulary, later ones a grammar or a copy of a kept one. Threads that ask for the same grammar
   // at once share one compilation.
-  // kInvalidArgument: what is wrong with the grammar, or that this model's tokenizer has none;
+  // kInvalidArgument: what is wrong with the grammar, or why this model can follow none;
   // kResourceExhausted: it exceeds the limits.
   absl::StatusOr<std::unique_ptr<GrammarMatcher>> Compile(const GrammarSpec& spec);
 

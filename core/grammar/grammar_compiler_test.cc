@@ -266,8 +266,7 @@ TEST_F(GrammarCompilerTest, WhatEndsAGenerationIsNeverText) {
   // "</tool>" is an ordinary added token, whose text a string may hold.
   const int32_t tool = Id("</tool>");
   const auto compiler = GrammarCompiler::Create(model_.tokenizer, model_.vocab_size, {tool});
-  ASSERT_THAT(compiler, IsOk());
-  const auto matcher = (*compiler)->Compile({.kind = Kind::kRegex, .source = "</tool>.+"});
+  const auto matcher = compiler->Compile({.kind = Kind::kRegex, .source = "</tool>.+"});
   ASSERT_THAT(matcher, IsOk());
   EXPECT_THAT(testing::Allowed(model_, **matcher),
               testing::IsOkAndHolds(::testing::Not(::testing::Contains(tool))));
@@ -437,13 +436,34 @@ TEST_F(GrammarCompilerTest, AStepBeyondTheLimitsIsAnErrorOfThatSequence) {
 TEST_F(GrammarCompilerTest, RefusesTokenizersWithoutBytes) {
   const auto tokenizer = testing::TestTokenizer("wordpiece");
   const auto compiler = GrammarCompiler::Create(tokenizer, tokenizer->vocab_size(), {3});
-  ASSERT_THAT(compiler, IsOk());
-  EXPECT_THAT((*compiler)->Compile({.kind = Kind::kJsonObject}),
+  EXPECT_THAT(compiler->Compile({.kind = Kind::kJsonObject}),
               StatusIs(kInvalid, HasSubstr("WordPiece")));
-  EXPECT_THAT(GrammarCompiler::Create(tokenizer, 10, {3}), StatusIs(kInvalid));
-  EXPECT_THAT(GrammarCompiler::Create(tokenizer, tokenizer->vocab_size(), {}), StatusIs(kInvalid));
-  EXPECT_THAT(GrammarCompiler::Create(tokenizer, tokenizer->vocab_size(), {-1}),
-              StatusIs(kInvalid));
+}
+
+TEST_F(GrammarCompilerTest, ATokenWithoutARowIsNeverAllowed) {
+  const int64_t rows = model_.tokenizer->vocab_size() - 2;
+  const auto compiler = GrammarCompiler::Create(model_.tokenizer, rows, {Id("a"), 99999});
+  const auto matcher = compiler->Compile({.kind = Kind::kRegex, .source = "[b-z<>|]+"});
+  ASSERT_THAT(matcher, IsOk());
+  std::vector<uint32_t> mask((*matcher)->mask_words());
+  EXPECT_EQ(mask.size(), static_cast<size_t>((rows + 31) / 32));
+  ASSERT_THAT((*matcher)->FillMask(absl::MakeSpan(mask)), IsOk());
+  for (size_t id = rows; id < mask.size() * 32; ++id) {
+    EXPECT_EQ(mask[id / 32] >> (id % 32) & 1, 0u) << id;
+  }
+}
+
+TEST_F(GrammarCompilerTest, EndTokensThatTheModelLacksAreDropped) {
+  const GrammarSpec spec = {.kind = Kind::kRegex, .source = "x"};
+  const int64_t rows = model_.vocab_size;
+  const auto some =
+      GrammarCompiler::Create(model_.tokenizer, rows, {-1, static_cast<int32_t>(rows), model_.eos});
+  EXPECT_THAT(some->Compile(spec), IsOk());
+  const std::vector<std::vector<int32_t>> nothing = {{}, {-1}, {static_cast<int32_t>(rows)}};
+  for (const std::vector<int32_t>& eos : nothing) {
+    EXPECT_THAT(GrammarCompiler::Create(model_.tokenizer, rows, eos)->Compile(spec),
+                StatusIs(kInvalid, HasSubstr("names no token of its own that ends a text")));
+  }
 }
 
 TEST_F(GrammarCompilerTest, KeepsAsManyAsTheLimitsSay) {

@@ -1,5 +1,6 @@
 #include "core/text/chat_input.h"
 
+#include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 #include <utility>
 
@@ -52,7 +53,39 @@ json::object WithReasoning(json::object message) {
   return message;
 }
 
-absl::StatusOr<json::array> ReadMessages(absl::string_view text) {
+// The text of a part {"type": "text", "text": ...}; nullptr if it is another one.
+const json::string* TextOf(const json::value& part) {
+  const json::object* fields = part.if_object();
+  if (fields == nullptr) return nullptr;
+  const json::value* type = fields->if_contains("type");
+  const json::value* text = fields->if_contains("text");
+  const bool is_text = type != nullptr && type->is_string() && type->get_string() == "text";
+  return is_text && text != nullptr ? text->if_string() : nullptr;
+}
+
+// The texts of `parts`, a line each; unset if one of them is no text.
+std::optional<json::string> JoinedTexts(const json::array& parts) {
+  json::string joined;
+  for (const json::value& part : parts) {
+    const json::string* text = TextOf(part);
+    if (text == nullptr) return std::nullopt;
+    if (&part != &parts.front()) joined += '\n';
+    joined += *text;
+  }
+  return joined;
+}
+
+void FormatContent(json::object& message, ContentFormat format) {
+  json::value* content = message.if_contains("content");
+  if (content == nullptr) return;
+  if (format == ContentFormat::kString && content->is_array()) {
+    if (auto text = JoinedTexts(content->get_array())) *content = *std::move(text);
+  } else if (format == ContentFormat::kParts && content->is_string()) {
+    *content = json::array{json::object{{"type", "text"}, {"text", std::move(*content)}}};
+  }
+}
+
+absl::StatusOr<json::array> ReadMessages(absl::string_view text, ContentFormat format) {
   KEEL_ASSIGN_OR_RETURN(const json::value list, ParseArray(text, "messages"));
   if (list.get_array().empty()) {
     return absl::InvalidArgumentError("messages: is empty, at least one message is needed");
@@ -63,7 +96,9 @@ absl::StatusOr<json::array> ReadMessages(absl::string_view text) {
       return absl::InvalidArgumentError(absl::StrCat(
           "messages[", messages.size(), "]: is ", JsonKindName(message), ", expected an object"));
     }
-    messages.push_back(WithReasoning(WithoutNulls(message.get_object())));
+    json::object kept = WithReasoning(WithoutNulls(message.get_object()));
+    FormatContent(kept, format);
+    messages.push_back(std::move(kept));
   }
   return messages;
 }
@@ -118,13 +153,14 @@ absl::Status AddKwargs(absl::string_view text, json::object& variables) {
 }  // namespace
 
 absl::StatusOr<ChatContext> MakeChatContext(
-    const ChatTemplateInput& input, const std::map<std::string, std::string>& special_tokens) {
+    const ChatTemplateInput& input, ContentFormat format,
+    const std::map<std::string, std::string>& special_tokens) {
   if (input.continue_final_message && input.add_generation_prompt) {
     return absl::InvalidArgumentError(
         "continue_final_message and add_generation_prompt exclude each other");
   }
   ChatContext context;
-  KEEL_ASSIGN_OR_RETURN(json::array messages, ReadMessages(input.messages));
+  KEEL_ASSIGN_OR_RETURN(json::array messages, ReadMessages(input.messages, format));
   if (input.continue_final_message) {
     KEEL_ASSIGN_OR_RETURN(context.final_text, TagFinalMessage(messages.back().get_object()));
   }

@@ -9,7 +9,6 @@
 #include "absl/strings/str_join.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
-#include "core/text/chat_input.h"
 #include "core/text/keel_text_status.h"
 #include "core/text/tokenizer_config.h"
 #include "third_party/text/keel_text.h"
@@ -46,6 +45,18 @@ std::string WhereOf(const Sources& sources, const std::string& name) {
     return absl::StrCat("additional_chat_templates/", name, ".jinja");
   }
   return absl::StrCat(sources.where, " \"", name, "\"");
+}
+
+ContentFormat ContentFormatOf(const keel_text_template* handle) {
+  switch (keel_text_template_content_format(handle)) {
+    case KEEL_TEXT_CONTENT_PARTS_OR_STRING:
+      return ContentFormat::kPartsOrString;
+    case KEEL_TEXT_CONTENT_PARTS:
+      return ContentFormat::kParts;
+    case KEEL_TEXT_CONTENT_STRING:
+      break;
+  }
+  return ContentFormat::kString;
 }
 
 }  // namespace
@@ -86,7 +97,9 @@ absl::Status ChatTemplate::Compile(absl::string_view name, absl::string_view sou
   keel_text_error error;
   const keel_text_status status = keel_text_template_new(
       source.data(), source.size(), limits.fuel, limits.max_output_bytes, &named.handle, &error);
-  return ToStatus(status, error, where);
+  KEEL_RETURN_IF_ERROR(ToStatus(status, error, where));
+  named.content_format = ContentFormatOf(named.handle);
+  return absl::OkStatus();
 }
 
 ChatTemplate::~ChatTemplate() {
@@ -95,7 +108,10 @@ ChatTemplate::~ChatTemplate() {
 
 absl::StatusOr<std::string> ChatTemplate::Render(const ChatTemplateInput& input) const {
   KEEL_ASSIGN_OR_RETURN(const Named* chosen, Choose(input.template_name, !input.tools.empty()));
-  KEEL_ASSIGN_OR_RETURN(const ChatContext context, MakeChatContext(input, special_tokens_));
+  KEEL_ASSIGN_OR_RETURN(
+      const ChatContext context,
+      MakeChatContext(input, input.content_format.value_or(chosen->content_format),
+                      special_tokens_));
   const std::string variables = boost::json::serialize(context.variables);
 
   std::string rendered;
@@ -124,6 +140,11 @@ std::vector<std::string> ChatTemplate::names() const {
   std::vector<std::string> names;
   for (const auto& [name, named] : templates_) names.push_back(name);
   return names;
+}
+
+ContentFormat ChatTemplate::content_format(absl::string_view name) const {
+  const auto it = templates_.find(std::string(name));
+  return it == templates_.end() ? ContentFormat::kString : it->second.content_format;
 }
 
 const std::string* ChatTemplate::Source(absl::string_view name) const {

@@ -7,13 +7,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "core/text/chat_input.h"
 #include "core/text/text_files.h"
 
 struct keel_text_template;
@@ -25,25 +25,6 @@ struct ChatTemplateLimits {
   uint64_t fuel = 20'000'000;          // instructions
   size_t max_output_bytes = 16 << 20;  // of the rendered text
   size_t max_source_bytes = 4 << 20;
-};
-
-struct ChatTemplateInput {
-  // JSON texts. messages: an array of objects, not empty; keys whose value is null are dropped.
-  // tools: an array, or empty for none. documents: likewise. kwargs: an object, or empty; its
-  // members become variables (enable_thinking ...) and override special tokens of the same name.
-  absl::string_view messages;
-  absl::string_view tools;
-  absl::string_view documents;
-  absl::string_view kwargs;
-  bool add_generation_prompt = false;
-  // The prompt ends within the last message, which the model continues. Not together with
-  // add_generation_prompt.
-  bool continue_final_message = false;
-  // Picks one of several templates by name; empty: "tool_use" if there are tools and such a
-  // template, else "default".
-  absl::string_view template_name;
-  // Seconds since 1970 that strftime_now shows in local time; unset: now.
-  std::optional<int64_t> now;
 };
 
 // Immutable; Render may be called from any thread at any time.
@@ -58,7 +39,7 @@ class ChatTemplate {
       const TextFiles& files, const std::map<std::string, std::string>& special_tokens,
       const ChatTemplateLimits& limits = {});
 
-  // One template that did not come with the checkpoint (--chat-template). `where` begins errors.
+  // One template from elsewhere. `where` begins errors.
   static absl::StatusOr<std::shared_ptr<const ChatTemplate>> FromSource(
       absl::string_view source, absl::string_view where,
       const std::map<std::string, std::string>& special_tokens,
@@ -76,12 +57,16 @@ class ChatTemplate {
   std::vector<std::string> names() const;
   // The Jinja source of one of names(); nullptr if there is none.
   const std::string* Source(absl::string_view name) const;
+  // How the template of one of names() reads content: kString unless it walks through it as a list
+  // of parts, followed from `messages` through its assignments, loops and macros.
+  ContentFormat content_format(absl::string_view name) const;
 
  private:
   struct Named {
     std::string source;
     std::string where;
     keel_text_template* handle = nullptr;
+    ContentFormat content_format = ContentFormat::kString;
   };
 
   ChatTemplate() = default;

@@ -91,6 +91,62 @@ TEST(ChatTemplateTest, RendersAsTransformersDoes) {
   }
 }
 
+TEST(ChatTemplateTest, PartsStayPartsWhereTheTemplateWalksThroughThem) {
+  constexpr char kParts[] =
+      R"([{"role": "user", "content": [{"type": "text", "text": "hello"},
+                                       {"type": "text", "text": "b"}]}])";
+  constexpr char kWalks[] =
+      "{% for m in messages %}<|tag|>{% for p in m.content %}{% if p.type == 'text' %}T:"
+      "{{ p.text }}{% endif %}{% endfor %}{% endfor %}";
+  EXPECT_THAT(Render(kWalks, kParts), IsOkAndHolds(std::string("<|tag|>T:helloT:b")));
+  EXPECT_THAT(Render(kWalks), IsOkAndHolds(std::string("<|tag|>T:Hi")));
+  EXPECT_THAT(Render("{% for m in messages %}{{ m.content }}{% endfor %}", kParts),
+              IsOkAndHolds(std::string("hello\nb")));
+}
+
+ContentFormat FormatOf(absl::string_view source) {
+  return FromSource(source)->content_format("default");
+}
+
+TEST(ChatTemplateTest, TellsFromTheSourceHowContentIsRead) {
+  for (const char* source :
+       {"{% for m in messages %}{{ m.content }}{% endfor %}", "{{ messages }}", "",
+        "{% for m in messages %}{% for t in m.tool_calls %}{{ t }}{% endfor %}{% endfor %}",
+        "{% for p in content %}{% endfor %}",
+        "{% for m in messages %}{% for c in m.content.split('x') %}{{ c }}{% endfor %}{% endfor "
+        "%}"}) {
+    EXPECT_EQ(FormatOf(source), ContentFormat::kString) << source;
+  }
+  for (const char* source :
+       {"{% for m in messages %}{% for p in m['content'] %}{{ p }}{% endfor %}{% endfor %}",
+        "{% set ms = messages[1:] %}{% for m in ms %}{% set c = m.content %}"
+        "{% for p in c | list %}{{ p }}{% endfor %}{% endfor %}",
+        "{% for p in messages[0].content %}{{ p.text }}{% endfor %}",
+        "{% macro r(c) %}{% for p in c %}{{ p }}{% endfor %}{% endmacro %}"
+        "{% for m in messages %}{{ r(m.content) }}{% endfor %}",
+        "{% for m in messages if m.role == 'user' %}{% for p in m.content if p.type == 'text' %}"
+        "{{ p }}{% endfor %}{% endfor %}"}) {
+    EXPECT_EQ(FormatOf(source), ContentFormat::kParts) << source;
+  }
+  for (const char* source :
+       {"{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}"
+        "{% for p in m.content %}{{ p }}{% endfor %}{% endif %}{% endfor %}",
+        "{% macro r(c) %}{% if c is not string and c is iterable %}{% for p in c %}{{ p }}"
+        "{% endfor %}{% endif %}{% endmacro %}{% for m in messages %}{{ r(m.content) }}"
+        "{% endfor %}"}) {
+    EXPECT_EQ(FormatOf(source), ContentFormat::kPartsOrString) << source;
+  }
+}
+
+TEST(ChatTemplateTest, TheCallerMaySayHowContentIsRead) {
+  const auto chat_template = FromSource("{% for m in messages %}{{ m.content }}{% endfor %}");
+  ChatTemplateInput input;
+  input.messages = kHi;
+  input.content_format = ContentFormat::kParts;
+  EXPECT_THAT(chat_template->Render(input),
+              IsOkAndHolds(std::string("[{'type': 'text', 'text': 'Hi'}]")));
+}
+
 TEST(ChatTemplateTest, PicksTheTemplateForTools) {
   TextFiles files;
   files.tokenizer_config = R"({"chat_template": [{"name": "default", "template": "d"},

@@ -82,6 +82,20 @@ def byte_level():
     }
 
 
+def gpt2():
+    """A class that gives add_prefix_space of tokenizer_config.json to its pre-tokenizer."""
+    tok = Tokenizer(models.BPE())
+    tok.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tok.decoder = decoders.ByteLevel()
+    tok.train_from_iterator(CORPUS, trainers.BpeTrainer(
+        vocab_size=400, show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
+    tok.add_special_tokens(["<|endoftext|>"])
+    return tok, {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True,
+                 "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>",
+                 "unk_token": "<|endoftext|>", "model_max_length": 1024}
+
+
 def qwen():
     tok = Tokenizer(models.BPE())
     tok.normalizer = normalizers.NFC()
@@ -211,7 +225,8 @@ def make_tokenizer(name, make):
     if not (folder / "tokenizer.json").exists():
         train(folder, make)
     hf = transformers.AutoTokenizer.from_pretrained(folder)
-    assert type(hf).__name__ == "TokenizersBackend", type(hf)
+    expected = {"gpt2": "GPT2Tokenizer"}.get(name, "TokenizersBackend")
+    assert type(hf).__name__ == expected, type(hf)
     size = max(hf.get_vocab().values()) + 1
     rng = random.Random(name)
     encodings = []
@@ -324,7 +339,7 @@ def make_templates(hf):
 
 def main():
     tokenizers = {make.__name__: make_tokenizer(make.__name__, make)
-                  for make in (byte_level, qwen, llama2, unigram, wordpiece)}
+                  for make in (byte_level, gpt2, qwen, llama2, unigram, wordpiece)}
     make_templates(tokenizers["llama2"])
 
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "core/base/child_process.h"
 #include "core/base/status.h"
 #include "core/text/probe_program.h"
 

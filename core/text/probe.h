@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -38,6 +39,8 @@ absl::Status ProbeText(const TextFiles& files, const ProbeOptions& options = {})
 struct Text {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;  // null if the checkpoint has none
+  // What templates are given as content, where the user says so; LoadText leaves it unset.
+  std::optional<ContentFormat> content_format;
 };
 
 // Reads the files of `dir`, probes them and builds both from the same bytes.

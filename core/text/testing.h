@@ -22,8 +22,8 @@ TextFiles TestFiles(const std::string& name);
 std::shared_ptr<const Tokenizer> TestTokenizer(const std::string& name);
 
 // The folders of testdata/ that hold a tokenizer and its golden.json.
-inline constexpr const char* kTokenizers[] = {"byte_level", "llama2", "qwen", "unigram",
-                                              "wordpiece"};
+inline constexpr const char* kTokenizers[] = {"byte_level", "gpt2",    "llama2",
+                                              "qwen",       "unigram", "wordpiece"};
 
 }  // namespace keel::testing
 

@@ -47,7 +47,8 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Create(const TextFil
   keel_text_tokenizer* handle = nullptr;
   keel_text_error error;
   const keel_text_status status = keel_text_tokenizer_new(
-      files.tokenizer.data(), files.tokenizer.size(), added.data(), added.size(), &handle, &error);
+      files.tokenizer.data(), files.tokenizer.size(), added.data(), added.size(),
+      config.add_prefix_space.has_value() ? *config.add_prefix_space : -1, &handle, &error);
   KEEL_RETURN_IF_ERROR(ToStatus(status, error, kWhere));
 
   std::shared_ptr<Tokenizer> tokenizer(new Tokenizer(handle));
@@ -104,6 +105,12 @@ std::optional<std::string> Tokenizer::IdToToken(int32_t id) const {
   std::string token;
   if (id < 0 || !keel_text_id_to_token(handle_, id, AppendBytes, &token)) return std::nullopt;
   return token;
+}
+
+std::optional<std::string> Tokenizer::TokenBytes(int32_t id) const {
+  std::string bytes;
+  if (id < 0 || !keel_text_token_bytes(handle_, id, AppendBytes, &bytes)) return std::nullopt;
+  return bytes;
 }
 
 bool Tokenizer::IsSpecial(int32_t id) const { return absl::c_binary_search(special_ids_, id); }

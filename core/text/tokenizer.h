@@ -31,8 +31,9 @@ class Tokenizer {
  public:
   // Builds from `files` in this process. For files nobody tried yet use LoadText (probe.h): a bad
   // tokenizer.json can end the process or never return.
-  // As in transformers 5: tokens that only tokenizer_config.json names are added; padding and
-  // truncation of tokenizer.json are left out.
+  // As in transformers 5: tokens that only tokenizer_config.json names are added, and its
+  // add_prefix_space holds where its tokenizer_class has one; padding and truncation of
+  // tokenizer.json are left out.
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> Create(const TextFiles& files);
 
   ~Tokenizer();
@@ -51,6 +52,11 @@ class Tokenizer {
   std::optional<int32_t> TokenToId(absl::string_view token) const;
   // The vocabulary's spelling ("Ġthe", "<0x0A>"), not text.
   std::optional<std::string> IdToToken(int32_t id) const;
+
+  // What the token stands for inside of a text: the space before a word, a part of a character (not
+  // UTF-8 then). The bytes of Encode's tokens, joined, are the normalized text, after a space where
+  // the tokenizer puts one before a text. Unset if there is no such id.
+  std::optional<std::string> TokenBytes(int32_t id) const;
 
   // One more than the largest token id, added tokens included. A model's vocab_size may be larger.
   int32_t vocab_size() const { return vocab_size_; }

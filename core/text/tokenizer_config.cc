@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
 
@@ -26,6 +27,11 @@ constexpr absl::string_view kAddedFile = "added_tokens.json";
 // In transformers' order; other roles end in "_token" too (image_token).
 constexpr absl::string_view kRoles[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                         "pad_token", "cls_token", "mask_token"};
+
+// Classes whose pre-tokenizer is transformers' ByteLevel(add_prefix_space=...), without "Tokenizer".
+constexpr absl::string_view kPrefixSpaceClasses[] = {"Bart",    "Blenderbot", "CodeGen", "Cohere",
+                                                     "Deberta", "GPT2",       "GPTNeoX", "Luke",
+                                                     "Roberta", "Whisper"};
 
 // transformers writes 1e30 for "no limit".
 constexpr double kNoLimit = 1e15;
@@ -80,10 +86,26 @@ class ConfigReader {
         length != nullptr && length->is_number() && length->to_number<double>() < kNoLimit) {
       config_.model_max_length = static_cast<int64_t>(length->to_number<double>());
     }
+    KEEL_RETURN_IF_ERROR(ReadPrefixSpace());
     return std::move(config_);
   }
 
  private:
+  absl::Status ReadPrefixSpace() {
+    const json::value* name = fields_.if_contains("tokenizer_class");
+    const json::value* space = fields_.if_contains("add_prefix_space");
+    if (name == nullptr || !name->is_string() || space == nullptr || space->is_null()) {
+      return absl::OkStatus();
+    }
+    absl::string_view family = View(name->get_string());
+    absl::ConsumeSuffix(&family, "Fast");
+    if (!absl::ConsumeSuffix(&family, "Tokenizer")) return absl::OkStatus();
+    if (!absl::c_linear_search(kPrefixSpaceClasses, family)) return absl::OkStatus();
+    if (!space->is_bool()) return WrongKind("add_prefix_space", *space, "true or false");
+    config_.add_prefix_space = space->get_bool();
+    return absl::OkStatus();
+  }
+
   // {"id": AddedToken}, in the order of the ids.
   absl::Status AddDecoder(const json::value& decoder) {
     if (!decoder.is_object()) return WrongKind("added_tokens_decoder", decoder, "an object");

@@ -20,6 +20,8 @@ struct TokenizerConfig {
   // "bos_token" -> "<s>"; every role that names a token.
   std::map<std::string, std::string> special_tokens;
   std::optional<int64_t> model_max_length;
+  // Of byte-level classes that give it to their pre-tokenizer (GPT2Tokenizer ...); others ignore it.
+  std::optional<bool> add_prefix_space;
   // Inline templates by name; a single one is "default".
   std::map<std::string, std::string> chat_templates;
 };

@@ -2,12 +2,15 @@
 
 #include <boost/json/value_to.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/string_view.h"
 #include "core/base/status_matchers.h"
 #include "core/text/testing.h"
 #include "gmock/gmock.h"
@@ -63,6 +66,26 @@ TEST_P(GoldenTest, NoTextHasFewerTokensThanItsLengthSays) {
     EXPECT_LE(static_cast<int64_t>(Text(item.at("text")).size()),
               tokens * 4 * tokenizer_->max_token_characters());  // of at most 4 bytes
   }
+}
+
+// But for the spaces at its beginning, which decoders may take off.
+TEST_P(GoldenTest, TheBytesOfTokensAreTheText) {
+  if (absl::string_view(GetParam()) == "wordpiece") GTEST_SKIP() << "its decoder tidies up texts";
+  for (const json::value& item : golden_.at("encodings").as_array()) {
+    const std::vector<int32_t> ids = Ids(item.at("plain_ids"));
+    std::string bytes;
+    for (const int32_t id : ids) {
+      const std::optional<std::string> part = tokenizer_->TokenBytes(id);
+      ASSERT_TRUE(part.has_value()) << id;
+      bytes += *part;
+    }
+    KEEL_ASSERT_OK_AND_ASSIGN(const std::string text,
+                              tokenizer_->Decode(ids, /*skip_special_tokens=*/false));
+    EXPECT_EQ(absl::StripLeadingAsciiWhitespace(bytes), absl::StripLeadingAsciiWhitespace(text))
+        << Text(item.at("text"));
+  }
+  EXPECT_EQ(tokenizer_->TokenBytes(tokenizer_->vocab_size()), std::nullopt);
+  EXPECT_EQ(tokenizer_->TokenBytes(-1), std::nullopt);
 }
 
 TEST_P(GoldenTest, DecodesAsTransformersDoes) {

@@ -130,6 +130,13 @@ KEEL_ENGINE_API keel_status keel_engine_tokenize(const keel_engine* engine, cons
 KEEL_ENGINE_API keel_status keel_engine_detokenize(const keel_engine* engine, const int32_t* ids,
                                                    size_t n, int32_t skip_special_tokens,
                                                    keel_bytes_fn sink, void* user);
+/* The bytes that `token` stands for inside of a text, in one call of `sink`: the space before a
+ * word, a part of a character (not UTF-8 then). Those of the tokens of an output, joined, are its
+ * text. *special (may be NULL): 1 for a token that skip_special_tokens leaves out.
+ * INVALID_ARGUMENT: there is no such token. [any] since 0.1 */
+KEEL_ENGINE_API keel_status keel_engine_token_bytes(const keel_engine* engine, int32_t token,
+                                                    keel_bytes_fn sink, void* user,
+                                                    int32_t* special);
 
 /* ---- requests -------------------------------------------------------------------------------- */
 

@@ -365,6 +365,21 @@ class Engine {
     return text;
   }
 
+  // What a token stands for inside of a text.
+  struct TokenBytes {
+    std::string bytes;     // the space before a word and parts of a character included
+    bool special = false;  // skip_special_tokens leaves it out
+  };
+  Result<TokenBytes> BytesOf(int32_t token) const {
+    TokenBytes out;
+    int32_t special = 0;
+    Status status = Status::FromAbi(
+        keel_engine_token_bytes(engine_.get(), token, AppendBytes, &out.bytes, &special));
+    if (!status.ok()) return status;
+    out.special = special != 0;
+    return out;
+  }
+
   // Queues the request and returns its id. `on_output` is called on an engine thread, in order,
   // maybe before this returns, and is destroyed after the last output. It must return soon and
   // must not throw.

@@ -13,4 +13,5 @@ python=$("$here/venv.sh")
 if [ $# -eq 0 ]; then
   "$python" "$here/make_sampling.py"
   "$python" "$here/make_beams.py"
+  "$python" "$here/make_jinja.py"
 fi

@@ -40,7 +40,8 @@ typedef void (*keel_text_ids_fn)(void* user, const uint32_t* ids, size_t n);
 
 typedef struct keel_text_tokenizer keel_text_tokenizer;
 
-/* Builds from the bytes of tokenizer.json. added: JSON, an array of tokens to add after it, in this
+/* Builds from the bytes of tokenizer.json. add_prefix_space: 1 or 0 replaces what its ByteLevel
+ * pre-tokenizers say, -1 leaves it. added: JSON, an array of tokens to add after it, in this
  * order, or n_added = 0:
  *   {"content": "<x>", "special": true, "normalized": false, "lstrip": false, "rstrip": false,
  *    "single_word": false, "id": 7, "keep": true}
@@ -49,8 +50,8 @@ typedef struct keel_text_tokenizer keel_text_tokenizer;
  * says so. id: leave the token out if an added token has this id.
  * Padding and truncation of the file are dropped. */
 keel_text_status keel_text_tokenizer_new(const char* json, size_t n, const char* added,
-                                         size_t n_added, keel_text_tokenizer** out,
-                                         keel_text_error* error);
+                                         size_t n_added, int32_t add_prefix_space,
+                                         keel_text_tokenizer** out, keel_text_error* error);
 void keel_text_tokenizer_free(keel_text_tokenizer* tokenizer);
 
 /* split_special: special tokens in the text are plain text. */
@@ -67,6 +68,11 @@ keel_text_status keel_text_decode(const keel_text_tokenizer* tokenizer, const ui
 int64_t keel_text_token_to_id(const keel_text_tokenizer* tokenizer, const char* token, size_t n);
 /* Calls the sink unless there is no such id; returns whether it did. */
 int32_t keel_text_id_to_token(const keel_text_tokenizer* tokenizer, uint32_t id,
+                              keel_text_bytes_fn sink, void* user);
+
+/* The bytes that the token stands for inside of a text: the space before a word, a part of a
+ * character. Calls the sink unless there is no such id; returns whether it did. */
+int32_t keel_text_token_bytes(const keel_text_tokenizer* tokenizer, uint32_t id,
                               keel_text_bytes_fn sink, void* user);
 
 /* One more than the largest id; 0 for an empty vocabulary. */
@@ -124,8 +130,8 @@ typedef struct keel_text_grammar_limits {
   size_t stack_bytes;          /* of the thread that compiles */
 } keel_text_grammar_limits;
 
-/* n_vocab: size of the model's logits, at least keel_text_vocab_size; ids above the tokenizer's are
- * never allowed. eos: the ids that end a generation, at least one; they are never text. Tokens must
+/* n_vocab: size of the model's logits; ids that only the model or only the tokenizer has are never
+ * allowed. eos: the ids that end a generation, at least one; they are never text. Tokens must
  * stand for bytes: decoders ByteLevel, ByteFallback, Metaspace. The tokenizer may be freed before
  * the vocabulary. */
 keel_text_status keel_text_vocab_new(const keel_text_tokenizer* tokenizer, size_t n_vocab,

@@ -2,6 +2,7 @@
 #include "third_party/text/keel_text.h"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,7 +59,7 @@ Owned<keel_text_tokenizer> NewTokenizer(const std::string& added = "") {
   keel_text_tokenizer* tokenizer = nullptr;
   keel_text_error error;
   EXPECT_EQ(keel_text_tokenizer_new(kTokenizer, sizeof(kTokenizer) - 1, added.data(), added.size(),
-                                    &tokenizer, &error),
+                                    /*add_prefix_space=*/-1, &tokenizer, &error),
             KEEL_TEXT_OK)
       << error.message;
   return Owned<keel_text_tokenizer>(tokenizer);
@@ -202,6 +203,36 @@ TEST(TokenizerTest, AddsTokensAndTellsThem) {
   EXPECT_EQ(text, "tra");
 }
 
+TEST(TokenizerTest, GivesTheBytesOfATokenInsideOfAText) {
+  const auto tokenizer = NewTokenizer(R"([{"content": "<x>", "special": true}])");
+  for (const auto& [id, expected] :
+       std::map<uint32_t, std::string>{{4, "a"}, {12, "tr"}, {kVocabSize, "<x>"}}) {
+    std::string bytes;
+    EXPECT_TRUE(keel_text_token_bytes(tokenizer.get(), id, AppendText, &bytes));
+    EXPECT_EQ(bytes, expected);
+  }
+  std::string none;
+  EXPECT_FALSE(keel_text_token_bytes(tokenizer.get(), 99, AppendText, &none));
+}
+
+TEST(TemplateTest, TellsHowContentIsRead) {
+  for (const auto& [source, expected] : std::map<std::string, keel_text_content_format>{
+           {"{{ messages[0].content }}", KEEL_TEXT_CONTENT_STRING},
+           {"{% for p in messages[0].content %}{% endfor %}", KEEL_TEXT_CONTENT_PARTS},
+           {"{% if messages[0].content is string %}{% endif %}"
+            "{% for p in messages[0].content %}{% endfor %}",
+            KEEL_TEXT_CONTENT_PARTS_OR_STRING}}) {
+    keel_text_template* chat_template = nullptr;
+    keel_text_error error;
+    ASSERT_EQ(
+        keel_text_template_new(source.data(), source.size(), 1000, 1000, &chat_template, &error),
+        KEEL_TEXT_OK)
+        << error.message;
+    const Owned<keel_text_template> owned(chat_template);
+    EXPECT_EQ(keel_text_template_content_format(chat_template), expected) << source;
+  }
+}
+
 TEST(TokenizerTest, APanicOfTheLibraryIsAnError) {
   std::string json = kTokenizer;
   // The charsmap's trie ends before its first unit.
@@ -210,7 +241,7 @@ TEST(TokenizerTest, APanicOfTheLibraryIsAnError) {
   keel_text_tokenizer* tokenizer = nullptr;
   keel_text_error error = {};
   keel_text_status status =
-      keel_text_tokenizer_new(json.data(), json.size(), nullptr, 0, &tokenizer, &error);
+      keel_text_tokenizer_new(json.data(), json.size(), nullptr, 0, -1, &tokenizer, &error);
   const Owned<keel_text_tokenizer> owned(tokenizer);
   std::vector<uint32_t> ids;
   if (status == KEEL_TEXT_OK) {

@@ -28,6 +28,7 @@ class ChatAnswer : public OpenAiAnswer {
     bool prompt_logprobs = false;
     bool return_token_ids = false;
     bool tokens_as_ids = false;
+    bool special_in_text = false;  // skip_special_tokens is false
   };
 
   ChatAnswer(const Engine& engine, OpenAiAnswerOptions common, Options options)
@@ -84,10 +85,14 @@ class ChatAnswer : public OpenAiAnswer {
   }
 
   json::object TokenJson(int32_t token, float logprob) {
-    const std::string& text = texts_.Text(token);
-    json::array bytes;
-    for (const unsigned char c : text) bytes.emplace_back(c);
-    return {{"token", text}, {"logprob", FiniteLogprob(logprob)}, {"bytes", std::move(bytes)}};
+    const TokenText& found = texts_.Get(token);
+    json::value bytes;  // null for what is no part of the content
+    if (!found.special || options_.special_in_text) {
+      json::array& list = bytes.emplace_array();
+      for (const unsigned char c : found.bytes) list.emplace_back(c);
+    }
+    return {
+        {"token", found.text}, {"logprob", FiniteLogprob(logprob)}, {"bytes", std::move(bytes)}};
   }
 
   json::array Logprobs(const OwnedOutput& output) {
@@ -108,7 +113,8 @@ class ChatAnswer : public OpenAiAnswer {
   TokenTexts texts_;
 };
 
-// Content parts become one text, as templates expect it; other kinds of parts are refused.
+// A text or parts of text, which the engine gives to the chat template as that reads them; other
+// kinds of parts are refused.
 json::value ReadContent(Fields& message, const std::string& path, const json::value& content) {
   if (content.is_string()) return content;
   const json::array* parts = content.if_array();
@@ -116,7 +122,6 @@ json::value ReadContent(Fields& message, const std::string& path, const json::va
     message.FailType("content", content, "a string or a list of parts");
     return nullptr;
   }
-  std::string text;
   for (size_t i = 0; i < parts->size() && message.ok(); ++i) {
     const std::string part_path = path + "content[" + std::to_string(i) + "]";
     const json::object* part = (*parts)[i].if_object();
@@ -130,12 +135,9 @@ json::value ReadContent(Fields& message, const std::string& path, const json::va
                                             " are not served yet, only text"));
     } else if (value == nullptr || !value->is_string()) {
       message.Fail(InvalidField(part_path, part_path + " is of type text and has no text"));
-    } else {
-      if (!text.empty()) text += '\n';
-      text.append(value->get_string().data(), value->get_string().size());
     }
   }
-  return json::value(text);
+  return content;
 }
 
 json::array ReadMessages(Fields& fields) {
@@ -233,6 +235,7 @@ MaybeError ParseChat(const json::object& body, const CallContext& context, Call*
   ChatAnswer::Options options;
   options.return_token_ids = fields.Bool("return_token_ids").value_or(false);
   options.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
+  options.special_in_text = !fields.Bool("skip_special_tokens").value_or(true);
   if (fields.Bool("echo").value_or(false)) {
     fields.Fail(NotServed("echo", "echo is served by /v1/completions only"));
   }

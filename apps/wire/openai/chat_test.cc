@@ -155,6 +155,18 @@ TEST_F(ChatTest, StopStringsAndLimitsEndAnAnswer) {
   }
 }
 
+TEST_F(ChatTest, TheBytesOfTokensAreTheContent) {
+  const json::value body =
+      Run(R"({"messages":[{"role":"user","content":"\ud83d\ude00"}],"logprobs":true})");
+  json::array bytes;
+  for (const json::value& token :
+       body.at("choices").at(0).at("logprobs").at("content").as_array()) {
+    bytes.push_back(token.at("bytes"));
+  }
+  // The end token is no part of it.
+  EXPECT_EQ(bytes, json::parse("[[240],[159],[152],[128],null]"));
+}
+
 TEST_F(ChatTest, PartsOfTextAreOneText) {
   const json::value body = Run(R"({"messages":[{"role":"user","content":
       [{"type":"text","text":"a"},{"type":"text","text":"b"}]}]})");

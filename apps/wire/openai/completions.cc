@@ -23,13 +23,6 @@ constexpr int64_t kDefaultMaxTokens = 16;  // OpenAI's
 
 using Prompt = std::variant<std::string, std::vector<int32_t>>;
 
-// Unicode characters of UTF-8: what text_offset counts.
-size_t CountCharacters(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  }));
-}
-
 class CompletionsAnswer : public OpenAiAnswer {
  public:
   struct Options {
@@ -37,6 +30,7 @@ class CompletionsAnswer : public OpenAiAnswer {
     bool prompt_logprobs = false;
     bool return_token_ids = false;
     bool tokens_as_ids = false;
+    bool special_in_text = false;  // skip_special_tokens is false
     bool echo = false;
     std::vector<std::string> prompts;  // texts, with echo
   };
@@ -92,9 +86,16 @@ class CompletionsAnswer : public OpenAiAnswer {
     size_t& offset = offsets_[index];
     if (options_.echo && piece.prompt_tokens != nullptr) {
       const PromptTokens& prompt = *piece.prompt_tokens;
+      const bool has_own_space = options_.prompts[piece.prompt].starts_with(' ');
+      bool begins = true;
       for (size_t i = 0; i < prompt.ids.size(); ++i) {
         const bool has = i < prompt.logprobs.size() && prompt.logprobs[i].has_value();
+        const size_t before = offset;
         Append(prompt.ids[i], has ? &*prompt.logprobs[i] : nullptr, &lists, &offset);
+        // The space that the tokenizer puts before a text is not in it.
+        const bool adds_space = texts_.Get(prompt.ids[i]).bytes.starts_with(' ') && !has_own_space;
+        if (begins && offset > before && adds_space) --offset;
+        begins = begins && offset == before && !adds_space;
       }
     }
     for (size_t i = 0; i < piece.output.tokens.size(); ++i) {
@@ -112,10 +113,11 @@ class CompletionsAnswer : public OpenAiAnswer {
   };
 
   void Append(int32_t token, const OwnedLogprob* logprob, Lists* lists, size_t* offset) {
-    const std::string& text = texts_.Text(token);
+    const TokenText& found = texts_.Get(token);
+    const std::string& text = found.text;
     lists->tokens.emplace_back(text);
     lists->text_offset.emplace_back(*offset);
-    *offset += CountCharacters(text);
+    if (!found.special || options_.special_in_text) *offset += CountCharacters(found.bytes);
     if (logprob == nullptr) {
       lists->token_logprobs.emplace_back(nullptr);
       lists->top_logprobs.emplace_back(nullptr);
@@ -124,7 +126,6 @@ class CompletionsAnswer : public OpenAiAnswer {
     lists->token_logprobs.emplace_back(FiniteLogprob(logprob->logprob));
     json::object& top = lists->top_logprobs.emplace_back(json::object()).get_object();
     for (size_t i = 0; i < logprob->top_tokens.size(); ++i) {
-      // Two tokens may have one text; the likelier one keeps it.
       top.emplace(texts_.Text(logprob->top_tokens[i]), FiniteLogprob(logprob->top_logprobs[i]));
     }
     top.emplace(text, FiniteLogprob(logprob->logprob));
@@ -191,10 +192,11 @@ Request NewRequest(Fields& fields, const Prompt& prompt, const CallLimits& limit
   return request;
 }
 
-std::string TextOf(Fields& fields, const Engine& engine, const Prompt& prompt) {
+std::string TextOf(Fields& fields, const Engine& engine, const Prompt& prompt,
+                   bool skip_special_tokens) {
   if (const std::string* text = std::get_if<std::string>(&prompt)) return *text;
-  Result<std::string> text = engine.Detokenize(std::get<std::vector<int32_t>>(prompt),
-                                               /*skip_special_tokens=*/false);
+  Result<std::string> text =
+      engine.Detokenize(std::get<std::vector<int32_t>>(prompt), skip_special_tokens);
   if (text.ok()) return *std::move(text);
   fields.Fail(FromEngine(text.status(), "prompt"));
   return "";
@@ -212,13 +214,16 @@ MaybeError ParseCompletions(const json::object& body, const CallContext& context
   options.prompt_logprobs = fields.Has("prompt_logprobs");
   options.return_token_ids = fields.Bool("return_token_ids").value_or(false);
   options.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
+  options.special_in_text = !fields.Bool("skip_special_tokens").value_or(true);
   options.echo = fields.Bool("echo").value_or(false);
   const std::vector<Prompt> prompts = ReadPrompts(fields);
   CheckSequences(fields, prompts.size(), context.limits);
   for (const Prompt& prompt : prompts) {
     if (!fields.ok()) break;
     call->requests.push_back(NewRequest(fields, prompt, context.limits, options));
-    if (options.echo) options.prompts.push_back(TextOf(fields, context.engine, prompt));
+    if (!options.echo) continue;
+    options.prompts.push_back(
+        TextOf(fields, context.engine, prompt, /*skip_special_tokens=*/!options.special_in_text));
   }
   call->answer =
       std::make_unique<CompletionsAnswer>(context.engine, std::move(common), std::move(options));

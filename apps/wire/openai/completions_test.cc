@@ -59,6 +59,15 @@ class CompletionsTest : public ::testing::Test {
 
 using Strings = std::vector<std::string>;
 
+TEST_F(CompletionsTest, PartsOfACharacterAreToldApartAndCountOnce) {
+  const json::value body =
+      Run(R"({"prompt":"\ud83d\ude00!","echo":true,"logprobs":1,"max_tokens":0})");
+  const json::value& logprobs = body.at("choices").at(0).at("logprobs");
+  EXPECT_EQ(logprobs.at("tokens"),
+            json::parse(R"(["bytes:\\xf0","bytes:\\x9f","bytes:\\x98","bytes:\\x80","!"])"));
+  EXPECT_EQ(logprobs.at("text_offset"), json::parse("[0,1,1,1,1]"));
+}
+
 TEST_F(CompletionsTest, TheResponseHasOpenAisShape) {
   const json::value body = Run(R"({"prompt":"hi"})");
   EXPECT_EQ(body.at("id"), "cmpl-id");

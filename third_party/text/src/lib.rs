@@ -5,6 +5,7 @@ mod ffi;
 mod grammar;
 mod jinja;
 mod python;
+mod spelling;
 mod template;
 mod tokenizer;
 mod vocab;

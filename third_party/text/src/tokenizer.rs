@@ -1,10 +1,11 @@
 //! keel_text_tokenizer: Hugging Face's tokenizers.
 
 use crate::ffi::{guard, send_text, slice, text, BytesFn, Error, Failure, IdsFn, Status};
+use crate::spelling::Spelling;
 use serde_json::Value as Json;
 use std::ffi::{c_char, c_void};
 use tokenizers::tokenizer::{AddedVocabulary, Model, OffsetType, PreTokenizer};
-use tokenizers::{AddedToken, PaddingStrategy, PreTokenizedString, Tokenizer};
+use tokenizers::{AddedToken, PaddingStrategy, PreTokenizedString, PreTokenizerWrapper, Tokenizer};
 
 /// No real file pads to more; only a broken one says so.
 const MAX_PADDING: usize = 1 << 24;
@@ -16,14 +17,21 @@ pub struct TextTokenizer {
     pub vocab_size: usize,
     special_ids: Vec<u32>,
     added_ids: Vec<u32>,
+    /// None: the decoder says what a token stands for.
+    spelling: Option<Spelling>,
 }
 
 impl TextTokenizer {
-    pub fn new(json: &[u8], added: &[u8]) -> Result<TextTokenizer, Failure> {
+    pub fn new(json: &[u8], added: &[u8], space: Option<bool>) -> Result<TextTokenizer, Failure> {
         let mut inner = Tokenizer::from_bytes(json).map_err(Failure::invalid)?;
         check_padding(&inner)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(Failure::invalid)?;
+        if let (Some(space), Some(pre_tokenizer)) = (space, inner.get_pre_tokenizer()) {
+            let mut pre_tokenizer = pre_tokenizer.clone();
+            set_prefix_space(&mut pre_tokenizer, space);
+            inner.with_pre_tokenizer(Some(pre_tokenizer));
+        }
         if !added.is_empty() {
             add_tokens(&mut inner, added)?;
         }
@@ -34,6 +42,7 @@ impl TextTokenizer {
             decoder.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
         added_ids.sort_unstable();
         special_ids.sort_unstable();
+        let spelling = Spelling::of(&inner)?.ok();
         let largest = inner.get_vocab(true).values().copied().max();
         let mut plain = inner.get_added_vocabulary().clone();
         plain.set_encode_special_tokens(true);
@@ -43,7 +52,26 @@ impl TextTokenizer {
             plain,
             special_ids,
             added_ids,
+            spelling,
         })
+    }
+
+    /// What the token stands for inside of a text; None if there is no such token.
+    pub fn token_bytes(&self, id: u32) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(token) = self.inner.id_to_token(id) else {
+            return Ok(None);
+        };
+        if self.added_ids.binary_search(&id).is_ok() {
+            return Ok(Some(token.into_bytes()));
+        }
+        if let Some(spelling) = &self.spelling {
+            return Ok(Some(spelling.bytes(&token)));
+        }
+        // Decoders treat the first token of a text specially: what the second of two adds.
+        let decode = |ids: &[u32]| self.inner.decode(ids, false).map_err(Failure::invalid);
+        let (one, two) = (decode(&[id])?, decode(&[id, id])?);
+        let added = two.strip_prefix(&one).map(str::to_string);
+        Ok(Some(added.unwrap_or(one).into_bytes()))
     }
 
     pub fn encode(&self, text: &str, add: bool, split: bool) -> Result<Vec<u32>, Failure> {
@@ -79,6 +107,19 @@ fn check_padding(tokenizer: &Tokenizer) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// As tokenizer classes of transformers do that take add_prefix_space.
+fn set_prefix_space(pre_tokenizer: &mut PreTokenizerWrapper, space: bool) {
+    match pre_tokenizer {
+        PreTokenizerWrapper::ByteLevel(inner) => inner.add_prefix_space = space,
+        PreTokenizerWrapper::Sequence(inner) => {
+            for one in inner.as_mut() {
+                set_prefix_space(one, space);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn add_tokens(tokenizer: &mut Tokenizer, json: &[u8]) -> Result<(), Failure> {
@@ -121,13 +162,15 @@ pub unsafe extern "C" fn keel_text_tokenizer_new(
     n: usize,
     added: *const c_char,
     n_added: usize,
+    add_prefix_space: i32,
     out: *mut *mut TextTokenizer,
     error: *mut Error,
 ) -> Status {
     guard(error, || {
         let json = slice(json as *const u8, n);
         let added = slice(added as *const u8, n_added);
-        *out = Box::into_raw(Box::new(TextTokenizer::new(json, added)?));
+        let space = (add_prefix_space >= 0).then_some(add_prefix_space != 0);
+        *out = Box::into_raw(Box::new(TextTokenizer::new(json, added, space)?));
         Ok(())
     })
 }
@@ -203,6 +246,24 @@ pub unsafe extern "C" fn keel_text_id_to_token(
     guard(std::ptr::null_mut(), || {
         if let Some(token) = (*tokenizer).inner.id_to_token(id) {
             send_text(sink, user, &token);
+            found = 1;
+        }
+        Ok(())
+    });
+    found
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_token_bytes(
+    tokenizer: *const TextTokenizer,
+    id: u32,
+    sink: BytesFn,
+    user: *mut c_void,
+) -> i32 {
+    let mut found = 0;
+    guard(std::ptr::null_mut(), || {
+        if let Some(bytes) = (*tokenizer).token_bytes(id)? {
+            sink(user, bytes.as_ptr() as *const c_char, bytes.len());
             found = 1;
         }
         Ok(())

@@ -1,11 +1,11 @@
 //! keel_text_vocab: a tokenizer's tokens as bytes, the way llguidance reads them.
 
 use crate::ffi::{guard, slice, Error, Failure, Status};
+use crate::spelling::Spelling;
 use crate::tokenizer::TextTokenizer;
 use llguidance::api::ParserLimits;
 use llguidance::toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 use llguidance::ParserFactory;
-use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokenizers::Tokenizer;
@@ -58,12 +58,6 @@ impl Vocab {
         eos: &[u32],
         limits: &Limits,
     ) -> Result<Vocab, Failure> {
-        if n_vocab < tokenizer.vocab_size {
-            let found = tokenizer.vocab_size;
-            return Err(Failure::invalid(format!(
-                "the model has {n_vocab} tokens, its tokenizer {found}"
-            )));
-        }
         if eos.is_empty() || eos.iter().any(|id| *id as usize >= n_vocab) {
             return Err(Failure::invalid("a grammar needs the ids that end a generation"));
         }
@@ -98,82 +92,27 @@ impl Vocab {
     }
 }
 
-/// How a decoder spells bytes in tokens.
-#[derive(Default)]
-struct Spelling {
-    byte_level: bool,
-    byte_fallback: bool,
-    space: Option<String>,
-    unknown: Option<String>,
-}
-
-impl Spelling {
-    fn read(&mut self, decoder: &Json) {
-        match decoder["type"].as_str().unwrap_or("none") {
-            "Sequence" => {
-                for inner in decoder["decoders"].as_array().into_iter().flatten() {
-                    self.read(inner);
-                }
-            }
-            "ByteLevel" => self.byte_level = true,
-            "ByteFallback" => self.byte_fallback = true,
-            "Metaspace" => self.space = decoder["replacement"].as_str().map(str::to_string),
-            "Replace" if decoder["content"] == " " => {
-                self.space = decoder["pattern"]["String"].as_str().map(str::to_string)
-            }
-            // Fuse joins tokens; Strip takes a space off the text's beginning.
-            "Fuse" | "Strip" => {}
-            other => self.unknown = Some(other.to_string()),
-        }
-    }
-
-    fn bytes(&self, token: &str) -> Vec<u8> {
-        if self.byte_level {
-            let bytes: Option<Vec<u8>> = token.chars().map(byte_level_byte).collect();
-            // No byte level spelling: the decoder gives such a token as it stands.
-            return bytes.unwrap_or_else(|| token.as_bytes().to_vec());
-        }
-        if self.byte_fallback && token.len() == 6 {
-            let hex = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
-            if let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-                return vec![byte];
-            }
-        }
-        match &self.space {
-            Some(space) => token.replace(space.as_str(), " ").into_bytes(),
-            None => token.as_bytes().to_vec(),
-        }
-    }
-}
-
-/// GPT-2's table: printable characters stand for themselves, the others for U+0100 and on.
-fn byte_level_byte(c: char) -> Option<u8> {
-    let stands = |b: u32| matches!(b, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
-    let c = c as u32;
-    if c < 0x100 {
-        return stands(c).then_some(c as u8);
-    }
-    (0..0x100u32).filter(|b| !stands(*b)).nth(c as usize - 0x100).map(|b| b as u8)
-}
-
-/// The bytes of each token; of special ones, a marker and the name. No bytes: never allowed.
+/// The bytes of each token; of special ones, a marker and the name. No bytes: never allowed. Tokens
+/// that the model has no logits for are left out.
 fn token_bytes(tokenizer: &Tokenizer, n_vocab: usize) -> Result<Vec<Vec<u8>>, Failure> {
-    let decoder = serde_json::to_value(tokenizer.get_decoder()).map_err(Failure::invalid)?;
-    let mut spelling = Spelling::default();
-    spelling.read(&decoder);
-    let known = spelling.byte_level || spelling.byte_fallback || spelling.space.is_some();
-    if spelling.unknown.is_some() || !known {
-        return Err(Failure::invalid(format!(
-            "grammars need a tokenizer whose tokens stand for bytes; the decoder of this one is {}",
-            spelling.unknown.as_deref().unwrap_or("of another kind")
-        )));
-    }
+    let spelling = match Spelling::of(tokenizer)? {
+        Ok(spelling) => spelling,
+        Err(other) => {
+            return Err(Failure::invalid(format!(
+                "grammars need a tokenizer whose tokens stand for bytes; the decoder of this one is {other}"
+            )))
+        }
+    };
     let mut words = vec![Vec::new(); n_vocab];
     for (token, id) in tokenizer.get_vocab(false) {
-        words[id as usize] = spelling.bytes(&token);
+        if let Some(word) = words.get_mut(id as usize) {
+            *word = spelling.bytes(&token);
+        }
     }
     for (id, token) in tokenizer.get_added_vocabulary().get_added_tokens_decoder() {
-        let word = &mut words[*id as usize];
+        let Some(word) = words.get_mut(*id as usize) else {
+            continue;
+        };
         *word = token.content.as_bytes().to_vec();
         if token.special {
             word.insert(0, TokTrie::SPECIAL_TOKEN_MARKER);

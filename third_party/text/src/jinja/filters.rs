@@ -1,13 +1,14 @@
 //! Jinja2's filters.
 
 use super::arguments::Arguments;
-use super::operators::{self, compare, contains, equal};
+use super::operators::{self, compare, equal};
 use super::values::*;
 use super::{fail, format, methods, strings};
 use crate::python;
 use minijinja::value::{Rest, Value};
 use minijinja::{Environment, Error, ErrorKind, State};
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 /// Those that this library does not have.
 pub const MISSING: [&str; 5] = ["pprint", "random", "striptags", "urlize", "wordwrap"];
@@ -731,7 +732,7 @@ fn truncate(_: &State, args: &[Value]) -> Result<Value, Error> {
 fn unique(state: &State, args: &[Value]) -> Result<Value, Error> {
     let args = Arguments::bind("unique", &["value", "case_sensitive", "attribute"], 1, args)?;
     let path = args.some(2).cloned().unwrap_or_else(|| Value::from(()));
-    let mut seen: Vec<Value> = Vec::new();
+    let mut seen = HashSet::new();
     let mut out = Vec::new();
     for item in iterate(&args.value(0))? {
         let key = path_of(state, &item, &path, None)?;
@@ -739,8 +740,9 @@ fn unique(state: &State, args: &[Value]) -> Result<Value, Error> {
         if !is_hashable(&key) {
             return fail(format!("unhashable type: '{}'", type_name(&key)));
         }
-        if !contains(&list(seen.clone()), &key)? {
-            seen.push(key);
+        // To Python, true is 1.
+        let key = if type_of(&key) == Type::Bool { Value::from(key.is_true() as i64) } else { key };
+        if seen.insert(key) {
             out.push(item);
         }
     }
