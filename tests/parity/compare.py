@@ -52,6 +52,8 @@ class Transformers:
         import torch
         import transformers
 
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
         self._torch = torch
         self._model = transformers.AutoModelForCausalLM.from_pretrained(
             model, dtype=torch.float32, attn_implementation="eager"
@@ -157,7 +159,7 @@ def main():
     elif wrong == 0:
         print("layer 0 differs: look at it and what is before it (embed_scale, rotary embedding)")
     else:
-        print(f"layer {wrong} is the first that differs: what does layer {wrong - 1} lack?")
+        print(f"layer {wrong} is the first that differs: what has it that {wrong - 1} lacks?")
     return 1
 
 
