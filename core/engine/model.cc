@@ -12,28 +12,17 @@
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/checkpoint/locate.h"
-#include "core/config/config_view.h"
-#include "core/config/spec_builder.h"
 #include "core/engine/cache_size.h"
 #include "core/graph/record_model.h"
+#include "core/plugin/catalog.h"
 #include "core/plugin/discovery.h"
+#include "core/plugin/interfaces.h"
 #include "core/plugin/loader.h"
-#include "core/plugin/registry.h"
 #include "core/plugin/trust.h"
 #include "core/tensor/dtype.h"
 
 namespace keel {
 namespace {
-
-const HostInterfaces& Interfaces() {
-  static const HostInterfaces* interfaces = [] {
-    auto* out = new HostInterfaces;
-    out->Add("keel.config/1", &ConfigApi());
-    out->Add("keel.spec/1", &SpecApi());
-    return out;
-  }();
-  return *interfaces;
-}
 
 PluginLoader& Loader() {
   static auto* loader = new PluginLoader(&Interfaces());
@@ -64,13 +53,15 @@ absl::StatusOr<ModelQuery> QueryOf(const boost::json::value& config, const Engin
   return query;
 }
 
-absl::StatusOr<FoundPlugins> Discover(const EngineOptions& options, const std::string& dir) {
+absl::StatusOr<PluginCatalog> Discover(const EngineOptions& options, const RemoteCodePolicy& policy,
+                                       const std::string& dir) {
   PluginSearch search;
   for (const std::string& path : options.plugin_paths)
     search.plugin_paths.push_back(Absolute(path, options.base_dir));
   search.in_tree_dirs = InTreePluginDirs();
   search.checkpoint_dir = dir;
-  return DiscoverPlugins(search);
+  KEEL_ASSIGN_OR_RETURN(FoundPlugins found, DiscoverPlugins(search));
+  return PluginCatalog(std::move(found), policy.mode);
 }
 
 absl::StatusOr<std::shared_ptr<Plugin>> LoadPlugin(const PluginRef& ref,
@@ -87,7 +78,7 @@ PluginCall CallInto(const std::shared_ptr<Plugin>& plugin) {
 }
 
 // Refuses a checkpoint whose processor a plugin brings: without it media would be dropped without a word.
-absl::Status CheckProcessor(const Checkpoint& checkpoint, const FoundPlugins& found) {
+absl::Status CheckProcessor(const Checkpoint& checkpoint, const PluginCatalog& catalog) {
   for (const char* file :
        {"processor_config.json", "preprocessor_config.json", "tokenizer_config.json"}) {
     KEEL_ASSIGN_OR_RETURN(const std::optional<std::string> text, checkpoint.ReadText(file));
@@ -95,7 +86,7 @@ absl::Status CheckProcessor(const Checkpoint& checkpoint, const FoundPlugins& fo
     KEEL_ASSIGN_OR_RETURN(const boost::json::value config, ParseJson(*text, file));
     KEEL_ASSIGN_OR_RETURN(const auto name, FindJson<std::string>(config, "/processor_class", file));
     if (!name.has_value()) continue;
-    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, ProcessorRegistry(found).Find(*name));
+    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, catalog.FindProcessor(*name));
     if (ref == nullptr) continue;
     return absl::UnimplementedError(absl::StrCat(file, ": processor_class is '", *name, "' of ",
                                                  ref->name,
@@ -104,10 +95,10 @@ absl::Status CheckProcessor(const Checkpoint& checkpoint, const FoundPlugins& fo
   return absl::OkStatus();
 }
 
-absl::StatusOr<Recorded> Record(const Checkpoint& checkpoint, const FoundPlugins& found,
+absl::StatusOr<Recorded> Record(const Checkpoint& checkpoint, const PluginCatalog& catalog,
                                 const RemoteCodePolicy& policy, const EngineOptions& options) {
   KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(checkpoint.config(), options));
-  KEEL_ASSIGN_OR_RETURN(const ModelChoice choice, ModelRegistry(found, policy.mode).Resolve(query));
+  KEEL_ASSIGN_OR_RETURN(const ModelChoice choice, catalog.FindModel(query));
   Recorded out;
   KEEL_ASSIGN_OR_RETURN(out.plugin, LoadPlugin(choice.plugin, policy));
   KEEL_ASSIGN_OR_RETURN(out.model_class, FindModelClass(*out.plugin, choice));
@@ -136,28 +127,33 @@ absl::Status RegisterClasses(const std::shared_ptr<Plugin>& plugin, AttentionReg
   return absl::OkStatus();
 }
 
+absl::Status NoAttention(const std::string& name, const PluginCatalog& catalog) {
+  std::set<std::string> names(std::begin(AttentionRegistry::kHosts),
+                              std::end(AttentionRegistry::kHosts));
+  for (std::string& of_plugin : catalog.AttentionNames()) names.insert(std::move(of_plugin));
+  return absl::NotFoundError(
+      absl::StrCat("--attention-implementation: no attention implementation '", name,
+                   "'; there are ", absl::StrJoin(names, ", ")));
+}
+
 // The attention classes of the model's own plugin join the registry, and those of plugins that have a
 // name which the flag, config.json or the model says.
 absl::Status RegisterAttention(const ExecutorOptions& options, const Recorded& recorded,
-                               const FoundPlugins& found, const RemoteCodePolicy& policy,
+                               const PluginCatalog& catalog, const RemoteCodePolicy& policy,
                                Kept& kept) {
   KEEL_RETURN_IF_ERROR(RegisterClasses(recorded.plugin, kept.attention));
   const proto::Graph& graph = recorded.model.graph;
   std::vector<std::string> names = {options.attention, options.config_attention,
                                     graph.spec().attn_implementation()};
   for (const proto::Declaration& d : graph.declarations()) names.push_back(d.attention().impl());
-  const std::vector<std::string> hosts(std::begin(AttentionRegistry::kHosts),
-                                       std::end(AttentionRegistry::kHosts));
-  const AttentionNames catalog(hosts, found);
   for (const std::string& name : names) {
     if (name.empty() || kept.attention.Contains(name)) continue;
-    const absl::StatusOr<AttentionProvider> provider = catalog.Find(name);
-    if (!provider.ok()) {
-      if (name == options.attention)
-        return Annotate(provider.status(), "--attention-implementation");
+    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, catalog.FindAttention(name));
+    if (ref == nullptr) {
+      if (name == options.attention) return NoAttention(name, catalog);
       continue;  // whether that is an error is for ChooseAttention to say
     }
-    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*provider->plugin, policy));
+    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*ref, policy));
     KEEL_RETURN_IF_ERROR(RegisterClasses(plugin, kept.attention));
     kept.plugins.push_back(std::move(plugin));
   }
@@ -222,9 +218,9 @@ absl::StatusOr<Model> Load(const EngineOptions& options) {
 
   KEEL_ASSIGN_OR_RETURN(const RemoteCodePolicy policy,
                         ParseTrustRemoteCode(options.trust_remote_code));
-  KEEL_ASSIGN_OR_RETURN(const FoundPlugins found, Discover(options, location.dir));
-  KEEL_RETURN_IF_ERROR(CheckProcessor(*model.checkpoint, found));
-  KEEL_ASSIGN_OR_RETURN(Recorded recorded, Record(*model.checkpoint, found, policy, options));
+  KEEL_ASSIGN_OR_RETURN(const PluginCatalog catalog, Discover(options, policy, location.dir));
+  KEEL_RETURN_IF_ERROR(CheckProcessor(*model.checkpoint, catalog));
+  KEEL_ASSIGN_OR_RETURN(Recorded recorded, Record(*model.checkpoint, catalog, policy, options));
   proto::Graph& graph = recorded.model.graph;
   model.architecture = graph.spec().architecture();
   model.plugin = recorded.description;
@@ -237,7 +233,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options) {
       const auto configured,
       FindJson<std::string>(model.checkpoint->config(), "/_attn_implementation", "config.json"));
   exec.config_attention = configured.value_or("");
-  KEEL_RETURN_IF_ERROR(RegisterAttention(exec, recorded, found, policy, *kept));
+  KEEL_RETURN_IF_ERROR(RegisterAttention(exec, recorded, catalog, policy, *kept));
   exec.mode = ParseExec(options.exec);
   KEEL_ASSIGN_OR_RETURN(exec.dtype, ChooseDtype(options, *model.checkpoint));
   exec.block_size = static_cast<int32_t>(options.block_size);
@@ -277,10 +273,10 @@ absl::StatusOr<int64_t> SumWeights(const EngineOptions& options) {
   KEEL_ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::Open(location.dir));
   KEEL_ASSIGN_OR_RETURN(const RemoteCodePolicy policy,
                         ParseTrustRemoteCode(options.trust_remote_code));
-  KEEL_ASSIGN_OR_RETURN(const FoundPlugins found, Discover(options, location.dir));
-  KEEL_RETURN_IF_ERROR(CheckProcessor(*checkpoint, found));
+  KEEL_ASSIGN_OR_RETURN(const PluginCatalog catalog, Discover(options, policy, location.dir));
+  KEEL_RETURN_IF_ERROR(CheckProcessor(*checkpoint, catalog));
   KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(checkpoint->config(), options));
-  KEEL_RETURN_IF_ERROR(ModelRegistry(found, policy.mode).Resolve(query).status());
+  KEEL_RETURN_IF_ERROR(catalog.FindModel(query).status());
   KEEL_ASSIGN_OR_RETURN(const DType dtype, ChooseDtype(options, *checkpoint));
   int64_t bytes = 0;
   for (const std::string& name : checkpoint->names()) {

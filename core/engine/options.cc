@@ -7,7 +7,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "core/plugin/registry.h"
+#include "core/base/nearest.h"
+#include "core/plugin/catalog.h"
 #include "core/tensor/dtype.h"
 
 namespace keel {
