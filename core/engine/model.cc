@@ -12,29 +12,18 @@
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/checkpoint/locate.h"
-#include "core/config/config_view.h"
 #include "core/config/known_keys.h"
-#include "core/config/spec_builder.h"
 #include "core/engine/cache_size.h"
 #include "core/graph/record_model.h"
+#include "core/plugin/catalog.h"
 #include "core/plugin/discovery.h"
+#include "core/plugin/interfaces.h"
 #include "core/plugin/loader.h"
-#include "core/plugin/registry.h"
 #include "core/plugin/trust.h"
 #include "core/tensor/dtype.h"
 
 namespace keel {
 namespace {
-
-const HostInterfaces& Interfaces() {
-  static const HostInterfaces* interfaces = [] {
-    auto* out = new HostInterfaces;
-    out->Add("keel.config/1", &ConfigApi());
-    out->Add("keel.spec/1", &SpecApi());
-    return out;
-  }();
-  return *interfaces;
-}
 
 PluginLoader& Loader() {
   static auto* loader = new PluginLoader(&Interfaces());
@@ -61,13 +50,14 @@ absl::StatusOr<ModelQuery> QueryOf(const boost::json::value& config, ModelImpl i
   return query;
 }
 
-absl::StatusOr<FoundPlugins> Discover(const ModelOptions& options, const std::string& dir) {
+absl::StatusOr<PluginCatalog> Discover(const ModelOptions& options, const std::string& dir) {
   PluginSearch search;
   for (const std::string& path : options.plugin_paths)
     search.plugin_paths.push_back(JoinPath(options.base_dir, path));
   search.in_tree_dirs = InTreePluginDirs();
   search.checkpoint_dir = dir;
-  return DiscoverPlugins(search);
+  KEEL_ASSIGN_OR_RETURN(FoundPlugins found, DiscoverPlugins(search));
+  return PluginCatalog(std::move(found), options.remote_code.mode);
 }
 
 absl::StatusOr<std::shared_ptr<Plugin>> LoadPlugin(const PluginRef& ref,
@@ -85,7 +75,7 @@ PluginCall CallInto(const std::shared_ptr<Plugin>& plugin) {
 
 // Refuses a checkpoint whose processor a plugin brings: without it media would be dropped without a
 // word.
-absl::Status CheckProcessor(const Checkpoint& checkpoint, const FoundPlugins& found) {
+absl::Status CheckProcessor(const Checkpoint& checkpoint, const PluginCatalog& catalog) {
   for (const char* file :
        {"processor_config.json", "preprocessor_config.json", "tokenizer_config.json"}) {
     KEEL_ASSIGN_OR_RETURN(const std::optional<std::string> text, checkpoint.ReadText(file));
@@ -93,7 +83,7 @@ absl::Status CheckProcessor(const Checkpoint& checkpoint, const FoundPlugins& fo
     KEEL_ASSIGN_OR_RETURN(const boost::json::value config, ParseJson(*text, file));
     KEEL_ASSIGN_OR_RETURN(const auto name, FindJson<std::string>(config, "/processor_class", file));
     if (!name.has_value()) continue;
-    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, ProcessorRegistry(found).Find(*name));
+    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, catalog.FindProcessor(*name));
     if (ref == nullptr) continue;
     return absl::UnimplementedError(absl::StrCat(file, ": processor_class is '", *name, "' of ",
                                                  ref->name,
@@ -125,27 +115,27 @@ absl::StatusOr<DType> DtypeOf(const Checkpoint& checkpoint) {
 // A model's files, and whose code serves it: what is known before anything is recorded or loaded.
 struct Source {
   std::shared_ptr<const Checkpoint> checkpoint;
-  FoundPlugins plugins;
+  PluginCatalog plugins;
   ModelChoice choice;
   DType dtype = DType::kF32;
 };
 
 absl::StatusOr<Source> FindSource(const ModelOptions& options, const std::string& dir) {
-  Source out;
-  absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(dir);
-  if (!checkpoint.ok()) return WithFile(checkpoint.status(), dir);
-  out.checkpoint = *std::move(checkpoint);
-  KEEL_RETURN_IF_ERROR(CheckKnownKeys(out.checkpoint->config(), "config.json"));
-  KEEL_ASSIGN_OR_RETURN(out.plugins, Discover(options, dir));
-  KEEL_RETURN_IF_ERROR(CheckProcessor(*out.checkpoint, out.plugins));
-  KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(out.checkpoint->config(), options.impl));
-  KEEL_ASSIGN_OR_RETURN(out.choice,
-                        ModelRegistry(out.plugins, options.remote_code.mode).Resolve(query));
+  absl::StatusOr<std::unique_ptr<Checkpoint>> opened = Checkpoint::Open(dir);
+  if (!opened.ok()) return WithFile(opened.status(), dir);
+  std::shared_ptr<const Checkpoint> checkpoint = *std::move(opened);
+  KEEL_RETURN_IF_ERROR(CheckKnownKeys(checkpoint->config(), "config.json"));
+  KEEL_ASSIGN_OR_RETURN(PluginCatalog plugins, Discover(options, dir));
+  KEEL_RETURN_IF_ERROR(CheckProcessor(*checkpoint, plugins));
+  KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(checkpoint->config(), options.impl));
+  KEEL_ASSIGN_OR_RETURN(ModelChoice choice, plugins.FindModel(query));
+  DType dtype;
   if (options.dtype.has_value()) {
-    out.dtype = *options.dtype;
+    dtype = *options.dtype;
   } else {
-    KEEL_ASSIGN_OR_RETURN(out.dtype, DtypeOf(*out.checkpoint));
+    KEEL_ASSIGN_OR_RETURN(dtype, DtypeOf(*checkpoint));
   }
+  return Source{std::move(checkpoint), std::move(plugins), std::move(choice), dtype};
   return out;
 }
 
@@ -180,28 +170,33 @@ absl::Status RegisterClasses(const std::shared_ptr<Plugin>& plugin, AttentionReg
   return absl::OkStatus();
 }
 
+absl::Status NoAttention(const std::string& name, const PluginCatalog& catalog) {
+  std::set<std::string> names(std::begin(AttentionRegistry::kHosts),
+                              std::end(AttentionRegistry::kHosts));
+  for (std::string& of_plugin : catalog.AttentionNames()) names.insert(std::move(of_plugin));
+  return absl::NotFoundError(
+      absl::StrCat("--attention-implementation: no attention implementation '", name,
+                   "'; there are ", absl::StrJoin(names, ", ")));
+}
+
 // The attention classes of the model's own plugin join the registry, and those of plugins that have a
 // name which the flag, config.json or the model says.
 absl::Status RegisterAttention(const ExecutorOptions& options, const Recorded& recorded,
-                               const FoundPlugins& found, const RemoteCodePolicy& policy,
+                               const PluginCatalog& catalog, const RemoteCodePolicy& policy,
                                Kept& kept) {
   KEEL_RETURN_IF_ERROR(RegisterClasses(recorded.plugin, kept.attention));
   const proto::Graph& graph = recorded.model.graph;
   std::vector<std::string> names = {options.attention, options.config_attention,
                                     graph.spec().attn_implementation()};
   for (const proto::Declaration& d : graph.declarations()) names.push_back(d.attention().impl());
-  const std::vector<std::string> hosts(std::begin(AttentionRegistry::kHosts),
-                                       std::end(AttentionRegistry::kHosts));
-  const AttentionNames catalog(hosts, found);
   for (const std::string& name : names) {
     if (name.empty() || kept.attention.Contains(name)) continue;
-    const absl::StatusOr<AttentionProvider> provider = catalog.Find(name);
-    if (!provider.ok()) {
-      if (name == options.attention)
-        return Annotate(provider.status(), "--attention-implementation");
+    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, catalog.FindAttention(name));
+    if (ref == nullptr) {
+      if (name == options.attention) return NoAttention(name, catalog);
       continue;  // whether that is an error is for ChooseAttention to say
     }
-    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*provider->plugin, policy));
+    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*ref, policy));
     KEEL_RETURN_IF_ERROR(RegisterClasses(plugin, kept.attention));
     kept.plugins.push_back(std::move(plugin));
   }

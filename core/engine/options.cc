@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/error_detail.h"
+#include "core/base/nearest.h"
 
 namespace keel {
 namespace {

@@ -13,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/exec/options.h"
-#include "core/plugin/registry.h"
+#include "core/plugin/catalog.h"
 #include "core/plugin/trust.h"
 #include "core/scheduler/scheduler.h"
 #include "core/tensor/dtype.h"

@@ -1,5 +1,4 @@
-// Maps authorized plugins into this process. The only place in the host that calls the dynamic
-// linker.
+// Maps authorized plugins into this process, each once.
 #ifndef KEEL_CORE_PLUGIN_LOADER_H_
 #define KEEL_CORE_PLUGIN_LOADER_H_
 

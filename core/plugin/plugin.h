@@ -1,4 +1,5 @@
-// A plugin that is loaded and initialized.
+// A plugin that is loaded and initialized. plugin.cc is the only place in the host that calls the
+// dynamic linker.
 #ifndef KEEL_CORE_PLUGIN_PLUGIN_H_
 #define KEEL_CORE_PLUGIN_PLUGIN_H_
 
@@ -7,9 +8,12 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/plugin/classes.h"
+#include "core/plugin/host.h"
 #include "core/plugin/plugin_ref.h"
+#include "core/plugin/trust.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -48,6 +52,10 @@ class Plugin {
  private:
   friend class PluginLoader;
   struct Library;  // the mapped file, the host struct
+  // Errors name the plugin; nothing stays loaded after one.
+  static absl::StatusOr<std::shared_ptr<Plugin>> Open(AuthorizedImage image,
+                                                      const HostInterfaces* interfaces,
+                                                      PluginLog log);
   explicit Plugin(std::unique_ptr<Library> library);
 
   absl::Status Init();  // descriptor, init, classes, note

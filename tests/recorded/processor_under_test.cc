@@ -9,8 +9,8 @@
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/config/config_view.h"
+#include "core/plugin/catalog.h"
 #include "core/plugin/discovery.h"
-#include "core/plugin/registry.h"
 
 namespace keel {
 namespace {
@@ -189,8 +189,9 @@ const std::vector<std::string>& ProcessorUnderTest::resized() const { return ass
 absl::StatusOr<std::unique_ptr<ProcessorUnderTest>> ProcessorUnderTest::Open(
     const std::string& plugin, const std::string& name, const std::string& dir,
     std::map<std::string, int64_t> tokens) {
-  KEEL_ASSIGN_OR_RETURN(const FoundPlugins found, DiscoverPlugins({.plugin_paths = {plugin}}));
-  KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, ProcessorRegistry(found).Find(name));
+  KEEL_ASSIGN_OR_RETURN(FoundPlugins found, DiscoverPlugins({.plugin_paths = {plugin}}));
+  const PluginCatalog catalog(std::move(found), RemoteCodePolicy::Mode::kNone);
+  KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, catalog.FindProcessor(name));
   if (ref == nullptr) return absl::NotFoundError(absl::StrCat("no note lists ", name));
   std::unique_ptr<ProcessorUnderTest> out(new ProcessorUnderTest);
   KEEL_ASSIGN_OR_RETURN(out->plugin_, OpenPlugin(*ref));

@@ -13,24 +13,17 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
-#include "core/config/config_view.h"
-#include "core/config/spec_builder.h"
+#include "core/plugin/catalog.h"
 #include "core/plugin/discovery.h"
+#include "core/plugin/interfaces.h"
 #include "core/plugin/loader.h"
-#include "core/plugin/registry.h"
 #include "core/plugin/trust.h"
 
 namespace keel {
 namespace {
 
 PluginLoader& Loader() {
-  static auto* interfaces = [] {
-    auto* out = new HostInterfaces;
-    out->Add("keel.config/1", &ConfigApi());
-    out->Add("keel.spec/1", &SpecApi());
-    return out;
-  }();
-  static auto* loader = new PluginLoader(interfaces);
+  static auto* loader = new PluginLoader(&Interfaces());
   return *loader;
 }
 
@@ -66,7 +59,7 @@ absl::StatusOr<Recording> RecordPlugin(const std::string& plugin,
                         GetJson<std::vector<std::string>>(config, "/architectures", "config.json"));
   KEEL_ASSIGN_OR_RETURN(
       const ModelChoice choice,
-      ModelRegistry(std::move(found), RemoteCodePolicy::Mode::kNone).Resolve(query));
+      PluginCatalog(std::move(found), RemoteCodePolicy::Mode::kNone).FindModel(query));
   Recording out;
   KEEL_ASSIGN_OR_RETURN(out.plugin, OpenPlugin(choice.plugin));
   ModelSource source;

@@ -1,4 +1,4 @@
-#include "core/plugin/registry.h"
+#include "core/plugin/catalog.h"
 
 #include <string>
 #include <utility>
@@ -42,15 +42,15 @@ ModelQuery Query(const std::string& architecture, ModelImpl impl = ModelImpl::kA
 
 // The file that serves `query`, or "".
 std::string Serves(const FoundPlugins& found, const ModelQuery& query, Mode mode = Mode::kNone) {
-  const absl::StatusOr<ModelChoice> choice = ModelRegistry(found, mode).Resolve(query);
+  const absl::StatusOr<ModelChoice> choice = PluginCatalog(found, mode).FindModel(query);
   return choice.ok() ? choice->plugin.name : "";
 }
 
-TEST(ModelRegistryTest, FindsTheFamilyOfAnArchitecture) {
+TEST(PluginCatalogTest, FindsTheFamilyOfAnArchitecture) {
   EXPECT_EQ(Serves(Families(), Query("Qwen2ForCausalLM")), "libqwen2.so");
 }
 
-TEST(ModelRegistryTest, PluginPathComesBeforeInTreeBeforeTheCheckpoint) {
+TEST(PluginCatalogTest, PluginPathComesBeforeInTreeBeforeTheCheckpoint) {
   FoundPlugins found = Families();
   const ModelQuery query = Query("LlamaForCausalLM");
   found.plugins.push_back(Ref("libtheirs.so", PluginOrigin::kCheckpoint, {"LlamaForCausalLM"}));
@@ -59,7 +59,7 @@ TEST(ModelRegistryTest, PluginPathComesBeforeInTreeBeforeTheCheckpoint) {
   EXPECT_EQ(Serves(found, query, Mode::kFull), "libmine.so");
 }
 
-TEST(ModelRegistryTest, ModelImplChoosesThePlace) {
+TEST(PluginCatalogTest, ModelImplChoosesThePlace) {
   FoundPlugins found = Families();
   found.plugins.push_back(Ref("libmine.so", PluginOrigin::kPluginPath, {"LlamaForCausalLM"}));
   EXPECT_EQ(Serves(found, Query("LlamaForCausalLM", ModelImpl::kNative)), "libllama.so");
@@ -67,21 +67,21 @@ TEST(ModelRegistryTest, ModelImplChoosesThePlace) {
   EXPECT_EQ(Serves(found, Query("Qwen2ForCausalLM", ModelImpl::kPlugin)), "");
 }
 
-TEST(ModelRegistryTest, AnUntrustedCheckpointsPluginIsNamedButNotTaken) {
+TEST(PluginCatalogTest, AnUntrustedCheckpointsPluginIsNamedButNotTaken) {
   FoundPlugins found = Families();
   found.plugins.push_back(Ref("libtheirs.so", PluginOrigin::kCheckpoint, {"FooForCausalLM"}));
   const ModelQuery query = Query("FooForCausalLM");
-  EXPECT_THAT(ModelRegistry(found, Mode::kNone).Resolve(query),
+  EXPECT_THAT(PluginCatalog(found, Mode::kNone).FindModel(query),
               StatusIs(absl::StatusCode::kNotFound,
                        HasSubstr("libtheirs.so (the checkpoint) serves it, but "
                                  "--trust-remote-code is not given")));
   EXPECT_EQ(Serves(found, query, Mode::kFull), "libtheirs.so");
 }
 
-TEST(ModelRegistryTest, ARefusalSaysWhatWasLookedForWhereAndWhatIsNear) {
+TEST(PluginCatalogTest, ARefusalSaysWhatWasLookedForWhereAndWhatIsNear) {
   FoundPlugins found = Families();
   found.skipped = {"plugin libold.so: needs ABI 0.7"};
-  EXPECT_THAT(ModelRegistry(found, Mode::kNone).Resolve(Query("LamaForCausalLM")),
+  EXPECT_THAT(PluginCatalog(found, Mode::kNone).FindModel(Query("LamaForCausalLM")),
               StatusIs(absl::StatusCode::kNotFound,
                        AllOf(HasSubstr("no plugin serves LamaForCausalLM"),
                              HasSubstr("in-tree /plugins (libllama.so, libqwen2.so)"),
@@ -91,7 +91,7 @@ TEST(ModelRegistryTest, ARefusalSaysWhatWasLookedForWhereAndWhatIsNear) {
                              HasSubstr("docs/plugin-authoring.md"))));
 }
 
-TEST(ModelRegistryTest, ModelTypeCountsOnlyWithoutArchitectures) {
+TEST(PluginCatalogTest, ModelTypeCountsOnlyWithoutArchitectures) {
   EXPECT_EQ(Serves(Families(), {.model_type = "llama"}), "libllama.so");
   // Llama's model_type, but no causal language model.
   EXPECT_EQ(Serves(Families(),
@@ -99,10 +99,10 @@ TEST(ModelRegistryTest, ModelTypeCountsOnlyWithoutArchitectures) {
             "");
 }
 
-TEST(ModelRegistryTest, TwoPluginsOfOnePlaceForOneModelAreAnError) {
+TEST(PluginCatalogTest, TwoPluginsOfOnePlaceForOneModelAreAnError) {
   FoundPlugins found = Families();
   found.plugins.push_back(Ref("libllama2.so", PluginOrigin::kInTree, {"LlamaForCausalLM"}));
-  EXPECT_THAT(ModelRegistry(found, Mode::kNone).Resolve(Query("LlamaForCausalLM")),
+  EXPECT_THAT(PluginCatalog(found, Mode::kNone).FindModel(Query("LlamaForCausalLM")),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        AllOf(HasSubstr("/plugins/libllama.so and /plugins/libllama2.so"),
                              HasSubstr("leave one"))));
@@ -114,39 +114,23 @@ TEST(ModelImplTest, ParsesTheFlag) {
                                                HasSubstr("expected auto, native, plugin")));
 }
 
-class AttentionRegistryTest : public ::testing::Test {
- protected:
-  AttentionRegistryTest() {
-    found_.plugins.push_back(Ref("libflash.so", PluginOrigin::kPluginPath, {}));
-    found_.plugins[0].note.attention = {"org.example.flash"};
-  }
-  FoundPlugins found_;
-  const AttentionNames registry_{{"paged", "eager", "sdpa"}, found_};
-};
-
-TEST_F(AttentionRegistryTest, FindsThePluginOfANameOrLeavesItToTheHost) {
-  EXPECT_EQ(registry_.Find("org.example.flash")->plugin, &found_.plugins[0]);
-  EXPECT_EQ(registry_.Find("sdpa")->plugin, nullptr);
+TEST(PluginCatalogTest, FindsAnAttentionImplementationOfAPlugin) {
+  FoundPlugins found;
+  found.plugins.push_back(Ref("libflash.so", PluginOrigin::kPluginPath, {}));
+  found.plugins[0].note.attention = {"org.example.flash"};
+  const PluginCatalog catalog(found, Mode::kNone);
+  EXPECT_EQ((*catalog.FindAttention("org.example.flash"))->name, "libflash.so");
+  EXPECT_EQ(*catalog.FindAttention("org.example.other"), nullptr);
+  EXPECT_THAT(catalog.AttentionNames(), ElementsAre("org.example.flash"));
 }
 
-TEST_F(AttentionRegistryTest, AnUnknownNameIsRefusedWithTheNamesThereAre) {
-  EXPECT_THAT(registry_.Find("flash"),
-              StatusIs(absl::StatusCode::kNotFound,
-                       AllOf(HasSubstr("no attention implementation 'flash'"),
-                             HasSubstr("eager, org.example.flash, paged, sdpa"))));
-}
-
-TEST(ProcessorRegistryTest, FindsTheProcessorOrLeavesItToTheHost) {
+TEST(PluginCatalogTest, FindsTheProcessorOrLeavesItToTheHost) {
   FoundPlugins found;
   found.plugins.push_back(Ref("libvl.so", PluginOrigin::kInTree, {}));
   found.plugins[0].note.processors = {"FooProcessor"};
-  EXPECT_EQ(*ProcessorRegistry(found).Find("FooProcessor"), &found.plugins[0]);
-  EXPECT_EQ(*ProcessorRegistry(found).Find("BarProcessor"), nullptr);
-}
-
-TEST(NearestNamesTest, PutsTheNearestFirstAndLeavesOutTheRest) {
-  EXPECT_THAT(NearestNames("lama", {"qwen", "llama", "lamas", "transformer"}, 3),
-              ElementsAre("lamas", "llama"));
+  const PluginCatalog catalog(found, Mode::kNone);
+  EXPECT_EQ((*catalog.FindProcessor("FooProcessor"))->name, "libvl.so");
+  EXPECT_EQ(*catalog.FindProcessor("BarProcessor"), nullptr);
 }
 
 }  // namespace

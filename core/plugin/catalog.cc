@@ -1,13 +1,11 @@
-#include "core/plugin/registry.h"
+#include "core/plugin/catalog.h"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/nearest.h"
 #include "core/base/status.h"
 
 namespace keel {
@@ -17,22 +15,6 @@ using Names = std::vector<std::string>;
 
 bool Contains(const Names& names, absl::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-// Insertions, deletions and replacements between two words (Levenshtein), case ignored.
-size_t Distance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const bool same = absl::ascii_tolower(a[i - 1]) == absl::ascii_tolower(b[j - 1]);
-      const size_t replaced = diagonal + (same ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row.back();
 }
 
 // The plugin of `origin` that has `name` in `list`; null if none has.
@@ -61,6 +43,14 @@ absl::StatusOr<const PluginRef*> FindFirst(const FoundPlugins& found, Names Plug
     if (ref != nullptr) return ref;
   }
   return nullptr;
+}
+
+Names AllNames(const FoundPlugins& found, Names PluginNote::*list) {
+  Names names;
+  for (const PluginRef& ref : found.plugins)
+    names.insert(names.end(), (ref.note.*list).begin(), (ref.note.*list).end());
+  SortNames(names);
+  return names;
 }
 
 // The places that `impl` allows, in order.
@@ -99,22 +89,6 @@ std::string DescribePlace(PluginOrigin origin, const FoundPlugins& found) {
 
 }  // namespace
 
-std::vector<std::string> NearestNames(absl::string_view name, const Names& names, size_t limit) {
-  std::vector<std::pair<size_t, std::string>> near;
-  for (const std::string& candidate : names) {
-    const size_t distance = Distance(name, candidate);
-    if (distance <= std::max(name.size(), candidate.size()) / 2) {
-      near.emplace_back(distance, candidate);
-    }
-  }
-  std::sort(near.begin(), near.end());
-  Names nearest;
-  for (auto& [distance, candidate] : near) {
-    if (nearest.size() < limit) nearest.push_back(std::move(candidate));
-  }
-  return nearest;
-}
-
 absl::StatusOr<ModelImpl> ParseModelImpl(absl::string_view text) {
   if (text == "auto") return ModelImpl::kAuto;
   if (text == "native") return ModelImpl::kNative;
@@ -135,7 +109,7 @@ const char* ModelImplName(ModelImpl impl) {
   return "";
 }
 
-absl::StatusOr<ModelChoice> ModelRegistry::Resolve(const ModelQuery& query) const {
+absl::StatusOr<ModelChoice> PluginCatalog::FindModel(const ModelQuery& query) const {
   for (const PluginOrigin origin : Origins(query.impl, remote_code_)) {
     for (const std::string& architecture : query.architectures) {
       KEEL_ASSIGN_OR_RETURN(const PluginRef* ref,
@@ -151,7 +125,7 @@ absl::StatusOr<ModelChoice> ModelRegistry::Resolve(const ModelQuery& query) cons
   return NotFound(query);
 }
 
-absl::Status ModelRegistry::NotFound(const ModelQuery& query) const {
+absl::Status PluginCatalog::NotFound(const ModelQuery& query) const {
   const std::vector<PluginOrigin> origins = Origins(query.impl, remote_code_);
   Names places;
   for (const PluginOrigin origin : origins) places.push_back(DescribePlace(origin, found_));
@@ -183,13 +157,20 @@ absl::Status ModelRegistry::NotFound(const ModelQuery& query) const {
   return absl::NotFoundError(message);
 }
 
-std::vector<std::string> ModelRegistry::Architectures() const {
-  Names names;
-  for (const PluginRef& ref : found_.plugins) {
-    names.insert(names.end(), ref.note.architectures.begin(), ref.note.architectures.end());
-  }
-  SortNames(names);
-  return names;
+absl::StatusOr<const PluginRef*> PluginCatalog::FindAttention(absl::string_view name) const {
+  return FindFirst(found_, &PluginNote::attention, name);
+}
+
+absl::StatusOr<const PluginRef*> PluginCatalog::FindProcessor(absl::string_view name) const {
+  return FindFirst(found_, &PluginNote::processors, name);
+}
+
+std::vector<std::string> PluginCatalog::Architectures() const {
+  return AllNames(found_, &PluginNote::architectures);
+}
+
+std::vector<std::string> PluginCatalog::AttentionNames() const {
+  return AllNames(found_, &PluginNote::attention);
 }
 
 absl::StatusOr<const keel_model_class*> FindModelClass(const Plugin& plugin,
@@ -204,27 +185,6 @@ absl::StatusOr<const keel_model_class*> FindModelClass(const Plugin& plugin,
   return absl::NotFoundError(
       absl::StrCat("plugin ", plugin.name(), ": has no class for ",
                    choice.architecture.empty() ? choice.model_type : choice.architecture));
-}
-
-std::vector<std::string> AttentionNames::Names() const {
-  std::vector<std::string> names = host_names_;
-  for (const PluginRef& ref : found_.plugins) {
-    names.insert(names.end(), ref.note.attention.begin(), ref.note.attention.end());
-  }
-  SortNames(names);
-  return names;
-}
-
-absl::StatusOr<AttentionProvider> AttentionNames::Find(absl::string_view name) const {
-  if (Contains(host_names_, name)) return AttentionProvider{std::string(name), nullptr};
-  KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, FindFirst(found_, &PluginNote::attention, name));
-  if (ref != nullptr) return AttentionProvider{std::string(name), ref};
-  return absl::NotFoundError(absl::StrCat("no attention implementation '", name, "'; there are ",
-                                          absl::StrJoin(Names(), ", ")));
-}
-
-absl::StatusOr<const PluginRef*> ProcessorRegistry::Find(absl::string_view name) const {
-  return FindFirst(found_, &PluginNote::processors, name);
 }
 
 }  // namespace keel

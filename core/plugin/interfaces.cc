@@ -1,0 +1,18 @@
+#include "core/plugin/interfaces.h"
+
+#include "core/config/config_view.h"
+#include "core/config/spec_builder.h"
+
+namespace keel {
+
+const HostInterfaces& Interfaces() {
+  static const HostInterfaces* interfaces = [] {
+    auto* out = new HostInterfaces;
+    out->Add("keel.config/1", &ConfigApi());
+    out->Add("keel.spec/1", &SpecApi());
+    return out;
+  }();
+  return *interfaces;
+}
+
+}  // namespace keel
