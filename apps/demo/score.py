@@ -2,8 +2,8 @@
 
   python apps/demo/score.py [--model apps/demo/model] [--words 100]
 
-Asks for each word by each phrasing of conversations.py, in small letters and with a capital: some
-two hundred thousand questions, a quarter of an hour on one core. --words asks for so many only.
+Asks for each word by each phrasing of conversations.py, first in small letters, then with a
+capital: some 190,000 questions, which take half an hour on one core. --words takes a sample.
 """
 
 import argparse
