@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "apps/server/http.h"
-#include "apps/server/http_server.h"
+#include "apps/server/http_options.h"
 #include "boost/asio/any_io_executor.hpp"
 #include "boost/asio/awaitable.hpp"
 #include "boost/asio/ip/tcp.hpp"

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "apps/common/log.h"
 #include "apps/server/endpoints.h"
 #include "apps/wire/fields.h"
 #include "apps/wire/model_field.h"
@@ -21,6 +22,7 @@ CallError NotLoaded(const std::string& name, const Status& status) {
     error.code = ErrorCode::kInternal;
   }
   error.message = "model '" + name + "' cannot be loaded: " + error.message;
+  LogWarning(error.message);
   return error;
 }
 

@@ -4,7 +4,6 @@
 #include <map>
 
 #include "apps/common/load.h"
-#include "apps/common/log.h"
 #include "boost/json/parse.hpp"
 
 namespace keel::apps {
@@ -123,10 +122,7 @@ Status ServedModels::Load(const std::string& name) {
   const LoadLog log(entry.config.root);
   Status status = models_.Load(entry.config.names.front());
   entry.progress.Clear();
-  if (!status.ok()) {
-    LogWarning("not loaded: " + status.message());
-    return status;
-  }
+  if (!status.ok()) return status;
   Result<Lease> lease = models_.Acquire(entry.config.names.front());
   if (!lease.ok()) return lease.status();
   std::lock_guard lock(entry.mutex);

@@ -161,6 +161,10 @@ TEST_F(ServerAppTest, CallsGoToTheModelThatTheyName) {
   EXPECT_EQ(list.at(1).at("root"), "/models/org/two");
   EXPECT_EQ(list.at(1).at("max_model_len"), 4096);
   EXPECT_EQ(Post("/tokenize", R"({"prompt":"hi","model":"org/two"})").status, 200);
+  std::string book = R"({"prompt":")";
+  book.append(2 << 20, 'x').append(R"("})");
+  EXPECT_EQ(Post("/tokenize", book).status, 400);
+  EXPECT_EQ(Post("/detokenize", R"({"tokens":[300]})").status, 400);
 }
 
 TEST_F(ServerAppTest, ModelsAreLoadedAndUnloadedByHand) {

@@ -13,6 +13,9 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
+// Tokenizing takes seconds and a hundred times as much memory.
+constexpr size_t kMaxTokenizeBytes = 1 << 20;
+
 void Tokenize(const json::object& body, const ServedModels::State& model, const Engine& engine,
               Exchange& exchange) {
   Fields fields(body);
@@ -24,6 +27,10 @@ void Tokenize(const json::object& body, const ServedModels::State& model, const 
   const bool strings = fields.Bool("return_token_strs").value_or(false);
   if (!prompt.has_value()) {
     fields.Fail(InvalidField("prompt", "prompt is missing, expected a string"));
+  } else if (prompt->size() > kMaxTokenizeBytes) {
+    fields.Fail(InvalidField("prompt", "prompt has " + std::to_string(prompt->size()) +
+                                           " bytes, expected at most " +
+                                           std::to_string(kMaxTokenizeBytes)));
   }
   if (!fields.ok()) return RespondError(exchange, *fields.error());
   const auto ids = engine.Tokenize(*prompt, special);

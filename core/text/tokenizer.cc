@@ -27,15 +27,28 @@ constexpr int32_t kMaxIdsLookedAt = 1 << 22;
 
 // In characters, as the vocabulary spells it: at least as many as its text has.
 int64_t LongestToken(const Tokenizer& tokenizer) {
+  const auto begins_character = [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  };
   int64_t longest = 1;
   for (int32_t id = 0; id < std::min(tokenizer.vocab_size(), kMaxIdsLookedAt); ++id) {
     const std::string token = tokenizer.IdToToken(id).value_or("");
-    longest = std::max<int64_t>(longest, absl::c_count_if(token, [](char c) {
-                                  return (static_cast<unsigned char>(c) & 0xC0) !=
-                                         0x80;  // begins a character
-                                }));
+    longest = std::max<int64_t>(longest, absl::c_count_if(token, begins_character));
   }
   return longest;
+}
+
+// Whether no token stands for more than `max` characters: tried on runs of what tokenizers drop, take
+// together or do not know.
+bool HasBound(const Tokenizer& tokenizer, int64_t max) {
+  constexpr int64_t kTokens = 8;
+  for (const absl::string_view run_of : {" ", "z", "\uE000"}) {
+    std::string text;
+    for (int64_t i = 0; i < kTokens * max; ++i) text.append(run_of.data(), run_of.size());
+    const auto ids = tokenizer.Encode(text, {.add_special_tokens = false});
+    if (!ids.ok() || static_cast<int64_t>(ids->size()) < kTokens) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -59,7 +72,8 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Create(const TextFil
         absl::StrCat(kWhere, ": token id ", vocab_size - 1, " is larger than 32 bits hold"));
   }
   tokenizer->vocab_size_ = static_cast<int32_t>(vocab_size);
-  tokenizer->max_token_characters_ = kNormalized * LongestToken(*tokenizer);
+  const int64_t longest = kNormalized * LongestToken(*tokenizer);
+  if (HasBound(*tokenizer, longest)) tokenizer->max_token_characters_ = longest;
   keel_text_added_ids(handle, /*special_only=*/1, AppendIds, &tokenizer->special_ids_);
   tokenizer->special_tokens_ = std::move(config.special_tokens);
   tokenizer->model_max_length_ = config.model_max_length;

@@ -62,7 +62,8 @@ class Tokenizer {
   int32_t vocab_size() const { return vocab_size_; }
 
   // Characters that a token may stand for, at most: what is longer than so many times a limit of
-  // tokens need not be tokenized to know that it is too long.
+  // tokens need not be tokenized to know that it is too long. 0: any number, where spaces are dropped
+  // or one token stands for all that is unknown.
   int64_t max_token_characters() const { return max_token_characters_; }
 
   // True for added tokens that Decode skips.

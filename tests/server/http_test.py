@@ -64,6 +64,21 @@ class HttpTest(unittest.TestCase):
             response = self.server.get(path)
             self.assertEqual((response.status, response.body), (200, b""))
 
+    def test_a_browser_sees_what_there_is(self) -> None:
+        index = self.server.get("/")
+        self.assertEqual(index.status, 200)
+        self.assertIn(b"POST /v1/chat/completions\n", index.body)
+
+    def test_what_routers_ask_for(self) -> None:
+        model = self.server.get("/model_info").json()
+        self.assertEqual(model["served_model_name"], "keel-demo")
+        self.assertEqual(self.server.get("/server_info").json()["max_model_len"], 2048)
+        self.assertEqual(self.server.get("/load").json(), {"server_load": 0})
+
+    def test_a_slash_at_the_end(self) -> None:
+        answer = self.server.post("/v1/completions/", {**STORY, "max_tokens": 2})
+        self.assertEqual(answer.status, 200)
+
     def test_version(self) -> None:
         self.assertRegex(self.server.get("/version").json()["version"], r"^\d+\.\d+\.\d+")
 
@@ -267,9 +282,9 @@ class GuardedTest(unittest.TestCase):
 
 
 class EndTest(unittest.TestCase):
-    def start(self, max_tokens: int) -> tuple[Server, Iterator[dict[str, Any]]]:
+    def start(self, max_tokens: int, *flags: str) -> tuple[Server, Iterator[dict[str, Any]]]:
         """A server, and a stream that has begun."""
-        server = Server()
+        server = Server(*flags)
         self.addCleanup(server.stop)
         stream = server.stream("/v1/completions", {**STORY, "max_tokens": max_tokens})
         self.addCleanup(stream.close)
@@ -303,6 +318,23 @@ class EndTest(unittest.TestCase):
         self.assertLess(time.monotonic() - start, 1)
         with self.assertRaises((http.client.HTTPException, ConnectionError, RuntimeError)):
             list(events)
+
+    def test_what_is_not_done_in_time_is_told_so(self) -> None:
+        server, events = self.start(2000, "--drain-seconds", "0")
+        server.process.send_signal(signal.SIGTERM)
+        last = list(events)[-1]  # before [DONE]
+        self.assertIn("the server is ending", last["error"]["message"])
+        self.assertEqual(server.wait(), 0)
+
+    def test_an_ending_server_is_not_ready_and_serves_on(self) -> None:
+        server = Server("--shutdown-delay-seconds", "2")
+        self.addCleanup(server.stop)
+        self.assertEqual(server.get("/ready").status, 200)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: server.get("/ready").status == 503, "GET /ready is 503")
+        answer = server.post("/v1/completions", {**STORY, "max_tokens": 2})
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(server.wait(), 0)
 
     def test_sigterm_ends_an_idle_server(self) -> None:
         server = Server()

@@ -1,0 +1,42 @@
+// What an HTTP server is told, and what it tells.
+#ifndef KEEL_APPS_SERVER_HTTP_OPTIONS_H_
+#define KEEL_APPS_SERVER_HTTP_OPTIONS_H_
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "apps/server/http.h"
+#include "apps/wire/call_error.h"
+
+namespace keel::apps {
+
+struct HttpOptions {
+  std::string host = "127.0.0.1";
+  uint16_t port = 8000;  // 0: any free one
+  int threads = 2;
+  size_t max_body_bytes = 64 << 20;
+  size_t max_header_bytes = 64 << 10;
+  std::chrono::milliseconds header_timeout{75'000};  // also how long an idle connection stays
+  std::chrono::milliseconds body_timeout{60'000};
+  std::chrono::milliseconds write_timeout{60'000};  // for a client that takes nothing
+  ErrorForm error_form = PlainError;                // of what is refused before it is handed over
+};
+
+// What a finished exchange looked like, for logs and metrics.
+struct HttpRecord {
+  const HttpRequest& request;
+  int status;  // 499: the client went away
+  std::chrono::duration<double> duration;
+  size_t response_bytes;
+  std::string note;
+};
+
+// Called on the server's threads, maybe several at once.
+using HttpObserver = std::function<void(const HttpRecord&)>;
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_SERVER_HTTP_OPTIONS_H_
