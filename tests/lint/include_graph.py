@@ -1,7 +1,8 @@
 """Who may use whom in Keel's tree, and what breaks it.
 
 The order is docs/architecture.md's: apps use sdk and core/capi; plugins use sdk; core uses sdk/abi
-and, within itself, only folders before; nobody uses apps or tests.
+and, within itself, only folders before; nobody uses apps or tests. Neither folders nor files make
+a cycle, where x.h and x.cc count as one.
 """
 
 import ast
@@ -47,8 +48,8 @@ def _rank(folder):
 
 def problems(root):
     """Every breach of the order below `root`, each as a line of text."""
-    found, edges = [], {}
-    for path in _files(Path(root)):
+    found, edges, units = [], {}, {}
+    for path in files(Path(root)):
         name = str(path.relative_to(root))
         folder = os.path.dirname(name)
         parts = folder.split("/")
@@ -61,16 +62,43 @@ def problems(root):
             if not allowed(folder, used):
                 found.append(f"{name}: {folder} may not use {used}")
             edges.setdefault(folder, {}).setdefault(used, name)
-    return found + _cycles(edges)
+        for used in _included(path):
+            if _unit(used) != _unit(name):
+                units.setdefault(_unit(name), {}).setdefault(_unit(used), name)
+    return found + _cycles(edges) + _cycles(units)
 
 
-def _files(root):
+def folder_edges(root):
+    """The folders that each folder uses."""
+    edges = {}
+    for path in files(Path(root)):
+        name = str(path.relative_to(root))
+        used = {use for use in _uses(path, name) if use.split("/")[0] in TOP}
+        edges.setdefault(os.path.dirname(name), set()).update(used - {os.path.dirname(name)})
+    return edges
+
+
+def files(root):
+    """Sources and BUILD files below `root`."""
     for top in TOP:
         for directory, folders, names in os.walk(root / top):
             folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "testdata")
             for name in sorted(names):
                 if name == "BUILD" or name.endswith(SOURCES):
                     yield Path(directory, name)
+
+
+def _unit(name):
+    """x.h and x.cc are one unit: what one includes the other depends on."""
+    return os.path.splitext(name)[0]
+
+
+def _included(path):
+    """The headers of this tree that a source includes."""
+    if path.name == "BUILD":
+        return []
+    found = INCLUDE.findall(path.read_text(encoding="utf-8", errors="replace"))
+    return [include for include in found if include.split("/")[0] in TOP]
 
 
 def _uses(path, name):
@@ -88,7 +116,7 @@ def _uses(path, name):
 
 
 def _cycles(edges):
-    """Cycles between folders, each once."""
+    """Cycles between folders, or between units of source, each once."""
     found, done = [], set()
 
     def visit(folder, trail):

@@ -66,11 +66,22 @@ class IncludeGraphTest(unittest.TestCase):
         found = problems(
             {
                 "apps/chat/a.h": '#include "apps/server/b.h"\n',
-                "apps/server/b.h": '#include "apps/chat/a.h"\n',
+                "apps/server/c.h": '#include "apps/chat/d.h"\n',
             }
         )
         self.assertEqual(len(found), 1, found)
         self.assertIn("cycle: apps/chat -> apps/server -> apps/chat", found[0])
+
+    def test_a_header_and_its_source_count_as_one_in_a_cycle(self):
+        found = problems(
+            {
+                "core/base/a.h": '#include "core/base/b.h"\n',
+                "core/base/b.h": "\n",
+                "core/base/b.cc": '#include "core/base/a.h"\n#include "core/base/b.h"\n',
+            }
+        )
+        self.assertEqual(len(found), 1, found)
+        self.assertIn("cycle: core/base/a -> core/base/b -> core/base/a", found[0])
 
     def test_a_folder_of_core_without_a_place_is_found(self):
         found = problems({"core/misc/a.h": "\n"})
