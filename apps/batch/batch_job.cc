@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "apps/common/request_id.h"
+#include "apps/wire/fields.h"
 
 namespace keel::apps {
 namespace {
@@ -169,7 +170,7 @@ Status BatchJob::StartLine(const LineReader::Line& line) {
       return Status();
     }
     give_up_.reset();
-    return Fail(line.number, request.custom_id, FromEngine(generation.status()));
+    return Fail(line.number, request.custom_id, RefusedCall(generation.status(), request.body));
   }
   give_up_.reset();
   running_requests_ += call.requests.size();

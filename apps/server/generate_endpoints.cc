@@ -135,13 +135,6 @@ class Collector : public RunningCall, public std::enable_shared_from_this<Collec
   RunningCalls::Place place_;
 };
 
-// The engine's words begin with the field at fault, if it is one.
-CallError Refusal(const Status& status, const boost::json::object& body) {
-  std::string field = status.message().substr(0, status.message().find(' '));
-  if (!body.contains(field)) field.clear();
-  return FromEngine(status, std::move(field));
-}
-
 void CancelWhenClientGoes(Exchange& exchange, const std::shared_ptr<Generation>& generation) {
   exchange.OnClientGone([generation] { generation->Cancel(); });
 }
@@ -188,7 +181,7 @@ void Generate(const EndpointContext& context, ParseCall parse, const std::string
   const Status status = call.stream
                             ? Stream(context, std::move(engine), std::move(call), exchange)
                             : Collect(context, std::move(engine), std::move(call), exchange);
-  if (!status.ok()) RespondError(*exchange, Refusal(status, body));
+  if (!status.ok()) RespondError(*exchange, RefusedCall(status, body));
 }
 
 void Read(const EndpointContext& context, ParseCall parse, std::shared_ptr<Exchange> exchange) {

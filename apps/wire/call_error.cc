@@ -16,6 +16,7 @@ CallError NotServed(std::string field, std::string message) {
 }
 
 CallError FromEngine(const Status& status, std::string field) {
+  if (field.empty()) field = status.field();
   CallError error{.message = status.message(), .field = std::move(field)};
   switch (status.code()) {
     case Code::kInvalidArgument:

@@ -37,7 +37,8 @@ using MaybeError = std::optional<CallError>;
 CallError InvalidField(std::string field, std::string message);
 // Something that the protocol has and this server does not, yet.
 CallError NotServed(std::string field, std::string message);
-// The engine's refusal or failure.
+// The engine's refusal or failure; `field` is what the body calls the field at fault, if that is known
+// better than by the engine.
 CallError FromEngine(const Status& status, std::string field = "");
 
 // The usual status of HTTP.

@@ -204,6 +204,12 @@ std::vector<int32_t> Fields::TokenIds(std::string_view name) {
   return std::move(ids).value_or(std::vector<int32_t>());
 }
 
+CallError RefusedCall(const Status& status, const json::object& body) {
+  CallError error = FromEngine(status);
+  if (!body.contains(error.field)) error.field.clear();
+  return error;
+}
+
 std::optional<std::vector<int32_t>> ReadTokenIds(const json::array& array) {
   std::vector<int32_t> ids;
   ids.reserve(array.size());

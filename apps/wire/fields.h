@@ -54,6 +54,8 @@ class Fields {
   MaybeError error_;
 };
 
+// The engine's refusal of a call: its field is one of the body's, or none.
+CallError RefusedCall(const Status& status, const boost::json::object& body);
 // Token ids of a list, or nothing if one is no 32-bit integer.
 std::optional<std::vector<int32_t>> ReadTokenIds(const boost::json::array& array);
 // `value` as JSON of at most ~100 characters, with its kind: `"hot" (a string)`.

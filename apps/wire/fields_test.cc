@@ -59,6 +59,18 @@ TEST(FieldsTest, ABodyTakesAFewTimesItsSize) {
   EXPECT_EQ(body.at("a"), 1);
 }
 
+// The engine's name of a field is data; what it says is for people.
+TEST(FieldsTest, ARefusalNamesAFieldOfTheBody) {
+  const json::object body = {{"temperature", -1}};
+  Request request;
+  const Status refused = request.SetFloat("temperature", -1);
+  EXPECT_EQ(RefusedCall(refused, body).field, "temperature");
+  EXPECT_EQ(RefusedCall(refused, {}).field, "");
+  EXPECT_EQ(FromEngine(refused).field, "temperature");
+  EXPECT_EQ(FromEngine(refused, "sampling.temperature").field, "sampling.temperature");
+  EXPECT_EQ(RefusedCall(Status(Code::kInvalidArgument, "temperature is odd"), body).field, "");
+}
+
 TEST(FieldsTest, WhatIsAbsentOrNullIsNothing) {
   const json::value value = json::parse(R"({"a": null})");
   Fields fields(value.get_object());

@@ -80,11 +80,8 @@ json::value TextOrNull(const std::string& text) {
 json::array ToJson(const std::vector<int32_t>& ids) { return json::array(ids.begin(), ids.end()); }
 
 json::value StopReason(const OwnedOutput& output) {
-  const std::string& reason = output.stop_reason;
-  if (!output.tokens.empty() && reason == std::to_string(output.tokens.back())) {
-    return output.tokens.back();
-  }
-  return TextOrNull(reason);
+  if (output.stop_token.has_value()) return *output.stop_token;
+  return TextOrNull(output.stop_reason);
 }
 
 }  // namespace keel::apps

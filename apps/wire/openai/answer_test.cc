@@ -119,7 +119,10 @@ TEST(OpenAiAnswerTest, TheReasonToStopIsATextOrANumber) {
   EXPECT_TRUE(StopReason(output).is_null());
   output.tokens = {5, 42};
   output.stop_reason = "42";
+  EXPECT_EQ(StopReason(output), "42");  // a stop string
+  output.stop_token = 42;
   EXPECT_EQ(StopReason(output), 42);
+  output.stop_token.reset();
   output.stop_reason = "END";
   EXPECT_EQ(StopReason(output), "END");
 }
