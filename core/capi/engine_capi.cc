@@ -127,7 +127,7 @@ keel_status keel_engine_detokenize(const keel_engine* engine, const int32_t* ids
 
 keel_status keel_engine_token_bytes(const keel_engine* engine, int32_t token, keel_bytes_fn sink,
                                     void* user, int32_t* special) {
-  return Guard([&]() -> absl::Status {
+  return Guard({{"engine", engine}, {"sink", sink}}, [&]() -> absl::Status {
     const keel::Tokenizer& tokenizer = *engine->engine->model().text.tokenizer;
     const std::optional<std::string> bytes = tokenizer.TokenBytes(token);
     if (!bytes.has_value()) {

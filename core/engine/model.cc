@@ -136,7 +136,6 @@ absl::StatusOr<Source> FindSource(const ModelOptions& options, const std::string
     KEEL_ASSIGN_OR_RETURN(dtype, DtypeOf(*checkpoint));
   }
   return Source{std::move(checkpoint), std::move(plugins), std::move(choice), dtype};
-  return out;
 }
 
 absl::StatusOr<Recorded> Record(const Source& source, const RemoteCodePolicy& policy) {

@@ -27,9 +27,9 @@ absl::Status Load(bool by_spec, bool refuses, const std::string& flag = "") {
                 (refuses ? "1" : "0") + "}");
   dir.Write("model.safetensors", testing::SafetensorsBytes({{"unread", DType::kF32, {1}}}));
   EngineOptions options;
-  options.model = dir.path();
-  options.plugin_paths = {std::filesystem::absolute(g_library)};
-  options.attention_implementation = flag;
+  options.model.name = dir.path();
+  options.model.plugin_paths = {std::filesystem::absolute(g_library)};
+  options.executor.attention = flag;
   return LoadModel(options).status();
 }
 
