@@ -93,6 +93,7 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_engine_metrics, {2});
   WALK(keel_engine_tokenize, {5});
   WALK(keel_engine_detokenize, {5});
+  WALK(keel_engine_token_bytes, {3, 4});
   WALK(keel_request_new);
   WALK(keel_request_set_prompt_text);
   WALK(keel_request_set_prompt_tokens);

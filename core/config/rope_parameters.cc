@@ -257,6 +257,12 @@ struct Source {
   bool local = false;           // old Gemma 3 files: rope_local_base_freq, unscaled
 };
 
+// Whether it holds an object a layer type, not parameters of all layers.
+bool IsByLayerType(const json::object& parameters) {
+  return std::any_of(parameters.begin(), parameters.end(),
+                     [](const auto& member) { return member.value().is_object(); });
+}
+
 absl::StatusOr<Source> Locate(absl::string_view params, const json::object& config,
                               absl::string_view where) {
   const json::object* parent = &config;
@@ -275,7 +281,8 @@ absl::StatusOr<Source> Locate(absl::string_view params, const json::object& conf
   if (given != nullptr) {
     if (layer_type.empty()) return Source{parent, given};
     KEEL_ASSIGN_OR_RETURN(const json::object* of_layer, FindObject(*given, layer_type, where));
-    return Source{parent, of_layer != nullptr ? of_layer : given};
+    if (of_layer == nullptr && !IsByLayerType(*given)) of_layer = given;
+    return Source{parent, of_layer};
   }
   if (layer_type == "sliding_attention" && parent->contains("rope_local_base_freq"))
     return Source{parent, nullptr, true};

@@ -1,5 +1,6 @@
 #include "tests/engine/soak_kinds.h"
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -34,7 +35,8 @@ std::vector<int32_t> DrawPrompt(Dice& dice) {
   return out;
 }
 
-void AddSampling(Dice& dice, SoakKind& kind) {
+// `constrained`: by a grammar too, which must leave a token among those that the others leave.
+void AddSampling(Dice& dice, int max_tokens, bool constrained, SoakKind& kind) {
   Asked& request = kind.request;
   if (dice.Percent(55)) {
     request.Draws(dice.Below(1000), 0.1 * dice.Between(3, 15));
@@ -51,7 +53,8 @@ void AddSampling(Dice& dice, SoakKind& kind) {
   if (dice.Percent(10)) request.Float("repetition_penalty", 0.1 * dice.Between(8, 14));
   if (dice.Percent(10)) request.Float("presence_penalty", 0.1 * dice.Between(-10, 10));
   if (dice.Percent(10)) request.Float("frequency_penalty", 0.1 * dice.Between(-5, 10));
-  if (dice.Percent(10)) request.Int("min_tokens", dice.Between(1, 10));
+  if (constrained) return;
+  if (dice.Percent(10)) request.Int("min_tokens", std::min(max_tokens, dice.Between(1, 10)));
   if (dice.Percent(5)) request.Add("bad_words", "the");
   if (dice.Percent(5)) {
     for (int i = 0; i < 30; ++i) request.Add("allowed_token_ids", dice.Between(3, 127));
@@ -96,14 +99,16 @@ SoakKind MakeSoakKind(uint64_t seed) {
   SoakKind kind{.seed = seed, .request = Asked(prompt, max_tokens), .description = "kind"};
   kind.description += " " + std::to_string(seed) + ": prompt " + std::to_string(prompt.size()) +
                       " max_tokens " + std::to_string(max_tokens);
-  if (dice.Percent(5)) {
+  const bool by_beams = dice.Percent(5);
+  const bool has_grammar = !by_beams && dice.Percent(10);
+  if (by_beams) {
     const int width = dice.Between(1, 4);
     kind.request.Int("beam_width", width).Int("n", dice.Between(1, width));
     kind.request.Int("early_stopping", dice.Below(3)).Float("length_penalty", dice.Between(-1, 2));
     kind.chooses = true;
     kind.description += " beam_width " + std::to_string(width);
   } else {
-    AddSampling(dice, kind);
+    AddSampling(dice, max_tokens, has_grammar, kind);
     if (dice.Percent(20)) {
       const int n = dice.Between(2, 4);
       kind.request.Int("n", n);
@@ -114,8 +119,7 @@ SoakKind MakeSoakKind(uint64_t seed) {
     if (dice.Percent(20)) kind.request.Int("logprobs", dice.Below(4));
   }
   AddEnds(dice, kind);
-  if (dice.Percent(10) && kind.description.find("beam") == std::string::npos)
-    AddGrammar(dice, kind);
+  if (has_grammar) AddGrammar(dice, kind);
   if (dice.Percent(8)) {
     kind.request.Int("prompt_logprobs", dice.Below(3));
     kind.description += " prompt_logprobs";
