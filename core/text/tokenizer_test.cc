@@ -63,7 +63,8 @@ TEST_P(GoldenTest, EncodesAsTransformersDoes) {
 TEST_P(GoldenTest, NoTextHasFewerTokensThanItsLengthSays) {
   // The others drop spaces, and take what they do not know as one token.
   const std::string name = GetParam();
-  const bool has_bound = name == "byte_level" || name == "gpt2" || name == "llama2" || name == "qwen";
+  const bool has_bound =
+      name == "byte_level" || name == "gpt2" || name == "llama2" || name == "qwen";
   EXPECT_EQ(tokenizer_->max_token_characters() > 0, has_bound);
   if (!has_bound) return;
   for (const json::value& item : golden_.at("encodings").as_array()) {
