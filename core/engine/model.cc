@@ -287,6 +287,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
 
   progress("loading tokenizer", 0, 0);
   KEEL_ASSIGN_OR_RETURN(model.text, text.get());
+  model.text.content_format = options.model.content_format;
   model.eos_token_ids = EosTokens(model);
   KEEL_RETURN_IF_ERROR(AllocateCache(options, spec.max_positions(), model));
   return model;

@@ -109,6 +109,19 @@ absl::Status SetTrust(EngineOptions& options, absl::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status SetContentFormat(EngineOptions& options, absl::string_view value) {
+  if (value == "auto") {
+    options.model.content_format.reset();
+  } else if (value == "string") {
+    options.model.content_format = ContentFormat::kString;
+  } else if (value == "openai") {
+    options.model.content_format = ContentFormat::kParts;
+  } else {
+    return Expected(value, "auto, string or openai");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SetExec(EngineOptions& options, absl::string_view value) {
   const std::optional<ExecMode> mode = ExecModeFromName(value);
   if (!mode.has_value()) return Expected(value, "graph, eager or shadow");
@@ -146,6 +159,10 @@ constexpr EngineFlag kFlags[] = {
      "whether a checkpoint may bring a plugin of its own: false, true, or full,<sha256> (run this "
      "very file in the process)",
      SetTrust},
+    {"chat-template-content-format", "Model", "FORMAT", "auto",
+     "what a chat template is given as a message's content: string, openai (a list of parts), or "
+     "auto (what its source reads)",
+     SetContentFormat},
     {"attention-implementation", "Execution", "NAME", "",
      "paged, sdpa, eager or a plugin's; default: the config's, else the fastest that serves the "
      "model",

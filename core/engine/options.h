@@ -17,6 +17,7 @@
 #include "core/plugin/trust.h"
 #include "core/scheduler/scheduler.h"
 #include "core/tensor/dtype.h"
+#include "core/text/chat_input.h"
 
 namespace keel {
 
@@ -30,6 +31,8 @@ struct ModelOptions {
   std::vector<std::string> plugin_paths;
   ModelImpl impl = ModelImpl::kAuto;
   RemoteCodePolicy remote_code;
+  // What chat templates are given as a message's content; unset: what each reads.
+  std::optional<ContentFormat> content_format;
   // What is being loaded and how far it is; total 0: unknown. Any thread; may be empty.
   std::function<void(absl::string_view stage, int64_t done, int64_t total)> on_progress;
 

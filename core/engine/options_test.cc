@@ -22,6 +22,7 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
                                                         {"plugin-path", "a.so"},
                                                         {"plugin-path", "b.so"},
                                                         {"trust-remote-code", "true"},
+                                                        {"chat-template-content-format", "openai"},
                                                         {"exec", "shadow"},
                                                         {"deterministic", "TRUE"},
                                                         {"tensor-parallel-size", "2"},
@@ -38,6 +39,7 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
   EXPECT_EQ(options.model.impl, ModelImpl::kNative);
   EXPECT_THAT(options.model.plugin_paths, ElementsAre("a.so", "b.so"));
   EXPECT_EQ(options.model.remote_code.mode, RemoteCodePolicy::Mode::kJailed);
+  EXPECT_EQ(options.model.content_format, ContentFormat::kParts);
   EXPECT_EQ(options.executor.mode, ExecMode::kShadow);
   EXPECT_TRUE(options.executor.deterministic);
   EXPECT_EQ(options.executor.tensor_parallel, 2);
