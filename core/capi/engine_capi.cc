@@ -153,8 +153,9 @@ keel_status keel_engine_submit(keel_engine* engine, const keel_request* request,
       queue = std::make_shared<keel::PollQueue>(*engine->engine);
       callback = [queue](keel::Output output) { queue->Push(std::move(output)); };
     }
-    const absl::StatusOr<uint64_t> submitted =
-        engine->engine->Submit(request->request, std::move(callback));
+    keel::Request copy = request->request;
+    if (queue != nullptr) copy.max_unread_tokens = keel::PollQueue::kMaxUnreadTokens;
+    const absl::StatusOr<uint64_t> submitted = engine->engine->Submit(copy, std::move(callback));
     if (!submitted.ok()) return submitted.status();
     *id = *submitted;
     if (queue != nullptr) engine->polled.Add(*submitted, std::move(queue));
@@ -172,6 +173,13 @@ keel_status keel_engine_pause(keel_engine* engine, uint64_t id) {
 
 keel_status keel_engine_resume(keel_engine* engine, uint64_t id) {
   return Guard({{"engine", engine}}, [&] { return engine->engine->Resume(id); });
+}
+
+keel_status keel_engine_read(keel_engine* engine, uint64_t id, int64_t tokens) {
+  return Guard({{"engine", engine}}, [&]() -> absl::Status {
+    if (tokens < 0) return absl::InvalidArgumentError("tokens is negative, expected 0 or more");
+    return engine->engine->Read(id, tokens);
+  });
 }
 
 keel_status keel_engine_poll(keel_engine* engine, uint64_t id, int64_t timeout_ms,

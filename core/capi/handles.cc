@@ -1,7 +1,5 @@
 #include "core/capi/handles.h"
 
-#include <iterator>
-
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "core/base/error_detail.h"
@@ -39,72 +37,45 @@ bool AnyNull(std::initializer_list<Argument> arguments) noexcept {
   return false;
 }
 
-namespace {
-
-template <typename T>
-void Append(std::vector<T>& to, std::vector<T>& from) {
-  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
-}
-
-}  // namespace
-
 void PollQueue::Push(Output output) {
-  absl::MutexLock lock(&mutex_);
-  if (closed_) return;
-  unread_ += output.tokens.size();
-  const uint64_t id = output.request;
-  const bool is_last = output.is_last;
-  Join(std::move(output));
-  if (is_last || paused_.has_value() || unread_ < kMaxUnreadTokens) return;
-  if (engine_.Pause(id).ok()) paused_ = id;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!closed_) {
+      outputs_.push_back(std::move(output));
+      return;
+    }
+  }
+  Read(output);
 }
 
 void PollQueue::Close() {
-  absl::MutexLock lock(&mutex_);
-  closed_ = true;
-  outputs_.clear();
-  Resume();
-}
-
-void PollQueue::Resume() {
-  unread_ = 0;
-  if (!paused_.has_value()) return;
-  // NOT_FOUND is no news: it was cancelled meanwhile.
-  [[maybe_unused]] const absl::Status status = engine_.Resume(*paused_);
-  paused_.reset();
-}
-
-void PollQueue::Join(Output output) {
-  for (Output& waiting : outputs_) {
-    if (waiting.index != output.index || waiting.finish_reason != FinishReason::kNone) continue;
-    waiting.text += output.text;
-    Append(waiting.tokens, output.tokens);
-    Append(waiting.logprobs, output.logprobs);
-    waiting.cumulative_logprob = output.cumulative_logprob;
-    waiting.finish_reason = output.finish_reason;
-    waiting.stop_reason = std::move(output.stop_reason);
-    waiting.status = std::move(output.status);
-    waiting.is_last = output.is_last;
-    if (!waiting.is_last || &waiting == &outputs_.back()) return;
-    // The last output stays last.
-    output = std::move(waiting);
-    outputs_.erase(outputs_.begin() + (&waiting - &outputs_.front()));
-    break;
+  std::deque<Output> unread;
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = true;
+    unread.swap(outputs_);
   }
-  outputs_.push_back(std::move(output));
+  for (const Output& output : unread) Read(output);
+}
+
+void PollQueue::Read(const Output& output) {
+  // NOT_FOUND is no news: it has ended.
+  engine_.Read(output.request, static_cast<int64_t>(output.tokens.size())).IgnoreError();
 }
 
 absl::Status PollQueue::Pop(int64_t timeout_ms, const keel_output** out, bool* last) {
-  absl::MutexLock lock(&mutex_);
-  const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !outputs_.empty(); };
-  const absl::Duration timeout =
-      timeout_ms < 0 ? absl::InfiniteDuration() : absl::Milliseconds(timeout_ms);
-  if (!mutex_.AwaitWithTimeout(absl::Condition(&ready), timeout)) {
-    return absl::DeadlineExceededError(absl::StrCat("no output within ", timeout_ms, " ms"));
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !outputs_.empty(); };
+    const absl::Duration timeout =
+        timeout_ms < 0 ? absl::InfiniteDuration() : absl::Milliseconds(timeout_ms);
+    if (!mutex_.AwaitWithTimeout(absl::Condition(&ready), timeout)) {
+      return absl::DeadlineExceededError(absl::StrCat("no output within ", timeout_ms, " ms"));
+    }
+    current_ = keel_output(std::move(outputs_.front()));
+    outputs_.pop_front();
   }
-  current_ = keel_output(std::move(outputs_.front()));
-  outputs_.pop_front();
-  if (outputs_.empty()) Resume();
+  Read(current_.output);
   *out = &current_;
   *last = current_.output.is_last;
   return absl::OkStatus();

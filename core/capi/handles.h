@@ -8,7 +8,6 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -95,12 +94,12 @@ struct keel_output {
 
 namespace keel {
 
-// Outputs of one polled request, in order. What a slow reader has not taken is joined, so the queue
-// holds at most one output for each sequence and state; with kMaxUnreadTokens in them the request
-// pauses until they are taken.
+// Outputs of one polled request, in order. The engine joins what a slow reader has not taken, and
+// pauses the request, by what is read here.
 class PollQueue {
  public:
-  static constexpr size_t kMaxUnreadTokens = 4096;
+  // Tokens that a polled request may be ahead of its reader.
+  static constexpr int64_t kMaxUnreadTokens = 4096;
 
   // The engine must outlive the request.
   explicit PollQueue(Engine& engine) : engine_(engine) {}
@@ -114,14 +113,11 @@ class PollQueue {
   void Close();
 
  private:
-  void Join(Output output) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Resume() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Read(const Output& output);
 
   Engine& engine_;
-  absl::Mutex mutex_;  // before the engine's
+  absl::Mutex mutex_;
   std::deque<Output> outputs_ ABSL_GUARDED_BY(mutex_);
-  size_t unread_ ABSL_GUARDED_BY(mutex_) = 0;               // tokens in them
-  std::optional<uint64_t> paused_ ABSL_GUARDED_BY(mutex_);  // the request's id
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   keel_output current_;  // the reader's
 };

@@ -108,6 +108,7 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_engine_cancel);
   WALK(keel_engine_pause);
   WALK(keel_engine_resume);
+  WALK(keel_engine_read);
   WALK(keel_engine_poll);
   WALK(keel_output_request);
   WALK(keel_output_index);

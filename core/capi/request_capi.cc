@@ -81,6 +81,7 @@ constexpr IntParameter kInts[] = {
     {"continue_final_message", 0, 1,
      [](Request& r, int64_t v) { Chat(r).continue_final_message = v != 0; }},
     {"stream", 0, 1, [](Request& r, int64_t v) { r.stream = v != 0; }},
+    {"max_unread_tokens", 0, kMaxInt32, [](Request& r, int64_t v) { r.max_unread_tokens = v; }},
 };
 
 constexpr FloatParameter kFloats[] = {

@@ -12,6 +12,9 @@ void MoveTo(To& to, From& from) {
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
 
+// A reader that has so many tokens to read gets what follows joined, one output a sequence.
+constexpr int64_t kJoinFrom = 64;
+
 // What came since the last output, as an output.
 Output TakePending(OutputStream& stream) {
   Output out = std::exchange(stream.pending, Output());
@@ -45,20 +48,32 @@ void OutputWorker::Post(std::vector<OutputEvent>& events) {
   }
 }
 
+void OutputWorker::Read(const std::shared_ptr<OutputChannel>& channel, int64_t tokens) {
+  absl::MutexLock lock(&mutex_);
+  channel->unread = std::max<int64_t>(channel->unread - tokens, 0);
+  if (!channel->is_behind || channel->unread >= kJoinFrom) return;
+  channel->is_behind = false;
+  caught_up_.push_back(channel);
+}
+
 void OutputWorker::Run() {
   TraceNameThread(trace_, "outputs");
   const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return stopping_ || !posted_.empty();
+    return stopping_ || !posted_.empty() || !caught_up_.empty();
   };
   std::vector<OutputEvent> events;
+  std::vector<std::shared_ptr<OutputChannel>> caught_up;
   while (true) {
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(&has_work));
-      if (posted_.empty()) return;
+      if (posted_.empty() && caught_up_.empty()) return;
       posted_.swap(events);
+      caught_up_.swap(caught_up);
     }
     const int64_t start = Trace::Now();
+    for (const auto& channel : caught_up) CatchUp(*channel);
+    caught_up.clear();
     for (OutputEvent& event : events) Handle(event);
     const int64_t end = Trace::Now();
     metrics_.output_seconds.Increment(static_cast<double>(end - start) * 1e-9);
@@ -77,9 +92,54 @@ void OutputWorker::Handle(OutputEvent& event) {
   pending.cumulative_logprob = event.cumulative_logprob;
   pending.cached_tokens = event.cached_tokens;
   if (event.end.has_value()) return End(stream, *std::move(event.end));
+  OutputChannel& channel = *stream.channel;
   const bool has_news = !pending.text.empty() || !pending.prompt_logprobs.empty();
-  if (stream.channel->streams && stream.channel->keeps == 0 && has_news)
-    Give(*stream.channel, TakePending(stream));
+  if (!channel.streams || channel.keeps > 0 || !has_news) return;
+  if (!HoldsBack(channel)) return Give(channel, TakePending(stream));
+  if (!stream.is_held_back) channel.held_back.push_back(event.stream);
+  stream.is_held_back = true;
+  channel.num_held_back += static_cast<int64_t>(event.tokens.size());
+  PauseIfTooFar(channel);
+}
+
+bool OutputWorker::HoldsBack(OutputChannel& channel) {
+  if (channel.max_unread == 0) return false;
+  absl::MutexLock lock(&mutex_);
+  if (channel.unread < kJoinFrom) return false;
+  channel.is_behind = true;
+  return true;
+}
+
+void OutputWorker::CatchUp(OutputChannel& channel) {
+  const std::vector<std::weak_ptr<OutputStream>> streams = std::move(channel.held_back);
+  channel.held_back.clear();
+  channel.num_held_back = 0;
+  for (const std::weak_ptr<OutputStream>& held : streams) {
+    const std::shared_ptr<OutputStream> stream = held.lock();
+    if (stream == nullptr || !stream->is_held_back) continue;
+    stream->is_held_back = false;
+    Give(channel, TakePending(*stream));
+  }
+  if (!channel.paused) return;
+  {
+    absl::MutexLock lock(&mutex_);
+    // What was joined may be more than the reader takes at once: then it goes on when that is read.
+    channel.is_behind = channel.unread >= kJoinFrom;
+    if (channel.is_behind) return;
+  }
+  channel.paused = false;
+  if (hooks_.caught_up) hooks_.caught_up(channel.request);
+}
+
+void OutputWorker::PauseIfTooFar(OutputChannel& channel) {
+  if (channel.max_unread == 0 || channel.paused) return;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (channel.unread + channel.num_held_back < channel.max_unread) return;
+    channel.is_behind = true;
+  }
+  channel.paused = true;
+  if (hooks_.too_far_ahead) hooks_.too_far_ahead(channel.request);
 }
 
 void OutputWorker::MakeText(OutputEvent& event) {
@@ -104,6 +164,7 @@ void OutputWorker::MakeText(OutputEvent& event) {
 
 void OutputWorker::End(OutputStream& stream, SequenceEnd end) {
   OutputChannel& channel = *stream.channel;
+  stream.is_held_back = false;
   Output out = TakePending(stream);
   out.finish_reason = stream.status.ok() ? end.reason : FinishReason::kError;
   out.stop_reason = std::move(end.stop_reason);
@@ -127,7 +188,13 @@ void OutputWorker::End(OutputStream& stream, SequenceEnd end) {
 
 void OutputWorker::Give(OutputChannel& channel, Output output) {
   if (output.is_last) hooks_.last(channel.request);
+  const bool is_last = output.is_last;
+  if (channel.max_unread > 0) {
+    absl::MutexLock lock(&mutex_);
+    channel.unread += static_cast<int64_t>(output.tokens.size());
+  }
   channel.callback(std::move(output));
+  if (!is_last) PauseIfTooFar(channel);
 }
 
 }  // namespace keel

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "core/base/status_matchers.h"
 #include "core/text/testing.h"
 #include "gmock/gmock.h"
@@ -57,6 +58,8 @@ class OutputWorkerTest : public ::testing::Test {
     worker_->Post(all);
     EXPECT_TRUE(all.empty());
   }
+
+  static std::vector<std::string> Tokens(size_t n) { return std::vector<std::string>(n, "a"); }
 
   // All that was posted has been given.
   void Drain() { worker_ = nullptr; }
@@ -145,6 +148,48 @@ TEST_F(OutputWorkerTest, APostDoesNotWaitForACallback) {
   Drain();
   EXPECT_EQ(outputs_.size(), 11u);
   EXPECT_TRUE(outputs_.back().is_last);
+}
+
+TEST_F(OutputWorkerTest, JoinsOutputsForAReaderThatIsBehind) {
+  const auto stream = Stream(7);
+  stream->channel->max_unread = 1000;
+  Post(Event(stream, Tokens(64)), Event(stream, Tokens(1)), Event(stream, Tokens(1)),
+       End(stream, Tokens(1)));
+  Drain();
+  ASSERT_EQ(outputs_.size(), 2u);
+  EXPECT_EQ(outputs_[0].tokens.size(), 64u);
+  EXPECT_EQ(outputs_[1].tokens.size(), 3u);
+  EXPECT_EQ(outputs_[1].text, "aaa");
+}
+
+TEST_F(OutputWorkerTest, WhoeverReadsNothingPausesItsRequestUntilItReads) {
+  absl::Notification paused, resumed;
+  worker_ = std::make_unique<OutputWorker>(
+      metrics_, nullptr,
+      OutputHooks{.no_text = [](uint64_t) {},
+                  .last = [](uint64_t) {},
+                  .too_far_ahead = [&](uint64_t) { paused.Notify(); },
+                  .caught_up = [&](uint64_t) { resumed.Notify(); }});
+  const auto stream = Stream(7);
+  stream->channel->max_unread = 70;
+  Post(Event(stream, Tokens(64)), Event(stream, Tokens(10)));
+  paused.WaitForNotification();
+  worker_->Read(stream->channel, 1);  // 63 are left: what is held back comes
+  worker_->Read(stream->channel, 63);
+  worker_->Read(stream->channel, 10);
+  resumed.WaitForNotification();
+  Post(End(stream, Tokens(1)));
+  Drain();
+  ASSERT_EQ(outputs_.size(), 3u);
+  EXPECT_EQ(outputs_[1].tokens.size(), 10u);
+}
+
+TEST_F(OutputWorkerTest, WithoutFlowControlNobodyIsWaitedFor) {
+  const auto stream = Stream(7);
+  for (int i = 0; i < 10; ++i) Post(Event(stream, Tokens(1000)));
+  Post(End(stream, Tokens(1)));
+  Drain();
+  EXPECT_EQ(outputs_.size(), 11u);
 }
 
 }  // namespace

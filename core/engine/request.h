@@ -59,6 +59,9 @@ struct Request {
   bool skip_special_tokens = true;
   bool include_stop_str_in_output = false;
   bool stream = true;  // false: one output for each sequence, at its end
+  // Tokens that it may be ahead of its reader, who says by Engine::Read what it took; then it pauses.
+  // 0: it waits for nobody.
+  int64_t max_unread_tokens = 0;
   int32_t priority = 0;
   std::optional<int64_t> timeout_ms;  // from Submit on; then it ends with kAbort and what there is
   std::string cache_salt;

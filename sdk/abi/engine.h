@@ -166,8 +166,8 @@ KEEL_ENGINE_API keel_status keel_request_set_messages(keel_request* request, con
  *              prompt_logprobs, priority, ignore_eos, skip_special_tokens (1),
  *              include_stop_str_in_output, add_special_tokens, add_generation_prompt (1),
  *              continue_final_message, stream (1: an output as soon as there is text; 0: one output
- *              at the end; default 1), structured_disable_any_whitespace,
- *              structured_disable_additional_properties
+ *              at the end; default 1), max_unread_tokens (0; with keel_engine_read),
+ *              structured_disable_any_whitespace, structured_disable_additional_properties
  *   set_float  temperature, top_p, min_p, typical_p, repetition_penalty, presence_penalty,
  *              frequency_penalty, length_penalty (of beam search)
  *   set_string tools (JSON), chat_template_kwargs (JSON object), documents (JSON), cache_salt,
@@ -212,6 +212,12 @@ KEEL_ENGINE_API keel_status keel_engine_cancel(keel_engine* engine, uint64_t id)
  * number of times. NOT_FOUND when it has ended. [callback too] since 0.1, both */
 KEEL_ENGINE_API keel_status keel_engine_pause(keel_engine* engine, uint64_t id);
 KEEL_ENGINE_API keel_status keel_engine_resume(keel_engine* engine, uint64_t id);
+/* Flow control for outputs that go to a callback: says that the reader behind it has taken `tokens`
+ * of the tokens that it was given. A request that sets max_unread_tokens gets outputs joined, one a
+ * sequence, while 64 or more are not read, and pauses when it is that many ahead, until they are.
+ * A polled request needs no call: a poll reads. NOT_FOUND when it has ended.
+ * [callback too] since 0.1 */
+KEEL_ENGINE_API keel_status keel_engine_read(keel_engine* engine, uint64_t id, int64_t tokens);
 /* Waits up to `timeout_ms` (-1: for ever) for the next output of a polled request.
  * DEADLINE_EXCEEDED: none yet. `*out` is freed by the next poll of the same id; after the last
  * output the id is gone (NOT_FOUND). One thread at a time for one id.

@@ -402,9 +402,15 @@ class Engine {
   }
   // Ends a request soon; its last output follows. NOT_FOUND: it has ended.
   Status Cancel(uint64_t id) { return Status::FromAbi(keel_engine_cancel(engine_.get(), id)); }
-  // For a reader that is behind: see keel_engine_pause. These three may be called in a callback.
+  // By hand, for a reader that is behind: see keel_engine_pause. These three may be called in a
+  // callback.
   Status Pause(uint64_t id) { return Status::FromAbi(keel_engine_pause(engine_.get(), id)); }
   Status Resume(uint64_t id) { return Status::FromAbi(keel_engine_resume(engine_.get(), id)); }
+  // The reader behind a callback has taken so many tokens of a request that sets max_unread_tokens:
+  // see keel_engine_read. May be called in a callback.
+  Status Read(uint64_t id, int64_t tokens) {
+    return Status::FromAbi(keel_engine_read(engine_.get(), id, tokens));
+  }
   // Next output of a polled request; waits at most `timeout_ms` (-1: for ever), then
   // DEADLINE_EXCEEDED. The output lives until the next Poll of the same request.
   Result<Output> Poll(uint64_t id, int64_t timeout_ms = -1) {
