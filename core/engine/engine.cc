@@ -58,8 +58,10 @@ Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace>
                 .last =
                     [this](uint64_t request) {
                       absl::MutexLock lock(&mutex_);
-                      known_.erase(request);
-                    }}) {
+                      channels_.erase(request);
+                    },
+                .too_far_ahead = [this](uint64_t request) { Pause(request).IgnoreError(); },
+                .caught_up = [this](uint64_t request) { Resume(request).IgnoreError(); }}) {
   loop_->Add(this);
 }
 
@@ -87,14 +89,14 @@ absl::StatusOr<uint64_t> Engine::Submit(const Request& request, OutputCallback c
   {
     absl::MutexLock lock(&mutex_);
     if (stopping_) return absl::UnavailableError("the engine is shutting down");
-    if (static_cast<int64_t>(known_.size()) >= max_requests_) {
+    if (static_cast<int64_t>(channels_.size()) >= max_requests_) {
       metrics_->rejected_queue_full.Increment();
       return absl::ResourceExhaustedError(absl::StrCat(
-          known_.size(), " requests are running or waiting, the limit is ", max_requests_,
+          channels_.size(), " requests are running or waiting, the limit is ", max_requests_,
           " (--max-queued-requests and --max-num-seqs); try again later"));
     }
     running->id = running->outputs->request = running->sequences[0]->id = id = next_id_++;
-    known_.insert(id);
+    channels_.emplace(id, running->outputs);
     TraceBegin(trace_.get(), "request", id, {{"prompt_tokens", running->prompt->size()}});
     incoming_.push_back(std::move(running));
   }
@@ -105,11 +107,24 @@ absl::StatusOr<uint64_t> Engine::Submit(const Request& request, OutputCallback c
 absl::Status Engine::Tell(uint64_t id, Command command) {
   {
     absl::MutexLock lock(&mutex_);
-    if (!known_.contains(id))
+    if (!channels_.contains(id))
       return absl::NotFoundError(absl::StrCat("request ", id, " has ended or never was"));
     commands_.push_back({id, command});
   }
   loop_->Wake();
+  return absl::OkStatus();
+}
+
+absl::Status Engine::Read(uint64_t id, int64_t tokens) {
+  std::shared_ptr<OutputChannel> channel;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto found = channels_.find(id);
+    if (found == channels_.end())
+      return absl::NotFoundError(absl::StrCat("request ", id, " has ended or never was"));
+    channel = found->second;
+  }
+  outputs_.Read(channel, tokens);
   return absl::OkStatus();
 }
 
@@ -120,7 +135,7 @@ absl::Status Engine::Check() const {
 
 size_t Engine::num_requests() const {
   absl::MutexLock lock(&mutex_);
-  return known_.size();
+  return channels_.size();
 }
 
 bool Engine::RunOnce() {

@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -64,6 +64,9 @@ class Engine : private EngineClient {
   // A paused request computes nothing and holds no blocks, until it is resumed, cancelled or overdue.
   absl::Status Pause(uint64_t id) { return Tell(id, Command::kPause); }
   absl::Status Resume(uint64_t id) { return Tell(id, Command::kResume); }
+  // The reader has taken `tokens` tokens of a request with max_unread_tokens. NOT_FOUND when it has ended. Any thread, and
+  // in a callback too.
+  absl::Status Read(uint64_t id, int64_t tokens);
 
   // OK while the engine serves. Any thread.
   absl::Status Check() const;
@@ -113,7 +116,8 @@ class Engine : private EngineClient {
   mutable absl::Mutex mutex_;
   std::vector<std::unique_ptr<RunningRequest>> incoming_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::pair<uint64_t, Command>> commands_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_set<uint64_t> known_ ABSL_GUARDED_BY(mutex_);  // whose last output is to come
+  // Of requests whose last output is to come.
+  absl::flat_hash_map<uint64_t, std::shared_ptr<OutputChannel>> channels_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;

@@ -257,6 +257,7 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
   channel->prompt = running.prompt;
   channel->callback = std::move(callback);
   channel->streams = request.stream;
+  channel->max_unread = request.max_unread_tokens;
   if (num_sequences > request.n) channel->keeps = static_cast<size_t>(request.n);
   auto out = std::make_unique<RunningSequence>(
       &running, std::move(sampler), std::make_shared<OutputStream>(channel, detokenizer));
