@@ -1,8 +1,10 @@
 // Requests whose reader is behind: they pause, others go on, and no text is lost.
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -119,6 +121,36 @@ TEST(SlowReaderTest, APausedRequestCanBeCancelledAndRunsOutOfTime) {
     EXPECT_EQ(answer.status.code(), cancel ? Code::kOk : Code::kDeadlineExceeded);
     EXPECT_TRUE(ComesToRest(*engine));
   }
+}
+
+TEST(SlowReaderTest, ARequestWithFlowControlWaitsForWhatItsReaderTakes) {
+  const std::unique_ptr<Engine> engine = StartEngine();
+  const Answer expected = Ask(*engine, Long());
+  std::mutex mutex;
+  Answer answer;
+  int64_t given = 0;
+  const Result<uint64_t> id =
+      engine->Submit(Long().Int("max_unread_tokens", 1000), [&](const Output& output) {
+        const std::lock_guard lock(mutex);
+        Add(output, answer);
+        given += static_cast<int64_t>(output.tokens().size());
+      });
+  ASSERT_TRUE(id.ok());
+  ASSERT_TRUE(RestsWithPaused(*engine, 16));
+  for (int64_t read = 0;;) {
+    int64_t news = 0;
+    {
+      const std::lock_guard lock(mutex);
+      if (answer.num_last > 0) break;
+      EXPECT_LT(given - read, 2000);  // some steps until the engine has heard
+      news = given - std::exchange(read, given);
+    }
+    // NOT_FOUND: it has ended.
+    (void)engine->Read(*id, news);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_TRUE(ComesToRest(*engine));
+  ExpectSameTexts(answer, expected);
 }
 
 TEST(SlowReaderTest, AnEngineEndsWithPausedRequests) {
