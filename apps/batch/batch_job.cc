@@ -162,8 +162,10 @@ Status BatchJob::StartLine(const LineReader::Line& line) {
   if (!error.has_value()) error = ParseBatchCall(request, names_, engine_, request_id, &call);
   if (error.has_value()) return Fail(line.number, request.custom_id, *std::move(error));
 
-  auto generation = Generation::Start(
-      engine_, call.requests, [wakeups = wakeups_, number = line.number] { wakeups->Add(number); });
+  const size_t num_requests = call.requests.size();
+  auto generation =
+      Generation::Start(engine_, std::move(call.requests),
+                        [wakeups = wakeups_, number = line.number] { wakeups->Add(number); });
   if (!generation.ok()) {
     if (generation.status().code() == Code::kResourceExhausted && MayTryAgain()) {
       deferred_ = line;
@@ -173,13 +175,13 @@ Status BatchJob::StartLine(const LineReader::Line& line) {
     return Fail(line.number, request.custom_id, RefusedCall(generation.status(), request.body));
   }
   give_up_.reset();
-  running_requests_ += call.requests.size();
+  running_requests_ += num_requests;
   running_bytes_ += line.text.size();
   running_.emplace(line.number, Running{.custom_id = *std::move(request.custom_id),
                                         .request_id = request_id,
                                         .answer = std::move(call.answer),
                                         .generation = *std::move(generation),
-                                        .requests = call.requests.size(),
+                                        .requests = num_requests,
                                         .bytes = line.text.size()});
   // What came before the line was in running_ woke nobody.
   return Advance(line.number);

@@ -142,7 +142,7 @@ void CancelWhenClientGoes(Exchange& exchange, const std::shared_ptr<Generation>&
 Status Stream(const EndpointContext& context, std::shared_ptr<Engine> engine, Call call,
               const std::shared_ptr<Exchange>& exchange) {
   const std::weak_ptr<Exchange> weak = exchange;
-  auto generation = Generation::Start(engine, call.requests, [weak] {
+  auto generation = Generation::Start(engine, std::move(call.requests), [weak] {
     if (auto alive = weak.lock()) alive->Wake();
   });
   if (!generation.ok()) return generation.status();
@@ -159,8 +159,8 @@ Status Collect(const EndpointContext& context, std::shared_ptr<Engine> engine, C
                const std::shared_ptr<Exchange>& exchange) {
   auto collector =
       std::make_shared<Collector>(context.router, engine, std::move(call.answer), exchange);
-  auto generation =
-      Generation::Start(std::move(engine), call.requests, [collector] { collector->OnOutput(); });
+  auto generation = Generation::Start(std::move(engine), std::move(call.requests),
+                                      [collector] { collector->OnOutput(); });
   if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
   collector->Start(*std::move(generation), context.calls);

@@ -123,6 +123,7 @@ struct Running {
   std::vector<Sequence> sequences;
   std::atomic<bool> cancelled = false;
   bool paused = false;
+  std::atomic<int64_t> unread = 0;  // tokens given and not read
 };
 
 struct Polled {
@@ -160,6 +161,7 @@ struct keel_engine {
   keel_status Submit(const keel_request& request, keel_output_fn fn, void* user, uint64_t* id);
   keel_status Cancel(uint64_t id);
   keel_status Pause(uint64_t id, bool paused);
+  keel_status Read(uint64_t id, int64_t tokens);
   keel_status Poll(uint64_t id, int64_t timeout_ms, const keel_output** out);
   keel_status Check() {
     std::lock_guard lock(mutex_);
@@ -248,6 +250,14 @@ keel_status keel_engine::Pause(uint64_t id, bool paused) {
   return 0;
 }
 
+keel_status keel_engine::Read(uint64_t id, int64_t tokens) {
+  std::lock_guard lock(mutex_);
+  auto it = running_.find(id);
+  if (it == running_.end()) return Fail(kNotFound, "no such request");
+  it->second->unread -= tokens;
+  return 0;
+}
+
 keel_status keel_engine::Poll(uint64_t id, int64_t timeout_ms, const keel_output** out) {
   std::unique_lock lock(mutex_);
   auto it = polled_.find(id);
@@ -280,7 +290,9 @@ void keel_engine::Run() {
     std::vector<std::shared_ptr<Running>> batch;
     for (auto& [id, running] : running_) {
       if (stopping_ || dead_) running->cancelled = true;
-      if (running->paused && !running->cancelled) continue;
+      const int64_t max_unread = running->request.Int("max_unread_tokens", 0);
+      const bool is_ahead = max_unread > 0 && running->unread >= max_unread;
+      if ((running->paused || is_ahead) && !running->cancelled) continue;
       if (batch.size() < max_seqs || running->cancelled) batch.push_back(running);
     }
     const bool stopping = stopping_;
@@ -377,6 +389,7 @@ void keel_engine::StepSequence(Running& running, size_t index) {
 
 void keel_engine::Deliver(Running& running, keel_output output) {
   if (running.fn != nullptr) {
+    running.unread += static_cast<int64_t>(output.tokens.size());
     running.fn(running.user, &output);
     return;
   }
@@ -422,7 +435,8 @@ const std::set<std::string_view> kInts = {"max_tokens",
                                           "add_special_tokens",
                                           "add_generation_prompt",
                                           "continue_final_message",
-                                          "stream"};
+                                          "stream",
+                                          "max_unread_tokens"};
 const std::set<std::string_view> kFloats = {"temperature",
                                             "top_p",
                                             "min_p",
@@ -681,6 +695,9 @@ keel_status keel_engine_submit(keel_engine* engine, const keel_request* request,
   return engine->Submit(*request, fn, user, id);
 }
 keel_status keel_engine_cancel(keel_engine* engine, uint64_t id) { return engine->Cancel(id); }
+keel_status keel_engine_read(keel_engine* engine, uint64_t id, int64_t tokens) {
+  return engine->Read(id, tokens);
+}
 keel_status keel_engine_pause(keel_engine* engine, uint64_t id) { return engine->Pause(id, true); }
 keel_status keel_engine_resume(keel_engine* engine, uint64_t id) {
   return engine->Pause(id, false);

@@ -1,17 +1,12 @@
 #include "apps/wire/generation.h"
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 
 namespace keel::apps {
 namespace {
 
-// Outputs that may wait one by one; beyond, they are joined.
-constexpr size_t kMaxWaiting = 64;
-
-// Tokens that may wait before those that make them pause.
-constexpr size_t kMaxUnread = 4096;
+// Tokens that a request may be ahead of its client.
+constexpr int64_t kMaxUnread = 4096;
 
 std::shared_ptr<const PromptTokens> CopyPromptTokens(const Output& output) {
   auto copy = std::make_shared<PromptTokens>();
@@ -32,12 +27,13 @@ std::shared_ptr<const PromptTokens> CopyPromptTokens(const Output& output) {
 }  // namespace
 
 Result<std::shared_ptr<Generation>> Generation::Start(std::shared_ptr<Engine> engine,
-                                                      const std::vector<Request>& requests,
-                                                      Wake wake) {
+                                                      std::vector<Request> requests, Wake wake) {
   auto generation = std::make_shared<Generation>(PrivateTag(), std::move(engine), std::move(wake));
   generation->running_ = requests.size();
   generation->seen_.resize(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
+    if (Status status = requests[i].SetInt("max_unread_tokens", kMaxUnread); !status.ok())
+      return status;
     Result<uint64_t> id = generation->engine_->Submit(
         requests[i], [generation, i](const Output& output) { generation->OnOutput(i, output); });
     if (!id.ok()) {
@@ -51,7 +47,10 @@ Result<std::shared_ptr<Generation>> Generation::Start(std::shared_ptr<Engine> en
 }
 
 void Generation::OnOutput(size_t prompt, const Output& output) {
-  Piece piece{.prompt = prompt, .output = OwnedOutput(output), .prompt_tokens = nullptr};
+  Piece piece{.prompt = prompt,
+              .request = output.request(),
+              .output = OwnedOutput(output),
+              .prompt_tokens = nullptr};
   {
     std::lock_guard lock(mutex_);
     std::vector<bool>& seen = seen_[prompt];
@@ -60,39 +59,27 @@ void Generation::OnOutput(size_t prompt, const Output& output) {
       seen[piece.output.index] = true;
       piece.prompt_tokens = CopyPromptTokens(output);
     }
-    unread_ += piece.output.tokens.size();
-    if (piece.output.is_last) {
-      --running_;
-    } else if (unread_ >= kMaxUnread && engine_->Pause(output.request()).ok()) {
-      paused_.push_back(output.request());
-    }
-    auto same = waiting_.rend();
-    if (waiting_.size() >= kMaxWaiting) {
-      same = std::find_if(waiting_.rbegin(), waiting_.rend(), [&](const Piece& other) {
-        return other.prompt == prompt && other.output.index == piece.output.index;
-      });
-    }
-    if (same != waiting_.rend()) {
-      same->output.Append(std::move(piece.output));
-    } else {
-      waiting_.push_back(std::move(piece));
-    }
+    if (piece.output.is_last) --running_;
+    waiting_.push_back(std::move(piece));
   }
   wake_();
 }
 
 bool Generation::Take(std::vector<Piece>* pieces) {
-  std::lock_guard lock(mutex_);
-  pieces->insert(pieces->end(), std::make_move_iterator(waiting_.begin()),
-                 std::make_move_iterator(waiting_.end()));
-  waiting_.clear();
-  unread_ = 0;
-  for (const uint64_t id : paused_) {
-    // NOT_FOUND is no news: it was cancelled.
-    [[maybe_unused]] const Status status = engine_->Resume(id);
+  std::deque<Piece> taken;
+  bool more = false;
+  {
+    std::lock_guard lock(mutex_);
+    taken.swap(waiting_);
+    more = running_ > 0;
   }
-  paused_.clear();
-  return running_ > 0;
+  for (Piece& piece : taken) {
+    // NOT_FOUND is no news: it has ended.
+    [[maybe_unused]] const Status status =
+        engine_->Read(piece.request, static_cast<int64_t>(piece.output.tokens.size()));
+    pieces->push_back(std::move(piece));
+  }
+  return more;
 }
 
 void Generation::Cancel() {

@@ -26,14 +26,15 @@ struct PromptTokens {
 // What one sequence of one prompt produced.
 struct Piece {
   size_t prompt = 0;
+  uint64_t request = 0;
   OwnedOutput output;
   std::shared_ptr<const PromptTokens>
       prompt_tokens;  // with the first piece of a sequence, else null
 };
 
-// Outputs wait here, in order, until the client's side takes them. When that side is slow, new outputs
-// are joined to waiting ones, and requests that are thousands of tokens ahead of it pause. All functions
-// may be called from any thread.
+// Outputs wait here, in order, until the client's side takes them, which the engine is told: it joins
+// what comes for a slow side, and pauses requests that are thousands of tokens ahead of it. All
+// functions may be called from any thread.
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
   // Called on an engine thread when there is something to take; must return soon.
@@ -42,12 +43,11 @@ class Generation : public std::enable_shared_from_this<Generation> {
   // Submits all `requests`. On a refusal those already submitted are cancelled. The engine is held
   // until all has come.
   static Result<std::shared_ptr<Generation>> Start(std::shared_ptr<Engine> engine,
-                                                   const std::vector<Request>& requests, Wake wake);
+                                                   std::vector<Request> requests, Wake wake);
   // The same with an engine that outlives it.
-  static Result<std::shared_ptr<Generation>> Start(Engine& engine,
-                                                   const std::vector<Request>& requests,
+  static Result<std::shared_ptr<Generation>> Start(Engine& engine, std::vector<Request> requests,
                                                    Wake wake) {
-    return Start(std::shared_ptr<Engine>(std::shared_ptr<void>(), &engine), requests,
+    return Start(std::shared_ptr<Engine>(std::shared_ptr<void>(), &engine), std::move(requests),
                  std::move(wake));
   }
 
@@ -70,8 +70,6 @@ class Generation : public std::enable_shared_from_this<Generation> {
   const Wake wake_;
   std::mutex mutex_;
   std::deque<Piece> waiting_;
-  size_t unread_ = 0;             // tokens in them
-  std::vector<uint64_t> paused_;  // requests, until they are taken
   std::vector<uint64_t> ids_;
   std::vector<std::vector<bool>> seen_;  // [prompt][sequence]: its first output has come
   size_t running_ = 0;

@@ -18,7 +18,7 @@ namespace {
 bool ForEachPiece(Engine& engine, std::vector<Request> requests,
                   const std::function<void(Piece)>& fn) {
   auto woken = std::make_shared<std::counting_semaphore<>>(0);
-  auto generation = Generation::Start(engine, requests, [woken] { woken->release(); });
+  auto generation = Generation::Start(engine, std::move(requests), [woken] { woken->release(); });
   if (!generation.ok()) return false;
   for (bool more = true; more;) {
     woken->acquire();
