@@ -101,6 +101,11 @@ absl::Status TensorSource::Get(const std::string& name, const std::vector<int64_
         absl::StrCat(checkpoint_->dir(), ": ", absl::StrJoin(recipe.sources, ", "), " is ",
                      TensorString(tensor), ", expected ", ShapeString(shape), " for ", name));
   }
+  if (IsFloatingPoint(dtype) && !tensor.is_floating_point()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(checkpoint_->dir(), ": ", absl::StrJoin(recipe.sources, ", "), " is ",
+                     TensorString(tensor), ", expected a floating-point type for ", name));
+  }
   const std::optional<at::ScalarType> type = ToScalarType(dtype);
   if (!type) return absl::UnimplementedError(absl::StrCat(name, ": no tensors of this type"));
   absl::StatusOr<at::Tensor> cast = CatchAten([&] { return tensor.to(*type); });

@@ -139,6 +139,14 @@ TEST_F(WeightsTest, ATensorOfTheWantedTypeIsNotCopied) {
   EXPECT_EQ(weights->of<EmbeddingWeight>(1).rows.const_data_ptr(), view->data);
 }
 
+TEST_F(WeightsTest, ATensorOfAnIntegerTypeIsRefusedByName) {
+  AddLinear("lm_head", 4, 10);
+  const at::Tensor head = at::randn({10, 4}).to(at::kLong);
+  EXPECT_THAT(Load({{"lm_head.weight", head}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("expected a floating-point type for lm_head.weight")));
+}
+
 TEST_F(WeightsTest, AHeadOfItsOwnThatDiffersFromTheEmbeddingIsUsedThoughItIsTied) {
   AddEmbedding("embed", 10, 4);
   AddLinear("lm_head", 4, 10);
