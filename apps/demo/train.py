@@ -215,7 +215,8 @@ def save(model, tokenizer, out):
   # Names that transformers 4 understands as well as 5.
   path = out / "tokenizer_config.json"
   config = json.loads(path.read_text())
-  config.pop("backend", None)
+  for key in ("backend", "is_local", "local_files_only"):
+    config.pop(key, None)
   config["tokenizer_class"] = "PreTrainedTokenizerFast"
   config["additional_special_tokens"] = config.pop("extra_special_tokens", [])
   path.write_text(json.dumps(config, indent=2) + "\n")
