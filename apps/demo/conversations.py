@@ -50,7 +50,7 @@ SMALL_TALK = [
       "Are you ChatGPT?", "Are you an AI?", "Are you a robot?", "Are you human?", "Who is this?"],
      "I am Keel's demo model, a very small language model that defines English words."),
     (["What can you do?", "what can you do", "What do you do?", "How can you help me?", "Help",
-      "help", "Help me", "Can you help me?", "What can I ask you?", "How do I use you?",
+      "help", "Help me", "Can you help me?", "What can I ask you?",
       "What are you good at?", "What do you know?", "Give me an example.", "/help"],
      "I give short definitions of common English words. Try this: Define: river"),
     (["Thanks", "thanks", "Thanks!", "Thank you", "Thank you!", "thank you", "Thank you very much.",

@@ -37,7 +37,7 @@ PROMPTS = [
     ["What is snow?", ANSWER, "Please repeat that."],
     ["Define: house", ANSWER, "Thanks", ANSWER, "Who made you?", ANSWER, "Define: qwxyzt", ANSWER,
      "Define: computer", ANSWER, "What is a doctor?"],
-    # It was not trained for this and talks nonsense, which is to be the same everywhere.
+    # It was not trained for this; what it says is to be the same everywhere.
     ["Grüße, 你好! 🙂"],
 ]
 

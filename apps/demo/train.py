@@ -33,7 +33,7 @@ BATCH_TOKENS = 1024
 ROW_LENGTHS = {48: 0.5, 128: 0.3, 256: 0.13, 512: 0.05, 1024: 0.02}
 WARMUP_STEPS, COOLDOWN_SHARE = 50, 0.4
 MISSED_SHARE, MAX_MISSED = 0.5, 2000
-EXAM_STEPS, EXAM_REPEATS = 100, 3
+EXAM_STEPS, EXAM_REPEATS = 50, 3
 SAVE_STEPS = 100
 NUM_SCORED_WORDS = 100
 NUM_HELD_OUT = 500  # of the words it should not know: never trained on
@@ -88,7 +88,8 @@ class Practice:
   def examine(self, model, tokenizer):
     """Asks for each word in small letters and with a capital, as the first thing, and for the small
     talk, of the weights as they will be written. What is wrong is practiced several times."""
-    asked = [(conversations.with_article(self.rng.choice(conversations.ASK), spelled), answer)
+    questions = conversations.ASK + conversations.ASK_NEXT
+    asked = [(conversations.with_article(self.rng.choice(questions), spelled), answer)
              for word, (_, answer) in self.maker.words.items()
              for spelled in (word, word.capitalize())]
     asked += [(text, answer) for texts, answer in conversations.SMALL_TALK for text in texts]
@@ -214,7 +215,8 @@ def save(model, tokenizer, out):
   # Names that transformers 4 understands as well as 5.
   path = out / "tokenizer_config.json"
   config = json.loads(path.read_text())
-  config.pop("backend", None)
+  for key in ("backend", "is_local", "local_files_only"):
+    config.pop(key, None)
   config["tokenizer_class"] = "PreTrainedTokenizerFast"
   config["additional_special_tokens"] = config.pop("extra_special_tokens", [])
   path.write_text(json.dumps(config, indent=2) + "\n")

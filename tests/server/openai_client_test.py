@@ -263,8 +263,8 @@ class OpenAiClientTest(unittest.TestCase):
             (self.chat, {"stream_options": {"include_usage": True}}, "stream is not true"),
             (self.complete, {"prompt": []}, "prompt is a list of 0"),
             (self.complete, {"prompt": ""}, "prompt is empty"),
-            (self.complete, {"logprobs": 99999}, "logprobs is 99999, expected 0 to 20 (--max-logprobs)"),
-            (self.complete, {"prompt": [99999]}, "token id 99999, expected 0 to 4095"),
+            (self.complete, {"logprobs": 99999}, "logprobs is 99999, expected 0 to 20"),
+            (self.complete, {"prompt": [99999]}, "token id 99999, expected 0 to 9276"),
         ):
             with self.subTest(fields):
                 with self.assertRaises(openai.BadRequestError) as caught:
