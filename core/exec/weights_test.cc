@@ -141,8 +141,10 @@ TEST_F(WeightsTest, ATensorOfTheWantedTypeIsNotCopied) {
 
 TEST_F(WeightsTest, ATensorOfAnIntegerTypeIsRefusedByName) {
   AddLinear("lm_head", 4, 10);
-  const at::Tensor head = at::randn({10, 4}).to(at::kLong);
-  EXPECT_THAT(Load({{"lm_head.weight", head}}),
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      auto checkpoint,
+      testing::WriteCheckpoint(dir_.path(), {{"lm_head.weight", at::randn({10, 4})}}, DType::kI64));
+  EXPECT_THAT(LoadWeights(graph_, std::move(checkpoint), {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("expected a floating-point type for lm_head.weight")));
 }
