@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/exec/ops.h"
+#include "core/ops/ops.h"
 #include "core/exec/options.h"
 #include "core/graph/recorder.h"
 #include "sdk/abi/plugin.h"

@@ -25,7 +25,7 @@
 #include "core/attention/registry.h"
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
-#include "core/exec/testing.h"
+#include "core/weights/testing.h"
 #include "core/graph/testing.h"
 #include "core/graph/verifier.h"
 #include "gmock/gmock.h"

@@ -10,7 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "core/exec/ops.h"
+#include "core/ops/ops.h"
 #include "core/graph/graph.pb.h"
 
 namespace keel {

@@ -13,7 +13,7 @@
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
 #include "core/exec/executor.h"
-#include "core/exec/testing.h"
+#include "core/weights/testing.h"
 #include "gtest/gtest.h"
 
 namespace keel {

@@ -12,7 +12,7 @@
 #include "absl/types/span.h"
 #include "core/attention/choose.h"
 #include "core/exec/interpreter.h"
-#include "core/exec/ops.h"
+#include "core/ops/ops.h"
 #include "core/exec/options.h"
 #include "core/exec/step.h"
 #include "core/graph/graph.pb.h"

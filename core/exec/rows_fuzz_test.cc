@@ -17,7 +17,7 @@
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
 #include "core/exec/executor.h"
-#include "core/exec/testing.h"
+#include "core/weights/testing.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/op_table.h"
 #include "core/graph/testing.h"

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/exec/batch.h"
-#include "core/exec/ops.h"
+#include "core/ops/ops.h"
 
 namespace keel {
 

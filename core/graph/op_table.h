@@ -1,6 +1,6 @@
 // One row an op: its name, operands and attributes, how types follow from types, and where an axis
 // of its operands goes. Recorder, verifier, sharding, the proof that rows don't mix and docs/ops.md
-// read it; what an op computes is in core/exec, what it means in sdk/abi/plugin.h.
+// read it; what an op computes is in core/ops, what it means in sdk/abi/plugin.h.
 #ifndef KEEL_CORE_GRAPH_OP_TABLE_H_
 #define KEEL_CORE_GRAPH_OP_TABLE_H_
 

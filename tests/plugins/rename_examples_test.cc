@@ -13,7 +13,7 @@
 #include "absl/strings/strip.h"
 #include "core/base/file.h"
 #include "core/base/status_matchers.h"
-#include "core/exec/renames.h"
+#include "core/weights/renames.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

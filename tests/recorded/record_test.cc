@@ -20,7 +20,7 @@
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
 #include "core/exec/executor.h"
-#include "core/exec/testing.h"
+#include "core/weights/testing.h"
 #include "core/graph/sharding.h"
 #include "core/graph/verifier.h"
 #include "gmock/gmock.h"

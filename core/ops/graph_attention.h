@@ -1,0 +1,33 @@
+// The attentions that a graph declares, as implementations and the cache take them.
+#ifndef KEEL_CORE_OPS_GRAPH_ATTENTION_H_
+#define KEEL_CORE_OPS_GRAPH_ATTENTION_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/attention/choose.h"
+#include "core/cache/kv_cache.h"
+#include "core/graph/graph.pb.h"
+#include "core/tensor/dtype.h"
+#include "sdk/abi/plugin.h"
+
+namespace keel {
+
+// Points into `attention`.
+keel_attention_desc DescOf(const proto::Attention& attention);
+
+// What the layers keep: those without a cache, or with another layer's, are left out.
+std::vector<KvLayerSpec> KvLayers(const proto::Graph& graph);
+
+// The choice for each attention, by object - 1; objects that are none have an empty one. Errors name
+// the object.
+absl::StatusOr<std::vector<AttentionChoice>> ChooseAttentions(const proto::Graph& graph,
+                                                              const AttentionWish& wish,
+                                                              const AttentionRegistry& registry,
+                                                              DType dtype, int64_t block_size);
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_OPS_GRAPH_ATTENTION_H_

@@ -1,0 +1,19 @@
+// RMSNorm and LayerNorm as keel_norm_desc says.
+#ifndef KEEL_CORE_OPS_NORM_H_
+#define KEEL_CORE_OPS_NORM_H_
+
+#include <ATen/core/Tensor.h>
+
+#include "core/weights/weights.h"
+#include "core/graph/graph.pb.h"
+#include "core/kernels/numerics.h"
+
+namespace keel {
+
+// Over the last dimension of x. Throws c10::Error.
+at::Tensor RunNorm(const proto::Norm& norm, const NormWeight& weights, const at::Tensor& x,
+                   Numerics numerics);
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_OPS_NORM_H_

@@ -1,0 +1,95 @@
+// What each op of a graph does, on at::Tensor: the one implementation behind the interpreter and
+// the eager table (semantics: sdk/abi/plugin.h; attributes: core/graph/graph.proto).
+#ifndef KEEL_CORE_OPS_OPS_H_
+#define KEEL_CORE_OPS_OPS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/attention/attention.h"
+#include "core/attention/choose.h"
+#include "core/cache/kv_cache.h"
+#include "core/cache/recurrent_states.h"
+#include "core/ops/rope.h"
+#include "core/weights/weights.h"
+#include "core/graph/graph.pb.h"
+#include "core/kernels/numerics.h"
+#include "core/parallel/collectives.h"
+#include "core/tensor/dtype.h"
+
+namespace keel {
+
+// What a step gives its ops. Encoders run without.
+struct StepContext {
+  std::vector<AttentionMetadata> metadata;  // of each group of layers (KvCache::groups)
+  int64_t max_position = 0;          // largest position of the step; long rope tables go by it
+  std::vector<int32_t> state_slots;  // [S]
+  std::vector<int32_t> cu_q;         // [S + 1]: where each sequence's tokens begin, and the end
+};
+
+// One rank's model: declarations and everything they own. Not thread-safe.
+class OpRunner {
+ public:
+  // `attention` is what ChooseAttentions found, by object - 1. `graph` is borrowed.
+  static absl::StatusOr<std::unique_ptr<OpRunner>> Create(
+      const proto::Graph& graph, std::shared_ptr<const Weights> weights,
+      absl::Span<const AttentionChoice> attention, DType dtype, int32_t block_size,
+      Numerics numerics);
+
+  const proto::Graph& graph() const { return graph_; }
+  KvCache& cache() { return cache_; }
+  RecurrentStates& states() { return states_; }
+
+  // For a rank's graph; borrowed. Without, the graph must have no collectives.
+  void SetCollectives(Collectives* collectives) { collectives_ = collectives; }
+
+  // Between BeginStep and EndStep ops see `step`.
+  void BeginStep(const StepContext* step);
+  void EndStep();
+
+  // Runs one node; an absent operand is undefined. `outputs` gets as many tensors as the op has.
+  // Errors name the op, its object and the operands' shapes. Throws nothing.
+  absl::Status Run(const proto::Node& node, absl::Span<const at::Tensor> inputs,
+                   std::vector<at::Tensor>* outputs);
+
+ private:
+  struct Attention {
+    keel_attention_desc desc = {};
+    std::shared_ptr<const AttentionImplementation> implementation;  // null: it is no attention
+  };
+
+  OpRunner(const proto::Graph& graph, std::shared_ptr<const Weights> weights, DType dtype,
+           Numerics numerics, KvCache cache, RecurrentStates states);
+
+  absl::Status Dispatch(const proto::Node& node, absl::Span<const at::Tensor> inputs,
+                        std::vector<at::Tensor>* outputs);
+  absl::Status RunAttention(const proto::Node& node, absl::Span<const at::Tensor> inputs,
+                            at::Tensor* out);
+  absl::StatusOr<at::Tensor> RunCollective(const proto::Node& node, const at::Tensor& x);
+  absl::StatusOr<at::Tensor> RunObject(const proto::Node& node,
+                                       absl::Span<const at::Tensor> inputs);
+  int64_t RopeLength(const proto::Rope& rope, const at::Tensor& positions) const;
+  at::Tensor RunRope(const proto::Node& node, const at::Tensor& x, const at::Tensor& positions);
+  const proto::Declaration& DeclarationOf(const proto::Node& node) const;
+
+  const proto::Graph& graph_;
+  std::shared_ptr<const Weights> weights_;
+  const DType dtype_;
+  const Numerics numerics_;
+  KvCache cache_;
+  RecurrentStates states_;
+  std::vector<Attention> attentions_;  // by object - 1
+  RopeTables rope_;
+  const StepContext* step_ = nullptr;
+  Collectives* collectives_ = nullptr;
+};
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_OPS_OPS_H_

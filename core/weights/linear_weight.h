@@ -1,0 +1,51 @@
+// A linear layer's weights, however they are stored. A way to store them (packed int8 or int4, fp8, a
+// LoRA adapter around another, another device) is a class here; who runs a layer knows none of them.
+#ifndef KEEL_CORE_WEIGHTS_LINEAR_WEIGHT_H_
+#define KEEL_CORE_WEIGHTS_LINEAR_WEIGHT_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "core/graph/sharding.h"
+#include "core/kernels/kernel_table.h"
+#include "core/kernels/numerics.h"
+
+namespace keel {
+
+// Immutable, so that any threads may use one.
+class LinearWeight {
+ public:
+  virtual ~LinearWeight() = default;
+
+  // x W^T + b over the last dimension: [.., in] -> [.., out]. Throws c10::Error.
+  virtual at::Tensor Apply(const at::Tensor& x) const = 0;
+
+  // What `rank` of `ranks` holds: kRows a slice of `out`, of the bias too; kColumns a slice of `in`,
+  // the bias on rank 0 alone. Throws c10::Error.
+  virtual std::shared_ptr<const LinearWeight> Shard(WeightSplit split, int rank,
+                                                    int ranks) const = 0;
+
+  // That one row of x makes the host read.
+  virtual int64_t bytes() const = 0;
+};
+
+// A tensor as it lies in the checkpoint, or a cast one.
+class DenseLinear : public LinearWeight {
+ public:
+  // `weight` [out, in], rows with elements side by side; `bias` [out] or undefined; of one type.
+  DenseLinear(at::Tensor weight, at::Tensor bias, Numerics numerics);
+
+  at::Tensor Apply(const at::Tensor& x) const override;
+  std::shared_ptr<const LinearWeight> Shard(WeightSplit split, int rank, int ranks) const override;
+  int64_t bytes() const override;
+
+ private:
+  const at::Tensor weight_, bias_;
+  const KernelKey key_;
+};
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_WEIGHTS_LINEAR_WEIGHT_H_

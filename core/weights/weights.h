@@ -1,0 +1,93 @@
+// What a model's declarations own, one kind of object each, found in a checkpoint.
+//
+// A tensor of the wanted type is used where it lies in the mapped file, without a copy; others are
+// cast. With several ranks, each gets views of its shards.
+#ifndef KEEL_CORE_WEIGHTS_WEIGHTS_H_
+#define KEEL_CORE_WEIGHTS_WEIGHTS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/weights/linear_weight.h"
+#include "core/weights/tensor_source.h"
+#include "core/graph/graph.pb.h"
+#include "core/graph/sharding.h"
+#include "core/kernels/numerics.h"
+#include "core/tensor/dtype.h"
+
+namespace keel {
+
+using LinearPtr = std::shared_ptr<const LinearWeight>;
+
+struct EmbeddingWeight {
+  at::Tensor rows;  // [rows, size]
+};
+struct NormWeight {
+  at::Tensor weight;  // [size], weight_offset added; undefined without one
+  at::Tensor bias;    // [size], or undefined
+};
+struct ConvWeight {
+  at::Tensor weight;  // [out, in / groups, kernel...]
+  at::Tensor bias;    // [out], or undefined
+};
+struct ParamWeight {
+  at::Tensor value;
+};
+struct ExpertWeights {
+  struct Mlp {
+    LinearPtr gate, up, down;  // gate: null without one
+  };
+  std::vector<Mlp> experts;
+  at::Tensor score_bias;  // f32 [experts], or undefined
+};
+
+// The first for what owns no weights: rope, attention, state.
+using ObjectWeights = std::variant<std::monostate, LinearPtr, EmbeddingWeight, NormWeight,
+                                   ConvWeight, ParamWeight, ExpertWeights>;
+
+struct Weights {
+  std::vector<ObjectWeights> objects;            // object i is objects[i - 1]
+  std::vector<std::string> warnings;             // what a user should know
+  std::shared_ptr<const Checkpoint> checkpoint;  // what views point into
+
+  // Object `object`, which must be of that kind. Throws c10::Error.
+  template <typename T>
+  const T& of(uint32_t object) const {
+    TORCH_CHECK(object >= 1 && object <= objects.size(), "object ", object, " is not declared");
+    const T* weights = std::get_if<T>(&objects[object - 1]);
+    TORCH_CHECK(weights != nullptr, "object ", object, " has no such weights");
+    return *weights;
+  }
+  const LinearWeight& linear(uint32_t object) const { return *of<LinearPtr>(object); }
+};
+
+struct WeightOptions {
+  DType dtype = DType::kF32;  // of all but params that declare their own
+  Numerics numerics = Numerics::kFastest;
+  TensorSource::OnBytes on_bytes = {};  // may be null
+};
+
+// Loads what `graph` declares. Errors:
+//   kNotFound         the first five tensors that are missing, and how many more
+//   kInvalidArgument  a tensor whose shape is not what its declaration says, with both; tensors of a
+//                     declared module that its declaration does not take
+absl::StatusOr<std::shared_ptr<const Weights>> LoadWeights(
+    const proto::Graph& graph, std::shared_ptr<const Checkpoint> checkpoint,
+    const WeightOptions& options);
+
+// The part of `whole` that `rank` of `ranks` runs on. With one rank, `whole` itself.
+absl::StatusOr<std::shared_ptr<const Weights>> ShardWeights(std::shared_ptr<const Weights> whole,
+                                                            absl::Span<const WeightSplit> splits,
+                                                            int rank, int ranks);
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_WEIGHTS_WEIGHTS_H_
