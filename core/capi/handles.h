@@ -16,8 +16,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "core/engine/engine.h"
-#include "core/engine/model_pool.h"
-#include "core/engine/options.h"
+#include "core/pool/model_pool.h"
+#include "core/model/options.h"
 #include "core/engine/request.h"
 #include "sdk/abi/engine.h"
 

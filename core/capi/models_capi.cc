@@ -4,7 +4,7 @@
 
 #include "absl/time/time.h"
 #include "core/capi/handles.h"
-#include "core/engine/model_pool.h"
+#include "core/pool/model_pool.h"
 #include "sdk/abi/engine.h"
 
 using keel::Guard;

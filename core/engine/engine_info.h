@@ -5,8 +5,8 @@
 #include <string>
 
 #include "core/engine/metrics.h"
-#include "core/engine/model.h"
-#include "core/engine/options.h"
+#include "core/model/model.h"
+#include "core/model/options.h"
 
 namespace keel {
 

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/engine/metrics.h"
-#include "core/engine/model.h"
+#include "core/model/model.h"
 #include "core/engine/prompt_lookup.h"
 #include "core/engine/request.h"
 #include "core/engine/running_request.h"

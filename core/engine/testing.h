@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "core/engine/model.h"
+#include "core/model/model.h"
 #include "core/exec/fake_executor.h"
 
 namespace keel::testing {

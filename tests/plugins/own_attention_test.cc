@@ -5,7 +5,7 @@
 
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
-#include "core/engine/model.h"
+#include "core/model/model.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

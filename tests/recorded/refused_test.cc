@@ -9,7 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
-#include "core/engine/model.h"
+#include "core/model/model.h"
 #include "core/exec/executor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -1,4 +1,4 @@
-#include "core/engine/options.h"
+#include "core/model/options.h"
 
 #include "core/base/error_detail.h"
 #include "core/base/status_matchers.h"

@@ -1,7 +1,7 @@
 // What an engine is made with, in typed parts: each goes to the part of the engine that it is for,
 // none takes them all. One table of flags sets them from text; --help lists it.
-#ifndef KEEL_CORE_ENGINE_OPTIONS_H_
-#define KEEL_CORE_ENGINE_OPTIONS_H_
+#ifndef KEEL_CORE_MODEL_OPTIONS_H_
+#define KEEL_CORE_MODEL_OPTIONS_H_
 
 #include <cstdint>
 #include <functional>
@@ -89,4 +89,4 @@ absl::Span<const EngineFlag> EngineFlags();
 absl::Status SetEngineFlag(EngineOptions& options, absl::string_view name, absl::string_view value);
 
 }  // namespace keel
-#endif  // KEEL_CORE_ENGINE_OPTIONS_H_
+#endif  // KEEL_CORE_MODEL_OPTIONS_H_

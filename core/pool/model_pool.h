@@ -6,8 +6,8 @@
 // hold no lock: the other models serve on.
 //
 // Locks: mutex_ comes before the mutex of an Engine and is never taken the other way round.
-#ifndef KEEL_CORE_ENGINE_MODEL_POOL_H_
-#define KEEL_CORE_ENGINE_MODEL_POOL_H_
+#ifndef KEEL_CORE_POOL_MODEL_POOL_H_
+#define KEEL_CORE_POOL_MODEL_POOL_H_
 
 #include <cstdint>
 #include <map>
@@ -23,7 +23,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/engine/engine.h"
-#include "core/engine/options.h"
+#include "core/model/options.h"
 
 namespace keel {
 
@@ -175,4 +175,4 @@ class ModelPool::Lease {
 };
 
 }  // namespace keel
-#endif  // KEEL_CORE_ENGINE_MODEL_POOL_H_
+#endif  // KEEL_CORE_POOL_MODEL_POOL_H_

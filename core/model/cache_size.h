@@ -1,6 +1,6 @@
 // How many cache blocks a model gets, and how long its texts may be with them.
-#ifndef KEEL_CORE_ENGINE_CACHE_SIZE_H_
-#define KEEL_CORE_ENGINE_CACHE_SIZE_H_
+#ifndef KEEL_CORE_MODEL_CACHE_SIZE_H_
+#define KEEL_CORE_MODEL_CACHE_SIZE_H_
 
 #include <cstdint>
 #include <string>
@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "core/cache/block_allocator.h"
 #include "core/cache/cache_layout.h"
-#include "core/engine/options.h"
+#include "core/model/options.h"
 
 namespace keel {
 
@@ -51,4 +51,4 @@ absl::StatusOr<CacheSize> SizeCache(const CacheOptions& options, const Scheduler
                                     std::vector<std::string>& warnings);
 
 }  // namespace keel
-#endif  // KEEL_CORE_ENGINE_CACHE_SIZE_H_
+#endif  // KEEL_CORE_MODEL_CACHE_SIZE_H_

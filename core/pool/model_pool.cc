@@ -1,4 +1,4 @@
-#include "core/engine/model_pool.h"
+#include "core/pool/model_pool.h"
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -15,7 +15,7 @@
 #include "absl/time/clock.h"
 #include "core/base/error_detail.h"
 #include "core/base/status.h"
-#include "core/engine/cache_size.h"
+#include "core/model/cache_size.h"
 
 namespace keel {
 namespace {

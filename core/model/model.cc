@@ -1,4 +1,4 @@
-#include "core/engine/model.h"
+#include "core/model/model.h"
 
 #include <algorithm>
 #include <future>
@@ -13,7 +13,7 @@
 #include "core/base/status.h"
 #include "core/checkpoint/locate.h"
 #include "core/config/known_keys.h"
-#include "core/engine/cache_size.h"
+#include "core/model/cache_size.h"
 #include "core/graph/record_model.h"
 #include "core/plugin/catalog.h"
 #include "core/plugin/discovery.h"

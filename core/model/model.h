@@ -1,6 +1,6 @@
 // A model that is ready to run: from the name that a user gave to weights in an executor.
-#ifndef KEEL_CORE_ENGINE_MODEL_H_
-#define KEEL_CORE_ENGINE_MODEL_H_
+#ifndef KEEL_CORE_MODEL_MODEL_H_
+#define KEEL_CORE_MODEL_MODEL_H_
 
 #include <cstdint>
 #include <memory>
@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "core/cache/block_allocator.h"
 #include "core/checkpoint/checkpoint.h"
-#include "core/engine/options.h"
+#include "core/model/options.h"
 #include "core/exec/executor.h"
 #include "core/text/probe.h"
 
@@ -47,4 +47,4 @@ absl::StatusOr<Model> LoadModel(const EngineOptions& options);
 absl::StatusOr<int64_t> WeightBytesOf(const ModelOptions& options);
 
 }  // namespace keel
-#endif  // KEEL_CORE_ENGINE_MODEL_H_
+#endif  // KEEL_CORE_MODEL_MODEL_H_

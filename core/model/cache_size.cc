@@ -1,4 +1,4 @@
-#include "core/engine/cache_size.h"
+#include "core/model/cache_size.h"
 
 #include <algorithm>
 #include <fstream>

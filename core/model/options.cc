@@ -1,4 +1,4 @@
-#include "core/engine/options.h"
+#include "core/model/options.h"
 
 #include <type_traits>
 #include <utility>
