@@ -16,9 +16,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "core/engine/engine.h"
-#include "core/pool/model_pool.h"
-#include "core/model/options.h"
 #include "core/engine/request.h"
+#include "core/model/options.h"
+#include "core/pool/model_pool.h"
 #include "sdk/abi/engine.h"
 
 struct keel_options {

@@ -30,14 +30,14 @@
 #include "core/engine/ending.h"
 #include "core/engine/engine_loop.h"
 #include "core/engine/metrics.h"
-#include "core/model/model.h"
 #include "core/engine/model_runner.h"
-#include "core/model/options.h"
 #include "core/engine/output_worker.h"
 #include "core/engine/prepare.h"
 #include "core/engine/request.h"
 #include "core/engine/running_request.h"
 #include "core/engine/sampled.h"
+#include "core/model/model.h"
+#include "core/model/options.h"
 #include "core/scheduler/scheduler.h"
 
 namespace keel {

@@ -9,11 +9,11 @@
 
 #include "absl/status/statusor.h"
 #include "core/engine/metrics.h"
-#include "core/model/model.h"
 #include "core/engine/prompt_lookup.h"
 #include "core/engine/request.h"
 #include "core/engine/running_request.h"
 #include "core/grammar/grammar_compiler.h"
+#include "core/model/model.h"
 
 namespace keel {
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "core/model/model.h"
 #include "core/exec/fake_executor.h"
+#include "core/model/model.h"
 
 namespace keel::testing {
 

@@ -16,8 +16,8 @@
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
 #include "core/exec/executor.h"
-#include "core/weights/testing.h"
 #include "core/graph/testing.h"
+#include "core/weights/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

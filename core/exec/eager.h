@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/ops/ops.h"
 #include "core/exec/options.h"
 #include "core/graph/recorder.h"
+#include "core/ops/ops.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {

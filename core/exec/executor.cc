@@ -10,15 +10,15 @@
 #include "absl/strings/str_cat.h"
 #include "core/attention/registry.h"
 #include "core/base/status.h"
+#include "core/exec/rank.h"
+#include "core/exec/step.h"
+#include "core/graph/sharding.h"
 #include "core/ops/graph_attention.h"
 #include "core/ops/ops.h"
-#include "core/exec/rank.h"
 #include "core/ops/served.h"
-#include "core/exec/step.h"
-#include "core/weights/weights.h"
-#include "core/graph/sharding.h"
 #include "core/parallel/collectives.h"
 #include "core/tensor/aten.h"
+#include "core/weights/weights.h"
 
 namespace keel {
 namespace {

@@ -25,9 +25,9 @@
 #include "core/attention/registry.h"
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
-#include "core/weights/testing.h"
 #include "core/graph/testing.h"
 #include "core/graph/verifier.h"
+#include "core/weights/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

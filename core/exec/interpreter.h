@@ -10,8 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "core/ops/ops.h"
 #include "core/graph/graph.pb.h"
+#include "core/ops/ops.h"
 
 namespace keel {
 

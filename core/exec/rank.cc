@@ -10,8 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/exec/eager.h"
-#include "core/ops/invariant.h"
 #include "core/exec/shadow.h"
+#include "core/ops/invariant.h"
 #include "core/tensor/aten.h"
 
 namespace keel {

@@ -12,11 +12,11 @@
 #include "absl/types/span.h"
 #include "core/attention/choose.h"
 #include "core/exec/interpreter.h"
-#include "core/ops/ops.h"
 #include "core/exec/options.h"
 #include "core/exec/step.h"
 #include "core/graph/graph.pb.h"
 #include "core/kernels/numerics.h"
+#include "core/ops/ops.h"
 
 namespace keel {
 

@@ -17,11 +17,11 @@
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
 #include "core/exec/executor.h"
-#include "core/weights/testing.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/op_table.h"
 #include "core/graph/testing.h"
 #include "core/graph/verifier.h"
+#include "core/weights/testing.h"
 #include "gtest/gtest.h"
 #include "sdk/abi/plugin.h"
 

@@ -10,9 +10,9 @@
 #include "absl/status/statusor.h"
 #include "core/cache/block_allocator.h"
 #include "core/checkpoint/checkpoint.h"
-#include "core/model/options.h"
 #include "core/exec/executor.h"
-#include "core/text/probe.h"
+#include "core/model/options.h"
+#include "core/model/text_probe.h"
 
 namespace keel {
 

@@ -12,12 +12,12 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "core/chat/chat_input.h"
 #include "core/exec/options.h"
 #include "core/plugin/catalog.h"
 #include "core/plugin/trust.h"
 #include "core/scheduler/scheduler.h"
 #include "core/tensor/dtype.h"
-#include "core/text/chat_input.h"
 
 namespace keel {
 

@@ -4,9 +4,9 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "core/weights/weights.h"
 #include "core/graph/graph.pb.h"
 #include "core/kernels/numerics.h"
+#include "core/weights/weights.h"
 
 namespace keel {
 

@@ -12,6 +12,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/graph/op_attributes.h"
+#include "core/graph/op_table.h"
+#include "core/graph/types.h"
 #include "core/ops/args.h"
 #include "core/ops/graph_attention.h"
 #include "core/ops/invariant.h"
@@ -20,9 +23,6 @@
 #include "core/ops/recur.h"
 #include "core/ops/served.h"
 #include "core/ops/tensor_ops.h"
-#include "core/graph/op_attributes.h"
-#include "core/graph/op_table.h"
-#include "core/graph/types.h"
 #include "core/tensor/aten.h"
 
 namespace keel {

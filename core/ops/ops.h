@@ -16,12 +16,12 @@
 #include "core/attention/choose.h"
 #include "core/cache/kv_cache.h"
 #include "core/cache/recurrent_states.h"
-#include "core/ops/rope.h"
-#include "core/weights/weights.h"
 #include "core/graph/graph.pb.h"
 #include "core/kernels/numerics.h"
+#include "core/ops/rope.h"
 #include "core/parallel/collectives.h"
 #include "core/tensor/dtype.h"
+#include "core/weights/weights.h"
 
 namespace keel {
 

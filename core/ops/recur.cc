@@ -9,9 +9,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "core/ops/args.h"
 #include "core/graph/op_attributes.h"
 #include "core/kernels/recurrence.h"
+#include "core/ops/args.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {

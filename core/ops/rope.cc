@@ -9,8 +9,8 @@
 
 #include <cmath>
 
-#include "core/ops/invariant.h"
 #include "core/kernels/kernel_table.h"
+#include "core/ops/invariant.h"
 
 namespace keel {
 namespace {

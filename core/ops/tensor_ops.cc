@@ -27,9 +27,9 @@
 #include <optional>
 #include <tuple>
 
+#include "core/graph/op_attributes.h"
 #include "core/ops/activation.h"
 #include "core/ops/invariant.h"
-#include "core/graph/op_attributes.h"
 #include "core/tensor/aten.h"
 #include "sdk/abi/plugin.h"
 

@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
-#include "core/ops/invariant.h"
 #include "core/graph/op_attributes.h"
+#include "core/ops/invariant.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sdk/abi/plugin.h"

@@ -18,8 +18,8 @@
 #include "absl/types/span.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/config/model_spec.pb.h"
-#include "core/weights/renames.h"
 #include "core/tensor/dtype.h"
+#include "core/weights/renames.h"
 
 namespace keel {
 

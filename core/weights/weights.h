@@ -16,12 +16,12 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/checkpoint/checkpoint.h"
-#include "core/weights/linear_weight.h"
-#include "core/weights/tensor_source.h"
 #include "core/graph/graph.pb.h"
 #include "core/graph/sharding.h"
 #include "core/kernels/numerics.h"
 #include "core/tensor/dtype.h"
+#include "core/weights/linear_weight.h"
+#include "core/weights/tensor_source.h"
 
 namespace keel {
 

@@ -1,4 +1,4 @@
-// The C interface by itself; what the libraries make of real files is tested in //core/text.
+// The C interface by itself; what the libraries make of real files is tested in //core/text and //core/chat.
 #include "third_party/text/keel_text.h"
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // The body of keel-text-probe.
-#ifndef KEEL_CORE_TEXT_PROBE_STEPS_H_
-#define KEEL_CORE_TEXT_PROBE_STEPS_H_
+#ifndef KEEL_CORE_MODEL_TEXT_PROBE_STEPS_H_
+#define KEEL_CORE_MODEL_TEXT_PROBE_STEPS_H_
 
 #include <cstdint>
 
@@ -13,4 +13,4 @@ int RunTextProbe(int fd, int64_t memory_bytes, int64_t cpu_seconds);
 
 }  // namespace keel
 
-#endif  // KEEL_CORE_TEXT_PROBE_STEPS_H_
+#endif  // KEEL_CORE_MODEL_TEXT_PROBE_STEPS_H_

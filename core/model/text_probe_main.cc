@@ -5,7 +5,7 @@
 #include <cstdio>
 
 #include "absl/strings/numbers.h"
-#include "core/text/probe_steps.h"
+#include "core/model/text_probe_steps.h"
 
 int main(int argc, char** argv) {
   int64_t memory_bytes = 0;

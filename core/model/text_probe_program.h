@@ -1,6 +1,6 @@
 // Where the program keel-text-probe is.
-#ifndef KEEL_CORE_TEXT_PROBE_PROGRAM_H_
-#define KEEL_CORE_TEXT_PROBE_PROGRAM_H_
+#ifndef KEEL_CORE_MODEL_TEXT_PROBE_PROGRAM_H_
+#define KEEL_CORE_MODEL_TEXT_PROBE_PROGRAM_H_
 
 #include <string>
 
@@ -14,4 +14,4 @@ absl::StatusOr<std::string> FindProbeProgram(const std::string& program);
 
 }  // namespace keel
 
-#endif  // KEEL_CORE_TEXT_PROBE_PROGRAM_H_
+#endif  // KEEL_CORE_MODEL_TEXT_PROBE_PROGRAM_H_

@@ -1,8 +1,8 @@
 // Loads tokenizer and template after trying them in a limited child process. The libraries behind
 // them can end a process (a failed allocation aborts, endless recursion overflows the stack) or
 // never return, and no catch helps; so what kills or stalls the child is refused here.
-#ifndef KEEL_CORE_TEXT_PROBE_H_
-#define KEEL_CORE_TEXT_PROBE_H_
+#ifndef KEEL_CORE_MODEL_TEXT_PROBE_H_
+#define KEEL_CORE_MODEL_TEXT_PROBE_H_
 
 #include <cstdint>
 #include <memory>
@@ -12,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/text/chat_template.h"
+#include "core/chat/chat_template.h"
 #include "core/text/text_files.h"
 #include "core/text/tokenizer.h"
 
@@ -48,4 +48,4 @@ absl::StatusOr<Text> LoadText(const std::string& dir, const ProbeOptions& option
 
 }  // namespace keel
 
-#endif  // KEEL_CORE_TEXT_PROBE_H_
+#endif  // KEEL_CORE_MODEL_TEXT_PROBE_H_

@@ -1,4 +1,4 @@
-#include "core/text/probe.h"
+#include "core/model/text_probe.h"
 
 #include <string.h>
 #include <sys/wait.h>
@@ -14,7 +14,7 @@
 #include "absl/strings/strip.h"
 #include "core/base/child_process.h"
 #include "core/base/status.h"
-#include "core/text/probe_program.h"
+#include "core/model/text_probe_program.h"
 
 namespace keel {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/text/chat_input.h"
+#include "core/chat/chat_input.h"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>

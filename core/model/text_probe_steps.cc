@@ -1,5 +1,5 @@
 // Everything that a server will do with the files, in small.
-#include "core/text/probe_steps.h"
+#include "core/model/text_probe_steps.h"
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -17,7 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "core/base/status.h"
-#include "core/text/chat_template.h"
+#include "core/chat/chat_template.h"
 #include "core/text/detokenizer.h"
 #include "core/text/keel_text_status.h"
 #include "core/text/text_files.h"

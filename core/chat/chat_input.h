@@ -1,6 +1,6 @@
 // The messages of a request as templates take them.
-#ifndef KEEL_CORE_TEXT_CHAT_INPUT_H_
-#define KEEL_CORE_TEXT_CHAT_INPUT_H_
+#ifndef KEEL_CORE_CHAT_CHAT_INPUT_H_
+#define KEEL_CORE_CHAT_CHAT_INPUT_H_
 
 #include <boost/json/object.hpp>
 #include <cstdint>
@@ -60,4 +60,4 @@ absl::StatusOr<std::string> CutAtFinalMessage(std::string rendered, absl::string
 
 }  // namespace keel
 
-#endif  // KEEL_CORE_TEXT_CHAT_INPUT_H_
+#endif  // KEEL_CORE_CHAT_CHAT_INPUT_H_

@@ -1,4 +1,4 @@
-#include "core/text/probe_program.h"
+#include "core/model/text_probe_program.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -18,8 +18,8 @@ namespace {
 constexpr char kProgram[] = "keel-text-probe";
 constexpr char kEnvironment[] = "KEEL_TEXT_PROBE";
 // Under Bazel: in a runfiles folder, and from //core/capi's shared library.
-constexpr char kInRunfiles[] = "keel/core/text/keel-text-probe";
-constexpr char kBesideCapi[] = "../text/keel-text-probe";
+constexpr char kInRunfiles[] = "keel/core/model/keel-text-probe";
+constexpr char kBesideCapi[] = "../model/keel-text-probe";
 
 std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 

@@ -1,7 +1,7 @@
 // Messages to prompt text by a checkpoint's Jinja template, as transformers' apply_chat_template
 // renders it.
-#ifndef KEEL_CORE_TEXT_CHAT_TEMPLATE_H_
-#define KEEL_CORE_TEXT_CHAT_TEMPLATE_H_
+#ifndef KEEL_CORE_CHAT_CHAT_TEMPLATE_H_
+#define KEEL_CORE_CHAT_CHAT_TEMPLATE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "core/text/chat_input.h"
+#include "core/chat/chat_input.h"
 #include "core/text/text_files.h"
 
 struct keel_text_template;
@@ -80,4 +80,4 @@ class ChatTemplate {
 
 }  // namespace keel
 
-#endif  // KEEL_CORE_TEXT_CHAT_TEMPLATE_H_
+#endif  // KEEL_CORE_CHAT_CHAT_TEMPLATE_H_

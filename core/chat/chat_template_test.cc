@@ -1,4 +1,4 @@
-#include "core/text/chat_template.h"
+#include "core/chat/chat_template.h"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value_to.hpp>

@@ -1,4 +1,4 @@
-#include "core/text/probe.h"
+#include "core/model/text_probe.h"
 
 #include <stdlib.h>
 
