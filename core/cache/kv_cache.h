@@ -24,6 +24,9 @@ struct KvLayerSpec {
   int64_t v_dim = 0;
   int64_t window = 0;  // a token sees so many keys, its own included; 0: all
   int64_t chunk = 0;   // a token sees the keys of its chunk only; 0: all
+  // False: another stage of the model keeps it. Its group exists, so that groups have the same
+  // numbers everywhere.
+  bool here = true;
 };
 
 // Layers that see alike (window, chunk) form a group, with blocks of its own: a block holds
@@ -37,7 +40,7 @@ class KvCache {
 
   struct Group {
     int64_t window = 0, chunk = 0;
-    int64_t block_bytes = 0;  // over its layers, keys and values
+    int64_t block_bytes = 0;  // over its layers that are here, keys and values
     int32_t num_blocks = 0;   // 0 before Allocate
   };
   absl::Span<const Group> groups() const { return groups_; }

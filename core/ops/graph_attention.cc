@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/graph/sharding.h"
 
 namespace keel {
 namespace {
@@ -65,10 +66,13 @@ keel_attention_desc DescOf(const proto::Attention& a) {
 
 std::vector<KvLayerSpec> KvLayers(const proto::Graph& graph) {
   std::vector<KvLayerSpec> specs;
-  for (const Declaration& d : graph.declarations()) {
+  const std::vector<bool> used = UsedObjects(graph);
+  for (int i = 0; i < graph.declarations_size(); ++i) {
+    const Declaration& d = graph.declarations(i);
     if (!KeepsKeys(d)) continue;
     const proto::Attention& a = d.attention();
-    specs.push_back({a.layer(), a.kv_heads(), a.qk_dim(), a.v_dim(), a.window(), a.chunk()});
+    specs.push_back(
+        {a.layer(), a.kv_heads(), a.qk_dim(), a.v_dim(), a.window(), a.chunk(), used[i]});
   }
   return specs;
 }

@@ -18,7 +18,8 @@ namespace keel {
 // Points into `attention`.
 keel_attention_desc DescOf(const proto::Attention& attention);
 
-// What the layers keep: those without a cache, or with another layer's, are left out.
+// What the layers keep: those without a cache, or with another layer's, are left out; those that the
+// graph declares and does not run are elsewhere.
 std::vector<KvLayerSpec> KvLayers(const proto::Graph& graph);
 
 // The choice for each attention, by object - 1; objects that are none have an empty one. Errors name

@@ -110,6 +110,10 @@ at::Tensor RunExperts(const proto::Moe& moe, const ExpertWeights& weights, const
     while (end < pairs && expert[end] == expert[begin]) ++end;
     TORCH_CHECK(expert[begin] >= 0 && expert[begin] < std::ssize(weights.experts), "expert ",
                 expert[begin], " of ", weights.experts.size());
+    if (weights.experts[expert[begin]].up == nullptr) {  // another rank's
+      begin = end;
+      continue;
+    }
     const at::Tensor rows = tokens.narrow(0, begin, end - begin);
     const at::Tensor y =
         RunMlp(moe, weights.experts[expert[begin]], at::index_select(x, 0, rows), numerics);
