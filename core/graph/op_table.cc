@@ -59,6 +59,11 @@ absl::Status CheckAttributes(const OpRow& row, const proto::Node& node, int oper
   const bool named = op::FixedOperands(row.op) >= 0;
   const int names = node.names_size();
   if (!named && names > 0) return Bad(absl::StrCat("has ", names, " named arguments"), "none");
+  const int flags = node.arg_flags_size();
+  if (flags > (row.op == proto::OP_ATTENTION ? names : 0)) {
+    return Bad(absl::StrCat("has flags of ", flags, " arguments"),
+               "at most as many as an attention has arguments, and none elsewhere");
+  }
   KEEL_RETURN_IF_ERROR(
       CheckCount("integer attributes", node.ints_size(), row.ints, named ? names : 0));
   if (named) return CheckArguments(node, operands);

@@ -15,7 +15,7 @@ HEADERS = ("sdk/abi/plugin.h", "sdk/abi/engine.h")
 GOLDEN = "sdk/abi/layout.golden"
 
 STRUCT = re.compile(r"(?:typedef )?struct (\w+)? ?\{([^{}]*)\} ?(\w*) ?;")
-CONSTANT = re.compile(r"^#define (KEEL_\w+) +(.+)$", re.MULTILINE)
+CONSTANT = re.compile(r"^#define (KEEL_\w+) +(.+)$", re.MULTILINE)  # no macros with arguments
 # Not part of the interface, or different on each system.
 NOT_CONSTANTS = ("KEEL_SDK_", "KEEL_STATUS_DEFINED", "KEEL_ENGINE_API")
 
@@ -44,7 +44,9 @@ def describe(header):
     flat = flat.replace('__attribute__((visibility("default"))) ', "").replace("KEEL_ENGINE_API ", "")
     yield f'puts("# {header}");'
     for name, value in CONSTANT.findall(raw):
-        if not name.startswith(NOT_CONSTANTS) and not name.startswith("KEEL_HAS"):
+        if name.endswith("_MIN_SIZE"):
+            yield f'printf("define {name} %zu\\n", (size_t)({name}));'
+        elif not name.startswith(NOT_CONSTANTS):
             value = value.strip().replace("\\", "\\\\").replace('"', '\\"')
             yield f'puts("define {name} {value}");'
     for tag, body, alias in STRUCT.findall(flat):
@@ -54,7 +56,7 @@ def describe(header):
             yield f'printf("  %3zu  {text}\\n", offsetof({name}, {member}));'
     for statement in STRUCT.sub(";", flat).split(";"):
         text = re.sub(r'^(?: |extern "C" \{|\})*', "", statement).strip()
-        if text:
+        if text and not text.startswith("KEEL_FROZEN"):  # the compiler checks these
             yield f'puts("{text}");'
 
 
