@@ -70,6 +70,22 @@ absl::Status CheckAttributes(const OpRow& row, const proto::Node& node, int oper
   return CheckCount("number attributes", node.reals_size(), row.reals, 0);
 }
 
+// What opset 3 has beside ops: bounds of a mixture's MLP, flags of arguments, UNSTACK.
+bool NeedsThird(const proto::Graph& graph) {
+  for (const proto::Declaration& d : graph.declarations()) {
+    if (d.moe().limit() != 0 || d.moe().up_offset() != 0) return true;
+  }
+  for (const proto::ModelSpec::Rename& rename : graph.spec().renames()) {
+    if (rename.op() == proto::ModelSpec::Rename::UNSTACK) return true;
+  }
+  for (const proto::Function& function : graph.functions()) {
+    for (const proto::Node& node : function.nodes()) {
+      if (!node.arg_flags().empty()) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 const std::vector<OpRow>& OpTable() {
@@ -179,7 +195,7 @@ InferredTypes InferTypes(const proto::Graph& graph, const proto::Node& node,
 }
 
 uint32_t OpsetOf(const proto::Graph& graph) {
-  uint32_t opset = 1;
+  uint32_t opset = NeedsThird(graph) ? 3 : 1;
   for (const proto::Function& function : graph.functions()) {
     for (const proto::Node& node : function.nodes()) {
       const OpRow* row = FindOp(node.op());

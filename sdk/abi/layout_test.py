@@ -38,11 +38,11 @@ def declarations(body):
 
 
 def describe(header):
-    """Lines of C statements that print one header's interface."""
-    raw = strip_comments(open(header, encoding="utf-8").read())
+    """Lines of C statements that print the interface of the header at that path."""
+    with open(header, encoding="utf-8") as file:
+        raw = strip_comments(file.read())
     flat = re.sub(r"\s+", " ", re.sub(r"^#.*(?:\\\n.*)*$", " ", raw, flags=re.MULTILINE))
     flat = flat.replace('__attribute__((visibility("default"))) ', "").replace("KEEL_ENGINE_API ", "")
-    yield f'puts("# {header}");'
     for name, value in CONSTANT.findall(raw):
         if name.endswith("_MIN_SIZE"):
             yield f'printf("define {name} %zu\\n", (size_t)({name}));'
@@ -60,9 +60,12 @@ def describe(header):
             yield f'puts("{text}");'
 
 
-def render():
-    lines = [line for header in HEADERS for line in describe(header)]
-    includes = "".join(f'#include "{header}"\n' for header in HEADERS)
+def render(headers):
+    """The text of the layouts, signatures and constants of headers at these paths."""
+    lines = []
+    for header in headers:
+        lines += [f'puts("# {header}");', *describe(header)]
+    includes = "".join(f'#include "{header}"\n' for header in headers)
     body = "\n  ".join(lines)
     program = f"#include <stdio.h>\n{includes}int main(void) {{\n  {body}\n  return 0;\n}}\n"
     with tempfile.TemporaryDirectory() as directory:
@@ -74,7 +77,7 @@ def render():
 
 
 def main():
-    actual = render()
+    actual = render(HEADERS)
     if sys.argv[1:] == ["--update"]:
         with open(os.path.join(os.environ["BUILD_WORKSPACE_DIRECTORY"], GOLDEN), "w") as file:
             file.write(actual)
