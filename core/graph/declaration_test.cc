@@ -209,6 +209,16 @@ TEST(DeclareTest, BitsThatTheHostDoesNotKnowAreRefused) {
               Refused("declaring 'a': the description: flags are 0x40, expected bits of 0x1"));
 }
 
+TEST(DeclareTest, TypesOfCachesAndFilesAreRefusedByName) {
+  EXPECT_THAT(RecordTinyModel({.declare =
+                                   [](keel_build* b) {
+                                     const int64_t dims[] = {4};
+                                     b->api->param(b, {"a", 1}, KEEL_F8_E4M3FN, 1, dims);
+                                   }}),
+              StatusIs(absl::StatusCode::kUnimplemented,
+                       HasSubstr("declaring 'a': data type KEEL_F8_E4M3FN is for caches")));
+}
+
 // 0 always means as before: groups, strides and the routed scale that nobody set are 1.
 TEST(DeclareTest, ZeroIsTheDefault) {
   KEEL_ASSERT_OK_AND_ASSIGN(

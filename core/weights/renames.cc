@@ -26,6 +26,7 @@ using Rename = proto::ModelSpec::Rename;
 constexpr int kMaxCaptures = 9;
 constexpr char kIndex[] = "{e}";
 constexpr int64_t kMaxSlices = 1 << 16;
+constexpr size_t kMaxTensors = 1 << 22;  // slices of slices, of a file with empty tensors
 
 struct Rule {
   const Rename* rename;
@@ -263,6 +264,10 @@ class Planner {
   }
 
   absl::Status Insert(const std::string& name, RecipePtr recipe) {
+    if (tensors_.size() >= kMaxTensors) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the renames make more than ", kMaxTensors, " tensors"));
+    }
     const auto [at, added] = tensors_.try_emplace(name, recipe);
     return added ? absl::OkStatus() : Twice(name, *at->second, *recipe);
   }

@@ -125,8 +125,17 @@ typedef struct keel_str {     /* UTF-8, not NUL-terminated, borrowed */
 #define KEEL_BF16 0x00011004u
 #define KEEL_I64 0x00014000u
 #define KEEL_I32 0x00012000u
+#define KEEL_I8 0x00010800u
 #define KEEL_U8 0x00010801u
 #define KEEL_BOOL 0x00010806u
+/* For what caches and files hold, as KEEL_I8; a tensor of a forward, a param or a constant of one of
+ * these types is refused by name. */
+#define KEEL_I16 0x00011000u
+#define KEEL_F64 0x00014002u
+#define KEEL_F8_E4M3FN 0x0001080au
+#define KEEL_F8_E5M2 0x0001080cu
+#define KEEL_F8_E8M0 0x0001080eu
+#define KEEL_F4_E2M1 0x00010411u
 
 #define KEEL_MAX_DIMS 8
 
