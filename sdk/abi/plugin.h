@@ -128,8 +128,8 @@ typedef struct keel_str {     /* UTF-8, not NUL-terminated, borrowed */
 #define KEEL_I8 0x00010800u
 #define KEEL_U8 0x00010801u
 #define KEEL_BOOL 0x00010806u
-/* For what caches and files hold, as KEEL_I8; a tensor of a forward, a param or a constant of one of
- * these types is refused by name. */
+/* For what caches and files hold, as KEEL_I8: a tensor of a forward, a param or a constant of these
+ * types is refused by name. */
 #define KEEL_I16 0x00011000u
 #define KEEL_F64 0x00014002u
 #define KEEL_F8_E4M3FN 0x0001080au
@@ -339,7 +339,8 @@ typedef struct keel_spec_api {
 
 /* RMSNorm: y = x / sqrt(mean(x^2) + eps) * (w + weight_offset), in fp32, cast to the type of x
  * before the product with w (Llama) or, with KEEL_NORM_CAST_LAST, after it (gpt_oss, olmo2).
- * LayerNorm subtracts the mean first. Applied over the last `size` elements. */
+ * LayerNorm subtracts the mean first; its weight and bias are cast as RMSNorm's. Applied over the
+ * last `size` elements. */
 #define KEEL_NORM_RMS 0u
 #define KEEL_NORM_LAYER 1u
 #define KEEL_NORM_BIAS 1u      /* flags: has `name`.bias */
@@ -438,7 +439,8 @@ typedef struct keel_moe_desc {
   double up_offset; /* With a gate: then added to up (gpt_oss: 1). since 0.2 */
 } keel_moe_desc;
 
-/* A convolution over [N, in] (1-D) or patches; weight [out, in / groups, kernel...]. */
+/* A convolution over [N, in] (1-D) or patches; weight [out, in / groups, kernel...]. Of an axis of
+ * size n it makes floor((n + 2 padding - kernel) / stride) + 1. */
 #define KEEL_CONV_BIAS 1u
 typedef struct keel_conv_desc {
   uint32_t struct_size, ndim; /* 1, 2 or 3 */
@@ -587,7 +589,9 @@ typedef struct keel_run {
  *
  * All since 0.1 where nothing else is said. Shapes: one packed row of N tokens, no batch dimension;
  * hidden [N, H], per head [N, heads, D]. Types: activations are KEEL_DTYPE_MODEL; binary ops need
- * equal types or a number; broadcasting is NumPy's. */
+ * equal types or a number; broadcasting is NumPy's; softmax, reduce and cumsum give the type that
+ * they get. What is a row's, an element's or an expert's number (embed, take, gather_rows ...) is
+ * checked by the host: one out of range fails the step. */
 typedef struct keel_ops {
   uint32_t struct_size, reserved;
 
