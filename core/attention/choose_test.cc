@@ -116,6 +116,14 @@ TEST_F(ChooseAttentionTest, AnArgumentThatNoImplementationKnowsIsRefusedWithThos
   EXPECT_EQ(choice.name, "paged");
 }
 
+TEST_F(ChooseAttentionTest, AnOptionalArgumentMayBeUnknown) {
+  const AttentionUse use{&desc_, DType::kF32, 16, {"sinks", "hint"}, {0, KEEL_ARG_OPTIONAL}};
+  EXPECT_THAT(ChooseAttention(use, {}, registry_), IsOk());
+  const AttentionUse other{&desc_, DType::kF32, 16, {"sinks", "hint"}, {KEEL_ARG_OPTIONAL, 0}};
+  EXPECT_THAT(ChooseAttention(other, {}, registry_),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("\"hint\"")));
+}
+
 TEST_F(ChooseAttentionTest, InvariantNumericsTakePagedAlone) {
   const Numerics invariant = Numerics::kInvariant;
   EXPECT_EQ(Chosen({.numerics = invariant}), "paged (--deterministic)");

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/graph/op_attributes.h"
 
 namespace keel {
 namespace {
@@ -17,15 +18,17 @@ bool KeepsKeys(const Declaration& d) {
 }
 
 // The arguments that functions give an attention, by object. An object may be called more than once.
-std::vector<std::string> ArgNames(const proto::Graph& graph, uint32_t object) {
-  std::vector<std::string> names;
+void FindArgs(const proto::Graph& graph, uint32_t object, AttentionUse& use) {
   for (const proto::Function& function : graph.functions()) {
     for (const proto::Node& node : function.nodes()) {
       if (node.op() != proto::OP_ATTENTION || node.object() != object) continue;
-      names.insert(names.end(), node.names().begin(), node.names().end());
+      const op::Arguments args(node);
+      for (int i = 0; i < args.size(); ++i) {
+        use.args.push_back(args.name(i));
+        use.arg_flags.push_back(args.flags(i));
+      }
     }
   }
-  return names;
 }
 
 absl::Status CheckShares(const proto::Graph& graph, const proto::Attention& attention) {
@@ -85,9 +88,9 @@ absl::StatusOr<std::vector<AttentionChoice>> ChooseAttentions(const proto::Graph
       return Annotate(status, d.name());
     const keel_attention_desc desc = DescOf(d.attention());
     const bool encoder = d.attention().kind() == proto::Attention::ENCODER;
-    auto choice = ChooseAttention(
-        {&desc, dtype, encoder ? 0 : block_size, ArgNames(graph, static_cast<uint32_t>(i + 1))},
-        wish, registry);
+    AttentionUse use{&desc, dtype, encoder ? 0 : block_size, {}};
+    FindArgs(graph, static_cast<uint32_t>(i + 1), use);
+    auto choice = ChooseAttention(use, wish, registry);
     if (!choice.ok()) return Annotate(choice.status(), d.name());
     choices[i] = *std::move(choice);
   }

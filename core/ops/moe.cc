@@ -2,6 +2,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/clamp.h>
+#include <ATen/ops/clamp_max.h>
 #include <ATen/ops/floor_divide.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/sigmoid.h>
@@ -43,8 +45,15 @@ at::Tensor RunMlp(const proto::Moe& moe, const ExpertWeights::Mlp& mlp, const at
   const auto act = [&](const at::Tensor& y) {
     return ByElement(numerics, y, [&](const at::Tensor& z) { return Activation(z, moe.act()); });
   };
-  const at::Tensor up = mlp.up->Apply(x);
-  return mlp.down->Apply(mlp.gate == nullptr ? act(up) : act(mlp.gate->Apply(x)) * up);
+  at::Tensor up = mlp.up->Apply(x);
+  if (mlp.gate == nullptr) return mlp.down->Apply(act(up));
+  at::Tensor gate = mlp.gate->Apply(x);
+  if (moe.limit() > 0) {
+    gate = at::clamp_max(gate, moe.limit());
+    up = at::clamp(up, -moe.limit(), moe.limit());
+  }
+  if (moe.up_offset() != 0) up = up + moe.up_offset();
+  return mlp.down->Apply(act(gate) * up);
 }
 
 Routing Route(const proto::Moe& moe, const at::Tensor& score_bias, const at::Tensor& logits) {

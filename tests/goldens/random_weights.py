@@ -17,6 +17,7 @@ _GAINS = {
     "embed_tokens": 3.0,
     # A mixture of experts: the router, and the experts' matrices in one tensor each.
     "gate": 3.0,
+    "router": 3.0,
     "gate_up_proj": 1.5,
     # BLOOM: no positions, so that the context has to outweigh the last token all the more.
     "word_embeddings": 3.0,
@@ -48,6 +49,8 @@ def _values(
     if kind == "A_log":  # some heads forget within tokens, some remember hundreds
         return rng.uniform(-5, 1, shape)
     if kind in ("D", "dt_bias"):
+        return rng.standard_normal(shape)
+    if kind == "sinks" or kind.endswith("_bias"):  # gpt-oss
         return rng.standard_normal(shape)
     return gains[module if kind == "weight" else kind] / np.sqrt(shape[-1]) * rng.standard_normal(shape)
 
