@@ -245,11 +245,22 @@ keel_object DeclareParam(keel_build* build, keel_str name_str, uint32_t dtype, u
   return AddChecked(build, name, std::move(d));
 }
 
-keel_object DeclareKernel(keel_build* build, const char* kernel, keel_str attrs) {
+keel_object DeclareKernel(keel_build* build, keel_str name_str, const keel_kernel_desc* desc) {
+  const std::string name = Text(name_str);
+  if (desc == nullptr) return NoDescription(build, name);
+  if (desc->states == nullptr && desc->num_states > 0) {
+    return Self(build).Fail(name,
+                            Bad("states is NULL", absl::StrCat(desc->num_states, " objects")));
+  }
+  const PluginKernels none, *kernels = Self(build).kernels();
+  const auto found = (kernels == nullptr ? none : *kernels).Find(OrEmpty(desc->kernel));
+  if (!found.ok()) return Self(build).Fail(name, found.status());
   Declaration d;
-  d.mutable_kernel()->set_kernel(OrEmpty(kernel));
-  d.mutable_kernel()->set_attrs(Text(attrs));
-  return AddChecked(build, absl::StrCat("kernel.", Self(build).last() + 1), std::move(d));
+  d.mutable_kernel()->set_kernel(OrEmpty(desc->kernel));
+  d.mutable_kernel()->set_attrs(Text(desc->attrs));
+  d.mutable_kernel()->set_rowwise((*found)->flags & KEEL_KERNEL_ROWWISE);
+  d.mutable_kernel()->mutable_states()->Add(desc->states, desc->states + desc->num_states);
+  return AddChecked(build, name, std::move(d));
 }
 
 void Tie(keel_build* build, keel_object a, keel_object b) {
@@ -287,8 +298,13 @@ constexpr keel_build_api kApi = {sizeof(keel_build_api),
 
 }  // namespace
 
-Declarer::Declarer(proto::Graph* graph, const boost::json::object& config, std::string where)
-    : keel_build{&kApi}, graph_(graph), config_(config), where_(std::move(where)) {}
+Declarer::Declarer(proto::Graph* graph, const boost::json::object& config, std::string where,
+                   const PluginKernels* kernels)
+    : keel_build{&kApi},
+      graph_(graph),
+      config_(config),
+      where_(std::move(where)),
+      kernels_(kernels) {}
 
 keel_object Declarer::Add(const std::string& name, proto::Declaration declaration) {
   if (!status_.ok()) return 0;
