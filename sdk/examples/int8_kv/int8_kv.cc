@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "sdk/keel/plugin.h"
 
@@ -140,8 +141,8 @@ class Int8KvAttention {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t token = i / desc_.kv_heads, head = i % desc_.kv_heads;
         const int64_t row = RowOf(slots[token] / block_size_, head, slots[token] % block_size_);
-        Quantize(Row(call.k, token, head), desc_.qk_dim, call.caches[0], call.caches[1], row);
-        Quantize(Row(call.v, token, head), desc_.v_dim, call.caches[2], call.caches[3], row);
+        QuantizeRow(Row(call.k, token, head), desc_.qk_dim, call.caches[0], call.caches[1], row);
+        QuantizeRow(Row(call.v, token, head), desc_.v_dim, call.caches[2], call.caches[3], row);
       }
     });
   }
@@ -175,14 +176,9 @@ class Int8KvAttention {
     });
   }
 
- private:
-  // Of codes and scales, [block, kv_head, slot, ..].
-  int64_t RowOf(int64_t block, int64_t head, int64_t slot) const {
-    return (block * desc_.kv_heads + head) * block_size_ + slot;
-  }
-
-  static void Quantize(const Row& row, int64_t n, const View& codes, const View& scales,
-                       int64_t to) {
+  // Codes of -127 to 127 and their scale, into row `to` of both; a row of n.
+  static void QuantizeRow(const Row& row, int64_t n, const View& codes, const View& scales,
+                          int64_t to) {
     float largest = 0;
     for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(row[i]));
     const float scale = largest / 127;
@@ -193,6 +189,12 @@ class Int8KvAttention {
       codes.Data<int8_t>()[to * n + i] =
           static_cast<int8_t>(code >= -127 && code <= 127 ? code : 0);
     }
+  }
+
+ private:
+  // Of codes and scales, [block, kv_head, slot, ..].
+  int64_t RowOf(int64_t block, int64_t head, int64_t slot) const {
+    return (block * desc_.kv_heads + head) * block_size_ + slot;
   }
 
   // One query of one head: softmax as the keys come (arXiv:1805.02867).
