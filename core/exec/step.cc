@@ -121,6 +121,7 @@ StepTensors MakeStep(const Batch& batch, const BatchLimits& limits) {
     step.context.max_position = std::max(step.context.max_position, end - 1);
     step.context.state_slots.push_back(s.state_slot);
   }
+  common.positions = step.positions;
   step.context.cu_q.assign(cu_q, cu_q + sequences + 1);
   for (size_t g = 0; g < limits.num_blocks.size(); ++g) {
     AttentionMetadata metadata = common;

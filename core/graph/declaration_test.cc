@@ -273,9 +273,9 @@ TEST(DeclareTest, ADescriptionThatIsNullIsRefusedByName) {
               Refused("declaring 'a': the description is NULL"));
   EXPECT_THAT(RecordTinyModel({.declare =
                                    [](keel_build* b) {
-                                     b->api->kernel(b, nullptr, {"", 0});
+                                     b->api->kernel(b, {"a", 1}, nullptr);
                                    }}),
-              Refused("kernel has no name"));
+              Refused("declaring 'a': the description is NULL"));
 }
 
 }  // namespace

@@ -263,14 +263,25 @@ keel_object DeclareParam(keel_build* build, keel_str name_str, uint32_t dtype, u
   return AddChecked(build, *name, std::move(d));
 }
 
-keel_object DeclareKernel(keel_build* build, const char* kernel, keel_str attrs) {
-  const std::string name = absl::StrCat("kernel.", Self(build).last() + 1);
-  absl::StatusOr<std::string> text = CopyText("attrs", attrs);
-  if (!text.ok()) return Self(build).Fail(name, text.status());
+// The class must be the plugin's: what it promises is kept with the declaration.
+absl::StatusOr<Declaration> MakeKernel(const PluginKernels* kernels, const keel_kernel_desc& desc) {
+  KEEL_RETURN_IF_ERROR(CheckListGiven("states", desc.states, desc.num_states));
+  KEEL_ASSIGN_OR_RETURN(std::string attrs, CopyText("attrs", desc.attrs));
+  const PluginKernels none;
+  KEEL_ASSIGN_OR_RETURN(const keel_kernel_class* found,
+                        (kernels == nullptr ? none : *kernels).Find(OrEmpty(desc.kernel)));
   Declaration d;
-  d.mutable_kernel()->set_kernel(OrEmpty(kernel));
-  d.mutable_kernel()->set_attrs(*std::move(text));
-  return AddChecked(build, name, std::move(d));
+  d.mutable_kernel()->set_kernel(OrEmpty(desc.kernel));
+  d.mutable_kernel()->set_attrs(std::move(attrs));
+  d.mutable_kernel()->set_rowwise(found->flags & KEEL_KERNEL_ROWWISE);
+  d.mutable_kernel()->mutable_states()->Add(desc.states, desc.states + desc.num_states);
+  return d;
+}
+
+keel_object DeclareKernel(keel_build* build, keel_str name, const keel_kernel_desc* desc) {
+  return Declare(build, TakeName(build, name), desc, 0, [&](const keel_kernel_desc& copy) {
+    return MakeKernel(Self(build).kernels(), copy);
+  });
 }
 
 void Tie(keel_build* build, keel_object a, keel_object b) {
@@ -308,8 +319,13 @@ constexpr keel_build_api kApi = {sizeof(keel_build_api),
 
 }  // namespace
 
-Declarer::Declarer(proto::Graph* graph, const boost::json::object& config, std::string where)
-    : keel_build{&kApi}, graph_(graph), config_(config), where_(std::move(where)) {}
+Declarer::Declarer(proto::Graph* graph, const boost::json::object& config, std::string where,
+                   const PluginKernels* kernels)
+    : keel_build{&kApi},
+      graph_(graph),
+      config_(config),
+      where_(std::move(where)),
+      kernels_(kernels) {}
 
 keel_object Declarer::Add(const std::string& name, proto::Declaration declaration) {
   if (!status_.ok()) return 0;

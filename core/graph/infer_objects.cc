@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -232,13 +233,25 @@ InferredTypes InferParam(const OpCall& call) {
   return OneType(type);
 }
 
-// A kernel's types come from the plugin while recording; a file's are taken as they stand.
+// A kernel's types come from the plugin while recording; a file's are taken as they stand, but that
+// a size which is not known yet must be an operand's.
 InferredTypes InferKernelCall(const OpCall& call) {
+  constexpr int64_t kMaxSize = int64_t{1} << 30;
   KEEL_RETURN_IF_ERROR(ObjectOf(call, Declaration::kKernel).status());
+  if (call.node.types().empty()) return Bad("gives nothing", "a result");
+  const auto is_known = [&](const Extent& extent) {
+    if (!extent.symbolic()) return extent.size <= kMaxSize;
+    for (const TensorType* in : call.inputs) {
+      if (std::find(in->dims.begin(), in->dims.end(), extent) != in->dims.end()) return true;
+    }
+    return false;
+  };
   std::vector<TensorType> out;
   for (const proto::Type& type : call.node.types()) {
     KEEL_ASSIGN_OR_RETURN(TensorType parsed, FromProto(type));
-    out.push_back(parsed);
+    if (!std::all_of(parsed.dims.begin(), parsed.dims.end(), is_known))
+      return Bad(absl::StrCat("gives ", ToString(parsed)), "sizes up to 2^30, or an operand's");
+    out.push_back(std::move(parsed));
   }
   return out;
 }

@@ -77,6 +77,7 @@ class Session {
 
   absl::StatusOr<proto::Function> Forward() const {
     Recorder recorder(graph_, "forward");
+    recorder.SetKernels(&source_.kernels);
     keel_forward_inputs inputs{};
     inputs.struct_size = sizeof(inputs);
     inputs.embeds = recorder.AddInput(
@@ -96,6 +97,7 @@ class Session {
   absl::StatusOr<proto::Function> Head(const char* name,
                                        decltype(keel_model_class::logits) head) const {
     Recorder recorder(graph_, name);
+    recorder.SetKernels(&source_.kernels);
     const keel_tensor hidden = recorder.AddInput(
         "hidden", {proto::MODEL, {{1, "R", 1}, {graph_.spec().hidden_size(), "", 1}}});
     keel_tensor out = 0;
@@ -106,6 +108,7 @@ class Session {
 
   absl::StatusOr<proto::Function> Encode(const std::string& modality) const {
     Recorder recorder(graph_, absl::StrCat("encode/", modality));
+    recorder.SetKernels(&source_.kernels);
     const std::vector<keel_tensor> inputs = AddInputs(recorder, modality);
     keel_tensor features = 0;
     KEEL_RETURN_IF_ERROR(Call(source_, "encode", recorder.status(), [&] {
@@ -185,7 +188,7 @@ absl::StatusOr<Created> Create(const ModelSource& source, ConfigDocument& docume
   Created out;
   out.graph.set_plugin(source.plugin_name);
   *out.graph.mutable_spec() = spec;
-  Declarer declarer(&out.graph, config, where);
+  Declarer declarer(&out.graph, config, where, &source.kernels);
   void* model = nullptr;
   const absl::Status created = Call(source, "create", declarer.status(), [&] {
     return source.model_class->create(source.plugin, document.root(), &declarer, &model);

@@ -19,6 +19,7 @@ using op::MakeNode;
 constexpr uint32_t kIdBits = 24;  // the low bits of a handle; the rest tells recordings apart
 constexpr uint32_t kMaxValues = (1u << kIdBits) - 1;
 constexpr size_t kMaxConstantBytes = 64 << 20;
+constexpr uint32_t kMaxCallOutputs = 64;
 
 keel_tensor NextMark() {
   static std::atomic<uint32_t> count{0};
@@ -131,13 +132,13 @@ keel_tensor OpParam(keel_run* run, keel_object object) {
   return Record(run, MakeNode(proto::OP_PARAM, object), {});
 }
 
-void OpCall(keel_run* run, keel_object kernel, const keel_tensor*, uint32_t, keel_tensor* out,
-            uint32_t num_out) {
-  if (!Given(Self(run), MakeNode(proto::OP_CALL, kernel), "out", out, num_out)) return;
-  for (uint32_t i = 0; i < num_out; ++i) out[i] = 0;
-  Self(run).Fail(MakeNode(proto::OP_CALL, kernel),
-                 "kernels of a plugin's own are unimplemented in this host",
-                 absl::StatusCode::kUnimplemented);
+void OpCall(keel_run* run, keel_object kernel, const keel_tensor* in, uint32_t num_in,
+            keel_tensor* out, uint32_t num_out) {
+  const proto::Node node = MakeNode(proto::OP_CALL, kernel);
+  if (!Given(Self(run), node, "in", in, num_in) || !Given(Self(run), node, "out", out, num_out))
+    return;
+  const keel_tensor first = Self(run).AppendCall(node, {in, num_in}, num_out);
+  for (uint32_t i = 0; i < num_out; ++i) out[i] = first == 0 ? 0 : first + i;
 }
 
 keel_tensor OpActMul(keel_run* run, keel_tensor gate, keel_tensor up, uint32_t act) {
@@ -353,6 +354,37 @@ keel_tensor Recorder::Append(proto::Node node, const keel_tensor* inputs, size_t
   const keel_tensor first = node.outputs().empty() ? 0 : handle(node.outputs(0));
   *function_.add_nodes() = std::move(node);
   return first;
+}
+
+keel_tensor Recorder::AppendCall(proto::Node node, absl::Span<const keel_tensor> inputs,
+                                 uint32_t num_outputs) {
+  if (!status_.ok()) return 0;
+  std::vector<TensorType> types;
+  for (const keel_tensor input : inputs) {
+    const TensorType* type = Find(input);
+    if (type == nullptr) return 0;
+    types.push_back(*type);
+  }
+  const int object = static_cast<int>(node.object());
+  if (object < 1 || object > graph_.declarations_size() ||
+      !graph_.declarations(object - 1).has_kernel()) {
+    Fail(node, absl::StrCat("object ", object, " is no kernel, expected one of build's"));
+    return 0;
+  }
+  if (num_outputs < 1 || num_outputs > kMaxCallOutputs) {
+    Fail(node, absl::StrCat("num_out is ", num_outputs, ", expected 1 to ", kMaxCallOutputs));
+    return 0;
+  }
+  const PluginKernels none;
+  const absl::StatusOr<std::vector<TensorType>> outputs =
+      InferKernelTypes(kernels_ == nullptr ? none : *kernels_,
+                       graph_.declarations(object - 1).kernel(), types, num_outputs);
+  if (!outputs.ok()) {
+    Fail(node, outputs.status().message(), outputs.status().code());
+    return 0;
+  }
+  for (const TensorType& type : *outputs) *node.add_types() = ToProto(type);
+  return Append(std::move(node), inputs.data(), inputs.size());
 }
 
 absl::StatusOr<proto::Function> Recorder::Finish(keel_tensor output) {

@@ -34,8 +34,9 @@ struct Model {
 
   std::shared_ptr<const Checkpoint> checkpoint;
   Text text;
+  // The plugin and its model, where they are still needed: longer than the executor, which runs them.
+  std::shared_ptr<void> keep_alive;
   std::unique_ptr<Executor> executor;
-  std::shared_ptr<void> keep_alive;  // the plugin and its model, where they are still needed
 };
 
 // Slow; one thread. Errors say which flag or which file, else they begin with the model's name.

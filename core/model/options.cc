@@ -164,8 +164,8 @@ constexpr EngineFlag kFlags[] = {
      "auto (what its source reads)",
      SetContentFormat},
     {"attention-implementation", "Execution", "NAME", "",
-     "paged, sdpa, eager or a plugin's; default: the config's, else the fastest that serves the "
-     "model",
+     "paged, sdpa, eager or a plugin's, for all of a model or by part (text=NAME,image=NAME); "
+     "default: the config's, else the fastest that serves the model",
      SetText<&EngineOptions::executor, &ExecutorOptions::attention>},
     {"exec", "Execution", "MODE", "graph",
      "graph: run the recorded graph; eager: op by op through the plugin; shadow: both, compared",

@@ -83,20 +83,28 @@ absl::Status CheckClass(const keel_model_class& c, absl::string_view item) {
 absl::Status CheckClass(const keel_attention_class& c, absl::string_view item) {
   KEEL_RETURN_IF_ERROR(CheckName(item, "name", c.name));
   const std::string where = absl::StrCat("attention ", c.name);
-  KEEL_RETURN_IF_ERROR(CheckFlags(where, c.flags, 0));
-  return CheckFields(where, {{"supports", c.supports != nullptr},
-                             {"workspace", c.workspace != nullptr},
-                             {"run", c.run != nullptr}});
+  KEEL_RETURN_IF_ERROR(CheckFlags(
+      where, c.flags, KEEL_KERNEL_GRAPH_SAFE | KEEL_KERNEL_DETERMINISTIC | KEEL_KERNEL_INVARIANT));
+  if (c.args != nullptr && c.args[0] != nullptr)
+    KEEL_RETURN_IF_ERROR(CheckNames(where, "args", c.args));
+  if ((c.plan == nullptr) != (c.plan_bytes == nullptr))
+    return Wrong(absl::StrCat(where, ": has one of plan and plan_bytes, expected both or none"));
+  return CheckFields(where, {{"prepare", c.prepare != nullptr},
+                             {"run", c.run != nullptr},
+                             {"release", c.release != nullptr}});
 }
 
 absl::Status CheckClass(const keel_kernel_class& c, absl::string_view item) {
   KEEL_RETURN_IF_ERROR(CheckName(item, "name", c.name));
   const std::string where = absl::StrCat("kernel ", c.name);
-  KEEL_RETURN_IF_ERROR(CheckFlags(
-      where, c.flags, KEEL_KERNEL_GRAPH_SAFE | KEEL_KERNEL_ROWWISE | KEEL_KERNEL_DETERMINISTIC));
+  KEEL_RETURN_IF_ERROR(CheckFlags(where, c.flags,
+                                  KEEL_KERNEL_GRAPH_SAFE | KEEL_KERNEL_ROWWISE |
+                                      KEEL_KERNEL_DETERMINISTIC | KEEL_KERNEL_INVARIANT));
   return CheckFields(where, {{"device_types", c.device_types != nullptr},
                              {"infer", c.infer != nullptr},
-                             {"run", c.run != nullptr}});
+                             {"create", c.create != nullptr},
+                             {"run", c.run != nullptr},
+                             {"release", c.release != nullptr}});
 }
 
 absl::Status CheckClass(const keel_processor_class& c, absl::string_view item) {

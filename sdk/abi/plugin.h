@@ -464,6 +464,15 @@ typedef struct keel_state_desc {
   int64_t dims[KEEL_MAX_DIMS];
 } keel_state_desc;
 
+/* A kernel class of the plugin's own (section F). With states it works along the tokens of a
+ * sequence, else on each row by itself. */
+typedef struct keel_kernel_desc {
+  uint32_t struct_size, num_states;
+  const char* kernel;        /* the class's name */
+  keel_str attrs;            /* a JSON object, or empty: {} */
+  const keel_object* states; /* that it reads and writes; a state is one kernel's or one recur's */
+} keel_kernel_desc;
+
 #define KEEL_LINEAR_BIAS 1u
 #define KEEL_EMBEDDING_DEFAULT 0u
 
@@ -490,8 +499,8 @@ typedef struct keel_build_api {
    * say. [build] */
   keel_object (*param)(keel_build*, keel_str name, uint32_t dtype, uint32_t ndim,
                        const int64_t* dims);
-  /* An instance of a kernel class; `attrs` is JSON text given to its functions. [build] */
-  keel_object (*kernel)(keel_build*, const char* kernel, keel_str attrs);
+  /* A kernel of the plugin's own, for the op call. [build] */
+  keel_object (*kernel)(keel_build*, keel_str name, const keel_kernel_desc*);
   /* `b` uses the weight of `a`. [build] */
   void (*tie)(keel_build*, keel_object a, keel_object b);
   /* The first error, or OK. [build] */
@@ -579,8 +588,9 @@ typedef struct keel_run {
 } keel_run;
 
 /* Rows do not mix. The N tokens of a step belong to several requests. A row of what forward, logits
- * and pool give depends on its own row of the inputs alone, except through attention and recur,
- * which the host keeps within a sequence; an encode may mix the rows of an item. The host proves it
+ * and pool give depends on its own row of the inputs alone, except through attention, recur and the
+ * plugin's kernels over states, which are kept within a sequence; an encode may mix the rows of an
+ * item. The host proves it, taking a kernel of the plugin's at its word (KEEL_KERNEL_ROWWISE),
  * of every recorded graph and graph file, by following the dimension N from op to op, and refuses
  * at load, naming the op, what could break it: a softmax, sum, product, convolution or view across
  * tokens, a row that is taken or put by its number, an input of forward without the dimension N.
@@ -603,8 +613,8 @@ typedef struct keel_ops {
   /* x [N, heads, D] -> the same. [run] */
   keel_tensor (*rope)(keel_run*, keel_object, keel_tensor x, keel_tensor positions);
   /* q [N, heads, qk_dim], k [N, kv_heads, qk_dim], v [N, kv_heads, v_dim] -> [N, heads, v_dim]. The
-   * host has written k and v to the cache before the implementation runs. k and v are 0 with
-   * KEEL_ATTENTION_SHARE_KV. [run] */
+   * host has written k and v to the cache before the implementation runs, or let it write its own
+   * cache (section F). k and v are 0 with KEEL_ATTENTION_SHARE_KV. [run] */
   keel_tensor (*attention)(keel_run*, keel_object, keel_tensor q, keel_tensor k, keel_tensor v,
                            const keel_arg* args, uint32_t num_args);
   /* The host chooses experts and weights by the desc's scoring. [run] */
@@ -617,7 +627,8 @@ typedef struct keel_ops {
   keel_tensor (*recur)(keel_run*, keel_object state, uint32_t kind, keel_tensor x,
                        const keel_arg* args, uint32_t num_args);
   keel_tensor (*param)(keel_run*, keel_object); /* [run] */
-  /* Runs a kernel of the plugin's own. [run] */
+  /* Runs a kernel of the plugin's own. In forward, logits and pool one of a class with
+   * KEEL_KERNEL_ROWWISE or (in forward) declared with states; any other could mix rows. [run] */
   void (*call)(keel_run*, keel_object kernel, const keel_tensor* in, uint32_t num_in,
                keel_tensor* out, uint32_t num_out);
 
@@ -747,28 +758,45 @@ typedef struct keel_model_class {
 
 /* ==== F. data plane: the plugin's own kernels and attention =================================== */
 
-/* DLPack 1.x structures, under their own names unless dlpack.h was included before. */
-#ifndef DLPACK_VERSION
-#ifndef DLPACK_MAJOR_VERSION
-typedef struct {
+/* A tensor in memory: the layout of DLPack 1.x under names of Keel's own, so that dlpack.h may come
+ * before or after this file. Data is aligned to its elements only (weights are mapped from files).
+ * Where nothing else is said a tensor is contiguous, row-major. */
+typedef struct keel_dl_device {
   int32_t device_type; /* 1 CPU, 2 CUDA */
   int32_t device_id;
-} DLDevice;
-typedef struct {
+} keel_dl_device;
+typedef struct keel_dl_dtype {
   uint8_t code, bits;
   uint16_t lanes;
-} DLDataType;
-typedef struct DLTensor {
+} keel_dl_dtype;
+typedef struct keel_dl_tensor {
   void* data;
-  DLDevice device;
+  keel_dl_device device;
   int32_t ndim;
-  DLDataType dtype;
+  keel_dl_dtype dtype;
   int64_t* shape;
   int64_t* strides; /* in elements, never NULL here */
   uint64_t byte_offset;
-} DLTensor;
-#endif
-#endif
+} keel_dl_tensor;
+/* Pointers of one kind as the other, for code that works on DLPack's DLTensor. */
+#define KEEL_TO_DLPACK(tensor) ((DLTensor*)(uintptr_t)(tensor))
+#define KEEL_FROM_DLPACK(tensor) ((keel_dl_tensor*)(uintptr_t)(tensor))
+
+typedef struct keel_meta { /* dims < 0: symbolic; pass it on */
+  uint32_t dtype, ndim;
+  int64_t dims[KEEL_MAX_DIMS];
+} keel_meta;
+
+/* The sequences of a step, for kernels that were declared with states. Host memory. */
+typedef struct keel_sequences {
+  uint32_t struct_size, num_sequences;
+  const int32_t* cu_q; /* [S + 1]: sequence s has the rows cu_q[s] .. cu_q[s + 1] of each operand */
+  const int32_t* slots; /* [S]: where each sequence's states lie */
+  uint32_t num_states, reserved;
+  /* In order of the declaration, [slots, dims...]; sequence s's is row slots[s], to be read and
+   * written. The other rows are other requests'. */
+  const keel_dl_tensor* const* states;
+} keel_sequences;
 
 /* Where a kernel runs. It enqueues on `stream` (NULL on CPU), must not allocate device memory or
  * synchronise. */
@@ -781,70 +809,141 @@ typedef struct keel_kernel_context {
   uint64_t workspace_bytes;
   void* pool;
   /* Runs fn(arg, begin, end) over [0, n) on the host's threads in pieces of at least `grain`;
-   * returns when done. [run] */
+   * returns when done. fn throws nothing. [run] since 0.2 */
   void (*parallel_for)(void* pool, int64_t n, int64_t grain,
                        void (*fn)(void* arg, int64_t begin, int64_t end), void* arg);
+  const keel_sequences* sequences; /* of a kernel with states, else NULL */
 } keel_kernel_context;
 
-typedef struct keel_meta { /* dims < 0: symbolic; pass it on */
-  uint32_t dtype, ndim;
-  int64_t dims[KEEL_MAX_DIMS];
-} keel_meta;
+/* What a class promises; a flag is a demand on the plugin, and the tests of a plugin hold it
+ * against what it does. */
+#define KEEL_KERNEL_GRAPH_SAFE 1u /* may run while a CUDA graph is captured */
+/* Kernels: row i of the outputs depends on row i of the operands alone, and on operands without the
+ * dimension of the rows. The host's proof that requests don't reach each other believes it. */
+#define KEEL_KERNEL_ROWWISE 2u
+#define KEEL_KERNEL_DETERMINISTIC 4u /* the same operands give the same bits */
+/* What is computed of a row (attention: of a query) has the same bits whatever other rows there are
+ * in the step. --deterministic takes no other kernel. */
+#define KEEL_KERNEL_INVARIANT 8u
 
-#define KEEL_KERNEL_GRAPH_SAFE 1u
-#define KEEL_KERNEL_ROWWISE 2u       /* row i of the outputs depends on row i of the inputs alone */
-#define KEEL_KERNEL_DETERMINISTIC 4u
+/* A kernel that a model declared (keel_build_api.kernel), as it will be called. */
+typedef struct keel_kernel_use {
+  uint32_t struct_size;
+  uint32_t dtype; /* what KEEL_DTYPE_MODEL stands for; itself in infer while recording */
+  int32_t device_type, device_id;
+  keel_config* attrs; /* the declaration's JSON, under the getters of "keel.config/1" */
+} keel_kernel_use;
 
-/* An item of the list "keel.kernels/1". Outputs are allocated by the host. */
+/* An item of the list "keel.kernels/1". A model may call those of its own plugin. An instance is
+ * made for each declaration and rank and never called twice at once; several are, on several
+ * threads. Operands and outputs are contiguous; outputs are allocated by the host, in the shapes
+ * that infer gave. What a kernel writes is data: a NaN or an index out of range in it fails at most
+ * the step. */
 typedef struct keel_kernel_class {
-  uint32_t struct_size, flags;
+  uint32_t struct_size, flags;  /* KEEL_KERNEL_* */
   const char* name;             /* reverse DNS */
   const int32_t* device_types;  /* 0-terminated */
-  /* Types and shapes of the outputs, workspace wanted. Pure. [build] since 0.1 */
-  keel_status (*infer)(void* plugin, keel_str attrs, const keel_meta* in, uint32_t num_in,
-                       keel_meta* out, uint32_t num_out, uint64_t* workspace_bytes);
+  /* Types and shapes of the outputs. A negative dimension of an operand is a symbol: an output may
+   * have it, no other. With ROWWISE, and with states, the outputs' first dimension is the rows'.
+   * An error in attrs fails the call. Pure. [build] since 0.1 */
+  keel_status (*infer)(void* plugin, const keel_kernel_use*, const keel_meta* in, uint32_t num_in,
+                       keel_meta* out, uint32_t num_out);
+  /* `use` lives until create returns. [load] since 0.2 */
+  keel_status (*create)(void* plugin, const keel_kernel_use* use, void** instance);
+  /* Bytes of workspace for a call; elements of the tensors must not be read. NULL: none.
+   * [run] since 0.2 */
+  uint64_t (*workspace)(void* instance, const keel_dl_tensor* const* in, uint32_t num_in,
+                        const keel_dl_tensor* const* out, uint32_t num_out);
   /* [run] since 0.1 */
-  keel_status (*run)(void* plugin, keel_str attrs, const keel_kernel_context*,
-                     const DLTensor* const* in, uint32_t num_in, DLTensor* const* out,
-                     uint32_t num_out);
+  keel_status (*run)(void* instance, const keel_kernel_context*, const keel_dl_tensor* const* in,
+                     uint32_t num_in, keel_dl_tensor* const* out, uint32_t num_out);
+  void (*release)(void* instance); /* of what create gave, NULL included [load] since 0.2 */
 } keel_kernel_class;
 
-/* Layouts of the paged KV cache that an implementation may read. */
-#define KEEL_KV_ROWS 0u /* [block, kv_head, slot, D] */
+/* An attention that a model declared, as it will be called. Lives until prepare returns. */
+typedef struct keel_attention_use {
+  uint32_t struct_size;
+  uint32_t dtype; /* of q, k, v, out and of rows */
+  const keel_attention_desc* desc; /* the scale resolved, heads of this rank */
+  int32_t device_type, device_id;
+  int64_t block_size; /* tokens a cache block holds */
+  /* The arguments that the model gives and the class takes. */
+  const char* const* arg_names;
+  uint32_t num_args, reserved;
+} keel_attention_use;
+
+/* What a layer keeps of each token, in cache blocks. */
+#define KEEL_KV_ROWS 0u /* the host's: k and v, [block, kv_head, slot, D] of the model's type */
+#define KEEL_KV_OWN 1u  /* the class's own tensors instead */
+#define KEEL_KV_BOTH 2u /* rows, and own tensors beside them */
+#define KEEL_MAX_CACHE_TENSORS 8
+/* Filled by prepare; 0 is rows. What a class keeps in a block must follow from the tokens of the
+ * block and those before alone: the host shares blocks among sequences with equal beginnings,
+ * copies and frees them by bytes. A slot may be written again (a guess that was not taken). */
+typedef struct keel_attention_cache {
+  uint32_t struct_size, layout; /* KEEL_KV_* */
+  uint32_t num_tensors, reserved;
+  keel_meta tensors[KEEL_MAX_CACHE_TENSORS]; /* of ONE block, e.g. [kv_heads, block_size, D] */
+} keel_attention_cache;
 
 /* One step's attention in one layer, S sequences, N query tokens packed in order of sequence. */
 typedef struct keel_attention_call {
   uint32_t struct_size, num_args;
-  const keel_attention_desc* desc;
-  /* [N, heads, D]; k, v: this step's, already in the cache; NULL with KEEL_ATTENTION_SHARE_KV. */
-  const DLTensor *q, *k, *v;
-  const DLTensor *k_cache, *v_cache; /* the layer's, in the layout that supports() chose */
+  const keel_attention_desc* desc; /* the scale resolved, heads of this rank */
+  /* [N, heads, D], the last dimension contiguous. k, v: this step's, not rounded; NULL with
+   * KEEL_ATTENTION_SHARE_KV. */
+  const keel_dl_tensor *q, *k, *v;
+  const keel_dl_tensor *k_cache, *v_cache; /* rows, this step's included; NULL with KEEL_KV_OWN */
+  /* Own tensors, [blocks, ...] in order of the keel_attention_cache; with KEEL_ATTENTION_SHARE_KV
+   * those of the layer whose keys it reads. */
+  const keel_dl_tensor* const* caches;
+  uint32_t num_caches, reserved;
   /* [S, max_blocks] i32. Only entries of blocks with keys that the layer may see are blocks of the
    * sequence: those past its length, and those wholly before its window or chunk, are any block,
    * perhaps another sequence's, and must not be read. */
-  const DLTensor* block_table;
-  const DLTensor* seq_lens;          /* [S] i32: keys of each sequence, this step's included */
-  const DLTensor* cu_q; /* [S + 1] i32: sequence s has queries cu_q[s] .. cu_q[s + 1] */
-  DLTensor* out;                     /* [N, heads, v_dim] */
-  int64_t max_q, max_kv;
-  const char* const* arg_names;      /* named arguments of the model, unread by the host */
-  const DLTensor* const* arg_tensors;
+  const keel_dl_tensor* block_table;
+  const keel_dl_tensor* seq_lens;  /* [S] i32: keys of each sequence, this step's included */
+  const keel_dl_tensor* cu_q; /* [S + 1] i32: sequence s has queries cu_q[s] .. cu_q[s + 1] */
+  const keel_dl_tensor* slots; /* [N] i64: block * block_size + offset, where each token is kept */
+  const keel_dl_tensor* positions; /* [N] i64: of each token in its sequence */
+  keel_dl_tensor* out;             /* [N, heads, v_dim]; NULL in write */
+  int64_t num_sequences, num_tokens;
+  int64_t max_q, max_kv; /* bounds while capturing */
+  const int32_t *host_cu_q, *host_seq_lens; /* copies in host memory */
+  const void* plan; /* what plan filled, host memory, 64-byte aligned; NULL: none */
+  const char* const* arg_names; /* those of the use */
+  const keel_dl_tensor* const* arg_tensors; /* NULL: a number */
   const double* arg_numbers;
 } keel_attention_call;
 
-/* An item of the list "keel.attention/1": a value of _attn_implementation. */
+/* An item of the list "keel.attention/1": a value of _attn_implementation. An instance is made for
+ * each layer and rank and never called twice at once; those of several ranks are, on several
+ * threads. */
 typedef struct keel_attention_class {
-  uint32_t struct_size, flags;
+  uint32_t struct_size, flags; /* KEEL_KERNEL_* but ROWWISE */
   const char* name;
-  /* OK and a layout, or UNIMPLEMENTED with the reason (set_error). `args` are the names of the
-   * model's arguments. [load] since 0.1 */
-  keel_status (*supports)(void* plugin, const keel_attention_desc*, int32_t device_type,
-                          uint32_t dtype, int64_t block_size, const char* const* args,
-                          uint32_t num_args, uint32_t* kv_layout);
-  /* Workspace wanted for a call of these sizes (tensors are not set). [run] since 0.1 */
-  uint64_t (*workspace)(void* plugin, const keel_attention_call*);
+  /* Named arguments that it takes, NULL-terminated; NULL: none. A model that gives another is
+   * refused at load, unless that one is optional: then it is left out. */
+  const char* const* args;
+  /* OK, what it keeps and an instance; or UNIMPLEMENTED with the reason (set_error). Also called to
+   * ask, and released at once. [load] since 0.2 */
+  keel_status (*prepare)(void* plugin, const keel_attention_use*, keel_attention_cache*,
+                         void** instance);
+  /* Puts this step's k and v into the own tensors, at `slots`. NULL only without own tensors. Not
+   * called with KEEL_ATTENTION_SHARE_KV. [run] since 0.2 */
+  keel_status (*write)(void* instance, const keel_kernel_context*, const keel_attention_call*);
+  /* Bytes of a plan; NULL: no plan. [run] since 0.2 */
+  uint64_t (*plan_bytes)(void* instance, const keel_attention_call*);
+  /* Fills a plan, from the desc, lengths and borders: once a step for all layers of a rank that
+   * have the same desc (but for the layer) and the same block table. NULL: no plan.
+   * [run] since 0.2 */
+  keel_status (*plan)(void* instance, const keel_attention_call*, void* plan);
+  /* Bytes of workspace for run; elements of the tensors must not be read. NULL: none.
+   * [run] since 0.1 */
+  uint64_t (*workspace)(void* instance, const keel_attention_call*);
   /* [run] since 0.1 */
-  keel_status (*run)(void* plugin, const keel_kernel_context*, const keel_attention_call*);
+  keel_status (*run)(void* instance, const keel_kernel_context*, const keel_attention_call*);
+  void (*release)(void* instance); /* of what prepare gave, NULL included [load] since 0.2 */
 } keel_attention_class;
 
 /* ==== G. processors: messages and media to tokens and tensors ================================= */
@@ -858,7 +957,7 @@ typedef struct keel_sink {
   /* Copies. [any] since 0.1 */
   keel_status (*ints)(void* self, const char* key, const int64_t* data, size_t n);
   /* Memory for the plugin to fill until the call returns; NULL: refused. [any] since 0.1 */
-  DLTensor* (*tensor)(void* self, const char* key, uint32_t dtype, uint32_t ndim,
+  keel_dl_tensor* (*tensor)(void* self, const char* key, uint32_t dtype, uint32_t ndim,
                       const int64_t* dims);
 } keel_sink;
 
@@ -882,7 +981,8 @@ typedef struct keel_assets {
   keel_status (*encode)(void* self, keel_str text, const keel_sink* sink);
   /* An RGB8 image [h, w, 3] to the size of `out`, RGB8 memory of the plugin's, with antialiasing.
    * [any] */
-  keel_status (*resize)(void* self, const DLTensor* image, uint32_t resample, DLTensor* out);
+  keel_status (*resize)(void* self, const keel_dl_tensor* image, uint32_t resample,
+                        keel_dl_tensor* out);
 } keel_assets;
 
 #define KEEL_MODALITY_TEXT 0u /* the numbers of mm_token_type_ids */
@@ -894,7 +994,7 @@ typedef struct keel_assets {
  * Passed by pointers, so that it may grow. */
 typedef struct keel_media {
   uint32_t struct_size, modality;
-  const DLTensor* data;          /* NULL in count: sizes only */
+  const keel_dl_tensor* data;          /* NULL in count: sizes only */
   int64_t height, width, length; /* length: frames, 1 of an image; samples of audio */
   double rate;                   /* frames or samples a second */
   keel_config* options;          /* the request's mm_processor_kwargs; NULL: none */
@@ -959,8 +1059,8 @@ typedef struct keel_processor_class {
 /* The sizes of classes when their interfaces were first released: a host takes classes of at least
  * these. */
 #define KEEL_MODEL_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_model_class, destroy)
-#define KEEL_ATTENTION_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_attention_class, run)
-#define KEEL_KERNEL_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_kernel_class, run)
+#define KEEL_ATTENTION_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_attention_class, release)
+#define KEEL_KERNEL_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_kernel_class, release)
 #define KEEL_PROCESSOR_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_processor_class, destroy)
 
 #ifdef __cplusplus

@@ -196,6 +196,32 @@ struct State {
   }
 };
 
+// A kernel of the plugin's own (kernel_class.h), which KEEL_PLUGIN lists too. `attrs` is a JSON
+// object; `states` are those that it reads and writes: objects of State.
+struct Kernel {
+  keel_object object;
+  Kernel(const Scope& s, const char* kernel, std::string_view attrs = {},
+         std::initializer_list<keel_object> states = {}) {
+    const keel_kernel_desc desc = {sizeof(desc),
+                                   static_cast<uint32_t>(states.size()),
+                                   kernel,
+                                   {attrs.data(), attrs.size()},
+                                   states.begin()};
+    object = s.api().kernel(s.build(), s.name(), &desc);
+  }
+  // One result, of one operand or more.
+  Tensor operator()(const std::vector<Tensor>& in) const { return Call(in, 1)[0]; }
+  std::vector<Tensor> Call(const std::vector<Tensor>& in, uint32_t num_results) const {
+    std::vector<keel_tensor> ids, results(num_results);
+    for (const Tensor& x : in) ids.push_back(x.id);
+    in.front().ops().call(in.front().run, object, ids.data(), static_cast<uint32_t>(ids.size()),
+                          results.data(), num_results);
+    std::vector<Tensor> out;
+    for (const keel_tensor id : results) out.push_back(in.front().With(id));
+    return out;
+  }
+};
+
 // A raw tensor; its name is used as it is.
 struct Param {
   keel_object object;

@@ -143,7 +143,7 @@ class TensorSink {
   std::span<T> Make(const char* key, uint32_t dtype, std::initializer_list<int64_t> dims) const {
     size_t size = 1;
     for (const int64_t dim : dims) size *= static_cast<size_t>(dim);
-    const DLTensor* tensor =
+    const keel_dl_tensor* tensor =
         sink_->tensor(sink_->self, key, dtype, static_cast<uint32_t>(dims.size()), dims.begin());
     if (tensor == nullptr) throw Error(std::string(key) + ": the host gave no memory", 8);
     return {reinterpret_cast<T*>(static_cast<char*>(tensor->data) + tensor->byte_offset), size};
@@ -189,11 +189,11 @@ class Assets {
     return ids;
   }
   // An RGB8 image [h, w, 3], resized as transformers does with `resample` (KEEL_RESAMPLE_*).
-  std::vector<uint8_t> Resize(const DLTensor& image, uint32_t resample, int64_t height,
+  std::vector<uint8_t> Resize(const keel_dl_tensor& image, uint32_t resample, int64_t height,
                               int64_t width) const {
     std::vector<uint8_t> pixels(static_cast<size_t>(height * width * 3));
     int64_t shape[] = {height, width, 3}, strides[] = {width * 3, 3, 1};
-    DLTensor out{};
+    keel_dl_tensor out{};
     out.data = pixels.data();
     out.device = image.device;
     out.ndim = 3;

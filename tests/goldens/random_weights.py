@@ -30,6 +30,12 @@ _GAINS = {
     "in_proj": 1.5,
     "conv1d": 1.5,
     "out_proj": 2.0,
+    # RWKV.
+    "key": 1.5,
+    "value": 1.5,
+    "receptance": 1.5,
+    "output": 3.0,
+    "head": 3.0,
 }
 
 
@@ -41,14 +47,18 @@ def _values(
     name: str, shape: tuple[int, ...], gains: dict[str, float], rng: np.random.Generator
 ) -> np.ndarray:
     module, kind = name.split(".")[-2:]
-    norm = "norm" in module or module.startswith("ln_")
+    norm = "norm" in module or module.startswith("ln") or module.endswith("_ln")
     if kind == "bias":
         return (0.2 if norm else 0.5) * rng.standard_normal(shape)
     if norm:
         return rng.uniform(0.5, 1.5, shape)
     if kind == "A_log":  # some heads forget within tokens, some remember hundreds
         return rng.uniform(-5, 1, shape)
-    if kind in ("D", "dt_bias"):
+    if kind == "time_decay":
+        return rng.uniform(-5, 1, shape)
+    if kind.startswith("time_mix"):
+        return rng.uniform(0.1, 0.9, shape)
+    if kind in ("D", "dt_bias", "time_first"):
         return rng.standard_normal(shape)
     if kind == "sinks" or kind.endswith("_bias"):  # gpt-oss
         return rng.standard_normal(shape)

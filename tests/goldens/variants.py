@@ -14,7 +14,10 @@ import pathlib
 import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OUTSIDE = {"granite": "sdk/examples/outside"}  # families that live elsewhere
+OUTSIDE = {  # families that live elsewhere
+    "granite": "sdk/examples/outside",
+    "rwkv": "sdk/examples/rwkv",
+}
 
 
 @dataclasses.dataclass(frozen=True)

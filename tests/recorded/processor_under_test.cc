@@ -41,15 +41,15 @@ class Collector {
     Self(self).delivered_.ints[key].assign(data, data + n);
     return 0;
   }
-  static DLTensor* Tensor(void* self, const char* key, uint32_t dtype, uint32_t ndim,
-                          const int64_t* dims) {
+  static keel_dl_tensor* Tensor(void* self, const char* key, uint32_t dtype, uint32_t ndim,
+                                const int64_t* dims) {
     Delivered::Tensor& tensor = Self(self).delivered_.tensors[key];
     tensor.dtype = dtype;
     tensor.dims.assign(dims, dims + ndim);
     int64_t bytes = ElementBytes(dtype);
     for (const int64_t dim : tensor.dims) bytes *= dim;
     tensor.bytes.assign(static_cast<size_t>(bytes), 0xff);
-    DLTensor& view = Self(self).views_.emplace_back();
+    keel_dl_tensor& view = Self(self).views_.emplace_back();
     view = {};
     view.data = tensor.bytes.data();
     view.ndim = static_cast<int32_t>(ndim);
@@ -59,7 +59,7 @@ class Collector {
 
   keel_sink sink_;
   Delivered delivered_;
-  std::deque<DLTensor> views_;
+  std::deque<keel_dl_tensor> views_;
 };
 
 std::vector<int64_t> RowMajor(const std::vector<int64_t>& shape) {
@@ -102,12 +102,12 @@ keel_media TestMedia::Sizes(uint32_t modality, int64_t height, int64_t width, in
 
 keel_media TestMedia::media() const {
   keel_media media = media_;
-  auto* self = const_cast<TestMedia*>(this);  // DLTensor points to what it may not change
+  auto* self = const_cast<TestMedia*>(this);  // keel_dl_tensor points to what it may not change
   self->strides_ = RowMajor(shape_);
   tensor_.data = bytes_.empty() ? static_cast<void*>(self->samples_.data()) : self->bytes_.data();
   tensor_.device = {1, 0};
   tensor_.ndim = static_cast<int32_t>(shape_.size());
-  tensor_.dtype = bytes_.empty() ? DLDataType{2, 32, 1} : DLDataType{1, 8, 1};
+  tensor_.dtype = bytes_.empty() ? keel_dl_dtype{2, 32, 1} : keel_dl_dtype{1, 8, 1};
   tensor_.shape = self->shape_.data();
   tensor_.strides = self->strides_.data();
   media.data = &tensor_;
@@ -161,7 +161,8 @@ class FakeAssets {
     const int64_t id = TokenId(self, std::string(text.data, text.size).c_str());
     return sink->ints(sink->self, "ids", &id, 1);
   }
-  static keel_status Resize(void* self, const DLTensor* image, uint32_t resample, DLTensor* out) {
+  static keel_status Resize(void* self, const keel_dl_tensor* image, uint32_t resample,
+                            keel_dl_tensor* out) {
     Self(self).resized_.push_back(absl::StrCat(image->shape[0], "x", image->shape[1], " -> ",
                                                out->shape[0], "x", out->shape[1], ", filter ",
                                                resample));

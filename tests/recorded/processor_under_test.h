@@ -54,7 +54,7 @@ class TestMedia {
   std::vector<uint8_t> bytes_;
   std::vector<float> samples_;
   std::vector<int64_t> shape_, strides_;
-  mutable DLTensor tensor_ = {};
+  mutable keel_dl_tensor tensor_ = {};
 };
 
 class FakeAssets;

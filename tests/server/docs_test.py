@@ -64,7 +64,7 @@ class FlagsTest(unittest.TestCase):
 
 
 class PluginAuthoringTest(unittest.TestCase):
-    """The library was built by the page's own command (sdk/examples/outside/build.sh)."""
+    """The library was built by the page's own command (sdk/examples/build.sh)."""
 
     def test_a_plugin_from_outside_is_served(self) -> None:
         model = OUTSIDE / "testdata/default"

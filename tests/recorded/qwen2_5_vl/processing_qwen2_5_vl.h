@@ -223,11 +223,11 @@ class Qwen2_5_VLProcessor {
   // Frame `index` of an item, or its last one, [height, width, 3], resized.
   std::vector<uint8_t> Frame(const keel_media& item, int64_t index, int64_t height,
                              int64_t width) const {
-    const DLTensor& data = *item.data;
+    const keel_dl_tensor& data = *item.data;
     const int first = data.ndim - 3;  // frames come before height
     if (first != 0 && first != 1)
       throw Error("an image or video has the wrong number of dimensions");
-    DLTensor frame = data;
+    keel_dl_tensor frame = data;
     frame.ndim = 3;
     frame.shape = data.shape + first;
     frame.strides = data.strides + first;

@@ -1,0 +1,22 @@
+// What a step gives its ops.
+#ifndef KEEL_CORE_OPS_STEP_CONTEXT_H_
+#define KEEL_CORE_OPS_STEP_CONTEXT_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "core/attention/attention.h"
+
+namespace keel {
+
+// Encoders run without.
+struct StepContext {
+  std::vector<AttentionMetadata> metadata;  // of each group of layers (KvCache::groups)
+  int64_t max_position = 0;          // largest position of the step; long rope tables go by it
+  std::vector<int32_t> state_slots;  // [S]
+  std::vector<int32_t> cu_q;         // [S + 1]: where each sequence's tokens begin, and the end
+};
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_OPS_STEP_CONTEXT_H_
