@@ -30,11 +30,6 @@ const char* PromptField(const Request& request) {
 // Tokens of a prompt whose logits are held at once: 128 rows of 150,000 are 75 MiB.
 constexpr int32_t kMaxPromptLogits = 128;
 
-// A limit that a request exceeds will stay exceeded: nothing to try again later.
-absl::Status Permanent(const absl::Status& status) {
-  return absl::IsResourceExhausted(status) ? absl::InvalidArgumentError(status.message()) : status;
-}
-
 // What is surely too long is refused before it is tokenized, which takes seconds and gigabytes.
 absl::Status CheckCharacters(const Model& model, absl::string_view text) {
   const int64_t limit = model.max_model_len * model.text.tokenizer->max_token_characters();
@@ -62,7 +57,7 @@ absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& cha
   input.continue_final_message = chat.continue_final_message;
   input.content_format = model.text.content_format;
   absl::StatusOr<std::string> text = model.text.chat_template->Render(input);
-  if (!text.ok()) return WithField(Permanent(text.status()), "messages");
+  if (!text.ok()) return WithField(text.status(), "messages");
   return text;
 }
 
@@ -301,7 +296,7 @@ absl::StatusOr<std::unique_ptr<GrammarMatcher>> RequestPreparer::CompileGrammar(
   const absl::Time start = absl::Now();
   absl::StatusOr<std::unique_ptr<GrammarMatcher>> matcher = grammars_->Compile(spec);
   metrics_.grammar_compile_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));
-  if (!matcher.ok()) return Permanent(Annotate(matcher.status(), "structured output"));
+  if (!matcher.ok()) return Annotate(matcher.status(), "structured output");
   return matcher;
 }
 
