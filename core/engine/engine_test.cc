@@ -189,15 +189,13 @@ TEST_F(EngineTest, ConstraintsThatLeaveNoFirstTokenAreRefused) {
     return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(names));
   };
   const auto choice = [](Request& r, const char* text) {
-    r.has_grammar = true;
-    r.grammar.kind = GrammarSpec::Kind::kChoice;
-    r.grammar.source = text;
+    r.grammar = GrammarSpec{.kind = GrammarSpec::Kind::kChoice, .source = text};
   };
   for (const int64_t n : {1, 3}) {
     for (const bool beams : {false, true}) {
       EXPECT_THAT(refusal([&](Request& r) {
                     r.n = n;
-                    if (beams) r.beam_width = 4;
+                    if (beams) r.beams = BeamOptions{.width = 4};
                     r.sampling.allowed_token_ids = {Letter('b')};
                     r.sampling.bad_words = {"b"};
                   }),
@@ -246,9 +244,7 @@ TEST_F(EngineTest, ConstraintsThatLeaveNoLaterTokenEndTheRequestAndNoOther) {
   words.sampling.bad_words = {"bb"};
   expect(words, 1, "allowed_token_ids and bad_words");
   Request grammar = Ask("a", 5);
-  grammar.has_grammar = true;
-  grammar.grammar.kind = GrammarSpec::Kind::kChoice;
-  grammar.grammar.source = R"(["xyz"])";
+  grammar.grammar = GrammarSpec{.kind = GrammarSpec::Kind::kChoice, .source = R"(["xyz"])"};
   grammar.sampling.allowed_token_ids = Letters("xy");
   expect(grammar, 2, "structured output and allowed_token_ids");
   grammar.sampling.allowed_token_ids = {};
@@ -270,7 +266,7 @@ TEST_F(EngineTest, ConstraintsThatLeaveNoLaterTokenEndTheRequestAndNoOther) {
 TEST_F(EngineTest, ASearchGoesOnWithoutABeamThatMayNotGoOn) {
   Serve(MakeFakeModel());
   Request request = Ask("a", 3);
-  request.beam_width = 2;
+  request.beams = BeamOptions{.width = 2};
   request.n = 2;
   // The beam "bc" may not go on at all: whatever follows is a bad word, or not allowed.
   request.sampling.allowed_token_ids = Letters("bcd");
@@ -288,7 +284,7 @@ TEST_F(EngineTest, ASearchWithoutAnyBeamLeftEndsWithTheConstraintsAndNoOtherDoes
   Serve(MakeFakeModel());
   KEEL_ASSERT_OK(Start(0, Ask("a", 20)));
   Request request = Ask("a", 3);
-  request.beam_width = 2;
+  request.beams = BeamOptions{.width = 2};
   request.n = 2;
   request.sampling.allowed_token_ids = Letters("bc");
   request.sampling.bad_words = {"bb", "bc", "cb", "cc"};
@@ -316,7 +312,7 @@ TEST_F(EngineTest, LogitsThatAreNoNumbersEndTheirRequestAndAreCounted) {
     for (const bool beams : {false, true}) {
       Request request = Ask("#a", 9);
       request.n = n;
-      if (beams) request.beam_width = 3;
+      if (beams) request.beams = BeamOptions{.width = 3};
       const Answer answer = Run(request);
       for (const auto& [index, text] : answer.texts) {
         EXPECT_EQ(text.reason, FinishReason::kError);
@@ -360,7 +356,7 @@ TEST_F(EngineTest, WhatEndedATextIsPartOfItWhenAsked) {
     EXPECT_EQ(answer[0].stop_reason, std::to_string(Letter('e')));
   }
   request.stop = {};
-  request.beam_width = 2;
+  request.beams = BeamOptions{.width = 2};
   EXPECT_EQ(Run(request)[0].text, "bcde");
   request.include_stop_str_in_output = false;
   EXPECT_EQ(Run(request)[0].text, "bcd");

@@ -104,13 +104,13 @@ absl::StatusOr<SamplingParams> Sampling(const Model& model, const Request& reque
 }
 
 absl::Status CheckLimits(const Request& request) {
-  KEEL_RETURN_IF_ERROR(CheckRange("n", request.n, 1, kMaxSequences));
+  KEEL_RETURN_IF_ERROR(CheckRange(kNumAnswers, request.n));
   if (request.best_of.has_value())
-    KEEL_RETURN_IF_ERROR(CheckRange("best_of", *request.best_of, request.n, kMaxSequences));
+    KEEL_RETURN_IF_ERROR(CheckRange(kBestOf.From(request.n), *request.best_of));
   if (request.timeout_ms.has_value())
-    KEEL_RETURN_IF_ERROR(CheckRange("timeout_ms", *request.timeout_ms, 1, kMaxParameter));
+    KEEL_RETURN_IF_ERROR(CheckRange(kTimeoutMs, *request.timeout_ms));
   if (request.max_tokens.has_value())
-    KEEL_RETURN_IF_ERROR(CheckRange("max_tokens", *request.max_tokens, 0, kMaxParameter));
+    KEEL_RETURN_IF_ERROR(CheckRange(kMaxTokens, *request.max_tokens));
   if (request.stop.size() > kMaxStopStrings) {
     return Refuse("stop", "stop has ", request.stop.size(), " strings, expected at most ",
                   kMaxStopStrings);
@@ -120,14 +120,14 @@ absl::Status CheckLimits(const Request& request) {
 
 // Beam search chooses texts as a whole; what works token by token has no part in it.
 absl::Status CheckBeams(const Request& request) {
-  if (!request.beam_width.has_value()) return absl::OkStatus();
-  KEEL_RETURN_IF_ERROR(CheckRange("beam_width", *request.beam_width, request.n, kMaxBeams));
+  if (!request.beams.has_value()) return absl::OkStatus();
+  KEEL_RETURN_IF_ERROR(CheckRange(kBeamWidth.From(request.n), request.beams->width));
   const auto refuse = [](absl::string_view what) {
     return WithField(
         absl::UnimplementedError(absl::StrCat(what, " and beam_width exclude each other")),
         "beam_width");
   };
-  if (request.has_grammar) return refuse("structured output");
+  if (request.grammar.has_value()) return refuse("structured output");
   if (request.max_tokens == 0) return refuse("max_tokens 0");
   if (request.best_of.has_value()) return refuse("best_of");
   if (request.sampling.logprobs.has_value()) return refuse("logprobs");
@@ -238,7 +238,7 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
     params.logprobs = 0;  // of the tokens themselves, to compare
   if (!params.seed.has_value()) params.seed = static_cast<int64_t>(RandomSeed());
   std::vector<int32_t> end_tokens = running.end_token_ids;
-  if (request.has_grammar && request.ignore_eos) {
+  if (request.grammar.has_value() && request.ignore_eos) {
     // A grammar's end is one even so.
     end_tokens.insert(end_tokens.end(), model_.eos_token_ids.begin(), model_.eos_token_ids.end());
   }
@@ -269,10 +269,10 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
     out->max_chunk = kMaxPromptLogits;
   }
   // The next sequence has the next seed.
-  for (int64_t i = 1; i < num_sequences && !request.beam_width.has_value(); ++i)
+  for (int64_t i = 1; i < num_sequences && !request.beams.has_value(); ++i)
     out->fork_seeds.push_back(static_cast<uint64_t>(*params.seed) + static_cast<uint64_t>(i));
-  if (request.has_grammar) {
-    KEEL_ASSIGN_OR_RETURN(out->grammar, CompileGrammar(request.grammar));
+  if (request.grammar.has_value()) {
+    KEEL_ASSIGN_OR_RETURN(out->grammar, CompileGrammar(*request.grammar));
   }
   KEEL_RETURN_IF_ERROR(CheckFirstToken(*out));
   return out;
@@ -280,10 +280,9 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
 
 std::unique_ptr<Decoding> RequestPreparer::MakeDecoding(RunningRequest& running) const {
   const Request& request = running.request;
-  if (request.beam_width.has_value()) {
-    const BeamOptions beams = {*request.beam_width, request.length_penalty, request.early_stopping};
+  if (request.beams.has_value()) {
     auto decoding = std::make_unique<BeamDecoding>(
-        BeamSearch(beams, running.end_token_ids, running.max_tokens));
+        BeamSearch(*request.beams, running.end_token_ids, running.max_tokens));
     running.sequences[0]->num_candidates = decoding->num_candidates();
     return decoding;
   }

@@ -67,7 +67,7 @@ TEST_F(RequestPreparerTest, TheSequencesThatBranchOffHaveTheNextSeeds) {
 
 TEST_F(RequestPreparerTest, ChoosesTheDecoding) {
   const auto plain = Prepare(), drafts = Prepare({.num_tokens = 4});
-  request_.beam_width = 3;
+  request_.beams = BeamOptions{.width = 3};
   const auto beams = Prepare({.num_tokens = 4});
   EXPECT_EQ(dynamic_cast<DraftDecoding*>((*plain)->decoding.get()), nullptr);
   EXPECT_NE(dynamic_cast<DraftDecoding*>((*drafts)->decoding.get()), nullptr);
