@@ -60,8 +60,10 @@ Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace>
                       absl::MutexLock lock(&mutex_);
                       channels_.erase(request);
                     },
-                .too_far_ahead = [this](uint64_t request) { Pause(request).IgnoreError(); },
-                .caught_up = [this](uint64_t request) { Resume(request).IgnoreError(); }}) {
+                .too_far_ahead =
+                    [this](uint64_t request) { Tell(request, Command::kHold).IgnoreError(); },
+                .caught_up =
+                    [this](uint64_t request) { Tell(request, Command::kGoOn).IgnoreError(); }}) {
   loop_->Add(this);
 }
 
@@ -192,9 +194,12 @@ void Engine::TakeIncoming() {
 
 void Engine::Obey(RunningRequest& request, Command command) {
   if (command == Command::kCancel) return End(request, FinishReason::kAbort);
-  const bool pause = command == Command::kPause;
-  if (request.paused == pause) return;
-  request.paused = pause;
+  const bool was_paused = request.is_paused();
+  const bool by_client = command == Command::kPause || command == Command::kResume;
+  (by_client ? request.paused_by_client : request.paused_for_reader) =
+      command == Command::kPause || command == Command::kHold;
+  const bool pause = request.is_paused();
+  if (was_paused == pause) return;
   TraceMark(trace_.get(), pause ? "paused" : "resumed", request.id);
   for (const auto& sequence : request.sequences) {
     if (sequence->finished) continue;
@@ -209,7 +214,8 @@ void Engine::Obey(RunningRequest& request, Command command) {
 }
 
 void Engine::End(RunningRequest& request, FinishReason reason, const absl::Status& status) {
-  if (std::exchange(request.paused, false)) {
+  if (request.is_paused()) {
+    request.paused_by_client = request.paused_for_reader = false;
     for (const auto& sequence : request.sequences) num_paused_ -= sequence->finished ? 0 : 1;
   }
   request.decoding->End(request, reason, status, decoding_);

@@ -61,7 +61,8 @@ class Engine : private EngineClient {
 
   // From the next step on. NOT_FOUND when the request has ended. Any thread, and in a callback too.
   absl::Status Cancel(uint64_t id) { return Tell(id, Command::kCancel); }
-  // A paused request computes nothing and holds no blocks, until it is resumed, cancelled or overdue.
+  // A paused request computes nothing and holds no blocks, until it is resumed, cancelled or overdue. One that is too far
+  // ahead of its reader is paused besides, and goes on when neither holds it.
   absl::Status Pause(uint64_t id) { return Tell(id, Command::kPause); }
   absl::Status Resume(uint64_t id) { return Tell(id, Command::kResume); }
   // The reader has taken `tokens` tokens of a request with max_unread_tokens. NOT_FOUND when it has ended. Any thread, and
@@ -84,7 +85,13 @@ class Engine : private EngineClient {
   }
 
  private:
-  enum class Command { kCancel, kPause, kResume };
+  // kHold, kGoOn: flow control's own pause, which a client's neither ends nor is ended by.
+  enum class Command { kCancel, kPause, kResume, kHold, kGoOn };
+
+  struct OpenRequest {
+    std::shared_ptr<OutputChannel> channel;
+    int64_t sequences;
+  };
 
   Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace> trace);
   absl::Status Tell(uint64_t id, Command command);

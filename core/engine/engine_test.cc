@@ -414,6 +414,37 @@ TEST_F(EngineTest, AFullQueueRefusesAndSaysTheLimit) {
   for (int i = 0; i < 2; ++i) EXPECT_EQ(WaitFor(i)[0].text, "bcd");
 }
 
+TEST_F(EngineTest, AReadersPauseAndAClientsAreTwo) {
+  Serve(MakeFakeModel([](auto, absl::Span<float> logits) { logits[5] = 1; }));
+  Request request = Ask("a", 200);
+  request.max_unread_tokens = 80;
+  KEEL_ASSERT_OK(Start(0, request));
+  const auto tokens_now = [&] {
+    absl::SleepFor(absl::Milliseconds(50));
+    absl::MutexLock lock(&mutex_);
+    return answers_[0].texts[0].tokens.size();
+  };
+  while (engine_->metrics().waiting_deferred.Value() == 0) absl::SleepFor(absl::Milliseconds(1));
+  const size_t at_pause = tokens_now();
+  // A client that resumes does not set the reader's limit aside.
+  KEEL_ASSERT_OK(engine_->Resume(ids_[0]));
+  EXPECT_EQ(tokens_now(), at_pause);
+  EXPECT_EQ(engine_->metrics().waiting_deferred.Value(), 1);
+  // A reader that has read does not end a client's pause.
+  KEEL_ASSERT_OK(engine_->Pause(ids_[0]));
+  KEEL_ASSERT_OK(engine_->Read(ids_[0], 1000));
+  const size_t paused = tokens_now();
+  EXPECT_EQ(tokens_now(), paused);
+  EXPECT_EQ(engine_->metrics().waiting_deferred.Value(), 1);
+  EXPECT_LT(paused, 200u);
+  KEEL_ASSERT_OK(engine_->Resume(ids_[0]));
+  while (engine_->num_requests() > 0) {
+    engine_->Read(ids_[0], 1000).IgnoreError();
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  EXPECT_EQ(WaitFor(0)[0].tokens.size(), 200u);
+}
+
 TEST_F(EngineTest, ItsEndEndsEveryRequest) {
   Serve(MakeFakeModel([](auto, absl::Span<float> logits) { logits[5] = 1; }));
   for (int i = 0; i < 10; ++i) KEEL_ASSERT_OK(Start(i, Ask("a", 200)));
