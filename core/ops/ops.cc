@@ -17,6 +17,7 @@
 #include "core/graph/types.h"
 #include "core/ops/args.h"
 #include "core/ops/graph_attention.h"
+#include "core/ops/indices.h"
 #include "core/ops/invariant.h"
 #include "core/ops/moe.h"
 #include "core/ops/norm.h"
@@ -179,9 +180,10 @@ absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
   switch (node.op()) {
     case proto::OP_LINEAR:
       return weights_->linear(object).Apply(inputs[0]);
-    case proto::OP_EMBED:
-      return at::index_select(weights_->of<EmbeddingWeight>(object).rows, 0,
-                              inputs[0].to(at::kLong));
+    case proto::OP_EMBED: {
+      const at::Tensor& rows = weights_->of<EmbeddingWeight>(object).rows;
+      return at::index_select(rows, 0, ClampedIndices(inputs[0], rows.size(0)));
+    }
     case proto::OP_NORM:
       return RunNorm(d.norm(), weights_->of<NormWeight>(object), inputs[0], numerics_);
     case proto::OP_ROPE:

@@ -491,6 +491,10 @@ typedef struct keel_run {
  *
  * All since 0.1 where nothing else is said. Shapes: one packed row of N tokens, no batch dimension;
  * hidden [N, H], per head [N, heads, D]. Types: activations are KEEL_DTYPE_MODEL; binary ops need
+ * Indices are the model's numbers, and no number of a request fails a step that others are in: in
+ * embed, moe_routed, gather_rows, put_rows, take and scatter one below 0 counts as 0, and one past
+ * the end as the last.
+ *
  * equal types or a number; broadcasting is NumPy's. */
 typedef struct keel_ops {
   uint32_t struct_size, reserved;
@@ -592,8 +596,7 @@ typedef struct keel_ops {
   /* Of numbers. KEEL_BINARY_*; a NaN goes on. [run] */
   keel_tensor (*binary)(keel_run*, keel_tensor a, keel_tensor b, uint32_t kind);
   /* y[.., i, ..] = x[.., indices[.., i, ..], ..] along dim; indices are integers with as many
-   * dimensions as x, those beside dim broadcast. One out of range fails the
-   * step. [run] */
+   * dimensions as x, those beside dim broadcast. [run] */
   keel_tensor (*take)(keel_run*, keel_tensor x, int32_t dim, keel_tensor indices);
   /* A copy of x with y[.., indices[.., i, ..], ..] = values[.., i, ..] along dim. indices and
    * values have one shape, x's but for dim; of an index that comes twice the last value stays.
