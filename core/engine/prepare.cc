@@ -165,6 +165,13 @@ absl::StatusOr<int64_t> MaxTokens(const Model& model, const Request& request,
   return max_tokens;
 }
 
+// Prompts whose keys are not the same share none.
+std::string CacheSalt(const Model& model, const Request& request, int64_t prompt_tokens) {
+  const PromptRope& rope = model.prompt_rope;
+  if (rope.trained == 0 || prompt_tokens <= rope.trained) return request.cache_salt;
+  return absl::StrCat("rope ", rope.each_own ? prompt_tokens : 0, "/", request.cache_salt);
+}
+
 // Refuses constraints that contradict each other from the first token on.
 absl::Status CheckFirstToken(RunningSequence& sequence) {
   if (!sequence.sampler.is_constrained()) return absl::OkStatus();
@@ -257,7 +264,7 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
   auto out = std::make_unique<RunningSequence>(
       &running, std::move(sampler), std::make_shared<OutputStream>(channel, detokenizer));
   out->priority = request.priority;
-  out->cache_salt = request.cache_salt;
+  out->cache_salt = CacheSalt(model_, request, static_cast<int64_t>(running.prompt->size()));
   out->tokens = *running.prompt;
   out->prompt_tokens = static_cast<int32_t>(running.prompt->size());
   if (!request.stop.empty()) {

@@ -55,6 +55,22 @@ TEST_F(RequestPreparerTest, APromptBecomesASequenceThatIsReadyToRun) {
   EXPECT_EQ(sequence.running, &sequence);
 }
 
+TEST_F(RequestPreparerTest, PromptsOfOtherRopeShareNoCache) {
+  const auto salt = [&](int64_t tokens) {
+    request_.prompt = std::vector<int32_t>(static_cast<size_t>(tokens), 5);
+    const auto prepared = Prepare();
+    return prepared.ok() ? (*prepared)->sequences[0]->cache_salt : "refused";
+  };
+  request_.cache_salt = "salt";
+  EXPECT_EQ(salt(101), salt(100));
+  fake_.model.prompt_rope = {.trained = 100, .each_own = false};  // longrope
+  EXPECT_EQ(salt(100), "salt");
+  EXPECT_NE(salt(101), salt(100));
+  EXPECT_EQ(salt(101), salt(102));
+  fake_.model.prompt_rope = {.trained = 100, .each_own = true};  // dynamic NTK
+  EXPECT_NE(salt(101), salt(102));
+}
+
 TEST_F(RequestPreparerTest, TheSequencesThatBranchOffHaveTheNextSeeds) {
   request_.n = 2;
   request_.best_of = 4;

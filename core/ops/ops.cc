@@ -205,21 +205,12 @@ absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
   }
 }
 
-// Frequencies that follow the length of a step's longest sequence would follow other requests: where
-// that must not be, they are those of the longest that the model takes.
-int64_t OpRunner::RopeLength(const proto::Rope& rope, const at::Tensor& positions) const {
-  if (numerics_ == Numerics::kInvariant) {
-    const int64_t longest = graph_.spec().max_positions();
-    return (longest > 0 ? longest : rope.original_max_positions()) - 1;
-  }
-  return step_ != nullptr ? step_->max_position : positions.max().item<int64_t>();
-}
-
 at::Tensor OpRunner::RunRope(const proto::Node& node, const at::Tensor& x,
                              const at::Tensor& positions) {
   const proto::Rope& rope = DeclarationOf(node).rope();
-  const CosSin& table =
-      rope_.Get(node.object(), rope, positions, RopeLength(rope, positions), x.scalar_type());
+  const absl::Span<const int64_t> lengths =
+      step_ != nullptr ? absl::MakeConstSpan(step_->lengths) : absl::Span<const int64_t>();
+  const CosSin& table = rope_.Get(node.object(), rope, positions, lengths, x.scalar_type());
   return ApplyRope(rope, x, table, numerics_);
 }
 
