@@ -36,11 +36,11 @@ absl::Status CheckCharacters(const Model& model, absl::string_view text) {
   const int64_t characters = std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   });
-  if (limit == 0 || characters <= limit) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "prompt has ", characters, " characters, more tokens than fit: the model takes at most ",
-      model.max_model_len - 1, " and one for the answer (max_model_len ", model.max_model_len,
-      "); shorten it"));
+  if (characters <= limit) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("prompt has ", characters, " characters, the model takes at most ",
+                   model.max_model_len - 1, " tokens and one for the answer (max_model_len ",
+                   model.max_model_len, "), which ", limit, " characters surely fill; shorten it"));
 }
 
 absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& chat) {
