@@ -409,9 +409,43 @@ TEST_F(EngineTest, AFullQueueRefusesAndSaysTheLimit) {
         options);
   for (int i = 0; i < 2; ++i) KEEL_ASSERT_OK(Start(i, Ask("a", 3)));
   EXPECT_THAT(Start(2, Ask("a", 3)),
-              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("the limit is 2")));
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("the limit is 2 ")));
   go.Notify();
   for (int i = 0; i < 2; ++i) EXPECT_EQ(WaitFor(i)[0].text, "bcd");
+}
+
+TEST_F(EngineTest, TheQueueCountsSequences) {
+  EngineOptions options;
+  options.max_queued_requests = 2;
+  options.scheduler.max_num_seqs = 2;
+  absl::Notification go;
+  Serve(MakeFakeModel([&](absl::Span<const int32_t> tokens, absl::Span<float> logits) {
+          go.WaitForNotification();
+          testing::SayAlphabet(tokens, logits);
+        }),
+        options);
+  const auto refusal = [&](const char* words, absl::StatusCode code) {
+    return StatusIs(code, HasSubstr(words));
+  };
+  Request three = Ask("a", 3), five = Ask("a", 3);
+  three.n = 3;
+  five.n = 5;
+  KEEL_ASSERT_OK(Start(0, three));
+  EXPECT_THAT(Start(1, three),
+              refusal("3 sequences are running or waiting and the request has 3, the limit is 4",
+                      absl::StatusCode::kResourceExhausted));
+  KEEL_ASSERT_OK(Start(2, Ask("a", 3)));
+  // For good: no use in trying again.
+  EXPECT_THAT(Start(3, five),
+              refusal("has 5 sequences, expected at most 4", absl::StatusCode::kInvalidArgument));
+  five.n = 1;
+  five.beams = BeamOptions{.width = 5};
+  EXPECT_THAT(Start(3, five), refusal("has 5 sequences", absl::StatusCode::kInvalidArgument));
+  go.Notify();
+  WaitFor(0);
+  WaitFor(2);
+  KEEL_ASSERT_OK(Start(4, three));
+  EXPECT_EQ(WaitFor(4)[0].text, "bcd");
 }
 
 TEST_F(EngineTest, AReadersPauseAndAClientsAreTwo) {

@@ -66,8 +66,8 @@ struct EngineOptions {
   CacheOptions cache;
   SchedulerOptions scheduler = {.max_prefill_beside_decodes = 64};
   SpeculationOptions speculation;
-  int64_t max_queued_requests = 1024;
-  std::string trace;  // the file; "": none
+  int64_t max_queued_requests = 1024;  // in sequences
+  std::string trace;                   // the file; "": none
 };
 
 struct EngineFlag {
