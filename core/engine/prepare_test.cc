@@ -71,6 +71,16 @@ TEST_F(RequestPreparerTest, PromptsOfOtherRopeShareNoCache) {
   EXPECT_NE(salt(101), salt(102));
 }
 
+TEST_F(RequestPreparerTest, AnAnswersUsualLengthIsThatOfGenerationConfig) {
+  fake_.model.generation.max_new_tokens = 7;
+  EXPECT_EQ((*Prepare())->max_tokens, 7);
+  fake_.model.generation.max_new_tokens = 1000;  // more than the prompt leaves
+  EXPECT_EQ((*Prepare())->max_tokens, 253);
+  fake_.model.generation.max_new_tokens = 7;
+  request_.max_tokens = 20;
+  EXPECT_EQ((*Prepare())->max_tokens, 20);
+}
+
 TEST_F(RequestPreparerTest, TheSequencesThatBranchOffHaveTheNextSeeds) {
   request_.n = 2;
   request_.best_of = 4;
