@@ -8,6 +8,7 @@
 #include "core/engine/beam_decoding.h"
 #include "core/engine/draft_decoding.h"
 #include "core/engine/testing.h"
+#include "core/text/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -121,6 +122,17 @@ TEST_F(RequestPreparerTest, RefusesWhatCanNotBe) {
   request_.n = 1;
   request_.sampling.top_p = 2;
   ExpectRefused("top_p is 2");
+}
+
+// Whatever the tokenizer makes of it: WordPiece drops spaces, Unigram takes what it doesn't know as one.
+TEST_F(RequestPreparerTest, WhatIsSurelyTooLongIsRefusedByItsCharacters) {
+  for (const char* tokenizer : {"qwen", "wordpiece", "unigram"}) {
+    fake_.model.text.tokenizer = testing::TestTokenizer(tokenizer);
+    const int64_t most =
+        fake_.model.max_model_len * fake_.model.text.tokenizer->max_token_characters();
+    request_.prompt = std::string(static_cast<size_t>(most) + 1, ' ');
+    ExpectRefused("characters, the model takes at most 255 tokens");
+  }
 }
 
 TEST_F(RequestPreparerTest, RefusesMoreTokensAtLeastThanAtMost) {
