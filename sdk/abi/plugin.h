@@ -356,9 +356,11 @@ typedef struct keel_norm_desc {
 /* Rotary embedding (RoFormer, arXiv:2104.09864) on the first rotary_size elements of each head, the
  * rest passed. Frequencies come from config.json at `params` (rope_parameters, or one of its layer
  * types; old files: rope_theta and rope_scaling) with transformers' formulas; `theta` is the
- * family's default. Positions are [N], or [axes, N] with `sections` (frequencies per axis:
- * Qwen2-VL's M-RoPE; a vision tower's height and width, with `inv_freq`). The angle of pair i at
- * position p is p * frequency i. */
+ * family's default. Where they go by the length of the text (longrope, dynamic), a token's is that
+ * of its prompt, or what was generated up to it if it came later: its own, whatever shares its
+ * step. Positions are [N], or [axes, N] with `sections` (frequencies per axis: Qwen2-VL's M-RoPE; a
+ * vision tower's height and width, with `inv_freq`). The angle of pair i at position p is
+ * p * frequency i. */
 #define KEEL_ROPE_HALVES 0u      /* pairs (i, i + size/2): neox, most families */
 #define KEEL_ROPE_INTERLEAVED 1u /* pairs (2i, 2i + 1): gptj, cohere, glm */
 #define KEEL_ROPE_SECTIONS_INTERLEAVED 1u /* flags: axes take turns (Qwen3-VL), not chunks */
@@ -597,11 +599,14 @@ typedef struct keel_run {
  * docs/ops.md says it for each op. An attention of the kind ENCODER in forward sees the tokens that
  * its sequence has in the step, and takes no `segments`.
  *
+ * Indices are the model's numbers, and no number of a request fails a step that others are in: in
+ * embed, moe_routed, gather_rows, put_rows, take and scatter one below 0 counts as 0, and one past
+ * the end as the last.
+ *
  * All since 0.1 where nothing else is said. Shapes: one packed row of N tokens, no batch dimension;
  * hidden [N, H], per head [N, heads, D]. Types: activations are KEEL_DTYPE_MODEL; binary ops need
  * equal types or a number; broadcasting is NumPy's; softmax, reduce and cumsum give the type that
- * they get. What is a row's, an element's or an expert's number (embed, take, gather_rows ...) is
- * checked by the host: one out of range fails the step. */
+ * they get. */
 typedef struct keel_ops {
   uint32_t struct_size, reserved;
 
@@ -703,8 +708,7 @@ typedef struct keel_ops {
   /* Of numbers. KEEL_BINARY_*; a NaN goes on. [run] */
   keel_tensor (*binary)(keel_run*, keel_tensor a, keel_tensor b, uint32_t kind);
   /* y[.., i, ..] = x[.., indices[.., i, ..], ..] along dim; indices are integers with as many
-   * dimensions as x, those beside dim broadcast. One out of range fails the
-   * step. [run] */
+   * dimensions as x, those beside dim broadcast. [run] */
   keel_tensor (*take)(keel_run*, keel_tensor x, int32_t dim, keel_tensor indices);
   /* A copy of x with y[.., indices[.., i, ..], ..] = values[.., i, ..] along dim. indices and
    * values have one shape, x's but for dim; of an index that comes twice the last value stays.
