@@ -17,6 +17,7 @@ _GAINS = {
     "embed_tokens": 3.0,
     # A mixture of experts: the router, and the experts' matrices in one tensor each.
     "gate": 3.0,
+    "router": 3.0,
     "gate_up_proj": 1.5,
     # BLOOM: no positions, so that the context has to outweigh the last token all the more.
     "word_embeddings": 3.0,
@@ -29,6 +30,20 @@ _GAINS = {
     "in_proj": 1.5,
     "conv1d": 1.5,
     "out_proj": 2.0,
+    # LFM2.
+    "conv": 1.5,
+    "w1": 1.5,
+    "w2": 2.0,
+    "w3": 1.0,
+    # Phi.
+    "fc1": 1.5,
+    "fc2": 3.0,
+    # GPT-2.
+    "wte": 3.0,
+    "wpe": 2.0,
+    "c_attn": 3.0,
+    "c_fc": 2.0,
+    "c_proj": 6.0,
 }
 
 

@@ -67,7 +67,7 @@ class PluginAuthoringTest(unittest.TestCase):
     """The library was built by the page's own command (sdk/examples/outside/build.sh)."""
 
     def test_a_plugin_from_outside_is_served(self) -> None:
-        model = OUTSIDE / "testdata/default"
+        model = OUTSIDE / "granite/testdata/default"
         flags = ("--model", str(model), "--plugin-path", str(OUTSIDE / "libgranite.so"))
         with Server(*flags) as server:
             plugin = server.get("/info").json()["plugin"]
