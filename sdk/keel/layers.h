@@ -169,6 +169,10 @@ struct Moe {
   Tensor operator()(Tensor x, Tensor router_logits) const {
     return x.With(x.ops().moe(x.run, object, x.id, router_logits.id));
   }
+  // The model has chosen: expert_ids, weights [N, top_k].
+  Tensor Routed(Tensor x, Tensor expert_ids, Tensor weights) const {
+    return x.With(x.ops().moe_routed(x.run, object, x.id, expert_ids.id, weights.id));
+  }
 };
 
 // See keel_conv_desc. For one that looks back over tokens: blocks/causal_conv1d.h.

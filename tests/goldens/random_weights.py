@@ -36,6 +36,20 @@ _GAINS = {
     "receptance": 1.5,
     "output": 3.0,
     "head": 3.0,
+    # LFM2.
+    "conv": 1.5,
+    "w1": 1.5,
+    "w2": 2.0,
+    "w3": 1.0,
+    # Phi.
+    "fc1": 1.5,
+    "fc2": 3.0,
+    # GPT-2.
+    "wte": 3.0,
+    "wpe": 2.0,
+    "c_attn": 3.0,
+    "c_fc": 2.0,
+    "c_proj": 6.0,
 }
 
 
