@@ -9,6 +9,7 @@
 
 #include "absl/strings/string_view.h"
 #include "core/base/plugin_call.h"
+#include "core/graph/plugin_kernels.h"
 #include "core/tensor/dtype.h"
 #include "sdk/abi/plugin.h"
 
@@ -45,7 +46,8 @@ struct ExecutorOptions {
   int32_t pipeline_parallel = 1;      // stages that the layers are divided into, likewise
   // Whole experts to each of the tensor-parallel ranks (base_model_ep_plan), not a part of each.
   bool expert_parallel = false;
-  LiveModel live = {};  // with kEager, kShadow
+  LiveModel live = {};         // with kEager, kShadow
+  PluginKernels kernels = {};  // of the model's plugin
   // The logits of a sequence's token have the same bits whatever else is in its step and however its
   // prompt was cut into steps; slower. One CPU type: others round elsewhere.
   bool deterministic = false;

@@ -108,9 +108,9 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
     if (const proto::Function* found = FindFunction(rank->graph_, name)) function->emplace(*found);
   }
   if (!rank->forward_.has_value()) return absl::InvalidArgumentError("the graph has no forward");
-  KEEL_ASSIGN_OR_RETURN(rank->ops_,
-                        OpRunner::Create(rank->graph_, std::move(weights), attention, options.dtype,
-                                         options.block_size, rank->numerics_));
+  KEEL_ASSIGN_OR_RETURN(
+      rank->ops_, OpRunner::Create(rank->graph_, std::move(weights), attention, options.kernels,
+                                   options.dtype, options.block_size, rank->numerics_));
   return rank;
 }
 

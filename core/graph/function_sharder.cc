@@ -77,6 +77,9 @@ absl::Status FunctionSharder::Shard(const Node& node) {
       return ShardRecur(node);
     case proto::OP_MATMUL:
       return ShardMatmul(node);
+    case proto::OP_CALL:  // a kernel knows nothing of ranks
+      KEEL_RETURN_IF_ERROR(ExpectWhole(node));
+      return Emit(node, node, kWholeValue);
     default:
       return ShardByAxis(node);
   }
@@ -149,13 +152,17 @@ absl::Status FunctionSharder::CutWholeOperands(const Node& node) {
 
 absl::Status FunctionSharder::Cut(int i, const Split& split) {
   Value& x = operands_[i];
+  if (split.parts == 1) return absl::OkStatus();
+  if (split.dim >= x.global.rank()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cuts dimension ", split.dim, " of ", Describe(x), ", which has none"));
+  }
   const Extent& extent = x.global.dims[split.dim];
   if (extent.symbolic() || extent.size % (split.parts * split.packs) != 0) {
     return absl::InvalidArgumentError(absl::StrCat("dimension ", split.dim, " of ", Describe(x),
                                                    " is ", extent.size, extent.symbol, ", which ",
                                                    split.parts, " parts don't divide"));
   }
-  if (split.parts == 1) return absl::OkStatus();
   Node* node = local_.add_nodes();
   *node = op::RankPart::Make(split.dim, split.parts, split.packs);
   node->add_inputs(x.local_id);

@@ -7,6 +7,7 @@
 #include "core/graph/function_sharder.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/shard_recur.h"
+#include "sdk/abi/plugin.h"
 
 namespace keel {
 namespace {
@@ -14,9 +15,13 @@ namespace {
 using proto::Declaration;
 using proto::Node;
 
-// Arguments of an attention that have one entry a head of q, along their first dimension.
-bool IsPerHead(const std::string& name) {
-  return name == "alibi_slopes" || name == "sinks" || name == "position_bias";
+// Into how many parts an argument of an attention is cut along its first dimension; 1: it is whole,
+// 0: not known.
+int PartsOfArgument(const std::string& name, uint32_t flags, int ranks, int kv_parts) {
+  if (name == "alibi_slopes" || name == "sinks" || name == "position_bias") return ranks;
+  if ((flags & KEEL_ARG_PER_HEAD) != 0) return ranks;
+  if ((flags & KEEL_ARG_PER_KV_HEAD) != 0) return kv_parts;
+  return name == "segments" || (flags & KEEL_ARG_PER_TOKEN) != 0 ? 1 : 0;
 }
 
 }  // namespace
@@ -174,7 +179,7 @@ absl::Status FunctionSharder::ShardAttention(const Node& node) {
                                 ToString(wanted), " in ", parts, " parts"),
                    operands_[i]);
   }
-  KEEL_RETURN_IF_ERROR(ShardAttentionArguments(node));
+  KEEL_RETURN_IF_ERROR(ShardAttentionArguments(node, parts));
   if (!split) return Emit(node, node, kWholeValue);
   KEEL_RETURN_IF_ERROR(Divide(node, "heads (num_attention_heads)", whole.heads()));
   proto::Attention* d = local_object(node).mutable_attention();
@@ -183,23 +188,26 @@ absl::Status FunctionSharder::ShardAttention(const Node& node) {
   return Emit(node, node, q.split);
 }
 
-absl::Status FunctionSharder::ShardAttentionArguments(const Node& node) {
+absl::Status FunctionSharder::ShardAttentionArguments(const Node& node, int kv_parts) {
   const bool split = !operands_[0].split.whole();
   const op::Arguments args(node);
   for (int i = 0; i < args.size(); ++i) {
     if (!args.operand(i).has_value()) continue;
-    const int at = *args.operand(i);
-    const bool per_head = split && IsPerHead(args.name(i));
-    if (per_head && operands_[at].split.whole()) KEEL_RETURN_IF_ERROR(Cut(at, {0, ranks_}));
-    if (operands_[at].split != (per_head ? Split{0, ranks_} : kWholeValue)) {
-      return Unsound(node, absl::StrCat("takes its argument ", args.name(i), " as q is split"),
-                     operands_[at]);
+    const std::string& name = args.name(i);
+    const int parts = split ? PartsOfArgument(name, args.flags(i), ranks_, kv_parts) : 1;
+    if (parts == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "has the argument '", name,
+          "', of which this host doesn't know whether it goes by heads; expected alibi_slopes, "
+          "sinks, position_bias or segments, or one flagged KEEL_ARG_PER_HEAD, "
+          "KEEL_ARG_PER_KV_HEAD or KEEL_ARG_PER_TOKEN"));
     }
-    if (!split || per_head || args.name(i) == "segments") continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("has the argument '", args.name(i),
-                     "', of which this host doesn't know whether it goes by heads; expected "
-                     "alibi_slopes, sinks, position_bias or segments, or no plan for this layer"));
+    const int at = *args.operand(i);
+    const Split wanted = parts == 1 ? kWholeValue : Split{0, parts};
+    if (operands_[at].split.whole()) KEEL_RETURN_IF_ERROR(Cut(at, {0, parts}));
+    if (operands_[at].split != wanted)
+      return Unsound(node, absl::StrCat("takes its argument ", name, " as q is split"),
+                     operands_[at]);
   }
   return absl::OkStatus();
 }

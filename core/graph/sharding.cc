@@ -117,6 +117,10 @@ std::vector<bool> UsedObjects(const proto::Graph& graph) {
     for (const Node& node : function.nodes())
       if (node.object() != 0) used[node.object() - 1] = true;
   }
+  for (int i = 0; i < graph.declarations_size(); ++i) {
+    if (!used[i]) continue;
+    for (const uint32_t state : graph.declarations(i).kernel().states()) used[state - 1] = true;
+  }
   return used;
 }
 

@@ -246,9 +246,9 @@ struct Sharder {
   }
   ObjectWeights operator()(const EmbeddingWeight& whole) const {
     if (split.kind == WeightSplit::kColumns)
-      return EmbeddingWeight{PartOf(whole.rows, 1, split, part), std::nullopt};
-    return EmbeddingWeight{PartOf(whole.rows, 0, split, part),
-                           part * (whole.rows.size(0) / split.parts)};
+      return EmbeddingWeight{PartOf(whole.rows, 1, split, part)};
+    const int64_t total = whole.rows.size(0);
+    return EmbeddingWeight{PartOf(whole.rows, 0, split, part), part * (total / split.parts), total};
   }
   ObjectWeights operator()(const LinearPtr& whole) const { return whole->Shard(split, part); }
   ObjectWeights operator()(const ExpertWeights& whole) const {

@@ -30,8 +30,10 @@ using LinearPtr = std::shared_ptr<const LinearWeight>;
 
 struct EmbeddingWeight {
   at::Tensor rows;  // [rows, size]
-  // Of a rank's part of the rows: the id of the first. Ids of other parts give zeros.
+  // Of a rank's part of the rows: the id of the first, and how many there are in all. Ids of other
+  // parts give zeros.
   std::optional<int64_t> first = std::nullopt;
+  int64_t total = 0;
 };
 struct NormWeight {
   at::Tensor weight;  // [size], weight_offset added; undefined without one

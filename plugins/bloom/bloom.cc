@@ -41,7 +41,7 @@ struct BloomConfig {
                  {"word_embeddings_layernorm", {"inputs_embeds"}, {"hidden_states"}},
                  {"h", {"hidden_states", "attention_mask"}, {"hidden_states"}},
                  {"ln_f", {"hidden_states"}, {"hidden_states"}}};
-    s.renames = {{.op = KEEL_CHUNK_HEADS,
+    s.renames = {{.op = KEEL_RENAME_CHUNK_HEADS,
                   .from = {R"((.*self_attention\.)query_key_value\.(weight|bias))"},
                   .to = {R"(\1q_proj.\2)", R"(\1k_proj.\2)", R"(\1v_proj.\2)"},
                   .sizes = {head_dim, head_dim, head_dim}}};

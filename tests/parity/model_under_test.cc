@@ -55,6 +55,7 @@ absl::StatusOr<std::unique_ptr<Executor>> ModelUnderTest::NewExecutor(ExecutorOp
                                                                       int32_t num_blocks,
                                                                       int32_t num_state_slots) {
   options.live = {recording_.model.model_class, recording_.model.model.get()};
+  options.kernels = recording_.kernels;
   KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
                         Executor::Create(graph(), checkpoint_, attention_, options));
   const std::vector<int32_t> of_groups(executor->cache_layout().groups.size(), num_blocks);

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_matchers.h"
 #include "core/exec/executor.h"
@@ -145,16 +146,10 @@ const Way kDivided[] = {
     {"2 ranks, experts apart", {.tensor_parallel = 2, .expert_parallel = true}},
 };
 
-// Whether the model can be divided so at all; where it can't, the refusal is tested beside the code.
-bool CanBe(const ExecutorOptions& options, const proto::Graph& graph) {
-  for (const proto::Declaration& d : graph.declarations()) {
-    const bool split = d.has_attention() && !graph.spec().tp_plan().empty();
-    if (split && d.attention().heads() % options.tensor_parallel != 0) return false;
-    const int64_t kv_heads = split ? d.attention().kv_heads() : 1;
-    if (kv_heads % options.tensor_parallel != 0 && options.tensor_parallel % kv_heads != 0)
-      return false;
-  }
-  return !options.expert_parallel || !graph.spec().ep_plan().empty();
+// Whether the model states the plan for it.
+bool HasPlan(const ExecutorOptions& options, const proto::ModelSpec& spec) {
+  if (options.pipeline_parallel > 1 && spec.pp_plan().empty()) return false;
+  return !options.expert_parallel || !spec.ep_plan().empty();
 }
 
 class ParityTest : public ::testing::Test {
@@ -178,15 +173,17 @@ class ParityTest : public ::testing::Test {
     }
     int divided = 0;
     for (const Way& way : kDivided) {
-      if (!CanBe(way.options, model->graph())) continue;
-      ++divided;
+      if (!HasPlan(way.options, model->graph().spec())) continue;
       SCOPED_TRACE(absl::StrCat(dir_, ", ", way.name));
-      KEEL_ASSERT_OK_AND_ASSIGN(const auto executor,
-                                model->NewExecutor(way.options, kBlocks, kStateSlots));
-      ExpectGolden(*executor, together, 37, "together, in chunks");
+      const auto executor = model->NewExecutor(way.options, kBlocks, kStateSlots);
+      // Tiny sizes: that these are refused by name is tested beside the code.
+      if (absl::StrContains(executor.status().message(), "ranks don't divide")) continue;
+      KEEL_ASSERT_OK(executor.status());
+      ExpectGolden(**executor, together, 37, "together, in chunks");
       if (HasFatalFailure()) return;
+      ++divided;
     }
-    EXPECT_GE(divided, 4) << "a family runs on 2 ranks and one more number, and in stages";
+    EXPECT_GE(divided, 2) << "of 2, 3 and 4 ranks, and of stages";
   }
 
  private:
