@@ -22,6 +22,7 @@ namespace {
 using Rename = proto::ModelSpec::Rename;
 
 constexpr int kMaxCaptures = 9;
+constexpr size_t kMaxName = 4096;  // a chain of rules may double a name each
 
 struct Rule {
   const Rename* rename;
@@ -45,6 +46,10 @@ struct Match {
             absl::StrCat("rename to \"", to, "\" asks for a group that the pattern has not"));
       }
       out += captures[group];
+      if (out.size() > kMaxName) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "rename to \"", to, "\" makes a name of more than ", kMaxName, " characters"));
+      }
     }
     return out;
   }
