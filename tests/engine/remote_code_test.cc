@@ -13,6 +13,7 @@
 #include "boost/json/serialize.hpp"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "sdk/keel/models.h"
 #include "sdk/keel/plugin_files.h"
 #include "tests/engine/testing.h"
 
@@ -154,6 +155,36 @@ TEST_F(RemoteCodeTest, TheCodeInTheProcessIfItIsPinned) {
   const Result<std::string> pinned = PinPlugin(Path("libllama.so"), trust);
   ASSERT_TRUE(pinned.ok()) << pinned.status().message();
   ExpectServedAlike(flags, "(libllama.so, the checkpoint)");
+}
+
+// A server's answer to a model that means harm, and its life after.
+TEST_F(RemoteCodeTest, AHostileModelIsRefusedWhileOthersServe) {
+  if (kHasSanitizer) GTEST_SKIP() << "a build with a sanitizer can't jail";
+  Result<Models> models = Models::Create(int64_t{1} << 30);
+  ASSERT_TRUE(models.ok());
+  Options good, hostile;
+  ASSERT_TRUE(good.Set("model", kTinyLlama).ok());
+  fs::copy_file("tests/plugins/hostile/libcrashes.so", dir_ / "libcrashes.so");
+  fs::permissions(dir_ / "libcrashes.so", fs::perms(0644));
+  std::ofstream(Path("config.json"))
+      << R"({"architectures": ["HostileForCausalLM"], "hidden_size": 8, "vocab_size": 16})";
+  WriteManifest({{"kind", "so"},
+                 {"os", "linux"},
+                 {"arch", kArch},
+                 {"path", "libcrashes.so"},
+                 {"sha256", Sha256("libcrashes.so")}});
+  ASSERT_TRUE(hostile.Set("model", dir_.string()).ok());
+  ASSERT_TRUE(hostile.Set("trust-remote-code", "true").ok());
+  ASSERT_TRUE(models->Add("good", good).ok());
+  ASSERT_TRUE(models->Add("hostile", hostile).ok());
+
+  Result<Lease> lease = models->Acquire("good");
+  ASSERT_TRUE(lease.ok()) << lease.status().message();
+  const Asked request(Prompt(1, 20), 24);
+  const Answer before = Ask(lease->engine(), request);
+  EXPECT_THAT(std::string(models->Load("hostile").message()),
+              HasSubstr("libcrashes.so: in its jail, it crashes (Segmentation fault)"));
+  EXPECT_EQ(Ask(lease->engine(), request)[0].tokens, before[0].tokens);
 }
 
 }  // namespace
