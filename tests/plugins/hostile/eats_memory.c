@@ -2,8 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+static char* volatile part; /* or the compiler would see that nobody reads it */
+
 static unsigned eat(unsigned x) {
-  for (char* part; (part = malloc(1 << 24)) != NULL;) memset(part, 1, 1 << 24);
+  while ((part = malloc(1 << 24)) != NULL) memset(part, 1, 1 << 24);
   abort();
   return x;
 }
