@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/attention/choose.h"
 #include "core/attention/registry.h"
 #include "core/base/error_detail.h"
 #include "core/base/file.h"
@@ -78,6 +79,10 @@ PluginCall CallInto(const std::shared_ptr<Plugin>& plugin) {
   return [raw = plugin.get()](absl::string_view what, absl::FunctionRef<keel_status()> call) {
     return raw->Call(what, call);
   };
+}
+
+PluginKernels KernelsOf(const std::shared_ptr<Plugin>& plugin) {
+  return {plugin->classes().kernels, plugin->self(), CallInto(plugin)};
 }
 
 // Refuses a checkpoint whose processor a plugin brings: without it media would be dropped without a
@@ -183,6 +188,7 @@ absl::StatusOr<Recorded> Record(const Source& source) {
   recorded.plugin = out.plugin->self();
   recorded.plugin_name = absl::StrCat(ref.note.id, " ", ref.note.version);
   recorded.call = CallInto(out.plugin);
+  recorded.kernels = KernelsOf(out.plugin);
   KEEL_ASSIGN_OR_RETURN(out.model,
                         RecordModel(recorded, source.checkpoint->config(), "config.json"));
   return out;
@@ -218,14 +224,19 @@ absl::Status RegisterAttention(const ExecutorOptions& options, const Recorded& r
   if (recorded.plugin != nullptr)
     KEEL_RETURN_IF_ERROR(RegisterClasses(recorded.plugin, kept.attention));
   const proto::Graph& graph = recorded.model.graph;
-  std::vector<std::string> names = {options.attention, options.config_attention,
-                                    graph.spec().attn_implementation()};
+  std::vector<std::string> names = {options.config_attention, graph.spec().attn_implementation()};
+  std::set<std::string> flags;
+  KEEL_ASSIGN_OR_RETURN(const auto flag, ParseAttentionFlag(options.attention));
+  for (const AttentionOfPart& said : flag) {
+    names.push_back(said.name);
+    flags.insert(said.name);
+  }
   for (const proto::Declaration& d : graph.declarations()) names.push_back(d.attention().impl());
   for (const std::string& name : names) {
     if (name.empty() || kept.attention.Contains(name)) continue;
     KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, catalog.FindAttention(name));
     if (ref == nullptr) {
-      if (name == options.attention) return NoAttention(name, catalog);
+      if (flags.contains(name)) return NoAttention(name, catalog);
       continue;  // whether that is an error is for ChooseAttention to say
     }
     KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*ref, trust));
@@ -235,13 +246,22 @@ absl::Status RegisterAttention(const ExecutorOptions& options, const Recorded& r
   return absl::OkStatus();
 }
 
-// Op by op means through the plugin's code.
-absl::Status CheckMode(ExecMode mode, const Recorded& recorded) {
-  if (mode == ExecMode::kGraph || recorded.plugin != nullptr) return absl::OkStatus();
-  return WithFlag(absl::FailedPreconditionError(absl::StrCat(
-                      "--exec=", ExecModeName(mode), " runs a plugin's code op by op, and ",
-                      recorded.description, " has none in this process; use --exec=graph")),
-                  "exec");
+// What needs a plugin's code in this process, where there is none.
+absl::Status CheckNeedsNoCode(ExecMode mode, const Recorded& recorded) {
+  if (recorded.plugin != nullptr) return absl::OkStatus();
+  if (mode != ExecMode::kGraph) {
+    return WithFlag(absl::FailedPreconditionError(absl::StrCat(
+                        "--exec=", ExecModeName(mode), " runs a plugin's code op by op, and ",
+                        recorded.description, " has none in this process; use --exec=graph")),
+                    "exec");
+  }
+  for (const proto::Declaration& d : recorded.model.graph.declarations()) {
+    if (!d.has_kernel()) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        recorded.description, ": ", d.name(), " is kernel ", d.kernel().kernel(),
+        ", code that runs in this process; if you trust it, --trust-remote-code=full"));
+  }
+  return absl::OkStatus();
 }
 
 // "paged, org.example.flash".
@@ -285,7 +305,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   std::future<absl::StatusOr<Text>> text =
       std::async(std::launch::async, [dir] { return LoadText(dir); });
   KEEL_ASSIGN_OR_RETURN(Recorded recorded, Record(source));
-  KEEL_RETURN_IF_ERROR(CheckMode(options.executor.mode, recorded));
+  KEEL_RETURN_IF_ERROR(CheckNeedsNoCode(options.executor.mode, recorded));
   proto::Graph& graph = recorded.model.graph;
   const proto::ModelSpec spec = graph.spec();
   auto kept = std::make_shared<Kept>();
@@ -297,8 +317,10 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   KEEL_RETURN_IF_ERROR(RegisterAttention(exec, recorded, source.plugins, source.trust, *kept));
   exec.dtype = source.dtype;
   exec.block_size = options.cache.block_size;
-  if (recorded.plugin != nullptr)
+  if (recorded.plugin != nullptr) {
     exec.live = {recorded.model_class, recorded.model.model.get(), CallInto(recorded.plugin)};
+    exec.kernels = KernelsOf(recorded.plugin);
+  }
   exec.on_load_bytes = [&](int64_t done, int64_t total) {
     progress("loading weights", done, total);
   };
@@ -312,6 +334,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.vocab_size = spec.vocab_size();
   model.checkpoint = source.checkpoint;
   model.generation = source.checkpoint->generation_config();
+  model.prompt_rope = PromptRopeOf(graph);
   KEEL_ASSIGN_OR_RETURN(
       model.executor, Executor::Create(std::move(graph), model.checkpoint, kept->attention, exec));
   const LoadReport& report = model.executor->report();

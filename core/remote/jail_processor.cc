@@ -20,7 +20,8 @@ keel_status Code(const absl::Status& status) { return static_cast<keel_status>(s
 // A sink that fills a message.
 class Collector {
  public:
-  explicit Collector(proto::Delivered* out) : out_(out), sink_{this, Bytes, Ints, Tensor} {}
+  explicit Collector(proto::Delivered* out)
+      : out_(out), sink_{sizeof(keel_sink), 0, this, Bytes, Ints, Tensor} {}
   const keel_sink* sink() const { return &sink_; }
 
  private:
@@ -33,8 +34,8 @@ class Collector {
     (*Self(self).out_->mutable_ints())[key].mutable_values()->Assign(data, data + n);
     return 0;
   }
-  static DLTensor* Tensor(void* self, const char* key, uint32_t dtype, uint32_t ndim,
-                          const int64_t* dims) {
+  static keel_dl_tensor* Tensor(void* self, const char* key, uint32_t dtype, uint32_t ndim,
+                                const int64_t* dims) {
     const absl::StatusOr<int64_t> bytes = TensorBytes(dtype, {dims, ndim});
     if (!bytes.ok()) return nullptr;
     proto::JailTensor& tensor = (*Self(self).out_->mutable_tensors())[key];
@@ -51,13 +52,18 @@ class Collector {
   std::deque<TensorView> views_;
 };
 
-std::vector<keel_media_count> CountsOf(const proto::CallProcessor& call) {
-  std::vector<keel_media_count> counts;
-  for (const proto::JailMediaCount& c : call.counts()) {
-    counts.push_back({sizeof(keel_media_count), c.modality(), c.tokens(), c.features(), c.patches(),
-                      c.grid_t(), c.grid_h(), c.grid_w(), c.seconds_per_grid()});
-  }
-  return counts;
+template <typename T>
+std::vector<T*> PointersTo(std::vector<T>& items) {
+  std::vector<T*> out;
+  for (T& item : items) out.push_back(&item);
+  return out;
+}
+
+// A JSON text under the getters of keel_config_api.
+absl::StatusOr<boost::json::value> ParseObject(const std::string& text, const std::string& where) {
+  KEEL_ASSIGN_OR_RETURN(boost::json::value json, ParseJson(text, where));
+  if (json.is_object()) return json;
+  return absl::InvalidArgumentError(absl::StrCat(where, ": expected an object"));
 }
 
 void AddCount(const keel_media_count& count, proto::JailReply& reply) {
@@ -93,8 +99,8 @@ absl::Status JailProcessor::Open() {
   class_ = plugin_->FindProcessor(request_.name());
   if (class_ == nullptr)
     return absl::NotFoundError(absl::StrCat("has no processor '", request_.name(), "'"));
-  KEEL_ASSIGN_OR_RETURN(boost::json::value json, ParseJson(request_.config_json(), "config.json"));
-  if (!json.is_object()) return absl::InvalidArgumentError("config.json: expected an object");
+  KEEL_ASSIGN_OR_RETURN(boost::json::value json,
+                        ParseObject(request_.config_json(), "config.json"));
   documents_.emplace_back(std::move(json), "config.json");
   const absl::Status created = plugin_->Call(absl::StrCat(request_.name(), ".create"), [&] {
     return class_->create(plugin_->self(), documents_.front().view.root(), &assets_, &processor_);
@@ -115,73 +121,79 @@ absl::Status JailProcessor::Call(const proto::CallProcessor& call, proto::JailRe
 
 absl::Status JailProcessor::CallFunction(const proto::CallProcessor& call,
                                          proto::JailReply& reply) {
-  // What the media point to.
-  std::deque<TensorView> views;
-  std::deque<Document> options;
-  std::vector<keel_media> media;
+  Arguments arguments;
+  KEEL_RETURN_IF_ERROR(arguments.Read(call));
+  Collector out(reply.mutable_delivered());
+  const keel_status code = Dispatch(call, arguments, out.sink());
+  if (call.function() == Function::COUNT) {
+    for (const keel_media_count& count : arguments.counts) AddCount(count, reply);
+  }
+  for (const Document& document : arguments.options) KEEL_RETURN_IF_ERROR(document.view.status());
+  return absl::Status(static_cast<absl::StatusCode>(code), "");
+}
+
+absl::Status JailProcessor::Arguments::Read(const proto::CallProcessor& call) {
   for (const proto::JailMedia& m : call.media()) {
     keel_media item = {sizeof(keel_media), m.modality(), nullptr,  m.height(),
-                       m.width(),          m.frames(),   m.rate(), nullptr};
+                       m.width(),          m.length(),   m.rate(), nullptr};
     if (m.has_data()) {
       KEEL_RETURN_IF_ERROR(CheckTensor(m.data()));
-      item.data =
-          views
-              .emplace_back(m.data().dtype(),
-                            absl::MakeConstSpan(m.data().dims().data(), m.data().dims_size()),
-                            const_cast<char*>(m.data().data().data()))
-              .get();
+      const auto dims = absl::MakeConstSpan(m.data().dims().data(), m.data().dims_size());
+      char* data = const_cast<char*>(m.data().data().data());  // which the plugin may not change
+      item.data = tensors.emplace_back(m.data().dtype(), dims, data).get();
     }
     if (!m.options_json().empty()) {
-      KEEL_ASSIGN_OR_RETURN(boost::json::value json,
-                            ParseJson(m.options_json(), "mm_processor_kwargs"));
-      if (!json.is_object()) return absl::InvalidArgumentError("mm_processor_kwargs: no object");
-      item.options = options.emplace_back(std::move(json), "mm_processor_kwargs").view.root();
+      constexpr char kWhere[] = "mm_processor_kwargs";
+      KEEL_ASSIGN_OR_RETURN(boost::json::value json, ParseObject(m.options_json(), kWhere));
+      item.options = options.emplace_back(std::move(json), kWhere).view.root();
     }
     media.push_back(item);
   }
-  std::vector<keel_media_count> counts = CountsOf(call);
+  for (const proto::JailMediaCount& c : call.counts()) {
+    counts.push_back({sizeof(keel_media_count), c.modality(), c.tokens(), c.features(), c.patches(),
+                      c.grid_t(), c.grid_h(), c.grid_w(), c.seconds_per_grid()});
+  }
+  if (call.function() != Function::COUNT) return absl::OkStatus();
+  counts.assign(media.size(), {});  // to be filled
+  for (size_t i = 0; i < media.size(); ++i) {
+    counts[i].struct_size = sizeof(keel_media_count);
+    counts[i].modality = media[i].modality;
+  }
+  return absl::OkStatus();
+}
+
+keel_status JailProcessor::Dispatch(const proto::CallProcessor& call, Arguments& arguments,
+                                    const keel_sink* sink) {
+  std::vector<keel_media*> media = PointersTo(arguments.media);
+  std::vector<keel_media_count*> counts = PointersTo(arguments.counts);
   const auto num_media = static_cast<uint32_t>(media.size());
   const auto num_counts = static_cast<uint32_t>(counts.size());
-  const size_t num_ids = static_cast<size_t>(call.ids_size());
-  Collector out(reply.mutable_delivered());
-  keel_status code = static_cast<keel_status>(absl::StatusCode::kUnimplemented);
+  const auto num_ids = static_cast<size_t>(call.ids_size());
+  const int64_t* ids = call.ids().data();
   switch (call.function()) {
     case Function::TOKENS:
-      code = class_->tokens(processor_, out.sink());
-      break;
+      return class_->tokens(processor_, sink);
     case Function::COUNT:
-      counts.assign(media.size(), {});
-      for (keel_media_count& count : counts) count.struct_size = sizeof(count);
-      code = class_->count(processor_, media.data(), num_media, counts.data());
-      for (const keel_media_count& count : counts) AddCount(count, reply);
-      break;
+      return class_->count(processor_, media.data(), num_media, counts.data());
     case Function::PREPROCESS:
-      code = class_->preprocess(processor_, media.data(), num_media, out.sink());
-      break;
+      return class_->preprocess(processor_, media.data(), num_media, sink);
     case Function::REPLACEMENT:
-      if (num_counts != 1) return absl::InvalidArgumentError("replacement takes one item");
-      code = class_->replacement(processor_, counts.data(), call.index(), out.sink());
-      break;
+      if (num_counts != 1) return Code(absl::InvalidArgumentError(""));
+      return class_->replacement(processor_, counts[0], call.index(), sink);
     case Function::EXPAND:
-      if (class_->expand == nullptr) break;
-      code = class_->expand(processor_, call.ids().data(), num_ids, counts.data(), num_counts,
-                            out.sink());
-      break;
+      if (!KEEL_HAS(class_, keel_processor_class, expand)) break;
+      return class_->expand(processor_, ids, num_ids, counts.data(), num_counts, sink);
     case Function::CHAT:
-      if (class_->chat == nullptr) break;
-      code = class_->chat(processor_, {call.conversation().data(), call.conversation().size()},
-                          out.sink());
-      break;
+      if (!KEEL_HAS(class_, keel_processor_class, chat)) break;
+      return class_->chat(processor_, {call.conversation().data(), call.conversation().size()},
+                          sink);
     case Function::POSITIONS:
-      if (class_->positions == nullptr) break;
-      code = class_->positions(processor_, call.ids().data(), num_ids, counts.data(), num_counts,
-                               out.sink());
-      break;
+      if (!KEEL_HAS(class_, keel_processor_class, positions)) break;
+      return class_->positions(processor_, ids, num_ids, counts.data(), num_counts, sink);
     default:
-      return absl::InvalidArgumentError("a call of no function");
+      return Code(absl::InvalidArgumentError(""));
   }
-  for (const Document& document : options) KEEL_RETURN_IF_ERROR(document.view.status());
-  return absl::Status(static_cast<absl::StatusCode>(code), "");
+  return Code(absl::UnimplementedError(""));
 }
 
 // ---- keel_assets -------------------------------------------------------------------------------
@@ -199,8 +211,8 @@ keel_config* JailProcessor::Json(void* self, const char* name) {
   auto& me = *static_cast<JailProcessor*>(self);
   const auto file = me.request_.files().find(name);
   if (file == me.request_.files().end()) return nullptr;
-  absl::StatusOr<boost::json::value> json = ParseJson(file->second, name);
-  if (!json.ok() || !json->is_object()) return nullptr;
+  absl::StatusOr<boost::json::value> json = ParseObject(file->second, name);
+  if (!json.ok()) return nullptr;
   return me.documents_.emplace_back(*std::move(json), name).view.root();
 }
 
@@ -220,8 +232,8 @@ keel_status JailProcessor::Encode(void* self, keel_str text, const keel_sink* si
                     static_cast<size_t>(answer->ids_size()));
 }
 
-keel_status JailProcessor::Resize(void* self, const DLTensor* image, uint32_t resample,
-                                  DLTensor* out) {
+keel_status JailProcessor::Resize(void* self, const keel_dl_tensor* image, uint32_t resample,
+                                  keel_dl_tensor* out) {
   const absl::StatusOr<proto::JailTensor> message = ToMessage(*image);
   if (!message.ok()) return Code(message.status());
   proto::HostQuestion question;

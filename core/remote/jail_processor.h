@@ -7,12 +7,15 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/config/config_view.h"
 #include "core/plugin/plugin.h"
 #include "core/remote/jail.pb.h"
+#include "core/remote/jail_tensor.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -37,15 +40,28 @@ class JailProcessor {
     ConfigDocument view;
   };
 
+  // Of one call, as the ABI has them.
+  struct Arguments {
+    absl::Status Read(const proto::CallProcessor& call);
+
+    std::vector<keel_media> media;
+    std::vector<keel_media_count> counts;
+    std::deque<Document> options;    // what `media` points to
+    std::deque<TensorView> tensors;  // likewise
+  };
+
   JailProcessor(std::shared_ptr<Plugin> plugin, proto::OpenProcessor request, AskHost ask_host);
   absl::Status Open();
   absl::Status CallFunction(const proto::CallProcessor& call, proto::JailReply& reply);
+  keel_status Dispatch(const proto::CallProcessor& call, Arguments& arguments,
+                       const keel_sink* sink);
 
   static keel_status Read(void* self, const char* name, const void** data, size_t* n);
   static keel_config* Json(void* self, const char* name);
   static int64_t TokenId(void* self, const char* token);
   static keel_status Encode(void* self, keel_str text, const keel_sink* sink);
-  static keel_status Resize(void* self, const DLTensor* image, uint32_t resample, DLTensor* out);
+  static keel_status Resize(void* self, const keel_dl_tensor* image, uint32_t resample,
+                            keel_dl_tensor* out);
 
   const std::shared_ptr<Plugin> plugin_;
   const proto::OpenProcessor request_;

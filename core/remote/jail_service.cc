@@ -86,6 +86,7 @@ class JailService {
     source.call = [this](absl::string_view what, absl::FunctionRef<keel_status()> call) {
       return plugin_->Call(what, call);
     };
+    source.kernels = {plugin_->classes().kernels, plugin_->self(), source.call};
     KEEL_ASSIGN_OR_RETURN(const RecordedModel model, RecordModel(source, config, request.where()));
     reply.set_graph(SerializeGraphFile(model.graph));
     return absl::OkStatus();

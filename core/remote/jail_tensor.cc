@@ -11,13 +11,14 @@
 namespace keel {
 namespace {
 
-// A dtype is the u32 image of DLDataType: code, bits << 8, lanes << 16.
-uint32_t DtypeOf(DLDataType type) {
+// A dtype is the u32 image of keel_dl_dtype: code, bits << 8, lanes << 16.
+uint32_t DtypeOf(keel_dl_dtype type) {
   return type.code | uint32_t{type.bits} << 8 | uint32_t{type.lanes} << 16;
 }
 
 // Copies the elements of dimension `dim` and those after it.
-void CopyFrom(const DLTensor& tensor, const char* from, int dim, size_t element, std::string& to) {
+void CopyFrom(const keel_dl_tensor& tensor, const char* from, int dim, size_t element,
+              std::string& to) {
   if (dim == tensor.ndim) {
     to.append(from, element);
     return;
@@ -52,7 +53,7 @@ absl::Status CheckTensor(const proto::JailTensor& tensor) {
       absl::StrCat("a tensor of ", bytes, " bytes has ", tensor.data().size()));
 }
 
-absl::StatusOr<proto::JailTensor> ToMessage(const DLTensor& tensor) {
+absl::StatusOr<proto::JailTensor> ToMessage(const keel_dl_tensor& tensor) {
   const absl::Span<const int64_t> dims(tensor.shape, static_cast<size_t>(tensor.ndim));
   proto::JailTensor out;
   out.set_dtype(DtypeOf(tensor.dtype));

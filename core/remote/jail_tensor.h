@@ -21,7 +21,7 @@ absl::StatusOr<int64_t> TensorBytes(uint32_t dtype, absl::Span<const int64_t> di
 absl::Status CheckTensor(const proto::JailTensor& tensor);
 
 // A contiguous copy of a CPU tensor of the ABI, whatever its strides.
-absl::StatusOr<proto::JailTensor> ToMessage(const DLTensor& tensor);
+absl::StatusOr<proto::JailTensor> ToMessage(const keel_dl_tensor& tensor);
 
 // A view of memory that this does not own, row-major. Stays where it is.
 class TensorView {
@@ -30,11 +30,11 @@ class TensorView {
   TensorView(const TensorView&) = delete;
   TensorView& operator=(const TensorView&) = delete;
 
-  DLTensor* get() { return &tensor_; }
+  keel_dl_tensor* get() { return &tensor_; }
 
  private:
   std::vector<int64_t> shape_, strides_;
-  DLTensor tensor_ = {};
+  keel_dl_tensor tensor_ = {};
 };
 
 }  // namespace keel

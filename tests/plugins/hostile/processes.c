@@ -36,32 +36,32 @@ static keel_status tokens(const void* self, const keel_sink* sink) {
   return sink->ints(sink->self, "image_token_id", &p->image_token, 1);
 }
 
-static keel_status count(const void* self, const keel_media* sizes, uint32_t n,
-                         keel_media_count* out) {
+static keel_status count(const void* self, const keel_media* const* sizes, uint32_t n,
+                         keel_media_count* const* out) {
   (void)self;
   for (uint32_t i = 0; i < n; ++i) {
-    if (sizes[i].height == 13) *(volatile int*)16 = 1;
-    for (volatile int64_t on = sizes[i].height; on == 14;) continue;
-    out[i].modality = sizes[i].modality;
-    out[i].tokens = sizes[i].height * sizes[i].width;
-    out[i].features = out[i].tokens;
-    out[i].patches = sizes[i].height == 15 ? -1 : out[i].tokens;
+    if (sizes[i]->height == 13) *(volatile int*)16 = 1;
+    for (volatile int64_t on = sizes[i]->height; on == 14;) continue;
+    out[i]->tokens = sizes[i]->height * sizes[i]->width;
+    out[i]->features = out[i]->tokens;
+    out[i]->patches = sizes[i]->height == 15 ? -1 : out[i]->tokens;
   }
   return 0;
 }
 
 /* The image at half its size, as numbers from 0 to 1. */
-static keel_status preprocess(const void* self, const keel_media* media, uint32_t n,
+static keel_status preprocess(const void* self, const keel_media* const* items_in, uint32_t n,
                               const keel_sink* sink) {
   const processor* p = self;
   if (n != 1) return 3;
+  const keel_media* media = items_in[0];
   int64_t shape[3] = {media->height / 2, media->width / 2, 3};
   int64_t strides[3] = {shape[1] * 3, 3, 1};
   unsigned char* pixels = malloc((size_t)(shape[0] * strides[0]));
-  DLTensor half = {pixels, {1, 0}, 3, {1, 8, 1}, shape, strides, 0};
+  keel_dl_tensor half = {pixels, {1, 0}, 3, {1, 8, 1}, shape, strides, 0};
   const keel_status resized =
       p->assets->resize(p->assets->self, media->data, KEEL_RESAMPLE_BILINEAR, &half);
-  DLTensor* out =
+  keel_dl_tensor* out =
       resized == 0 ? sink->tensor(sink->self, "pixel_values", KEEL_F32, 3, shape) : NULL;
   for (int64_t i = 0; out != NULL && i < shape[0] * strides[0]; ++i)
     ((float*)out->data)[i] = pixels[i] / 255.0f;
