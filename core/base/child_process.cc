@@ -112,6 +112,24 @@ bool ReadOutput(int fd, absl::Time deadline, std::string& output) {
   }
 }
 
+// Waits for the end of `pid`; false if `deadline` came first. `status` is -1 if another took it.
+bool WaitFor(pid_t pid, absl::Time deadline, int* status) {
+  constexpr absl::Duration kLongestPause = absl::Milliseconds(10);
+  absl::Duration pause = absl::Microseconds(100);
+  while (true) {
+    const bool forever = deadline == absl::InfiniteFuture();
+    const pid_t waited = waitpid(pid, status, forever ? 0 : WNOHANG);
+    if (waited == pid) return true;
+    if (waited < 0 && errno != EINTR) {
+      *status = -1;
+      return true;
+    }
+    if (!forever && absl::Now() >= deadline) return false;
+    if (waited == 0) absl::SleepFor(pause);
+    pause = std::min(2 * pause, kLongestPause);
+  }
+}
+
 // A copy of `fd` away from the numbers that Spawn assigns.
 absl::StatusOr<FileDescriptor> HighCopy(int fd) {
   constexpr int kAboveAll = 100;
@@ -144,13 +162,13 @@ ChildProcess::~ChildProcess() {
 
 ChildResult ChildProcess::Finish(absl::Time deadline) {
   ChildResult result;
-  result.timed_out = !ReadOutput(output_.get(), deadline, result.output);
-  if (result.timed_out) kill(pid_, SIGKILL);
-  pid_t waited;
-  do {
-    waited = waitpid(pid_, &result.wait_status, 0);
-  } while (waited < 0 && errno == EINTR);
-  if (waited != pid_) result.wait_status = -1;
+  // What has closed its output may run on.
+  result.timed_out = !ReadOutput(output_.get(), deadline, result.output) ||
+                     !WaitFor(pid_, deadline, &result.wait_status);
+  if (result.timed_out) {
+    kill(pid_, SIGKILL);
+    WaitFor(pid_, absl::InfiniteFuture(), &result.wait_status);
+  }
   pid_ = 0;
   return result;
 }

@@ -90,6 +90,13 @@ TEST(ChildProcessTest, AProgramThatIsNotThereIsAnError) {
               StatusIs(absl::StatusCode::kInternal, HasSubstr("/no/such/program")));
 }
 
+TEST(ChildProcessTest, KillsWhatClosesItsOutputAndRunsOn) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const ChildResult result, Script("exec >/dev/null 2>&1; exec sleep 60",
+                                                             "", absl::Milliseconds(300)));
+  EXPECT_TRUE(result.timed_out);
+  EXPECT_EQ(WTERMSIG(result.wait_status), SIGKILL);
+}
+
 TEST(ChildProcessTest, RunsBesideThisOneWithTheDescriptorsItIsGiven) {
   int to_child[2], from_child[2];
   ASSERT_EQ(pipe(to_child), 0);

@@ -151,7 +151,9 @@ absl::Status JailedPlugin::Ended(const absl::Status& error) {
     how = absl::StrCat("takes longer than ", absl::FormatDuration(options_.wall_limit));
   } else if (!absl::IsUnavailable(error)) {
     how = absl::StrCat("answers what is no answer: ", error.message());
-  } else if (child.wait_status < 0 || child.timed_out) {
+  } else if (child.timed_out) {
+    how = "closes its channel to the host";
+  } else if (child.wait_status < 0) {
     how = "ends its process";
   } else if (WIFSIGNALED(child.wait_status)) {
     how = HowItDied(child.wait_status, options_);
