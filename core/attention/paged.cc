@@ -36,9 +36,13 @@ struct KernelRun {
   explicit KernelRun(const AttentionCall& call) {
     const keel_attention_desc& d = *call.desc;
     q = call.q.stride(2) == 1 ? call.q : call.q.contiguous();
-    TORCH_CHECK(
-        call.out.is_contiguous() && call.k_cache.is_contiguous() && call.v_cache.is_contiguous(),
-        "paged attention needs contiguous caches and output");
+    // Values may be a part of the keys' rows.
+    const at::Tensor& v_cache = call.v_cache;
+    TORCH_CHECK(call.out.is_contiguous() && call.k_cache.is_contiguous() &&
+                    v_cache.stride(3) == 1 &&
+                    v_cache.stride(1) == v_cache.size(2) * v_cache.stride(2) &&
+                    v_cache.stride(0) == v_cache.size(1) * v_cache.stride(1),
+                "paged attention needs caches of contiguous rows and a contiguous output");
     TORCH_CHECK(
         call.k_cache.scalar_type() == q.scalar_type() && call.out.scalar_type() == q.scalar_type(),
         "queries, cache and output must have one type");
@@ -50,6 +54,7 @@ struct KernelRun {
     params.q_head_stride = q.stride(1);
     params.k_cache = call.k_cache.const_data_ptr();
     params.v_cache = call.v_cache.const_data_ptr();
+    params.v_row_stride = call.v_cache.stride(2);
     params.out = call.out.data_ptr();
     params.heads = d.heads;
     params.kv_heads = d.kv_heads;

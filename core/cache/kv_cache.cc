@@ -17,6 +17,7 @@ namespace {
 absl::StatusOr<int64_t> BlockBytes(const KvLayerSpec& spec, int64_t block_size, DType dtype) {
   int64_t bytes = 0;
   for (const int64_t dim : {spec.qk_dim, spec.v_dim}) {
+    if (spec.values_in_keys && bytes > 0) break;
     const auto part =
         CheckedBytes({block_size, spec.kv_heads, dim, static_cast<int64_t>(BytesOf(dtype))});
     if (!part.ok()) return Annotate(part.status(), absl::StrCat("layer ", spec.layer));
@@ -44,6 +45,10 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
       return absl::InvalidArgumentError(
           absl::StrCat("layer ", spec.layer, ": KV heads, key and value size must be >= 1, found ",
                        spec.kv_heads, ", ", spec.qk_dim, ", ", spec.v_dim));
+    }
+    if (spec.values_in_keys && spec.v_dim > spec.qk_dim) {
+      return absl::InvalidArgumentError(absl::StrCat("layer ", spec.layer, ": values of ",
+                                                     spec.v_dim, " in keys of ", spec.qk_dim));
     }
     if (!cache.index_of_layer_.emplace(spec.layer, cache.layers_.size()).second) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -91,7 +96,8 @@ absl::Status KvCache::Allocate(absl::Span<const int32_t> num_blocks) {
       const at::ScalarType type = *ToScalarType(dtype_);
       const int64_t blocks = num_blocks[layer.group];
       layer.keys = at::empty({blocks, s.kv_heads, block_size_, s.qk_dim}, type);
-      layer.values = at::empty({blocks, s.kv_heads, block_size_, s.v_dim}, type);
+      layer.values = s.values_in_keys ? layer.keys.narrow(3, 0, s.v_dim)
+                                      : at::empty({blocks, s.kv_heads, block_size_, s.v_dim}, type);
     }
     return absl::OkStatus();
   });
@@ -114,6 +120,7 @@ absl::Status KvCache::CopyBlock(int32_t group, int32_t from, int32_t to) {
   for (const Layer& layer : layers_) {
     if (layer.group != static_cast<size_t>(group)) continue;
     for (const at::Tensor* tensor : {&layer.keys, &layer.values}) {
+      if (layer.spec.values_in_keys && tensor == &layer.values) continue;
       const size_t bytes = static_cast<size_t>(tensor->nbytes() / num_blocks);
       char* data = static_cast<char*>(tensor->data_ptr());
       std::memcpy(data + bytes * to, data + bytes * from, bytes);

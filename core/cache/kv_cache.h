@@ -22,8 +22,9 @@ struct KvLayerSpec {
   int64_t kv_heads = 0;
   int64_t qk_dim = 0;
   int64_t v_dim = 0;
-  int64_t window = 0;  // a token sees so many keys, its own included; 0: all
-  int64_t chunk = 0;   // a token sees the keys of its chunk only; 0: all
+  int64_t window = 0;           // a token sees so many keys, its own included; 0: all
+  int64_t chunk = 0;            // a token sees the keys of its chunk only; 0: all
+  bool values_in_keys = false;  // values are the first v_dim elements of keys, kept once
 };
 
 // Layers that see alike (window, chunk) form a group, with blocks of its own: a block holds
@@ -48,7 +49,8 @@ class KvCache {
   absl::Status Allocate(absl::Span<const int32_t> num_blocks);
   absl::Status CopyBlock(int32_t group, int32_t from, int32_t to);
 
-  // [blocks, kv_heads, block_size, qk_dim] and [.., v_dim]; undefined before Allocate.
+  // [blocks, kv_heads, block_size, qk_dim] and [.., v_dim], with values_in_keys a view into the keys; undefined before
+  // Allocate.
   const at::Tensor& keys(int32_t layer) const { return layers_[index_of_layer_.at(layer)].keys; }
   const at::Tensor& values(int32_t layer) const {
     return layers_[index_of_layer_.at(layer)].values;

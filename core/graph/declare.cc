@@ -169,6 +169,7 @@ keel_object DeclareAttention(keel_build* build, keel_str name_str,
                            : desc->scale);
   attention->set_softcap(desc->softcap);
   attention->set_impl(OrEmpty(desc->impl));
+  attention->set_kv_up(desc->kv_up);
   return AddChecked(build, name, std::move(d));
 }
 

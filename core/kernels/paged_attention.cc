@@ -64,6 +64,10 @@ KEEL_INLINE void Rescale(float factor, float* acc, int64_t n) {
   for (int64_t i = 0; i < n; ++i) acc[i] *= factor;
 }
 
+KEEL_INLINE int64_t ValueStride(const PagedAttention& a) {
+  return a.v_row_stride > 0 ? a.v_row_stride : a.v_dim;
+}
+
 // Takes the keys [begin, end) of one cache block into the running softmax of one query head.
 template <int kWidth, typename T>
 KEEL_INLINE void TakeBlock(const PagedAttention& a, const typename T::Storage* keys,
@@ -87,7 +91,7 @@ KEEL_INLINE void TakeBlock(const PagedAttention& a, const typename T::Storage* k
   for (int64_t j = 0; j < count; ++j) {
     const float p = std::exp(scores[j] - running->max);
     running->sum += p;
-    Axpy<kWidth, T>(p, values + j * a.v_dim, acc, a.v_dim);
+    Axpy<kWidth, T>(p, values + j * ValueStride(a), acc, a.v_dim);
   }
 }
 
@@ -113,7 +117,7 @@ KEEL_INLINE void RunItem(const PagedAttention& a, int64_t token, int64_t kv_head
     const int64_t count = std::min(a.block_size - offset, end - key);
     const int64_t row = (blocks[key / a.block_size] * a.kv_heads + kv_head) * a.block_size + offset;
     const Storage* keys = static_cast<const Storage*>(a.k_cache) + row * a.qk_dim;
-    const Storage* values = static_cast<const Storage*>(a.v_cache) + row * a.v_dim;
+    const Storage* values = static_cast<const Storage*>(a.v_cache) + row * ValueStride(a);
     for (int64_t g = 0; g < group; ++g) {
       TakeBlock<kWidth, T>(a, keys, values, key, count, head0 + g, s->q.data() + g * a.qk_dim,
                            s->scores.data(), &s->running[g], s->acc.data() + g * a.v_dim);

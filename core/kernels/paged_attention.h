@@ -22,7 +22,8 @@ struct PagedAttention {
   int64_t q_token_stride = 0;          // in elements
   int64_t q_head_stride = 0;
   const void* k_cache = nullptr;  // [blocks, kv_heads, block_size, qk_dim], contiguous
-  const void* v_cache = nullptr;  // [blocks, kv_heads, block_size, v_dim], contiguous
+  const void* v_cache = nullptr;  // [blocks, kv_heads, block_size, v_dim]
+  int64_t v_row_stride = 0;       // in elements, from row to row of all of it; 0: v_dim
   void* out = nullptr;            // [tokens, heads, v_dim], contiguous
   int64_t heads = 0, kv_heads = 0, qk_dim = 0, v_dim = 0, block_size = 0;
 

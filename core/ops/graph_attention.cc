@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/ops/latent.h"
 
 namespace keel {
 namespace {
@@ -40,7 +41,9 @@ absl::Status CheckShares(const proto::Graph& graph, const proto::Attention& atte
 
 }  // namespace
 
-keel_attention_desc DescOf(const proto::Attention& a) {
+keel_attention_desc DescOf(const proto::Attention& declared) {
+  const bool latent = declared.kind() == proto::Attention::MLA;
+  const proto::Attention a = latent ? AttentionOverLatents(declared) : declared;
   keel_attention_desc desc = {};
   desc.struct_size = sizeof(desc);
   desc.kind = static_cast<uint32_t>(a.kind());
@@ -59,7 +62,7 @@ keel_attention_desc DescOf(const proto::Attention& a) {
   desc.rope_dim = a.rope_dim();
   desc.scale = a.scale();
   desc.softcap = a.softcap();
-  desc.impl = a.impl().c_str();
+  desc.impl = declared.impl().c_str();
   return desc;
 }
 
@@ -67,8 +70,10 @@ std::vector<KvLayerSpec> KvLayers(const proto::Graph& graph) {
   std::vector<KvLayerSpec> specs;
   for (const Declaration& d : graph.declarations()) {
     if (!KeepsKeys(d)) continue;
-    const proto::Attention& a = d.attention();
-    specs.push_back({a.layer(), a.kv_heads(), a.qk_dim(), a.v_dim(), a.window(), a.chunk()});
+    const bool latent = d.attention().kind() == proto::Attention::MLA;
+    const proto::Attention a = latent ? AttentionOverLatents(d.attention()) : d.attention();
+    specs.push_back(
+        {a.layer(), a.kv_heads(), a.qk_dim(), a.v_dim(), a.window(), a.chunk(), latent});
   }
   return specs;
 }

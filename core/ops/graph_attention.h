@@ -15,7 +15,7 @@
 
 namespace keel {
 
-// Points into `attention`.
+// As implementations see it (latent.h). Points into `attention`.
 keel_attention_desc DescOf(const proto::Attention& attention);
 
 // What the layers keep: those without a cache, or with another layer's, are left out.

@@ -93,8 +93,14 @@ absl::StatusOr<std::unique_ptr<OpRunner>> OpRunner::Create(
   auto ops = std::unique_ptr<OpRunner>(new OpRunner(graph, std::move(weights), dtype, numerics,
                                                     std::move(cache), std::move(states)));
   for (int i = 0; i < graph.declarations_size(); ++i) {
-    ops->attentions_.push_back(
-        {DescOf(graph.declarations(i).attention()), attention[i].implementation});
+    const proto::Attention& a = graph.declarations(i).attention();
+    ops->attentions_.push_back({DescOf(a), attention[i].implementation, {}});
+    if (a.kind() != proto::Attention::MLA) continue;
+    KEEL_RETURN_IF_ERROR(CatchAten([&]() -> absl::Status {
+      ops->attentions_.back().up =
+          LatentUp(a, ops->weights_->linear(a.kv_up()), *ToScalarType(dtype), numerics);
+      return absl::OkStatus();
+    }));
   }
   return ops;
 }
@@ -226,14 +232,14 @@ absl::Status OpRunner::RunAttention(const proto::Node& node, absl::Span<const at
   const proto::Attention& declared = DeclarationOf(node).attention();
   const Attention& attention = attentions_[node.object() - 1];
   const std::vector<NamedArg> args = ReadArgs(node, inputs);
+  const bool latent = declared.kind() == proto::Attention::MLA;
   AttentionCall call;
   call.desc = &attention.desc;
-  call.q = inputs[0];
-  call.k = inputs[1];
-  call.v = inputs[2];
+  call.q = latent ? attention.up.Queries(inputs[0]) : inputs[0];
+  call.k = latent ? LatentUp::Keys(inputs[1], inputs[2]) : inputs[1];
+  call.v = latent ? call.k.narrow(2, 0, attention.desc.v_dim) : inputs[2];
   call.args = args;
-  *out = at::empty({call.q.size(0), declared.heads(), declared.v_dim()}, call.q.options());
-  call.out = *out;
+  call.out = at::empty({call.q.size(0), declared.heads(), attention.desc.v_dim}, call.q.options());
   if (declared.kind() != proto::Attention::ENCODER) {
     if (step_ == nullptr || cache_.groups()[0].num_blocks == 0) {
       return absl::FailedPreconditionError("attention runs outside of a step or without a cache");
@@ -246,12 +252,14 @@ absl::Status OpRunner::RunAttention(const proto::Node& node, absl::Span<const at
     call.v_cache = cache_.values(layer);
     if (!shares) {
       WriteKv(call.k, metadata.slots, call.k_cache);
-      WriteKv(call.v, metadata.slots, call.v_cache);
+      if (!latent) WriteKv(call.v, metadata.slots, call.v_cache);
     }
   } else if (step_ != nullptr) {
     call.sequences = step_->cu_q;
   }
-  return attention.implementation->Run(call);
+  KEEL_RETURN_IF_ERROR(attention.implementation->Run(call));
+  *out = latent ? attention.up.Outputs(call.out) : call.out;
+  return absl::OkStatus();
 }
 
 }  // namespace keel

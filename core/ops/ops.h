@@ -18,6 +18,7 @@
 #include "core/cache/recurrent_states.h"
 #include "core/graph/graph.pb.h"
 #include "core/kernels/numerics.h"
+#include "core/ops/latent.h"
 #include "core/ops/rope.h"
 #include "core/parallel/collectives.h"
 #include "core/tensor/dtype.h"
@@ -62,6 +63,7 @@ class OpRunner {
   struct Attention {
     keel_attention_desc desc = {};
     std::shared_ptr<const AttentionImplementation> implementation;  // null: it is no attention
+    LatentUp up;                                                    // of latent ones
   };
 
   OpRunner(const proto::Graph& graph, std::shared_ptr<const Weights> weights, DType dtype,
