@@ -2,9 +2,12 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 
@@ -28,6 +31,25 @@ at::Tensor AlibiMask(const AttentionCall& call, const DenseSequence& s, const at
   return mask.to(s.q.scalar_type()).unsqueeze(0);
 }
 
+// One KV head with values of another size than keys (latents), which ATen would repeat for every head:
+// the queries of several heads are rows of one matrix.
+void RunOneKvHead(const keel_attention_desc& d, const DenseSequence& s) {
+  constexpr int64_t kScores = 1 << 24;  // at a time
+  const int64_t queries = s.q.size(1), keys = s.k.size(1);
+  const int64_t step = std::max<int64_t>(1, kScores / (queries * keys));
+  const at::Tensor visible = VisibleKeys(d, s), k = s.k.select(0, 0).t(), v = s.v.select(0, 0);
+  for (int64_t head = 0; head < d.heads; head += step) {
+    const int64_t n = std::min(step, d.heads - head);
+    const at::Tensor q = s.q.narrow(0, head, n).reshape({n * queries, d.qk_dim});
+    at::Tensor scores = (at::matmul(q, k) * d.scale).view({n, queries, keys});
+    if (visible.defined())
+      scores = scores.masked_fill(visible.logical_not(), -std::numeric_limits<double>::infinity());
+    const at::Tensor p = at::softmax(scores, -1, at::kFloat).to(q.scalar_type());
+    const at::Tensor out = at::matmul(p.view({n * queries, keys}), v);
+    s.out.narrow(1, head, n).copy_(out.view({n, queries, d.v_dim}).transpose(0, 1));
+  }
+}
+
 void RunSequence(const AttentionCall& call, const DenseSequence& s) {
   const keel_attention_desc& d = *call.desc;
   const int64_t queries = s.q.size(1), keys = s.k.size(1);
@@ -35,6 +57,7 @@ void RunSequence(const AttentionCall& call, const DenseSequence& s) {
                             s.first_key == 0 && (d.window == 0 || d.window >= keys) &&
                             (d.chunk == 0 || d.chunk >= keys);
   const NamedArg* slopes = call.Find("alibi_slopes");
+  if (d.kv_heads == 1 && d.qk_dim != d.v_dim && slopes == nullptr) return RunOneKvHead(d, s);
   std::optional<at::Tensor> mask;
   if (!plain_causal || slopes != nullptr) {
     const at::Tensor visible = VisibleKeys(d, s);

@@ -47,8 +47,10 @@ struct PagedAttentionVariant {
   void (*run)(const PagedAttention&, int64_t item_begin, int64_t item_end);
 };
 
-// Those that `cpu` can run, slowest first. Items are (token, kv head), tokens * kv_heads of them.
+// Those that `cpu` can run, slowest first. Items are (token, heads of a KV head).
 std::vector<PagedAttentionVariant> PagedAttentionVariants(const CpuFeatures& cpu);
+
+int64_t PagedAttentionItems(const PagedAttention& attention);
 
 // The fastest variant, on all threads.
 void RunPagedAttention(const PagedAttention& attention);
