@@ -132,6 +132,9 @@ class FunctionSharder {
         return ShardParam(node);
       case proto::OP_RECUR:
         return ShardRecur(node);
+      case proto::OP_CALL:  // a kernel knows nothing of ranks
+        KEEL_RETURN_IF_ERROR(ExpectReplicated(node));
+        return Emit(node, node, kReplicated);
       default:
         return ShardByAxis(node);
     }
