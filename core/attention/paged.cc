@@ -76,20 +76,6 @@ struct KernelRun {
   }
 };
 
-// The call's sequences [begin, end), as views.
-AttentionMetadata Slice(const AttentionMetadata& m, int64_t begin, int64_t end,
-                        int64_t* first_token, int64_t* tokens) {
-  const int32_t* cu_q = m.cu_q.const_data_ptr<int32_t>();
-  *first_token = cu_q[begin];
-  *tokens = cu_q[end] - cu_q[begin];
-  AttentionMetadata slice = m;
-  slice.block_table = m.block_table.narrow(0, begin, end - begin);
-  slice.seq_lens = m.seq_lens.narrow(0, begin, end - begin);
-  slice.cu_q = m.cu_q.narrow(0, begin, end - begin + 1) - static_cast<int64_t>(cu_q[begin]);
-  slice.slots = m.slots.narrow(0, *first_token, *tokens);
-  return slice;
-}
-
 }  // namespace
 
 absl::Status PagedCacheAttention::Supports(const AttentionUse& use) const {
@@ -119,12 +105,8 @@ absl::Status PagedCacheAttention::Run(const AttentionCall& call) const {
     for (int64_t begin = 0; begin < m.num_sequences();) {
       int64_t end = begin + 1;
       while (end < m.num_sequences() && is_dense(end) == is_dense(begin)) ++end;
-      int64_t first_token = 0, tokens = 0;
-      AttentionCall part = call;
-      const AttentionMetadata slice = Slice(m, begin, end, &first_token, &tokens);
-      part.metadata = &slice;
-      part.q = call.q.narrow(0, first_token, tokens);
-      part.out = call.out.narrow(0, first_token, tokens);
+      AttentionMetadata metadata;
+      const AttentionCall part = SliceSequences(call, begin, end, &metadata);
       if (is_dense(begin)) {
         if (absl::Status status = sdpa_.Run(part); !status.ok()) return status;
       } else {

@@ -50,7 +50,9 @@ void RunOneKvHead(const keel_attention_desc& d, const DenseSequence& s) {
   }
 }
 
-void RunSequence(const AttentionCall& call, const DenseSequence& s) {
+}  // namespace
+
+void RunSdpa(const AttentionCall& call, const DenseSequence& s) {
   const keel_attention_desc& d = *call.desc;
   const int64_t queries = s.q.size(1), keys = s.k.size(1);
   const bool plain_causal = d.kind == KEEL_ATTENTION_CAUSAL && queries == keys &&
@@ -73,8 +75,6 @@ void RunSequence(const AttentionCall& call, const DenseSequence& s) {
   s.out.copy_(out.squeeze(0).transpose(0, 1));
 }
 
-}  // namespace
-
 absl::Status SdpaAttention::Supports(const AttentionUse& use) const {
   if (use.desc->softcap > 0) return absl::UnimplementedError("sdpa: no softcap");
   return CheckKind("sdpa", use, {"alibi_slopes", "segments"});
@@ -85,7 +85,7 @@ absl::Status SdpaAttention::Run(const AttentionCall& call) const {
     CheckCall(call);
     for (int64_t i = 0; i < NumSequences(call); ++i) {
       const DenseSequence s = GatherSequence(call, i);
-      if (s.q.size(1) > 0) RunSequence(call, s);
+      if (s.q.size(1) > 0) RunSdpa(call, s);
     }
     return absl::OkStatus();
   });

@@ -88,7 +88,8 @@ absl::StatusOr<TensorType> Infer(const RecurrenceRow& row, const proto::State& s
                                  const OpCall& call) {
   const TensorType& x = call.in(0);
   if (state.kind() != row.state_kind ||
-      state.type().dims_size() != static_cast<int>(row.state.size()) || !IsFloat(x)) {
+      state.type().dims_size() != static_cast<int>(row.state.size()) ||
+      !IsFloat({state.type().dtype(), {}}) || !IsFloat(x)) {
     return Bad(absl::StrCat("got ", ToString(x), " and a state of kind ", state.kind(), " with ",
                             state.type().dims_size(), " dimensions"),
                absl::StrCat("floating point and ", row.state_text));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/attention/dense.h"
 #include "core/base/status.h"
 #include "core/ops/args.h"
 #include "core/ops/graph_attention.h"
@@ -47,8 +48,11 @@ absl::StatusOr<AttentionLayers> AttentionLayers::Create(const proto::Graph& grap
     layer.instance = *std::move(instance);
     if (d.attention().kind() != proto::Attention::MLA) continue;
     KEEL_RETURN_IF_ERROR(CatchAten([&]() -> absl::Status {
-      layer.latent.emplace(d.attention(), weights.linear(d.attention().kv_up()),
+      layer.latent.emplace(d.attention(), weights.of<LinearPtr>(d.attention().kv_up()),
                            *ToScalarType(dtype), numerics);
+      const std::string& name = choices[i].name;
+      layer.may_expand = numerics == Numerics::kFastest && d.attention().softcap() == 0 &&
+                         (name == "paged" || name == "sdpa");
       return absl::OkStatus();
     }));
   }
@@ -147,7 +151,7 @@ absl::StatusOr<at::Tensor> AttentionLayers::Run(const proto::Node& node,
   const std::vector<NamedArg> args = ReadArgs(node, inputs);
   AttentionCall call;
   call.desc = &layer.desc;
-  call.q = layer.latent ? layer.latent->Queries(inputs[0]) : inputs[0];
+  call.q = inputs[0];
   call.k = layer.latent ? LatentUp::Keys(inputs[1], inputs[2]) : inputs[1];
   call.v = layer.latent ? call.k.narrow(2, 0, layer.desc.v_dim) : inputs[2];
   call.args = args;
@@ -156,9 +160,51 @@ absl::StatusOr<at::Tensor> AttentionLayers::Run(const proto::Node& node,
   } else if (step != nullptr) {
     call.sequences = step->cu_q;
   }
-  call.out = at::empty({call.q.size(0), layer.desc.heads, layer.desc.v_dim}, call.q.options());
-  KEEL_RETURN_IF_ERROR(layer.instance->Run(call));
-  return layer.latent ? layer.latent->Outputs(call.out) : call.out;
+  if (layer.latent) {
+    KEEL_RETURN_IF_ERROR(RunLatent(layer, inputs[0], call));
+  } else {
+    call.out = at::empty({call.q.size(0), layer.desc.heads, layer.desc.v_dim}, call.q.options());
+    KEEL_RETURN_IF_ERROR(layer.instance->Run(call));
+  }
+  return call.out;
+}
+
+absl::Status AttentionLayers::RunLatent(const Layer& layer, const at::Tensor& q,
+                                        AttentionCall& call) const {
+  const LatentUp& up = *layer.latent;
+  const auto absorbed = [&](AttentionCall part) -> absl::StatusOr<at::Tensor> {
+    part.q = up.Queries(part.q);
+    part.out = at::empty({part.q.size(0), layer.desc.heads, layer.desc.v_dim}, part.q.options());
+    KEEL_RETURN_IF_ERROR(layer.instance->Run(part));
+    return up.Outputs(part.out);
+  };
+  const int32_t* cu_q = call.metadata->cu_q.const_data_ptr<int32_t>();
+  const int32_t* keys = call.metadata->seq_lens.const_data_ptr<int32_t>();
+  const int64_t sequences = call.metadata->num_sequences();
+  const auto expands = [&](int64_t s) {
+    return layer.may_expand && call.Find("sinks") == nullptr &&
+           up.ShouldExpand(cu_q[s + 1] - cu_q[s], keys[s]);
+  };
+  int64_t end = 0;
+  while (end < sequences && !expands(end)) ++end;
+  if (end == sequences) {
+    KEEL_ASSIGN_OR_RETURN(call.out, absorbed(call));
+    return absl::OkStatus();
+  }
+  call.out = at::empty({q.size(0), layer.desc.heads, up.v_dim()}, q.options());
+  for (int64_t begin = 0; begin < sequences; begin = end) {
+    end = begin + 1;
+    if (expands(begin)) {
+      up.RunExpanded(call, begin);
+      continue;
+    }
+    while (end < sequences && !expands(end)) ++end;
+    AttentionMetadata metadata;
+    const AttentionCall part = SliceSequences(call, begin, end, &metadata);
+    KEEL_ASSIGN_OR_RETURN(const at::Tensor out, absorbed(part));
+    part.out.copy_(out);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace keel

@@ -51,6 +51,7 @@ class AttentionLayers {
     std::unique_ptr<AttentionInstance> instance = {};
     size_t plan = 0;                      // which of plans_ it shares
     std::optional<LatentUp> latent = {};  // of latent attention: around the instance
+    bool may_expand = false;              // its latents, by what the host's own implementations do
   };
   struct Plan {
     bool is_made = false;
@@ -61,6 +62,8 @@ class AttentionLayers {
   const Layer* Owner(const Layer& layer) const;
   absl::Status CheckShared(const Layer& layer) const;
   void SharePlans();
+  // Fills call.out for latent attention with queries `q`, by the instance or expanded.
+  absl::Status RunLatent(const Layer& layer, const at::Tensor& q, AttentionCall& call) const;
   absl::Status FillFromCache(const Layer& layer, const StepContext* step, KvCache& cache,
                              AttentionCall& call);
 

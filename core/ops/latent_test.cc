@@ -5,6 +5,8 @@
 #include <ATen/ops/einsum.h>
 #include <ATen/ops/randn.h>
 
+#include <memory>
+
 #include "core/weights/linear_weight.h"
 #include "gtest/gtest.h"
 
@@ -41,13 +43,13 @@ class LatentUpTest : public ::testing::TestWithParam<Numerics> {};
 
 TEST_P(LatentUpTest, ScoresAndOutputsAreThoseOfExpandedKeysAndValues) {
   const at::Tensor weight = at::randn({kHeads * (kNope + kValue), kRank});
-  const DenseLinear linear(weight, {}, GetParam());
+  const auto linear = std::make_shared<const DenseLinear>(weight, at::Tensor(), GetParam());
   const LatentUp up(Latent(), linear, at::kFloat, GetParam());
   const at::Tensor q = at::randn({kTokens, kHeads, kNope + kRope});
   const at::Tensor latents = at::randn({kTokens, 1, kRank}),
                    rotated = at::randn({kTokens, 1, kRope});
   const at::Tensor expanded =
-      linear.Apply(latents.squeeze(1)).view({kTokens, kHeads, kNope + kValue});
+      linear->Apply(latents.squeeze(1)).view({kTokens, kHeads, kNope + kValue});
 
   const at::Tensor scores =
       at::einsum("nhd,md->hnm", {up.Queries(q), LatentUp::Keys(latents, rotated).squeeze(1)});
@@ -63,13 +65,26 @@ TEST_P(LatentUpTest, ScoresAndOutputsAreThoseOfExpandedKeysAndValues) {
 
 TEST_P(LatentUpTest, ARankHasItsHeads) {
   const at::Tensor weight = at::randn({4 * (kNope + kValue), kRank});
-  const DenseLinear linear(weight, {}, GetParam());
+  const auto linear = std::make_shared<const DenseLinear>(weight, at::Tensor(), GetParam());
   proto::Attention whole = Latent(), half = Latent();
   whole.set_heads(4), half.set_heads(2);
   const LatentUp up(whole, linear, at::kFloat, GetParam());
-  const LatentUp second(half, *linear.Shard(WeightSplit::kRows, 1, 2), at::kFloat, GetParam());
+  const LatentUp second(half, linear->Shard(WeightSplit::kRows, 1, 2), at::kFloat, GetParam());
   const at::Tensor q = at::randn({kTokens, 4, kNope + kRope});
   ExpectClose(second.Queries(q.narrow(1, 2, 2)), up.Queries(q).narrow(1, 2, 2));
+}
+
+TEST(LatentExpansionTest, PaysForPromptsAndNotForDecodesOrShortChunksOfLongOnes) {
+  proto::Attention v3 = Latent();  // DeepSeek-V3's sizes, of one head
+  v3.set_heads(1), v3.set_qk_dim(192), v3.set_rope_dim(64), v3.set_v_dim(128);
+  v3.set_kv_lora_rank(512);
+  const LatentUp up(
+      v3, std::make_shared<DenseLinear>(at::randn({256, 512}), at::Tensor(), Numerics::kFastest),
+      at::kFloat, Numerics::kFastest);
+  EXPECT_TRUE(up.ShouldExpand(8, 8));
+  EXPECT_TRUE(up.ShouldExpand(512, 4096));
+  EXPECT_FALSE(up.ShouldExpand(1, 1));
+  EXPECT_FALSE(up.ShouldExpand(64, 4096));
 }
 
 INSTANTIATE_TEST_SUITE_P(Numerics, LatentUpTest,
