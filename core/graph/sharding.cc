@@ -321,20 +321,17 @@ class FunctionSharder {
       const int rank = value(node.inputs(*args.operand(i))).global.rank();
       wanted.push_back(HeadsDim(row.FindArg(args.name(i))->ShapeOfRank(rank)));
     }
-    int first = -1;  // an operand that is split
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      if (first < 0 && value(node.inputs(static_cast<int>(i))).split != kReplicated)
-        first = static_cast<int>(i);
-    }
-    if (first < 0) return Emit(node, node, kReplicated);
+    const auto first = std::find_if(node.inputs().begin(), node.inputs().end(),
+                                    [this](uint32_t id) { return value(id).split != kReplicated; });
+    if (first == node.inputs().end()) return Emit(node, node, kReplicated);
     for (size_t i = 0; i < wanted.size(); ++i) {
       const Value& x = value(node.inputs(static_cast<int>(i)));
       if (x.split == wanted[i]) continue;
       const bool one_group = wanted[i] != kReplicated && x.global.dims[wanted[i]].is(1);
       if (x.split == kReplicated && one_group) continue;
       return Unsound(
-          absl::StrCat("is split by heads, as ", Describe(value(node.inputs(first))), ": operand ",
-                       i, " has to be ", SplitText(wanted[i]), ": it takes ", Describe(x)),
+          absl::StrCat("is split by heads, as ", Describe(value(*first)), ": operand ", i,
+                       " has to be ", SplitText(wanted[i]), ": it takes ", Describe(x)),
           x.split);
     }
     const int64_t heads = object(node).state().type().dims(0).size();

@@ -90,11 +90,14 @@ struct RecurrentGemmaRglru {
     const Tensor by_head = MatMul(x.Heads(block_width).Permute({1, 0, 2}), weight(x.run));
     return (by_head.Permute({1, 0, 2}) + bias(x.run)).Sigmoid().Flat();
   }
-  Tensor operator()(Tensor x, Tensor is_first) const {
+  Tensor operator()(Tensor x, Tensor positions) const {
     const Tensor input_gate = Gate(x, input_gate_weight, input_gate_bias);
     const Tensor recurrent_gate = Gate(x, recurrent_gate_weight, recurrent_gate_bias);
     const Tensor log_a = recurrent_gate * -8.0 * recurrent_param(x.run).Unary(KEEL_UNARY_SOFTPLUS);
     const Tensor multiplier = (log_a * 2.0).Unary(KEEL_UNARY_EXP) * -1 + 1;
+    // The first token goes in as it is.
+    const Tensor is_first =
+        positions.Cast(KEEL_F32).View({0, 1}).Compare(Constant(x.run, {1}, {0}), KEEL_COMPARE_EQ);
     const Tensor one = Constant(x.run, {1}, {1}).Cast(KEEL_DTYPE_MODEL);
     const Tensor scaled = x * input_gate * Where(is_first, one, multiplier.Unary(KEEL_UNARY_SQRT));
     return recurrent_states(KEEL_RECUR_SCAN, scaled, {{"a", log_a.Unary(KEEL_UNARY_EXP)}});
@@ -113,8 +116,8 @@ struct RecurrentGemmaRecurrentBlock {
         linear_out(s / "linear_out", c.lru_width, c.hidden_size, true),
         conv_1d(s / "conv_1d", c.lru_width, c.conv1d_width, layer, true),
         rg_lru(s / "rg_lru", c, layer) {}
-  Tensor operator()(Tensor x, Tensor is_first) const {
-    return linear_out(ActMul(linear_y(x), rg_lru(conv_1d(linear_x(x)), is_first), act));
+  Tensor operator()(Tensor x, Tensor positions) const {
+    return linear_out(ActMul(linear_y(x), rg_lru(conv_1d(linear_x(x)), positions), act));
   }
 };
 
@@ -136,9 +139,9 @@ struct RecurrentGemmaDecoderLayer {
       recurrent.emplace(s / "temporal_block", c, layer);
     }
   }
-  Tensor operator()(Tensor x, const Rope& rope, Tensor positions, Tensor is_first) const {
+  Tensor operator()(Tensor x, const Rope& rope, Tensor positions) const {
     const Tensor normed = temporal_pre_norm(x);
-    x = x + (recurrent ? (*recurrent)(normed, is_first) : (*attention)(normed, rope, positions));
+    x = x + (recurrent ? (*recurrent)(normed, positions) : (*attention)(normed, rope, positions));
     return x + mlp_block(channel_pre_norm(x));
   }
 };
@@ -156,9 +159,7 @@ struct RecurrentGemmaForCausalLM {
         final_norm(root / "model" / "final_norm", c),
         layers(root / "model" / "layers", c.num_hidden_layers, c) {}
   Tensor Forward(const Inputs& in) const {
-    const Tensor is_first = in.positions.Cast(KEEL_F32).View({0, 1}).Compare(
-        Constant(in.run, {1}, {0.5f}), KEEL_COMPARE_LT);
-    return final_norm(layers(in.embeds, rotary_emb, in.positions, is_first));
+    return final_norm(layers(in.embeds, rotary_emb, in.positions));
   }
 };
 
