@@ -5,7 +5,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+<<<<<<< HEAD
 #include "core/base/plugin_call.h"
+=======
+#include "core/base/abi_input.h"
+>>>>>>> growth
 #include "core/base/status.h"
 #include "core/config/config_view.h"
 #include "core/config/rope_parameters.h"
@@ -30,13 +34,10 @@ absl::Status Call(const ModelSource& source, const char* function, const absl::S
 
 absl::StatusOr<proto::ModelSpec> ReadSpec(const ModelSource& source, ConfigDocument& document) {
   keel_spec spec = NewSpec();
-  for (const auto& [field, text] : {std::pair("name", source.model_class->name),
-                                    std::pair("model_type", source.model_class->model_type)}) {
-    if (text == nullptr)
-      return Bad(absl::StrCat("the model class's ", field, " is NULL"), "text, as in config.json");
-  }
+  KEEL_RETURN_IF_ERROR(CheckGiven("the model class's name", source.model_class->name));
   spec.spec.set_architecture(source.model_class->name);
-  spec.spec.set_model_type(source.model_class->model_type);
+  if (const char* type = source.model_class->model_type; type != nullptr)
+    spec.spec.set_model_type(type);
   const absl::Status called = Call(source, "config", document.status(), [&] {
     return source.model_class->config(source.plugin, document.root(), &spec);
   });
