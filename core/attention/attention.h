@@ -66,11 +66,16 @@ struct AttentionUse {
   const keel_attention_desc* desc = nullptr;
   DType dtype = DType::kF32;
   int64_t block_size = 0;
-  std::vector<std::string> args = {};  // names
+  std::vector<std::string> args = {};    // names
+  std::vector<uint32_t> arg_flags = {};  // KEEL_ARG_* of the first of them; the others have none
   // Whose it is: "text", or the modality of the encoder that has it: "image", "video", "audio".
   std::string part = "text";
 
   bool Has(absl::string_view name) const;
+  // Whether an implementation may leave argument `i` out.
+  bool MayOmit(size_t i) const {
+    return i < arg_flags.size() && (arg_flags[i] & KEEL_ARG_OPTIONAL) != 0;
+  }
 };
 
 // What an attention keeps of each token, in cache blocks.

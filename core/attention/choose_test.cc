@@ -126,6 +126,14 @@ TEST_F(ChooseAttentionTest, AnArgumentThatNoImplementationKnowsIsRefusedWithThos
   EXPECT_EQ(choice.name, "paged");
 }
 
+TEST_F(ChooseAttentionTest, AnOptionalArgumentMayBeUnknown) {
+  const AttentionUse use{&desc_, DType::kF32, 16, {"sinks", "hint"}, {0, KEEL_ARG_OPTIONAL}};
+  EXPECT_THAT(ChooseAttention(use, {}, registry_), IsOk());
+  const AttentionUse other{&desc_, DType::kF32, 16, {"sinks", "hint"}, {KEEL_ARG_OPTIONAL, 0}};
+  EXPECT_THAT(ChooseAttention(other, {}, registry_),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("\"hint\"")));
+}
+
 TEST_F(ChooseAttentionTest, TextAndTowerAreChosenApart) {
   const AttentionWish wish{.flag = "text=org.example.flash,image=sdpa", .spec = "bare"};
   EXPECT_EQ(Chosen(wish), "org.example.flash (--attention-implementation)");

@@ -230,8 +230,9 @@ absl::Status PluginAttention::Supports(const AttentionUse& use) const {
                      "in --attention-implementation as text=",
                      class_->name));
   }
-  for (const std::string& name : use.args) {
-    if (Takes(*class_, name)) continue;
+  for (size_t i = 0; i < use.args.size(); ++i) {
+    const std::string& name = use.args[i];
+    if (Takes(*class_, name) || use.MayOmit(i)) continue;
     const std::string known = absl::StrJoin(ArgsOf(*class_), ", ");
     return absl::UnimplementedError(absl::StrCat(class_->name, ": no argument \"", name,
                                                  "\"; it takes ", known.empty() ? "none" : known));

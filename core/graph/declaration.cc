@@ -159,6 +159,10 @@ absl::Status CheckMoe(const proto::Moe& m) {
                SeeConfig("n_group and topk_group"));
   }
   KEEL_RETURN_IF_ERROR(CheckFinite("routed_scale", m.routed_scale()));
+  KEEL_RETURN_IF_ERROR(CheckFinite("up_offset", m.up_offset()));
+  if (!(m.limit() >= 0) || !std::isfinite(m.limit())) {
+    return Bad(absl::StrCat("limit is ", m.limit()), "0 (none) or more", SeeConfig("swiglu_limit"));
+  }
   if (!m.up().empty() && !m.down().empty()) return absl::OkStatus();
   return Bad("up or down is not given", "the names of the experts' matrices, with {e} in them");
 }

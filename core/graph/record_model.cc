@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/plugin_call.h"
 #include "core/base/status.h"
 #include "core/config/config_view.h"
 #include "core/config/rope_parameters.h"
@@ -22,13 +23,8 @@ namespace {
 // One call into the plugin. `host` is what the host noticed meanwhile: it comes first, for it says more.
 absl::Status Call(const ModelSource& source, const char* function, const absl::Status& host,
                   absl::FunctionRef<keel_status()> call) {
-  const std::string what = absl::StrCat(source.model_class->name, ".", function);
-  absl::Status returned;
-  if (source.call) {
-    returned = source.call(what, call);
-  } else if (const keel_status code = call(); code != 0) {
-    returned = absl::InternalError(absl::StrCat(what, " failed with status ", code));
-  }
+  const absl::Status returned =
+      CallThrough(source.call, absl::StrCat(source.model_class->name, ".", function), call);
   return host.ok() ? returned : host;
 }
 

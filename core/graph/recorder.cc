@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/abi_input.h"
 #include "core/base/status.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/op_table.h"
@@ -70,18 +71,22 @@ keel_tensor OpScatter(keel_run* run, keel_tensor x, int32_t dim, keel_tensor ind
   return Record(run, op::AlongDim::Make(proto::OP_SCATTER, dim), {x, indices, values});
 }
 
-// Whether a list that may be NULL only when it is empty is given.
+// Whether what was handed over is as it may be; if not, the reason is kept.
+bool Taken(Recorder& self, const proto::Node& node, const absl::Status& status) {
+  if (!status.ok()) self.Fail(node, status.message());
+  return status.ok();
+}
 bool Given(Recorder& self, const proto::Node& node, absl::string_view what, const void* list,
            size_t n) {
-  if (list != nullptr || n == 0) return true;
-  self.Fail(node, absl::StrCat(what, " is NULL, expected ", n, " entries"));
-  return false;
+  return Taken(self, node, CheckListGiven(what, list, n));
 }
 
 // Appends the named arguments of attention and recur.
 bool AddArgs(Recorder& self, const keel_arg* args, uint32_t num_args, proto::Node& node,
              std::vector<keel_tensor>& inputs) {
   if (!Given(self, node, "args", args, num_args)) return false;
+  constexpr uint32_t kFlags =
+      KEEL_ARG_PER_HEAD | KEEL_ARG_PER_KV_HEAD | KEEL_ARG_PER_TOKEN | KEEL_ARG_OPTIONAL;
   int position = 0;
   for (uint32_t i = 0; i < num_args; ++i) {
     if (args[i].name == nullptr || *args[i].name == '\0') {
@@ -94,6 +99,10 @@ bool AddArgs(Recorder& self, const keel_arg* args, uint32_t num_args, proto::Nod
     } else {
       op::Arguments::AddNumber(node, args[i].name, args[i].number);
     }
+    if (!Taken(self, node,
+               CheckFlags(absl::StrCat("argument ", args[i].name), args[i].flags, kFlags)))
+      return false;
+    if (args[i].flags != 0) op::Arguments::SetFlags(node, i, args[i].flags);
   }
   return true;
 }

@@ -12,6 +12,7 @@
 #include "core/graph/activations.h"
 #include "core/graph/declaration.h"
 #include "core/graph/errors.h"
+#include "core/graph/features.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/op_table.h"
 #include "core/graph/rows.h"
@@ -228,6 +229,16 @@ absl::Status VerifyGraph(const proto::Graph& graph) {
   if (const uint32_t needed = OpsetOf(graph); graph.opset() < needed)
     return BadGraph(absl::StrCat("opset is ", graph.opset()),
                     absl::StrCat("at least ", needed, ", which has its ops"));
+  for (const std::string& feature : graph.required_features()) {
+    if (HasFeature(feature)) continue;
+    return BadGraph(absl::StrCat("needs '", Shown(feature), "'"), "features of this host",
+                    "update keel");
+  }
+  for (const proto::ModelSpec::Rename& rename : graph.spec().renames()) {
+    if (proto::ModelSpec::Rename::Op_IsValid(rename.op())) continue;
+    return BadGraph(absl::StrCat("has a rename with the operation ", rename.op()),
+                    "one that this host knows", "update keel");
+  }
   KEEL_RETURN_IF_ERROR(CheckDeclarations(graph));
   absl::flat_hash_set<std::string> names;
   for (const Function& function : graph.functions()) {

@@ -281,6 +281,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.vocab_size = spec.vocab_size();
   model.checkpoint = source.checkpoint;
   model.generation = source.checkpoint->generation_config();
+  model.prompt_rope = PromptRopeOf(graph);
   KEEL_ASSIGN_OR_RETURN(
       model.executor, Executor::Create(std::move(graph), model.checkpoint, kept->attention, exec));
   const LoadReport& report = model.executor->report();

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
+#include "core/graph/op_attributes.h"
 
 namespace keel {
 namespace {
@@ -12,15 +13,17 @@ namespace {
 using proto::Declaration;
 
 // The arguments that functions give an attention, by object. An object may be called more than once.
-std::vector<std::string> ArgNames(const proto::Graph& graph, uint32_t object) {
-  std::vector<std::string> names;
+void FindArgs(const proto::Graph& graph, uint32_t object, AttentionUse& use) {
   for (const proto::Function& function : graph.functions()) {
     for (const proto::Node& node : function.nodes()) {
       if (node.op() != proto::OP_ATTENTION || node.object() != object) continue;
-      names.insert(names.end(), node.names().begin(), node.names().end());
+      const op::Arguments args(node);
+      for (int i = 0; i < args.size(); ++i) {
+        use.args.push_back(args.name(i));
+        use.arg_flags.push_back(args.flags(i));
+      }
     }
   }
-  return names;
 }
 
 // The modality of the encoder that calls it; "text" if none does.
@@ -77,8 +80,10 @@ keel_attention_desc DescOf(const proto::Attention& a) {
 AttentionUse UseOf(const proto::Graph& graph, uint32_t object, const keel_attention_desc& desc,
                    DType dtype, int64_t block_size) {
   const bool is_encoder = desc.kind == KEEL_ATTENTION_ENCODER;
-  return {&desc, dtype, is_encoder ? 0 : block_size, ArgNames(graph, object),
-          PartOf(graph, object)};
+  AttentionUse use{.desc = &desc, .dtype = dtype, .block_size = is_encoder ? 0 : block_size};
+  use.part = PartOf(graph, object);
+  FindArgs(graph, object, use);
+  return use;
 }
 
 absl::StatusOr<std::vector<AttentionChoice>> ChooseAttentions(const proto::Graph& graph,

@@ -14,6 +14,7 @@
 #include "core/graph/op_attributes.h"
 #include "core/graph/op_table.h"
 #include "core/graph/types.h"
+#include "core/ops/indices.h"
 #include "core/ops/invariant.h"
 #include "core/ops/moe.h"
 #include "core/ops/norm.h"
@@ -181,9 +182,10 @@ absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
   switch (node.op()) {
     case proto::OP_LINEAR:
       return weights_->linear(object).Apply(inputs[0]);
-    case proto::OP_EMBED:
-      return at::index_select(weights_->of<EmbeddingWeight>(object).rows, 0,
-                              inputs[0].to(at::kLong));
+    case proto::OP_EMBED: {
+      const at::Tensor& rows = weights_->of<EmbeddingWeight>(object).rows;
+      return at::index_select(rows, 0, ClampedIndices(inputs[0], rows.size(0)));
+    }
     case proto::OP_NORM:
       return RunNorm(d.norm(), weights_->of<NormWeight>(object), inputs[0], numerics_);
     case proto::OP_ROPE:
@@ -205,21 +207,12 @@ absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
   }
 }
 
-// Frequencies that follow the length of a step's longest sequence would follow other requests: where
-// that must not be, they are those of the longest that the model takes.
-int64_t OpRunner::RopeLength(const proto::Rope& rope, const at::Tensor& positions) const {
-  if (numerics_ == Numerics::kInvariant) {
-    const int64_t longest = graph_.spec().max_positions();
-    return (longest > 0 ? longest : rope.original_max_positions()) - 1;
-  }
-  return step_ != nullptr ? step_->max_position : positions.max().item<int64_t>();
-}
-
 at::Tensor OpRunner::RunRope(const proto::Node& node, const at::Tensor& x,
                              const at::Tensor& positions) {
   const proto::Rope& rope = DeclarationOf(node).rope();
-  const CosSin& table =
-      rope_.Get(node.object(), rope, positions, RopeLength(rope, positions), x.scalar_type());
+  const absl::Span<const int64_t> lengths =
+      step_ != nullptr ? absl::MakeConstSpan(step_->lengths) : absl::Span<const int64_t>();
+  const CosSin& table = rope_.Get(node.object(), rope, positions, lengths, x.scalar_type());
   return ApplyRope(rope, x, table, numerics_);
 }
 

@@ -64,7 +64,6 @@ class OpRunner {
   absl::StatusOr<at::Tensor> RunCollective(const proto::Node& node, const at::Tensor& x);
   absl::StatusOr<at::Tensor> RunObject(const proto::Node& node,
                                        absl::Span<const at::Tensor> inputs);
-  int64_t RopeLength(const proto::Rope& rope, const at::Tensor& positions) const;
   at::Tensor RunRope(const proto::Node& node, const at::Tensor& x, const at::Tensor& positions);
   const proto::Declaration& DeclarationOf(const proto::Node& node) const;
 

@@ -12,7 +12,9 @@ namespace keel {
 // Encoders run without.
 struct StepContext {
   std::vector<AttentionMetadata> metadata;  // of each group of layers (KvCache::groups)
-  int64_t max_position = 0;          // largest position of the step; long rope tables go by it
+  // [N]: how long the text is that a token is of when it is computed, as transformers would: the
+  // prompt, and what was generated up to it. The token's own, whatever chunk or step it comes in.
+  std::vector<int64_t> lengths;
   std::vector<int32_t> state_slots;  // [S]
   std::vector<int32_t> cu_q;         // [S + 1]: where each sequence's tokens begin, and the end
 };

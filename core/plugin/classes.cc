@@ -58,10 +58,10 @@ absl::Status CheckFlags(absl::string_view where, uint64_t flags, uint64_t known)
       absl::StrFormat("%s: flags are %#x, of which this host knows %#x", where, flags, known));
 }
 
-absl::Status CheckSize(absl::string_view where, uint32_t size, size_t expected) {
-  if (size >= expected) return absl::OkStatus();
-  return Wrong(absl::StrCat(where, ": struct_size is ", size, ", ABI ", KEEL_ABI_MAJOR, ".",
-                            KEEL_ABI_MINOR, " has ", expected, " bytes"));
+absl::Status CheckSize(absl::string_view where, uint32_t size, size_t least) {
+  if (size >= least) return absl::OkStatus();
+  return Wrong(absl::StrCat(where, ": struct_size is ", size, ", expected at least ", least,
+                            " bytes, which it has had since its interface was first released"));
 }
 
 absl::Status CheckClass(const keel_model_class& c, absl::string_view item) {
@@ -119,6 +119,19 @@ absl::Status CheckClass(const keel_processor_class& c, absl::string_view item) {
                              {"destroy", c.destroy != nullptr}});
 }
 
+// What a class of the first release of its interface has. Members after it are optional for ever:
+// they are read with KEEL_HAS.
+template <typename T>
+constexpr size_t kMinSize = 0;
+template <>
+constexpr size_t kMinSize<keel_model_class> = KEEL_MODEL_CLASS_MIN_SIZE;
+template <>
+constexpr size_t kMinSize<keel_attention_class> = KEEL_ATTENTION_CLASS_MIN_SIZE;
+template <>
+constexpr size_t kMinSize<keel_kernel_class> = KEEL_KERNEL_CLASS_MIN_SIZE;
+template <>
+constexpr size_t kMinSize<keel_processor_class> = KEEL_PROCESSOR_CLASS_MIN_SIZE;
+
 template <typename T>
 absl::Status ReadList(const keel_plugin& plugin, void* self, const char* id,
                       std::vector<const T*>& classes) {
@@ -131,7 +144,7 @@ absl::Status ReadList(const keel_plugin& plugin, void* self, const char* id,
     const std::string item = absl::StrCat(id, "[", i, "]");
     const auto* c = static_cast<const T*>(list->items[i]);
     if (c == nullptr) return Wrong(absl::StrCat(item, " is NULL"));
-    KEEL_RETURN_IF_ERROR(CheckSize(item, c->struct_size, sizeof(T)));
+    KEEL_RETURN_IF_ERROR(CheckSize(item, c->struct_size, kMinSize<T>));
     KEEL_RETURN_IF_ERROR(CheckClass(*c, item));
     classes.push_back(c);
   }
@@ -150,7 +163,7 @@ absl::Status CheckDescriptor(const keel_plugin* plugin) {
     return Wrong(absl::StrCat("its descriptor's struct_size is ", plugin->struct_size,
                               ", the bootstrap has ", kDescriptorBytes, " bytes"));
   }
-  KEEL_RETURN_IF_ERROR(CheckPluginAbi(plugin->abi_major, plugin->abi_minor));
+  KEEL_RETURN_IF_ERROR(CheckPluginAbi({plugin->abi_major, plugin->abi_minor}));
   if (plugin->min_host_minor > KEEL_ABI_MINOR) {
     return Wrong(absl::StrCat("needs a host of ABI ", KEEL_ABI_MAJOR, ".", plugin->min_host_minor,
                               ", this host speaks ", KEEL_ABI_MAJOR, ".", KEEL_ABI_MINOR,

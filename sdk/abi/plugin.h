@@ -35,17 +35,44 @@
  *             host->set_error first. Builders and ops return a handle, 0 on failure; the first
  *             failure sticks to the object (spec, build, run, config) and everything after it is a
  *             no-op, so nested expressions need no checks in between.
- *   memory    spans and strings are borrowed for the duration of the call; what goes back to the
- *             host goes through a sink of the host's. Nothing allocated on one side is freed on the
- *             other.
+ *   memory    spans and strings are borrowed for the duration of the call, descriptions with all
+ *             that they point to are copied; what goes back to the host goes through a sink of the
+ *             host's. Nothing allocated on one side is freed on the other.
+ *   lifetimes what get_interface gives (lists, classes, their names and functions) stays until
+ *             shutdown has returned, on both sides. A keel_config stays until the call that got it
+ *             has returned, a processor's until its destroy. keel_spec, keel_build and keel_run end
+ *             with their call, and with them every keel_tensor; a keel_object lives as its model.
+ *   NULL      no argument and no field that is a pointer may be NULL where its comment does not say
+ *             what NULL means; a list may be NULL when it has no entries. The host answers
+ *             INVALID_ARGUMENT with the name of what is NULL.
+ *   text      a const char* is an identifier that an author writes down: a name, a field, a
+ *             pattern. A keel_str is text that may be computed or long. Both UTF-8.
  *   threads   [load] one thread at a time per plugin. [build] one thread per build. [run] one
- *             thread per keel_run; different runs at once. [any] any thread, at any time between
- *             init and shutdown.
+ *             thread per keel_run; different runs at once, so functions on the same const model may
+ *             run at once. [any] any thread, at any time between init and shutdown.
  *   plugins   must not let an exception, a panic or a longjmp out, call exit or fork, install
  *             signal handlers, change the locale or the floating-point mode; a model object must
  *             not change after create.
- *   growth    fields are appended, never moved; test with KEEL_HAS, never by comparing versions or
- *             sizes. Fields named reserved are 0.
+ *
+ * Growth
+ *   members   are appended, never moved, removed or given another meaning. A table's functions are
+ *             tested with KEEL_HAS, a struct's plain fields with KEEL_HAS_FIELD; versions and sizes
+ *             are never compared.
+ *   in        Whoever gets a struct copies it: what a shorter one lacks is 0, what a longer one has
+ *             beyond the known fields must be 0 or the call is refused, for it asks for what this
+ *             side can't do. Hence 0 always means "as before the field was there". struct_size is
+ *             at least 8 and at most 4096.
+ *   out       Whoever wants a struct filled clears it and sets struct_size to the room there is;
+ *             the other side writes the fields that fit into it and leaves struct_size alone.
+ *   arrays    Structs that are passed in arrays are frozen (see the end of this file) or passed as
+ *             arrays of pointers.
+ *   classes   may be as short as they were when their interface was first released
+ *             (KEEL_*_CLASS_MIN_SIZE); what they lack is NULL.
+ *   reserved  fields are 0 and unknown bits of flags are not set. Both are refused, for flags are
+ *             demands: who does not know one can't meet it.
+ *   numbers   KEEL_* numbers are never used again for anything else; graph files hold them.
+ *   features  Enumerations, argument names and styles grow too. "keel.features/1" says which this
+ *             host knows, so that a plugin can go another way on an older one.
  *
  * Versions. MAJOR is 0 until enough kinds of models have been served to freeze it: a 0.x host takes
  * exactly its own minor and says how to rebuild. Only section A is frozen from 0.1 on. MINOR grows
@@ -58,6 +85,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if UINTPTR_MAX != UINT64_MAX
+#error "keel/plugin.h is for 64-bit platforms: the layouts of its structs are laid down for them"
+#endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "keel/plugin.h is for little-endian platforms: tensors are passed as they lie in memory"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -65,9 +99,12 @@ extern "C" {
 #define KEEL_ABI_MAJOR 0u
 #define KEEL_ABI_MINOR 2u
 
-/* True when the table or struct `*p` of type T is long enough to have field f and the field is
- * set. */
-#define KEEL_HAS(p, T, f) ((p)->struct_size >= offsetof(T, f) + sizeof((p)->f) && (p)->f)
+/* Bytes of a T up to the end of its field f. */
+#define KEEL_SIZE_UP_TO(T, f) (offsetof(T, f) + sizeof(((T*)0)->f))
+/* True when the struct `*p` of type T is long enough to have field f, whatever its value. */
+#define KEEL_HAS_FIELD(p, T, f) ((p)->struct_size >= KEEL_SIZE_UP_TO(T, f))
+/* The same of a pointer or function, which must be set too. */
+#define KEEL_HAS(p, T, f) (KEEL_HAS_FIELD(p, T, f) && (p)->f)
 
 #ifndef KEEL_STATUS_DEFINED
 #define KEEL_STATUS_DEFINED
@@ -77,7 +114,7 @@ typedef int32_t keel_status; /* absl::StatusCode numbers; 0 = OK */
 typedef uint32_t keel_tensor;
 typedef uint32_t keel_object; /* a declared object of one model; 0 = failed */
 typedef struct keel_str {     /* UTF-8, not NUL-terminated, borrowed */
-  const char* data;
+  const char* data;           /* NULL only of size 0 */
   size_t size;
 } keel_str;
 
@@ -91,6 +128,14 @@ typedef struct keel_str {     /* UTF-8, not NUL-terminated, borrowed */
 #define KEEL_I8 0x00010800u
 #define KEEL_U8 0x00010801u
 #define KEEL_BOOL 0x00010806u
+/* For what caches and files hold, as KEEL_I8: a tensor of a forward, a param or a constant of these
+ * types is refused by name. */
+#define KEEL_I16 0x00011000u
+#define KEEL_F64 0x00014002u
+#define KEEL_F8_E4M3FN 0x0001080au
+#define KEEL_F8_E5M2 0x0001080cu
+#define KEEL_F8_E8M0 0x0001080eu
+#define KEEL_F4_E2M1 0x00010411u
 
 #define KEEL_MAX_DIMS 8
 
@@ -120,7 +165,8 @@ typedef struct keel_plugin {
   uint32_t struct_size, abi_major, abi_minor, min_host_minor;
   const char *id, *version, *vendor, *license; /* id: reverse DNS, "org.example.llama" */
   uint64_t flags;                              /* KEEL_PLUGIN_* */
-  /* `host` lives until shutdown returns. May be called again after shutdown. [load] since 0.1 */
+  /* `host` lives until shutdown returns. May be called again after shutdown. One that fails frees
+   * what it made: shutdown is not called then. [load] since 0.1 */
   keel_status (*init)(const keel_host* host, void** self);
   /* Joins the plugin's threads and frees everything. [load] since 0.1 */
   void (*shutdown)(void* self);
@@ -140,12 +186,27 @@ const keel_plugin* keel_plugin_entry_v1(void);
 
 typedef struct keel_list {
   uint32_t struct_size, count;
-  const void* const* items;
+  const void* const* items; /* each a class; NULL only when count is 0 */
 } keel_list;
+
+/* The host's interface "keel.features/1": what it knows of what has no field of its own. */
+typedef struct keel_features_api {
+  uint32_t struct_size, reserved;
+  /* 1 for a feature that this host serves, else 0. Features, each with the number or name of what
+   * this file defines:
+   *   "op.<entry of keel_ops>"   "op.compare"
+   *   "rename.<number>"          "rename.9": KEEL_RENAME_UNSTACK
+   *   "recur.<number>"           "recur.2": KEEL_RECUR_SSD
+   *   "moe.scoring.<number>"     "moe.scoring.2": KEEL_MOE_TOPK_SOFTMAX
+   *   "attention.arg.<name>"     "attention.arg.sinks"
+   * [any] since 0.2 */
+  int32_t (*has)(const char* feature);
+} keel_features_api;
 
 /* ==== B. config.json ("keel.config/1") ======================================================== */
 
-/* config.json or an object in it; read-only but for its sticky error. */
+/* config.json or an object in it; read-only but for its sticky error. Lives until the call that
+ * got it has returned (config, create), a processor's until its destroy. */
 typedef struct keel_config keel_config;
 
 #define KEEL_JSON_ABSENT 0u
@@ -161,7 +222,8 @@ typedef struct keel_config keel_config;
  * Alternatives are separated by '|', tried in order: "num_local_experts|num_experts". A JSON null
  * counts as absent. A getter without a default (`required` != 0) that finds nothing, or any getter
  * that finds another kind, fails: key, found and expected are kept as the sticky error and the
- * default is returned. */
+ * default is returned as it was given. A member whose own name has a '/' or '|' can't be named; its
+ * object can be listed with key. The host locks the sticky error, so any thread may ask. */
 typedef struct keel_config_api {
   uint32_t struct_size, reserved;
   /* KEEL_JSON_* of the value; KEEL_JSON_NULL of a null, which every other getter takes for absent.
@@ -173,7 +235,8 @@ typedef struct keel_config_api {
   double (*get_real)(keel_config*, const char* key, int32_t required, double dflt);
   /* 0 or 1. [any] since 0.1 */
   int32_t (*get_bool)(keel_config*, const char* key, int32_t required, int32_t dflt);
-  /* The text lives as long as the config. [any] since 0.1 */
+  /* The text lives as long as the config; the default's is the caller's, and NULL gives "".
+   * [any] since 0.1 */
   keel_str (*get_string)(keel_config*, const char* key, int32_t required, const char* dflt);
   /* Elements of an array or object; 0 when absent. [any] since 0.1 */
   size_t (*size)(keel_config*, const char* key);
@@ -185,6 +248,10 @@ typedef struct keel_config_api {
   void (*fail)(keel_config*, const char* key, const char* message, size_t n);
   /* The sticky error, or OK. [any] since 0.1 */
   keel_status (*status)(const keel_config*);
+  /* The name of member `index` (0 .. size - 1) of the object at `key`, "" for the config itself, in
+   * the order of the file; an empty text when there is no such member. Lives as long as the config.
+   * [any] since 0.2 */
+  keel_str (*key)(keel_config*, const char* key, size_t index);
 } keel_config_api;
 
 /* ==== C. the model's specification ("keel.spec/1") ============================================ */
@@ -193,30 +260,36 @@ typedef struct keel_spec keel_spec;
 
 /* What the host does to checkpoint tensors before they meet the declared names (transformers'
  * conversion mapping). An axis is `dim`, which may count from the end. */
-#define KEEL_RENAME 0u /* from -> to; the rules that follow see the new name */
-#define KEEL_IGNORE 1u      /* from: not loaded, not missed; no to */
-#define KEEL_CONCATENATE 2u /* several from -> one to, in the order of `from`, along dim */
+#define KEEL_RENAME_NAME 0u        /* from -> to, the tensor as it is */
+#define KEEL_RENAME_IGNORE 1u      /* from: not loaded, not missed; no to */
+#define KEEL_RENAME_CONCATENATE 2u /* several from -> one to, in the order of `from`, along dim */
 /* One from that matches many tensors -> one to with a new axis `dim`, in the order of the number in
  * the last capture that `to` does not use: experts\.(\d+). */
-#define KEEL_STACK 3u
-#define KEEL_SPLIT 4u      /* one from -> several to, along dim, equal parts or `sizes` */
-#define KEEL_TRANSPOSE 5u  /* from -> to, last two axes swapped (GPT-2's Conv1D) */
-#define KEEL_INTERLEAVE 6u /* one from -> n to, along dim: part p gets p, p + n ... (gpt_oss) */
+#define KEEL_RENAME_STACK 3u
+#define KEEL_RENAME_SPLIT 4u      /* one from -> several to, along dim, equal parts or `sizes` */
+#define KEEL_RENAME_TRANSPOSE 5u  /* from -> to, last two axes swapped (GPT-2's Conv1D) */
+/* One from -> n to, along dim: part p gets p, p + n ... (gpt_oss). */
+#define KEEL_RENAME_INTERLEAVE 6u
 /* from -> to, rows of each head of sizes[0] rows, from pairs (2i, 2i + 1) to halves. */
-#define KEEL_PERMUTE_ROPE 7u
+#define KEEL_RENAME_PERMUTE_ROPE 7u
 /* One from -> several to: axis 0 is a row of groups, each of sizes[0] + sizes[1] ... rows; part p
  * gets its sizes[p] rows of every group. Of any rank, so biases too (bloom, gpt_neox, falcon). */
-#define KEEL_CHUNK_HEADS 8u
+#define KEEL_RENAME_CHUNK_HEADS 8u
+/* One from -> one to with {e} in it, e = 0, 1 ..: slice e along dim, which goes (gpt_oss,
+ * granitemoe); with sizes[0] the slices are that many rows each and dim stays (dbrx). */
+#define KEEL_RENAME_UNSTACK 9u
 
-/* `from` are RE2 patterns over whole checkpoint names, `to` templates with \1 .. \9. Rules are
- * tried in order; after the first that is no KEEL_RENAME a tensor is done. */
+/* `from` are RE2 patterns over whole names, `to` templates with \1 .. \9. Rules are passes: each
+ * sees the names that the rules before it left, and a tensor may pass several. dim and sizes are of
+ * the logical weight [out, in], whatever a quantized file packs. Adapters and scales go the same
+ * way. */
 typedef struct keel_rename {
   uint32_t struct_size, op;
   const char* const* from;
   const char* const* to;
   uint32_t num_from, num_to;
   int32_t dim, reserved;
-  const int64_t* sizes; /* num_to entries (of KEEL_PERMUTE_ROPE one), or NULL */
+  const int64_t* sizes; /* num_to entries (of PERMUTE_ROPE and UNSTACK one), or NULL */
 } keel_rename;
 
 /* An input of a recorded graph. dims >= 0 are sizes; -1, -2 ... are symbols: the same number is the
@@ -228,7 +301,7 @@ typedef struct keel_input {
   const char* name;
   uint32_t ndim, reserved;
   int64_t dims[KEEL_MAX_DIMS];
-  int64_t multiples[KEEL_MAX_DIMS]; /* of a symbol: 4 is 4 times its size; 0 counts as 1 */
+  int64_t multiples[KEEL_MAX_DIMS]; /* of a symbol: 4 is 4 times its size; 0: 1 */
 } keel_input;
 
 /* Fields of set_*: an unknown field fails (a newer plugin on an older host is told so).
@@ -266,7 +339,8 @@ typedef struct keel_spec_api {
 
 /* RMSNorm: y = x / sqrt(mean(x^2) + eps) * (w + weight_offset), in fp32, cast to the type of x
  * before the product with w (Llama) or, with KEEL_NORM_CAST_LAST, after it (gpt_oss, olmo2).
- * LayerNorm subtracts the mean first. Applied over the last `size` elements. */
+ * LayerNorm subtracts the mean first; its weight and bias are cast as RMSNorm's. Applied over the
+ * last `size` elements. */
 #define KEEL_NORM_RMS 0u
 #define KEEL_NORM_LAYER 1u
 #define KEEL_NORM_BIAS 1u      /* flags: has `name`.bias */
@@ -282,13 +356,15 @@ typedef struct keel_norm_desc {
 /* Rotary embedding (RoFormer, arXiv:2104.09864) on the first rotary_size elements of each head, the
  * rest passed. Frequencies come from config.json at `params` (rope_parameters, or one of its layer
  * types; old files: rope_theta and rope_scaling) with transformers' formulas; `theta` is the
- * family's default. Positions are [N], or [axes, N] with `sections` (frequencies per axis:
- * Qwen2-VL's M-RoPE; with KEEL_ROPE_AXIAL a vision tower's height and width). */
+ * family's default. Where they go by the length of the text (longrope, dynamic), a token's is that
+ * of its prompt, or what was generated up to it if it came later: its own, whatever shares its
+ * step. Positions are [N], or [axes, N] with `sections` (frequencies per axis: Qwen2-VL's M-RoPE; a
+ * vision tower's height and width, with `inv_freq`). The angle of pair i at position p is
+ * p * frequency i. */
 #define KEEL_ROPE_HALVES 0u      /* pairs (i, i + size/2): neox, most families */
 #define KEEL_ROPE_INTERLEAVED 1u /* pairs (2i, 2i + 1): gptj, cohere, glm */
 #define KEEL_ROPE_SECTIONS_INTERLEAVED 1u /* flags: axes take turns (Qwen3-VL), not chunks */
 #define KEEL_ROPE_FP32 2u  /* flags: rotate in fp32, cast back (cohere, olmo, ernie) */
-#define KEEL_ROPE_AXIAL 4u /* flags: each section has its own frequencies, theta^(-i / section) */
 typedef struct keel_rope_desc {
   uint32_t struct_size, layout;
   int64_t head_dim, rotary_size; /* rotary_size 0: head_dim * the partial rotary factor */
@@ -301,6 +377,11 @@ typedef struct keel_rope_desc {
   /* The family's default where `params` has none (partial_rotary_factor; old files: rotary_pct).
    * 0: 1. since 0.2 */
   double partial_rotary_factor;
+  /* The frequencies themselves, rotary_size / 2 of them, which is given then; params and theta are
+   * not read. For what no formula of transformers' gives. NULL: by params. since 0.2 */
+  const double* inv_freq;
+  uint32_t num_inv_freq, reserved;
+  double attention_factor; /* with inv_freq: cos and sin are multiplied by it; 0: 1. since 0.2 */
 } keel_rope_desc;
 
 #define KEEL_ATTENTION_CAUSAL 0u
@@ -340,24 +421,33 @@ typedef struct keel_attention_desc {
 #define KEEL_MOE_TOPK_SOFTMAX 2u  /* top-k, then softmax over the k */
 #define KEEL_MOE_NORM_TOPK 1u     /* flags: divide the k weights by their sum */
 #define KEEL_MOE_BIAS 2u          /* flags: experts have biases */
-/* sum over the chosen experts of weight * down(act(gate(x)) * up(x)). Names are relative to the
- * declared name, {e} is the expert: "experts.{e}.gate_proj". */
+/* sum over the chosen experts of weight * down(act(gate(x)) * up(x)), or without a gate of
+ * weight * down(act(up(x))). Names are relative to the declared name, {e} is the expert:
+ * "experts.{e}.gate_proj". Scores and weights are fp32. With groups (DeepSeek) only experts of the
+ * top_groups best groups are chosen; a group's score is the sum of its two best with SIGMOID, else
+ * its best. Of equal scores any is chosen, the same for equal rows. NORM_TOPK adds 1e-20 to the sum
+ * with SIGMOID. */
 typedef struct keel_moe_desc {
   uint32_t struct_size, act;
   int64_t experts, top_k, hidden_size, intermediate_size;
   int64_t groups, top_groups; /* 0: no groups */
   uint32_t scoring, flags;
-  double routed_scale;        /* 1: none */
-  const char *gate, *up, *down;
+  double routed_scale;        /* the weights are multiplied by it; 0: 1 */
+  const char *gate, *up, *down; /* gate NULL: none */
   const char* score_bias; /* NULL: none */
+  /* With a gate: before the activation gate becomes min(gate, limit) and up is held to
+   * [-limit, limit]; 0: no limit (gpt_oss: 7). since 0.2 */
+  double limit;
+  double up_offset; /* With a gate: then added to up (gpt_oss: 1). since 0.2 */
 } keel_moe_desc;
 
-/* A convolution over [N, in] (1-D) or patches; weight [out, in / groups, kernel...]. */
+/* A convolution over [N, in] (1-D) or patches; weight [out, in / groups, kernel...]. Of an axis of
+ * size n it makes floor((n + 2 padding - kernel) / stride) + 1. */
 #define KEEL_CONV_BIAS 1u
 typedef struct keel_conv_desc {
   uint32_t struct_size, ndim; /* 1, 2 or 3 */
-  int64_t in, out, groups;
-  int64_t kernel[3], stride[3], padding[3];
+  int64_t in, out, groups; /* groups 0: 1 */
+  int64_t kernel[3], stride[3], padding[3]; /* of ndim axes, the rest 0; stride 0: 1 */
   uint32_t flags, reserved;
 } keel_conv_desc;
 
@@ -394,7 +484,7 @@ typedef struct keel_build {
 
 /* All since 0.1. `name` is the checkpoint name without ".weight" ("model.layers.0.mlp.up_proj"),
  * after the spec's renames. Returns a handle, or 0: name taken, size < 1, unknown enumeration or
- * flag, or an earlier failure. Descs and strings are copied. */
+ * flag, a field or text that is NULL, or an earlier failure. Descs and strings are copied. */
 typedef struct keel_build_api {
   uint32_t struct_size, reserved;
   /* y = x W^T (+ b); W [out, in]. Quantizable, shardable, adaptable; KEEL_LINEAR_*. [build] */
@@ -472,9 +562,18 @@ typedef struct keel_build_api {
 #define KEEL_RECUR_SELECTIVE_SCAN 3u /* Mamba: reserved in 0.1 */
 #define KEEL_RECUR_GATED_DELTA 4u    /* gated delta rule: reserved in 0.1 */
 
-/* A named argument: a tensor, or with tensor == 0 a number. The host handles the names it knows
- * (below) and hands the others to the implementation unread; an implementation that lacks one it
- * needs refuses at load.
+/* What the host may assume of an argument's tensor, for shards and checks; of the names below it
+ * knows that by itself. At most one of the first three. */
+#define KEEL_ARG_PER_HEAD 1u    /* dimension 0 is q's heads: it is split as they are */
+#define KEEL_ARG_PER_KV_HEAD 2u /* dimension 0 is kv_heads */
+#define KEEL_ARG_PER_TOKEN 4u   /* dimension 0 is N */
+/* An implementation that does not know the name may leave the argument out. Without it such an
+ * implementation, the host's own included, is refused at load. */
+#define KEEL_ARG_OPTIONAL 8u
+
+/* A named argument: a tensor, or with tensor == 0 a number. Frozen: 24 bytes. The host handles the
+ * names it knows (below) and hands the others to the implementation unread; an implementation that
+ * lacks one it needs refuses at load.
  *   attention  alibi_slopes [heads]: slope * (key's position - query's) is added to the scores;
  *              sinks [heads]; segments [S + 1] i32 (ENCODER); position_bias [heads, N, N] (ENCODER;
  *              reserved in 0.1)
@@ -483,7 +582,7 @@ typedef struct keel_arg {
   const char* name;
   double number;
   keel_tensor tensor;
-  uint32_t reserved;
+  uint32_t flags; /* KEEL_ARG_*; of recur none */
 } keel_arg;
 
 typedef struct keel_run {
@@ -500,9 +599,14 @@ typedef struct keel_run {
  * docs/ops.md says it for each op. An attention of the kind ENCODER in forward sees the tokens that
  * its sequence has in the step, and takes no `segments`.
  *
+ * Indices are the model's numbers, and no number of a request fails a step that others are in: in
+ * embed, moe_routed, gather_rows, put_rows, take and scatter one below 0 counts as 0, and one past
+ * the end as the last.
+ *
  * All since 0.1 where nothing else is said. Shapes: one packed row of N tokens, no batch dimension;
  * hidden [N, H], per head [N, heads, D]. Types: activations are KEEL_DTYPE_MODEL; binary ops need
- * equal types or a number; broadcasting is NumPy's. */
+ * equal types or a number; broadcasting is NumPy's; softmax, reduce and cumsum give the type that
+ * they get. */
 typedef struct keel_ops {
   uint32_t struct_size, reserved;
 
@@ -604,8 +708,7 @@ typedef struct keel_ops {
   /* Of numbers. KEEL_BINARY_*; a NaN goes on. [run] */
   keel_tensor (*binary)(keel_run*, keel_tensor a, keel_tensor b, uint32_t kind);
   /* y[.., i, ..] = x[.., indices[.., i, ..], ..] along dim; indices are integers with as many
-   * dimensions as x, those beside dim broadcast. One out of range fails the
-   * step. [run] */
+   * dimensions as x, those beside dim broadcast. [run] */
   keel_tensor (*take)(keel_run*, keel_tensor x, int32_t dim, keel_tensor indices);
   /* A copy of x with y[.., indices[.., i, ..], ..] = values[.., i, ..] along dim. indices and
    * values have one shape, x's but for dim; of an index that comes twice the last value stays.
@@ -618,7 +721,7 @@ typedef struct keel_ops {
 
 /* What forward gets. Extras are the spec's other inputs of "forward", in that order. */
 typedef struct keel_forward_inputs {
-  uint32_t struct_size, num_extras;
+  uint32_t struct_size, num_extras; /* extras live as long as the call */
   keel_tensor embeds;    /* [N, H]: embedded ids, scale included, media features in place */
   /* [N] i64, or as the spec's input "positions" says: [axes, N] for a rope with sections. */
   keel_tensor positions;
@@ -632,11 +735,13 @@ typedef struct keel_forward_inputs {
 typedef struct keel_model_class {
   uint32_t struct_size, flags; /* KEEL_MODEL_* */
   const char* name;            /* "LlamaForCausalLM", as in config.json's architectures */
-  const char* model_type;      /* "llama": matched when no architecture is */
+  /* "llama": matched when no architecture is; NULL: never. */
+  const char* model_type;
   const char* const* architectures; /* NULL-terminated; all names it serves */
   /* Reads the config, states the spec. Pure. [load] since 0.1 */
   keel_status (*config)(void* plugin, keel_config*, keel_spec*);
-  /* Declares the model. [build] since 0.1 */
+  /* Declares the model. `*model` is NULL before; where it is set the host calls destroy, even if
+   * create fails. [build] since 0.1 */
   keel_status (*create)(void* plugin, keel_config*, keel_build*, void** model);
   /* hidden [N, H] before lm_head. [run] since 0.1 */
   keel_status (*forward)(const void* model, keel_run*, const keel_forward_inputs*,
@@ -652,7 +757,7 @@ typedef struct keel_model_class {
   /* A head that answers with vectors: hidden [R, H], rows that are asked for -> [R, size]. NULL:
    * none. [run] since 0.1 */
   keel_status (*pool)(const void* model, keel_run*, keel_tensor hidden, keel_tensor* vectors);
-  void (*destroy)(void* model); /* [load] since 0.1 */
+  void (*destroy)(void* model); /* never with NULL [load] since 0.1 */
 } keel_model_class;
 
 /* ==== F. data plane: the plugin's own kernels and attention =================================== */
@@ -797,8 +902,9 @@ typedef struct keel_attention_call {
    * those of the layer whose keys it reads. */
   const keel_dl_tensor* const* caches;
   uint32_t num_caches, reserved;
-  /* [S, max_blocks] i32. Entries past a sequence's length, and those whose tokens no query of the
-   * step sees (before a window), are other sequences' blocks or none: not to be read. */
+  /* [S, max_blocks] i32. Only entries of blocks with keys that the layer may see are blocks of the
+   * sequence: those past its length, and those wholly before its window or chunk, are any block,
+   * perhaps another sequence's, and must not be read. */
   const keel_dl_tensor* block_table;
   const keel_dl_tensor* seq_lens;  /* [S] i32: keys of each sequence, this step's included */
   const keel_dl_tensor* cu_q; /* [S + 1] i32: sequence s has queries cu_q[s] .. cu_q[s + 1] */
@@ -848,6 +954,7 @@ typedef struct keel_attention_class {
 
 /* Results go here. A sink is used on the thread of the call that it was given to. */
 typedef struct keel_sink {
+  uint32_t struct_size, reserved;
   void* self;
   /* Copies. [any] since 0.1 */
   keel_status (*bytes)(void* self, const char* key, const void* data, size_t n);
@@ -887,17 +994,20 @@ typedef struct keel_assets {
 #define KEEL_MODALITY_VIDEO 2u
 #define KEEL_MODALITY_AUDIO 3u
 
-/* What the host decoded: RGB8 [h, w, 3], frames [t, h, w, 3], or f32 samples [n]. */
+/* What the host decoded: RGB8 [h, w, 3], frames [t, h, w, 3], or f32 samples [n]; contiguous.
+ * Passed by pointers, so that it may grow. */
 typedef struct keel_media {
   uint32_t struct_size, modality;
   const keel_dl_tensor* data;          /* NULL in count: sizes only */
-  int64_t height, width, frames; /* frames: 1 of an image, samples of audio */
+  int64_t height, width, length; /* length: frames, 1 of an image; samples of audio */
   double rate;                   /* frames or samples a second */
   keel_config* options;          /* the request's mm_processor_kwargs; NULL: none */
 } keel_media;
 
-typedef struct keel_media_count { /* transformers' MultiModalData, one item */
-  uint32_t struct_size, modality;
+/* transformers' MultiModalData, one item; the plugin fills it (see Growth, out). */
+typedef struct keel_media_count {
+  uint32_t struct_size;
+  uint32_t modality; /* the host sets it before */
   /* Positions of this item whose id is in the modality's token ids (image_token_ids). */
   int64_t tokens;
   int64_t features; /* of them, those that a row of encode's features replaces (image_token_id) */
@@ -906,13 +1016,15 @@ typedef struct keel_media_count { /* transformers' MultiModalData, one item */
   double seconds_per_grid; /* time between two steps of grid_t (second_per_grid_ts); 0: no time */
 } keel_media_count;
 
-/* An item of the list "keel.processors/1". All but create and destroy: [any], re-entrant. Where
+/* An item of the list "keel.processors/1". All but create and destroy: [any], re-entrant, and
+ * nothing is kept from call to call, for several processors of one checkpoint may share them. Where
  * counts of several items are given, the n-th placeholder of a modality in the prompt is the n-th
  * item of that modality. */
 typedef struct keel_processor_class {
   uint32_t struct_size, flags;
   const char* const* names; /* processor_class values, NULL-terminated */
-  /* `config` is config.json; the processor's own files come from `assets`. [load] since 0.1 */
+  /* `config` is config.json; the processor's own files come from `assets`. `*processor` as `*model`
+   * of a model's create. [load] since 0.1 */
   keel_status (*create)(void* plugin, keel_config* config, const keel_assets* assets,
                         void** processor);
   /* Keys image_token (bytes: what a prompt holds), image_token_id (ints, one: the id that features
@@ -920,11 +1032,12 @@ typedef struct keel_processor_class {
    * [any] since 0.1 */
   keel_status (*tokens)(const void* processor, const keel_sink*);
   /* get_num_multimodal_tokens: from sizes alone, pure. [any] since 0.1 */
-  keel_status (*count)(const void* processor, const keel_media* sizes, uint32_t n,
-                       keel_media_count* out);
+  keel_status (*count)(const void* processor, const keel_media* const* sizes, uint32_t n,
+                       keel_media_count* const* out);
   /* Pixels or samples of items of one modality to the inputs of its encode, under their declared
    * names, packed in order of item. [any] since 0.1 */
-  keel_status (*preprocess)(const void* processor, const keel_media*, uint32_t n, const keel_sink*);
+  keel_status (*preprocess)(const void* processor, const keel_media* const*, uint32_t n,
+                            const keel_sink*);
   /* Full replacement text of one item, begin, end and row tokens included: key "text". `index`:
    * which item of its modality it is. The host keeps the offsets (text_replacement_offsets).
    * [any] since 0.1 */
@@ -933,7 +1046,7 @@ typedef struct keel_processor_class {
   /* Prompt ids with one placeholder an item -> keys input_ids, mm_token_type_ids (KEEL_MODALITY_*),
    * both ints. NULL: the host tokenizes the replacements. [any] since 0.1 */
   keel_status (*expand)(const void* processor, const int64_t* ids, size_t n,
-                        const keel_media_count*, uint32_t count, const keel_sink*);
+                        const keel_media_count* const*, uint32_t count, const keel_sink*);
   /* Messages, tools and options as JSON text -> key "text". NULL: the checkpoint's template.
    * [any] since 0.1 */
   keel_status (*chat)(const void* processor, keel_str conversation, const keel_sink*);
@@ -941,9 +1054,42 @@ typedef struct keel_processor_class {
    * key "delta" (ints, one): what to add to the number of cached tokens while decoding. NULL: 0 ..
    * n - 1. [any] since 0.1 */
   keel_status (*positions)(const void* processor, const int64_t* ids, size_t n,
-                           const keel_media_count*, uint32_t count, const keel_sink*);
-  void (*destroy)(void* processor); /* [load] since 0.1 */
+                           const keel_media_count* const*, uint32_t count, const keel_sink*);
+  void (*destroy)(void* processor); /* never with NULL [load] since 0.1 */
 } keel_processor_class;
+
+/* ==== what never changes ====================================================================== */
+
+/* The sizes of classes when their interfaces were first released: a host takes classes of at least
+ * these. */
+#define KEEL_MODEL_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_model_class, destroy)
+#define KEEL_ATTENTION_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_attention_class, release)
+#define KEEL_KERNEL_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_kernel_class, release)
+#define KEEL_PROCESSOR_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_processor_class, destroy)
+
+#ifdef __cplusplus
+#define KEEL_FROZEN(condition) static_assert(condition, "this layout is frozen")
+#else
+#define KEEL_FROZEN(condition) _Static_assert(condition, "this layout is frozen")
+#endif
+
+/* The bootstrap, what is passed by value, and what is passed in arrays. */
+KEEL_FROZEN(sizeof(keel_str) == 16 && offsetof(keel_str, size) == 8);
+KEEL_FROZEN(sizeof(keel_host) == 40 && offsetof(keel_host, abi_minor) == 4 &&
+            offsetof(keel_host, self) == 8 && offsetof(keel_host, get_interface) == 16 &&
+            offsetof(keel_host, set_error) == 24 && offsetof(keel_host, log) == 32);
+KEEL_FROZEN(sizeof(keel_plugin) == 80 && offsetof(keel_plugin, abi_major) == 4 &&
+            offsetof(keel_plugin, abi_minor) == 8 && offsetof(keel_plugin, min_host_minor) == 12 &&
+            offsetof(keel_plugin, id) == 16 && offsetof(keel_plugin, version) == 24 &&
+            offsetof(keel_plugin, vendor) == 32 && offsetof(keel_plugin, license) == 40 &&
+            offsetof(keel_plugin, flags) == 48 && offsetof(keel_plugin, init) == 56 &&
+            offsetof(keel_plugin, shutdown) == 64 && offsetof(keel_plugin, get_interface) == 72);
+KEEL_FROZEN(sizeof(keel_list) == 16 && offsetof(keel_list, count) == 4 &&
+            offsetof(keel_list, items) == 8);
+KEEL_FROZEN(sizeof(keel_arg) == 24 && offsetof(keel_arg, number) == 8 &&
+            offsetof(keel_arg, tensor) == 16 && offsetof(keel_arg, flags) == 20);
+KEEL_FROZEN(sizeof(keel_meta) == 72 && offsetof(keel_meta, ndim) == 4 &&
+            offsetof(keel_meta, dims) == 8);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -126,8 +126,19 @@ struct Rope {
   // "rope_parameters/full_attention".
   Rope(const Scope& s, int64_t head_dim, double theta = 10000, const char* params = nullptr)
       : Rope(s, {.head_dim = head_dim, .theta = theta, .params = params}) {}
+  // With frequencies of the model's own, one for each pair of the rotary_size.
+  Rope(const Scope& s, keel_rope_desc desc, const std::vector<double>& inv_freq)
+      : Rope(s, WithFrequencies(desc, inv_freq)) {}
   Tensor operator()(Tensor x, Tensor positions) const {
     return x.With(x.ops().rope(x.run, object, x.id, positions.id));
+  }
+
+ private:
+  static keel_rope_desc WithFrequencies(keel_rope_desc desc, const std::vector<double>& inv_freq) {
+    desc.inv_freq = inv_freq.data();
+    desc.num_inv_freq = static_cast<uint32_t>(inv_freq.size());
+    if (desc.rotary_size == 0) desc.rotary_size = 2 * static_cast<int64_t>(inv_freq.size());
+    return desc;
   }
 };
 
@@ -157,6 +168,10 @@ struct Moe {
   }
   Tensor operator()(Tensor x, Tensor router_logits) const {
     return x.With(x.ops().moe(x.run, object, x.id, router_logits.id));
+  }
+  // The model has chosen: expert_ids, weights [N, top_k].
+  Tensor Routed(Tensor x, Tensor expert_ids, Tensor weights) const {
+    return x.With(x.ops().moe_routed(x.run, object, x.id, expert_ids.id, weights.id));
   }
 };
 

@@ -15,12 +15,19 @@
 namespace keel {
 namespace {
 
+template <typename T>
+std::vector<const T*> PointersTo(absl::Span<const T> items) {
+  std::vector<const T*> out;
+  for (const T& item : items) out.push_back(&item);
+  return out;
+}
+
 int64_t ElementBytes(uint32_t dtype) { return (dtype >> 8 & 0xff) / 8; }
 
 // A sink that keeps what it gets.
 class Collector {
  public:
-  Collector() : sink_{this, Bytes, Ints, Tensor} {}
+  Collector() : sink_{sizeof(keel_sink), 0, this, Bytes, Ints, Tensor} {}
   const keel_sink* sink() const { return &sink_; }
   Delivered Take() { return std::move(delivered_); }
 
@@ -81,14 +88,14 @@ TestMedia TestMedia::Audio(std::vector<float> samples, double rate) {
   return out;
 }
 
-keel_media TestMedia::Sizes(uint32_t modality, int64_t height, int64_t width, int64_t frames,
+keel_media TestMedia::Sizes(uint32_t modality, int64_t height, int64_t width, int64_t length,
                             double rate) {
   keel_media media = {};
   media.struct_size = sizeof(media);
   media.modality = modality;
   media.height = height;
   media.width = width;
-  media.frames = frames;
+  media.length = length;
   media.rate = rate;
   return media;
 }
@@ -227,15 +234,17 @@ absl::StatusOr<Delivered> ProcessorUnderTest::Tokens() const {
 absl::StatusOr<keel_media_count> ProcessorUnderTest::Count(const keel_media& sizes) const {
   keel_media_count count = {};
   count.struct_size = sizeof(count);
-  KEEL_RETURN_IF_ERROR(Call("count", [&] { return class_->count(processor_, &sizes, 1, &count); }));
+  const keel_media* from = &sizes;
+  keel_media_count* to = &count;
+  KEEL_RETURN_IF_ERROR(Call("count", [&] { return class_->count(processor_, &from, 1, &to); }));
   return count;
 }
 
 absl::StatusOr<Delivered> ProcessorUnderTest::Preprocess(absl::Span<const keel_media> items) const {
   Collector out;
   KEEL_RETURN_IF_ERROR(Call("preprocess", [&] {
-    return class_->preprocess(processor_, items.data(), static_cast<uint32_t>(items.size()),
-                              out.sink());
+    return class_->preprocess(processor_, PointersTo(items).data(),
+                              static_cast<uint32_t>(items.size()), out.sink());
   }));
   return out.Take();
 }
@@ -252,7 +261,8 @@ absl::StatusOr<Delivered> ProcessorUnderTest::Expand(
     const std::vector<int64_t>& ids, const std::vector<keel_media_count>& items) const {
   Collector out;
   KEEL_RETURN_IF_ERROR(Call("expand", [&] {
-    return class_->expand(processor_, ids.data(), ids.size(), items.data(),
+    return class_->expand(processor_, ids.data(), ids.size(),
+                          PointersTo<keel_media_count>(items).data(),
                           static_cast<uint32_t>(items.size()), out.sink());
   }));
   return out.Take();
@@ -270,7 +280,8 @@ absl::StatusOr<Delivered> ProcessorUnderTest::Positions(
     const std::vector<int64_t>& ids, const std::vector<keel_media_count>& items) const {
   Collector out;
   KEEL_RETURN_IF_ERROR(Call("positions", [&] {
-    return class_->positions(processor_, ids.data(), ids.size(), items.data(),
+    return class_->positions(processor_, ids.data(), ids.size(),
+                             PointersTo<keel_media_count>(items).data(),
                              static_cast<uint32_t>(items.size()), out.sink());
   }));
   return out.Take();

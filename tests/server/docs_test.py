@@ -11,7 +11,7 @@ from tests.server import checkpoints
 from tests.server.serving import PROGRAM, Server
 
 PAGES = (pathlib.Path("README.md"), *sorted(pathlib.Path("docs").glob("*.md")))
-OUTSIDE = pathlib.Path("sdk/examples/outside").absolute()
+OUTSIDE = pathlib.Path("sdk/examples/granite").absolute()
 ANSWER = "A river is a large natural stream of water."
 
 

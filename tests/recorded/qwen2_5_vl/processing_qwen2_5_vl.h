@@ -73,7 +73,7 @@ class Qwen2_5_VLProcessor {
         SmartResize(media.height, media.width, patch_size_ * merge_size_, min_pixels, max_pixels);
     keel_media_count count{};
     count.modality = media.modality;
-    count.grid_t = video ? (media.frames + temporal_patch_size_ - 1) / temporal_patch_size_ : 1;
+    count.grid_t = video ? (media.length + temporal_patch_size_ - 1) / temporal_patch_size_ : 1;
     count.grid_h = height / patch_size_;
     count.grid_w = width / patch_size_;
     count.patches = count.grid_t * count.grid_h * count.grid_w;
