@@ -5,11 +5,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-<<<<<<< HEAD
-#include "core/base/plugin_call.h"
-=======
 #include "core/base/abi_input.h"
->>>>>>> growth
+#include "core/base/plugin_call.h"
 #include "core/base/status.h"
 #include "core/config/config_view.h"
 #include "core/config/rope_parameters.h"
