@@ -78,6 +78,13 @@ std::optional<int> ParseValidateFlags(int argc, const char* const* argv, Validat
   app.add_flag("--in-process", kit.in_process, "no process a check, no timeout: for a debugger");
   app.add_option("--json", flags->json, "write the results there; - is stdout")->type_name("FILE");
   app.add_option("--junit", flags->junit, "the same as JUnit's XML")->type_name("FILE");
+  app.add_option("--architectures", flags->architectures,
+                 "fail unless the plugin serves these and no others")
+      ->type_name("NAMES")
+      ->delimiter(',');
+  app.add_option("--manifest", flags->manifest,
+                 "if nothing fails, write the keel_plugin.json of a checkpoint that brings it")
+      ->type_name("FILE");
   app.add_flag("--list", flags->list, "print the requirements and end");
 
   try {

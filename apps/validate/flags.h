@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/conformance/kit.h"
 
@@ -11,7 +12,8 @@ namespace keel::apps {
 
 struct ValidateFlags {
   conformance::KitOptions kit;
-  std::string json, junit;  // files to write; "": none
+  std::string json, junit, manifest;  // files to write; "": none
+  std::vector<std::string> architectures;  // that the plugin must serve, no more and no less
   bool list = false;        // print the requirements and no more
 };
 

@@ -11,6 +11,7 @@
 #include "apps/common/progress.h"
 #include "apps/validate/flags.h"
 #include "apps/validate/table.h"
+#include "core/conformance/note.h"
 #include "core/conformance/report.h"
 #include "core/conformance/worker.h"
 
@@ -42,6 +43,23 @@ std::vector<Result> RunKit(ValidateFlags& flags) {
   return conformance::Validate(flags.kit);
 }
 
+// What the flags ask for beyond the requirements. False: it failed, and why is on stderr.
+bool CheckNote(const ValidateFlags& flags) {
+  if (flags.architectures.empty()) return true;
+  const absl::Status status =
+      conformance::CheckArchitectures(flags.kit.subject.plugin, flags.architectures);
+  if (!status.ok()) std::cerr << status.message() << "\n";
+  return status.ok();
+}
+
+bool WriteManifest(const ValidateFlags& flags) {
+  if (flags.manifest.empty()) return true;
+  const absl::StatusOr<std::string> manifest =
+      conformance::CheckpointManifest(flags.kit.subject.plugin);
+  if (!manifest.ok()) std::cerr << manifest.status().message() << "\n";
+  return manifest.ok() && Write(flags.manifest, *manifest);
+}
+
 int Main(int argc, const char* const* argv) {
   EnterUsersDirectory();
   ValidateFlags flags;
@@ -65,6 +83,8 @@ int Main(int argc, const char* const* argv) {
       !Write(flags.junit, conformance::JunitReport(subject, results))) {
     return kWrongFlags;
   }
+  failed = failed || !CheckNote(flags);
+  if (!failed && !WriteManifest(flags)) return kWrongFlags;
   return failed ? 1 : 0;
 }
 
