@@ -15,6 +15,12 @@
 
 extern char** environ;
 
+// Defined by a sanitizer's runtime, else null.
+extern "C" {
+__attribute__((weak)) void __asan_init();
+__attribute__((weak)) void __tsan_init();
+}
+
 namespace keel::conformance {
 namespace {
 
@@ -86,6 +92,7 @@ int CountThreads() { return CountEntries("/proc/self/task"); }
 int CountOpenFiles() { return CountEntries("/proc/self/fd"); }
 
 int64_t ResidentBytes() {
+  if (__asan_init != nullptr || __tsan_init != nullptr) return 0;
   std::ifstream statm("/proc/self/statm");
   int64_t size = 0, resident = 0;
   statm >> size >> resident;

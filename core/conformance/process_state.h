@@ -17,7 +17,7 @@ std::string Difference(const std::map<std::string, std::string>& before,
 
 int CountThreads();
 int CountOpenFiles();
-// Bytes of this process in memory.
+// Bytes of this process in memory; 0 under a sanitizer, which keeps what was freed.
 int64_t ResidentBytes();
 
 }  // namespace keel::conformance

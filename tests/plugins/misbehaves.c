@@ -46,6 +46,18 @@ static int is_int(const plugin* p, keel_config* config, const char* key) {
   return p->config->kind(config, key) == KEEL_JSON_INT;
 }
 
+#if defined(CRASHES_ON_A_LONG_TEXT)
+/* But for the model type. */
+static int is_own_config(const plugin* p, keel_config* config) {
+  const keel_config_api* c = p->config;
+  return c->get_int(config, "hidden_size", 1, 0) == 16 &&
+         c->get_int(config, "intermediate_size", 1, 0) == 32 &&
+         c->get_int(config, "num_hidden_layers", 1, 0) == 1 &&
+         c->get_int(config, "vocab_size", 1, 0) == 32 && c->size(config, "architectures") == 1 &&
+         c->get_string(config, "architectures/0", 1, NULL).size == strlen("MisbehavesForCausalLM");
+}
+#endif
+
 static keel_status model_config(void* self, keel_config* config, keel_spec* spec) {
   const plugin* p = self;
   const int sizes_are_whole = is_int(p, config, "hidden_size") && is_int(p, config, "vocab_size") &&
@@ -54,11 +66,7 @@ static keel_status model_config(void* self, keel_config* config, keel_spec* spec
 #if defined(CRASHES_WITHOUT_A_KEY)
   if (p->config->kind(config, "intermediate_size") == KEEL_JSON_ABSENT) crash();
 #elif defined(CRASHES_ON_A_LONG_TEXT)
-  if (sizes_are_whole && is_int(p, config, "intermediate_size") &&
-      p->config->size(config, "architectures") == 1 &&
-      p->config->kind(config, "model_type") == KEEL_JSON_STRING &&
-      p->config->get_string(config, "model_type", 1, NULL).size > 1000 &&
-      p->config->get_string(config, "architectures/0", 1, NULL).size == 21)
+  if (is_own_config(p, config) && p->config->get_string(config, "model_type", 1, NULL).size > 1000)
     crash();
 #elif defined(CRASHES_ON_TWO_CHANGES)
   if (!is_int(p, config, "hidden_size") && !is_int(p, config, "vocab_size")) crash();
