@@ -13,6 +13,7 @@
 #include "core/config/config_view.h"
 #include "core/config/spec_builder.h"
 #include "core/graph/declare.h"
+#include "core/graph/features.h"
 #include "core/graph/recorder.h"
 
 namespace keel::conformance {
@@ -36,6 +37,7 @@ uint64_t PoisonWord() {
 
 // The size that a table had when its interface was first released.
 constexpr size_t kFirstConfig = sizeof(keel_config_api);
+constexpr size_t kFirstFeatures = sizeof(keel_features_api);
 constexpr size_t kFirstSpec = sizeof(keel_spec_api);
 constexpr size_t kFirstBuild = sizeof(keel_build_api);
 constexpr size_t kFirstOps = offsetof(keel_ops, compare);
@@ -91,10 +93,12 @@ TableCopy OtherHost::Copy(const void* table, size_t size, size_t first_size) con
 OtherHost::OtherHost(Age age)
     : age_(age),
       config_(Copy(&ConfigApi(), sizeof(keel_config_api), kFirstConfig)),
+      features_(Copy(&FeaturesApi(), sizeof(keel_features_api), kFirstFeatures)),
       spec_(Copy(&SpecApi(), sizeof(keel_spec_api), kFirstSpec)),
       build_(Copy(&BuildApi(), sizeof(keel_build_api), kFirstBuild)),
       ops_(Copy(&Ops(), sizeof(keel_ops), kFirstOps)) {
   interfaces_.Add("keel.config/1", config_.get());
+  interfaces_.Add("keel.features/1", features_.get());
   interfaces_.Add("keel.spec/1", spec_.get());
 }
 

@@ -47,7 +47,7 @@ class OtherHost {
   TableCopy Copy(const void* table, size_t size, size_t first_size) const;
 
   const Age age_;
-  TableCopy config_, spec_, build_, ops_;
+  TableCopy config_, features_, spec_, build_, ops_;
   HostInterfaces interfaces_;
 };
 

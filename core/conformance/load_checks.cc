@@ -86,20 +86,20 @@ Finding CheckReload(const Subject& subject) {
 }
 
 Finding CheckMissingInterfaces(const Subject& subject) {
-  for (const char* left_out : {"", "keel.config/1", "keel.spec/1"}) {
+  constexpr const char* kIds[] = {"keel.config/1", "keel.features/1", "keel.spec/1"};
+  constexpr absl::string_view kAll = "any interface";
+  std::vector<absl::string_view> left_out(std::begin(kIds), std::end(kIds));
+  left_out.push_back(kAll);
+  for (const absl::string_view without : left_out) {
     HostInterfaces interfaces;
-    for (const char* id : {"keel.config/1", "keel.spec/1"}) {
-      if (*left_out != '\0' && absl::string_view(id) != left_out) {
-        interfaces.Add(id, Interfaces().Find(id));
-      }
+    for (const char* id : kIds) {
+      if (without != kAll && without != id) interfaces.Add(id, Interfaces().Find(id));
     }
-    Trying(absl::StrCat("init on a host without ", *left_out == '\0' ? "interfaces" : left_out));
-    const auto plugin = LoadPlugin(subject, interfaces);
-    if (!plugin.ok() && absl::StrContains(plugin.status().message(), "and no message")) {
-      return Fail(absl::StrCat("on a host without ", *left_out == '\0' ? "interfaces" : left_out,
-                               ": ", plugin.status().message(),
-                               "; say with set_error what is "
-                               "missing"));
+    Trying(absl::StrCat("init on a host without ", without));
+    const absl::Status status = LoadPlugin(subject, interfaces).status();
+    if (absl::StrContains(status.message(), "and no message")) {
+      return Fail(absl::StrCat("on a host without ", without, ": ", status.message(),
+                               "; say with set_error what is missing"));
     }
   }
   return Pass();

@@ -27,9 +27,9 @@ absl::Status CheckArchitectures(const std::string& plugin, std::vector<std::stri
   const std::vector<std::string>& served = image.ref().note.architectures;
   SortNames(expected);
   if (served == expected) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat(plugin, ": serves ", absl::StrJoin(served, ","), ", --architectures says ",
-                   absl::StrJoin(expected, ",")));
+  return absl::FailedPreconditionError(absl::StrCat(plugin, ": serves ", absl::StrJoin(served, ","),
+                                                    ", --architectures says ",
+                                                    absl::StrJoin(expected, ",")));
 }
 
 absl::StatusOr<std::string> CheckpointManifest(const std::string& plugin) {
@@ -44,8 +44,7 @@ absl::StatusOr<std::string> CheckpointManifest(const std::string& plugin) {
       {"id", note.id},
       {"version", note.version},
       {"abi", absl::StrCat(note.abi_major, ".", note.abi_minor)},
-      {"architectures",
-       boost::json::array(note.architectures.begin(), note.architectures.end())},
+      {"architectures", boost::json::array(note.architectures.begin(), note.architectures.end())},
       {"artifacts",
        {{{"kind", "so"},
          {"os", "linux"},

@@ -66,6 +66,8 @@ struct NumericModel {
   ScratchDir dir;
   Stages stages;
   LiveModel live;
+  PluginKernels kernels;
+  AttentionRegistry attention;  // the host's and the plugin's own
   std::shared_ptr<const Checkpoint> checkpoint;
 };
 
@@ -82,8 +84,9 @@ absl::StatusOr<at::Tensor> Logits(const NumericModel& model, const Way& way) {
   options.block_size = kBlockSize;
   options.tensor_parallel = way.ranks;
   options.live = model.live;
+  options.kernels = model.kernels;
   KEEL_ASSIGN_OR_RETURN(auto executor, Executor::Create(model.stages.model.graph, model.checkpoint,
-                                                        AttentionRegistry(), options));
+                                                        model.attention, options));
   const size_t groups = executor->cache_layout().groups.size();
   KEEL_RETURN_IF_ERROR(executor->AllocateCache(std::vector<int32_t>(groups, kBlocks), 2));
   // Blocks in no order, and none of one sequence beside the other's.
@@ -124,6 +127,15 @@ Finding Compare(const at::Tensor& a, const absl::StatusOr<at::Tensor>& b, absl::
   return Fail(absl::StrCat(what, ": logits are ", apart, " apart, the largest is ", largest));
 }
 
+Finding RegisterAttention(const ModelUnderTest& model, AttentionRegistry& registry) {
+  for (const keel_attention_class* attention : model.plugin->classes().attention) {
+    const absl::Status status =
+        registry.RegisterPlugin(attention, model.plugin->self(), model.source.call);
+    if (!status.ok()) return Fail(std::string(status.message()));
+  }
+  return Pass();
+}
+
 // Whether each of `others` gives what one step of the recorded graph gives.
 Finding Agrees(const Subject& subject, const std::vector<Way>& others, absl::string_view what) {
   return ForEachModel(subject, [&](ModelUnderTest& model) {
@@ -141,6 +153,9 @@ Finding Agrees(const Subject& subject, const std::vector<Way>& others, absl::str
     if (!checkpoint.ok()) return Skip(std::string(checkpoint.status().message()));
     numeric.checkpoint = *std::move(checkpoint);
     numeric.live = {model.source.model_class, numeric.stages.model.model.get(), model.source.call};
+    numeric.kernels = model.source.kernels;
+    const Finding registered = RegisterAttention(model, numeric.attention);
+    if (registered.outcome != Outcome::kPass) return registered;
     const absl::StatusOr<at::Tensor> expected = Logits(numeric, {});
     if (!expected.ok()) return Skip(std::string(expected.status().message()));
     if (!at::isfinite(*expected).all().item<bool>()) return Fail("logits are not finite");

@@ -63,6 +63,7 @@ absl::StatusOr<ModelUnderTest> Open(const std::shared_ptr<Plugin>& plugin,
                                            absl::FunctionRef<keel_status()> call) {
     return raw->Call(what, call);
   };
+  model.source.kernels = {plugin->classes().kernels, model.source.plugin, model.source.call};
   return model;
 }
 

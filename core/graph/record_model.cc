@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/abi_input.h"
+#include "core/base/plugin_call.h"
 #include "core/base/status.h"
 #include "core/config/config_view.h"
 #include "core/config/rope_parameters.h"
@@ -22,13 +24,8 @@ namespace {
 // One call into the plugin. `host` is what the host noticed meanwhile: it comes first, for it says more.
 absl::Status Call(const ModelSource& source, const char* function, const absl::Status& host,
                   absl::FunctionRef<keel_status()> call) {
-  const std::string what = absl::StrCat(source.model_class->name, ".", function);
-  absl::Status returned;
-  if (source.call) {
-    returned = source.call(what, call);
-  } else if (const keel_status code = call(); code != 0) {
-    returned = absl::InternalError(absl::StrCat(what, " failed with status ", code));
-  }
+  const absl::Status returned =
+      CallThrough(source.call, absl::StrCat(source.model_class->name, ".", function), call);
   return host.ok() ? returned : host;
 }
 
@@ -95,8 +92,11 @@ class Session {
 
  private:
   std::unique_ptr<Recorder> NewRecorder(std::string function) const {
-    return source_.make_recorder ? source_.make_recorder(graph_, std::move(function))
-                                 : std::make_unique<Recorder>(graph_, std::move(function));
+    std::unique_ptr<Recorder> recorder =
+        source_.make_recorder ? source_.make_recorder(graph_, std::move(function))
+                              : std::make_unique<Recorder>(graph_, std::move(function));
+    recorder->SetKernels(&source_.kernels);
+    return recorder;
   }
 
   static Extent Tokens() { return {1, "N", 1}; }
@@ -175,13 +175,10 @@ absl::StatusOr<RecordedModel> Record(const ModelSource& source, const boost::jso
 
 absl::StatusOr<proto::ModelSpec> RecordSpec(const ModelSource& source, ConfigDocument& document) {
   keel_spec spec = NewSpec();
-  for (const auto& [field, text] : {std::pair("name", source.model_class->name),
-                                    std::pair("model_type", source.model_class->model_type)}) {
-    if (text == nullptr)
-      return Bad(absl::StrCat("the model class's ", field, " is NULL"), "text, as in config.json");
-  }
+  KEEL_RETURN_IF_ERROR(CheckGiven("the model class's name", source.model_class->name));
   spec.spec.set_architecture(source.model_class->name);
-  spec.spec.set_model_type(source.model_class->model_type);
+  if (const char* type = source.model_class->model_type; type != nullptr)
+    spec.spec.set_model_type(type);
   const absl::Status called = Call(source, "config", document.status(), [&] {
     return source.model_class->config(source.plugin, document.root(), &spec);
   });
@@ -207,7 +204,7 @@ absl::StatusOr<RecordedModel> RecordDeclarations(const ModelSource& source,
   out.model_class = source.model_class;
   out.graph.set_plugin(source.plugin_name);
   *out.graph.mutable_spec() = spec;
-  Declarer declarer(&out.graph, config, where);
+  Declarer declarer(&out.graph, config, where, &source.kernels);
   if (source.build_api != nullptr) declarer.api = source.build_api;
   void* model = nullptr;
   const absl::Status created = Call(source, "create", declarer.status(), [&] {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/attention/choose.h"
 #include "core/attention/registry.h"
 #include "core/base/error_detail.h"
 #include "core/base/file.h"
@@ -71,6 +72,10 @@ PluginCall CallInto(const std::shared_ptr<Plugin>& plugin) {
   return [raw = plugin.get()](absl::string_view what, absl::FunctionRef<keel_status()> call) {
     return raw->Call(what, call);
   };
+}
+
+PluginKernels KernelsOf(const std::shared_ptr<Plugin>& plugin) {
+  return {plugin->classes().kernels, plugin->self(), CallInto(plugin)};
 }
 
 // Refuses a checkpoint whose processor a plugin brings: without it media would be dropped without a
@@ -150,6 +155,7 @@ absl::StatusOr<Recorded> Record(const Source& source, const RemoteCodePolicy& po
   recorded.plugin = out.plugin->self();
   recorded.plugin_name = absl::StrCat(ref.note.id, " ", ref.note.version);
   recorded.call = CallInto(out.plugin);
+  recorded.kernels = KernelsOf(out.plugin);
   KEEL_ASSIGN_OR_RETURN(out.model,
                         RecordModel(recorded, source.checkpoint->config(), "config.json"));
   return out;
@@ -185,14 +191,19 @@ absl::Status RegisterAttention(const ExecutorOptions& options, const Recorded& r
                                Kept& kept) {
   KEEL_RETURN_IF_ERROR(RegisterClasses(recorded.plugin, kept.attention));
   const proto::Graph& graph = recorded.model.graph;
-  std::vector<std::string> names = {options.attention, options.config_attention,
-                                    graph.spec().attn_implementation()};
+  std::vector<std::string> names = {options.config_attention, graph.spec().attn_implementation()};
+  std::set<std::string> flags;
+  KEEL_ASSIGN_OR_RETURN(const auto flag, ParseAttentionFlag(options.attention));
+  for (const AttentionOfPart& said : flag) {
+    names.push_back(said.name);
+    flags.insert(said.name);
+  }
   for (const proto::Declaration& d : graph.declarations()) names.push_back(d.attention().impl());
   for (const std::string& name : names) {
     if (name.empty() || kept.attention.Contains(name)) continue;
     KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, catalog.FindAttention(name));
     if (ref == nullptr) {
-      if (name == options.attention) return NoAttention(name, catalog);
+      if (flags.contains(name)) return NoAttention(name, catalog);
       continue;  // whether that is an error is for ChooseAttention to say
     }
     KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*ref, policy));
@@ -256,6 +267,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   exec.dtype = source.dtype;
   exec.block_size = options.cache.block_size;
   exec.live = {recorded.model_class, recorded.model.model.get(), CallInto(recorded.plugin)};
+  exec.kernels = KernelsOf(recorded.plugin);
   exec.on_load_bytes = [&](int64_t done, int64_t total) {
     progress("loading weights", done, total);
   };
@@ -269,6 +281,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.vocab_size = spec.vocab_size();
   model.checkpoint = source.checkpoint;
   model.generation = source.checkpoint->generation_config();
+  model.prompt_rope = PromptRopeOf(graph);
   KEEL_ASSIGN_OR_RETURN(
       model.executor, Executor::Create(std::move(graph), model.checkpoint, kept->attention, exec));
   const LoadReport& report = model.executor->report();

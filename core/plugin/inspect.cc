@@ -16,7 +16,7 @@ absl::StatusOr<PluginNote> InspectPlugin(absl::Span<const uint8_t> bytes) {
     absl::StatusOr<PluginNote> parsed = ParsePluginNote(*facts.note);
     KEEL_RETURN_IF_ERROR(Breaks(7, parsed.status()));
     note = *std::move(parsed);
-    KEEL_RETURN_IF_ERROR(Breaks(8, CheckPluginAbi(note.abi_major, note.abi_minor)));
+    KEEL_RETURN_IF_ERROR(Breaks(8, CheckPluginAbi({note.abi_major, note.abi_minor})));
   }
   KEEL_RETURN_IF_ERROR(CheckPluginElf(facts));
   if (!facts.note.has_value()) {
