@@ -84,6 +84,7 @@ class FunctionSharder {
   absl::Status ShardMoe(const proto::Node& node);
   absl::Status ShardAttention(const proto::Node& node);
   absl::Status ShardAttentionArguments(const proto::Node& node, int kv_parts);
+  absl::Status ShardLatent(const proto::Node& attention, bool split);
   absl::Status ShardRecur(const proto::Node& node);
   absl::Status ExpectWhole(const proto::Node& node) const;
   // An error unless ranks divide a size of the node's object.

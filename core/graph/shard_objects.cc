@@ -6,7 +6,7 @@
 #include "core/base/status.h"
 #include "core/graph/function_sharder.h"
 #include "core/graph/op_attributes.h"
-#include "core/graph/shard_recur.h"
+#include "core/graph/recurrences.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -22,6 +22,12 @@ int PartsOfArgument(const std::string& name, uint32_t flags, int ranks, int kv_p
   if ((flags & KEEL_ARG_PER_HEAD) != 0) return ranks;
   if ((flags & KEEL_ARG_PER_KV_HEAD) != 0) return kv_parts;
   return name == "segments" || (flags & KEEL_ARG_PER_TOKEN) != 0 ? 1 : 0;
+}
+
+// Where a shape of recurrences.h has heads, or groups of them.
+int HeadsDim(absl::string_view shape) {
+  const size_t dim = shape.find_first_of("HG");
+  return dim == absl::string_view::npos ? kNoAxis : static_cast<int>(dim);
 }
 
 }  // namespace
@@ -180,12 +186,31 @@ absl::Status FunctionSharder::ShardAttention(const Node& node) {
                    operands_[i]);
   }
   KEEL_RETURN_IF_ERROR(ShardAttentionArguments(node, parts));
+  if (whole.kind() == proto::Attention::MLA) KEEL_RETURN_IF_ERROR(ShardLatent(node, split));
   if (!split) return Emit(node, node, kWholeValue);
   KEEL_RETURN_IF_ERROR(Divide(node, "heads (num_attention_heads)", whole.heads()));
   proto::Attention* d = local_object(node).mutable_attention();
   d->set_heads(whole.heads() / ranks_);
   d->set_kv_heads(whole.kv_heads() / parts);
   return Emit(node, node, q.split);
+}
+
+// Latents are whole; what expands them is split with the heads.
+absl::Status FunctionSharder::ShardLatent(const Node& attention, bool split) {
+  const uint32_t up = object(attention).attention().kv_up();
+  const Declaration& whole = global_.declarations(static_cast<int>(up) - 1);
+  if (plan_.styles[up - 1].style != (split ? TpStyle::kColwise : TpStyle::kReplicate)) {
+    return Unsound(attention,
+                   absl::StrCat("expects ", whole.name(), " (", plan_.styles[up - 1].rule,
+                                ") to be ", split ? "colwise" : "replicate", " as its queries"),
+                   operands_[0]);
+  }
+  if (!split) return absl::OkStatus();
+  out_.graph.mutable_declarations(static_cast<int>(up) - 1)
+      ->mutable_linear()
+      ->set_out(whole.linear().out() / ranks_);
+  out_.weights[up - 1] = {WeightSplit::kRows, ranks_};
+  return absl::OkStatus();
 }
 
 absl::Status FunctionSharder::ShardAttentionArguments(const Node& node, int kv_parts) {
@@ -218,15 +243,16 @@ absl::Status FunctionSharder::ShardRecur(const Node& node) {
     KEEL_RETURN_IF_ERROR(ExpectWhole(node));
     return Emit(node, node, kWholeValue);
   }
-  KEEL_ASSIGN_OR_RETURN(const RecurHeads heads, HeadsOfRecur(node));
-  if (operands_[0].split != Split{heads.dim, ranks_})
+  const RecurrenceRow& row = *FindRecurrence(op::Recur(node).kind());
+  if (operands_[0].split != Split{HeadsDim(row.x.shape), ranks_})
     return Unsound(node, "takes x split by heads", operands_[0]);
   const op::Arguments args(node);
   for (int i = 0; i < args.size(); ++i) {
     if (!args.operand(i).has_value()) continue;
     const int at = *args.operand(i);
-    const int dim = heads.DimOf(args.name(i));
-    const int64_t count = operands_[at].global.dims[dim].size;
+    const TensorType& type = operands_[at].global;
+    const int dim = HeadsDim(row.FindArg(args.name(i))->ShapeOfRank(type.rank()));
+    const int64_t count = dim == kNoAxis ? 1 : type.dims[dim].size;
     const int parts = PartsOfHeads(count, ranks_);
     if (parts == 0) return Divide(node, absl::StrCat("the groups of ", args.name(i)), count);
     const Split wanted = parts == 1 ? kWholeValue : Split{dim, parts};
@@ -236,10 +262,10 @@ absl::Status FunctionSharder::ShardRecur(const Node& node) {
                      operands_[at]);
     }
   }
-  proto::Dim* size = local_object(node).mutable_state()->mutable_type()->mutable_dims(0);
-  KEEL_RETURN_IF_ERROR(Divide(node, "the first dimension of the state", size->size()));
-  size->set_size(size->size() / ranks_);
-  return Emit(node, node, operands_[0].split);
+  const int64_t heads = object(node).state().type().dims(0).size();
+  KEEL_RETURN_IF_ERROR(Divide(node, "the first dimension", heads));
+  local_object(node).mutable_state()->mutable_type()->mutable_dims(0)->set_size(heads / ranks_);
+  return Emit(node, node, {HeadsDim(row.out), ranks_});
 }
 
 }  // namespace keel

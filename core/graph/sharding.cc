@@ -117,9 +117,14 @@ std::vector<bool> UsedObjects(const proto::Graph& graph) {
     for (const Node& node : function.nodes())
       if (node.object() != 0) used[node.object() - 1] = true;
   }
+  // What an object uses in its turn.
+  const auto use = [&used](uint32_t object) {
+    if (object != 0 && object <= used.size()) used[object - 1] = true;
+  };
   for (int i = 0; i < graph.declarations_size(); ++i) {
     if (!used[i]) continue;
-    for (const uint32_t state : graph.declarations(i).kernel().states()) used[state - 1] = true;
+    for (const uint32_t state : graph.declarations(i).kernel().states()) use(state);
+    use(graph.declarations(i).attention().kv_up());
   }
   return used;
 }
