@@ -47,7 +47,7 @@ at::Tensor RunEmbed(const EmbeddingWeight& w, const at::Tensor& ids) {
   const bool is_part = w.first.has_value();
   const at::Tensor clamped = ClampedIndices(ids, is_part ? w.total : w.rows.size(0));
   if (!is_part) return at::index_select(w.rows, 0, clamped);
-  const at::Tensor own = clamped - *w.first;
+  const at::Tensor own = clamped.sub(*w.first);
   const at::Tensor other = own.lt(0).logical_or(own.ge(w.rows.size(0)));
   return at::index_select(w.rows, 0, own.masked_fill(other, 0)).masked_fill(other.unsqueeze(-1), 0);
 }
