@@ -11,7 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/graph/graph.pb.h"
-#include "core/graph/sharding.h"
+#include "core/graph/rank_graph.h"
 #include "core/graph/split.h"
 #include "core/graph/tp_plan.h"
 #include "core/graph/types.h"

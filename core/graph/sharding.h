@@ -11,41 +11,14 @@
 
 #include "absl/status/statusor.h"
 #include "core/graph/graph.pb.h"
+#include "core/graph/rank_graph.h"
 
 namespace keel {
 
-// How a rank's part of an object's weight [out, in] is cut from the checkpoint's.
-struct WeightSplit {
-  enum Kind {
-    kWhole,
-    kRows,     // colwise in transformers' words: a slice of `out`, of the bias too; of a
-               // parameter's first dimension, of an embedding's rows
-    kColumns,  // rowwise: a slice of `in`; the bias belongs to rank 0 alone, the others take zeros
-    kExperts,  // of each expert: rows of gate and up, columns of down
-    kExpertsApart,  // whole experts: a run of them
-    kNone,          // nothing: it is another stage's
-  };
-
-  Kind kind = kWhole;
-  int parts = 1;  // of which rank r of n has number r * parts / n
-  int packs = 1;  // equal runs of the dimension, of each of which the rank has that part
-
-  // The part of a rank.
-  int part_of(int rank, int ranks) const { return rank * parts / ranks; }
-  friend bool operator==(const WeightSplit&, const WeightSplit&) = default;
-};
-
-struct RankGraph {
-  // What every rank runs: sizes are a rank's own; sums, gathers and cuts by rank are nodes (OP_ALL_REDUCE,
-  // OP_ALL_GATHER, OP_RANK_PART). Value numbers differ from the global graph's.
-  proto::Graph graph;
-  std::vector<WeightSplit> weights;  // of object i + 1
-};
-
 struct ShardOptions {
   int ranks = 1;
-  bool experts_apart =
-      false;  // base_model_ep_plan: whole experts to each rank; nothing on one rank
+  // By base_model_ep_plan: whole experts to each rank. On one rank it means nothing.
+  bool experts_apart = false;
 };
 
 // `graph` must have been verified, or be a stage of one that was (stages.h). With one rank it comes back as it is, its
