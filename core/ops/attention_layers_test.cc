@@ -74,6 +74,8 @@ class Fake : public AttentionImplementation {
 // Layers of one head of 4; `shares`: the layer whose keys each reads, -1 its own.
 proto::Graph Graph(const std::vector<int>& shares) {
   proto::Graph graph;
+  proto::Function* forward = graph.add_functions();
+  forward->set_name("forward");
   for (size_t i = 0; i < shares.size(); ++i) {
     proto::Declaration* d = graph.add_declarations();
     d->set_name("layer" + std::to_string(i));
@@ -81,6 +83,7 @@ proto::Graph Graph(const std::vector<int>& shares) {
     a->set_layer(static_cast<int32_t>(i));
     a->set_kv_share_layer(shares[i]);
     a->set_heads(1), a->set_kv_heads(1), a->set_qk_dim(4), a->set_v_dim(4), a->set_scale(1);
+    *forward->add_nodes() = op::MakeNode(proto::OP_ATTENTION, static_cast<uint32_t>(i + 1));
   }
   return graph;
 }
