@@ -19,6 +19,7 @@ namespace {
 using proto::Declaration;
 
 constexpr int64_t kMaxElements = int64_t{1} << 34;
+constexpr int64_t kMaxExperts = 1 << 16;  // of one layer: each has weights with names of its own
 constexpr int kMaxSections = 4;
 
 struct Size {
@@ -176,6 +177,10 @@ absl::Status CheckMoe(const proto::Moe& m) {
                   {"top_k", m.top_k(), "num_experts_per_tok"},
                   {"hidden_size", m.hidden_size(), "hidden_size"},
                   {"intermediate_size", m.intermediate_size(), "moe_intermediate_size"}}));
+  if (m.experts() > kMaxExperts) {
+    return Bad(absl::StrCat("experts is ", m.experts()), absl::StrCat("at most ", kMaxExperts),
+               SeeConfig("num_experts, num_local_experts or n_routed_experts"));
+  }
   if (m.top_k() > m.experts()) {
     return Bad(absl::StrCat("top_k is ", m.top_k()), absl::StrCat("at most experts, ", m.experts()),
                SeeConfig("num_experts_per_tok"));

@@ -12,9 +12,7 @@ namespace {
 
 std::vector<std::string> MakeFeatures() {
   std::vector<std::string> out;
-  for (const OpRow& row : OpTable()) {
-    if (row.op != proto::OP_CALL) out.push_back(absl::StrCat("op.", row.name));  // not run yet
-  }
+  for (const OpRow& row : OpTable()) out.push_back(absl::StrCat("op.", row.name));
   for (int op = 0; op < proto::ModelSpec::Rename::Op_ARRAYSIZE; ++op)
     out.push_back(absl::StrCat("rename.", op));
   for (const RecurrenceRow& row : Recurrences()) out.push_back(absl::StrCat("recur.", row.kind));

@@ -16,6 +16,7 @@
 #include "core/config/known_keys.h"
 #include "core/graph/record_model.h"
 #include "core/model/cache_size.h"
+#include "core/model/remote_graph.h"
 #include "core/plugin/catalog.h"
 #include "core/plugin/discovery.h"
 #include "core/plugin/interfaces.h"
@@ -33,7 +34,7 @@ PluginLoader& Loader() {
 
 // What the recording of a model left: its graph, and the plugin where it is still needed.
 struct Recorded {
-  std::shared_ptr<Plugin> plugin;
+  std::shared_ptr<Plugin> plugin;  // null: the graph came without code (remote_graph.h)
   RecordedModel model;
   const keel_model_class* model_class = nullptr;
   std::string description;
@@ -51,19 +52,25 @@ absl::StatusOr<ModelQuery> QueryOf(const boost::json::value& config, ModelImpl i
   return query;
 }
 
-absl::StatusOr<PluginCatalog> Discover(const ModelOptions& options, const std::string& dir) {
+absl::StatusOr<PluginCatalog> Discover(const ModelOptions& options, const std::string& dir,
+                                       bool prefer_code) {
   PluginSearch search;
   for (const std::string& path : options.plugin_paths)
     search.plugin_paths.push_back(JoinPath(options.base_dir, path));
   search.in_tree_dirs = InTreePluginDirs();
   search.checkpoint_dir = dir;
+  search.prefer_code = prefer_code;
   KEEL_ASSIGN_OR_RETURN(FoundPlugins found, DiscoverPlugins(search));
   return PluginCatalog(std::move(found), options.remote_code.mode);
 }
 
-absl::StatusOr<std::shared_ptr<Plugin>> LoadPlugin(const PluginRef& ref,
-                                                   const RemoteCodePolicy& policy) {
-  const PluginTrust trust(policy);
+absl::StatusOr<PluginTrust> OpenTrust(const ModelOptions& options) {
+  RemoteCodePolicy policy = options.remote_code;
+  if (!policy.trust_file.empty()) policy.trust_file = JoinPath(options.base_dir, policy.trust_file);
+  return PluginTrust::Open(policy);
+}
+
+absl::StatusOr<std::shared_ptr<Plugin>> LoadPlugin(const PluginRef& ref, const PluginTrust& trust) {
   KEEL_ASSIGN_OR_RETURN(AuthorizedImage image, trust.Authorize(ref));
   return Loader().Load(std::move(image));
 }
@@ -121,35 +128,61 @@ absl::StatusOr<DType> DtypeOf(const Checkpoint& checkpoint) {
 struct Source {
   std::shared_ptr<const Checkpoint> checkpoint;
   PluginCatalog plugins;
+  PluginTrust trust;
   ModelChoice choice;
   DType dtype = DType::kF32;
 };
 
-absl::StatusOr<Source> FindSource(const ModelOptions& options, const std::string& dir) {
+bool IsFull(const ModelOptions& options) {
+  return options.remote_code.mode == RemoteCodePolicy::Mode::kFull;
+}
+
+// `prefer_code`: of a checkpoint that brings a graph and a library, the library.
+absl::StatusOr<Source> FindSource(const ModelOptions& options, const std::string& dir,
+                                  bool prefer_code) {
   absl::StatusOr<std::unique_ptr<Checkpoint>> opened = Checkpoint::Open(dir);
   if (!opened.ok()) return WithFile(opened.status(), dir);
   std::shared_ptr<const Checkpoint> checkpoint = *std::move(opened);
   KEEL_RETURN_IF_ERROR(CheckKnownKeys(checkpoint->config(), "config.json"));
-  KEEL_ASSIGN_OR_RETURN(PluginCatalog plugins, Discover(options, dir));
+  KEEL_ASSIGN_OR_RETURN(PluginCatalog plugins, Discover(options, dir, prefer_code));
   KEEL_RETURN_IF_ERROR(CheckProcessor(*checkpoint, plugins));
   KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(checkpoint->config(), options.impl));
   KEEL_ASSIGN_OR_RETURN(ModelChoice choice, plugins.FindModel(query));
+  KEEL_ASSIGN_OR_RETURN(PluginTrust trust, OpenTrust(options));
   DType dtype;
   if (options.dtype.has_value()) {
     dtype = *options.dtype;
   } else {
     KEEL_ASSIGN_OR_RETURN(dtype, DtypeOf(*checkpoint));
   }
-  return Source{std::move(checkpoint), std::move(plugins), std::move(choice), dtype};
+  return Source{std::move(checkpoint), std::move(plugins), std::move(trust), std::move(choice),
+                dtype};
 }
 
-absl::StatusOr<Recorded> Record(const Source& source, const RemoteCodePolicy& policy) {
+std::string Describe(const PluginRef& ref, absl::string_view how = "") {
+  return absl::StrCat(ref.note.id, " ", ref.note.version, " (", ref.name, ", ",
+                      PluginOriginName(ref.origin), how, ")");
+}
+
+absl::StatusOr<Recorded> Record(const Source& source) {
   Recorded out;
-  KEEL_ASSIGN_OR_RETURN(out.plugin, LoadPlugin(source.choice.plugin, policy));
+  const PluginRef& chosen = source.choice.plugin;
+  if (chosen.kind == PluginKind::kGraph) {
+    out.description = Describe(chosen, ", data");
+    KEEL_ASSIGN_OR_RETURN(out.model.graph,
+                          ReadRemoteGraph(source.trust, chosen, *source.checkpoint));
+    return out;
+  }
+  if (source.trust.IsForJail(chosen)) {
+    out.description = Describe(chosen, ", jailed");
+    KEEL_ASSIGN_OR_RETURN(out.model.graph,
+                          RecordRemoteGraph(source.trust, source.choice, *source.checkpoint));
+    return out;
+  }
+  KEEL_ASSIGN_OR_RETURN(out.plugin, LoadPlugin(chosen, source.trust));
   KEEL_ASSIGN_OR_RETURN(out.model_class, FindModelClass(*out.plugin, source.choice));
   const PluginRef& ref = out.plugin->ref();
-  out.description = absl::StrCat(ref.note.id, " ", ref.note.version, " (", ref.name, ", ",
-                                 PluginOriginName(ref.origin), ")");
+  out.description = Describe(ref);
   ModelSource recorded;
   recorded.model_class = out.model_class;
   recorded.plugin = out.plugin->self();
@@ -187,9 +220,9 @@ absl::Status NoAttention(const std::string& name, const PluginCatalog& catalog) 
 // The attention classes of the model's own plugin join the registry, and those of plugins that have a
 // name which the flag, config.json or the model says.
 absl::Status RegisterAttention(const ExecutorOptions& options, const Recorded& recorded,
-                               const PluginCatalog& catalog, const RemoteCodePolicy& policy,
-                               Kept& kept) {
-  KEEL_RETURN_IF_ERROR(RegisterClasses(recorded.plugin, kept.attention));
+                               const PluginCatalog& catalog, const PluginTrust& trust, Kept& kept) {
+  if (recorded.plugin != nullptr)
+    KEEL_RETURN_IF_ERROR(RegisterClasses(recorded.plugin, kept.attention));
   const proto::Graph& graph = recorded.model.graph;
   std::vector<std::string> names = {options.config_attention, graph.spec().attn_implementation()};
   std::set<std::string> flags;
@@ -206,9 +239,27 @@ absl::Status RegisterAttention(const ExecutorOptions& options, const Recorded& r
       if (flags.contains(name)) return NoAttention(name, catalog);
       continue;  // whether that is an error is for ChooseAttention to say
     }
-    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*ref, policy));
+    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*ref, trust));
     KEEL_RETURN_IF_ERROR(RegisterClasses(plugin, kept.attention));
     kept.plugins.push_back(std::move(plugin));
+  }
+  return absl::OkStatus();
+}
+
+// What needs a plugin's code in this process, where there is none.
+absl::Status CheckNeedsNoCode(ExecMode mode, const Recorded& recorded) {
+  if (recorded.plugin != nullptr) return absl::OkStatus();
+  if (mode != ExecMode::kGraph) {
+    return WithFlag(absl::FailedPreconditionError(absl::StrCat(
+                        "--exec=", ExecModeName(mode), " runs a plugin's code op by op, and ",
+                        recorded.description, " has none in this process; use --exec=graph")),
+                    "exec");
+  }
+  for (const proto::Declaration& d : recorded.model.graph.declarations()) {
+    if (!d.has_kernel()) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        recorded.description, ": ", d.name(), " is kernel ", d.kernel().kernel(),
+        ", code that runs in this process; if you trust it, --trust-remote-code=full"));
   }
   return absl::OkStatus();
 }
@@ -248,13 +299,13 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   const auto progress = [&](absl::string_view stage, int64_t done, int64_t total) {
     if (options.model.on_progress) options.model.on_progress(stage, done, total);
   };
-  const RemoteCodePolicy& policy = options.model.remote_code;
   progress("reading configs", 0, 0);
-  KEEL_ASSIGN_OR_RETURN(const Source source, FindSource(options.model, dir));
+  KEEL_ASSIGN_OR_RETURN(const Source source, FindSource(options.model, dir, IsFull(options.model)));
   // The tokenizer is tried in a child meanwhile: as slow as the rest of loading.
   std::future<absl::StatusOr<Text>> text =
       std::async(std::launch::async, [dir] { return LoadText(dir); });
-  KEEL_ASSIGN_OR_RETURN(Recorded recorded, Record(source, policy));
+  KEEL_ASSIGN_OR_RETURN(Recorded recorded, Record(source));
+  KEEL_RETURN_IF_ERROR(CheckNeedsNoCode(options.executor.mode, recorded));
   proto::Graph& graph = recorded.model.graph;
   const proto::ModelSpec spec = graph.spec();
   auto kept = std::make_shared<Kept>();
@@ -263,11 +314,13 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
       const auto configured,
       FindJson<std::string>(source.checkpoint->config(), "/_attn_implementation", "config.json"));
   exec.config_attention = configured.value_or("");
-  KEEL_RETURN_IF_ERROR(RegisterAttention(exec, recorded, source.plugins, policy, *kept));
+  KEEL_RETURN_IF_ERROR(RegisterAttention(exec, recorded, source.plugins, source.trust, *kept));
   exec.dtype = source.dtype;
   exec.block_size = options.cache.block_size;
-  exec.live = {recorded.model_class, recorded.model.model.get(), CallInto(recorded.plugin)};
-  exec.kernels = KernelsOf(recorded.plugin);
+  if (recorded.plugin != nullptr) {
+    exec.live = {recorded.model_class, recorded.model.model.get(), CallInto(recorded.plugin)};
+    exec.kernels = KernelsOf(recorded.plugin);
+  }
   exec.on_load_bytes = [&](int64_t done, int64_t total) {
     progress("loading weights", done, total);
   };
@@ -292,10 +345,10 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   if (exec.mode == ExecMode::kGraph) {
     // The graph is all that is needed: the plugin's code goes, unless it works on the data too.
     recorded.model.model.reset();
-    KEEL_RETURN_IF_ERROR(Loader().UnloadIfUnused(recorded.plugin));
+    if (recorded.plugin != nullptr) KEEL_RETURN_IF_ERROR(Loader().UnloadIfUnused(recorded.plugin));
   }
   kept->model = std::move(recorded.model.model);
-  kept->plugins.push_back(std::move(recorded.plugin));
+  if (recorded.plugin != nullptr) kept->plugins.push_back(std::move(recorded.plugin));
   model.keep_alive = std::move(kept);
 
   progress("loading tokenizer", 0, 0);
@@ -306,8 +359,20 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   return model;
 }
 
+absl::StatusOr<proto::Graph> RecordFor(const ModelOptions& options, const std::string& dir) {
+  KEEL_ASSIGN_OR_RETURN(const Source source, FindSource(options, dir, /*prefer_code=*/true));
+  KEEL_ASSIGN_OR_RETURN(Recorded recorded, Record(source));
+  const std::string sha256 = recorded.plugin != nullptr
+                                 ? recorded.plugin->sha256()
+                                 : recorded.model.graph.provenance().plugin_sha256();
+  recorded.model.model.reset();  // before the plugin
+  KEEL_ASSIGN_OR_RETURN(*recorded.model.graph.mutable_provenance(),
+                        ProvenanceOf(*source.checkpoint, sha256));
+  return std::move(recorded.model.graph);
+}
+
 absl::StatusOr<int64_t> SumWeights(const ModelOptions& options, const std::string& dir) {
-  KEEL_ASSIGN_OR_RETURN(const Source source, FindSource(options, dir));
+  KEEL_ASSIGN_OR_RETURN(const Source source, FindSource(options, dir, IsFull(options)));
   int64_t bytes = 0;
   for (const std::string& name : source.checkpoint->names()) {
     KEEL_ASSIGN_OR_RETURN(const TensorView* tensor, source.checkpoint->Find(name));
@@ -342,6 +407,12 @@ absl::StatusOr<Model> LoadModel(const EngineOptions& options) {
   KEEL_ASSIGN_OR_RETURN(const std::string dir, Locate(options.model));
   absl::StatusOr<Model> model = Load(options, dir);
   return model.ok() ? std::move(model) : WithModel(model.status(), options.model.name);
+}
+
+absl::StatusOr<proto::Graph> RecordGraphOf(const ModelOptions& options) {
+  KEEL_ASSIGN_OR_RETURN(const std::string dir, Locate(options));
+  absl::StatusOr<proto::Graph> graph = RecordFor(options, dir);
+  return graph.ok() ? std::move(graph) : WithModel(graph.status(), options.name);
 }
 
 absl::StatusOr<int64_t> WeightBytesOf(const ModelOptions& options) {

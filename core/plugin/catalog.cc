@@ -19,10 +19,12 @@ bool Contains(const Names& names, absl::string_view name) {
 
 // The plugin of `origin` that has `name` in `list`; null if none has.
 absl::StatusOr<const PluginRef*> FindOne(const FoundPlugins& found, PluginOrigin origin,
-                                         Names PluginNote::*list, absl::string_view name) {
+                                         Names PluginNote::*list, absl::string_view name,
+                                         bool graphs_only = false) {
   const PluginRef* match = nullptr;
   for (const PluginRef& ref : found.plugins) {
     if (ref.origin != origin || !Contains(ref.note.*list, name)) continue;
+    if (graphs_only && ref.kind != PluginKind::kGraph) continue;
     if (match != nullptr) {
       return absl::FailedPreconditionError(absl::StrCat(match->path, " and ", ref.path, " (",
                                                         PluginOriginName(origin), ") both provide ",
@@ -54,7 +56,7 @@ Names AllNames(const FoundPlugins& found, Names PluginNote::*list) {
 }
 
 // The places that `impl` allows, in order.
-std::vector<PluginOrigin> Origins(ModelImpl impl, RemoteCodePolicy::Mode remote_code) {
+std::vector<PluginOrigin> Origins(ModelImpl impl) {
   switch (impl) {
     case ModelImpl::kNative:
       return {PluginOrigin::kInTree};
@@ -63,9 +65,7 @@ std::vector<PluginOrigin> Origins(ModelImpl impl, RemoteCodePolicy::Mode remote_
     case ModelImpl::kAuto:
       break;
   }
-  std::vector<PluginOrigin> origins = {PluginOrigin::kPluginPath, PluginOrigin::kInTree};
-  if (remote_code != RemoteCodePolicy::Mode::kNone) origins.push_back(PluginOrigin::kCheckpoint);
-  return origins;
+  return {std::begin(kAllOrigins), std::end(kAllOrigins)};
 }
 
 // What is asked for, in words.
@@ -109,16 +109,23 @@ const char* ModelImplName(ModelImpl impl) {
   return "";
 }
 
+bool PluginCatalog::IsForGraphsOnly(const ModelQuery& query, PluginOrigin origin) const {
+  return origin == PluginOrigin::kCheckpoint && query.impl == ModelImpl::kAuto &&
+         remote_code_ == RemoteCodePolicy::Mode::kNone;
+}
+
 absl::StatusOr<ModelChoice> PluginCatalog::FindModel(const ModelQuery& query) const {
-  for (const PluginOrigin origin : Origins(query.impl, remote_code_)) {
+  for (const PluginOrigin origin : Origins(query.impl)) {
+    const bool graphs_only = IsForGraphsOnly(query, origin);
     for (const std::string& architecture : query.architectures) {
-      KEEL_ASSIGN_OR_RETURN(const PluginRef* ref,
-                            FindOne(found_, origin, &PluginNote::architectures, architecture));
+      KEEL_ASSIGN_OR_RETURN(
+          const PluginRef* ref,
+          FindOne(found_, origin, &PluginNote::architectures, architecture, graphs_only));
       if (ref != nullptr) return ModelChoice{*ref, architecture, query.model_type};
     }
     if (query.architectures.empty() && !query.model_type.empty()) {
-      KEEL_ASSIGN_OR_RETURN(const PluginRef* ref,
-                            FindOne(found_, origin, &PluginNote::model_types, query.model_type));
+      KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, FindOne(found_, origin, &PluginNote::model_types,
+                                                          query.model_type, graphs_only));
       if (ref != nullptr) return ModelChoice{*ref, "", query.model_type};
     }
   }
@@ -126,15 +133,16 @@ absl::StatusOr<ModelChoice> PluginCatalog::FindModel(const ModelQuery& query) co
 }
 
 absl::Status PluginCatalog::NotFound(const ModelQuery& query) const {
-  const std::vector<PluginOrigin> origins = Origins(query.impl, remote_code_);
+  const std::vector<PluginOrigin> origins = Origins(query.impl);
   Names places;
   for (const PluginOrigin origin : origins) places.push_back(DescribePlace(origin, found_));
   std::string message = absl::StrCat("no plugin serves ", Describe(query), "; looked in ",
                                      absl::StrJoin(places, ", "));
 
-  // A plugin of a place that was left out would do.
+  // A plugin of a place that was left out would do, or one that was not asked for.
   for (const PluginOrigin origin : kAllOrigins) {
-    if (std::find(origins.begin(), origins.end(), origin) != origins.end()) continue;
+    const bool searched = std::find(origins.begin(), origins.end(), origin) != origins.end();
+    if (searched && !IsForGraphsOnly(query, origin)) continue;
     for (const std::string& architecture : query.architectures) {
       const absl::StatusOr<const PluginRef*> ref =
           FindOne(found_, origin, &PluginNote::architectures, architecture);

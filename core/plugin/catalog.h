@@ -16,7 +16,7 @@ namespace keel {
 
 // --model-impl: where a model may come from.
 enum class ModelImpl {
-  kAuto,    // --plugin-path, else in-tree, else the checkpoint's own if it is trusted
+  kAuto,    // --plugin-path, else in-tree, else the checkpoint's own: its graph, or trusted code
   kNative,  // in-tree only
   kPlugin,  // --plugin-path, else the checkpoint's own
 };
@@ -62,6 +62,8 @@ class PluginCatalog {
   std::vector<std::string> AttentionNames() const;
 
  private:
+  // Who did not ask for a checkpoint's code gets its data.
+  bool IsForGraphsOnly(const ModelQuery& query, PluginOrigin origin) const;
   absl::Status NotFound(const ModelQuery& query) const;
 
   const FoundPlugins found_;

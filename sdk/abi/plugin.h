@@ -868,8 +868,8 @@ typedef struct keel_kernel_use {
 /* An item of the list "keel.kernels/1". A model may call those of its own plugin. An instance is
  * made for each declaration and rank and never called twice at once; several are, on several
  * threads. Operands and outputs are contiguous; outputs are allocated by the host, in the shapes
- * that infer gave. What a kernel writes is data: a NaN or an index out of range in it fails at most
- * the step. */
+ * that infer gave. What a kernel writes is data like any other: no NaN and no index out of range in
+ * it ends a process. */
 typedef struct keel_kernel_class {
   uint32_t struct_size, flags;  /* KEEL_KERNEL_* */
   const char* name;             /* reverse DNS */

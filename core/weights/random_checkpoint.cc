@@ -1,21 +1,24 @@
-#include "core/weights/testing.h"
+#include "core/weights/random_checkpoint.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/randn.h>
 
-#include <cstring>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "core/base/file.h"
-#include "core/checkpoint/testing.h"
 #include "core/tensor/aten.h"
 
-namespace keel::testing {
+namespace keel {
 namespace {
 
 void AddTensors(const proto::Declaration& d, const at::Generator& generator,
@@ -58,6 +61,28 @@ void AddTensors(const proto::Declaration& d, const at::Generator& generator,
   }
 }
 
+// The layout of https://github.com/huggingface/safetensors: the header's size, the header, the data.
+std::string SafetensorsFileOf(const std::map<std::string, at::Tensor>& tensors, DType dtype) {
+  boost::json::object header;
+  std::string data;
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor stored = tensor.to(*ToScalarType(dtype)).contiguous();
+    const size_t begin = data.size();
+    data.append(static_cast<const char*>(stored.const_data_ptr()), stored.nbytes());
+    const absl::string_view type = SafetensorsName(dtype);
+    header[name] = {{"dtype", std::string_view(type.data(), type.size())},
+                    {"shape", boost::json::array(stored.sizes().begin(), stored.sizes().end())},
+                    {"data_offsets", {begin, data.size()}}};
+  }
+  std::string text = boost::json::serialize(header);
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  std::string file;
+  for (int shift = 0; shift < 64; shift += 8) {
+    file.push_back(static_cast<char>(uint64_t{text.size()} >> shift & 0xff));
+  }
+  return file + text + data;
+}
+
 }  // namespace
 
 std::map<std::string, at::Tensor> RandomTensors(const proto::Graph& graph, int seed) {
@@ -78,19 +103,12 @@ std::map<std::string, at::Tensor> RandomTensors(const proto::Graph& graph, int s
 
 absl::StatusOr<std::unique_ptr<Checkpoint>> WriteCheckpoint(
     const std::string& dir, const std::map<std::string, at::Tensor>& tensors, DType dtype) {
-  std::vector<TensorSpec> specs;
-  std::string data;
-  for (const auto& [name, tensor] : tensors) {
-    const at::Tensor stored = tensor.to(*ToScalarType(dtype)).contiguous();
-    specs.push_back({name, dtype, {stored.sizes().begin(), stored.sizes().end()}});
-    data.append(static_cast<const char*>(stored.const_data_ptr()), stored.nbytes());
-  }
-  std::string file = SafetensorsBytes(specs);
-  file.replace(file.size() - data.size(), data.size(), data);
-  std::filesystem::create_directories(dir);
+  std::error_code ignored;  // Open says what is missing
+  std::filesystem::create_directories(dir, ignored);
   std::ofstream(JoinPath(dir, "config.json")) << "{}";
-  std::ofstream(JoinPath(dir, "model.safetensors"), std::ios::binary) << file;
+  std::ofstream(JoinPath(dir, "model.safetensors"), std::ios::binary)
+      << SafetensorsFileOf(tensors, dtype);
   return Checkpoint::Open(dir);
 }
 
-}  // namespace keel::testing
+}  // namespace keel
