@@ -37,6 +37,7 @@ def keel_plugin(
 
     Targets:
       name            lib<name>.so; for `data` and --plugin-path
+      name_sources    its sources, for an archive
       name_check      test: the plugin keeps its contract (docs/validate.md); without `configs` only
                       the file and its loading are looked at
       name_manifest   keel_plugin.json for a checkpoint that brings this plugin (not built by //...)
@@ -73,6 +74,12 @@ def keel_plugin(
     native.filegroup(
         name = name,
         srcs = [library],
+        testonly = testonly,
+        visibility = visibility,
+    )
+    native.filegroup(
+        name = name + "_sources",
+        srcs = srcs + hdrs,
         testonly = testonly,
         visibility = visibility,
     )
