@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/attention/dense.h"
 #include "core/base/status.h"
+#include "core/graph/sharding.h"
 #include "core/ops/args.h"
 #include "core/ops/graph_attention.h"
 #include "core/tensor/aten.h"
@@ -106,12 +107,14 @@ void AttentionLayers::SharePlans() {
 
 std::vector<KvLayerSpec> AttentionLayers::kv_layers() const {
   std::vector<KvLayerSpec> specs;
-  for (const Layer& layer : layers_) {
+  const std::vector<bool> used = UsedObjects(*graph_);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
     if (layer.instance == nullptr || !HasCache(layer.desc) || Shares(layer.desc)) continue;
     AttentionCache cache = layer.instance->cache();
     const keel_attention_desc& d = layer.desc;
     specs.push_back({d.layer, d.kv_heads, d.qk_dim, d.v_dim, d.window, d.chunk, cache.has_rows,
-                     std::move(cache.own), layer.latent.has_value()});
+                     std::move(cache.own), layer.latent.has_value(), used[i]});
   }
   return specs;
 }

@@ -35,7 +35,8 @@ class AttentionLayers {
                                                 absl::Span<const AttentionChoice> choices,
                                                 DType dtype, int64_t block_size, Numerics numerics);
 
-  // What the layers keep: those without a cache, or with another layer's, are left out.
+  // What the layers keep: those without a cache, or with another layer's, are left out; those that the
+  // graph declares and does not run are elsewhere.
   std::vector<KvLayerSpec> kv_layers() const;
 
   void BeginStep();
