@@ -67,6 +67,7 @@ constexpr Check kChecks[] = {
     {85, CheckRecordsTheSameElsewhere},
     {86, CheckTensorParallelPlan},
     {87, CheckRecordTime},
+    {88, CheckPipelinePlan},
     {110, CheckOpsThatFail},
     {111, CheckCreateAndDestroy},
 };

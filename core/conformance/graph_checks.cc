@@ -14,6 +14,7 @@
 #include "core/base/child_process.h"
 #include "core/config/config_view.h"
 #include "core/conformance/subject.h"
+#include "core/graph/pp_plan.h"
 #include "core/graph/rows.h"
 #include "core/graph/sharding.h"
 #include "core/plugin/sha256.h"
@@ -167,6 +168,13 @@ Finding CheckTensorParallelPlan(const Subject& subject) {
       return Fail(absl::StrCat(ranks, " ranks: ", Text(status)));
     }
     return Pass();
+  });
+}
+
+Finding CheckPipelinePlan(const Subject& subject) {
+  return ForEachGraph(subject, [](ModelUnderTest&, const Stages& stages) {
+    const absl::Status status = CheckPpPlan(stages.model.graph);
+    return status.ok() ? Pass() : Fail(Text(status));
   });
 }
 

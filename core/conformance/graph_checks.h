@@ -18,6 +18,7 @@ Finding CheckRecordsTheSame(const Subject& subject);
 Finding CheckRecordsTheSameElsewhere(const Subject& subject);
 Finding CheckTensorParallelPlan(const Subject& subject);
 Finding CheckRecordTime(const Subject& subject);
+Finding CheckPipelinePlan(const Subject& subject);
 
 Finding CheckOpsThatFail(const Subject& subject);
 Finding CheckCreateAndDestroy(const Subject& subject);

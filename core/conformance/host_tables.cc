@@ -38,7 +38,7 @@ uint64_t PoisonWord() {
 // The size that a table had when its interface was first released.
 constexpr size_t kFirstConfig = sizeof(keel_config_api);
 constexpr size_t kFirstFeatures = sizeof(keel_features_api);
-constexpr size_t kFirstSpec = sizeof(keel_spec_api);
+constexpr size_t kFirstSpec = offsetof(keel_spec_api, ep_plan);
 constexpr size_t kFirstBuild = sizeof(keel_build_api);
 constexpr size_t kFirstOps = offsetof(keel_ops, compare);
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/plugin/discovery.h"
+#include "core/plugin/manifest.h"
 #include "core/plugin/note.h"
 #include "core/plugin/trust.h"
 
@@ -35,11 +36,6 @@ absl::Status CheckArchitectures(const std::string& plugin, std::vector<std::stri
 absl::StatusOr<std::string> CheckpointManifest(const std::string& plugin) {
   KEEL_ASSIGN_OR_RETURN(const AuthorizedImage image, Read(plugin));
   const PluginNote& note = image.ref().note;
-#if defined(__x86_64__)
-  constexpr char kArch[] = "x86_64";
-#else
-  constexpr char kArch[] = "aarch64";
-#endif
   const boost::json::object manifest = {
       {"id", note.id},
       {"version", note.version},
@@ -48,7 +44,7 @@ absl::StatusOr<std::string> CheckpointManifest(const std::string& plugin) {
       {"artifacts",
        {{{"kind", "so"},
          {"os", "linux"},
-         {"arch", kArch},
+         {"arch", kThisArch},
          {"path", image.ref().name},
          {"sha256", image.sha256()}}}},
   };

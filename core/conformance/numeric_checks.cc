@@ -73,7 +73,7 @@ struct NumericModel {
 
 struct Way {
   ExecMode mode = ExecMode::kGraph;
-  int ranks = 1;
+  int ranks = 1, stages = 1;
   std::vector<int32_t> steps = {kLength};  // tokens of each step
   bool in_company = false;                 // with another sequence before it in each step
 };
@@ -83,6 +83,7 @@ absl::StatusOr<at::Tensor> Logits(const NumericModel& model, const Way& way) {
   options.mode = way.mode;
   options.block_size = kBlockSize;
   options.tensor_parallel = way.ranks;
+  options.pipeline_parallel = way.stages;
   options.live = model.live;
   options.kernels = model.kernels;
   KEEL_ASSIGN_OR_RETURN(auto executor, Executor::Create(model.stages.model.graph, model.checkpoint,
@@ -195,6 +196,19 @@ Finding CheckBatches(const Subject& subject) {
 
 Finding CheckTwoRanks(const Subject& subject) {
   return Agrees(subject, {{.ranks = 2}}, "on two ranks");
+}
+
+Finding CheckTwoStages(const Subject& subject) {
+  return ForEachModel(subject, [&](ModelUnderTest& model) {
+    const Stages stages = Record(model);
+    if (!stages.status().ok()) return Skip(std::string(stages.status().message()));
+    // Without a plan, or with one layer, it does not claim to be divisible.
+    const proto::ModelSpec& spec = stages.model.graph.spec();
+    if (spec.pp_plan().empty() || spec.num_layers() < 2) return Pass();
+    Subject one = subject;
+    one.configs = {model.dir.empty() ? model.where : model.dir};
+    return Agrees(one, {{.stages = 2}}, "in two stages");
+  });
 }
 
 }  // namespace keel::conformance

@@ -12,6 +12,7 @@ Finding CheckEagerRun(const Subject& subject);
 Finding CheckChunks(const Subject& subject);
 Finding CheckBatches(const Subject& subject);
 Finding CheckTwoRanks(const Subject& subject);
+Finding CheckTwoStages(const Subject& subject);
 
 }  // namespace keel::conformance
 

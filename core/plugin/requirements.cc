@@ -149,6 +149,9 @@ constexpr Requirement kRequirements[] = {
      "states a tensor-parallel plan that is sound for 1, 2, 4 and 8 ranks, where sizes divide",
      "more ranks give wrong text, or are refused"},
     {87, 'R', Level::kShould, Enforced::kKit, "records within 100 ms", "a model loads late"},
+    {88, 'R', Level::kMust, Enforced::kKit,
+     "states a pipeline plan, if any, that is what its recorded layers hand on",
+     "the model is refused, or can't be divided into stages"},
 
     // Faults.
     {110, 'X', Level::kMust, Enforced::kKit, "survives an op that fails, whichever it is",
@@ -165,6 +168,8 @@ constexpr Requirement kRequirements[] = {
      "a busy server answers otherwise"},
     {123, 'N', Level::kMust, Enforced::kKit, "gives the same logits on two ranks as on one",
      "more ranks give wrong text"},
+    {124, 'N', Level::kMust, Enforced::kKit, "gives the same logits in two stages as in one",
+     "more stages give wrong text"},
 };
 
 }  // namespace

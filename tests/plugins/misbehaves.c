@@ -88,6 +88,11 @@ static keel_status model_config(void* self, keel_config* config, keel_spec* spec
 #else
   p->spec->tp_plan(spec, "layers.*.down_proj", "rowwise");
 #endif
+#if defined(WRONG_PIPELINE)
+  const char* const ids[] = {"input_ids"};
+  const char* const hidden[] = {"hidden_states"};
+  p->spec->pp_plan(spec, "blocks", ids, 1, hidden, 1); /* they are called layers */
+#endif
   const keel_status status = p->config->status(config);
   return status != 0 ? status : p->spec->status(spec);
 }

@@ -10,6 +10,7 @@ import unittest
 from pathlib import Path
 
 ARCHIVE = os.path.abspath("sdk/dist/keel-sdk.tar.gz")
+NEW = os.path.abspath("apps/new/new")
 
 
 class DistTest(unittest.TestCase):
@@ -92,6 +93,13 @@ class DistTest(unittest.TestCase):
             config = json.loads((self.dir / name / "config.json").read_text(encoding="utf-8"))
             self.assertIn(f'{{"{config["architectures"][0]}"', source)
             self.assertEqual(config["model_type"], name)
+
+    def test_the_command_of_the_repository_unpacks_the_archive_once(self):
+        for name in ("first", "second"):
+            self.check(".", NEW, ARCHIVE, name)
+            build = (self.dir / name / "build.sh").read_text(encoding="utf-8")
+            self.assertIn(f"{self.dir}/.cache/keel/sdk-", build)
+        self.assertEqual(len(list((self.dir / ".cache/keel").iterdir())), 1)
 
     def test_wrong_names_are_refused(self):
         for args, word in ((("My-Model",), "expected small letters"), (("x", "--like", "gpt9"), "gpt9")):
