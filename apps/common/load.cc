@@ -60,6 +60,10 @@ void LoadLog::Loaded(const json::object& info) const {
   char seconds[32];
   std::snprintf(seconds, sizeof(seconds), "%.1f s", took.count());
   LogInfo("loaded in " + std::string(seconds) + ": " + Describe(info));
+  if (const json::value* reason = info.if_contains("model_impl_reason");
+      reason != nullptr && reason->is_string()) {
+    LogInfo("implementation " + std::string(reason->get_string()));
+  }
   LogWarnings(info);
 }
 

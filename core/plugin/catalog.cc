@@ -53,20 +53,21 @@ Names AllNames(const FoundPlugins& found, Names PluginNote::*list) {
   return names;
 }
 
-// The places that `impl` allows, in order.
-std::vector<PluginOrigin> Origins(ModelImpl impl, RemoteCodePolicy::Mode remote_code) {
-  switch (impl) {
-    case ModelImpl::kNative:
-      return {PluginOrigin::kInTree};
-    case ModelImpl::kPlugin:
-      return {PluginOrigin::kPluginPath, PluginOrigin::kCheckpoint};
-    case ModelImpl::kAuto:
-      break;
-  }
-  std::vector<PluginOrigin> origins = {PluginOrigin::kPluginPath, PluginOrigin::kInTree};
-  if (remote_code != RemoteCodePolicy::Mode::kNone) origins.push_back(PluginOrigin::kCheckpoint);
-  return origins;
-}
+struct SourceRow {
+  absl::string_view name;
+  ModelImpl impl;                      // that takes it, beside kAuto
+  std::optional<PluginOrigin> origin;  // of its plugins; none: it has no plugins
+};
+
+// By ImplSource.
+constexpr SourceRow kSources[] = {
+    {"--plugin-path", ModelImpl::kPlugin, PluginOrigin::kPluginPath},
+    {"in-tree", ModelImpl::kNative, PluginOrigin::kInTree},
+    {"a graph file", ModelImpl::kTransformers, std::nullopt},
+    {"the checkpoint", ModelImpl::kPlugin, PluginOrigin::kCheckpoint},
+};
+
+const SourceRow& RowOf(ImplSource source) { return kSources[static_cast<size_t>(source)]; }
 
 // What is asked for, in words.
 std::string Describe(const ModelQuery& query) {
@@ -75,24 +76,34 @@ std::string Describe(const ModelQuery& query) {
   return "a model whose config.json has neither architectures nor model_type";
 }
 
-std::string DescribePlace(PluginOrigin origin, const FoundPlugins& found) {
-  Names files;
-  for (const PluginRef& ref : found.plugins) {
-    if (ref.origin == origin) files.push_back(ref.name);
+// What makes a graph of the Python class.
+std::string ExportCommand(const ModelQuery& query) {
+  return absl::StrCat("keel export-transformers ", query.dir.empty() ? "CHECKPOINT" : query.dir);
+}
+
+// "auto: in-tree serves Foo by libfoo.so; before it, --plugin-path has no plugins".
+std::string ReasonOf(const ModelChoice& choice, ModelImpl impl) {
+  Names before;
+  std::string chosen;
+  for (const ImplStep& step : choice.steps) {
+    const std::string said = absl::StrCat(ImplSourceName(step.source), " ", step.outcome);
+    if (step.source == choice.source) {
+      chosen = said;
+      break;
+    }
+    before.push_back(said);
   }
-  std::string place(PluginOriginName(origin));
-  if (origin == PluginOrigin::kInTree && !found.in_tree_dirs.empty()) {
-    absl::StrAppend(&place, " ", absl::StrJoin(found.in_tree_dirs, ":"));
-  }
-  return absl::StrCat(place, " (", files.empty() ? "no plugins" : absl::StrJoin(files, ", "), ")");
+  return absl::StrCat(ModelImplName(impl), ": ", chosen, before.empty() ? "" : "; before it, ",
+                      absl::StrJoin(before, ", "));
 }
 
 }  // namespace
 
 absl::StatusOr<ModelImpl> ParseModelImpl(absl::string_view text) {
-  if (text == "auto") return ModelImpl::kAuto;
-  if (text == "native") return ModelImpl::kNative;
-  if (text == "plugin" || text == "transformers") return ModelImpl::kPlugin;
+  for (const ModelImpl impl :
+       {ModelImpl::kAuto, ModelImpl::kNative, ModelImpl::kPlugin, ModelImpl::kTransformers}) {
+    if (text == ModelImplName(impl)) return impl;
+  }
   return absl::InvalidArgumentError(
       absl::StrCat("--model-impl is '", text, "', expected auto, native, plugin or transformers"));
 }
@@ -105,44 +116,98 @@ const char* ModelImplName(ModelImpl impl) {
       return "native";
     case ModelImpl::kPlugin:
       return "plugin";
+    case ModelImpl::kTransformers:
+      return "transformers";
   }
   return "";
 }
 
+absl::string_view ImplSourceName(ImplSource source) { return RowOf(source).name; }
+ModelImpl ImplOf(ImplSource source) { return RowOf(source).impl; }
+
+std::string PluginCatalog::LeftOut(ImplSource source, const ModelQuery& query) const {
+  if (query.impl != ModelImpl::kAuto && query.impl != ImplOf(source))
+    return absl::StrCat("left out by --model-impl ", ModelImplName(query.impl));
+  // kPlugin asks for it by name: the trust in the file decides then.
+  if (query.impl == ModelImpl::kAuto && source == ImplSource::kCheckpoint &&
+      remote_code_ == RemoteCodePolicy::Mode::kNone) {
+    return "left out without --trust-remote-code";
+  }
+  return "";
+}
+
+absl::StatusOr<std::optional<ModelChoice>> PluginCatalog::FindIn(ImplSource source,
+                                                                 const ModelQuery& query) const {
+  const std::optional<PluginOrigin> origin = RowOf(source).origin;
+  if (!origin.has_value()) return std::nullopt;
+  for (const std::string& architecture : query.architectures) {
+    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref,
+                          FindOne(found_, *origin, &PluginNote::architectures, architecture));
+    if (ref != nullptr) return ModelChoice{*ref, architecture, query.model_type, source, {}, ""};
+  }
+  if (query.architectures.empty() && !query.model_type.empty()) {
+    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref,
+                          FindOne(found_, *origin, &PluginNote::model_types, query.model_type));
+    if (ref != nullptr) return ModelChoice{*ref, "", query.model_type, source, {}, ""};
+  }
+  return std::nullopt;
+}
+
 absl::StatusOr<ModelChoice> PluginCatalog::FindModel(const ModelQuery& query) const {
-  for (const PluginOrigin origin : Origins(query.impl, remote_code_)) {
-    for (const std::string& architecture : query.architectures) {
-      KEEL_ASSIGN_OR_RETURN(const PluginRef* ref,
-                            FindOne(found_, origin, &PluginNote::architectures, architecture));
-      if (ref != nullptr) return ModelChoice{*ref, architecture, query.model_type};
-    }
-    if (query.architectures.empty() && !query.model_type.empty()) {
-      KEEL_ASSIGN_OR_RETURN(const PluginRef* ref,
-                            FindOne(found_, origin, &PluginNote::model_types, query.model_type));
-      if (ref != nullptr) return ModelChoice{*ref, "", query.model_type};
+  std::optional<ModelChoice> choice;
+  std::vector<ImplStep> steps;
+  for (const ImplSource source : kImplSources) {
+    if (std::string why = LeftOut(source, query); !why.empty()) {
+      steps.push_back({source, std::move(why)});
+    } else if (choice.has_value()) {
+      steps.push_back({source, "was not needed"});
+    } else {
+      KEEL_ASSIGN_OR_RETURN(choice, FindIn(source, query));
+      steps.push_back({source, choice.has_value() ? absl::StrCat("serves ", Describe(query), " by ",
+                                                                 choice->plugin.name)
+                                                  : "has none for it"});
     }
   }
-  return NotFound(query);
+  if (!choice.has_value()) return NotFound(query);
+  choice->steps = std::move(steps);
+  choice->reason = ReasonOf(*choice, query.impl);
+  return *std::move(choice);
+}
+
+std::string PluginCatalog::DescribePlace(ImplSource source) const {
+  const std::optional<PluginOrigin> origin = RowOf(source).origin;
+  if (!origin.has_value()) return absl::StrCat(ImplSourceName(source), " (none found)");
+  Names files;
+  for (const PluginRef& ref : found_.plugins) {
+    if (ref.origin == *origin) files.push_back(ref.name);
+  }
+  std::string place(ImplSourceName(source));
+  if (source == ImplSource::kInTree && !found_.in_tree_dirs.empty())
+    absl::StrAppend(&place, " ", absl::StrJoin(found_.in_tree_dirs, ":"));
+  return absl::StrCat(place, " (", files.empty() ? "no plugins" : absl::StrJoin(files, ", "), ")");
 }
 
 absl::Status PluginCatalog::NotFound(const ModelQuery& query) const {
-  const std::vector<PluginOrigin> origins = Origins(query.impl, remote_code_);
+  if (query.impl == ModelImpl::kTransformers) {
+    return absl::NotFoundError(
+        absl::StrCat("--model-impl is transformers, but there is no graph of the Python class of ",
+                     Describe(query), "; make one: ", ExportCommand(query)));
+  }
   Names places;
-  for (const PluginOrigin origin : origins) places.push_back(DescribePlace(origin, found_));
+  for (const ImplSource source : kImplSources) {
+    if (LeftOut(source, query).empty()) places.push_back(DescribePlace(source));
+  }
   std::string message = absl::StrCat("no plugin serves ", Describe(query), "; looked in ",
                                      absl::StrJoin(places, ", "));
-
-  // A plugin of a place that was left out would do.
-  for (const PluginOrigin origin : kAllOrigins) {
-    if (std::find(origins.begin(), origins.end(), origin) != origins.end()) continue;
-    for (const std::string& architecture : query.architectures) {
-      const absl::StatusOr<const PluginRef*> ref =
-          FindOne(found_, origin, &PluginNote::architectures, architecture);
-      if (!ref.ok() || *ref == nullptr) continue;
-      absl::StrAppend(&message, "; ", (*ref)->name, " (", PluginOriginName(origin), ") serves it, ",
-                      query.impl == ModelImpl::kAuto ? "but --trust-remote-code is not given"
-                                                     : "but --model-impl excludes it");
-    }
+  // One that was left out would do.
+  for (const ImplSource source : kImplSources) {
+    if (LeftOut(source, query).empty()) continue;
+    const absl::StatusOr<std::optional<ModelChoice>> other = FindIn(source, query);
+    if (!other.ok() || !other->has_value()) continue;
+    absl::StrAppend(&message, "; ", (*other)->plugin.name, " (", ImplSourceName(source),
+                    ") serves it, ",
+                    query.impl == ModelImpl::kAuto ? "but --trust-remote-code is not given"
+                                                   : "but --model-impl excludes it");
   }
   for (const std::string& reason : found_.skipped) absl::StrAppend(&message, "; skipped ", reason);
   Names nearest;
@@ -153,7 +218,9 @@ absl::Status PluginCatalog::NotFound(const ModelQuery& query) const {
   }
   if (!nearest.empty()) absl::StrAppend(&message, "; nearest: ", absl::StrJoin(nearest, ", "));
   absl::StrAppend(&message,
-                  "; write a plugin (docs/plugin-authoring.md) and give it with --plugin-path");
+                  "; write a plugin (docs/plugin-authoring.md) and give it with "
+                  "--plugin-path, or make a graph of its Python class: ",
+                  ExportCommand(query));
   return absl::NotFoundError(message);
 }
 

@@ -1,0 +1,93 @@
+// What is known of a model before any weight is read: its files, whose code serves it, and what that
+// code records. LoadModel takes these steps in one go, core/check one by one.
+#ifndef KEEL_CORE_MODEL_FOUND_MODEL_H_
+#define KEEL_CORE_MODEL_FOUND_MODEL_H_
+
+#include <boost/json/value.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/attention/registry.h"
+#include "core/base/plugin_call.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/exec/options.h"
+#include "core/graph/record_model.h"
+#include "core/model/options.h"
+#include "core/plugin/catalog.h"
+#include "core/plugin/loader.h"
+#include "core/tensor/dtype.h"
+
+namespace keel {
+
+// The directory of --model. Errors name the flag.
+absl::StatusOr<std::string> FindModelDir(const ModelOptions& options);
+
+// The plugins that the model in `dir` may use.
+absl::StatusOr<PluginCatalog> FindPlugins(const ModelOptions& options, const std::string& dir);
+
+// What `config` (config.json of `dir`) asks for.
+absl::StatusOr<ModelQuery> QueryOf(const boost::json::value& config, ModelImpl impl,
+                                   const std::string& dir);
+
+// The plugin's processor that a checkpoint names, by processor_class; empty if no plugin brings it.
+struct NamedProcessor {
+  std::string name;
+  std::string file;  // "processor_config.json"
+  const PluginRef* plugin = nullptr;
+};
+absl::StatusOr<NamedProcessor> FindProcessor(const Checkpoint& checkpoint,
+                                             const PluginCatalog& catalog);
+
+// The type of weights and activations, and who said so.
+struct DtypeChoice {
+  DType dtype = DType::kF32;
+  std::string reason;  // "config.json: torch_dtype"
+};
+absl::StatusOr<DtypeChoice> ChooseDtype(const ModelOptions& options, const Checkpoint& checkpoint);
+
+// Files and choice together; the refusals of all of the above.
+struct FoundModel {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  PluginCatalog plugins;
+  ModelChoice choice;
+  DType dtype = DType::kF32;
+};
+absl::StatusOr<FoundModel> FindModel(const ModelOptions& options, const std::string& dir);
+
+// Bytes that its weights take in `dtype`. Reads headers.
+absl::StatusOr<int64_t> WeightBytes(const Checkpoint& checkpoint, DType dtype);
+
+// The process's loader.
+PluginLoader& Loader();
+absl::StatusOr<std::shared_ptr<Plugin>> LoadPlugin(const PluginRef& ref,
+                                                   const RemoteCodePolicy& policy);
+// "org.keel.llama 0.1.0 (libllama.so, in-tree)".
+std::string DescribePlugin(const PluginRef& ref);
+// How the plugin's functions are called.
+PluginCall CallInto(const std::shared_ptr<Plugin>& plugin);
+// The model that `choice` names, recorded from its plugin.
+absl::StatusOr<RecordedModel> RecordChoice(const std::shared_ptr<Plugin>& plugin,
+                                           const ModelChoice& choice,
+                                           const boost::json::value& config);
+
+// What a model needs beyond its own life. Members go in reverse order: the model's object before the
+// plugins.
+struct KeptPlugins {
+  std::vector<std::shared_ptr<Plugin>> plugins;
+  AttentionRegistry attention;
+  ModelHandle model;
+};
+
+// The attention classes of the model's own plugin join `kept`, and those of plugins that have a name
+// which the flag, config.json or the model says.
+absl::Status RegisterAttention(const ExecutorOptions& options,
+                               const std::shared_ptr<Plugin>& plugin, const proto::Graph& graph,
+                               const PluginCatalog& catalog, const RemoteCodePolicy& policy,
+                               KeptPlugins& kept);
+
+}  // namespace keel
+#endif  // KEEL_CORE_MODEL_FOUND_MODEL_H_
