@@ -132,6 +132,7 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_models_unload);
   WALK(keel_models_acquire);
   WALK(keel_models_list, {2});
+  WALK(keel_check_model, {4});
 
   // Every function of the header was tried.
   std::ifstream file("sdk/abi/engine.h");

@@ -235,7 +235,8 @@ absl::StatusOr<RecordedModel> Record(const ModelSource& source, const boost::jso
   KEEL_RETURN_IF_ERROR(CheckAlike(functions, again));
   KEEL_RETURN_IF_ERROR(CheckAnotherModel(created, functions, create(), source));
 
-  RecordedModel out{std::move(created.graph), std::move(created.model), source.model_class};
+  RecordedModel out{std::move(created.graph), std::move(created.model), source.model_class,
+                    document.asked()};
   for (proto::Function& function : functions) *out.graph.add_functions() = std::move(function);
   out.graph.set_opset(OpsetOf(out.graph));
   KEEL_RETURN_IF_ERROR(VerifyGraph(out.graph));

@@ -25,9 +25,9 @@ absl::Status CheckHeads(const proto::Graph& graph, int ranks) {
     for (const auto& [key, heads] : {std::pair("num_attention_heads", d.attention().heads()),
                                      std::pair("num_key_value_heads", d.attention().kv_heads())}) {
       if (heads % ranks == 0) continue;
-      return absl::InvalidArgumentError(absl::StrCat("tensor parallelism ", ranks, ": ", key,
-                                                     " of '", d.name(), "' is ", heads, ", which ",
-                                                     ranks, " ranks don't divide"));
+      return absl::FailedPreconditionError(absl::StrCat("tensor parallelism ", ranks, ": ", key,
+                                                        " of '", d.name(), "' is ", heads,
+                                                        ", which ", ranks, " ranks don't divide"));
     }
   }
   return absl::OkStatus();
@@ -112,9 +112,9 @@ class FunctionSharder {
   // Divides a size of a declaration by the ranks, once.
   absl::Status Divide(const Node& node, absl::string_view what, int64_t size) const {
     if (size % ranks_ == 0) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(what, " of '", object(node).name(), "' is ",
-                                                   size, ", which ", ranks_,
-                                                   " ranks don't divide"));
+    return absl::FailedPreconditionError(absl::StrCat(what, " of '", object(node).name(), "' is ",
+                                                      size, ", which ", ranks_,
+                                                      " ranks don't divide"));
   }
 
   absl::Status Shard(const Node& node) {

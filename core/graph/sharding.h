@@ -29,8 +29,9 @@ struct RankGraph {
   std::vector<WeightSplit> weights;  // of object i + 1
 };
 
-// `graph` must have been verified. ranks >= 1; with 1 the graph comes back as it is. Errors: an unknown style, a pattern
-// that matches nothing, sizes that ranks does not divide, an unsound plan.
+// `graph` must have been verified. ranks >= 1; with 1 the graph comes back as it is. Errors:
+//   kFailedPrecondition  sizes that `ranks` does not divide: another number may do
+//   kInvalidArgument     an unknown style, a pattern that matches nothing, an unsound plan
 absl::StatusOr<RankGraph> ShardGraph(const proto::Graph& graph, int ranks);
 
 }  // namespace keel

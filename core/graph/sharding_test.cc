@@ -83,7 +83,7 @@ TEST(ShardingTest, RefusesAPatternThatMatchesNothing) {
 
 TEST(ShardingTest, RefusesHeadsThatTheRanksDoNotDivide) {
   EXPECT_THAT(Shard(4),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("num_key_value_heads")));
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("num_key_value_heads")));
 }
 
 // No plan with one rule changed is sound, and each is refused at a node.

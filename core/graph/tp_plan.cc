@@ -33,18 +33,6 @@ std::optional<TpStyle> FindStyle(absl::string_view name) {
   return it == styles->end() ? std::nullopt : std::optional<TpStyle>(it->second);
 }
 
-// "model.layers.3.mlp.up_proj" -> "layers.*.mlp.up_proj": transformers' rule for looking a name up in a plan.
-std::string PlanKey(absl::string_view name, absl::string_view prefix) {
-  if (!prefix.empty()) absl::ConsumePrefix(&name, absl::StrCat(prefix, "."));
-  std::vector<std::string> parts = absl::StrSplit(name, '.');
-  for (std::string& part : parts) {
-    if (!part.empty() &&
-        std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; }))
-      part = "*";
-  }
-  return absl::StrJoin(parts, ".");
-}
-
 class Plan {
  public:
   explicit Plan(const proto::ModelSpec& spec) : spec_(spec) {
@@ -139,6 +127,17 @@ class Plan {
 };
 
 }  // namespace
+
+std::string PlanKey(absl::string_view name, absl::string_view prefix) {
+  if (!prefix.empty()) absl::ConsumePrefix(&name, absl::StrCat(prefix, "."));
+  std::vector<std::string> parts = absl::StrSplit(name, '.');
+  for (std::string& part : parts) {
+    if (!part.empty() &&
+        std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; }))
+      part = "*";
+  }
+  return absl::StrJoin(parts, ".");
+}
 
 absl::StatusOr<std::vector<TpStyle>> TpStylesOf(const proto::Graph& graph) {
   Plan plan(graph.spec());

@@ -30,19 +30,6 @@ namespace {
 
 using proto::Declaration;
 
-std::vector<StateSpec> States(const proto::Graph& graph, DType model_dtype) {
-  std::vector<StateSpec> specs;
-  for (int i = 0; i < graph.declarations_size(); ++i) {
-    if (!graph.declarations(i).has_state()) continue;
-    const proto::Type& type = graph.declarations(i).state().type();
-    StateSpec spec{static_cast<uint32_t>(i + 1), model_dtype, {}};
-    if (type.dtype() != proto::MODEL) spec.dtype = static_cast<DType>(type.dtype());
-    for (const proto::Dim& dim : type.dims()) spec.dims.push_back(dim.size());
-    specs.push_back(std::move(spec));
-  }
-  return specs;
-}
-
 at::Tensor RunConv(const proto::Conv& conv, const ConvWeight& w, const at::Tensor& x) {
   const int nd = conv.kernel_size();
   const auto list = [](const auto& field) { return at::IntArrayRef(field.data(), field.size()); };
@@ -73,6 +60,19 @@ at::Tensor RunConv(const proto::Conv& conv, const ConvWeight& w, const at::Tenso
 
 }  // namespace
 
+std::vector<StateSpec> StateSpecs(const proto::Graph& graph, DType model_dtype) {
+  std::vector<StateSpec> specs;
+  for (int i = 0; i < graph.declarations_size(); ++i) {
+    if (!graph.declarations(i).has_state()) continue;
+    const proto::Type& type = graph.declarations(i).state().type();
+    StateSpec spec{static_cast<uint32_t>(i + 1), model_dtype, {}};
+    if (type.dtype() != proto::MODEL) spec.dtype = static_cast<DType>(type.dtype());
+    for (const proto::Dim& dim : type.dims()) spec.dims.push_back(dim.size());
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
 OpRunner::OpRunner(const proto::Graph& graph, std::shared_ptr<const Weights> weights, DType dtype,
                    Numerics numerics, KvCache cache, RecurrentStates states)
     : graph_(graph),
@@ -89,7 +89,7 @@ absl::StatusOr<std::unique_ptr<OpRunner>> OpRunner::Create(
     Numerics numerics) {
   if (numerics == Numerics::kInvariant) KEEL_RETURN_IF_ERROR(CheckInvariant(graph));
   KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(KvLayers(graph), block_size, dtype));
-  KEEL_ASSIGN_OR_RETURN(RecurrentStates states, RecurrentStates::Create(States(graph, dtype)));
+  KEEL_ASSIGN_OR_RETURN(RecurrentStates states, RecurrentStates::Create(StateSpecs(graph, dtype)));
   auto ops = std::unique_ptr<OpRunner>(new OpRunner(graph, std::move(weights), dtype, numerics,
                                                     std::move(cache), std::move(states)));
   for (int i = 0; i < graph.declarations_size(); ++i) {

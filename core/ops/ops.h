@@ -33,6 +33,9 @@ struct StepContext {
   std::vector<int32_t> cu_q;         // [S + 1]: where each sequence's tokens begin, and the end
 };
 
+// What the recurrent layers of `graph` carry.
+std::vector<StateSpec> StateSpecs(const proto::Graph& graph, DType model_dtype);
+
 // One rank's model: declarations and everything they own. Not thread-safe.
 class OpRunner {
  public:

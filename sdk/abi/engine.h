@@ -27,6 +27,7 @@
  *              [one at a time]      any thread, but one call at a time for one object
  *
  * since: the minor version that brought a function. Changes, the newest first:
+ *   0.2  keel_check_model
  *   0.1  first version
  */
 #ifndef KEEL_SDK_ABI_ENGINE_H_
@@ -45,7 +46,7 @@ typedef int32_t keel_status; /* absl::StatusCode numbers; 0 = OK */
 #endif
 
 #define KEEL_ENGINE_ABI_MAJOR 0
-#define KEEL_ENGINE_ABI_MINOR 1
+#define KEEL_ENGINE_ABI_MINOR 2
 
 #if defined(_WIN32)
 #define KEEL_ENGINE_API
@@ -113,9 +114,10 @@ KEEL_ENGINE_API void keel_engine_free(keel_engine* engine);
 /* 0 while the engine serves; else why it stopped (INTERNAL: its thread failed).
  * [callback too] since 0.1 */
 KEEL_ENGINE_API keel_status keel_engine_check(const keel_engine* engine);
-/* A JSON object: model, architecture, model_impl, plugin, attention_implementation, exec, dtype,
- * max_model_len, vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template ...
- * Engine-owned; it never changes. [callback too] since 0.1 */
+/* A JSON object: model, architecture, model_impl ("native", "plugin" or "transformers": what runs),
+ * model_impl_source, model_impl_reason (why that one), plugin, attention_implementation, exec,
+ * dtype, max_model_len, vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template
+ * ... Engine-owned; it never changes. [callback too] since 0.1 */
 KEEL_ENGINE_API const char* keel_engine_info(const keel_engine* engine);
 /* Prometheus text exposition of the engine's counters (vLLM's metric names), in one call of `sink`.
  * [any] since 0.1 */
@@ -330,6 +332,18 @@ KEEL_ENGINE_API void keel_models_release(keel_engine* engine);
  * cache_bytes (keys, values, states), last_used_unix_ms (once it was used). [any] since 0.1 */
 KEEL_ENGINE_API keel_status keel_models_list(const keel_models* models, keel_bytes_fn sink,
                                              void* user);
+
+/* ---- checking a model ------------------------------------------------------------------------ */
+
+/* Whether the model of `options` can be served: each clause of docs/check.md, without reading a
+ * weight. Runs the plugin's code as loading does. `tensor_parallel`: `n` degrees, each from 1 to 64,
+ * that must work. A JSON object in one call of `sink`: model, dir, passed (no clause failed), counts
+ * (of each verdict), clauses: each with code ("KEEL-CHK-101"), title, verdict ("pass", "warn",
+ * "fail", "skip": it rests on one that failed), found, remedy ("": nothing to do), details (lines).
+ * A clause that fails is no error of the call. [any] since 0.2 */
+KEEL_ENGINE_API keel_status keel_check_model(const keel_options* options,
+                                             const int32_t* tensor_parallel, size_t n,
+                                             keel_bytes_fn sink, void* user);
 
 #ifdef __cplusplus
 }
