@@ -29,16 +29,16 @@ std::set<std::string> ArgumentsOf(const proto::Graph& graph, uint32_t object) {
   return names;
 }
 
-absl::StatusOr<std::vector<AttentionChoice>> Choose(Inspection& x, KeptPlugins& kept) {
+absl::StatusOr<std::vector<AttentionChoice>> Choose(Inspection& x) {
   ExecutorOptions exec = x.options.engine.executor;
   KEEL_ASSIGN_OR_RETURN(const auto configured,
                         FindJson<std::string>(x.config, "/_attn_implementation", "config.json"));
   exec.config_attention = configured.value_or("");
   KEEL_RETURN_IF_ERROR(RegisterAttention(exec, x.plugin, x.graph, *x.plugins,
-                                         x.options.engine.model.remote_code, kept));
+                                         x.options.engine.model.remote_code, x.kept));
   const AttentionWish wish{exec.attention, x.graph.spec().attn_implementation(),
                            exec.config_attention, NumericsOf(exec)};
-  return ChooseAttentions(x.graph, wish, kept.attention, x.dtype,
+  return ChooseAttentions(x.graph, wish, x.kept.attention, x.dtype,
                           x.options.engine.cache.block_size);
 }
 
@@ -53,17 +53,17 @@ std::string Describe(const AttentionChoice& choice, const std::set<std::string>&
 }  // namespace
 
 Finding Attention(Inspection& x) {
-  KeptPlugins kept;
-  const auto choices = Choose(x, kept);
+  auto choices = Choose(x);
   if (!choices.ok()) {
     return Fail(choices.status(),
                 "name another by --attention-implementation, or a plugin that has it by "
                 "--plugin-path");
   }
+  x.attention = *std::move(choices);
   std::map<std::string, std::vector<int>> layers;  // by description
   std::set<std::string> names, warnings;
   for (int i = 0; i < x.graph.declarations_size(); ++i) {
-    const AttentionChoice& choice = (*choices)[i];
+    const AttentionChoice& choice = x.attention[i];
     if (choice.implementation == nullptr) continue;
     const auto arguments = ArgumentsOf(x.graph, static_cast<uint32_t>(i + 1));
     layers[Describe(choice, arguments)].push_back(x.graph.declarations(i).attention().layer());

@@ -46,8 +46,6 @@ CheckReport CheckModel(const CheckOptions& options) {
     report.clauses.push_back({&clause, std::move(finding)});
   }
   report.dir = inspection.dir;
-  // What is unmapped or not is no clause: a plugin that another model uses stays.
-  if (inspection.plugin != nullptr) Loader().UnloadIfUnused(inspection.plugin).IgnoreError();
   return report;
 }
 

@@ -36,7 +36,7 @@ constexpr Clause kClauses[] = {
     {504, "tensors have the declared shapes and types", {501}, clauses::Shapes},
     {505, "ties", {501}, clauses::Ties},
 
-    {601, "the host keeps what the layers need", {206, 209}, clauses::Cache},
+    {601, "the host keeps what the layers need", {301}, clauses::Cache},
     {602, "memory of the weights", {209}, clauses::WeightMemory},
     {603, "memory of the cache", {601}, clauses::CacheMemory},
 

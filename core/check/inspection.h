@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/attention/choose.h"
 #include "core/cache/cache_layout.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/graph/graph.pb.h"
@@ -43,10 +44,12 @@ struct Inspection {
   ModelQuery query;
   std::optional<PluginCatalog> plugins;
   std::optional<ModelChoice> choice;
-  std::shared_ptr<Plugin> plugin;
+  std::shared_ptr<Plugin> plugin;     // outlives what comes of it
   proto::Graph graph;                 // with what the host adds to it
   std::set<std::string> config_keys;  // that the plugin asked for
   DType dtype = DType::kF32;
+  KeptPlugins kept;                        // with the attention implementations
+  std::vector<AttentionChoice> attention;  // by object - 1
   TensorComparison tensors;
   CacheLayout cache;
   Text text;
