@@ -7,6 +7,7 @@ FAMILIES = [
     "bamba",
     "bloom",
     "gemma3",
+    "gpt_oss",
     "llama",
     "mamba2",
     "mistral",

@@ -59,8 +59,22 @@ void GetModel(const EndpointContext& context, Exchange& exchange) {
   RespondJson(exchange, ModelJson(context.models.Describe(name), name));
 }
 
+// The engine's own words, and TGI's.
 void GetInfo(const EndpointContext& context, Exchange& exchange) {
-  if (const auto model = FirstModel(context, exchange)) RespondJson(exchange, model->info);
+  const auto model = FirstModel(context, exchange);
+  if (!model.has_value()) return;
+  json::object info = model->info;
+  info["model_id"] = model->names.front();
+  info["model_sha"] = nullptr;
+  info["model_pipeline_tag"] = "text-generation";
+  info["max_concurrent_requests"] = context.limits.max_sequences;
+  if (const json::value* length = info.if_contains("max_model_len")) {
+    const int64_t tokens = length->to_number<int64_t>();
+    info["max_input_tokens"] = tokens - 1;
+    info["max_total_tokens"] = tokens;
+  }
+  info["version"] = keel_version();
+  RespondJson(exchange, info);
 }
 
 // SGLang's: what its router reads of a worker.

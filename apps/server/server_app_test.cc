@@ -111,6 +111,16 @@ TEST_F(ServerAppTest, AnswersBothEndpoints) {
   EXPECT_EQ(json::parse(text.body).at("choices").at(0).at("text"), "hi");
 }
 
+TEST_F(ServerAppTest, AnInvocationIsWhatItsBodyIsFor) {
+  StartAndLoad();
+  const auto object = [&](const char* body) {
+    return json::parse(Post("/invocations", body).body).at("object");
+  };
+  EXPECT_EQ(object(R"({"messages":[{"role":"user","content":"hi"}]})"), "chat.completion");
+  EXPECT_EQ(object(R"({"prompt":"hi"})"), "text_completion");
+  EXPECT_EQ(Post("/invocations", "{}").status, 400);
+}
+
 TEST_F(ServerAppTest, StreamsToTheEnd) {
   ServerOptions options;
   options.router.allowed_origins = {"*"};

@@ -51,14 +51,15 @@ std::vector<json::value> StreamCall(Engine& engine, Call call) {
 }
 
 std::vector<json::value> ParseEvents(const std::string& events) {
-  constexpr std::string_view kBegin = "data: ", kEnd = "\n\n";
+  constexpr std::string_view kBegin = "data:", kEnd = "\n\n";
   std::vector<json::value> all;
   std::string_view rest = events;
   while (!rest.empty()) {
     const size_t end = rest.find(kEnd);
     EXPECT_TRUE(rest.starts_with(kBegin) && end != std::string_view::npos) << rest;
     if (end == std::string_view::npos) break;
-    const std::string_view data = rest.substr(kBegin.size(), end - kBegin.size());
+    std::string_view data = rest.substr(kBegin.size(), end - kBegin.size());
+    if (data.starts_with(' ')) data.remove_prefix(1);  // the dialect's to say
     all.push_back(data == "[DONE]" ? json::value("[DONE]")
                                    : json::parse(json::string_view(data.data(), data.size())));
     rest.remove_prefix(end + kEnd.size());

@@ -13,7 +13,7 @@ namespace keel::apps {
 
 // The response of a call that is not streamed; null if the engine refused it.
 boost::json::value RunCall(Engine& engine, Call call);
-// The data of each event of a streamed call; the last one is the string "[DONE]".
+// The data of each event of a streamed call; "[DONE]" is a string.
 std::vector<boost::json::value> StreamCall(Engine& engine, Call call);
 // The data of server-sent events.
 std::vector<boost::json::value> ParseEvents(const std::string& events);

@@ -1,6 +1,7 @@
 #include "apps/wire/token_texts.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace keel::apps {
@@ -47,6 +48,11 @@ size_t CountCharacters(std::string_view bytes) {
   return static_cast<size_t>(std::count_if(bytes.begin(), bytes.end(), [](char c) {
     return !Continues(static_cast<unsigned char>(c));
   }));
+}
+
+double FiniteLogprob(float logprob) {
+  constexpr double kLowest = -9999;  // OpenAI's stand-in for minus infinity
+  return std::isfinite(logprob) ? static_cast<double>(logprob) : kLowest;
 }
 
 const TokenText& TokenTexts::Get(int32_t id) {

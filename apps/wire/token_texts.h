@@ -15,6 +15,9 @@ namespace keel::apps {
 // How many characters begin in these bytes of UTF-8: parts of one character count once together.
 size_t CountCharacters(std::string_view bytes);
 
+// A log-probability as JSON can hold it (no infinity).
+double FiniteLogprob(float logprob);
+
 // What a token is in a text.
 struct TokenText {
   // "token_id:42" if so asked for; the bytes, if they are whole characters; else as OpenAI writes

@@ -1,5 +1,8 @@
 #include "apps/wire/token_texts.h"
 
+#include <cmath>
+#include <limits>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -42,6 +45,12 @@ TEST(TokenTextsTest, TheBytesOfACharacterCountOnce) {
   EXPECT_EQ(CountCharacters(""), 0u);
   EXPECT_EQ(CountCharacters("a\xF0"), 2u);
   EXPECT_EQ(CountCharacters("\x9F\x98\x80!"), 1u);
+}
+
+TEST(TokenTextsTest, LogprobsThatJsonCannotHold) {
+  EXPECT_EQ(FiniteLogprob(-std::numeric_limits<float>::infinity()), -9999);
+  EXPECT_EQ(FiniteLogprob(std::nanf("")), -9999);
+  EXPECT_EQ(FiniteLogprob(-0.5F), -0.5);
 }
 
 }  // namespace

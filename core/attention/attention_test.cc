@@ -50,6 +50,11 @@ struct Layer {
   bool alibi = false, sinks = false;
 };
 
+absl::Status RunOn(const AttentionImplementation& impl, const AttentionCall& call) {
+  auto instance = impl.Prepare({call.desc});
+  return instance.ok() ? (*instance)->Run(call) : instance.status();
+}
+
 // A step over a random cache.
 struct Step {
   Layer layer;
@@ -133,7 +138,7 @@ struct Step {
     call.metadata = &metadata;
     call.args = args;
     call.out = at::empty({q.size(0), layer.heads, layer.v_dim}, q.options());
-    const absl::Status status = impl.Run(call);
+    const absl::Status status = RunOn(impl, call);
     EXPECT_TRUE(status.ok()) << status;
     return call.out;
   }
@@ -287,7 +292,7 @@ TEST(AttentionTest, AnEncoderInAStepSeesItsSequenceAndNoOther) {
       call.q = step.q, call.k = step.keys[0], call.v = step.values[0];
       call.sequences = borders;
       call.out = at::empty({9, 4, 16});
-      KEEL_EXPECT_OK(impl->Run(call));
+      KEEL_EXPECT_OK(RunOn(*impl, call));
       return call.out;
     };
     const at::Tensor before = run();
@@ -315,7 +320,7 @@ TEST(AttentionTest, AnEncoderSeesItsWholeSegmentAndNoOther) {
     call.q = step.q, call.k = step.keys[0], call.v = step.values[0];
     call.args = args;
     call.out = at::empty({9, 4, 16});
-    KEEL_ASSERT_OK(impl->Run(call));
+    KEEL_ASSERT_OK(RunOn(*impl, call));
     results[i++] = call.out;
   }
   ExpectClose(results[0], results[1].to(at::kDouble), 2e-5, "sdpa");
@@ -329,7 +334,7 @@ TEST(AttentionTest, AnEncoderSeesItsWholeSegmentAndNoOther) {
   call.q = step.q, call.k = step.keys[0], call.v = step.values[0];
   call.args = args;
   call.out = at::empty({9, 4, 16});
-  KEEL_ASSERT_OK(eager->Run(call));
+  KEEL_ASSERT_OK(RunOn(*eager, call));
   ExpectClose(call.out.narrow(0, 0, 4), results[0].narrow(0, 0, 4).to(at::kDouble), 0, "segment 0");
 }
 
@@ -360,78 +365,6 @@ TEST(RegistryTest, TheModelsOwnWishComesBeforeTheFlag) {
   KEEL_ASSERT_OK_AND_ASSIGN(const auto chosen, Choose(registry, step.Use(), "paged"));
   KEEL_ASSERT_OK_AND_ASSIGN(const auto eager, registry.Find("eager"));
   EXPECT_EQ(chosen, eager);
-}
-
-// A plugin's class: writes the sum of its number argument and the first entry of its tensor one.
-keel_status Supports(void* plugin, const keel_attention_desc*, int32_t, uint32_t, int64_t,
-                     const char* const*, uint32_t, uint32_t* layout) {
-  *layout = *static_cast<uint32_t*>(plugin);
-  return 0;
-}
-uint64_t Workspace(void*, const keel_attention_call*) { return 100; }
-keel_status RunSum(void*, const keel_kernel_context* context, const keel_attention_call* call) {
-  if (context->workspace == nullptr || reinterpret_cast<uintptr_t>(context->workspace) % 64 != 0) {
-    return 13;
-  }
-  if (call->num_args != 2 || call->arg_tensors[1] != nullptr) return 3;
-  const float value = static_cast<const float*>(call->arg_tensors[0]->data)[0] +
-                      static_cast<float>(call->arg_numbers[1]);
-  struct Fill {
-    float* out;
-    float value;
-  } fill{static_cast<float*>(call->out->data), value};
-  const int64_t n = call->out->shape[0] * call->out->shape[1] * call->out->shape[2];
-  context->parallel_for(
-      context->pool, n, 1,
-      [](void* arg, int64_t begin, int64_t end) {
-        const Fill& f = *static_cast<Fill*>(arg);
-        std::fill(f.out + begin, f.out + end, f.value);
-      },
-      &fill);
-  return 0;
-}
-
-keel_status Refuse(void*, const keel_attention_desc*, int32_t, uint32_t, int64_t,
-                   const char* const*, uint32_t, uint32_t*) {
-  return static_cast<keel_status>(absl::StatusCode::kUnimplemented);
-}
-
-TEST(RegistryTest, APluginIsCalledByTheWayThatKnowsItsMessages) {
-  AttentionRegistry registry;
-  keel_attention_class cls = {};
-  cls.struct_size = sizeof(cls);
-  cls.name = "org.example.refuses";
-  cls.supports = Refuse, cls.run = RunSum;
-  std::vector<std::string> calls;
-  const PluginCall call = [&](absl::string_view what, absl::FunctionRef<keel_status()> f) {
-    calls.emplace_back(what);
-    const keel_status status = f();
-    return absl::Status(static_cast<absl::StatusCode>(status), "what the plugin set");
-  };
-  KEEL_ASSERT_OK(registry.RegisterPlugin(&cls, nullptr, call));
-  const Step step({}, {{1, 1}}, 1);
-  EXPECT_THAT(Choose(registry, step.Use(), cls.name),
-              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("what the plugin set")));
-  EXPECT_EQ(calls, std::vector<std::string>{"attention org.example.refuses.supports"});
-}
-
-TEST(RegistryTest, APluginsClassGetsViewsWorkspaceThreadsAndItsArguments) {
-  AttentionRegistry registry;
-  keel_attention_class cls = {};
-  cls.struct_size = sizeof(cls);
-  cls.name = "org.example.sum";
-  cls.supports = Supports, cls.workspace = Workspace, cls.run = RunSum;
-  uint32_t layout = KEEL_KV_ROWS;
-  KEEL_ASSERT_OK(registry.RegisterPlugin(&cls, &layout, nullptr));
-  EXPECT_THAT(registry.RegisterPlugin(&cls, &layout, nullptr),
-              StatusIs(absl::StatusCode::kAlreadyExists));
-  Step step({}, {{5, 2}, {3, 1}}, 1);
-  step.args = {{"table", at::full({1}, 4.0), 0}, {"offset", {}, 0.5}};
-  KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, Choose(registry, step.Use(), "org.example.sum"));
-  ExpectClose(step.Run(*impl), at::full({3, 4, 16}, 4.5, at::kDouble), 0, "plugin");
-  layout = 7;
-  EXPECT_THAT(Choose(registry, step.Use(), "org.example.sum"),
-              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("layout 7")));
 }
 
 }  // namespace

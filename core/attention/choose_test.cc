@@ -18,12 +18,17 @@ using ::testing::IsEmpty;
 // Supports everything, or nothing.
 class Fake : public AttentionImplementation {
  public:
-  explicit Fake(absl::Status supports) : supports_(std::move(supports)) {}
+  explicit Fake(absl::Status supports, bool invariant = false)
+      : supports_(std::move(supports)), invariant_(invariant) {}
   absl::Status Supports(const AttentionUse&) const override { return supports_; }
-  absl::Status Run(const AttentionCall&) const override { return absl::OkStatus(); }
+  absl::StatusOr<std::unique_ptr<AttentionInstance>> Prepare(const AttentionUse&) const override {
+    return absl::InternalError("nobody runs it");
+  }
+  bool is_invariant() const override { return invariant_; }
 
  private:
   const absl::Status supports_;
+  const bool invariant_;
 };
 
 class ChooseAttentionTest : public ::testing::Test {
@@ -34,6 +39,9 @@ class ChooseAttentionTest : public ::testing::Test {
     desc_.qk_dim = desc_.v_dim = 8;
     EXPECT_THAT(registry_.Register("org.example.flash", std::make_shared<Fake>(absl::OkStatus())),
                 IsOk());
+    EXPECT_THAT(registry_.Register("org.example.exact",
+                                   std::make_shared<Fake>(absl::OkStatus(), /*invariant=*/true)),
+                IsOk());
     EXPECT_THAT(registry_.Register("bare", std::make_shared<Fake>(absl::OkStatus())), IsOk());
     EXPECT_THAT(registry_.Register("org.example.small",
                                    std::make_shared<Fake>(absl::UnimplementedError("no window"))),
@@ -41,13 +49,15 @@ class ChooseAttentionTest : public ::testing::Test {
   }
 
   absl::StatusOr<AttentionChoice> Choose(const AttentionWish& wish, const char* declared = "",
-                                         std::vector<std::string> args = {}) {
+                                         std::vector<std::string> args = {},
+                                         const char* part = "text") {
     desc_.impl = declared;
-    return ChooseAttention({&desc_, DType::kF32, 16, std::move(args)}, wish, registry_);
+    return ChooseAttention({&desc_, DType::kF32, 16, std::move(args), part}, wish, registry_);
   }
   // "name (reason)"
-  std::string Chosen(const AttentionWish& wish, const char* declared = "") {
-    const auto choice = Choose(wish, declared);
+  std::string Chosen(const AttentionWish& wish, const char* declared = "",
+                     const char* part = "text") {
+    const auto choice = Choose(wish, declared, {}, part);
     return choice.ok() ? choice->name + " (" + choice->reason + ")"
                        : std::string(choice.status().message());
   }
@@ -116,7 +126,32 @@ TEST_F(ChooseAttentionTest, AnArgumentThatNoImplementationKnowsIsRefusedWithThos
   EXPECT_EQ(choice.name, "paged");
 }
 
-TEST_F(ChooseAttentionTest, InvariantNumericsTakePagedAlone) {
+TEST_F(ChooseAttentionTest, AnOptionalArgumentMayBeUnknown) {
+  const AttentionUse use{&desc_, DType::kF32, 16, {"sinks", "hint"}, {0, KEEL_ARG_OPTIONAL}};
+  EXPECT_THAT(ChooseAttention(use, {}, registry_), IsOk());
+  const AttentionUse other{&desc_, DType::kF32, 16, {"sinks", "hint"}, {KEEL_ARG_OPTIONAL, 0}};
+  EXPECT_THAT(ChooseAttention(other, {}, registry_),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("\"hint\"")));
+}
+
+TEST_F(ChooseAttentionTest, TextAndTowerAreChosenApart) {
+  const AttentionWish wish{.flag = "text=org.example.flash,image=sdpa", .spec = "bare"};
+  EXPECT_EQ(Chosen(wish), "org.example.flash (--attention-implementation)");
+  EXPECT_EQ(Chosen(wish, "", "image"), "sdpa (--attention-implementation)");
+  EXPECT_EQ(Chosen(wish, "", "audio"), "paged (the host's choice)");
+  EXPECT_EQ(Chosen({.spec = "bare"}, "", "image"), "paged (the host's choice)");
+  EXPECT_EQ(Chosen({.flag = "image=sdpa", .spec = "bare"}),
+            "bare (attn_implementation of the model's spec)");
+  for (const char* flag :
+       {"text=", "=sdpa", "smell=sdpa", "text=sdpa,text=eager", "text=sdpa,eager"}) {
+    EXPECT_THAT(Choose({.flag = flag}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr("--attention-implementation"), HasSubstr("text=NAME"))))
+        << flag;
+  }
+}
+
+TEST_F(ChooseAttentionTest, InvariantNumericsTakePagedOrAClassThatPromisesThem) {
   const Numerics invariant = Numerics::kInvariant;
   EXPECT_EQ(Chosen({.numerics = invariant}), "paged (--deterministic)");
   EXPECT_EQ(Chosen({.flag = "paged", .numerics = invariant}), "paged (--deterministic)");
@@ -125,8 +160,12 @@ TEST_F(ChooseAttentionTest, InvariantNumericsTakePagedAlone) {
        {AttentionWish{.flag = "eager", .numerics = invariant},
         AttentionWish{.config = "org.example.flash", .numerics = invariant}}) {
     EXPECT_THAT(Choose(wish), StatusIs(absl::StatusCode::kInvalidArgument,
-                                       HasSubstr("--deterministic takes paged alone")));
+                                       HasSubstr("--deterministic takes paged, or")));
   }
+  EXPECT_EQ(Chosen({.flag = "org.example.exact", .numerics = invariant}),
+            "org.example.exact (--attention-implementation)");
+  EXPECT_EQ(Chosen({.spec = "org.example.exact", .numerics = invariant}),
+            "org.example.exact (attn_implementation of the model's spec)");
   EXPECT_THAT(Choose({.flag = "flash", .numerics = invariant}),
               StatusIs(absl::StatusCode::kNotFound));
 }

@@ -132,8 +132,10 @@ absl::Status CheckKind(absl::string_view impl, const AttentionUse& use,
     return absl::InvalidArgumentError(absl::StrCat(impl, ": ", use.desc->heads, " heads, which ",
                                                    use.desc->kv_heads, " KV heads do not divide"));
   }
-  for (const std::string& name : use.args) {
-    if (std::find(known_args.begin(), known_args.end(), name) != known_args.end()) continue;
+  for (size_t i = 0; i < use.args.size(); ++i) {
+    const std::string& name = use.args[i];
+    const bool known = std::find(known_args.begin(), known_args.end(), name) != known_args.end();
+    if (known || use.MayOmit(i)) continue;
     return absl::UnimplementedError(absl::StrCat(impl, ": no argument \"", name, "\"; it takes ",
                                                  absl::StrJoin(known_args, ", ")));
   }

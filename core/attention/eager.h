@@ -8,7 +8,7 @@ namespace keel {
 
 //   S = q repeat(k)^T * scale; softcap; + slope * j; mask; P = softmax(S, fp32) in q's type
 //   (a sink is one more column of S, dropped after); out = P repeat(v)
-class EagerAttention : public AttentionImplementation {
+class EagerAttention : public HostAttention {
  public:
   absl::Status Supports(const AttentionUse& use) const override;
   absl::Status Run(const AttentionCall& call) const override;

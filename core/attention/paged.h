@@ -8,7 +8,7 @@
 
 namespace keel {
 
-class PagedCacheAttention : public AttentionImplementation {
+class PagedCacheAttention : public HostAttention {
  public:
   // `invariant`: the kernel for every query, so that a query's result has the same bits whatever
   // other queries its step has. It begins at the first key that a query sees and goes on by the

@@ -2,7 +2,9 @@
 #ifndef KEEL_CORE_ATTENTION_PLUGIN_ATTENTION_H_
 #define KEEL_CORE_ATTENTION_PLUGIN_ATTENTION_H_
 
-#include "absl/functional/function_ref.h"
+#include <memory>
+
+#include "absl/status/statusor.h"
 #include "core/attention/attention.h"
 #include "core/base/plugin_call.h"
 
@@ -14,11 +16,12 @@ class PluginAttention : public AttentionImplementation {
   PluginAttention(const keel_attention_class* attention, void* plugin, PluginCall call);
 
   absl::Status Supports(const AttentionUse& use) const override;
-  absl::Status Run(const AttentionCall& call) const override;
+  // Errors: the plugin's, and kFailedPrecondition for a cache that no host could keep.
+  absl::StatusOr<std::unique_ptr<AttentionInstance>> Prepare(
+      const AttentionUse& use) const override;
+  bool is_invariant() const override { return class_->flags & KEEL_KERNEL_INVARIANT; }
 
  private:
-  absl::Status Call(const char* function, absl::FunctionRef<keel_status()> call) const;
-
   const keel_attention_class* class_;
   void* plugin_;
   const PluginCall call_;

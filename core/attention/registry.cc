@@ -31,10 +31,11 @@ absl::Status AttentionRegistry::Register(std::string name,
 absl::Status AttentionRegistry::RegisterPlugin(const keel_attention_class* attention, void* plugin,
                                                PluginCall call) {
   if (attention == nullptr || !KEEL_HAS(attention, keel_attention_class, name) ||
-      !KEEL_HAS(attention, keel_attention_class, supports) ||
-      !KEEL_HAS(attention, keel_attention_class, run)) {
+      !KEEL_HAS(attention, keel_attention_class, prepare) ||
+      !KEEL_HAS(attention, keel_attention_class, run) ||
+      !KEEL_HAS(attention, keel_attention_class, release)) {
     return absl::InvalidArgumentError(
-        "an attention class needs a name, supports and run; one of them is missing");
+        "an attention class needs a name, prepare, run and release; one of them is missing");
   }
   return Register(attention->name,
                   std::make_shared<PluginAttention>(attention, plugin, std::move(call)));

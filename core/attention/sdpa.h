@@ -7,7 +7,7 @@
 namespace keel {
 
 // Lacks softcap and sinks.
-class SdpaAttention : public AttentionImplementation {
+class SdpaAttention : public HostAttention {
  public:
   absl::Status Supports(const AttentionUse& use) const override;
   absl::Status Run(const AttentionCall& call) const override;

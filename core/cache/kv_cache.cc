@@ -15,10 +15,21 @@ namespace keel {
 namespace {
 
 absl::StatusOr<int64_t> BlockBytes(const KvLayerSpec& spec, int64_t block_size, DType dtype) {
+  std::vector<BlockTensor> tensors = spec.own;
+  if (spec.has_rows) {
+    tensors.push_back({dtype, {block_size, spec.kv_heads, spec.qk_dim}});
+    tensors.push_back({dtype, {block_size, spec.kv_heads, spec.v_dim}});
+  }
   int64_t bytes = 0;
-  for (const int64_t dim : {spec.qk_dim, spec.v_dim}) {
-    const auto part =
-        CheckedBytes({block_size, spec.kv_heads, dim, static_cast<int64_t>(BytesOf(dtype))});
+  for (const BlockTensor& tensor : tensors) {
+    const int64_t element = static_cast<int64_t>(BytesOf(tensor.dtype));
+    if (element == 0 || !ToScalarType(tensor.dtype)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("layer ", spec.layer, ": no cache of type ", TorchName(tensor.dtype)));
+    }
+    std::vector<int64_t> factors = tensor.dims;
+    factors.push_back(element);
+    const auto part = CheckedBytes(factors);
     if (!part.ok()) return Annotate(part.status(), absl::StrCat("layer ", spec.layer));
     bytes += *part;
   }
@@ -63,9 +74,23 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
                                                      spec.layer, " takes ", group->block_bytes,
                                                      " bytes, expected at most ", kMaxBytes));
     }
-    cache.layers_.push_back({spec, static_cast<size_t>(group - cache.groups_.begin()), {}, {}});
+    cache.layers_.push_back({spec, static_cast<size_t>(group - cache.groups_.begin()), {}, {}, {}});
   }
   return cache;
+}
+
+void KvCache::AllocateLayer(Layer& layer, int64_t num_blocks) const {
+  const KvLayerSpec& s = layer.spec;
+  if (s.has_rows) {
+    const at::ScalarType type = *ToScalarType(dtype_);
+    layer.keys = at::empty({num_blocks, s.kv_heads, block_size_, s.qk_dim}, type);
+    layer.values = at::empty({num_blocks, s.kv_heads, block_size_, s.v_dim}, type);
+  }
+  for (const BlockTensor& tensor : s.own) {
+    std::vector<int64_t> dims = {num_blocks};
+    dims.insert(dims.end(), tensor.dims.begin(), tensor.dims.end());
+    layer.own.push_back(at::empty(dims, *ToScalarType(tensor.dtype)));
+  }
 }
 
 absl::Status KvCache::Allocate(absl::Span<const int32_t> num_blocks) {
@@ -73,7 +98,10 @@ absl::Status KvCache::Allocate(absl::Span<const int32_t> num_blocks) {
     return absl::InvalidArgumentError(absl::StrCat("blocks for ", num_blocks.size(),
                                                    " cache groups, there are ", groups_.size()));
   }
-  for (Layer& layer : layers_) layer.keys = layer.values = at::Tensor();
+  for (Layer& layer : layers_) {
+    layer.keys = layer.values = at::Tensor();
+    layer.own.clear();
+  }
   int64_t bytes = 0;
   for (size_t g = 0; g < groups_.size(); ++g) {
     groups_[g].num_blocks = 0;
@@ -86,13 +114,7 @@ absl::Status KvCache::Allocate(absl::Span<const int32_t> num_blocks) {
     bytes += of_group;
   }
   absl::Status status = CatchAten([&]() -> absl::Status {
-    for (Layer& layer : layers_) {
-      const KvLayerSpec& s = layer.spec;
-      const at::ScalarType type = *ToScalarType(dtype_);
-      const int64_t blocks = num_blocks[layer.group];
-      layer.keys = at::empty({blocks, s.kv_heads, block_size_, s.qk_dim}, type);
-      layer.values = at::empty({blocks, s.kv_heads, block_size_, s.v_dim}, type);
-    }
+    for (Layer& layer : layers_) AllocateLayer(layer, num_blocks[layer.group]);
     return absl::OkStatus();
   });
   if (!status.ok()) return Annotate(status, absl::StrCat("KV cache of ", bytes, " bytes"));
@@ -113,9 +135,11 @@ absl::Status KvCache::CopyBlock(int32_t group, int32_t from, int32_t to) {
   if (from == to) return absl::OkStatus();
   for (const Layer& layer : layers_) {
     if (layer.group != static_cast<size_t>(group)) continue;
-    for (const at::Tensor* tensor : {&layer.keys, &layer.values}) {
-      const size_t bytes = static_cast<size_t>(tensor->nbytes() / num_blocks);
-      char* data = static_cast<char*>(tensor->data_ptr());
+    std::vector<at::Tensor> tensors = layer.own;
+    if (layer.spec.has_rows) tensors.insert(tensors.end(), {layer.keys, layer.values});
+    for (const at::Tensor& tensor : tensors) {
+      const size_t bytes = static_cast<size_t>(tensor.nbytes() / num_blocks);
+      char* data = static_cast<char*>(tensor.data_ptr());
       std::memcpy(data + bytes * to, data + bytes * from, bytes);
     }
   }

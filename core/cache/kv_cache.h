@@ -16,14 +16,24 @@
 
 namespace keel {
 
+// A tensor of a block that an attention implementation fills itself.
+struct BlockTensor {
+  DType dtype = DType::kF32;
+  std::vector<int64_t> dims;  // of one block
+
+  bool operator==(const BlockTensor&) const = default;
+};
+
 // What one layer keeps for each token. A layer that shares another's keys and values has no spec.
 struct KvLayerSpec {
   int32_t layer = 0;
   int64_t kv_heads = 0;
   int64_t qk_dim = 0;
   int64_t v_dim = 0;
-  int64_t window = 0;  // a token sees so many keys, its own included; 0: all
-  int64_t chunk = 0;   // a token sees the keys of its chunk only; 0: all
+  int64_t window = 0;                 // a token sees so many keys, its own included; 0: all
+  int64_t chunk = 0;                  // a token sees the keys of its chunk only; 0: all
+  bool has_rows = true;               // of keys and values, as below
+  std::vector<BlockTensor> own = {};  // instead of rows, or beside them
 };
 
 // Layers that see alike (window, chunk) form a group, with blocks of its own: a block holds
@@ -48,10 +58,15 @@ class KvCache {
   absl::Status Allocate(absl::Span<const int32_t> num_blocks);
   absl::Status CopyBlock(int32_t group, int32_t from, int32_t to);
 
-  // [blocks, kv_heads, block_size, qk_dim] and [.., v_dim]; undefined before Allocate.
+  // [blocks, kv_heads, block_size, qk_dim] and [.., v_dim]; undefined before Allocate, and of a layer
+  // without rows.
   const at::Tensor& keys(int32_t layer) const { return layers_[index_of_layer_.at(layer)].keys; }
   const at::Tensor& values(int32_t layer) const {
     return layers_[index_of_layer_.at(layer)].values;
+  }
+  // In order of its spec, [blocks, dims...].
+  absl::Span<const at::Tensor> own(int32_t layer) const {
+    return layers_[index_of_layer_.at(layer)].own;
   }
   size_t group(int32_t layer) const { return layers_[index_of_layer_.at(layer)].group; }
 
@@ -60,9 +75,11 @@ class KvCache {
     KvLayerSpec spec;
     size_t group = 0;
     at::Tensor keys, values;
+    std::vector<at::Tensor> own;
   };
 
   KvCache() = default;
+  void AllocateLayer(Layer& layer, int64_t num_blocks) const;  // throws c10::Error
 
   int32_t block_size_ = 0;
   DType dtype_ = DType::kF32;

@@ -153,7 +153,7 @@ keel_status keel_engine_submit(keel_engine* engine, const keel_request* request,
       queue = std::make_shared<keel::PollQueue>(*engine->engine);
       callback = [queue](keel::Output output) { queue->Push(std::move(output)); };
     }
-    keel::Request copy = request->request;
+    keel::Request copy = request->request.Finish();
     if (queue != nullptr) copy.max_unread_tokens = keel::PollQueue::kMaxUnreadTokens;
     const absl::StatusOr<uint64_t> submitted = engine->engine->Submit(copy, std::move(callback));
     if (!submitted.ok()) return submitted.status();

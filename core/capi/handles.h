@@ -25,8 +25,21 @@ struct keel_options {
   keel::EngineOptions options;
 };
 
+namespace keel {
+
+// A request while it is set, parameter by parameter: options may come before what they are of.
+struct RequestDraft : Request {
+  GrammarSpec grammar_options;
+  BeamOptions beam_options;
+
+  // Options of what was not asked for are left out.
+  Request Finish() const;
+};
+
+}  // namespace keel
+
 struct keel_request {
-  keel::Request request;
+  keel::RequestDraft request;
 };
 
 namespace keel {

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
 #include "core/base/error_detail.h"
+#include "core/base/status.h"
 #include "core/capi/handles.h"
 #include "core/engine/request_limits.h"
 #include "sdk/abi/engine.h"
@@ -24,23 +25,20 @@ ChatPrompt& Chat(Request& request) {
   return std::get<ChatPrompt>(request.prompt);
 }
 
-constexpr int64_t kMaxInt32 = kMaxParameter;
 constexpr int64_t kMinInt64 = std::numeric_limits<int64_t>::min();
 constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
 
 // A parameter: its name and how it is assigned, once its value is known to be good.
-struct IntParameter {
-  const char* name;
-  int64_t low, high;
-  void (*assign)(Request& request, int64_t value);
+struct IntParameter : IntRange {
+  void (*assign)(RequestDraft& request, int64_t value);
 };
 struct FloatParameter {
   const char* name;
-  void (*assign)(Request& request, double value);
+  void (*assign)(RequestDraft& request, double value);
 };
 struct StringParameter {
   const char* name;
-  void (*assign)(Request& request, std::string value);
+  void (*assign)(RequestDraft& request, std::string value);
 };
 struct GrammarParameter {
   const char* name;
@@ -48,62 +46,63 @@ struct GrammarParameter {
 };
 
 constexpr IntParameter kInts[] = {
-    {"max_tokens", 0, kMaxInt32, [](Request& r, int64_t v) { r.max_tokens = v; }},
-    {"min_tokens", 0, kMaxInt32, [](Request& r, int64_t v) { r.sampling.min_tokens = v; }},
-    {"n", 1, kMaxSequences, [](Request& r, int64_t v) { r.n = v; }},
-    {"best_of", 1, kMaxSequences, [](Request& r, int64_t v) { r.best_of = v; }},
-    {"beam_width", 1, kMaxBeams, [](Request& r, int64_t v) { r.beam_width = v; }},
-    {"early_stopping", 0, 2,
-     [](Request& r, int64_t v) {
-       r.early_stopping = v == 0   ? EarlyStopping::kHeuristic
-                          : v == 1 ? EarlyStopping::kFull
-                                   : EarlyStopping::kNever;
+    {kMaxTokens, [](RequestDraft& r, int64_t v) { r.max_tokens = v; }},
+    {{"min_tokens", 0}, [](RequestDraft& r, int64_t v) { r.sampling.min_tokens = v; }},
+    {kNumAnswers, [](RequestDraft& r, int64_t v) { r.n = v; }},
+    {kBestOf, [](RequestDraft& r, int64_t v) { r.best_of = v; }},
+    {kBeamWidth, [](RequestDraft& r, int64_t v) { r.beams = BeamOptions{.width = v}; }},
+    {{"early_stopping", 0, 2},
+     [](RequestDraft& r, int64_t v) {
+       r.beam_options.early_stopping = v == 0   ? EarlyStopping::kHeuristic
+                                       : v == 1 ? EarlyStopping::kFull
+                                                : EarlyStopping::kNever;
      }},
-    {"timeout_ms", 1, kMaxInt32, [](Request& r, int64_t v) { r.timeout_ms = v; }},
-    {"structured_disable_any_whitespace", 0, 1,
-     [](Request& r, int64_t v) { r.grammar.disable_any_whitespace = v != 0; }},
-    {"structured_disable_additional_properties", 0, 1,
-     [](Request& r, int64_t v) { r.grammar.disable_additional_properties = v != 0; }},
-    {"seed", kMinInt64, kMaxInt64, [](Request& r, int64_t v) { r.sampling.seed = v; }},
-    {"top_k", -1, kMaxInt32, [](Request& r, int64_t v) { r.sampling.top_k = v; }},
-    {"logprobs", -1, kMaxInt32, [](Request& r, int64_t v) { r.sampling.logprobs = v; }},
-    {"prompt_logprobs", -1, kMaxInt32,
-     [](Request& r, int64_t v) { r.sampling.prompt_logprobs = v; }},
-    {"priority", -kMaxInt32, kMaxInt32,
-     [](Request& r, int64_t v) { r.priority = static_cast<int32_t>(v); }},
-    {"ignore_eos", 0, 1, [](Request& r, int64_t v) { r.ignore_eos = v != 0; }},
-    {"skip_special_tokens", 0, 1, [](Request& r, int64_t v) { r.skip_special_tokens = v != 0; }},
-    {"include_stop_str_in_output", 0, 1,
-     [](Request& r, int64_t v) { r.include_stop_str_in_output = v != 0; }},
-    {"add_special_tokens", 0, 1, [](Request& r, int64_t v) { r.add_special_tokens = v != 0; }},
-    {"add_generation_prompt", 0, 1,
-     [](Request& r, int64_t v) { Chat(r).add_generation_prompt = v != 0; }},
-    {"continue_final_message", 0, 1,
-     [](Request& r, int64_t v) { Chat(r).continue_final_message = v != 0; }},
-    {"stream", 0, 1, [](Request& r, int64_t v) { r.stream = v != 0; }},
-    {"max_unread_tokens", 0, kMaxInt32, [](Request& r, int64_t v) { r.max_unread_tokens = v; }},
+    {kTimeoutMs, [](RequestDraft& r, int64_t v) { r.timeout_ms = v; }},
+    {{"structured_disable_any_whitespace", 0, 1},
+     [](RequestDraft& r, int64_t v) { r.grammar_options.disable_any_whitespace = v != 0; }},
+    {{"structured_disable_additional_properties", 0, 1},
+     [](RequestDraft& r, int64_t v) { r.grammar_options.disable_additional_properties = v != 0; }},
+    {{"seed", kMinInt64, kMaxInt64}, [](RequestDraft& r, int64_t v) { r.sampling.seed = v; }},
+    {{"top_k", -1}, [](RequestDraft& r, int64_t v) { r.sampling.top_k = v; }},
+    {{"logprobs", -1}, [](RequestDraft& r, int64_t v) { r.sampling.logprobs = v; }},
+    {{"prompt_logprobs", -1}, [](RequestDraft& r, int64_t v) { r.sampling.prompt_logprobs = v; }},
+    {{"priority", -kMaxParameter},
+     [](RequestDraft& r, int64_t v) { r.priority = static_cast<int32_t>(v); }},
+    {{"ignore_eos", 0, 1}, [](RequestDraft& r, int64_t v) { r.ignore_eos = v != 0; }},
+    {{"skip_special_tokens", 0, 1},
+     [](RequestDraft& r, int64_t v) { r.skip_special_tokens = v != 0; }},
+    {{"include_stop_str_in_output", 0, 1},
+     [](RequestDraft& r, int64_t v) { r.include_stop_str_in_output = v != 0; }},
+    {{"add_special_tokens", 0, 1},
+     [](RequestDraft& r, int64_t v) { r.add_special_tokens = v != 0; }},
+    {{"add_generation_prompt", 0, 1},
+     [](RequestDraft& r, int64_t v) { Chat(r).add_generation_prompt = v != 0; }},
+    {{"continue_final_message", 0, 1},
+     [](RequestDraft& r, int64_t v) { Chat(r).continue_final_message = v != 0; }},
+    {{"stream", 0, 1}, [](RequestDraft& r, int64_t v) { r.stream = v != 0; }},
+    {{"max_unread_tokens", 0}, [](RequestDraft& r, int64_t v) { r.max_unread_tokens = v; }},
 };
 
 constexpr FloatParameter kFloats[] = {
-    {"length_penalty", [](Request& r, double v) { r.length_penalty = v; }},
-    {"temperature", [](Request& r, double v) { r.sampling.temperature = v; }},
-    {"top_p", [](Request& r, double v) { r.sampling.top_p = v; }},
-    {"min_p", [](Request& r, double v) { r.sampling.min_p = v; }},
-    {"typical_p", [](Request& r, double v) { r.sampling.typical_p = v; }},
-    {"repetition_penalty", [](Request& r, double v) { r.sampling.repetition_penalty = v; }},
-    {"presence_penalty", [](Request& r, double v) { r.sampling.presence_penalty = v; }},
-    {"frequency_penalty", [](Request& r, double v) { r.sampling.frequency_penalty = v; }},
+    {"length_penalty", [](RequestDraft& r, double v) { r.beam_options.length_penalty = v; }},
+    {"temperature", [](RequestDraft& r, double v) { r.sampling.temperature = v; }},
+    {"top_p", [](RequestDraft& r, double v) { r.sampling.top_p = v; }},
+    {"min_p", [](RequestDraft& r, double v) { r.sampling.min_p = v; }},
+    {"typical_p", [](RequestDraft& r, double v) { r.sampling.typical_p = v; }},
+    {"repetition_penalty", [](RequestDraft& r, double v) { r.sampling.repetition_penalty = v; }},
+    {"presence_penalty", [](RequestDraft& r, double v) { r.sampling.presence_penalty = v; }},
+    {"frequency_penalty", [](RequestDraft& r, double v) { r.sampling.frequency_penalty = v; }},
 };
 
 constexpr StringParameter kStrings[] = {
-    {"tools", [](Request& r, std::string v) { Chat(r).tools = std::move(v); }},
+    {"tools", [](RequestDraft& r, std::string v) { Chat(r).tools = std::move(v); }},
     {"chat_template_kwargs",
-     [](Request& r, std::string v) { Chat(r).template_kwargs = std::move(v); }},
-    {"documents", [](Request& r, std::string v) { Chat(r).documents = std::move(v); }},
-    {"cache_salt", [](Request& r, std::string v) { r.cache_salt = std::move(v); }},
-    {"request_id", [](Request& r, std::string v) { r.request_id = std::move(v); }},
+     [](RequestDraft& r, std::string v) { Chat(r).template_kwargs = std::move(v); }},
+    {"documents", [](RequestDraft& r, std::string v) { Chat(r).documents = std::move(v); }},
+    {"cache_salt", [](RequestDraft& r, std::string v) { r.cache_salt = std::move(v); }},
+    {"request_id", [](RequestDraft& r, std::string v) { r.request_id = std::move(v); }},
     {"structured_whitespace_pattern",
-     [](Request& r, std::string v) { r.grammar.whitespace_pattern = std::move(v); }},
+     [](RequestDraft& r, std::string v) { r.grammar_options.whitespace_pattern = std::move(v); }},
 };
 
 // A request has one of these.
@@ -116,15 +115,16 @@ constexpr GrammarParameter kGrammars[] = {
 };
 
 constexpr StringParameter kStringLists[] = {
-    {"stop", [](Request& r, std::string v) { r.stop.push_back(std::move(v)); }},
-    {"bad_words", [](Request& r, std::string v) { r.sampling.bad_words.push_back(std::move(v)); }},
+    {"stop", [](RequestDraft& r, std::string v) { r.stop.push_back(std::move(v)); }},
+    {"bad_words",
+     [](RequestDraft& r, std::string v) { r.sampling.bad_words.push_back(std::move(v)); }},
 };
 
 constexpr IntParameter kIntLists[] = {
-    {"stop_token_ids", 0, kMaxInt32,
-     [](Request& r, int64_t v) { r.stop_token_ids.push_back(static_cast<int32_t>(v)); }},
-    {"allowed_token_ids", 0, kMaxInt32,
-     [](Request& r, int64_t v) {
+    {{"stop_token_ids", 0},
+     [](RequestDraft& r, int64_t v) { r.stop_token_ids.push_back(static_cast<int32_t>(v)); }},
+    {{"allowed_token_ids", 0},
+     [](RequestDraft& r, int64_t v) {
        r.sampling.allowed_token_ids.push_back(static_cast<int32_t>(v));
      }},
 };
@@ -148,16 +148,15 @@ absl::Status Unknown(absl::Span<const Parameter> table, absl::string_view kind,
 }
 
 absl::Status SetInt(absl::Span<const IntParameter> table, absl::string_view kind,
-                    absl::string_view name, Request& request, int64_t value) {
+                    absl::string_view name, RequestDraft& request, int64_t value) {
   const IntParameter* parameter = Find(table, name);
   if (parameter == nullptr) return Unknown(table, kind, name);
-  if (absl::Status status = CheckRange(name, value, parameter->low, parameter->high); !status.ok())
-    return status;
+  KEEL_RETURN_IF_ERROR(CheckRange(*parameter, value));
   parameter->assign(request, value);
   return absl::OkStatus();
 }
 
-absl::Status SetFloat(absl::string_view name, Request& request, double value) {
+absl::Status SetFloat(absl::string_view name, RequestDraft& request, double value) {
   const FloatParameter* parameter = Find(absl::MakeConstSpan(kFloats), name);
   if (parameter == nullptr) return Unknown(absl::MakeConstSpan(kFloats), "number", name);
   if (!std::isfinite(value)) {
@@ -169,8 +168,9 @@ absl::Status SetFloat(absl::string_view name, Request& request, double value) {
   return absl::OkStatus();
 }
 
-absl::Status SetGrammar(const GrammarParameter& parameter, Request& request, std::string source) {
-  if (request.has_grammar) {
+absl::Status SetGrammar(const GrammarParameter& parameter, RequestDraft& request,
+                        std::string source) {
+  if (request.grammar.has_value()) {
     return WithField(absl::InvalidArgumentError(absl::StrCat(
                          parameter.name,
                          " is set and so is another of structured_json, structured_json_object, "
@@ -178,14 +178,12 @@ absl::Status SetGrammar(const GrammarParameter& parameter, Request& request, std
                          "one of them")),
                      parameter.name);
   }
-  request.has_grammar = true;
-  request.grammar.kind = parameter.kind;
-  request.grammar.source = std::move(source);
+  request.grammar = GrammarSpec{.kind = parameter.kind, .source = std::move(source)};
   return absl::OkStatus();
 }
 
 absl::Status SetString(absl::Span<const StringParameter> table, absl::string_view kind,
-                       absl::string_view name, Request& request, std::string value) {
+                       absl::string_view name, RequestDraft& request, std::string value) {
   const StringParameter* parameter = Find(table, name);
   if (parameter == nullptr) return Unknown(table, kind, name);
   parameter->assign(request, std::move(value));
@@ -193,6 +191,21 @@ absl::Status SetString(absl::Span<const StringParameter> table, absl::string_vie
 }
 
 }  // namespace
+
+Request RequestDraft::Finish() const {
+  Request out = *this;
+  if (out.grammar.has_value()) {
+    out.grammar->disable_any_whitespace = grammar_options.disable_any_whitespace;
+    out.grammar->whitespace_pattern = grammar_options.whitespace_pattern;
+    out.grammar->disable_additional_properties = grammar_options.disable_additional_properties;
+  }
+  if (out.beams.has_value()) {
+    out.beams->length_penalty = beam_options.length_penalty;
+    out.beams->early_stopping = beam_options.early_stopping;
+  }
+  return out;
+}
+
 }  // namespace keel
 
 using keel::Guard;

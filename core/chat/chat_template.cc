@@ -88,7 +88,7 @@ absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::FromSource(
 absl::Status ChatTemplate::Compile(absl::string_view name, absl::string_view source,
                                    absl::string_view where, const ChatTemplateLimits& limits) {
   if (source.size() > limits.max_source_bytes) {
-    return absl::ResourceExhaustedError(absl::StrCat(
+    return absl::InvalidArgumentError(absl::StrCat(
         where, ": has ", source.size(), " bytes, at most ", limits.max_source_bytes, " are taken"));
   }
   Named& named = templates_[std::string(name)];

@@ -20,7 +20,7 @@ struct keel_text_template;
 
 namespace keel {
 
-// What a template may spend. Over any of them Render is kResourceExhausted.
+// What a template may spend. Over any of them Render is kInvalidArgument, and IsOverLimit.
 struct ChatTemplateLimits {
   uint64_t fuel = 20'000'000;          // instructions
   size_t max_output_bytes = 16 << 20;  // of the rendered text

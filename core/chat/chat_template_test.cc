@@ -231,7 +231,7 @@ TEST(ChatTemplateLimitsTest, EndlessLoopsRunOutOfFuel) {
   ChatTemplateInput input;
   input.messages = kHi;
   EXPECT_THAT(chat_template->Render(input),
-              StatusIs(absl::StatusCode::kResourceExhausted,
+              StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("test.jinja: the template executes too many instructions")));
 }
 
@@ -241,7 +241,7 @@ TEST(ChatTemplateLimitsTest, OutputIsBounded) {
   ChatTemplateInput input;
   input.messages = kHi;
   EXPECT_THAT(chat_template->Render(input),
-              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("more than 999 bytes")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more than 999 bytes")));
 }
 
 TEST(ChatTemplateLimitsTest, EndlessRecursionIsAnError) {
@@ -254,7 +254,7 @@ TEST(ChatTemplateLimitsTest, EndlessRecursionIsAnError) {
 
 TEST(ChatTemplateLimitsTest, TheSourceIsBounded) {
   EXPECT_THAT(ChatTemplate::FromSource(std::string(5 << 20, 'x'), "test.jinja", {}),
-              StatusIs(absl::StatusCode::kResourceExhausted));
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace

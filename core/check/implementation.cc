@@ -13,6 +13,7 @@
 #include "core/check/words.h"
 #include "core/config/generic_keys.h"
 #include "core/exec/rank.h"
+#include "core/ops/plugin_kernel.h"
 #include "core/ops/served.h"
 
 namespace keel::clauses {
@@ -138,8 +139,10 @@ Finding Graph(Inspection& x) {
 }
 
 Finding Served(Inspection& x) {
-  if (absl::Status status = CheckServed(x.graph); !status.ok())
-    return Fail(status, "docs/abi.md lists what this host does not run yet");
+  absl::Status status = CheckServed(x.graph);
+  if (status.ok())
+    status = CheckKernels(x.graph, KernelsOf(x.plugin), NumericsOf(x.options.engine.executor));
+  if (!status.ok()) return Fail(status, "docs/abi.md lists what this host does not run yet");
   return Pass("all ops and inputs");
 }
 

@@ -11,7 +11,7 @@
 #include "core/check/clauses.h"
 #include "core/check/words.h"
 #include "core/model/cache_size.h"
-#include "core/ops/graph_attention.h"
+#include "core/ops/attention_layers.h"
 #include "core/ops/ops.h"
 
 namespace keel::clauses {
@@ -31,10 +31,13 @@ struct Kept {
   int64_t token_bytes = 0;
 };
 
-absl::StatusOr<Kept> WhatIsKept(const proto::Graph& graph, DType dtype, int32_t block_size) {
+absl::StatusOr<Kept> WhatIsKept(const Inspection& x) {
   Kept kept;
-  const std::vector<KvLayerSpec> layers = KvLayers(graph);
-  KEEL_ASSIGN_OR_RETURN(const KvCache cache, KvCache::Create(layers, block_size, dtype));
+  const int32_t block_size = x.options.engine.cache.block_size;
+  KEEL_ASSIGN_OR_RETURN(const AttentionLayers attention,
+                        AttentionLayers::Create(x.graph, x.attention, x.dtype, block_size));
+  const std::vector<KvLayerSpec> layers = attention.kv_layers();
+  KEEL_ASSIGN_OR_RETURN(const KvCache cache, KvCache::Create(layers, block_size, x.dtype));
   for (const KvCache::Group& group : cache.groups()) {
     std::vector<int> of;
     for (const KvLayerSpec& layer : layers) {
@@ -48,7 +51,7 @@ absl::StatusOr<Kept> WhatIsKept(const proto::Graph& graph, DType dtype, int32_t 
     kept.layout.groups.push_back({group.window, group.chunk, group.block_bytes});
   }
   KEEL_ASSIGN_OR_RETURN(const RecurrentStates states,
-                        RecurrentStates::Create(StateSpecs(graph, dtype)));
+                        RecurrentStates::Create(StateSpecs(x.graph, x.dtype)));
   kept.layout.state_bytes = states.slot_bytes();
   if (!states.empty()) {
     kept.lines.push_back(
@@ -60,7 +63,7 @@ absl::StatusOr<Kept> WhatIsKept(const proto::Graph& graph, DType dtype, int32_t 
 }  // namespace
 
 Finding Cache(Inspection& x) {
-  absl::StatusOr<Kept> kept = WhatIsKept(x.graph, x.dtype, x.options.engine.cache.block_size);
+  absl::StatusOr<Kept> kept = WhatIsKept(x);
   if (!kept.ok()) return Fail(kept.status(), "mend what the plugin declares");
   x.cache = std::move(kept->layout);
   return Pass(absl::StrCat(BytesText(kept->token_bytes), " a token, ",

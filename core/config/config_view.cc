@@ -159,6 +159,22 @@ keel_status GetStatus(const keel_config* config) {
   return static_cast<keel_status>(config->document->code());
 }
 
+keel_str Key(keel_config* config, const char* key, size_t index) {
+  const json::object* object = config->object;
+  if (key == nullptr || *key != '\0') {
+    const json::value* value = Find(config, key);
+    if (value == nullptr) return {"", 0};
+    object = value->if_object();
+    if (object == nullptr) {
+      Expected(config, key, value, "an object");
+      return {"", 0};
+    }
+  }
+  if (index >= object->size()) return {"", 0};
+  const std::string_view name = (object->begin() + index)->key();
+  return {name.data(), name.size()};
+}
+
 }  // namespace
 
 ConfigDocument::ConfigDocument(const boost::json::value& root, std::string where)
@@ -200,7 +216,8 @@ const keel_config_api& ConfigApi() {
                                       Size,
                                       Child,
                                       FailWith,
-                                      GetStatus};
+                                      GetStatus,
+                                      Key};
   return api;
 }
 

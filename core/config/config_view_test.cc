@@ -104,6 +104,22 @@ TEST_F(ConfigViewTest, GettersMayBeCalledFromAnyThread) {
   for (std::thread& thread : threads) thread.join();
 }
 
+TEST_F(ConfigViewTest, ListsTheMembersOfAnObjectInOrder) {
+  const auto name = [&](const char* key, size_t i) {
+    const keel_str text = api_.key(root_, key, i);
+    return std::string(text.data, text.size);
+  };
+  EXPECT_EQ(name("", 0), "hidden_size");
+  EXPECT_EQ(name("text_config", 0), "vocab_size");
+  EXPECT_EQ(name("text_config", 1000), "");
+  EXPECT_EQ(name("absent", 0), "");
+  KEEL_EXPECT_OK(document_.status());
+  EXPECT_EQ(name("hidden_size", 0), "");
+  EXPECT_THAT(document_.status(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("hidden_size is 64 (an integer), expected an "
+                                                     "object")));
+}
+
 TEST_F(ConfigViewTest, NullIsNoKey) {
   EXPECT_EQ(api_.kind(root_, nullptr), KEEL_JSON_ABSENT);
   EXPECT_EQ(api_.get_int(root_, nullptr, 1, 7), 7);

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/abi_input.h"
+#include "core/base/status.h"
 #include "re2/re2.h"
 
 namespace keel {
@@ -22,20 +26,13 @@ void UnknownField(keel_spec* spec, const char* kind, const char* field) {
                           "'; update keel, or build the plugin for its SDK"));
 }
 
-// Whether `value`, an argument that may not be NULL, is given.
-bool Given(keel_spec* spec, absl::string_view what, const void* value) {
-  if (value != nullptr) return true;
-  Fail(spec, absl::StrCat("model spec: ", what, " is NULL, expected a value"));
-  return false;
+// Whether what was handed over is as it may be; if not, the reason is kept.
+bool Taken(keel_spec* spec, const absl::Status& status) {
+  if (!status.ok() && spec->status.ok()) spec->status = Annotate(status, "model spec");
+  return status.ok();
 }
-
-// The same of every element of a list.
-bool Given(keel_spec* spec, absl::string_view what, const char* const* list, uint32_t n) {
-  if (n > 0 && !Given(spec, what, list)) return false;
-  for (uint32_t i = 0; i < n; ++i) {
-    if (!Given(spec, absl::StrCat(what, "[", i, "]"), list[i])) return false;
-  }
-  return true;
+bool Given(keel_spec* spec, absl::string_view what, const void* value) {
+  return Taken(spec, CheckGiven(what, value));
 }
 
 void SetInt(keel_spec* spec, const char* field, int64_t value) {
@@ -83,8 +80,10 @@ void AddTpPlan(keel_spec* spec, const char* pattern, const char* style) {
 void AddPpPlan(keel_spec* spec, const char* child, const char* const* inputs, uint32_t num_inputs,
                const char* const* outputs, uint32_t num_outputs) {
   if (!Given(spec, "the child of pp_plan", child) ||
-      !Given(spec, absl::StrCat("pp_plan: inputs of ", child), inputs, num_inputs) ||
-      !Given(spec, absl::StrCat("pp_plan: outputs of ", child), outputs, num_outputs))
+      !Taken(spec,
+             CheckTextsGiven(absl::StrCat("pp_plan: inputs of ", child), inputs, num_inputs)) ||
+      !Taken(spec,
+             CheckTextsGiven(absl::StrCat("pp_plan: outputs of ", child), outputs, num_outputs)))
     return;
   ModelSpec::PpStage* stage = spec->spec.add_pp_plan();
   stage->set_child(child);
@@ -92,60 +91,78 @@ void AddPpPlan(keel_spec* spec, const char* child, const char* const* inputs, ui
   for (uint32_t i = 0; i < num_outputs; ++i) stage->add_outputs(outputs[i]);
 }
 
-void AddRename(keel_spec* spec, const keel_rename* rename) {
-  if (!Given(spec, "the rule of rename", rename) ||
-      !Given(spec, "rename: from", rename->from, rename->num_from) ||
-      !Given(spec, "rename: to", rename->to, rename->num_to))
-    return;
-  if (!ModelSpec::Rename::Op_IsValid(static_cast<int>(rename->op))) {
-    return Fail(spec, absl::StrCat("model spec: rename operation ", rename->op,
-                                   " is not known to this host"));
+absl::StatusOr<ModelSpec::Rename> ReadRename(const keel_rename* given) {
+  KEEL_ASSIGN_OR_RETURN(const keel_rename rename, CopyIn("the rule of rename", given));
+  KEEL_RETURN_IF_ERROR(CheckTextsGiven("rename: from", rename.from, rename.num_from));
+  KEEL_RETURN_IF_ERROR(CheckTextsGiven("rename: to", rename.to, rename.num_to));
+  if (!ModelSpec::Rename::Op_IsValid(static_cast<int>(rename.op))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rename operation ", rename.op, " is not known to this host"));
   }
-  ModelSpec::Rename* out = spec->spec.add_renames();
-  out->set_op(static_cast<ModelSpec::Rename::Op>(rename->op));
-  out->set_dim(rename->dim);
-  for (uint32_t i = 0; i < rename->num_from; ++i) {
-    const RE2 pattern(rename->from[i], RE2::Quiet);
+  ModelSpec::Rename out;
+  out.set_op(static_cast<ModelSpec::Rename::Op>(rename.op));
+  out.set_dim(rename.dim);
+  for (uint32_t i = 0; i < rename.num_from; ++i) {
+    const RE2 pattern(rename.from[i], RE2::Quiet);
     if (!pattern.ok()) {
-      return Fail(spec, absl::StrCat("model spec: rename pattern '", rename->from[i],
-                                     "': ", pattern.error()));
+      return absl::InvalidArgumentError(
+          absl::StrCat("rename pattern '", rename.from[i], "': ", pattern.error()));
     }
-    out->add_from(rename->from[i]);
+    out.add_from(rename.from[i]);
   }
-  for (uint32_t i = 0; i < rename->num_to; ++i) out->add_to(rename->to[i]);
-  if (rename->sizes != nullptr)
-    out->mutable_sizes()->Add(rename->sizes, rename->sizes + rename->num_to);
-  if (out->from().empty() || (out->op() != ModelSpec::Rename::IGNORE && out->to().empty())) {
-    Fail(spec, "model spec: a rename needs a pattern and, unless it ignores, a target");
+  for (uint32_t i = 0; i < rename.num_to; ++i) out.add_to(rename.to[i]);
+  if (rename.sizes != nullptr) out.mutable_sizes()->Add(rename.sizes, rename.sizes + rename.num_to);
+  if (out.from().empty() || (out.op() != ModelSpec::Rename::IGNORE && out.to().empty())) {
+    return absl::InvalidArgumentError("a rename needs a pattern and, unless it ignores, a target");
   }
+  return out;
+}
+
+void AddRename(keel_spec* spec, const keel_rename* rename) {
+  absl::StatusOr<ModelSpec::Rename> read = ReadRename(rename);
+  if (Taken(spec, read.status())) *spec->spec.add_renames() = *std::move(read);
+}
+
+// dims and multiples of `out`.
+absl::Status ReadDims(const keel_input& input, ModelSpec::Input& out) {
+  if (input.ndim > KEEL_MAX_DIMS) {
+    return absl::InvalidArgumentError(absl::StrCat("input '", input.name, "' has ", input.ndim,
+                                                   " dimensions, expected at most ",
+                                                   KEEL_MAX_DIMS));
+  }
+  bool multiplied = false;
+  for (uint32_t i = 0; i < input.ndim; ++i) {
+    const int64_t dim = input.dims[i], multiple = std::max<int64_t>(input.multiples[i], 1);
+    if (dim == 0 || dim > kMaxSize || multiple > kMaxSize || (dim > 0 && multiple > 1)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("dimension ", i, " of input '", input.name, "' is ", dim,
+                       " with the multiple ", input.multiples[i],
+                       ", expected a size from 1 to 2^30, or a symbol (-1, -2 ...) with a "
+                       "multiple from 1 to 2^30"));
+    }
+    multiplied |= multiple > 1;
+    out.add_dims(dim);
+    out.add_multiples(multiple);
+  }
+  if (!multiplied) out.clear_multiples();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ModelSpec::Input> ReadInput(const char* graph, const keel_input* given) {
+  KEEL_RETURN_IF_ERROR(CheckGiven("the graph of input", graph));
+  KEEL_ASSIGN_OR_RETURN(const keel_input input, CopyIn(absl::StrCat("an input of ", graph), given));
+  KEEL_RETURN_IF_ERROR(CheckGiven(absl::StrCat("the name of an input of ", graph), input.name));
+  ModelSpec::Input out;
+  out.set_graph(graph);
+  out.set_name(input.name);
+  out.set_dtype(input.dtype);
+  KEEL_RETURN_IF_ERROR(ReadDims(input, out));
+  return out;
 }
 
 void AddInput(keel_spec* spec, const char* graph, const keel_input* input) {
-  if (!Given(spec, "the graph of input", graph) || !Given(spec, "input", input) ||
-      !Given(spec, absl::StrCat("the name of an input of ", graph), input->name))
-    return;
-  if (input->ndim > KEEL_MAX_DIMS) {
-    return Fail(spec, absl::StrCat("model spec: input '", input->name, "' has ", input->ndim,
-                                   " dimensions, expected at most ", KEEL_MAX_DIMS));
-  }
-  ModelSpec::Input* out = spec->spec.add_inputs();
-  out->set_graph(graph);
-  out->set_name(input->name);
-  out->set_dtype(input->dtype);
-  bool multiplied = false;
-  for (uint32_t i = 0; i < input->ndim; ++i) {
-    const int64_t dim = input->dims[i], multiple = std::max<int64_t>(input->multiples[i], 1);
-    if (dim == 0 || dim > kMaxSize || multiple > kMaxSize || (dim > 0 && multiple > 1)) {
-      return Fail(spec, absl::StrCat("model spec: dimension ", i, " of input '", input->name,
-                                     "' is ", dim, " with the multiple ", input->multiples[i],
-                                     ", expected a size from 1 to 2^30, or a symbol (-1, -2 ...) "
-                                     "with a multiple from 1 to 2^30"));
-    }
-    multiplied |= multiple > 1;
-    out->add_dims(dim);
-    out->add_multiples(multiple);
-  }
-  if (!multiplied) out->clear_multiples();
+  absl::StatusOr<ModelSpec::Input> read = ReadInput(graph, input);
+  if (Taken(spec, read.status())) *spec->spec.add_inputs() = *std::move(read);
 }
 
 keel_status GetStatus(const keel_spec* spec) {

@@ -20,6 +20,11 @@ PromptLookupOptions DraftOptions(const SpeculationOptions& options) {
   return out;
 }
 
+// That it has at its most.
+int64_t NumSequences(const Request& request) {
+  return request.beams.has_value() ? request.beams->width : request.best_of.value_or(request.n);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options) {
@@ -43,10 +48,11 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Serve(const EngineOptions& optio
 }
 
 Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace> trace)
-    : max_requests_(options.max_queued_requests + options.scheduler.max_num_seqs),
+    : max_sequences_(options.max_queued_requests + options.scheduler.max_num_seqs),
       trace_(std::move(trace)),
       model_(std::move(model)),
-      metrics_(std::make_unique<Metrics>(options.model.label(), MetricsConfigOf(options, model_))),
+      metrics_(std::make_unique<Metrics>(NameOf(options.model, model_),
+                                         MetricsConfigOf(options, model_))),
       preparer_(model_, DraftOptions(options.speculation), *metrics_),
       info_json_(InfoJson(options, model_)),
       blocks_(model_.blocks),
@@ -58,10 +64,14 @@ Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace>
                 .last =
                     [this](uint64_t request) {
                       absl::MutexLock lock(&mutex_);
-                      channels_.erase(request);
+                      const auto found = open_.find(request);
+                      open_sequences_ -= found->second.sequences;
+                      open_.erase(found);
                     },
-                .too_far_ahead = [this](uint64_t request) { Pause(request).IgnoreError(); },
-                .caught_up = [this](uint64_t request) { Resume(request).IgnoreError(); }}) {
+                .too_far_ahead =
+                    [this](uint64_t request) { Tell(request, Command::kHold).IgnoreError(); },
+                .caught_up =
+                    [this](uint64_t request) { Tell(request, Command::kGoOn).IgnoreError(); }}) {
   loop_->Add(this);
 }
 
@@ -88,15 +98,7 @@ absl::StatusOr<uint64_t> Engine::Submit(const Request& request, OutputCallback c
   uint64_t id;
   {
     absl::MutexLock lock(&mutex_);
-    if (stopping_) return absl::UnavailableError("the engine is shutting down");
-    if (static_cast<int64_t>(channels_.size()) >= max_requests_) {
-      metrics_->rejected_queue_full.Increment();
-      return absl::ResourceExhaustedError(absl::StrCat(
-          channels_.size(), " requests are running or waiting, the limit is ", max_requests_,
-          " (--max-queued-requests and --max-num-seqs); try again later"));
-    }
-    running->id = running->outputs->request = running->sequences[0]->id = id = next_id_++;
-    channels_.emplace(id, running->outputs);
+    KEEL_RETURN_IF_ERROR(Admit(*running, &id));
     TraceBegin(trace_.get(), "request", id, {{"prompt_tokens", running->prompt->size()}});
     incoming_.push_back(std::move(running));
   }
@@ -104,10 +106,32 @@ absl::StatusOr<uint64_t> Engine::Submit(const Request& request, OutputCallback c
   return id;
 }
 
+absl::Status Engine::Admit(RunningRequest& request, uint64_t* id) {
+  if (stopping_) return absl::UnavailableError("the engine is shutting down");
+  const int64_t sequences = NumSequences(request.request);
+  if (sequences > max_sequences_) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the request has ", sequences, " sequences, expected at most ", max_sequences_,
+        ", all that the engine takes at once (--max-queued-requests and --max-num-seqs)"));
+  }
+  if (open_sequences_ + sequences > max_sequences_) {
+    metrics_->rejected_queue_full.Increment();
+    return absl::ResourceExhaustedError(
+        absl::StrCat(open_sequences_, " sequences are running or waiting and the request has ",
+                     sequences, ", the limit is ", max_sequences_,
+                     " (--max-queued-requests and --max-num-seqs); try again later"));
+  }
+  *id = next_id_++;
+  request.id = request.outputs->request = request.sequences[0]->id = *id;
+  open_sequences_ += sequences;
+  open_.emplace(*id, OpenRequest{request.outputs, sequences});
+  return absl::OkStatus();
+}
+
 absl::Status Engine::Tell(uint64_t id, Command command) {
   {
     absl::MutexLock lock(&mutex_);
-    if (!channels_.contains(id))
+    if (!open_.contains(id))
       return absl::NotFoundError(absl::StrCat("request ", id, " has ended or never was"));
     commands_.push_back({id, command});
   }
@@ -119,10 +143,10 @@ absl::Status Engine::Read(uint64_t id, int64_t tokens) {
   std::shared_ptr<OutputChannel> channel;
   {
     absl::MutexLock lock(&mutex_);
-    const auto found = channels_.find(id);
-    if (found == channels_.end())
+    const auto found = open_.find(id);
+    if (found == open_.end())
       return absl::NotFoundError(absl::StrCat("request ", id, " has ended or never was"));
-    channel = found->second;
+    channel = found->second.channel;
   }
   outputs_.Read(channel, tokens);
   return absl::OkStatus();
@@ -135,7 +159,7 @@ absl::Status Engine::Check() const {
 
 size_t Engine::num_requests() const {
   absl::MutexLock lock(&mutex_);
-  return channels_.size();
+  return open_.size();
 }
 
 bool Engine::RunOnce() {
@@ -192,9 +216,12 @@ void Engine::TakeIncoming() {
 
 void Engine::Obey(RunningRequest& request, Command command) {
   if (command == Command::kCancel) return End(request, FinishReason::kAbort);
-  const bool pause = command == Command::kPause;
-  if (request.paused == pause) return;
-  request.paused = pause;
+  const bool was_paused = request.is_paused();
+  const bool by_client = command == Command::kPause || command == Command::kResume;
+  (by_client ? request.paused_by_client : request.paused_for_reader) =
+      command == Command::kPause || command == Command::kHold;
+  const bool pause = request.is_paused();
+  if (was_paused == pause) return;
   TraceMark(trace_.get(), pause ? "paused" : "resumed", request.id);
   for (const auto& sequence : request.sequences) {
     if (sequence->finished) continue;
@@ -209,7 +236,8 @@ void Engine::Obey(RunningRequest& request, Command command) {
 }
 
 void Engine::End(RunningRequest& request, FinishReason reason, const absl::Status& status) {
-  if (std::exchange(request.paused, false)) {
+  if (request.is_paused()) {
+    request.paused_by_client = request.paused_for_reader = false;
     for (const auto& sequence : request.sequences) num_paused_ -= sequence->finished ? 0 : 1;
   }
   request.decoding->End(request, reason, status, decoding_);

@@ -61,7 +61,8 @@ class Engine : private EngineClient {
 
   // From the next step on. NOT_FOUND when the request has ended. Any thread, and in a callback too.
   absl::Status Cancel(uint64_t id) { return Tell(id, Command::kCancel); }
-  // A paused request computes nothing and holds no blocks, until it is resumed, cancelled or overdue.
+  // A paused request computes nothing and holds no blocks, until it is resumed, cancelled or overdue. One that is too far
+  // ahead of its reader is paused besides, and goes on when neither holds it.
   absl::Status Pause(uint64_t id) { return Tell(id, Command::kPause); }
   absl::Status Resume(uint64_t id) { return Tell(id, Command::kResume); }
   // The reader has taken `tokens` tokens of a request with max_unread_tokens. NOT_FOUND when it has ended. Any thread, and
@@ -84,9 +85,17 @@ class Engine : private EngineClient {
   }
 
  private:
-  enum class Command { kCancel, kPause, kResume };
+  // kHold, kGoOn: flow control's own pause, which a client's neither ends nor is ended by.
+  enum class Command { kCancel, kPause, kResume, kHold, kGoOn };
+
+  struct OpenRequest {
+    std::shared_ptr<OutputChannel> channel;
+    int64_t sequences;
+  };
 
   Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace> trace);
+  // Takes its place among those that run or wait.
+  absl::Status Admit(RunningRequest& request, uint64_t* id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Tell(uint64_t id, Command command);
 
   // From here on on the engine's thread.
@@ -106,7 +115,7 @@ class Engine : private EngineClient {
   void Decode(absl::Span<Sampled> sampled);
   void Fail(const Step& step, const absl::Status& status);
 
-  const int64_t max_requests_;          // running or waiting
+  const int64_t max_sequences_;         // running or waiting
   const std::unique_ptr<Trace> trace_;  // null: off
   const Model model_;
   const std::unique_ptr<Metrics> metrics_;
@@ -117,7 +126,8 @@ class Engine : private EngineClient {
   std::vector<std::unique_ptr<RunningRequest>> incoming_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::pair<uint64_t, Command>> commands_ ABSL_GUARDED_BY(mutex_);
   // Of requests whose last output is to come.
-  absl::flat_hash_map<uint64_t, std::shared_ptr<OutputChannel>> channels_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<uint64_t, OpenRequest> open_ ABSL_GUARDED_BY(mutex_);
+  int64_t open_sequences_ ABSL_GUARDED_BY(mutex_) = 0;  // theirs
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;

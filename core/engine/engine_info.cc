@@ -3,8 +3,10 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/file.h"
 
 namespace keel {
 namespace {
@@ -27,6 +29,16 @@ int64_t NumBlocks(const Model& model) {
 }
 
 }  // namespace
+
+std::string NameOf(const ModelOptions& options, const Model& model) {
+  if (!options.served_name.empty()) return options.served_name;
+  // A directory that the user named; what an id names lies elsewhere.
+  if (model.dir != JoinPath(options.base_dir, options.name)) return options.name;
+  const std::filesystem::path dir = std::filesystem::path(model.dir).lexically_normal();
+  const std::filesystem::path name =
+      dir.has_filename() ? dir.filename() : dir.parent_path().filename();
+  return name.empty() ? options.name : name.string();
+}
 
 std::string InfoJson(const EngineOptions& options, const Model& model) {
   boost::json::object info;

@@ -10,6 +10,9 @@
 
 namespace keel {
 
+// What clients call the model, the label model_name of its metrics.
+std::string NameOf(const ModelOptions& options, const Model& model);
+
 // keel_engine_info's JSON object.
 std::string InfoJson(const EngineOptions& options, const Model& model);
 

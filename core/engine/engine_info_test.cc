@@ -44,6 +44,24 @@ TEST(EngineInfoTest, SaysWhatRunsTheModel) {
   EXPECT_FALSE(info.at("has_chat_template").as_bool());
 }
 
+TEST(EngineInfoTest, AModelIsCalledAsItIsServedElseAsItsDirectoryOrItsId) {
+  Model model;
+  const auto name = [&](const char* given, const char* dir, const char* base_dir = "") {
+    model.dir = dir;
+    ModelOptions options;
+    options.name = given;
+    options.base_dir = base_dir;
+    return NameOf(options, model);
+  };
+  EXPECT_EQ(name("/models/Qwen3-8B", "/models/Qwen3-8B"), "Qwen3-8B");
+  EXPECT_EQ(name("models/Qwen3-8B/", "/home/me/models/Qwen3-8B/", "/home/me"), "Qwen3-8B");
+  EXPECT_EQ(name("Qwen/Qwen3-8B", "/cache/models--Qwen--Qwen3-8B/snapshots/ab"), "Qwen/Qwen3-8B");
+  ModelOptions options;
+  options.name = "/models/Qwen3-8B";
+  options.served_name = "chat";
+  EXPECT_EQ(NameOf(options, model), "chat");
+}
+
 TEST(EngineInfoTest, MetricsSayTheSame) {
   const Model model = MakeModel();
   const MetricsConfig config = MetricsConfigOf({}, model);

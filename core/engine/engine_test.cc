@@ -189,15 +189,13 @@ TEST_F(EngineTest, ConstraintsThatLeaveNoFirstTokenAreRefused) {
     return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(names));
   };
   const auto choice = [](Request& r, const char* text) {
-    r.has_grammar = true;
-    r.grammar.kind = GrammarSpec::Kind::kChoice;
-    r.grammar.source = text;
+    r.grammar = GrammarSpec{.kind = GrammarSpec::Kind::kChoice, .source = text};
   };
   for (const int64_t n : {1, 3}) {
     for (const bool beams : {false, true}) {
       EXPECT_THAT(refusal([&](Request& r) {
                     r.n = n;
-                    if (beams) r.beam_width = 4;
+                    if (beams) r.beams = BeamOptions{.width = 4};
                     r.sampling.allowed_token_ids = {Letter('b')};
                     r.sampling.bad_words = {"b"};
                   }),
@@ -246,9 +244,7 @@ TEST_F(EngineTest, ConstraintsThatLeaveNoLaterTokenEndTheRequestAndNoOther) {
   words.sampling.bad_words = {"bb"};
   expect(words, 1, "allowed_token_ids and bad_words");
   Request grammar = Ask("a", 5);
-  grammar.has_grammar = true;
-  grammar.grammar.kind = GrammarSpec::Kind::kChoice;
-  grammar.grammar.source = R"(["xyz"])";
+  grammar.grammar = GrammarSpec{.kind = GrammarSpec::Kind::kChoice, .source = R"(["xyz"])"};
   grammar.sampling.allowed_token_ids = Letters("xy");
   expect(grammar, 2, "structured output and allowed_token_ids");
   grammar.sampling.allowed_token_ids = {};
@@ -270,7 +266,7 @@ TEST_F(EngineTest, ConstraintsThatLeaveNoLaterTokenEndTheRequestAndNoOther) {
 TEST_F(EngineTest, ASearchGoesOnWithoutABeamThatMayNotGoOn) {
   Serve(MakeFakeModel());
   Request request = Ask("a", 3);
-  request.beam_width = 2;
+  request.beams = BeamOptions{.width = 2};
   request.n = 2;
   // The beam "bc" may not go on at all: whatever follows is a bad word, or not allowed.
   request.sampling.allowed_token_ids = Letters("bcd");
@@ -288,7 +284,7 @@ TEST_F(EngineTest, ASearchWithoutAnyBeamLeftEndsWithTheConstraintsAndNoOtherDoes
   Serve(MakeFakeModel());
   KEEL_ASSERT_OK(Start(0, Ask("a", 20)));
   Request request = Ask("a", 3);
-  request.beam_width = 2;
+  request.beams = BeamOptions{.width = 2};
   request.n = 2;
   request.sampling.allowed_token_ids = Letters("bc");
   request.sampling.bad_words = {"bb", "bc", "cb", "cc"};
@@ -316,7 +312,7 @@ TEST_F(EngineTest, LogitsThatAreNoNumbersEndTheirRequestAndAreCounted) {
     for (const bool beams : {false, true}) {
       Request request = Ask("#a", 9);
       request.n = n;
-      if (beams) request.beam_width = 3;
+      if (beams) request.beams = BeamOptions{.width = 3};
       const Answer answer = Run(request);
       for (const auto& [index, text] : answer.texts) {
         EXPECT_EQ(text.reason, FinishReason::kError);
@@ -360,7 +356,7 @@ TEST_F(EngineTest, WhatEndedATextIsPartOfItWhenAsked) {
     EXPECT_EQ(answer[0].stop_reason, std::to_string(Letter('e')));
   }
   request.stop = {};
-  request.beam_width = 2;
+  request.beams = BeamOptions{.width = 2};
   EXPECT_EQ(Run(request)[0].text, "bcde");
   request.include_stop_str_in_output = false;
   EXPECT_EQ(Run(request)[0].text, "bcd");
@@ -413,9 +409,74 @@ TEST_F(EngineTest, AFullQueueRefusesAndSaysTheLimit) {
         options);
   for (int i = 0; i < 2; ++i) KEEL_ASSERT_OK(Start(i, Ask("a", 3)));
   EXPECT_THAT(Start(2, Ask("a", 3)),
-              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("the limit is 2")));
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("the limit is 2 ")));
   go.Notify();
   for (int i = 0; i < 2; ++i) EXPECT_EQ(WaitFor(i)[0].text, "bcd");
+}
+
+TEST_F(EngineTest, TheQueueCountsSequences) {
+  EngineOptions options;
+  options.max_queued_requests = 2;
+  options.scheduler.max_num_seqs = 2;
+  absl::Notification go;
+  Serve(MakeFakeModel([&](absl::Span<const int32_t> tokens, absl::Span<float> logits) {
+          go.WaitForNotification();
+          testing::SayAlphabet(tokens, logits);
+        }),
+        options);
+  const auto refusal = [&](const char* words, absl::StatusCode code) {
+    return StatusIs(code, HasSubstr(words));
+  };
+  Request three = Ask("a", 3), five = Ask("a", 3);
+  three.n = 3;
+  five.n = 5;
+  KEEL_ASSERT_OK(Start(0, three));
+  EXPECT_THAT(Start(1, three),
+              refusal("3 sequences are running or waiting and the request has 3, the limit is 4",
+                      absl::StatusCode::kResourceExhausted));
+  KEEL_ASSERT_OK(Start(2, Ask("a", 3)));
+  // For good: no use in trying again.
+  EXPECT_THAT(Start(3, five),
+              refusal("has 5 sequences, expected at most 4", absl::StatusCode::kInvalidArgument));
+  five.n = 1;
+  five.beams = BeamOptions{.width = 5};
+  EXPECT_THAT(Start(3, five), refusal("has 5 sequences", absl::StatusCode::kInvalidArgument));
+  go.Notify();
+  WaitFor(0);
+  WaitFor(2);
+  KEEL_ASSERT_OK(Start(4, three));
+  EXPECT_EQ(WaitFor(4)[0].text, "bcd");
+}
+
+TEST_F(EngineTest, AReadersPauseAndAClientsAreTwo) {
+  Serve(MakeFakeModel([](auto, absl::Span<float> logits) { logits[5] = 1; }));
+  Request request = Ask("a", 200);
+  request.max_unread_tokens = 80;
+  KEEL_ASSERT_OK(Start(0, request));
+  const auto tokens_now = [&] {
+    absl::SleepFor(absl::Milliseconds(50));
+    absl::MutexLock lock(&mutex_);
+    return answers_[0].texts[0].tokens.size();
+  };
+  while (engine_->metrics().waiting_deferred.Value() == 0) absl::SleepFor(absl::Milliseconds(1));
+  const size_t at_pause = tokens_now();
+  // A client that resumes does not set the reader's limit aside.
+  KEEL_ASSERT_OK(engine_->Resume(ids_[0]));
+  EXPECT_EQ(tokens_now(), at_pause);
+  EXPECT_EQ(engine_->metrics().waiting_deferred.Value(), 1);
+  // A reader that has read does not end a client's pause.
+  KEEL_ASSERT_OK(engine_->Pause(ids_[0]));
+  KEEL_ASSERT_OK(engine_->Read(ids_[0], 1000));
+  const size_t paused = tokens_now();
+  EXPECT_EQ(tokens_now(), paused);
+  EXPECT_EQ(engine_->metrics().waiting_deferred.Value(), 1);
+  EXPECT_LT(paused, 200u);
+  KEEL_ASSERT_OK(engine_->Resume(ids_[0]));
+  while (engine_->num_requests() > 0) {
+    engine_->Read(ids_[0], 1000).IgnoreError();
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  EXPECT_EQ(WaitFor(0)[0].tokens.size(), 200u);
 }
 
 TEST_F(EngineTest, ItsEndEndsEveryRequest) {

@@ -169,6 +169,10 @@ std::string Metrics::Text() const {
   add.Sample(prompt_tokens_cached.Collect(), {{"source", "local_cache_hit"}});
   add("vllm:prompt_tokens_cached_total", prompt_tokens_cached,
       "Prompt tokens that came from the prefix cache");
+  add.Family("vllm:prompt_tokens_cached_by_source_total", MetricType::Counter,
+             "Prompt tokens that were not computed, by where they came from: the prefix cache "
+             "(local_cache_hit)");
+  add.Sample(prompt_tokens_cached.Collect(), {{"source", "local_cache_hit"}});
   add("vllm:generation_tokens_total", generation_tokens, "Tokens generated");
   add("vllm:prefix_cache_queries_total", prefix_cache_queries,
       "Prompt tokens looked up in the prefix cache");

@@ -120,9 +120,9 @@ TEST(MetricsTest, HasVllmsNames) {
     EXPECT_EQ(types[absl::StrCat("vllm:", name)], "gauge") << name;
   for (const char* name :
        {"prefix_cache_queries", "prefix_cache_hits", "num_preemptions", "prompt_tokens",
-        "prompt_tokens_by_source", "prompt_tokens_cached", "generation_tokens", "request_success",
-        "admission_rejections", "corrupted_requests", "spec_decode_num_drafts",
-        "spec_decode_num_draft_tokens", "spec_decode_num_accepted_tokens",
+        "prompt_tokens_by_source", "prompt_tokens_cached", "prompt_tokens_cached_by_source",
+        "generation_tokens", "request_success", "admission_rejections", "corrupted_requests",
+        "spec_decode_num_drafts", "spec_decode_num_draft_tokens", "spec_decode_num_accepted_tokens",
         "spec_decode_num_accepted_tokens_per_pos"})
     EXPECT_EQ(types[absl::StrCat("vllm:", name, "_total")], "counter") << name;
   for (const char* name :
@@ -172,6 +172,8 @@ TEST(MetricsTest, CountsAPromptBySource) {
   EXPECT_EQ(Sample(metrics, "vllm:prompt_tokens_cached_total"), 64);
   EXPECT_EQ(Sample(metrics, "vllm:prompt_tokens_by_source_total{source=\"local_compute\"}"), 36);
   EXPECT_EQ(Sample(metrics, "vllm:prompt_tokens_by_source_total{source=\"local_cache_hit\"}"), 64);
+  EXPECT_EQ(
+      Sample(metrics, "vllm:prompt_tokens_cached_by_source_total{source=\"local_cache_hit\"}"), 64);
 }
 
 TEST(MetricsTest, DividesTheLifeOfASequence) {

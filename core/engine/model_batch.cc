@@ -15,8 +15,8 @@ Batch MakeBatch(const Step& step, LogitRows& rows) {
     const auto first = static_cast<int32_t>(batch.token_ids.size()) - begin;
     batch.token_ids.insert(batch.token_ids.end(), sequence.tokens.begin() + begin,
                            sequence.tokens.begin() + end);
-    batch.sequences.push_back(
-        {begin, item.num_tokens, sequence.table.state_slot, sequence.table.blocks});
+    batch.sequences.push_back({begin, item.num_tokens, sequence.table.state_slot,
+                               sequence.table.blocks, sequence.prompt_tokens});
     const auto add_row = [&](int32_t position) {
       batch.logit_rows.push_back(first + position);
       return static_cast<int64_t>(batch.logit_rows.size()) - 1;

@@ -30,22 +30,17 @@ const char* PromptField(const Request& request) {
 // Tokens of a prompt whose logits are held at once: 128 rows of 150,000 are 75 MiB.
 constexpr int32_t kMaxPromptLogits = 128;
 
-// A limit that a request exceeds will stay exceeded: nothing to try again later.
-absl::Status Permanent(const absl::Status& status) {
-  return absl::IsResourceExhausted(status) ? absl::InvalidArgumentError(status.message()) : status;
-}
-
 // What is surely too long is refused before it is tokenized, which takes seconds and gigabytes.
 absl::Status CheckCharacters(const Model& model, absl::string_view text) {
   const int64_t limit = model.max_model_len * model.text.tokenizer->max_token_characters();
   const int64_t characters = std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   });
-  if (limit == 0 || characters <= limit) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "prompt has ", characters, " characters, more tokens than fit: the model takes at most ",
-      model.max_model_len - 1, " and one for the answer (max_model_len ", model.max_model_len,
-      "); shorten it"));
+  if (characters <= limit) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("prompt has ", characters, " characters, the model takes at most ",
+                   model.max_model_len - 1, " tokens and one for the answer (max_model_len ",
+                   model.max_model_len, "), which ", limit, " characters surely fill; shorten it"));
 }
 
 absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& chat) {
@@ -62,7 +57,7 @@ absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& cha
   input.continue_final_message = chat.continue_final_message;
   input.content_format = model.text.content_format;
   absl::StatusOr<std::string> text = model.text.chat_template->Render(input);
-  if (!text.ok()) return WithField(Permanent(text.status()), "messages");
+  if (!text.ok()) return WithField(text.status(), "messages");
   return text;
 }
 
@@ -109,13 +104,13 @@ absl::StatusOr<SamplingParams> Sampling(const Model& model, const Request& reque
 }
 
 absl::Status CheckLimits(const Request& request) {
-  KEEL_RETURN_IF_ERROR(CheckRange("n", request.n, 1, kMaxSequences));
+  KEEL_RETURN_IF_ERROR(CheckRange(kNumAnswers, request.n));
   if (request.best_of.has_value())
-    KEEL_RETURN_IF_ERROR(CheckRange("best_of", *request.best_of, request.n, kMaxSequences));
+    KEEL_RETURN_IF_ERROR(CheckRange(kBestOf.From(request.n), *request.best_of));
   if (request.timeout_ms.has_value())
-    KEEL_RETURN_IF_ERROR(CheckRange("timeout_ms", *request.timeout_ms, 1, kMaxParameter));
+    KEEL_RETURN_IF_ERROR(CheckRange(kTimeoutMs, *request.timeout_ms));
   if (request.max_tokens.has_value())
-    KEEL_RETURN_IF_ERROR(CheckRange("max_tokens", *request.max_tokens, 0, kMaxParameter));
+    KEEL_RETURN_IF_ERROR(CheckRange(kMaxTokens, *request.max_tokens));
   if (request.stop.size() > kMaxStopStrings) {
     return Refuse("stop", "stop has ", request.stop.size(), " strings, expected at most ",
                   kMaxStopStrings);
@@ -125,14 +120,14 @@ absl::Status CheckLimits(const Request& request) {
 
 // Beam search chooses texts as a whole; what works token by token has no part in it.
 absl::Status CheckBeams(const Request& request) {
-  if (!request.beam_width.has_value()) return absl::OkStatus();
-  KEEL_RETURN_IF_ERROR(CheckRange("beam_width", *request.beam_width, request.n, kMaxBeams));
+  if (!request.beams.has_value()) return absl::OkStatus();
+  KEEL_RETURN_IF_ERROR(CheckRange(kBeamWidth.From(request.n), request.beams->width));
   const auto refuse = [](absl::string_view what) {
     return WithField(
         absl::UnimplementedError(absl::StrCat(what, " and beam_width exclude each other")),
         "beam_width");
   };
-  if (request.has_grammar) return refuse("structured output");
+  if (request.grammar.has_value()) return refuse("structured output");
   if (request.max_tokens == 0) return refuse("max_tokens 0");
   if (request.best_of.has_value()) return refuse("best_of");
   if (request.sampling.logprobs.has_value()) return refuse("logprobs");
@@ -168,6 +163,13 @@ absl::StatusOr<int64_t> MaxTokens(const Model& model, const Request& request,
                                                  : " (what the prompt leaves)");
   }
   return max_tokens;
+}
+
+// Prompts whose keys are not the same share none.
+std::string CacheSalt(const Model& model, const Request& request, int64_t prompt_tokens) {
+  const PromptRope& rope = model.prompt_rope;
+  if (rope.trained == 0 || prompt_tokens <= rope.trained) return request.cache_salt;
+  return absl::StrCat("rope ", rope.each_own ? prompt_tokens : 0, "/", request.cache_salt);
 }
 
 // Refuses constraints that contradict each other from the first token on.
@@ -243,7 +245,7 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
     params.logprobs = 0;  // of the tokens themselves, to compare
   if (!params.seed.has_value()) params.seed = static_cast<int64_t>(RandomSeed());
   std::vector<int32_t> end_tokens = running.end_token_ids;
-  if (request.has_grammar && request.ignore_eos) {
+  if (request.grammar.has_value() && request.ignore_eos) {
     // A grammar's end is one even so.
     end_tokens.insert(end_tokens.end(), model_.eos_token_ids.begin(), model_.eos_token_ids.end());
   }
@@ -262,7 +264,7 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
   auto out = std::make_unique<RunningSequence>(
       &running, std::move(sampler), std::make_shared<OutputStream>(channel, detokenizer));
   out->priority = request.priority;
-  out->cache_salt = request.cache_salt;
+  out->cache_salt = CacheSalt(model_, request, static_cast<int64_t>(running.prompt->size()));
   out->tokens = *running.prompt;
   out->prompt_tokens = static_cast<int32_t>(running.prompt->size());
   if (!request.stop.empty()) {
@@ -274,10 +276,10 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
     out->max_chunk = kMaxPromptLogits;
   }
   // The next sequence has the next seed.
-  for (int64_t i = 1; i < num_sequences && !request.beam_width.has_value(); ++i)
+  for (int64_t i = 1; i < num_sequences && !request.beams.has_value(); ++i)
     out->fork_seeds.push_back(static_cast<uint64_t>(*params.seed) + static_cast<uint64_t>(i));
-  if (request.has_grammar) {
-    KEEL_ASSIGN_OR_RETURN(out->grammar, CompileGrammar(request.grammar));
+  if (request.grammar.has_value()) {
+    KEEL_ASSIGN_OR_RETURN(out->grammar, CompileGrammar(*request.grammar));
   }
   KEEL_RETURN_IF_ERROR(CheckFirstToken(*out));
   return out;
@@ -285,10 +287,9 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
 
 std::unique_ptr<Decoding> RequestPreparer::MakeDecoding(RunningRequest& running) const {
   const Request& request = running.request;
-  if (request.beam_width.has_value()) {
-    const BeamOptions beams = {*request.beam_width, request.length_penalty, request.early_stopping};
+  if (request.beams.has_value()) {
     auto decoding = std::make_unique<BeamDecoding>(
-        BeamSearch(beams, running.end_token_ids, running.max_tokens));
+        BeamSearch(*request.beams, running.end_token_ids, running.max_tokens));
     running.sequences[0]->num_candidates = decoding->num_candidates();
     return decoding;
   }
@@ -301,7 +302,7 @@ absl::StatusOr<std::unique_ptr<GrammarMatcher>> RequestPreparer::CompileGrammar(
   const absl::Time start = absl::Now();
   absl::StatusOr<std::unique_ptr<GrammarMatcher>> matcher = grammars_->Compile(spec);
   metrics_.grammar_compile_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));
-  if (!matcher.ok()) return Permanent(Annotate(matcher.status(), "structured output"));
+  if (!matcher.ok()) return Annotate(matcher.status(), "structured output");
   return matcher;
 }
 

@@ -8,6 +8,7 @@
 #include "core/engine/beam_decoding.h"
 #include "core/engine/draft_decoding.h"
 #include "core/engine/testing.h"
+#include "core/text/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -55,6 +56,32 @@ TEST_F(RequestPreparerTest, APromptBecomesASequenceThatIsReadyToRun) {
   EXPECT_EQ(sequence.running, &sequence);
 }
 
+TEST_F(RequestPreparerTest, PromptsOfOtherRopeShareNoCache) {
+  const auto salt = [&](int64_t tokens) {
+    request_.prompt = std::vector<int32_t>(static_cast<size_t>(tokens), 5);
+    const auto prepared = Prepare();
+    return prepared.ok() ? (*prepared)->sequences[0]->cache_salt : "refused";
+  };
+  request_.cache_salt = "salt";
+  EXPECT_EQ(salt(101), salt(100));
+  fake_.model.prompt_rope = {.trained = 100, .each_own = false};  // longrope
+  EXPECT_EQ(salt(100), "salt");
+  EXPECT_NE(salt(101), salt(100));
+  EXPECT_EQ(salt(101), salt(102));
+  fake_.model.prompt_rope = {.trained = 100, .each_own = true};  // dynamic NTK
+  EXPECT_NE(salt(101), salt(102));
+}
+
+TEST_F(RequestPreparerTest, AnAnswersUsualLengthIsThatOfGenerationConfig) {
+  fake_.model.generation.max_new_tokens = 7;
+  EXPECT_EQ((*Prepare())->max_tokens, 7);
+  fake_.model.generation.max_new_tokens = 1000;  // more than the prompt leaves
+  EXPECT_EQ((*Prepare())->max_tokens, 253);
+  fake_.model.generation.max_new_tokens = 7;
+  request_.max_tokens = 20;
+  EXPECT_EQ((*Prepare())->max_tokens, 20);
+}
+
 TEST_F(RequestPreparerTest, TheSequencesThatBranchOffHaveTheNextSeeds) {
   request_.n = 2;
   request_.best_of = 4;
@@ -67,7 +94,7 @@ TEST_F(RequestPreparerTest, TheSequencesThatBranchOffHaveTheNextSeeds) {
 
 TEST_F(RequestPreparerTest, ChoosesTheDecoding) {
   const auto plain = Prepare(), drafts = Prepare({.num_tokens = 4});
-  request_.beam_width = 3;
+  request_.beams = BeamOptions{.width = 3};
   const auto beams = Prepare({.num_tokens = 4});
   EXPECT_EQ(dynamic_cast<DraftDecoding*>((*plain)->decoding.get()), nullptr);
   EXPECT_NE(dynamic_cast<DraftDecoding*>((*drafts)->decoding.get()), nullptr);
@@ -95,6 +122,17 @@ TEST_F(RequestPreparerTest, RefusesWhatCanNotBe) {
   request_.n = 1;
   request_.sampling.top_p = 2;
   ExpectRefused("top_p is 2");
+}
+
+// Whatever the tokenizer makes of it: WordPiece drops spaces, Unigram takes what it doesn't know as one.
+TEST_F(RequestPreparerTest, WhatIsSurelyTooLongIsRefusedByItsCharacters) {
+  for (const char* tokenizer : {"qwen", "wordpiece", "unigram"}) {
+    fake_.model.text.tokenizer = testing::TestTokenizer(tokenizer);
+    const int64_t most =
+        fake_.model.max_model_len * fake_.model.text.tokenizer->max_token_characters();
+    request_.prompt = std::string(static_cast<size_t>(most) + 1, ' ');
+    ExpectRefused("characters, the model takes at most 255 tokens");
+  }
 }
 
 TEST_F(RequestPreparerTest, RefusesMoreTokensAtLeastThanAtMost) {

@@ -46,13 +46,10 @@ struct Request {
   } sampling;
 
   int64_t n = 1;
-  std::optional<int64_t> best_of;     // so many are generated, the n likeliest are given at the end
-  std::optional<int64_t> beam_width;  // set: beam search, the n best are given at the end
-  double length_penalty = 1;          // of beam search
-  EarlyStopping early_stopping = EarlyStopping::kHeuristic;
-  bool has_grammar = false;
-  GrammarSpec grammar;                // what the text must be, if has_grammar
-  std::optional<int64_t> max_tokens;  // unset: the rest of the context
+  std::optional<int64_t> best_of;      // that many are generated, the n likeliest given at the end
+  std::optional<BeamOptions> beams;    // set: beam search, the n best are given at the end
+  std::optional<GrammarSpec> grammar;  // set: what the text must be
+  std::optional<int64_t> max_tokens;   // unset: the rest of the context
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;

@@ -81,7 +81,10 @@ struct RunningRequest {
   std::vector<std::unique_ptr<RunningSequence>> sequences;
   size_t num_finished = 0;    // of them
   int64_t max_generated = 0;  // by one of them
-  bool paused = false;        // its sequences are not with the scheduler
+  // While one of them says so, its sequences are not with the scheduler.
+  bool paused_by_client = false;
+  bool paused_for_reader = false;  // flow control
+  bool is_paused() const { return paused_by_client || paused_for_reader; }
   absl::Time arrival;
   absl::Time deadline = absl::InfiniteFuture();
 };

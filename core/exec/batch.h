@@ -15,6 +15,8 @@ struct BatchSequence {
   // [group of layers][i]: cache blocks, for num_computed + num_tokens tokens at least; kNoBlock for those that no token
   // of this step sees.
   std::vector<std::vector<int32_t>> blocks = {};
+  int32_t prompt_tokens =
+      0;  // tokens of its prompt: rope that goes by the length of a text goes by them
 };
 
 // N tokens of S sequences, in order of sequence.

@@ -32,10 +32,27 @@ constexpr int32_t kBlockSize = 4, kBlocks = 256, kLength = 50;
 
 // tiny: Llama-shaped. bloom: LayerNorm, GELU, biases, ALiBi. gemma3: windows, RMSNorm with the cast
 // last, tanh's GELU. qwen3_moe: experts, norms of heads.
-constexpr const char* kModels[] = {"tiny", "bloom", "gemma3", "qwen3_moe"};
+// longrope, dynamic: tiny, of rope that goes by the length of the text, beyond kTrained.
+constexpr const char* kModels[] = {"tiny", "longrope", "dynamic", "bloom", "gemma3", "qwen3_moe"};
+constexpr int64_t kTrained = 20;
+
+proto::Graph WithLongRope(proto::Graph graph, bool dynamic) {
+  for (proto::Declaration& declaration : *graph.mutable_declarations()) {
+    if (!declaration.has_rope()) continue;
+    proto::Rope& rope = *declaration.mutable_rope();
+    rope.set_original_max_positions(kTrained);
+    if (dynamic) rope.set_dynamic_factor(2);
+    for (const double f : rope.inv_freq()) {
+      if (!dynamic) rope.add_long_inv_freq(f / 3);
+    }
+  }
+  return graph;
+}
 
 proto::Graph GraphOf(const std::string& model) {
-  if (model == "tiny") return testing::RecordTinyModel()->graph;
+  const proto::Graph tiny = testing::RecordTinyModel()->graph;
+  if (model == "tiny") return tiny;
+  if (model == "longrope" || model == "dynamic") return WithLongRope(tiny, model == "dynamic");
   proto::Graph graph;
   const char* variant = model == "bloom" ? "default" : "old_keys";
   const auto text =
@@ -132,7 +149,8 @@ absl::StatusOr<at::Tensor> Logits(Executor& executor, int64_t vocab_size, const 
         }
         batch.token_ids.push_back(text.ids[text.done + t]);
       }
-      batch.sequences.push_back({text.done, tokens, -1, std::vector(groups, text.blocks)});
+      batch.sequences.push_back({text.done, tokens, -1, std::vector(groups, text.blocks),
+                                 static_cast<int32_t>(text.ids.size())});
       text.done += tokens;
     }
     const absl::StatusOr<at::Tensor> out = executor.Step(batch);

@@ -23,7 +23,9 @@ absl::Status FirstError(const Recorder& run, const absl::Status& returned) {
 }  // namespace
 
 EagerRun::EagerRun(OpRunner& ops, std::string function)
-    : Recorder(ops.graph(), std::move(function), "running"), ops_(ops), values_(1) {}
+    : Recorder(ops.graph(), std::move(function), "running"), ops_(ops), values_(1) {
+  SetKernels(&ops.kernels());
+}
 
 keel_tensor EagerRun::AddTensor(const std::string& name, proto::DataType dtype,
                                 const at::Tensor& tensor) {

@@ -15,6 +15,7 @@
 #include "core/graph/sharding.h"
 #include "core/ops/graph_attention.h"
 #include "core/ops/ops.h"
+#include "core/ops/plugin_kernel.h"
 #include "core/ops/served.h"
 #include "core/parallel/collectives.h"
 #include "core/tensor/aten.h"
@@ -152,7 +153,9 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
     proto::Graph graph, std::shared_ptr<const Checkpoint> checkpoint,
     const AttentionRegistry& attention, const ExecutorOptions& options) {
   KEEL_RETURN_IF_ERROR(CheckOptions(options));
-  KEEL_RETURN_IF_ERROR(CheckServed(graph));  // before gigabytes are read
+  // Before gigabytes are read.
+  KEEL_RETURN_IF_ERROR(CheckServed(graph));
+  KEEL_RETURN_IF_ERROR(CheckKernels(graph, options.kernels, NumericsOf(options)));
   const HostObjects objects = AddHostObjects(&graph);
   KEEL_ASSIGN_OR_RETURN(RankGraph sharded, ShardGraph(graph, options.tensor_parallel));
   const AttentionWish wish{options.attention, graph.spec().attn_implementation(),

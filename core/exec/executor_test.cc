@@ -362,12 +362,14 @@ TEST_F(ExecutorTest, ShadowFindsEverySingleChangeThatTheVerifierLetsPass) {
   }
 }
 
-TEST_F(ExecutorTest, AGraphWithWhatTheHostDoesNotRunIsRefusedBeforeItsWeightsAreRead) {
-  recorded_->graph.mutable_functions(0)->add_nodes()->set_op(proto::OP_CALL);
+TEST_F(ExecutorTest, AGraphWithWhatNobodyRunsIsRefusedBeforeItsWeightsAreRead) {
+  proto::Declaration* kernel = recorded_->graph.add_declarations();
+  kernel->set_name("mlp");
+  kernel->mutable_kernel()->set_kernel("org.example.absent");
   tensors_.clear();
   KEEL_ASSERT_OK_AND_ASSIGN(checkpoint_, testing::WriteCheckpoint(dir_.path(), tensors_));
-  EXPECT_THAT(Create({}),
-              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("a plugin's own kernel")));
+  EXPECT_THAT(Create({}), StatusIs(absl::StatusCode::kNotFound,
+                                   HasSubstr("mlp: no kernel \"org.example.absent\"")));
 }
 
 TEST_F(ExecutorTest, AMutatedGraphGivesOtherLogits) {

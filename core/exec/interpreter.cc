@@ -1,5 +1,7 @@
 #include "core/exec/interpreter.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -25,6 +27,34 @@ Interpreter::Interpreter(const proto::Function& function)
   }
 }
 
+// A kernel's results are allocated for it: their types with the sizes of this run.
+absl::StatusOr<proto::Node> Interpreter::WithSizes(const proto::Node& node,
+                                                   absl::Span<const at::Tensor> inputs) const {
+  const auto size_of = [&](const std::string& symbol) -> int64_t {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const proto::Type& type = function_->inputs(static_cast<int>(i)).type();
+      for (int d = 0; d < type.dims_size(); ++d) {
+        if (type.dims(d).symbol() == symbol)
+          return inputs[i].size(d) / std::max<int64_t>(1, type.dims(d).size());
+      }
+    }
+    return -1;
+  };
+  proto::Node sized = node;
+  for (proto::Type& type : *sized.mutable_types()) {
+    for (proto::Dim& dim : *type.mutable_dims()) {
+      if (dim.symbol().empty()) continue;
+      const int64_t size = size_of(dim.symbol());
+      if (size < 0)
+        return absl::InternalError(absl::StrCat("no input has the size ", dim.symbol()));
+      dim.set_size(size * std::max<int64_t>(1, dim.size()) / std::max<int64_t>(1, dim.divisor()));
+      dim.clear_symbol();
+      dim.clear_divisor();
+    }
+  }
+  return sized;
+}
+
 absl::StatusOr<std::vector<at::Tensor>> Interpreter::Run(
     OpRunner& ops, absl::Span<const at::Tensor> inputs) const {
   if (inputs.size() != static_cast<size_t>(function_->inputs_size())) {
@@ -41,7 +71,13 @@ absl::StatusOr<std::vector<at::Tensor>> Interpreter::Run(
     for (uint32_t value : node.inputs()) operands.push_back(values[value]);
     // Operands hold the only references to what dies here, so an op may reuse them.
     for (uint32_t value : dead_after_[i]) values[value].reset();
-    absl::Status status = ops.Run(node, operands, &results);
+    absl::Status status;
+    if (node.op() == proto::OP_CALL) {
+      KEEL_ASSIGN_OR_RETURN(const proto::Node sized, WithSizes(node, inputs));
+      status = ops.Run(sized, operands, &results);
+    } else {
+      status = ops.Run(node, operands, &results);
+    }
     if (!status.ok()) {
       return Annotate(status, absl::StrCat(function_->name(), ", node ", i));
     }

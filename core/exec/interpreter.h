@@ -27,6 +27,9 @@ class Interpreter {
                                               absl::Span<const at::Tensor> inputs) const;
 
  private:
+  absl::StatusOr<proto::Node> WithSizes(const proto::Node& node,
+                                        absl::Span<const at::Tensor> inputs) const;
+
   const proto::Function* function_;
   size_t num_values_ = 0;
   std::vector<std::vector<uint32_t>> dead_after_;  // by node: values that nothing needs any more

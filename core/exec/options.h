@@ -9,6 +9,7 @@
 
 #include "absl/strings/string_view.h"
 #include "core/base/plugin_call.h"
+#include "core/graph/plugin_kernels.h"
 #include "core/tensor/dtype.h"
 #include "sdk/abi/plugin.h"
 
@@ -43,6 +44,7 @@ struct ExecutorOptions {
   int32_t block_size = 16;            // tokens a cache block holds
   int32_t tensor_parallel = 1;        // ranks, run as threads
   LiveModel live = {};                // with kEager, kShadow
+  PluginKernels kernels = {};         // of the model's plugin
   // The logits of a sequence's token have the same bits whatever else is in its step and however its
   // prompt was cut into steps; slower. One CPU type: others round elsewhere.
   bool deterministic = false;

@@ -85,9 +85,9 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph, HostObjec
   rank->forward_.emplace(*forward);
   if (const proto::Function* logits = FindFunction(rank->graph_, "logits"))
     rank->logits_.emplace(*logits);
-  KEEL_ASSIGN_OR_RETURN(rank->ops_,
-                        OpRunner::Create(rank->graph_, std::move(weights), attention, options.dtype,
-                                         options.block_size, rank->numerics_));
+  KEEL_ASSIGN_OR_RETURN(
+      rank->ops_, OpRunner::Create(rank->graph_, std::move(weights), attention, options.kernels,
+                                   options.dtype, options.block_size, rank->numerics_));
   return rank;
 }
 

@@ -113,14 +113,17 @@ StepTensors MakeStep(const Batch& batch, const BatchLimits& limits) {
   for (int64_t i = 0; i < sequences; ++i) {
     const BatchSequence& s = batch.sequences[i];
     const int64_t end = int64_t{s.num_computed} + s.num_tokens;
-    for (int64_t p = s.num_computed; p < end; ++p) *position++ = p;
+    for (int64_t p = s.num_computed; p < end; ++p) {
+      *position++ = p;
+      step.context.lengths.push_back(std::max<int64_t>(s.prompt_tokens, p + 1));
+    }
     common.seq_lens.mutable_data_ptr<int32_t>()[i] = static_cast<int32_t>(end);
     cu_q[i + 1] = cu_q[i] + s.num_tokens;
     common.max_q = std::max<int64_t>(common.max_q, s.num_tokens);
     common.max_kv = std::max(common.max_kv, end);
-    step.context.max_position = std::max(step.context.max_position, end - 1);
     step.context.state_slots.push_back(s.state_slot);
   }
+  common.positions = step.positions;
   step.context.cu_q.assign(cu_q, cu_q + sequences + 1);
   for (size_t g = 0; g < limits.num_blocks.size(); ++g) {
     AttentionMetadata metadata = common;

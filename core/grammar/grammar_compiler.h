@@ -43,7 +43,7 @@ class GrammarCompiler {
   // vocabulary, later ones a grammar or a copy of a kept one. Threads that ask for the same grammar
   // at once share one compilation.
   // kInvalidArgument: what is wrong with the grammar, or why this model can follow none;
-  // kResourceExhausted: it exceeds the limits.
+  // kInvalidArgument: it exceeds the limits.
   absl::StatusOr<std::unique_ptr<GrammarMatcher>> Compile(const GrammarSpec& spec);
 
  private:

@@ -32,7 +32,7 @@ class GrammarMatcher {
 
   // Sets bit i % 32 of mask[i / 32] for each token i that may come next and clears the others.
   // `mask` has mask_words(). Tokens that end a generation are set only when the text so far is
-  // complete; once IsStopped(), nothing else is. kResourceExhausted: the grammar needs more than
+  // complete; once IsStopped(), nothing else is. kInvalidArgument: the grammar needs more than
   // its limits for this step.
   absl::Status FillMask(absl::Span<uint32_t> mask);
 

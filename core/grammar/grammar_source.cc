@@ -45,7 +45,7 @@ int BracketDepth(absl::string_view text) {
 
 absl::Status CheckBrackets(absl::string_view text, const GrammarLimits& limits) {
   if (BracketDepth(text) <= limits.bracket_depth) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
+  return absl::InvalidArgumentError(
       absl::StrCat("brackets are nested deeper than ", limits.bracket_depth));
 }
 
@@ -80,7 +80,7 @@ absl::StatusOr<std::string> LarkOfGrammar(const GrammarSpec& spec, const Grammar
     rules += absl::StrContains(line, ':');
   }
   if (rules > limits.references) {
-    return absl::ResourceExhaustedError(
+    return absl::InvalidArgumentError(
         absl::StrCat("there are more than ", limits.references, " rules"));
   }
   return spec.source;
@@ -88,7 +88,7 @@ absl::StatusOr<std::string> LarkOfGrammar(const GrammarSpec& spec, const Grammar
 
 absl::Status CheckRegex(absl::string_view regex, const GrammarLimits& limits) {
   if (regex.size() > limits.regex_bytes) {
-    return absl::ResourceExhaustedError(absl::StrCat(
+    return absl::InvalidArgumentError(absl::StrCat(
         "the regex has ", regex.size(), " bytes, at most ", limits.regex_bytes, " are taken"));
   }
   return CheckBrackets(regex, limits);
@@ -103,13 +103,13 @@ absl::Status CheckKeyword(absl::string_view key, const boost::json::value& value
     return Annotate(CheckRegex({pattern.data(), pattern.size()}, limits), "pattern");
   }
   if (key == "properties" && value.is_object() && value.get_object().size() > limits.properties) {
-    return absl::ResourceExhaustedError(absl::StrCat("an object has ", value.get_object().size(),
-                                                     " properties, at most ", limits.properties,
-                                                     " are taken"));
+    return absl::InvalidArgumentError(absl::StrCat("an object has ", value.get_object().size(),
+                                                   " properties, at most ", limits.properties,
+                                                   " are taken"));
   }
   if (key == "multipleOf" && value.is_number() &&
       value.to_number<double>() > static_cast<double>(limits.multiple_of)) {
-    return absl::ResourceExhaustedError(
+    return absl::InvalidArgumentError(
         absl::StrCat("multipleOf is ", JsonSnippet(value), ", at most ", limits.multiple_of));
   }
   return absl::OkStatus();
@@ -139,7 +139,7 @@ absl::Status CheckSchema(absl::string_view source, const GrammarLimits& limits) 
   int references = 0;
   KEEL_RETURN_IF_ERROR(CheckKeywords(schema, limits, &references));
   if (references <= limits.references) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
+  return absl::InvalidArgumentError(
       absl::StrCat("there are more than ", limits.references, " references"));
 }
 
@@ -148,7 +148,7 @@ absl::Status CheckSchema(absl::string_view source, const GrammarLimits& limits) 
 absl::StatusOr<GrammarSource> MakeGrammarSource(const GrammarSpec& spec,
                                                 const GrammarLimits& limits) {
   if (spec.source.size() > limits.source_bytes) {
-    return absl::ResourceExhaustedError(absl::StrCat(
+    return absl::InvalidArgumentError(absl::StrCat(
         "it has ", spec.source.size(), " bytes, at most ", limits.source_bytes, " are taken"));
   }
   if (spec.whitespace_pattern.has_value()) {

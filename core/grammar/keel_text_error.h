@@ -12,8 +12,6 @@ inline absl::Status GrammarError(keel_text_status status, const keel_text_error&
   switch (status) {
     case KEEL_TEXT_OK:
       return absl::OkStatus();
-    case KEEL_TEXT_LIMIT:
-      return absl::ResourceExhaustedError(error.message);
     case KEEL_TEXT_PANIC:
       return absl::InvalidArgumentError(
           absl::StrCat("the library that reads it failed: ", error.message));

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/graph/errors.h"
 #include "core/graph/op_attributes.h"
 
 namespace keel {
@@ -213,6 +214,31 @@ AxisOrError AxisOfSequences(const AxisCall& call) {
     if (call.inputs[i] != nullptr && call.axis(i) != call.axis(0)) return TakesApart(call, 0, i);
   }
   return call.axis(0);
+}
+
+// Rows of one are rows of the other; with states they may cross, within a sequence.
+AxisOrError AxisOfKernel(const AxisCall& call) {
+  const proto::Kernel& kernel =
+      call.graph.declarations(static_cast<int>(call.node.object()) - 1).kernel();
+  const TensorType* rows = nullptr;
+  for (int i = 0; i < call.num_inputs(); ++i) {
+    if (call.axis(i) == kNoAxis) continue;
+    if (!kernel.rowwise() && kernel.states().empty()) {
+      return Mixes(absl::StrCat("runs kernel ", Shown(kernel.kernel()),
+                                ", which promises no KEEL_KERNEL_ROWWISE and has no states"));
+    }
+    if (call.axis(i) != 0) return Mixes(absl::StrCat("takes ", Where(call, i)));
+    if (rows != nullptr && call.in(i).dims[0] != rows->dims[0])
+      return Mixes(absl::StrCat("takes ", ToString(*rows), " and ", ToString(call.in(i))));
+    rows = &call.in(i);
+  }
+  if (rows == nullptr) return kNoAxis;
+  for (const proto::Type& type : call.node.types()) {
+    KEEL_ASSIGN_OR_RETURN(const TensorType out, FromProto(type));
+    if (out.dims.empty() || out.dims[0] != rows->dims[0])
+      return Mixes(absl::StrCat("gives ", ToString(out), " of ", ToString(*rows)));
+  }
+  return 0;
 }
 
 }  // namespace keel

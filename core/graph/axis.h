@@ -53,7 +53,8 @@ AxisOrError AxisOfEmbed(const AxisCall& call);
 AxisOrError AxisOfRope(const AxisCall& call);
 AxisOrError AxisOfConv(const AxisCall& call);
 AxisOrError AxisOfMoe(const AxisCall& call);
-AxisOrError AxisOfSequences(const AxisCall& call);  // attention, recur: they alone may cross rows
+AxisOrError AxisOfSequences(const AxisCall& call);  // attention, recur: they may cross rows
+AxisOrError AxisOfKernel(const AxisCall& call);     // the plugin's own, at its word
 
 }  // namespace keel
 #endif  // KEEL_CORE_GRAPH_AXIS_H_

@@ -159,6 +159,10 @@ absl::Status CheckMoe(const proto::Moe& m) {
                SeeConfig("n_group and topk_group"));
   }
   KEEL_RETURN_IF_ERROR(CheckFinite("routed_scale", m.routed_scale()));
+  KEEL_RETURN_IF_ERROR(CheckFinite("up_offset", m.up_offset()));
+  if (!(m.limit() >= 0) || !std::isfinite(m.limit())) {
+    return Bad(absl::StrCat("limit is ", m.limit()), "0 (none) or more", SeeConfig("swiglu_limit"));
+  }
   if (!m.up().empty() && !m.down().empty()) return absl::OkStatus();
   return Bad("up or down is not given", "the names of the experts' matrices, with {e} in them");
 }
@@ -232,6 +236,20 @@ absl::Status CheckTie(const proto::Graph& graph, const Declaration& d) {
                    "] with a weight of its own"));
 }
 
+absl::Status CheckKernel(const proto::Graph& graph, const proto::Kernel& kernel) {
+  if (kernel.kernel().empty()) return Bad("kernel has no name", "that of a kernel class");
+  for (int i = 0; i < kernel.states_size(); ++i) {
+    const uint32_t state = kernel.states(i);
+    if (state < 1 || state > static_cast<uint32_t>(graph.declarations_size()) ||
+        !graph.declarations(static_cast<int>(state) - 1).has_state()) {
+      return Bad(absl::StrCat("states[", i, "] is object ", state), "a state that was declared");
+    }
+    if (std::count(kernel.states().begin(), kernel.states().end(), state) > 1)
+      return Bad(absl::StrCat("states[", i, "], object ", state, ", is given twice"), "each once");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckKindOf(const proto::Graph& graph, const Declaration& d) {
   const int64_t num_layers = graph.spec().num_layers();
   switch (d.kind_case()) {
@@ -256,8 +274,7 @@ absl::Status CheckKindOf(const proto::Graph& graph, const Declaration& d) {
     case Declaration::kParam:
       return CheckType(d.param().type());
     case Declaration::kKernel:
-      return d.kernel().kernel().empty() ? Bad("kernel has no name", "that of a kernel class")
-                                         : absl::OkStatus();
+      return CheckKernel(graph, d.kernel());
     case Declaration::KIND_NOT_SET:
       break;
   }

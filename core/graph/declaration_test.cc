@@ -131,15 +131,15 @@ TEST_F(DeclarationTest, AConvolutionHasAStride) {
   proto::Declaration d;
   proto::Conv* c = d.mutable_conv();
   c->set_in(64), c->set_out(64), c->set_groups(1);
-  c->add_kernel(1), c->add_stride(0), c->add_padding(0);
+  c->add_kernel(1), c->add_stride(-1), c->add_padding(0);
   ExpectBothRefuse(
       [](keel_build* b) {
         keel_conv_desc conv{};
         conv.struct_size = sizeof(conv), conv.ndim = 1, conv.in = conv.out = 64;
-        conv.kernel[0] = 1;
+        conv.kernel[0] = 1, conv.stride[0] = -1;
         b->api->conv(b, Name(), &conv);
       },
-      d, "stride is 0, expected 1 to 2^30");
+      d, "stride is -1, expected 1 to 2^30");
 }
 
 TEST_F(DeclarationTest, AStateIsOfALayerOfTheModel) {
@@ -206,7 +206,63 @@ TEST(DeclareTest, BitsThatTheHostDoesNotKnowAreRefused) {
                                    [](keel_build* b) {
                                      b->api->linear(b, {"a", 1}, 8, 16, 64);
                                    }}),
-              Refused("declaring 'a': flags are 64, expected bits of 1"));
+              Refused("declaring 'a': the description: flags are 0x40, expected bits of 0x1"));
+}
+
+TEST(DeclareTest, TypesOfCachesAndFilesAreRefusedByName) {
+  EXPECT_THAT(RecordTinyModel({.declare =
+                                   [](keel_build* b) {
+                                     const int64_t dims[] = {4};
+                                     b->api->param(b, {"a", 1}, KEEL_F8_E4M3FN, 1, dims);
+                                   }}),
+              StatusIs(absl::StatusCode::kUnimplemented,
+                       HasSubstr("declaring 'a': data type KEEL_F8_E4M3FN is for caches")));
+}
+
+// 0 always means as before: groups, strides and the routed scale that nobody set are 1.
+TEST(DeclareTest, ZeroIsTheDefault) {
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const RecordedModel model, RecordTinyModel({.declare = [](keel_build* b) {
+        keel_conv_desc conv{};
+        conv.struct_size = sizeof(conv), conv.ndim = 1, conv.in = conv.out = 64, conv.kernel[0] = 1;
+        b->api->conv(b, Name(), &conv);
+        keel_moe_desc moe{};
+        // As short as a header without limit and up_offset has it.
+        moe.struct_size = offsetof(keel_moe_desc, limit), moe.limit = 7;
+        moe.act = KEEL_ACT_SILU, moe.experts = 4, moe.top_k = 2, moe.hidden_size = 64;
+        moe.intermediate_size = 32, moe.up = "{e}.up", moe.down = "{e}.down";
+        b->api->moe(b, {"y", 1}, &moe);
+      }}));
+  const int size = model.graph.declarations_size();
+  const proto::Conv& conv = model.graph.declarations(size - 2).conv();
+  EXPECT_EQ(conv.groups(), 1);
+  EXPECT_EQ(conv.stride(0), 1);
+  const proto::Moe& moe = model.graph.declarations(size - 1).moe();
+  EXPECT_EQ(moe.routed_scale(), 1);
+  EXPECT_EQ(moe.limit(), 0);
+}
+
+TEST(DeclareTest, FrequenciesOfItsOwn) {
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const RecordedModel model, RecordTinyModel({.declare = [](keel_build* b) {
+        const double inv_freq[] = {1, 0.25};
+        keel_rope_desc rope{};
+        rope.struct_size = sizeof(rope), rope.head_dim = 16, rope.rotary_size = 4;
+        rope.inv_freq = inv_freq, rope.num_inv_freq = 2;
+        b->api->rope(b, &rope);
+      }}));
+  const proto::Rope& rope = model.graph.declarations(model.graph.declarations_size() - 1).rope();
+  EXPECT_THAT(rope.inv_freq(), ::testing::ElementsAre(1, 0.25));
+  EXPECT_EQ(rope.attention_factor(), 1);
+  EXPECT_THAT(RecordTinyModel({.declare =
+                                   [](keel_build* b) {
+                                     const double inv_freq[] = {1};
+                                     keel_rope_desc rope{};
+                                     rope.struct_size = sizeof(rope), rope.head_dim = 16;
+                                     rope.inv_freq = inv_freq, rope.num_inv_freq = 1;
+                                     b->api->rope(b, &rope);
+                                   }}),
+              Refused("num_inv_freq is 1, rotary_size 0, expected half of rotary_size"));
 }
 
 TEST(DeclareTest, ADescriptionThatIsNullIsRefusedByName) {
@@ -217,9 +273,9 @@ TEST(DeclareTest, ADescriptionThatIsNullIsRefusedByName) {
               Refused("declaring 'a': the description is NULL"));
   EXPECT_THAT(RecordTinyModel({.declare =
                                    [](keel_build* b) {
-                                     b->api->kernel(b, nullptr, {"", 0});
+                                     b->api->kernel(b, {"a", 1}, nullptr);
                                    }}),
-              Refused("kernel has no name"));
+              Refused("declaring 'a': the description is NULL"));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "core/graph/graph.pb.h"
+#include "core/graph/plugin_kernels.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -17,7 +18,9 @@ class Declarer : public keel_build {
  public:
   // `graph` (with its spec) and `config` are borrowed; `config` is where rope parameters are looked
   // up.
-  Declarer(proto::Graph* graph, const boost::json::object& config, std::string where);
+  // `kernels` may be null: then none can be declared.
+  Declarer(proto::Graph* graph, const boost::json::object& config, std::string where,
+           const PluginKernels* kernels = nullptr);
 
   // The first declaration that failed, naming the object.
   const absl::Status& status() const { return status_; }
@@ -25,6 +28,7 @@ class Declarer : public keel_build {
   proto::Graph& graph() { return *graph_; }
   const boost::json::object& config() const { return config_; }
   const std::string& where() const { return where_; }
+  const PluginKernels* kernels() const { return kernels_; }
 
   // Keeps a checked declaration as `name`; 0 when the build has failed or the name is taken.
   keel_object Add(const std::string& name, proto::Declaration declaration);
@@ -36,6 +40,7 @@ class Declarer : public keel_build {
   proto::Graph* graph_;
   const boost::json::object& config_;
   std::string where_;
+  const PluginKernels* kernels_;
   absl::Status status_;
   absl::flat_hash_set<std::string> names_;
 };

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -49,10 +50,31 @@ absl::Status ExpectLast(const TensorType& x, int64_t size) {
   return Bad(absl::StrCat("got ", ToString(x)), absl::StrCat("a last dimension of ", size));
 }
 
+// What the flags of an argument promise about its tensor.
+absl::Status CheckArgFlags(const OpCall& call, const proto::Attention& d, int i) {
+  const op::Arguments args(call.node);
+  const uint32_t flags = args.flags(i), shape = flags & ~KEEL_ARG_OPTIONAL;
+  if (shape == 0) return absl::OkStatus();
+  const Extent heads{d.heads(), "", 1}, kv_heads{d.kv_heads(), "", 1};
+  const Extent* first = shape == KEEL_ARG_PER_HEAD      ? &heads
+                        : shape == KEEL_ARG_PER_KV_HEAD ? &kv_heads
+                        : shape == KEEL_ARG_PER_TOKEN   ? &call.in(0).dims[0]
+                                                        : nullptr;
+  const std::string name = absl::StrCat("argument ", Shown(args.name(i)));
+  if (first == nullptr)
+    return Bad(absl::StrCat(name, " has the flags ", flags),
+               "KEEL_ARG_OPTIONAL and at most one other KEEL_ARG_*");
+  const TensorType* x = args.operand(i) ? &call.in(*args.operand(i)) : nullptr;
+  if (x != nullptr && x->rank() >= 1 && x->dims[0] == *first) return absl::OkStatus();
+  return Bad(absl::StrCat(name, " is ", x == nullptr ? "a number" : ToString(*x)),
+             absl::StrCat("a tensor whose first dimension is as its flags, ", flags, ", say"));
+}
+
 // Named arguments that the host itself reads must have their shape; it hands the others on unread.
 absl::Status CheckAttentionArgs(const OpCall& call, const proto::Attention& d) {
   const op::Arguments args(call.node);
   for (int i = 0; i < args.size(); ++i) {
+    KEEL_RETURN_IF_ERROR(CheckArgFlags(call, d, i));
     const std::string& name = args.name(i);
     const bool per_head = name == "alibi_slopes" || name == "sinks";
     if (!per_head && name != "position_bias" && name != "segments") continue;
@@ -211,13 +233,25 @@ InferredTypes InferParam(const OpCall& call) {
   return OneType(type);
 }
 
-// A kernel's types come from the plugin while recording; a file's are taken as they stand.
+// A kernel's types come from the plugin while recording; a file's are taken as they stand, but that
+// a size which is not known yet must be an operand's.
 InferredTypes InferKernelCall(const OpCall& call) {
+  constexpr int64_t kMaxSize = int64_t{1} << 30;
   KEEL_RETURN_IF_ERROR(ObjectOf(call, Declaration::kKernel).status());
+  if (call.node.types().empty()) return Bad("gives nothing", "a result");
+  const auto is_known = [&](const Extent& extent) {
+    if (!extent.symbolic()) return extent.size <= kMaxSize;
+    for (const TensorType* in : call.inputs) {
+      if (std::find(in->dims.begin(), in->dims.end(), extent) != in->dims.end()) return true;
+    }
+    return false;
+  };
   std::vector<TensorType> out;
   for (const proto::Type& type : call.node.types()) {
     KEEL_ASSIGN_OR_RETURN(TensorType parsed, FromProto(type));
-    out.push_back(parsed);
+    if (!std::all_of(parsed.dims.begin(), parsed.dims.end(), is_known))
+      return Bad(absl::StrCat("gives ", ToString(parsed)), "sizes up to 2^30, or an operand's");
+    out.push_back(std::move(parsed));
   }
   return out;
 }

@@ -177,6 +177,8 @@ class Arguments : public Attributes {
     for (int j = 0; j < i; ++j) before += position(j) < 0;
     return Real(before);
   }
+  // KEEL_ARG_*.
+  uint32_t flags(int i) const { return i < node_.arg_flags_size() ? node_.arg_flags(i) : 0; }
   // The first of that name; -1: none.
   int Find(absl::string_view name) const {
     for (int i = 0; i < size(); ++i) {
@@ -193,6 +195,11 @@ class Arguments : public Attributes {
     node.add_names(std::string(name));
     node.add_ints(-1);
     node.add_reals(number);
+  }
+  // Of argument `i`, the last that was added.
+  static void SetFlags(proto::Node& node, uint32_t i, uint32_t flags) {
+    while (node.arg_flags_size() <= static_cast<int>(i)) node.add_arg_flags(0);
+    node.set_arg_flags(static_cast<int>(i), flags);
   }
 
  private:

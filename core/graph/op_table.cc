@@ -59,10 +59,31 @@ absl::Status CheckAttributes(const OpRow& row, const proto::Node& node, int oper
   const bool named = op::FixedOperands(row.op) >= 0;
   const int names = node.names_size();
   if (!named && names > 0) return Bad(absl::StrCat("has ", names, " named arguments"), "none");
+  const int flags = node.arg_flags_size();
+  if (flags > (row.op == proto::OP_ATTENTION ? names : 0)) {
+    return Bad(absl::StrCat("has flags of ", flags, " arguments"),
+               "at most as many as an attention has arguments, and none elsewhere");
+  }
   KEEL_RETURN_IF_ERROR(
       CheckCount("integer attributes", node.ints_size(), row.ints, named ? names : 0));
   if (named) return CheckArguments(node, operands);
   return CheckCount("number attributes", node.reals_size(), row.reals, 0);
+}
+
+// What opset 3 has beside ops: bounds of a mixture's MLP, flags of arguments, UNSTACK.
+bool NeedsThird(const proto::Graph& graph) {
+  for (const proto::Declaration& d : graph.declarations()) {
+    if (d.moe().limit() != 0 || d.moe().up_offset() != 0) return true;
+  }
+  for (const proto::ModelSpec::Rename& rename : graph.spec().renames()) {
+    if (rename.op() == proto::ModelSpec::Rename::UNSTACK) return true;
+  }
+  for (const proto::Function& function : graph.functions()) {
+    for (const proto::Node& node : function.nodes()) {
+      if (!node.arg_flags().empty()) return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -86,8 +107,8 @@ const std::vector<OpRow>& OpTable() {
       {KEEL_OP(RECUR, recur),          1, kAny, {"kind"}, {}, InferRecur, AxisOfSequences,
        "within a sequence"},
       {KEEL_OP(PARAM, param),             0, 0, {}, {}, InferParam, AxisOfNone, kElements},
-      {KEEL_OP(CALL, call),            0, kAny, {}, {}, InferKernelCall, AxisOfNone,
-       "not of rows, until kernels are served"},
+      {KEEL_OP(CALL, call),            0, kAny, {}, {}, InferKernelCall, AxisOfKernel,
+       "each by itself as its class promises, or with states within a sequence", 2},
       {KEEL_OP(ADD, add),                 2, 2, {}, {}, InferBinary, AxisOfElements, kElements},
       {KEEL_OP(SUB, sub),                 2, 2, {}, {}, InferBinary, AxisOfElements, kElements},
       {KEEL_OP(MUL, mul),                 2, 2, {}, {}, InferBinary, AxisOfElements, kElements},
@@ -174,7 +195,7 @@ InferredTypes InferTypes(const proto::Graph& graph, const proto::Node& node,
 }
 
 uint32_t OpsetOf(const proto::Graph& graph) {
-  uint32_t opset = 1;
+  uint32_t opset = NeedsThird(graph) ? 3 : 1;
   for (const proto::Function& function : graph.functions()) {
     for (const proto::Node& node : function.nodes()) {
       const OpRow* row = FindOp(node.op());

@@ -42,7 +42,7 @@ const OpRow* FindOp(proto::Op op);
 InferredTypes InferTypes(const proto::Graph& graph, const proto::Node& node,
                          absl::Span<const TensorType* const> inputs);
 
-// The first opset that has every op of `graph`.
+// The first opset that has every op of `graph`, and every field and number that it uses.
 uint32_t OpsetOf(const proto::Graph& graph);
 
 // "linear model.layers.0.self_attn.q_proj", for messages.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/plugin_call.h"
 #include "core/base/status.h"
 #include "core/config/config_view.h"
 #include "core/config/rope_parameters.h"
@@ -22,13 +23,8 @@ namespace {
 // One call into the plugin. `host` is what the host noticed meanwhile: it comes first, for it says more.
 absl::Status Call(const ModelSource& source, const char* function, const absl::Status& host,
                   absl::FunctionRef<keel_status()> call) {
-  const std::string what = absl::StrCat(source.model_class->name, ".", function);
-  absl::Status returned;
-  if (source.call) {
-    returned = source.call(what, call);
-  } else if (const keel_status code = call(); code != 0) {
-    returned = absl::InternalError(absl::StrCat(what, " failed with status ", code));
-  }
+  const absl::Status returned =
+      CallThrough(source.call, absl::StrCat(source.model_class->name, ".", function), call);
   return host.ok() ? returned : host;
 }
 
@@ -77,6 +73,7 @@ class Session {
 
   absl::StatusOr<proto::Function> Forward() const {
     Recorder recorder(graph_, "forward");
+    recorder.SetKernels(&source_.kernels);
     keel_forward_inputs inputs{};
     inputs.struct_size = sizeof(inputs);
     inputs.embeds = recorder.AddInput(
@@ -96,6 +93,7 @@ class Session {
   absl::StatusOr<proto::Function> Head(const char* name,
                                        decltype(keel_model_class::logits) head) const {
     Recorder recorder(graph_, name);
+    recorder.SetKernels(&source_.kernels);
     const keel_tensor hidden = recorder.AddInput(
         "hidden", {proto::MODEL, {{1, "R", 1}, {graph_.spec().hidden_size(), "", 1}}});
     keel_tensor out = 0;
@@ -106,6 +104,7 @@ class Session {
 
   absl::StatusOr<proto::Function> Encode(const std::string& modality) const {
     Recorder recorder(graph_, absl::StrCat("encode/", modality));
+    recorder.SetKernels(&source_.kernels);
     const std::vector<keel_tensor> inputs = AddInputs(recorder, modality);
     keel_tensor features = 0;
     KEEL_RETURN_IF_ERROR(Call(source_, "encode", recorder.status(), [&] {
@@ -185,7 +184,7 @@ absl::StatusOr<Created> Create(const ModelSource& source, ConfigDocument& docume
   Created out;
   out.graph.set_plugin(source.plugin_name);
   *out.graph.mutable_spec() = spec;
-  Declarer declarer(&out.graph, config, where);
+  Declarer declarer(&out.graph, config, where, &source.kernels);
   void* model = nullptr;
   const absl::Status created = Call(source, "create", declarer.status(), [&] {
     return source.model_class->create(source.plugin, document.root(), &declarer, &model);

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/graph/graph.pb.h"
+#include "core/graph/plugin_kernels.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -25,6 +26,7 @@ struct ModelSource {
   std::string plugin_name;  // "org.keel.llama 0.1.0", for messages and the graph
   // Makes one call into the plugin and gives its status with the message it set (Plugin::Call). Empty: as it is.
   std::function<absl::Status(absl::string_view what, absl::FunctionRef<keel_status()> call)> call;
+  PluginKernels kernels = {};  // of the same plugin
 };
 
 // A model object of the plugin; destroyed with this.

@@ -163,14 +163,14 @@ TEST(RecordModelTest, AnErrorInANestedExpressionStaysTheFirstOne) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("can't be viewed as [0, 7]")));
 }
 
-TEST(RecordModelTest, AnswersUnimplementedToKernelsOfThePluginsOwn) {
+TEST(RecordModelTest, RefusesACallOfWhatIsNoKernel) {
   EXPECT_THAT(RecordTinyModel({.after_mlp =
                                    [](keel_run* r, keel_tensor x) {
                                      keel_tensor out = 0;
                                      r->ops->call(r, 1, &x, 1, &out, 1);
                                      return out;
                                    }}),
-              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("kernels of a plugin's own")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("object 1 is no kernel")));
 }
 
 TEST(RecordModelTest, RefusesAnArgumentOfAttentionThatHasNotOneEntryAHead) {
@@ -190,6 +190,55 @@ TEST(RecordModelTest, RefusesAnArgumentOfAttentionThatHasNotOneEntryAHead) {
               }),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("argument alibi_slopes is F32[3], expected numbers [4]")));
+}
+
+// The same rules for a plugin's arguments and a graph file's.
+TEST(RecordModelTest, FlagsOfAnArgumentSayWhatItsTensorIs) {
+  static uint32_t flags = 0;
+  const auto record = [](uint32_t f) {
+    flags = f;
+    return RecordTinyModel(
+        {.after_mlp =
+             [](keel_run* r, keel_tensor x) {
+               const int64_t heads[] = {0, 4, 16}, flat[] = {0, 64};
+               const float numbers[] = {1, 2, 3, 4};
+               const int64_t dims[] = {4};
+               const keel_arg arg{"its_own", 0, r->ops->constant(r, KEEL_F32, 1, dims, numbers),
+                                  flags};
+               const keel_tensor h = r->ops->view(r, x, 3, heads);
+               return r->ops->view(
+                   r, r->ops->attention(r, testing::kFirstExtraObject, h, h, h, &arg, 1), 2, flat);
+             },
+         .declare =
+             [](keel_build* b) {
+               keel_attention_desc d{};
+               d.struct_size = sizeof(d), d.kind = KEEL_ATTENTION_ENCODER;
+               d.heads = d.kv_heads = 4, d.qk_dim = d.v_dim = 16;
+               b->api->attention(b, {"encoder", 7}, &d);
+             }});
+  };
+  KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel plain, record(0));
+  EXPECT_EQ(plain.graph.opset(), 1u);
+  KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel flagged,
+                            record(KEEL_ARG_PER_HEAD | KEEL_ARG_OPTIONAL));
+  EXPECT_EQ(flagged.graph.opset(), 3u);
+  const auto refused = [&](uint32_t f, const char* text) {
+    EXPECT_THAT(record(f), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
+    proto::Graph graph = flagged.graph;
+    for (proto::Node& node : *graph.mutable_functions(0)->mutable_nodes()) {
+      if (!node.arg_flags().empty()) node.set_arg_flags(0, f);
+    }
+    EXPECT_THAT(VerifyGraph(graph),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("flags")));
+  };
+  refused(KEEL_ARG_PER_TOKEN,
+          "argument its_own is F32[4], expected a tensor whose first dimension");
+  refused(KEEL_ARG_PER_HEAD | KEEL_ARG_PER_TOKEN, "argument its_own has the flags 5");
+  refused(16, "argument its_own: flags are 0x10, expected bits of 0xf");
+  proto::Graph graph = flagged.graph;
+  graph.mutable_functions(0)->mutable_nodes(1)->add_arg_flags(1);
+  EXPECT_THAT(VerifyGraph(graph),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has flags of 1 arguments")));
 }
 
 TEST(RecordModelTest, AConstantNeedsAPlainType) {
@@ -298,6 +347,24 @@ TEST_F(MutationTest, AConvolutionOfAFileIsCheckedBeforeItsSizesAreComputedWith) 
   EXPECT_THAT(with_stride(0), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'conv'")));
 }
 
+TEST_F(MutationTest, WhatAnOpsetOrAHostLacksIsRefusedByName) {
+  graph_.add_required_features("op.compare");
+  KEEL_EXPECT_OK(VerifyGraph(graph_));
+  graph_.add_required_features("op.teleport");
+  EXPECT_THAT(VerifyGraph(graph_), StatusIs(absl::StatusCode::kInvalidArgument,
+                                            HasSubstr("needs 'op.teleport', expected features")));
+  graph_.clear_required_features();
+  proto::ModelSpec::Rename* rename = graph_.mutable_spec()->add_renames();
+  rename->set_op(proto::ModelSpec::Rename::UNSTACK);
+  EXPECT_THAT(VerifyGraph(graph_), StatusIs(absl::StatusCode::kInvalidArgument,
+                                            HasSubstr("opset is 1, expected at least 3")));
+  graph_.set_opset(3);
+  KEEL_EXPECT_OK(VerifyGraph(graph_));
+  rename->set_op(static_cast<proto::ModelSpec::Rename::Op>(77));
+  EXPECT_THAT(VerifyGraph(graph_), StatusIs(absl::StatusCode::kInvalidArgument,
+                                            HasSubstr("a rename with the operation 77")));
+}
+
 TEST_F(MutationTest, AnUnknownOpIsRefusedByNumber) {
   forward().mutable_nodes(1)->set_op(static_cast<proto::Op>(4242));
   EXPECT_THAT(VerifyGraph(graph_), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("4242")));
@@ -306,7 +373,7 @@ TEST_F(MutationTest, AnUnknownOpIsRefusedByNumber) {
 TEST_F(MutationTest, ANewerOpsetIsRefusedWithBothNumbers) {
   graph_.set_opset(99);
   EXPECT_THAT(VerifyGraph(graph_), StatusIs(absl::StatusCode::kInvalidArgument,
-                                            HasSubstr("opset is 99, this host runs 1 to 2")));
+                                            HasSubstr("opset is 99, this host runs 1 to 3")));
 }
 
 // Random bytes changed in the file: parsing may fail and verification may fail, neither may crash.

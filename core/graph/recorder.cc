@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/abi_input.h"
 #include "core/base/status.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/op_table.h"
@@ -18,6 +19,7 @@ using op::MakeNode;
 constexpr uint32_t kIdBits = 24;  // the low bits of a handle; the rest tells recordings apart
 constexpr uint32_t kMaxValues = (1u << kIdBits) - 1;
 constexpr size_t kMaxConstantBytes = 64 << 20;
+constexpr uint32_t kMaxCallOutputs = 64;
 
 keel_tensor NextMark() {
   static std::atomic<uint32_t> count{0};
@@ -69,18 +71,22 @@ keel_tensor OpScatter(keel_run* run, keel_tensor x, int32_t dim, keel_tensor ind
   return Record(run, op::AlongDim::Make(proto::OP_SCATTER, dim), {x, indices, values});
 }
 
-// Whether a list that may be NULL only when it is empty is given.
+// Whether what was handed over is as it may be; if not, the reason is kept.
+bool Taken(Recorder& self, const proto::Node& node, const absl::Status& status) {
+  if (!status.ok()) self.Fail(node, status.message());
+  return status.ok();
+}
 bool Given(Recorder& self, const proto::Node& node, absl::string_view what, const void* list,
            size_t n) {
-  if (list != nullptr || n == 0) return true;
-  self.Fail(node, absl::StrCat(what, " is NULL, expected ", n, " entries"));
-  return false;
+  return Taken(self, node, CheckListGiven(what, list, n));
 }
 
 // Appends the named arguments of attention and recur.
 bool AddArgs(Recorder& self, const keel_arg* args, uint32_t num_args, proto::Node& node,
              std::vector<keel_tensor>& inputs) {
   if (!Given(self, node, "args", args, num_args)) return false;
+  constexpr uint32_t kFlags =
+      KEEL_ARG_PER_HEAD | KEEL_ARG_PER_KV_HEAD | KEEL_ARG_PER_TOKEN | KEEL_ARG_OPTIONAL;
   int position = 0;
   for (uint32_t i = 0; i < num_args; ++i) {
     if (args[i].name == nullptr || *args[i].name == '\0') {
@@ -93,6 +99,10 @@ bool AddArgs(Recorder& self, const keel_arg* args, uint32_t num_args, proto::Nod
     } else {
       op::Arguments::AddNumber(node, args[i].name, args[i].number);
     }
+    if (!Taken(self, node,
+               CheckFlags(absl::StrCat("argument ", args[i].name), args[i].flags, kFlags)))
+      return false;
+    if (args[i].flags != 0) op::Arguments::SetFlags(node, i, args[i].flags);
   }
   return true;
 }
@@ -122,12 +132,13 @@ keel_tensor OpParam(keel_run* run, keel_object object) {
   return Record(run, MakeNode(proto::OP_PARAM, object), {});
 }
 
-void OpCall(keel_run* run, keel_object kernel, const keel_tensor*, uint32_t, keel_tensor* out,
-            uint32_t num_out) {
-  for (uint32_t i = 0; i < num_out; ++i) out[i] = 0;
-  Self(run).Fail(MakeNode(proto::OP_CALL, kernel),
-                 "kernels of a plugin's own are unimplemented in this host",
-                 absl::StatusCode::kUnimplemented);
+void OpCall(keel_run* run, keel_object kernel, const keel_tensor* in, uint32_t num_in,
+            keel_tensor* out, uint32_t num_out) {
+  const proto::Node node = MakeNode(proto::OP_CALL, kernel);
+  if (!Given(Self(run), node, "in", in, num_in) || !Given(Self(run), node, "out", out, num_out))
+    return;
+  const keel_tensor first = Self(run).AppendCall(node, {in, num_in}, num_out);
+  for (uint32_t i = 0; i < num_out; ++i) out[i] = first == 0 ? 0 : first + i;
 }
 
 keel_tensor OpActMul(keel_run* run, keel_tensor gate, keel_tensor up, uint32_t act) {
@@ -343,6 +354,37 @@ keel_tensor Recorder::Append(proto::Node node, const keel_tensor* inputs, size_t
   const keel_tensor first = node.outputs().empty() ? 0 : handle(node.outputs(0));
   *function_.add_nodes() = std::move(node);
   return first;
+}
+
+keel_tensor Recorder::AppendCall(proto::Node node, absl::Span<const keel_tensor> inputs,
+                                 uint32_t num_outputs) {
+  if (!status_.ok()) return 0;
+  std::vector<TensorType> types;
+  for (const keel_tensor input : inputs) {
+    const TensorType* type = Find(input);
+    if (type == nullptr) return 0;
+    types.push_back(*type);
+  }
+  const int object = static_cast<int>(node.object());
+  if (object < 1 || object > graph_.declarations_size() ||
+      !graph_.declarations(object - 1).has_kernel()) {
+    Fail(node, absl::StrCat("object ", object, " is no kernel, expected one of build's"));
+    return 0;
+  }
+  if (num_outputs < 1 || num_outputs > kMaxCallOutputs) {
+    Fail(node, absl::StrCat("num_out is ", num_outputs, ", expected 1 to ", kMaxCallOutputs));
+    return 0;
+  }
+  const PluginKernels none;
+  const absl::StatusOr<std::vector<TensorType>> outputs =
+      InferKernelTypes(kernels_ == nullptr ? none : *kernels_,
+                       graph_.declarations(object - 1).kernel(), types, num_outputs);
+  if (!outputs.ok()) {
+    Fail(node, outputs.status().message(), outputs.status().code());
+    return 0;
+  }
+  for (const TensorType& type : *outputs) *node.add_types() = ToProto(type);
+  return Append(std::move(node), inputs.data(), inputs.size());
 }
 
 absl::StatusOr<proto::Function> Recorder::Finish(keel_tensor output) {

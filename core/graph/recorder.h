@@ -8,7 +8,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "core/graph/graph.pb.h"
+#include "core/graph/plugin_kernels.h"
 #include "core/graph/types.h"
 #include "sdk/abi/plugin.h"
 
@@ -21,6 +23,9 @@ class Recorder : public keel_run {
   // `graph` holds the declarations and is borrowed; nothing is added to it.
   Recorder(const proto::Graph& graph, std::string function, std::string verb = "recording");
   virtual ~Recorder() = default;
+
+  // What `call` may name; borrowed. Null, as at first: nothing.
+  void SetKernels(const PluginKernels* kernels) { kernels_ = kernels; }
 
   // Inputs come first, before any op.
   keel_tensor AddInput(const std::string& name, const TensorType& type);
@@ -41,6 +46,9 @@ class Recorder : public keel_run {
   // The number in a tensor of one element.
   virtual int64_t Item(keel_tensor value);
   keel_tensor handle(uint32_t id) const { return mark_ | id; }
+  // Completes and appends the call of a kernel: its results' types are what the class infers.
+  keel_tensor AppendCall(proto::Node node, absl::Span<const keel_tensor> inputs,
+                         uint32_t num_outputs);
 
  protected:
   const proto::Graph& graph() const { return graph_; }
@@ -53,6 +61,7 @@ class Recorder : public keel_run {
   const proto::Graph& graph_;
   const keel_tensor mark_;
   const std::string verb_;  // begins messages
+  const PluginKernels* kernels_ = nullptr;
   proto::Function function_;
   std::vector<TensorType> types_;  // of value i + 1
   absl::Status status_;

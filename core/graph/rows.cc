@@ -78,7 +78,8 @@ class RowFollower {
       outputs.push_back(std::move(parsed));
     }
     const AxisCall call{graph_, node, inputs, axes, outputs.empty() ? nullptr : outputs.data()};
-    const bool crosses = node.op() == proto::OP_ATTENTION || node.op() == proto::OP_RECUR;
+    const bool crosses = node.op() == proto::OP_ATTENTION || node.op() == proto::OP_RECUR ||
+                         (node.op() == proto::OP_CALL && HasStates(node));
     if (crosses) KEEL_RETURN_IF_ERROR(CheckSequences(call));
     KEEL_ASSIGN_OR_RETURN(const int axis, FindOp(node.op())->axis(call));
     for (TensorType& type : outputs) {
@@ -88,10 +89,15 @@ class RowFollower {
     return absl::OkStatus();
   }
 
+  bool HasStates(const proto::Node& call) const {
+    return !graph_.declarations(static_cast<int>(call.object()) - 1).kernel().states().empty();
+  }
+
   // Attention and recurrences know which rows are a sequence's only of the step's own tokens.
   absl::Status CheckSequences(const AxisCall& call) const {
     if (function_.name() != "forward")
       return Bad(absl::StrCat("is in ", function_.name()), "forward, which alone has sequences");
+    if (call.num_inputs() == 0) return Bad("it has no operand", "the step's tokens [N, ..]");
     if (call.axis(0) != 0 || call.in(0).dims[0] != row_) {
       return Bad(absl::StrCat("its first operand is ", ToString(call.in(0))),
                  "the step's tokens [N, ..]");

@@ -129,6 +129,7 @@ class FunctionSharder {
       case proto::OP_PARAM:
         return ShardParam(node);
       case proto::OP_RECUR:  // states are whole
+      case proto::OP_CALL:   // and a kernel knows nothing of ranks
         KEEL_RETURN_IF_ERROR(ExpectReplicated(node));
         return Emit(node, node, kReplicated);
       default:

@@ -139,6 +139,7 @@ absl::StatusOr<RecordedModel> RecordTinyModel(const TinyModel& options) {
   source.model_class = &model_class;
   source.plugin = &copy;
   source.plugin_name = "tiny 1";
+  source.kernels.classes = options.kernels;
   return RecordModel(source, *config, "config.json");
 }
 

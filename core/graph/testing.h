@@ -27,6 +27,7 @@ struct TinyModel {
   void (*declare)(keel_build* build) = nullptr;  // more objects, the first kFirstExtraObject
   bool share_kv = false;  // the second layer attends to the keys and values of the first
   keel_tensor (*attention_args)(keel_run* run) = nullptr;  // gives alibi_slopes
+  std::vector<const keel_kernel_class*> kernels = {};      // that `declare` may name
 };
 
 inline constexpr keel_object kFirstExtraObject = 23;

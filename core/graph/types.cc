@@ -39,6 +39,28 @@ struct Product {
   }
 };
 
+// The name of a type that plugin.h has and graphs have not; null: another.
+const char* OtherTypeName(uint32_t dtype) {
+  switch (dtype) {
+    case KEEL_I8:
+      return "KEEL_I8";
+    case KEEL_I16:
+      return "KEEL_I16";
+    case KEEL_F64:
+      return "KEEL_F64";
+    case KEEL_F8_E4M3FN:
+      return "KEEL_F8_E4M3FN";
+    case KEEL_F8_E5M2:
+      return "KEEL_F8_E5M2";
+    case KEEL_F8_E8M0:
+      return "KEEL_F8_E8M0";
+    case KEEL_F4_E2M1:
+      return "KEEL_F4_E2M1";
+    default:
+      return nullptr;
+  }
+}
+
 absl::Status ViewError(absl::Span<const Extent> from, absl::Span<const int64_t> dims) {
   const auto join = [](std::string* out, const Extent& e) { out->append(ToString(e)); };
   return Bad(absl::StrCat("[", absl::StrJoin(from, ", ", join), "] can't be viewed as [",
@@ -72,6 +94,10 @@ proto::Type ToProto(const TensorType& type) {
 
 absl::StatusOr<TensorType> FromProto(const proto::Type& type) {
   TensorType out{type.dtype(), {}};
+  if (const char* name = OtherTypeName(static_cast<uint32_t>(type.dtype())); name != nullptr) {
+    return absl::UnimplementedError(
+        absl::StrCat("data type ", name, " is for caches and files, expected a type of graphs"));
+  }
   if (!proto::DataType_IsValid(type.dtype())) {
     return Bad(absl::StrCat("data type ", type.dtype(), " is not known"),
                "KEEL_DTYPE_MODEL or a type of plugin.h");

@@ -12,6 +12,7 @@
 #include "core/graph/activations.h"
 #include "core/graph/declaration.h"
 #include "core/graph/errors.h"
+#include "core/graph/features.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/op_table.h"
 #include "core/graph/rows.h"
@@ -116,20 +117,29 @@ class FunctionVerifier {
       used_.push_back(node.op() == proto::OP_TOPK);  // half of a top-k may go unused
     }
     if (node.op() == proto::OP_MARK) return CheckMark(node);
-    if (Carries(node) && !carried_.insert(node.object()).second) {
-      return Bad("is used twice", "once: what it carries from step to step is written there");
+    return CheckCarried(node);
+  }
+
+  absl::Status CheckCarried(const Node& node) {
+    const std::vector<uint32_t> carried = Carried(node);
+    for (const uint32_t object : carried) {
+      if (!carried_.insert(object).second)
+        return Bad("is used twice", "once: what it carries from step to step is written there");
     }
-    if (node.op() == proto::OP_RECUR && function_.name() != "forward") {
+    if (!carried.empty() && node.op() != proto::OP_ATTENTION && function_.name() != "forward")
       return Bad(absl::StrCat("is in ", function_.name()), "forward: only sequences carry states");
-    }
     return absl::OkStatus();
   }
 
-  // Whether the object keeps something from step to step: keys and values, a state.
-  bool Carries(const Node& node) const {
-    if (node.op() != proto::OP_ATTENTION) return node.op() == proto::OP_RECUR;
-    return graph_.declarations(static_cast<int>(node.object()) - 1).attention().kind() !=
-           proto::Attention::ENCODER;
+  // What the node keeps from step to step: an attention's keys and values, states.
+  std::vector<uint32_t> Carried(const Node& node) const {
+    if (node.op() == proto::OP_RECUR) return {node.object()};
+    if (node.op() != proto::OP_ATTENTION && node.op() != proto::OP_CALL) return {};
+    const Declaration& d = graph_.declarations(static_cast<int>(node.object()) - 1);
+    if (node.op() == proto::OP_CALL)
+      return {d.kernel().states().begin(), d.kernel().states().end()};
+    if (d.attention().kind() == proto::Attention::ENCODER) return {};
+    return {node.object()};
   }
 
   absl::Status CheckMark(const Node& node) {
@@ -219,6 +229,16 @@ absl::Status VerifyGraph(const proto::Graph& graph) {
   if (const uint32_t needed = OpsetOf(graph); graph.opset() < needed)
     return BadGraph(absl::StrCat("opset is ", graph.opset()),
                     absl::StrCat("at least ", needed, ", which has its ops"));
+  for (const std::string& feature : graph.required_features()) {
+    if (HasFeature(feature)) continue;
+    return BadGraph(absl::StrCat("needs '", Shown(feature), "'"), "features of this host",
+                    "update keel");
+  }
+  for (const proto::ModelSpec::Rename& rename : graph.spec().renames()) {
+    if (proto::ModelSpec::Rename::Op_IsValid(rename.op())) continue;
+    return BadGraph(absl::StrCat("has a rename with the operation ", rename.op()),
+                    "one that this host knows", "update keel");
+  }
   KEEL_RETURN_IF_ERROR(CheckDeclarations(graph));
   absl::flat_hash_set<std::string> names;
   for (const Function& function : graph.functions()) {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
+#include "core/attention/choose.h"
 #include "core/base/error_detail.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
@@ -174,6 +175,10 @@ PluginCall CallInto(const std::shared_ptr<Plugin>& plugin) {
   };
 }
 
+PluginKernels KernelsOf(const std::shared_ptr<Plugin>& plugin) {
+  return {plugin->classes().kernels, plugin->self(), CallInto(plugin)};
+}
+
 absl::StatusOr<RecordedModel> RecordChoice(const std::shared_ptr<Plugin>& plugin,
                                            const ModelChoice& choice,
                                            const boost::json::value& config) {
@@ -182,6 +187,7 @@ absl::StatusOr<RecordedModel> RecordChoice(const std::shared_ptr<Plugin>& plugin
   source.plugin = plugin->self();
   source.plugin_name = absl::StrCat(plugin->ref().note.id, " ", plugin->ref().note.version);
   source.call = CallInto(plugin);
+  source.kernels = KernelsOf(plugin);
   return RecordModel(source, config, "config.json");
 }
 
@@ -190,14 +196,19 @@ absl::Status RegisterAttention(const ExecutorOptions& options,
                                const PluginCatalog& catalog, const RemoteCodePolicy& policy,
                                KeptPlugins& kept) {
   KEEL_RETURN_IF_ERROR(RegisterClasses(plugin, kept.attention));
-  std::vector<std::string> names = {options.attention, options.config_attention,
-                                    graph.spec().attn_implementation()};
+  std::vector<std::string> names = {options.config_attention, graph.spec().attn_implementation()};
+  std::set<std::string> flags;
+  KEEL_ASSIGN_OR_RETURN(const auto flag, ParseAttentionFlag(options.attention));
+  for (const AttentionOfPart& said : flag) {
+    names.push_back(said.name);
+    flags.insert(said.name);
+  }
   for (const proto::Declaration& d : graph.declarations()) names.push_back(d.attention().impl());
   for (const std::string& name : names) {
     if (name.empty() || kept.attention.Contains(name)) continue;
     KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, catalog.FindAttention(name));
     if (ref == nullptr) {
-      if (name == options.attention) return NoAttention(name, catalog);
+      if (flags.contains(name)) return NoAttention(name, catalog);
       continue;  // whether that is an error is for ChooseAttention to say
     }
     KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> loaded, LoadPlugin(*ref, policy));

@@ -15,6 +15,7 @@
 #include "core/base/plugin_call.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/exec/options.h"
+#include "core/graph/plugin_kernels.h"
 #include "core/graph/record_model.h"
 #include "core/model/options.h"
 #include "core/plugin/catalog.h"
@@ -69,6 +70,7 @@ absl::StatusOr<std::shared_ptr<Plugin>> LoadPlugin(const PluginRef& ref,
 std::string DescribePlugin(const PluginRef& ref);
 // How the plugin's functions are called.
 PluginCall CallInto(const std::shared_ptr<Plugin>& plugin);
+PluginKernels KernelsOf(const std::shared_ptr<Plugin>& plugin);
 // The model that `choice` names, recorded from its plugin.
 absl::StatusOr<RecordedModel> RecordChoice(const std::shared_ptr<Plugin>& plugin,
                                            const ModelChoice& choice,

@@ -71,6 +71,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   exec.dtype = found.dtype;
   exec.block_size = options.cache.block_size;
   exec.live = {recorded.model_class, recorded.model.get(), CallInto(plugin)};
+  exec.kernels = KernelsOf(plugin);
   exec.on_load_bytes = [&](int64_t done, int64_t total) {
     progress("loading weights", done, total);
   };
@@ -87,6 +88,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.vocab_size = spec.vocab_size();
   model.checkpoint = found.checkpoint;
   model.generation = found.checkpoint->generation_config();
+  model.prompt_rope = PromptRopeOf(recorded.graph);
   KEEL_ASSIGN_OR_RETURN(model.executor, Executor::Create(std::move(recorded.graph),
                                                          model.checkpoint, kept->attention, exec));
   const LoadReport& report = model.executor->report();

@@ -11,6 +11,7 @@
 #include "core/cache/block_allocator.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/exec/executor.h"
+#include "core/graph/rope_length.h"
 #include "core/model/options.h"
 #include "core/model/text_probe.h"
 
@@ -31,14 +32,16 @@ struct Model {
   int64_t max_model_len = 0;
   BlockAllocator::Options blocks;  // of its cache, as the executor has it
   int64_t kv_cache_bytes = 0;
+  PromptRope prompt_rope;
   std::vector<int32_t> eos_token_ids;
   GenerationConfig generation;        // defaults of requests
   std::vector<std::string> warnings;  // what a user should know
 
   std::shared_ptr<const Checkpoint> checkpoint;
   Text text;
+  // The plugin and its model, where they are still needed: longer than the executor, which runs them.
+  std::shared_ptr<void> keep_alive;
   std::unique_ptr<Executor> executor;
-  std::shared_ptr<void> keep_alive;  // the plugin and its model, where they are still needed
 };
 
 // Slow; one thread. Errors say which flag or which file, else they begin with the model's name.

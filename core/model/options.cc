@@ -165,8 +165,8 @@ constexpr EngineFlag kFlags[] = {
      "auto (what its source reads)",
      SetContentFormat},
     {"attention-implementation", "Execution", "NAME", "",
-     "paged, sdpa, eager or a plugin's; default: the config's, else the fastest that serves the "
-     "model",
+     "paged, sdpa, eager or a plugin's, for all of a model or by part (text=NAME,image=NAME); "
+     "default: the config's, else the fastest that serves the model",
      SetText<&EngineOptions::executor, &ExecutorOptions::attention>},
     {"exec", "Execution", "MODE", "graph",
      "graph: run the recorded graph; eager: op by op through the plugin; shadow: both, compared",
@@ -198,7 +198,7 @@ constexpr EngineFlag kFlags[] = {
      SetInt<0, kMaxCount, &EngineOptions::scheduler,
             &SchedulerOptions::max_prefill_beside_decodes>},
     {"max-queued-requests", "Scheduling", "N", "1024",
-     "requests that may wait; one more is refused",
+     "sequences (requests times n) that may wait; what would be more is refused",
      SetInt<1, kMaxCount, &EngineOptions::max_queued_requests>},
     {"spec-method", "Speculation", "METHOD", "none",
      "how tokens are guessed and then verified several at a time, which changes no text: none, or "

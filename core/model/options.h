@@ -24,7 +24,7 @@ namespace keel {
 // Which model, and whose code makes it.
 struct ModelOptions {
   std::string name;         // a directory or a Hugging Face id
-  std::string served_name;  // what clients call it; "": `name`
+  std::string served_name;  // what clients call it; "": the directory's own name, or the id
   // What a relative `name`, plugin path or trace file is relative to; "": the working directory.
   std::string base_dir;
   std::optional<DType> dtype;  // of weights and activations; unset: the checkpoint's
@@ -35,8 +35,6 @@ struct ModelOptions {
   std::optional<ContentFormat> content_format;
   // What is being loaded and how far it is; total 0: unknown. Any thread; may be empty.
   std::function<void(absl::string_view stage, int64_t done, int64_t total)> on_progress;
-
-  const std::string& label() const { return served_name.empty() ? name : served_name; }
 };
 
 // How much memory keeps keys, values and states, and how it is cut.
@@ -68,8 +66,8 @@ struct EngineOptions {
   CacheOptions cache;
   SchedulerOptions scheduler = {.max_prefill_beside_decodes = 64};
   SpeculationOptions speculation;
-  int64_t max_queued_requests = 1024;
-  std::string trace;  // the file; "": none
+  int64_t max_queued_requests = 1024;  // in sequences
+  std::string trace;                   // the file; "": none
 };
 
 struct EngineFlag {

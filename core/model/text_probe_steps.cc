@@ -126,8 +126,7 @@ absl::Status TryTemplates(const ChatTemplate& chat_template) {
       input.template_name = name;
       input.add_generation_prompt = true;
       const absl::Status status = chat_template.Render(input).status();
-      if (absl::IsResourceExhausted(status)) return status;
-      if (IsPanic(status)) return status;
+      if (IsOverLimit(status) || IsPanic(status)) return status;
     }
   }
   return absl::OkStatus();

@@ -1,38 +1,52 @@
 #include "core/ops/graph_attention.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "core/base/status.h"
+#include "core/graph/op_attributes.h"
 
 namespace keel {
 namespace {
 
 using proto::Declaration;
 
-bool KeepsKeys(const Declaration& d) {
-  return d.has_attention() && d.attention().kind() != proto::Attention::ENCODER &&
-         d.attention().kv_share_layer() < 0;
-}
-
 // The arguments that functions give an attention, by object. An object may be called more than once.
-std::vector<std::string> ArgNames(const proto::Graph& graph, uint32_t object) {
-  std::vector<std::string> names;
+void FindArgs(const proto::Graph& graph, uint32_t object, AttentionUse& use) {
   for (const proto::Function& function : graph.functions()) {
     for (const proto::Node& node : function.nodes()) {
       if (node.op() != proto::OP_ATTENTION || node.object() != object) continue;
-      names.insert(names.end(), node.names().begin(), node.names().end());
+      const op::Arguments args(node);
+      for (int i = 0; i < args.size(); ++i) {
+        use.args.push_back(args.name(i));
+        use.arg_flags.push_back(args.flags(i));
+      }
     }
   }
-  return names;
+}
+
+// The modality of the encoder that calls it; "text" if none does.
+std::string PartOf(const proto::Graph& graph, uint32_t object) {
+  for (const proto::Function& function : graph.functions()) {
+    absl::string_view modality = function.name();
+    if (!absl::ConsumePrefix(&modality, "encode/")) continue;
+    for (const proto::Node& node : function.nodes()) {
+      if (node.op() == proto::OP_ATTENTION && node.object() == object) return std::string(modality);
+    }
+  }
+  return "text";
 }
 
 absl::Status CheckShares(const proto::Graph& graph, const proto::Attention& attention) {
   const int32_t layer = attention.kv_share_layer();
   if (layer < 0) return absl::OkStatus();
   for (const Declaration& d : graph.declarations()) {
-    if (KeepsKeys(d) && d.attention().layer() == layer) return absl::OkStatus();
+    const proto::Attention& other = d.attention();
+    if (d.has_attention() && other.kind() != proto::Attention::ENCODER &&
+        other.kv_share_layer() < 0 && other.layer() == layer) {
+      return absl::OkStatus();
+    }
   }
   return absl::InvalidArgumentError(
       absl::StrCat("shares keys and values of layer ", layer, ", which no attention keeps"));
@@ -63,14 +77,13 @@ keel_attention_desc DescOf(const proto::Attention& a) {
   return desc;
 }
 
-std::vector<KvLayerSpec> KvLayers(const proto::Graph& graph) {
-  std::vector<KvLayerSpec> specs;
-  for (const Declaration& d : graph.declarations()) {
-    if (!KeepsKeys(d)) continue;
-    const proto::Attention& a = d.attention();
-    specs.push_back({a.layer(), a.kv_heads(), a.qk_dim(), a.v_dim(), a.window(), a.chunk()});
-  }
-  return specs;
+AttentionUse UseOf(const proto::Graph& graph, uint32_t object, const keel_attention_desc& desc,
+                   DType dtype, int64_t block_size) {
+  const bool is_encoder = desc.kind == KEEL_ATTENTION_ENCODER;
+  AttentionUse use{.desc = &desc, .dtype = dtype, .block_size = is_encoder ? 0 : block_size};
+  use.part = PartOf(graph, object);
+  FindArgs(graph, object, use);
+  return use;
 }
 
 absl::StatusOr<std::vector<AttentionChoice>> ChooseAttentions(const proto::Graph& graph,
@@ -84,10 +97,8 @@ absl::StatusOr<std::vector<AttentionChoice>> ChooseAttentions(const proto::Graph
     if (absl::Status status = CheckShares(graph, d.attention()); !status.ok())
       return Annotate(status, d.name());
     const keel_attention_desc desc = DescOf(d.attention());
-    const bool encoder = d.attention().kind() == proto::Attention::ENCODER;
-    auto choice = ChooseAttention(
-        {&desc, dtype, encoder ? 0 : block_size, ArgNames(graph, static_cast<uint32_t>(i + 1))},
-        wish, registry);
+    const uint32_t object = static_cast<uint32_t>(i + 1);
+    auto choice = ChooseAttention(UseOf(graph, object, desc, dtype, block_size), wish, registry);
     if (!choice.ok()) return Annotate(choice.status(), d.name());
     choices[i] = *std::move(choice);
   }

@@ -1,4 +1,4 @@
-// The attentions that a graph declares, as implementations and the cache take them.
+// The attentions that a graph declares, as implementations take them.
 #ifndef KEEL_CORE_OPS_GRAPH_ATTENTION_H_
 #define KEEL_CORE_OPS_GRAPH_ATTENTION_H_
 
@@ -8,7 +8,6 @@
 
 #include "absl/status/statusor.h"
 #include "core/attention/choose.h"
-#include "core/cache/kv_cache.h"
 #include "core/graph/graph.pb.h"
 #include "core/tensor/dtype.h"
 #include "sdk/abi/plugin.h"
@@ -18,8 +17,9 @@ namespace keel {
 // Points into `attention`.
 keel_attention_desc DescOf(const proto::Attention& attention);
 
-// What the layers keep: those without a cache, or with another layer's, are left out.
-std::vector<KvLayerSpec> KvLayers(const proto::Graph& graph);
+// How object (from 1), which is an attention, is used; points to `desc`, which is DescOf its own.
+AttentionUse UseOf(const proto::Graph& graph, uint32_t object, const keel_attention_desc& desc,
+                   DType dtype, int64_t block_size);
 
 // The choice for each attention, by object - 1; objects that are none have an empty one. Errors name
 // the object.

@@ -57,7 +57,7 @@ at::Tensor CosOp(const at::Tensor& x, Numerics numerics) {
   proto::Rope rope;
   rope.set_rotary_size(20);
   for (int i = 0; i < 10; ++i) rope.add_inv_freq(1.0 / (1 + i));
-  return MakeCosSin(rope, x.select(1, 0) * 100, 0, x.scalar_type(), numerics).cos;
+  return MakeCosSin(rope, x.select(1, 0) * 100, {}, x.scalar_type(), numerics).cos;
 }
 
 at::Tensor RouteOp(const at::Tensor& x, Numerics numerics) {

@@ -2,6 +2,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/clamp.h>
+#include <ATen/ops/clamp_max.h>
 #include <ATen/ops/floor_divide.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/sigmoid.h>
@@ -17,6 +19,7 @@
 #include <vector>
 
 #include "core/ops/activation.h"
+#include "core/ops/indices.h"
 #include "core/ops/invariant.h"
 #include "sdk/abi/plugin.h"
 
@@ -43,8 +46,15 @@ at::Tensor RunMlp(const proto::Moe& moe, const ExpertWeights::Mlp& mlp, const at
   const auto act = [&](const at::Tensor& y) {
     return ByElement(numerics, y, [&](const at::Tensor& z) { return Activation(z, moe.act()); });
   };
-  const at::Tensor up = mlp.up->Apply(x);
-  return mlp.down->Apply(mlp.gate == nullptr ? act(up) : act(mlp.gate->Apply(x)) * up);
+  at::Tensor up = mlp.up->Apply(x);
+  if (mlp.gate == nullptr) return mlp.down->Apply(act(up));
+  at::Tensor gate = mlp.gate->Apply(x);
+  if (moe.limit() > 0) {
+    gate = at::clamp_max(gate, moe.limit());
+    up = at::clamp(up, -moe.limit(), moe.limit());
+  }
+  if (moe.up_offset() != 0) up = up + moe.up_offset();
+  return mlp.down->Apply(act(gate) * up);
 }
 
 Routing Route(const proto::Moe& moe, const at::Tensor& score_bias, const at::Tensor& logits) {
@@ -98,7 +108,8 @@ at::Tensor RunExperts(const proto::Moe& moe, const ExpertWeights& weights, const
               "moe of ", x.sizes(), " with expert ids ", routing.experts.sizes(), " and weights ",
               routing.weights.sizes());
   const int64_t k = routing.experts.size(1), pairs = routing.experts.numel();
-  const at::Tensor flat = routing.experts.reshape({pairs}).to(at::kLong);
+  const at::Tensor flat =
+      ClampedIndices(routing.experts.reshape({pairs}), std::ssize(weights.experts));
   const auto [sorted, order] = at::sort(flat, /*stable=*/true, 0, false);
   const at::Tensor tokens = at::floor_divide(order, k);
   const at::Tensor pair_weights =
@@ -108,8 +119,6 @@ at::Tensor RunExperts(const proto::Moe& moe, const ExpertWeights& weights, const
   for (int64_t begin = 0; begin < pairs;) {
     int64_t end = begin + 1;
     while (end < pairs && expert[end] == expert[begin]) ++end;
-    TORCH_CHECK(expert[begin] >= 0 && expert[begin] < std::ssize(weights.experts), "expert ",
-                expert[begin], " of ", weights.experts.size());
     const at::Tensor rows = tokens.narrow(0, begin, end - begin);
     const at::Tensor y =
         RunMlp(moe, weights.experts[expert[begin]], at::index_select(x, 0, rows), numerics);

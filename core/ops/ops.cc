@@ -3,7 +3,6 @@
 #include <ATen/ops/conv1d.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/conv3d.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 
 #include <optional>
@@ -15,8 +14,7 @@
 #include "core/graph/op_attributes.h"
 #include "core/graph/op_table.h"
 #include "core/graph/types.h"
-#include "core/ops/args.h"
-#include "core/ops/graph_attention.h"
+#include "core/ops/indices.h"
 #include "core/ops/invariant.h"
 #include "core/ops/moe.h"
 #include "core/ops/norm.h"
@@ -74,34 +72,37 @@ std::vector<StateSpec> StateSpecs(const proto::Graph& graph, DType model_dtype) 
 }
 
 OpRunner::OpRunner(const proto::Graph& graph, std::shared_ptr<const Weights> weights, DType dtype,
-                   Numerics numerics, KvCache cache, RecurrentStates states)
+                   Numerics numerics, AttentionLayers attention, KernelInstances kernels,
+                   KvCache cache, RecurrentStates states)
     : graph_(graph),
       weights_(std::move(weights)),
       dtype_(dtype),
       numerics_(numerics),
+      attention_(std::move(attention)),
+      kernels_(std::move(kernels)),
       cache_(std::move(cache)),
       states_(std::move(states)),
       rope_(numerics) {}
 
 absl::StatusOr<std::unique_ptr<OpRunner>> OpRunner::Create(
     const proto::Graph& graph, std::shared_ptr<const Weights> weights,
-    absl::Span<const AttentionChoice> attention, DType dtype, int32_t block_size,
-    Numerics numerics) {
+    absl::Span<const AttentionChoice> attention, const PluginKernels& kernels, DType dtype,
+    int32_t block_size, Numerics numerics) {
   if (numerics == Numerics::kInvariant) KEEL_RETURN_IF_ERROR(CheckInvariant(graph));
-  KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(KvLayers(graph), block_size, dtype));
+  KEEL_ASSIGN_OR_RETURN(AttentionLayers layers,
+                        AttentionLayers::Create(graph, attention, dtype, block_size));
+  KEEL_ASSIGN_OR_RETURN(KernelInstances instances, KernelInstances::Create(graph, kernels, dtype));
+  KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(layers.kv_layers(), block_size, dtype));
   KEEL_ASSIGN_OR_RETURN(RecurrentStates states, RecurrentStates::Create(StateSpecs(graph, dtype)));
-  auto ops = std::unique_ptr<OpRunner>(new OpRunner(graph, std::move(weights), dtype, numerics,
-                                                    std::move(cache), std::move(states)));
-  for (int i = 0; i < graph.declarations_size(); ++i) {
-    ops->attentions_.push_back(
-        {DescOf(graph.declarations(i).attention()), attention[i].implementation});
-  }
-  return ops;
+  return std::unique_ptr<OpRunner>(new OpRunner(graph, std::move(weights), dtype, numerics,
+                                                std::move(layers), std::move(instances),
+                                                std::move(cache), std::move(states)));
 }
 
 void OpRunner::BeginStep(const StepContext* step) {
   step_ = step;
   rope_.Clear();
+  attention_.BeginStep();
 }
 
 void OpRunner::EndStep() {
@@ -136,7 +137,7 @@ absl::Status OpRunner::Dispatch(const proto::Node& node, absl::Span<const at::Te
     case proto::OP_MARK:
       return absl::OkStatus();
     case proto::OP_CALL:
-      return Unserved("a plugin's own kernel");
+      return kernels_.Run(node, inputs, step_, states_, outputs);
     case proto::OP_RECUR: {
       const at::Tensor states = states_.Of(node.object());
       if (step_ == nullptr || !states.defined()) {
@@ -147,9 +148,11 @@ absl::Status OpRunner::Dispatch(const proto::Node& node, absl::Span<const at::Te
       outputs->push_back(std::move(out));
       return absl::OkStatus();
     }
-    case proto::OP_ATTENTION:
-      outputs->emplace_back();
-      return RunAttention(node, inputs, &outputs->back());
+    case proto::OP_ATTENTION: {
+      KEEL_ASSIGN_OR_RETURN(at::Tensor out, attention_.Run(node, inputs, step_, cache_));
+      outputs->push_back(std::move(out));
+      return absl::OkStatus();
+    }
     case proto::OP_ALL_REDUCE:
     case proto::OP_ALL_GATHER: {
       KEEL_ASSIGN_OR_RETURN(at::Tensor out, RunCollective(node, inputs[0]));
@@ -179,9 +182,10 @@ absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
   switch (node.op()) {
     case proto::OP_LINEAR:
       return weights_->linear(object).Apply(inputs[0]);
-    case proto::OP_EMBED:
-      return at::index_select(weights_->of<EmbeddingWeight>(object).rows, 0,
-                              inputs[0].to(at::kLong));
+    case proto::OP_EMBED: {
+      const at::Tensor& rows = weights_->of<EmbeddingWeight>(object).rows;
+      return at::index_select(rows, 0, ClampedIndices(inputs[0], rows.size(0)));
+    }
     case proto::OP_NORM:
       return RunNorm(d.norm(), weights_->of<NormWeight>(object), inputs[0], numerics_);
     case proto::OP_ROPE:
@@ -203,55 +207,13 @@ absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
   }
 }
 
-// Frequencies that follow the length of a step's longest sequence would follow other requests: where
-// that must not be, they are those of the longest that the model takes.
-int64_t OpRunner::RopeLength(const proto::Rope& rope, const at::Tensor& positions) const {
-  if (numerics_ == Numerics::kInvariant) {
-    const int64_t longest = graph_.spec().max_positions();
-    return (longest > 0 ? longest : rope.original_max_positions()) - 1;
-  }
-  return step_ != nullptr ? step_->max_position : positions.max().item<int64_t>();
-}
-
 at::Tensor OpRunner::RunRope(const proto::Node& node, const at::Tensor& x,
                              const at::Tensor& positions) {
   const proto::Rope& rope = DeclarationOf(node).rope();
-  const CosSin& table =
-      rope_.Get(node.object(), rope, positions, RopeLength(rope, positions), x.scalar_type());
+  const absl::Span<const int64_t> lengths =
+      step_ != nullptr ? absl::MakeConstSpan(step_->lengths) : absl::Span<const int64_t>();
+  const CosSin& table = rope_.Get(node.object(), rope, positions, lengths, x.scalar_type());
   return ApplyRope(rope, x, table, numerics_);
-}
-
-absl::Status OpRunner::RunAttention(const proto::Node& node, absl::Span<const at::Tensor> inputs,
-                                    at::Tensor* out) {
-  const proto::Attention& declared = DeclarationOf(node).attention();
-  const Attention& attention = attentions_[node.object() - 1];
-  const std::vector<NamedArg> args = ReadArgs(node, inputs);
-  AttentionCall call;
-  call.desc = &attention.desc;
-  call.q = inputs[0];
-  call.k = inputs[1];
-  call.v = inputs[2];
-  call.args = args;
-  *out = at::empty({call.q.size(0), declared.heads(), declared.v_dim()}, call.q.options());
-  call.out = *out;
-  if (declared.kind() != proto::Attention::ENCODER) {
-    if (step_ == nullptr || cache_.groups()[0].num_blocks == 0) {
-      return absl::FailedPreconditionError("attention runs outside of a step or without a cache");
-    }
-    const bool shares = declared.kv_share_layer() >= 0;
-    const int32_t layer = shares ? declared.kv_share_layer() : declared.layer();
-    const AttentionMetadata& metadata = step_->metadata[cache_.group(layer)];
-    call.metadata = &metadata;
-    call.k_cache = cache_.keys(layer);
-    call.v_cache = cache_.values(layer);
-    if (!shares) {
-      WriteKv(call.k, metadata.slots, call.k_cache);
-      WriteKv(call.v, metadata.slots, call.v_cache);
-    }
-  } else if (step_ != nullptr) {
-    call.sequences = step_->cu_q;
-  }
-  return attention.implementation->Run(call);
 }
 
 }  // namespace keel

@@ -12,26 +12,20 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "core/attention/attention.h"
 #include "core/attention/choose.h"
 #include "core/cache/kv_cache.h"
 #include "core/cache/recurrent_states.h"
 #include "core/graph/graph.pb.h"
 #include "core/kernels/numerics.h"
+#include "core/ops/attention_layers.h"
+#include "core/ops/plugin_kernel.h"
 #include "core/ops/rope.h"
+#include "core/ops/step_context.h"
 #include "core/parallel/collectives.h"
 #include "core/tensor/dtype.h"
 #include "core/weights/weights.h"
 
 namespace keel {
-
-// What a step gives its ops. Encoders run without.
-struct StepContext {
-  std::vector<AttentionMetadata> metadata;  // of each group of layers (KvCache::groups)
-  int64_t max_position = 0;          // largest position of the step; long rope tables go by it
-  std::vector<int32_t> state_slots;  // [S]
-  std::vector<int32_t> cu_q;         // [S + 1]: where each sequence's tokens begin, and the end
-};
 
 // What the recurrent layers of `graph` carry.
 std::vector<StateSpec> StateSpecs(const proto::Graph& graph, DType model_dtype);
@@ -39,15 +33,17 @@ std::vector<StateSpec> StateSpecs(const proto::Graph& graph, DType model_dtype);
 // One rank's model: declarations and everything they own. Not thread-safe.
 class OpRunner {
  public:
-  // `attention` is what ChooseAttentions found, by object - 1. `graph` is borrowed.
+  // `attention` is what ChooseAttentions found, by object - 1; `kernels` are what CheckKernels passed.
+  // `graph` is borrowed.
   static absl::StatusOr<std::unique_ptr<OpRunner>> Create(
       const proto::Graph& graph, std::shared_ptr<const Weights> weights,
-      absl::Span<const AttentionChoice> attention, DType dtype, int32_t block_size,
-      Numerics numerics);
+      absl::Span<const AttentionChoice> attention, const PluginKernels& kernels, DType dtype,
+      int32_t block_size, Numerics numerics);
 
   const proto::Graph& graph() const { return graph_; }
   KvCache& cache() { return cache_; }
   RecurrentStates& states() { return states_; }
+  const PluginKernels& kernels() const { return kernels_.kernels(); }
 
   // For a rank's graph; borrowed. Without, the graph must have no collectives.
   void SetCollectives(Collectives* collectives) { collectives_ = collectives; }
@@ -62,22 +58,15 @@ class OpRunner {
                    std::vector<at::Tensor>* outputs);
 
  private:
-  struct Attention {
-    keel_attention_desc desc = {};
-    std::shared_ptr<const AttentionImplementation> implementation;  // null: it is no attention
-  };
-
   OpRunner(const proto::Graph& graph, std::shared_ptr<const Weights> weights, DType dtype,
-           Numerics numerics, KvCache cache, RecurrentStates states);
+           Numerics numerics, AttentionLayers attention, KernelInstances kernels, KvCache cache,
+           RecurrentStates states);
 
   absl::Status Dispatch(const proto::Node& node, absl::Span<const at::Tensor> inputs,
                         std::vector<at::Tensor>* outputs);
-  absl::Status RunAttention(const proto::Node& node, absl::Span<const at::Tensor> inputs,
-                            at::Tensor* out);
   absl::StatusOr<at::Tensor> RunCollective(const proto::Node& node, const at::Tensor& x);
   absl::StatusOr<at::Tensor> RunObject(const proto::Node& node,
                                        absl::Span<const at::Tensor> inputs);
-  int64_t RopeLength(const proto::Rope& rope, const at::Tensor& positions) const;
   at::Tensor RunRope(const proto::Node& node, const at::Tensor& x, const at::Tensor& positions);
   const proto::Declaration& DeclarationOf(const proto::Node& node) const;
 
@@ -85,9 +74,10 @@ class OpRunner {
   std::shared_ptr<const Weights> weights_;
   const DType dtype_;
   const Numerics numerics_;
+  AttentionLayers attention_;
+  KernelInstances kernels_;
   KvCache cache_;
   RecurrentStates states_;
-  std::vector<Attention> attentions_;  // by object - 1
   RopeTables rope_;
   const StepContext* step_ = nullptr;
   Collectives* collectives_ = nullptr;

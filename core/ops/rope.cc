@@ -9,6 +9,7 @@
 
 #include <cmath>
 
+#include "core/graph/rope_length.h"
 #include "core/kernels/kernel_table.h"
 #include "core/ops/invariant.h"
 
@@ -60,13 +61,13 @@ at::Tensor PositionsByFrequency(const proto::Rope& rope, const at::Tensor& posit
 
 }  // namespace
 
-at::Tensor RopeFrequencies(const proto::Rope& rope, int64_t max_position) {
-  const int64_t half = rope.rotary_size() / 2, length = max_position + 1;
-  const bool beyond = rope.original_max_positions() > 0 && length > rope.original_max_positions();
+at::Tensor RopeFrequencies(const proto::Rope& rope, int64_t length) {
+  const int64_t half = rope.rotary_size() / 2;
+  const bool beyond = GoesByLength(rope) && length > rope.original_max_positions();
   std::vector<double> values(rope.inv_freq().begin(), rope.inv_freq().end());
   if (beyond && rope.long_inv_freq_size() > 0) {
     values.assign(rope.long_inv_freq().begin(), rope.long_inv_freq().end());
-  } else if (beyond && rope.dynamic_factor() > 0) {
+  } else if (beyond) {
     values = DynamicFrequencies(rope, length);
   }
   TORCH_CHECK(static_cast<int64_t>(values.size()) == half, "rope has ", values.size(),
@@ -78,10 +79,33 @@ at::Tensor RopeFrequencies(const proto::Rope& rope, int64_t max_position) {
   return frequencies;
 }
 
-CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions, int64_t max_position,
-                  at::ScalarType type, Numerics numerics) {
+namespace {
+
+// f32 [N, rotary_size / 2], or [1, ..] where all rows have the same.
+at::Tensor FrequenciesOfRows(const proto::Rope& rope, const at::Tensor& positions,
+                             absl::Span<const int64_t> lengths) {
+  if (!GoesByLength(rope)) return RopeFrequencies(rope, 0).unsqueeze(0);
+  const auto rows = static_cast<int64_t>(lengths.size());
+  if (rows != positions.size(-1)) {
+    const int64_t length = positions.numel() > 0 ? positions.max().item<int64_t>() + 1 : 0;
+    return RopeFrequencies(rope, length).unsqueeze(0);
+  }
+  at::Tensor all = at::empty({rows, rope.rotary_size() / 2}, at::kFloat);
+  at::Tensor frequencies;
+  for (int64_t i = 0; i < rows; ++i) {
+    // The tokens of a prompt follow each other.
+    if (i == 0 || lengths[i] != lengths[i - 1]) frequencies = RopeFrequencies(rope, lengths[i]);
+    all.select(0, i).copy_(frequencies);
+  }
+  return all;
+}
+
+}  // namespace
+
+CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions,
+                  absl::Span<const int64_t> lengths, at::ScalarType type, Numerics numerics) {
   const at::Tensor angles =
-      PositionsByFrequency(rope, positions) * RopeFrequencies(rope, max_position).unsqueeze(0);
+      PositionsByFrequency(rope, positions) * FrequenciesOfRows(rope, positions, lengths);
   const double factor = rope.attention_factor() == 0 ? 1.0 : rope.attention_factor();
   CosSin table;
   table.cos = ByElement(numerics, angles, [](const at::Tensor& x) { return at::cos(x); });
@@ -133,14 +157,14 @@ at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin&
 }
 
 const CosSin& RopeTables::Get(uint32_t object, const proto::Rope& rope, const at::Tensor& positions,
-                              int64_t max_position, at::ScalarType type) {
+                              absl::Span<const int64_t> lengths, at::ScalarType type) {
   for (const Entry& entry : entries_) {
     if (entry.object == object && entry.positions.is_same(positions) && entry.type == type) {
       return entry.table;
     }
   }
   entries_.push_back(
-      {object, positions, type, MakeCosSin(rope, positions, max_position, type, numerics_)});
+      {object, positions, type, MakeCosSin(rope, positions, lengths, type, numerics_)});
   return entries_.back().table;
 }
 

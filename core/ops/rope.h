@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "core/graph/graph.pb.h"
 #include "core/kernels/numerics.h"
 
@@ -17,13 +18,15 @@ struct CosSin {
   at::Tensor cos, sin;
 };
 
-// The frequencies that hold for a step whose largest position is `max_position`: longrope has a
-// table for long sequences, dynamic NTK one for each length. f32 [rotary_size / 2].
-at::Tensor RopeFrequencies(const proto::Rope& rope, int64_t max_position);
+// The frequencies in a text of `length` tokens: longrope has a table for long ones, dynamic NTK one
+// for each length. f32 [rotary_size / 2].
+at::Tensor RopeFrequencies(const proto::Rope& rope, int64_t length);
 
-// `positions` is [N], or [axes, N] with sections. In fp32, then cast to `type` unless rope.fp32.
-CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions, int64_t max_position,
-                  at::ScalarType type, Numerics numerics);
+// `positions` is [N], or [axes, N] with sections; `lengths` are those of the tokens' texts, [N]. With
+// another number of them all tokens are of one text, which reaches the largest position. In fp32,
+// then cast to `type` unless rope.fp32.
+CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions,
+                  absl::Span<const int64_t> lengths, at::ScalarType type, Numerics numerics);
 
 // Rotates x [N, heads, head_dim]; what is past rotary_size stays. All of these throw c10::Error.
 at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin& table,
@@ -36,7 +39,7 @@ class RopeTables {
 
   void Clear() { entries_.clear(); }
   const CosSin& Get(uint32_t object, const proto::Rope& rope, const at::Tensor& positions,
-                    int64_t max_position, at::ScalarType type);
+                    absl::Span<const int64_t> lengths, at::ScalarType type);
 
  private:
   struct Entry {

@@ -3,7 +3,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "core/graph/op_table.h"
 #include "core/graph/types.h"
 
 namespace keel {
@@ -35,11 +34,6 @@ absl::Status CheckServed(const proto::Graph& graph) {
     if (absl::StartsWith(function.name(), "encode/"))
       return Unserved(absl::StrCat(function.name(), ", an encoder,"));
     if (function.name() == "forward") KEEL_RETURN_IF_ERROR(CheckInputs(function));
-    for (const proto::Node& node : function.nodes()) {
-      if (node.op() != proto::OP_CALL) continue;
-      return Annotate(Unserved("a plugin's own kernel"),
-                      absl::StrCat(function.name(), ", ", NodeName(graph, node)));
-    }
   }
   return absl::OkStatus();
 }

@@ -8,7 +8,7 @@
 
 namespace keel {
 
-// kUnimplemented names the first function, input or op of that kind.
+// kUnimplemented names the first function or input of that kind.
 absl::Status CheckServed(const proto::Graph& graph);
 
 absl::Status Unserved(absl::string_view what);

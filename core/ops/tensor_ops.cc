@@ -29,6 +29,7 @@
 
 #include "core/graph/op_attributes.h"
 #include "core/ops/activation.h"
+#include "core/ops/indices.h"
 #include "core/ops/invariant.h"
 #include "core/tensor/aten.h"
 #include "sdk/abi/plugin.h"
@@ -176,29 +177,19 @@ at::Tensor Narrow(const at::Tensor& x, const op::Narrow& narrow) {
 }
 
 at::Tensor GatherRows(const at::Tensor& x, const at::Tensor& indices) {
-  const at::Tensor flat = indices.reshape({-1}).to(at::kLong);
+  const at::Tensor flat = ClampedIndices(indices.reshape({-1}), x.size(0));
   std::vector<int64_t> shape(indices.sizes().begin(), indices.sizes().end());
   shape.insert(shape.end(), x.sizes().begin() + 1, x.sizes().end());
   return at::index_select(x, 0, flat).reshape(shape);
 }
 
-// As whole numbers of 64 bits that lie within dimension `dim` of x: ATen's kernels don't all look.
-at::Tensor CheckedIndices(const at::Tensor& x, const at::Tensor& indices, int64_t dim) {
-  const at::Tensor checked = indices.to(at::kLong);
-  if (checked.numel() == 0) return checked;
-  const int64_t low = checked.min().item<int64_t>(), high = checked.max().item<int64_t>();
-  TORCH_CHECK(low >= 0 && high < x.size(dim), "index ", low < 0 ? low : high, " of dimension ", dim,
-              " of ", x.sizes());
-  return checked;
-}
-
 at::Tensor Take(const at::Tensor& x, const at::Tensor& indices, int64_t dim) {
-  return x.take_along_dim(CheckedIndices(x, indices, dim), dim);
+  return x.take_along_dim(ClampedIndices(indices, x.size(dim)), dim);
 }
 
 at::Tensor Scatter(const at::Tensor& x, const at::Tensor& indices, const at::Tensor& values,
                    int64_t dim) {
-  return x.scatter(dim, CheckedIndices(x, indices, dim), values);
+  return x.scatter(dim, ClampedIndices(indices, x.size(dim)), values);
 }
 
 at::Tensor Constant(const proto::Node& node, DType model_dtype) {
@@ -270,7 +261,7 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
     case proto::OP_GATHER_ROWS:
       return GatherRows(in[0], in[1]);
     case proto::OP_PUT_ROWS:
-      return in[0].index_copy(0, in[1].to(at::kLong), in[2]);
+      return in[0].index_copy(0, ClampedIndices(in[1], in[0].size(0)), in[2]);
     case proto::OP_CONSTANT:
       return Constant(node, model_dtype);
     case proto::OP_COMPARE:

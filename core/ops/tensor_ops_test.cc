@@ -88,12 +88,21 @@ TEST(TensorOpsTest, TakeBroadcastsBesideItsDimension) {
   EXPECT_EQ(y.dim(), 2);
 }
 
-TEST(TensorOpsTest, AnIndexOutOfRangeIsAnError) {
-  const at::Tensor x = F({10, 20, 30});
-  for (const int64_t index : {3, -1}) {
-    EXPECT_ANY_THROW(RunOp(op::AlongDim::Make(proto::OP_TAKE, 0), {x, I({index})})) << index;
-    EXPECT_ANY_THROW(RunOp(op::AlongDim::Make(proto::OP_SCATTER, 0), {x, I({index}), F({1})}))
-        << index;
+TEST(TensorOpsTest, AnIndexOutOfRangeIsTheNearestThatExists) {
+  const at::Tensor x = F({10, 20, 30}), indices = I({3, -1, int64_t{1} << 40});
+  const at::Tensor rows = x.view({3, 1}), one = F({1});
+  EXPECT_THAT(Floats(RunOp(op::AlongDim::Make(proto::OP_TAKE, 0), {x, indices})),
+              ElementsAre(30, 10, 30));
+  EXPECT_THAT(Floats(RunOp(op::MakeNode(proto::OP_GATHER_ROWS), {rows, indices})),
+              ElementsAre(30, 10, 30));
+  for (const int64_t past : {int64_t{3}, std::numeric_limits<int64_t>::max()}) {
+    EXPECT_THAT(Floats(RunOp(op::AlongDim::Make(proto::OP_SCATTER, 0), {x, I({past}), one})),
+                ElementsAre(10, 20, 1));
+    EXPECT_THAT(
+        Floats(RunOp(op::MakeNode(proto::OP_PUT_ROWS), {rows, I({past}), one.view({1, 1})})),
+        ElementsAre(10, 20, 1));
+    EXPECT_THAT(Floats(RunOp(op::AlongDim::Make(proto::OP_SCATTER, 0), {x, I({-past}), one})),
+                ElementsAre(1, 20, 30));
   }
 }
 

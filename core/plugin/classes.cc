@@ -58,10 +58,10 @@ absl::Status CheckFlags(absl::string_view where, uint64_t flags, uint64_t known)
       absl::StrFormat("%s: flags are %#x, of which this host knows %#x", where, flags, known));
 }
 
-absl::Status CheckSize(absl::string_view where, uint32_t size, size_t expected) {
-  if (size >= expected) return absl::OkStatus();
-  return Wrong(absl::StrCat(where, ": struct_size is ", size, ", ABI ", KEEL_ABI_MAJOR, ".",
-                            KEEL_ABI_MINOR, " has ", expected, " bytes"));
+absl::Status CheckSize(absl::string_view where, uint32_t size, size_t least) {
+  if (size >= least) return absl::OkStatus();
+  return Wrong(absl::StrCat(where, ": struct_size is ", size, ", expected at least ", least,
+                            " bytes, which it has had since its interface was first released"));
 }
 
 absl::Status CheckClass(const keel_model_class& c, absl::string_view item) {
@@ -83,20 +83,28 @@ absl::Status CheckClass(const keel_model_class& c, absl::string_view item) {
 absl::Status CheckClass(const keel_attention_class& c, absl::string_view item) {
   KEEL_RETURN_IF_ERROR(CheckName(item, "name", c.name));
   const std::string where = absl::StrCat("attention ", c.name);
-  KEEL_RETURN_IF_ERROR(CheckFlags(where, c.flags, 0));
-  return CheckFields(where, {{"supports", c.supports != nullptr},
-                             {"workspace", c.workspace != nullptr},
-                             {"run", c.run != nullptr}});
+  KEEL_RETURN_IF_ERROR(CheckFlags(
+      where, c.flags, KEEL_KERNEL_GRAPH_SAFE | KEEL_KERNEL_DETERMINISTIC | KEEL_KERNEL_INVARIANT));
+  if (c.args != nullptr && c.args[0] != nullptr)
+    KEEL_RETURN_IF_ERROR(CheckNames(where, "args", c.args));
+  if ((c.plan == nullptr) != (c.plan_bytes == nullptr))
+    return Wrong(absl::StrCat(where, ": has one of plan and plan_bytes, expected both or none"));
+  return CheckFields(where, {{"prepare", c.prepare != nullptr},
+                             {"run", c.run != nullptr},
+                             {"release", c.release != nullptr}});
 }
 
 absl::Status CheckClass(const keel_kernel_class& c, absl::string_view item) {
   KEEL_RETURN_IF_ERROR(CheckName(item, "name", c.name));
   const std::string where = absl::StrCat("kernel ", c.name);
-  KEEL_RETURN_IF_ERROR(CheckFlags(
-      where, c.flags, KEEL_KERNEL_GRAPH_SAFE | KEEL_KERNEL_ROWWISE | KEEL_KERNEL_DETERMINISTIC));
+  KEEL_RETURN_IF_ERROR(CheckFlags(where, c.flags,
+                                  KEEL_KERNEL_GRAPH_SAFE | KEEL_KERNEL_ROWWISE |
+                                      KEEL_KERNEL_DETERMINISTIC | KEEL_KERNEL_INVARIANT));
   return CheckFields(where, {{"device_types", c.device_types != nullptr},
                              {"infer", c.infer != nullptr},
-                             {"run", c.run != nullptr}});
+                             {"create", c.create != nullptr},
+                             {"run", c.run != nullptr},
+                             {"release", c.release != nullptr}});
 }
 
 absl::Status CheckClass(const keel_processor_class& c, absl::string_view item) {
@@ -111,6 +119,19 @@ absl::Status CheckClass(const keel_processor_class& c, absl::string_view item) {
                              {"destroy", c.destroy != nullptr}});
 }
 
+// What a class of the first release of its interface has. Members after it are optional for ever:
+// they are read with KEEL_HAS.
+template <typename T>
+constexpr size_t kMinSize = 0;
+template <>
+constexpr size_t kMinSize<keel_model_class> = KEEL_MODEL_CLASS_MIN_SIZE;
+template <>
+constexpr size_t kMinSize<keel_attention_class> = KEEL_ATTENTION_CLASS_MIN_SIZE;
+template <>
+constexpr size_t kMinSize<keel_kernel_class> = KEEL_KERNEL_CLASS_MIN_SIZE;
+template <>
+constexpr size_t kMinSize<keel_processor_class> = KEEL_PROCESSOR_CLASS_MIN_SIZE;
+
 template <typename T>
 absl::Status ReadList(const keel_plugin& plugin, void* self, const char* id,
                       std::vector<const T*>& classes) {
@@ -123,7 +144,7 @@ absl::Status ReadList(const keel_plugin& plugin, void* self, const char* id,
     const std::string item = absl::StrCat(id, "[", i, "]");
     const auto* c = static_cast<const T*>(list->items[i]);
     if (c == nullptr) return Wrong(absl::StrCat(item, " is NULL"));
-    KEEL_RETURN_IF_ERROR(CheckSize(item, c->struct_size, sizeof(T)));
+    KEEL_RETURN_IF_ERROR(CheckSize(item, c->struct_size, kMinSize<T>));
     KEEL_RETURN_IF_ERROR(CheckClass(*c, item));
     classes.push_back(c);
   }
@@ -142,7 +163,7 @@ absl::Status CheckDescriptor(const keel_plugin* plugin) {
     return Wrong(absl::StrCat("its descriptor's struct_size is ", plugin->struct_size,
                               ", the bootstrap has ", kDescriptorBytes, " bytes"));
   }
-  KEEL_RETURN_IF_ERROR(CheckPluginAbi(plugin->abi_major, plugin->abi_minor));
+  KEEL_RETURN_IF_ERROR(CheckPluginAbi({plugin->abi_major, plugin->abi_minor}));
   if (plugin->min_host_minor > KEEL_ABI_MINOR) {
     return Wrong(absl::StrCat("needs a host of ABI ", KEEL_ABI_MAJOR, ".", plugin->min_host_minor,
                               ", this host speaks ", KEEL_ABI_MAJOR, ".", KEEL_ABI_MINOR,

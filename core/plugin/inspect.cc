@@ -11,7 +11,7 @@ absl::StatusOr<PluginNote> InspectPlugin(absl::Span<const uint8_t> bytes) {
   if (facts.note.has_value()) {
     // First, so that a plugin of another ABI hears that, and not what else has changed since.
     KEEL_ASSIGN_OR_RETURN(note, ParsePluginNote(*facts.note));
-    KEEL_RETURN_IF_ERROR(CheckPluginAbi(note.abi_major, note.abi_minor));
+    KEEL_RETURN_IF_ERROR(CheckPluginAbi({note.abi_major, note.abi_minor}));
   }
   KEEL_RETURN_IF_ERROR(CheckPluginElf(facts));
   if (!facts.note.has_value()) {

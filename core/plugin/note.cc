@@ -97,13 +97,14 @@ absl::StatusOr<PluginNote> ParsePluginNote(absl::string_view content) {
   return note;
 }
 
-absl::Status CheckPluginAbi(uint32_t major, uint32_t minor) {
-  if (major == KEEL_ABI_MAJOR && minor == KEEL_ABI_MINOR) return absl::OkStatus();
-  const bool newer = major != KEEL_ABI_MAJOR ? major > KEEL_ABI_MAJOR : minor > KEEL_ABI_MINOR;
+absl::Status CheckPluginAbi(AbiVersion plugin, AbiVersion host) {
+  const bool same_major = plugin.major == host.major;
+  if (same_major && (host.major > 0 || plugin.minor == host.minor)) return absl::OkStatus();
+  const bool newer = same_major ? plugin.minor > host.minor : plugin.major > host.major;
+  const std::string spoken = absl::StrCat(host.major, ".", host.minor);
   return absl::FailedPreconditionError(
-      absl::StrCat("needs ABI ", major, ".", minor, ", this host speaks ", KEEL_ABI_MAJOR, ".",
-                   KEEL_ABI_MINOR, "; build it with an SDK of ", KEEL_ABI_MAJOR, ".",
-                   KEEL_ABI_MINOR, newer ? " or update keel" : ""));
+      absl::StrCat("needs ABI ", plugin.major, ".", plugin.minor, ", this host speaks ", spoken,
+                   "; build it with an SDK of ", spoken, newer ? " or update keel" : ""));
 }
 
 absl::Status CompareNotes(const PluginNote& note, const PluginNote& loaded) {

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "sdk/abi/plugin.h"
 
 namespace keel {
 
@@ -29,9 +30,14 @@ struct PluginNote {
 // Parses the content of the ELF note. Errors (kInvalidArgument) name the line.
 absl::StatusOr<PluginNote> ParsePluginNote(absl::string_view content);
 
-// Whether this host can load a plugin of ABI `major`.`minor`. While the major is 0 a host takes
-// exactly its own minor; the error (kFailedPrecondition) names both versions and what to do.
-absl::Status CheckPluginAbi(uint32_t major, uint32_t minor);
+struct AbiVersion {
+  uint32_t major, minor;
+};
+
+// Whether a host can load a plugin of that ABI: of its own major, and while that is 0 of its own
+// minor too, for only from 1.0 on do interfaces just grow; which host a newer plugin needs, it says
+// itself (min_host_minor). The error (kFailedPrecondition) names both versions and what to do.
+absl::Status CheckPluginAbi(AbiVersion plugin, AbiVersion host = {KEEL_ABI_MAJOR, KEEL_ABI_MINOR});
 
 // OK if `loaded`, what the plugin's code says, is what its note says; else an error
 // (kFailedPrecondition) naming the first difference.

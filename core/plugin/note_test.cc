@@ -43,14 +43,26 @@ TEST(PluginNoteTest, RefusesABadNoteNamingTheLine) {
 }
 
 TEST(PluginNoteTest, AHostOfMajorZeroTakesItsOwnMinorOnly) {
-  KEEL_EXPECT_OK(CheckPluginAbi(KEEL_ABI_MAJOR, KEEL_ABI_MINOR));
-  EXPECT_THAT(CheckPluginAbi(0, 7),
+  KEEL_EXPECT_OK(CheckPluginAbi({KEEL_ABI_MAJOR, KEEL_ABI_MINOR}));
+  EXPECT_THAT(CheckPluginAbi({0, 7}),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        "needs ABI 0.7, this host speaks 0.2; build it with an SDK of 0.2 or update "
                        "keel"));
-  EXPECT_THAT(CheckPluginAbi(0, 0),
+  EXPECT_THAT(CheckPluginAbi({0, 0}),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        "needs ABI 0.0, this host speaks 0.2; build it with an SDK of 0.2"));
+}
+
+TEST(PluginNoteTest, FromOneDotZeroOnAHostTakesEveryMinorOfItsMajor) {
+  KEEL_EXPECT_OK(CheckPluginAbi({1, 0}, {1, 4}));
+  KEEL_EXPECT_OK(CheckPluginAbi({1, 9}, {1, 4}));  // min_host_minor has the last word
+  EXPECT_THAT(CheckPluginAbi({0, 9}, {1, 0}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       "needs ABI 0.9, this host speaks 1.0; build it with an SDK of 1.0"));
+  EXPECT_THAT(CheckPluginAbi({2, 0}, {1, 4}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       "needs ABI 2.0, this host speaks 1.4; build it with an SDK of 1.4 or update "
+                       "keel"));
 }
 
 TEST(PluginNoteTest, RandomNotesNeverCrash) {

@@ -11,7 +11,7 @@
 
 namespace keel {
 
-// Keeps a tensor alive and describes it. Not copyable: the DLTensor points into this object.
+// Keeps a tensor alive and describes it. Not copyable: the keel_dl_tensor points into this object.
 class DlpackView {
  public:
   DlpackView() = default;
@@ -22,12 +22,12 @@ class DlpackView {
   // CPU or of a type that DLPack lacks.
   absl::Status Set(const at::Tensor& tensor);
 
-  const DLTensor* get() const { return &view_; }
-  DLTensor* get() { return &view_; }
+  const keel_dl_tensor* get() const { return &view_; }
+  keel_dl_tensor* get() { return &view_; }
 
  private:
   at::Tensor tensor_;
-  DLTensor view_ = {};
+  keel_dl_tensor view_ = {};
   std::array<int64_t, KEEL_MAX_DIMS> shape_ = {};
   std::array<int64_t, KEEL_MAX_DIMS> strides_ = {};
 };

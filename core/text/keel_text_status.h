@@ -19,6 +19,16 @@ namespace keel {
 // Marks the error of a library that failed by itself, whatever it was given.
 inline constexpr char kPanicUrl[] = "keel/panic";
 inline bool IsPanic(const absl::Status& status) { return status.GetPayload(kPanicUrl).has_value(); }
+// Marks the error of text that took all that it may: fuel, output.
+inline constexpr char kLimitUrl[] = "keel/limit";
+inline bool IsOverLimit(const absl::Status& status) {
+  return status.GetPayload(kLimitUrl).has_value();
+}
+
+inline absl::Status Marked(absl::Status status, const char* url) {
+  status.SetPayload(url, absl::Cord());
+  return status;
+}
 
 // `where` begins the message, except of what a template itself says.
 inline absl::Status ToStatus(keel_text_status status, const keel_text_error& error,
@@ -29,13 +39,12 @@ inline absl::Status ToStatus(keel_text_status status, const keel_text_error& err
     case KEEL_TEXT_REFUSED:
       return absl::InvalidArgumentError(error.message);
     case KEEL_TEXT_LIMIT:
-      return absl::ResourceExhaustedError(absl::StrCat(where, ": ", error.message));
-    case KEEL_TEXT_PANIC: {
-      absl::Status status = absl::InvalidArgumentError(
-          absl::StrCat(where, ": the library that reads it failed: ", error.message));
-      status.SetPayload(kPanicUrl, absl::Cord());
-      return status;
-    }
+      return Marked(absl::InvalidArgumentError(absl::StrCat(where, ": ", error.message)),
+                    kLimitUrl);
+    case KEEL_TEXT_PANIC:
+      return Marked(absl::InvalidArgumentError(
+                        absl::StrCat(where, ": the library that reads it failed: ", error.message)),
+                    kPanicUrl);
     case KEEL_TEXT_INVALID:
       break;
   }

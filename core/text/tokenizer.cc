@@ -22,6 +22,8 @@ constexpr size_t kMaxTextBytes = 64 << 20;
 
 // Normalization may make one character of a few (an accent, a syllable).
 constexpr int64_t kNormalized = 4;
+// Of a tokenizer whose tokens are shorter: texts have runs of spaces that some drop.
+constexpr int64_t kLeastCharacters = 32;
 // Ids may have holes, as large as a file wants.
 constexpr int32_t kMaxIdsLookedAt = 1 << 22;
 
@@ -36,19 +38,6 @@ int64_t LongestToken(const Tokenizer& tokenizer) {
     longest = std::max<int64_t>(longest, absl::c_count_if(token, begins_character));
   }
   return longest;
-}
-
-// Whether no token stands for more than `max` characters: tried on runs of what tokenizers drop, take
-// together or do not know.
-bool HasBound(const Tokenizer& tokenizer, int64_t max) {
-  constexpr int64_t kTokens = 8;
-  for (const absl::string_view run_of : {" ", "z", "\uE000"}) {
-    std::string text;
-    for (int64_t i = 0; i < kTokens * max; ++i) text.append(run_of.data(), run_of.size());
-    const auto ids = tokenizer.Encode(text, {.add_special_tokens = false});
-    if (!ids.ok() || static_cast<int64_t>(ids->size()) < kTokens) return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -72,8 +61,8 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Create(const TextFil
         absl::StrCat(kWhere, ": token id ", vocab_size - 1, " is larger than 32 bits hold"));
   }
   tokenizer->vocab_size_ = static_cast<int32_t>(vocab_size);
-  const int64_t longest = kNormalized * LongestToken(*tokenizer);
-  if (HasBound(*tokenizer, longest)) tokenizer->max_token_characters_ = longest;
+  tokenizer->max_token_characters_ =
+      std::max(kNormalized * LongestToken(*tokenizer), kLeastCharacters);
   keel_text_added_ids(handle, /*special_only=*/1, AppendIds, &tokenizer->special_ids_);
   tokenizer->special_tokens_ = std::move(config.special_tokens);
   tokenizer->model_max_length_ = config.model_max_length;

@@ -61,9 +61,10 @@ class Tokenizer {
   // One more than the largest token id, added tokens included. A model's vocab_size may be larger.
   int32_t vocab_size() const { return vocab_size_; }
 
-  // Characters that a token may stand for, at most: what is longer than so many times a limit of
-  // tokens need not be tokenized to know that it is too long. 0: any number, where spaces are dropped
-  // or one token stands for all that is unknown.
+  // Characters that a token stands for at most: a text of more than that many times a limit of tokens
+  // is too long, which is known without tokenizing it. Where spaces are dropped (WordPiece), or one
+  // token stands for a run of what is unknown (Unigram), a text of little else may have fewer tokens
+  // than this says; it is not one that a limit should let through.
   int64_t max_token_characters() const { return max_token_characters_; }
 
   // True for added tokens that Decode skips.

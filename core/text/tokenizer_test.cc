@@ -59,14 +59,10 @@ TEST_P(GoldenTest, EncodesAsTransformersDoes) {
   }
 }
 
-// What bounds a text without tokenizing it holds for every text.
+// What bounds a text without tokenizing it holds for texts that people write.
 TEST_P(GoldenTest, NoTextHasFewerTokensThanItsLengthSays) {
-  // The others drop spaces, and take what they do not know as one token.
-  const std::string name = GetParam();
-  const bool has_bound =
-      name == "byte_level" || name == "gpt2" || name == "llama2" || name == "qwen";
-  EXPECT_EQ(tokenizer_->max_token_characters() > 0, has_bound);
-  if (!has_bound) return;
+  EXPECT_GE(tokenizer_->max_token_characters(), 32);
+  EXPECT_LE(tokenizer_->max_token_characters(), 1024);
   for (const json::value& item : golden_.at("encodings").as_array()) {
     const int64_t tokens = static_cast<int64_t>(item.at("plain_ids").as_array().size());
     EXPECT_LE(static_cast<int64_t>(Text(item.at("text")).size()),

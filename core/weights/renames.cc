@@ -1,6 +1,7 @@
 #include "core/weights/renames.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
 #include <re2/re2.h>
 
@@ -13,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "core/base/status.h"
 #include "core/tensor/aten.h"
 
@@ -22,6 +24,9 @@ namespace {
 using Rename = proto::ModelSpec::Rename;
 
 constexpr int kMaxCaptures = 9;
+constexpr char kIndex[] = "{e}";
+constexpr int64_t kMaxSlices = 1 << 16;
+constexpr size_t kMaxTensors = 1 << 22;  // slices of slices, of a file with empty tensors
 
 struct Rule {
   const Rename* rename;
@@ -90,6 +95,10 @@ absl::Status CheckCounts(const Rename& r) {
     return absl::OkStatus();
   }
   if (r.to_size() != 1) return bad("one to");
+  if (r.op() == Rename::UNSTACK && r.to(0).find(kIndex) == std::string::npos)
+    return bad("{e} in its to");
+  if (r.op() == Rename::UNSTACK && (r.sizes_size() > 1 || (r.sizes_size() == 1 && r.sizes(0) < 1)))
+    return bad("one size of at least 1, the rows of a slice, or none");
   if (r.op() == Rename::PERMUTE_ROPE && (r.sizes_size() != 1 || r.sizes(0) < 2)) {
     return bad("one size, the head's");
   }
@@ -131,71 +140,140 @@ int64_t SourceOrder(const Rename& rename, const Match& match) {
   return -1;
 }
 
+// The tensors that there are, rewritten rule by rule.
 class Planner {
  public:
-  explicit Planner(std::vector<Rule> rules) : rules_(std::move(rules)) {}
+  explicit Planner(const ShapeOf& shape_of) : shape_of_(shape_of) {}
 
-  absl::Status Add(const std::string& source) {
-    std::string name = source;
-    for (const Rule& rule : rules_) {
-      const std::optional<Match> match = FindMatch(rule, name);
-      if (!match) continue;
-      const Rename& rename = *rule.rename;
-      if (rename.op() == Rename::IGNORE) return absl::OkStatus();
-      if (rename.op() != Rename::RENAME) return AddResults(rename, *match, source);
-      KEEL_ASSIGN_OR_RETURN(name, match->Expand(rename.to(0)));
-    }
-    return AddSource(name, Rename(), 0, 0, source);
+  absl::Status AddSource(const std::string& name) {
+    auto recipe = std::make_shared<TensorRecipe>();
+    recipe->sources = {name};
+    return Insert(name, std::move(recipe));
   }
 
-  absl::StatusOr<std::map<std::string, TensorRecipe>> Finish() {
-    std::map<std::string, TensorRecipe> recipes;
-    for (auto& [name, pending] : pending_) {
-      TensorRecipe recipe = std::move(pending.recipe);
-      int64_t expected = 0;
-      for (auto& [order, source] : pending.sources) {
-        if (HasManySources(recipe.op) && order != expected++) {
-          return absl::NotFoundError(absl::StrCat(name, ": part ", expected - 1,
-                                                  " of it is missing in the checkpoint (next is ",
-                                                  source, ")"));
-        }
-        recipe.sources.push_back(std::move(source));
+  absl::Status Apply(const Rule& rule) {
+    struct Found {
+      Match match;
+      RecipePtr tensor;
+    };
+    std::vector<Found> found;
+    for (auto it = tensors_.begin(); it != tensors_.end();) {
+      std::optional<Match> match = FindMatch(rule, it->first);
+      if (!match) {
+        ++it;
+        continue;
       }
-      recipes.emplace(name, std::move(recipe));
+      found.push_back({*std::move(match), std::move(it->second)});
+      it = tensors_.erase(it);
     }
-    return recipes;
+    std::map<std::string, std::map<int64_t, RecipePtr>> merged;  // by result, in order
+    for (const Found& f : found)
+      KEEL_RETURN_IF_ERROR(ApplyTo(*rule.rename, f.match, f.tensor, merged));
+    for (auto& [name, parts] : merged) KEEL_RETURN_IF_ERROR(Merge(*rule.rename, name, parts));
+    return absl::OkStatus();
+  }
+
+  std::map<std::string, TensorRecipe> Finish() && {
+    std::map<std::string, TensorRecipe> out;
+    for (auto& [name, recipe] : tensors_) out.emplace(name, *recipe);
+    return out;
   }
 
  private:
-  struct Pending {
-    TensorRecipe recipe;
-    std::map<int64_t, std::string> sources;
-  };
+  using RecipePtr = std::shared_ptr<const TensorRecipe>;
 
-  absl::Status AddResults(const Rename& rename, const Match& match, const std::string& source) {
+  absl::Status ApplyTo(const Rename& rename, const Match& match, const RecipePtr& tensor,
+                       std::map<std::string, std::map<int64_t, RecipePtr>>& merged) {
+    if (rename.op() == Rename::IGNORE) return absl::OkStatus();
+    if (rename.op() == Rename::UNSTACK) return Unstack(rename, match, tensor);
     for (int part = 0; part < rename.to_size(); ++part) {
       KEEL_ASSIGN_OR_RETURN(const std::string name, match.Expand(rename.to(part)));
-      KEEL_RETURN_IF_ERROR(AddSource(name, rename, part, SourceOrder(rename, match), source));
+      if (HasManySources(rename.op())) {
+        const auto [at, added] = merged[name].emplace(SourceOrder(rename, match), tensor);
+        if (!added) return Twice(name, *at->second, *tensor);
+      } else if (rename.op() == Rename::RENAME) {
+        KEEL_RETURN_IF_ERROR(Insert(name, tensor));
+      } else {
+        KEEL_RETURN_IF_ERROR(Insert(name, Derive(rename, {tensor}, part, rename.to_size())));
+      }
     }
     return absl::OkStatus();
   }
 
-  absl::Status AddSource(const std::string& name, const Rename& rename, int part, int64_t order,
-                         const std::string& source) {
-    Pending& pending = pending_[name];
-    pending.recipe.op = rename.op();
-    pending.recipe.dim = rename.dim();
-    pending.recipe.sizes.assign(rename.sizes().begin(), rename.sizes().end());
-    pending.recipe.part = part;
-    pending.recipe.parts = std::max(1, rename.to_size());
-    const auto [at, added] = pending.sources.emplace(order, source);
-    if (added) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat("both ", at->second, " and ", source, " of the checkpoint become ", name));
+  absl::Status Unstack(const Rename& rename, const Match& match, const RecipePtr& tensor) {
+    KEEL_ASSIGN_OR_RETURN(const std::string to, match.Expand(rename.to(0)));
+    KEEL_ASSIGN_OR_RETURN(const int64_t slices, CountSlices(rename, *tensor));
+    for (int64_t e = 0; e < slices; ++e) {
+      KEEL_RETURN_IF_ERROR(
+          Insert(absl::StrReplaceAll(to, {{kIndex, absl::StrCat(e)}}),
+                 Derive(rename, {tensor}, static_cast<int>(e), static_cast<int>(slices))));
+    }
+    return absl::OkStatus();
   }
 
-  std::vector<Rule> rules_;
-  std::map<std::string, Pending> pending_;
+  // Shapes follow from tensors without memory.
+  absl::StatusOr<int64_t> CountSlices(const Rename& rename, const TensorRecipe& tensor) const {
+    KEEL_ASSIGN_OR_RETURN(
+        const at::Tensor x,
+        MakeTensor(tensor, [&](const std::string& name) -> absl::StatusOr<at::Tensor> {
+          KEEL_ASSIGN_OR_RETURN(const std::vector<int64_t> shape, shape_of_(name));
+          return CatchAten([&] { return at::empty(shape, at::TensorOptions().device(at::kMeta)); });
+        }));
+    const int64_t rows = rename.sizes().empty() ? 1 : rename.sizes(0);
+    const int64_t dim = rename.dim() < 0 ? rename.dim() + x.dim() : rename.dim();
+    if (dim >= 0 && dim < x.dim() && x.size(dim) % rows == 0 && x.size(dim) / rows <= kMaxSlices)
+      return x.size(dim) / rows;
+    return absl::InvalidArgumentError(
+        absl::StrCat("UNSTACK of ", absl::StrJoin(tensor.sources, ", "), ": it is [",
+                     absl::StrJoin(x.sizes(), ", "), "], expected at most ", kMaxSlices,
+                     " slices of ", rows, " along dimension ", rename.dim()));
+  }
+
+  absl::Status Merge(const Rename& rename, const std::string& name,
+                     const std::map<int64_t, RecipePtr>& parts) {
+    std::vector<RecipePtr> inputs;
+    for (const auto& [order, tensor] : parts) {
+      if (order != static_cast<int64_t>(inputs.size())) {
+        return absl::NotFoundError(absl::StrCat(name, ": part ", inputs.size(),
+                                                " of it is missing in the checkpoint (next is ",
+                                                absl::StrJoin(tensor->sources, ", "), ")"));
+      }
+      inputs.push_back(tensor);
+    }
+    return Insert(name, Derive(rename, std::move(inputs), 0, 1));
+  }
+
+  static RecipePtr Derive(const Rename& rename, std::vector<RecipePtr> inputs, int part,
+                          int parts) {
+    auto recipe = std::make_shared<TensorRecipe>();
+    recipe->op = rename.op();
+    recipe->dim = rename.dim();
+    recipe->sizes.assign(rename.sizes().begin(), rename.sizes().end());
+    recipe->part = part;
+    recipe->parts = parts;
+    for (const RecipePtr& input : inputs)
+      recipe->sources.insert(recipe->sources.end(), input->sources.begin(), input->sources.end());
+    recipe->inputs = std::move(inputs);
+    return recipe;
+  }
+
+  static absl::Status Twice(const std::string& name, const TensorRecipe& a, const TensorRecipe& b) {
+    return absl::InvalidArgumentError(absl::StrCat("both ", absl::StrJoin(a.sources, ", "), " and ",
+                                                   absl::StrJoin(b.sources, ", "),
+                                                   " of the checkpoint become ", name));
+  }
+
+  absl::Status Insert(const std::string& name, RecipePtr recipe) {
+    if (tensors_.size() >= kMaxTensors) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the renames make more than ", kMaxTensors, " tensors"));
+    }
+    const auto [at, added] = tensors_.try_emplace(name, recipe);
+    return added ? absl::OkStatus() : Twice(name, *at->second, *recipe);
+  }
+
+  const ShapeOf& shape_of_;
+  std::map<std::string, RecipePtr> tensors_;
 };
 
 at::Tensor Split(const TensorRecipe& r, const at::Tensor& x) {
@@ -238,6 +316,11 @@ at::Tensor ChunkHeads(const TensorRecipe& r, const at::Tensor& x) {
   return x.reshape(split).narrow(1, start, r.sizes[r.part]).reshape(whole);
 }
 
+at::Tensor Unstacked(const TensorRecipe& r, const at::Tensor& x) {
+  if (r.sizes.empty()) return x.select(r.dim, r.part);
+  return x.narrow(r.dim, r.part * r.sizes[0], r.sizes[0]);
+}
+
 at::Tensor Apply(const TensorRecipe& r, const std::vector<at::Tensor>& sources) {
   const at::Tensor& x = sources.front();
   switch (r.op) {
@@ -255,35 +338,48 @@ at::Tensor Apply(const TensorRecipe& r, const std::vector<at::Tensor>& sources) 
       return PermuteRope(r, x);
     case Rename::CHUNK_HEADS:
       return ChunkHeads(r, x);
+    case Rename::UNSTACK:
+      return Unstacked(r, x);
     default:
       return x;
   }
 }
 
-}  // namespace
-
-absl::StatusOr<std::map<std::string, TensorRecipe>> PlanTensors(
-    absl::Span<const std::string> checkpoint_names, absl::Span<const Rename* const> rules) {
-  KEEL_ASSIGN_OR_RETURN(std::vector<Rule> compiled, Compile(rules));
-  Planner planner(std::move(compiled));
-  for (const std::string& name : checkpoint_names) KEEL_RETURN_IF_ERROR(planner.Add(name));
-  return planner.Finish();
-}
-
-absl::StatusOr<at::Tensor> MakeTensor(
+// The tensor, a view wherever its ops have one.
+absl::StatusOr<at::Tensor> MakeView(
     const TensorRecipe& recipe,
     const std::function<absl::StatusOr<at::Tensor>(const std::string& name)>& read) {
-  std::vector<at::Tensor> sources;
-  for (const std::string& name : recipe.sources) {
-    KEEL_ASSIGN_OR_RETURN(at::Tensor tensor, read(name));
-    sources.push_back(std::move(tensor));
+  if (recipe.inputs.empty()) return read(recipe.sources.front());
+  std::vector<at::Tensor> inputs;
+  for (const auto& input : recipe.inputs) {
+    KEEL_ASSIGN_OR_RETURN(at::Tensor tensor, MakeView(*input, read));
+    inputs.push_back(std::move(tensor));
   }
-  absl::StatusOr<at::Tensor> made = CatchAten([&] { return Apply(recipe, sources).contiguous(); });
+  absl::StatusOr<at::Tensor> made = CatchAten([&] { return Apply(recipe, inputs); });
   if (!made.ok()) {
     return Annotate(made.status(), absl::StrCat(Rename::Op_Name(recipe.op), " of ",
                                                 absl::StrJoin(recipe.sources, ", ")));
   }
   return made;
+}
+
+}  // namespace
+
+absl::StatusOr<std::map<std::string, TensorRecipe>> PlanTensors(
+    absl::Span<const std::string> checkpoint_names, absl::Span<const Rename* const> rules,
+    const ShapeOf& shape_of) {
+  KEEL_ASSIGN_OR_RETURN(const std::vector<Rule> compiled, Compile(rules));
+  Planner planner(shape_of);
+  for (const std::string& name : checkpoint_names) KEEL_RETURN_IF_ERROR(planner.AddSource(name));
+  for (const Rule& rule : compiled) KEEL_RETURN_IF_ERROR(planner.Apply(rule));
+  return std::move(planner).Finish();
+}
+
+absl::StatusOr<at::Tensor> MakeTensor(
+    const TensorRecipe& recipe,
+    const std::function<absl::StatusOr<at::Tensor>(const std::string& name)>& read) {
+  KEEL_ASSIGN_OR_RETURN(at::Tensor tensor, MakeView(recipe, read));
+  return CatchAten([&] { return tensor.contiguous(); });
 }
 
 }  // namespace keel

@@ -39,7 +39,10 @@ absl::StatusOr<Tensors> Convert(const Tensors& checkpoint, const std::vector<Ren
   for (const auto& [name, tensor] : checkpoint) names.push_back(name);
   std::vector<const Rename*> pointers;
   for (const Rename& rule : rules) pointers.push_back(&rule);
-  const auto recipes = PlanTensors(names, pointers);
+  const auto recipes = PlanTensors(
+      names, pointers, [&](const std::string& name) -> absl::StatusOr<std::vector<int64_t>> {
+        return checkpoint.at(name).sizes().vec();
+      });
   if (!recipes.ok()) return recipes.status();
   Tensors out;
   for (const auto& [name, recipe] : *recipes) {
@@ -146,7 +149,50 @@ TEST(RenamesTest, DealsOutQueriesKeysAndValuesOfEachHead) {
   EXPECT_THAT(RowsOf(grouped.at("k")), ElementsAre(2, 6));
 }
 
+TEST(RenamesTest, TakesAStackApart) {
+  const at::Tensor stack = at::arange(12, at::kLong).view({3, 2, 2});
+  KEEL_ASSERT_OK_AND_ASSIGN(const Tensors out,
+                            Convert({{"x.up", stack}}, {Rule(Rename::UNSTACK, {R"((x)\.(up))"},
+                                                             {R"(\1.{e}.\2.weight)"})}));
+  EXPECT_EQ(out.size(), 3u);
+  EXPECT_THAT(RowsOf(out.at("x.1.up.weight")), ElementsAre(4, 5, 6, 7));
+  EXPECT_EQ(out.at("x.1.up.weight").data_ptr(), stack[1].data_ptr()) << "it was copied";
+  // DBRX: the experts' rows one after the other.
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const Tensors rows,
+      Convert({{"w1", Rows(6)}}, {Rule(Rename::UNSTACK, {"w1"}, {"{e}.w1"}, {2})}));
+  EXPECT_EQ(rows.size(), 3u);
+  EXPECT_THAT(RowsOf(rows.at("2.w1")), ElementsAre(4, 5));
+}
+
+// gpt_oss: [experts, in, 2 out], gate and up in turn.
+TEST(RenamesTest, RulesArePasses) {
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const Tensors out,
+      Convert({{"gate_up", at::arange(24, at::kLong).view({2, 3, 4})}},
+              {Rule(Rename::TRANSPOSE, {"gate_up"}, {"gate_up.t"}),
+               Rule(Rename::INTERLEAVE, {R"(gate_up\.t)"}, {"gate", "up"}, {}, 1),
+               Rule(Rename::UNSTACK, {"(gate|up)"}, {R"({e}.\1)"})}));
+  EXPECT_EQ(out.size(), 4u);
+  EXPECT_EQ(out.at("0.gate").sizes(), (at::IntArrayRef{2, 3}));
+  EXPECT_THAT(RowsOf(out.at("0.gate")), ElementsAre(0, 4, 8, 2, 6, 10));
+  EXPECT_THAT(RowsOf(out.at("1.up")), ElementsAre(13, 17, 21, 15, 19, 23));
+  // Slices that are put together again.
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const Tensors again,
+      Convert({{"w", Rows(3)}}, {Rule(Rename::UNSTACK, {"w"}, {"w.{e}"}),
+                                 Rule(Rename::CONCATENATE, {R"(w\.2)", R"(w\.0)"}, {"v"})}));
+  EXPECT_THAT(RowsOf(again.at("v")), ElementsAre(2, 0));
+  EXPECT_THAT(RowsOf(again.at("w.1")), ElementsAre(1));
+}
+
 TEST(RenamesTest, NamesWhatDoesNotFit) {
+  EXPECT_THAT(
+      Convert({{"w", Rows(7)}}, {Rule(Rename::UNSTACK, {"w"}, {"w.{e}"}, {2})}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("UNSTACK of w: it is [7, 1], expected at most 65536 slices of 2")));
+  EXPECT_THAT(Convert({{"w", Rows(7)}}, {Rule(Rename::UNSTACK, {"w"}, {"v"})}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("{e} in its to")));
   EXPECT_THAT(
       Convert({{"qkv", Rows(7)}}, {Rule(Rename::CHUNK_HEADS, {"qkv"}, {"q", "k", "v"}, {2, 2, 2})}),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("CHUNK_HEADS of qkv")));

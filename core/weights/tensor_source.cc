@@ -68,7 +68,11 @@ absl::StatusOr<TensorSource> TensorSource::Create(const proto::ModelSpec& spec,
   TensorSource source(spec, checkpoint, std::move(on_bytes), contents);
   std::vector<const proto::ModelSpec::Rename*> rules;
   for (const auto& rule : spec.renames()) rules.push_back(&rule);
-  KEEL_ASSIGN_OR_RETURN(source.recipes_, PlanTensors(checkpoint.names(), rules));
+  const auto shape_of = [&](const std::string& name) -> absl::StatusOr<std::vector<int64_t>> {
+    KEEL_ASSIGN_OR_RETURN(const TensorView* view, checkpoint.Find(name));
+    return std::vector<int64_t>(view->shape.begin(), view->shape.end());
+  };
+  KEEL_ASSIGN_OR_RETURN(source.recipes_, PlanTensors(checkpoint.names(), rules, shape_of));
   return source;
 }
 

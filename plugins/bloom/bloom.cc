@@ -32,7 +32,7 @@ struct BloomConfig {
     s.tie_word_embeddings = tie_word_embeddings;
     s.base_model_prefix = "transformer";
     s.embed_tokens = "transformer.word_embeddings";
-    s.renames = {{.op = KEEL_CHUNK_HEADS,
+    s.renames = {{.op = KEEL_RENAME_CHUNK_HEADS,
                   .from = {R"((.*self_attention\.)query_key_value\.(weight|bias))"},
                   .to = {R"(\1q_proj.\2)", R"(\1k_proj.\2)", R"(\1v_proj.\2)"},
                   .sizes = {head_dim, head_dim, head_dim}}};

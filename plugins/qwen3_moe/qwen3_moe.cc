@@ -88,21 +88,10 @@ struct Qwen3MoeDecoderLayer {
   }
 };
 
-struct Qwen3MoeForCausalLM {
+struct Qwen3MoeForCausalLM : DenseDecoder<Qwen3MoeConfig, Qwen3MoeDecoderLayer> {
   static constexpr const char* kModelType = "qwen3_moe";
   static constexpr const char* kArchitectures[] = {"Qwen3MoeForCausalLM"};
-  using ConfigType = Qwen3MoeConfig;
-
-  Rope rotary_emb;
-  RmsNorm norm;
-  LayerList<Qwen3MoeDecoderLayer> layers;
-  Qwen3MoeForCausalLM(const Scope& root, const Qwen3MoeConfig& c)
-      : rotary_emb(root, c.head_dim, c.rope_theta),
-        norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps),
-        layers(root / "model" / "layers", c.num_hidden_layers, c) {}
-  Tensor Forward(const Inputs& in) const {
-    return norm(layers(in.embeds, rotary_emb, in.positions));
-  }
+  using DenseDecoder::DenseDecoder;
 };
 
 }  // namespace

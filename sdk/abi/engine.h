@@ -158,18 +158,19 @@ KEEL_ENGINE_API keel_status keel_request_set_messages(keel_request* request, con
 
 /* Parameters by name. INVALID_ARGUMENT for an unknown name, a wrong type or a value out of range,
  * at once, and the parameter stays as it was. What depends on the model is checked at submit.
- *   set_int    max_tokens (unset: max_new_tokens of generation_config.json, else the rest of the
- *              context), min_tokens, n, best_of (that many are generated, the n likeliest are given
- *              at the end), beam_width (beam search: the n best are given at the end),
- *              early_stopping (of beam search, 0: when nothing can beat what is finished, by an
- *              estimate of its length; 1: as soon as beam_width are finished; 2: never by an
- *              estimate), timeout_ms (then it ends with "abort" and what there is), seed, top_k
- *              (0 or -1: off), logprobs (count of alternatives; -1: all; unset: none),
- *              prompt_logprobs, priority, ignore_eos, skip_special_tokens (1),
- *              include_stop_str_in_output, add_special_tokens, add_generation_prompt (1),
- *              continue_final_message, stream (1: an output as soon as there is text; 0: one output
- *              at the end; default 1), max_unread_tokens (0; with keel_engine_read),
- *              structured_disable_any_whitespace, structured_disable_additional_properties
+ *   set_int    max_tokens (0: the prompt is computed and nothing generated; unset: max_new_tokens
+ *              of generation_config.json, else the rest of the context), min_tokens, n, best_of
+ *              (that many are generated, the n likeliest are given at the end), beam_width (beam
+ *              search: the n best are given at the end), early_stopping (of beam search, 0: when
+ *              nothing can beat what is finished, by an estimate of its length; 1: as soon as
+ *              beam_width are finished; 2: never by an estimate), timeout_ms (then it ends with
+ *              "abort" and what there is), seed, top_k (0 or -1: off), logprobs (count of
+ *              alternatives; -1: all; unset: none), prompt_logprobs, priority, ignore_eos,
+ *              skip_special_tokens (1), include_stop_str_in_output, add_special_tokens,
+ *              add_generation_prompt (1), continue_final_message, stream (1: an output as soon as
+ *              there is text; 0: one output at the end; default 1), max_unread_tokens (0; with
+ *              keel_engine_read), structured_disable_any_whitespace,
+ *              structured_disable_additional_properties
  *   set_float  temperature, top_p, min_p, typical_p, repetition_penalty, presence_penalty,
  *              frequency_penalty, length_penalty (of beam search)
  *   set_string tools (JSON), chat_template_kwargs (JSON object), documents (JSON), cache_salt,

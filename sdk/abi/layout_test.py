@@ -15,7 +15,7 @@ HEADERS = ("sdk/abi/plugin.h", "sdk/abi/engine.h")
 GOLDEN = "sdk/abi/layout.golden"
 
 STRUCT = re.compile(r"(?:typedef )?struct (\w+)? ?\{([^{}]*)\} ?(\w*) ?;")
-CONSTANT = re.compile(r"^#define (KEEL_\w+) +(.+)$", re.MULTILINE)
+CONSTANT = re.compile(r"^#define (KEEL_\w+) +(.+)$", re.MULTILINE)  # no macros with arguments
 # Not part of the interface, or different on each system.
 NOT_CONSTANTS = ("KEEL_SDK_", "KEEL_STATUS_DEFINED", "KEEL_ENGINE_API")
 
@@ -38,13 +38,15 @@ def declarations(body):
 
 
 def describe(header):
-    """Lines of C statements that print one header's interface."""
-    raw = strip_comments(open(header, encoding="utf-8").read())
+    """Lines of C statements that print the interface of the header at that path."""
+    with open(header, encoding="utf-8") as file:
+        raw = strip_comments(file.read())
     flat = re.sub(r"\s+", " ", re.sub(r"^#.*(?:\\\n.*)*$", " ", raw, flags=re.MULTILINE))
     flat = flat.replace('__attribute__((visibility("default"))) ', "").replace("KEEL_ENGINE_API ", "")
-    yield f'puts("# {header}");'
     for name, value in CONSTANT.findall(raw):
-        if not name.startswith(NOT_CONSTANTS) and not name.startswith("KEEL_HAS"):
+        if name.endswith("_MIN_SIZE"):
+            yield f'printf("define {name} %zu\\n", (size_t)({name}));'
+        elif not name.startswith(NOT_CONSTANTS):
             value = value.strip().replace("\\", "\\\\").replace('"', '\\"')
             yield f'puts("define {name} {value}");'
     for tag, body, alias in STRUCT.findall(flat):
@@ -54,13 +56,16 @@ def describe(header):
             yield f'printf("  %3zu  {text}\\n", offsetof({name}, {member}));'
     for statement in STRUCT.sub(";", flat).split(";"):
         text = re.sub(r'^(?: |extern "C" \{|\})*', "", statement).strip()
-        if text:
+        if text and not text.startswith("KEEL_FROZEN"):  # the compiler checks these
             yield f'puts("{text}");'
 
 
-def render():
-    lines = [line for header in HEADERS for line in describe(header)]
-    includes = "".join(f'#include "{header}"\n' for header in HEADERS)
+def render(headers):
+    """The text of the layouts, signatures and constants of headers at these paths."""
+    lines = []
+    for header in headers:
+        lines += [f'puts("# {header}");', *describe(header)]
+    includes = "".join(f'#include "{header}"\n' for header in headers)
     body = "\n  ".join(lines)
     program = f"#include <stdio.h>\n{includes}int main(void) {{\n  {body}\n  return 0;\n}}\n"
     with tempfile.TemporaryDirectory() as directory:
@@ -72,7 +77,7 @@ def render():
 
 
 def main():
-    actual = render()
+    actual = render(HEADERS)
     if sys.argv[1:] == ["--update"]:
         with open(os.path.join(os.environ["BUILD_WORKSPACE_DIRECTORY"], GOLDEN), "w") as file:
             file.write(actual)

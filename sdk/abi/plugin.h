@@ -35,17 +35,44 @@
  *             host->set_error first. Builders and ops return a handle, 0 on failure; the first
  *             failure sticks to the object (spec, build, run, config) and everything after it is a
  *             no-op, so nested expressions need no checks in between.
- *   memory    spans and strings are borrowed for the duration of the call; what goes back to the
- *             host goes through a sink of the host's. Nothing allocated on one side is freed on the
- *             other.
+ *   memory    spans and strings are borrowed for the duration of the call, descriptions with all
+ *             that they point to are copied; what goes back to the host goes through a sink of the
+ *             host's. Nothing allocated on one side is freed on the other.
+ *   lifetimes what get_interface gives (lists, classes, their names and functions) stays until
+ *             shutdown has returned, on both sides. A keel_config stays until the call that got it
+ *             has returned, a processor's until its destroy. keel_spec, keel_build and keel_run end
+ *             with their call, and with them every keel_tensor; a keel_object lives as its model.
+ *   NULL      no argument and no field that is a pointer may be NULL where its comment does not say
+ *             what NULL means; a list may be NULL when it has no entries. The host answers
+ *             INVALID_ARGUMENT with the name of what is NULL.
+ *   text      a const char* is an identifier that an author writes down: a name, a field, a
+ *             pattern. A keel_str is text that may be computed or long. Both UTF-8.
  *   threads   [load] one thread at a time per plugin. [build] one thread per build. [run] one
- *             thread per keel_run; different runs at once. [any] any thread, at any time between
- *             init and shutdown.
+ *             thread per keel_run; different runs at once, so functions on the same const model may
+ *             run at once. [any] any thread, at any time between init and shutdown.
  *   plugins   must not let an exception, a panic or a longjmp out, call exit or fork, install
  *             signal handlers, change the locale or the floating-point mode; a model object must
  *             not change after create.
- *   growth    fields are appended, never moved; test with KEEL_HAS, never by comparing versions or
- *             sizes. Fields named reserved are 0.
+ *
+ * Growth
+ *   members   are appended, never moved, removed or given another meaning. A table's functions are
+ *             tested with KEEL_HAS, a struct's plain fields with KEEL_HAS_FIELD; versions and sizes
+ *             are never compared.
+ *   in        Whoever gets a struct copies it: what a shorter one lacks is 0, what a longer one has
+ *             beyond the known fields must be 0 or the call is refused, for it asks for what this
+ *             side can't do. Hence 0 always means "as before the field was there". struct_size is
+ *             at least 8 and at most 4096.
+ *   out       Whoever wants a struct filled clears it and sets struct_size to the room there is;
+ *             the other side writes the fields that fit into it and leaves struct_size alone.
+ *   arrays    Structs that are passed in arrays are frozen (see the end of this file) or passed as
+ *             arrays of pointers.
+ *   classes   may be as short as they were when their interface was first released
+ *             (KEEL_*_CLASS_MIN_SIZE); what they lack is NULL.
+ *   reserved  fields are 0 and unknown bits of flags are not set. Both are refused, for flags are
+ *             demands: who does not know one can't meet it.
+ *   numbers   KEEL_* numbers are never used again for anything else; graph files hold them.
+ *   features  Enumerations, argument names and styles grow too. "keel.features/1" says which this
+ *             host knows, so that a plugin can go another way on an older one.
  *
  * Versions. MAJOR is 0 until enough kinds of models have been served to freeze it: a 0.x host takes
  * exactly its own minor and says how to rebuild. Only section A is frozen from 0.1 on. MINOR grows
@@ -58,6 +85,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if UINTPTR_MAX != UINT64_MAX
+#error "keel/plugin.h is for 64-bit platforms: the layouts of its structs are laid down for them"
+#endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "keel/plugin.h is for little-endian platforms: tensors are passed as they lie in memory"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -65,9 +99,12 @@ extern "C" {
 #define KEEL_ABI_MAJOR 0u
 #define KEEL_ABI_MINOR 2u
 
-/* True when the table or struct `*p` of type T is long enough to have field f and the field is
- * set. */
-#define KEEL_HAS(p, T, f) ((p)->struct_size >= offsetof(T, f) + sizeof((p)->f) && (p)->f)
+/* Bytes of a T up to the end of its field f. */
+#define KEEL_SIZE_UP_TO(T, f) (offsetof(T, f) + sizeof(((T*)0)->f))
+/* True when the struct `*p` of type T is long enough to have field f, whatever its value. */
+#define KEEL_HAS_FIELD(p, T, f) ((p)->struct_size >= KEEL_SIZE_UP_TO(T, f))
+/* The same of a pointer or function, which must be set too. */
+#define KEEL_HAS(p, T, f) (KEEL_HAS_FIELD(p, T, f) && (p)->f)
 
 #ifndef KEEL_STATUS_DEFINED
 #define KEEL_STATUS_DEFINED
@@ -77,7 +114,7 @@ typedef int32_t keel_status; /* absl::StatusCode numbers; 0 = OK */
 typedef uint32_t keel_tensor;
 typedef uint32_t keel_object; /* a declared object of one model; 0 = failed */
 typedef struct keel_str {     /* UTF-8, not NUL-terminated, borrowed */
-  const char* data;
+  const char* data;           /* NULL only of size 0 */
   size_t size;
 } keel_str;
 
@@ -88,8 +125,17 @@ typedef struct keel_str {     /* UTF-8, not NUL-terminated, borrowed */
 #define KEEL_BF16 0x00011004u
 #define KEEL_I64 0x00014000u
 #define KEEL_I32 0x00012000u
+#define KEEL_I8 0x00010800u
 #define KEEL_U8 0x00010801u
 #define KEEL_BOOL 0x00010806u
+/* For what caches and files hold, as KEEL_I8: a tensor of a forward, a param or a constant of these
+ * types is refused by name. */
+#define KEEL_I16 0x00011000u
+#define KEEL_F64 0x00014002u
+#define KEEL_F8_E4M3FN 0x0001080au
+#define KEEL_F8_E5M2 0x0001080cu
+#define KEEL_F8_E8M0 0x0001080eu
+#define KEEL_F4_E2M1 0x00010411u
 
 #define KEEL_MAX_DIMS 8
 
@@ -119,7 +165,8 @@ typedef struct keel_plugin {
   uint32_t struct_size, abi_major, abi_minor, min_host_minor;
   const char *id, *version, *vendor, *license; /* id: reverse DNS, "org.example.llama" */
   uint64_t flags;                              /* KEEL_PLUGIN_* */
-  /* `host` lives until shutdown returns. May be called again after shutdown. [load] since 0.1 */
+  /* `host` lives until shutdown returns. May be called again after shutdown. One that fails frees
+   * what it made: shutdown is not called then. [load] since 0.1 */
   keel_status (*init)(const keel_host* host, void** self);
   /* Joins the plugin's threads and frees everything. [load] since 0.1 */
   void (*shutdown)(void* self);
@@ -139,12 +186,27 @@ const keel_plugin* keel_plugin_entry_v1(void);
 
 typedef struct keel_list {
   uint32_t struct_size, count;
-  const void* const* items;
+  const void* const* items; /* each a class; NULL only when count is 0 */
 } keel_list;
+
+/* The host's interface "keel.features/1": what it knows of what has no field of its own. */
+typedef struct keel_features_api {
+  uint32_t struct_size, reserved;
+  /* 1 for a feature that this host serves, else 0. Features, each with the number or name of what
+   * this file defines:
+   *   "op.<entry of keel_ops>"   "op.compare"
+   *   "rename.<number>"          "rename.9": KEEL_RENAME_UNSTACK
+   *   "recur.<number>"           "recur.2": KEEL_RECUR_SSD
+   *   "moe.scoring.<number>"     "moe.scoring.2": KEEL_MOE_TOPK_SOFTMAX
+   *   "attention.arg.<name>"     "attention.arg.sinks"
+   * [any] since 0.2 */
+  int32_t (*has)(const char* feature);
+} keel_features_api;
 
 /* ==== B. config.json ("keel.config/1") ======================================================== */
 
-/* config.json or an object in it; read-only but for its sticky error. */
+/* config.json or an object in it; read-only but for its sticky error. Lives until the call that
+ * got it has returned (config, create), a processor's until its destroy. */
 typedef struct keel_config keel_config;
 
 #define KEEL_JSON_ABSENT 0u
@@ -160,7 +222,8 @@ typedef struct keel_config keel_config;
  * Alternatives are separated by '|', tried in order: "num_local_experts|num_experts". A JSON null
  * counts as absent. A getter without a default (`required` != 0) that finds nothing, or any getter
  * that finds another kind, fails: key, found and expected are kept as the sticky error and the
- * default is returned. */
+ * default is returned as it was given. A member whose own name has a '/' or '|' can't be named; its
+ * object can be listed with key. The host locks the sticky error, so any thread may ask. */
 typedef struct keel_config_api {
   uint32_t struct_size, reserved;
   /* KEEL_JSON_* of the value; KEEL_JSON_NULL of a null, which every other getter takes for absent.
@@ -172,7 +235,8 @@ typedef struct keel_config_api {
   double (*get_real)(keel_config*, const char* key, int32_t required, double dflt);
   /* 0 or 1. [any] since 0.1 */
   int32_t (*get_bool)(keel_config*, const char* key, int32_t required, int32_t dflt);
-  /* The text lives as long as the config. [any] since 0.1 */
+  /* The text lives as long as the config; the default's is the caller's, and NULL gives "".
+   * [any] since 0.1 */
   keel_str (*get_string)(keel_config*, const char* key, int32_t required, const char* dflt);
   /* Elements of an array or object; 0 when absent. [any] since 0.1 */
   size_t (*size)(keel_config*, const char* key);
@@ -184,6 +248,10 @@ typedef struct keel_config_api {
   void (*fail)(keel_config*, const char* key, const char* message, size_t n);
   /* The sticky error, or OK. [any] since 0.1 */
   keel_status (*status)(const keel_config*);
+  /* The name of member `index` (0 .. size - 1) of the object at `key`, "" for the config itself, in
+   * the order of the file; an empty text when there is no such member. Lives as long as the config.
+   * [any] since 0.2 */
+  keel_str (*key)(keel_config*, const char* key, size_t index);
 } keel_config_api;
 
 /* ==== C. the model's specification ("keel.spec/1") ============================================ */
@@ -192,30 +260,36 @@ typedef struct keel_spec keel_spec;
 
 /* What the host does to checkpoint tensors before they meet the declared names (transformers'
  * conversion mapping). An axis is `dim`, which may count from the end. */
-#define KEEL_RENAME 0u /* from -> to; the rules that follow see the new name */
-#define KEEL_IGNORE 1u      /* from: not loaded, not missed; no to */
-#define KEEL_CONCATENATE 2u /* several from -> one to, in the order of `from`, along dim */
+#define KEEL_RENAME_NAME 0u        /* from -> to, the tensor as it is */
+#define KEEL_RENAME_IGNORE 1u      /* from: not loaded, not missed; no to */
+#define KEEL_RENAME_CONCATENATE 2u /* several from -> one to, in the order of `from`, along dim */
 /* One from that matches many tensors -> one to with a new axis `dim`, in the order of the number in
  * the last capture that `to` does not use: experts\.(\d+). */
-#define KEEL_STACK 3u
-#define KEEL_SPLIT 4u      /* one from -> several to, along dim, equal parts or `sizes` */
-#define KEEL_TRANSPOSE 5u  /* from -> to, last two axes swapped (GPT-2's Conv1D) */
-#define KEEL_INTERLEAVE 6u /* one from -> n to, along dim: part p gets p, p + n ... (gpt_oss) */
+#define KEEL_RENAME_STACK 3u
+#define KEEL_RENAME_SPLIT 4u      /* one from -> several to, along dim, equal parts or `sizes` */
+#define KEEL_RENAME_TRANSPOSE 5u  /* from -> to, last two axes swapped (GPT-2's Conv1D) */
+/* One from -> n to, along dim: part p gets p, p + n ... (gpt_oss). */
+#define KEEL_RENAME_INTERLEAVE 6u
 /* from -> to, rows of each head of sizes[0] rows, from pairs (2i, 2i + 1) to halves. */
-#define KEEL_PERMUTE_ROPE 7u
+#define KEEL_RENAME_PERMUTE_ROPE 7u
 /* One from -> several to: axis 0 is a row of groups, each of sizes[0] + sizes[1] ... rows; part p
  * gets its sizes[p] rows of every group. Of any rank, so biases too (bloom, gpt_neox, falcon). */
-#define KEEL_CHUNK_HEADS 8u
+#define KEEL_RENAME_CHUNK_HEADS 8u
+/* One from -> one to with {e} in it, e = 0, 1 ..: slice e along dim, which goes (gpt_oss,
+ * granitemoe); with sizes[0] the slices are that many rows each and dim stays (dbrx). */
+#define KEEL_RENAME_UNSTACK 9u
 
-/* `from` are RE2 patterns over whole checkpoint names, `to` templates with \1 .. \9. Rules are
- * tried in order; after the first that is no KEEL_RENAME a tensor is done. */
+/* `from` are RE2 patterns over whole names, `to` templates with \1 .. \9. Rules are passes: each
+ * sees the names that the rules before it left, and a tensor may pass several. dim and sizes are of
+ * the logical weight [out, in], whatever a quantized file packs. Adapters and scales go the same
+ * way. */
 typedef struct keel_rename {
   uint32_t struct_size, op;
   const char* const* from;
   const char* const* to;
   uint32_t num_from, num_to;
   int32_t dim, reserved;
-  const int64_t* sizes; /* num_to entries (of KEEL_PERMUTE_ROPE one), or NULL */
+  const int64_t* sizes; /* num_to entries (of PERMUTE_ROPE and UNSTACK one), or NULL */
 } keel_rename;
 
 /* An input of a recorded graph. dims >= 0 are sizes; -1, -2 ... are symbols: the same number is the
@@ -227,7 +301,7 @@ typedef struct keel_input {
   const char* name;
   uint32_t ndim, reserved;
   int64_t dims[KEEL_MAX_DIMS];
-  int64_t multiples[KEEL_MAX_DIMS]; /* of a symbol: 4 is 4 times its size; 0 counts as 1 */
+  int64_t multiples[KEEL_MAX_DIMS]; /* of a symbol: 4 is 4 times its size; 0: 1 */
 } keel_input;
 
 /* Fields of set_*: an unknown field fails (a newer plugin on an older host is told so).
@@ -265,7 +339,8 @@ typedef struct keel_spec_api {
 
 /* RMSNorm: y = x / sqrt(mean(x^2) + eps) * (w + weight_offset), in fp32, cast to the type of x
  * before the product with w (Llama) or, with KEEL_NORM_CAST_LAST, after it (gpt_oss, olmo2).
- * LayerNorm subtracts the mean first. Applied over the last `size` elements. */
+ * LayerNorm subtracts the mean first; its weight and bias are cast as RMSNorm's. Applied over the
+ * last `size` elements. */
 #define KEEL_NORM_RMS 0u
 #define KEEL_NORM_LAYER 1u
 #define KEEL_NORM_BIAS 1u      /* flags: has `name`.bias */
@@ -281,13 +356,15 @@ typedef struct keel_norm_desc {
 /* Rotary embedding (RoFormer, arXiv:2104.09864) on the first rotary_size elements of each head, the
  * rest passed. Frequencies come from config.json at `params` (rope_parameters, or one of its layer
  * types; old files: rope_theta and rope_scaling) with transformers' formulas; `theta` is the
- * family's default. Positions are [N], or [axes, N] with `sections` (frequencies per axis:
- * Qwen2-VL's M-RoPE; with KEEL_ROPE_AXIAL a vision tower's height and width). */
+ * family's default. Where they go by the length of the text (longrope, dynamic), a token's is that
+ * of its prompt, or what was generated up to it if it came later: its own, whatever shares its
+ * step. Positions are [N], or [axes, N] with `sections` (frequencies per axis: Qwen2-VL's M-RoPE; a
+ * vision tower's height and width, with `inv_freq`). The angle of pair i at position p is
+ * p * frequency i. */
 #define KEEL_ROPE_HALVES 0u      /* pairs (i, i + size/2): neox, most families */
 #define KEEL_ROPE_INTERLEAVED 1u /* pairs (2i, 2i + 1): gptj, cohere, glm */
 #define KEEL_ROPE_SECTIONS_INTERLEAVED 1u /* flags: axes take turns (Qwen3-VL), not chunks */
 #define KEEL_ROPE_FP32 2u  /* flags: rotate in fp32, cast back (cohere, olmo, ernie) */
-#define KEEL_ROPE_AXIAL 4u /* flags: each section has its own frequencies, theta^(-i / section) */
 typedef struct keel_rope_desc {
   uint32_t struct_size, layout;
   int64_t head_dim, rotary_size; /* rotary_size 0: head_dim * the partial rotary factor */
@@ -300,6 +377,11 @@ typedef struct keel_rope_desc {
   /* The family's default where `params` has none (partial_rotary_factor; old files: rotary_pct).
    * 0: 1. since 0.2 */
   double partial_rotary_factor;
+  /* The frequencies themselves, rotary_size / 2 of them, which is given then; params and theta are
+   * not read. For what no formula of transformers' gives. NULL: by params. since 0.2 */
+  const double* inv_freq;
+  uint32_t num_inv_freq, reserved;
+  double attention_factor; /* with inv_freq: cos and sin are multiplied by it; 0: 1. since 0.2 */
 } keel_rope_desc;
 
 #define KEEL_ATTENTION_CAUSAL 0u
@@ -339,24 +421,33 @@ typedef struct keel_attention_desc {
 #define KEEL_MOE_TOPK_SOFTMAX 2u  /* top-k, then softmax over the k */
 #define KEEL_MOE_NORM_TOPK 1u     /* flags: divide the k weights by their sum */
 #define KEEL_MOE_BIAS 2u          /* flags: experts have biases */
-/* sum over the chosen experts of weight * down(act(gate(x)) * up(x)). Names are relative to the
- * declared name, {e} is the expert: "experts.{e}.gate_proj". */
+/* sum over the chosen experts of weight * down(act(gate(x)) * up(x)), or without a gate of
+ * weight * down(act(up(x))). Names are relative to the declared name, {e} is the expert:
+ * "experts.{e}.gate_proj". Scores and weights are fp32. With groups (DeepSeek) only experts of the
+ * top_groups best groups are chosen; a group's score is the sum of its two best with SIGMOID, else
+ * its best. Of equal scores any is chosen, the same for equal rows. NORM_TOPK adds 1e-20 to the sum
+ * with SIGMOID. */
 typedef struct keel_moe_desc {
   uint32_t struct_size, act;
   int64_t experts, top_k, hidden_size, intermediate_size;
   int64_t groups, top_groups; /* 0: no groups */
   uint32_t scoring, flags;
-  double routed_scale;        /* 1: none */
-  const char *gate, *up, *down;
+  double routed_scale;        /* the weights are multiplied by it; 0: 1 */
+  const char *gate, *up, *down; /* gate NULL: none */
   const char* score_bias; /* NULL: none */
+  /* With a gate: before the activation gate becomes min(gate, limit) and up is held to
+   * [-limit, limit]; 0: no limit (gpt_oss: 7). since 0.2 */
+  double limit;
+  double up_offset; /* With a gate: then added to up (gpt_oss: 1). since 0.2 */
 } keel_moe_desc;
 
-/* A convolution over [N, in] (1-D) or patches; weight [out, in / groups, kernel...]. */
+/* A convolution over [N, in] (1-D) or patches; weight [out, in / groups, kernel...]. Of an axis of
+ * size n it makes floor((n + 2 padding - kernel) / stride) + 1. */
 #define KEEL_CONV_BIAS 1u
 typedef struct keel_conv_desc {
   uint32_t struct_size, ndim; /* 1, 2 or 3 */
-  int64_t in, out, groups;
-  int64_t kernel[3], stride[3], padding[3];
+  int64_t in, out, groups; /* groups 0: 1 */
+  int64_t kernel[3], stride[3], padding[3]; /* of ndim axes, the rest 0; stride 0: 1 */
   uint32_t flags, reserved;
 } keel_conv_desc;
 
@@ -375,6 +466,15 @@ typedef struct keel_state_desc {
   int64_t dims[KEEL_MAX_DIMS];
 } keel_state_desc;
 
+/* A kernel class of the plugin's own (section F). With states it works along the tokens of a
+ * sequence, else on each row by itself. */
+typedef struct keel_kernel_desc {
+  uint32_t struct_size, num_states;
+  const char* kernel;        /* the class's name */
+  keel_str attrs;            /* a JSON object, or empty: {} */
+  const keel_object* states; /* that it reads and writes; a state is one kernel's or one recur's */
+} keel_kernel_desc;
+
 #define KEEL_LINEAR_BIAS 1u
 #define KEEL_EMBEDDING_DEFAULT 0u
 
@@ -384,7 +484,7 @@ typedef struct keel_build {
 
 /* All since 0.1. `name` is the checkpoint name without ".weight" ("model.layers.0.mlp.up_proj"),
  * after the spec's renames. Returns a handle, or 0: name taken, size < 1, unknown enumeration or
- * flag, or an earlier failure. Descs and strings are copied. */
+ * flag, a field or text that is NULL, or an earlier failure. Descs and strings are copied. */
 typedef struct keel_build_api {
   uint32_t struct_size, reserved;
   /* y = x W^T (+ b); W [out, in]. Quantizable, shardable, adaptable; KEEL_LINEAR_*. [build] */
@@ -401,8 +501,8 @@ typedef struct keel_build_api {
    * say. [build] */
   keel_object (*param)(keel_build*, keel_str name, uint32_t dtype, uint32_t ndim,
                        const int64_t* dims);
-  /* An instance of a kernel class; `attrs` is JSON text given to its functions. [build] */
-  keel_object (*kernel)(keel_build*, const char* kernel, keel_str attrs);
+  /* A kernel of the plugin's own, for the op call. [build] */
+  keel_object (*kernel)(keel_build*, keel_str name, const keel_kernel_desc*);
   /* `b` uses the weight of `a`. [build] */
   void (*tie)(keel_build*, keel_object a, keel_object b);
   /* The first error, or OK. [build] */
@@ -462,9 +562,18 @@ typedef struct keel_build_api {
 #define KEEL_RECUR_SELECTIVE_SCAN 3u /* Mamba: reserved in 0.1 */
 #define KEEL_RECUR_GATED_DELTA 4u    /* gated delta rule: reserved in 0.1 */
 
-/* A named argument: a tensor, or with tensor == 0 a number. The host handles the names it knows
- * (below) and hands the others to the implementation unread; an implementation that lacks one it
- * needs refuses at load.
+/* What the host may assume of an argument's tensor, for shards and checks; of the names below it
+ * knows that by itself. At most one of the first three. */
+#define KEEL_ARG_PER_HEAD 1u    /* dimension 0 is q's heads: it is split as they are */
+#define KEEL_ARG_PER_KV_HEAD 2u /* dimension 0 is kv_heads */
+#define KEEL_ARG_PER_TOKEN 4u   /* dimension 0 is N */
+/* An implementation that does not know the name may leave the argument out. Without it such an
+ * implementation, the host's own included, is refused at load. */
+#define KEEL_ARG_OPTIONAL 8u
+
+/* A named argument: a tensor, or with tensor == 0 a number. Frozen: 24 bytes. The host handles the
+ * names it knows (below) and hands the others to the implementation unread; an implementation that
+ * lacks one it needs refuses at load.
  *   attention  alibi_slopes [heads]: slope * (key's position - query's) is added to the scores;
  *              sinks [heads]; segments [S + 1] i32 (ENCODER); position_bias [heads, N, N] (ENCODER;
  *              reserved in 0.1)
@@ -473,7 +582,7 @@ typedef struct keel_arg {
   const char* name;
   double number;
   keel_tensor tensor;
-  uint32_t reserved;
+  uint32_t flags; /* KEEL_ARG_*; of recur none */
 } keel_arg;
 
 typedef struct keel_run {
@@ -481,17 +590,23 @@ typedef struct keel_run {
 } keel_run;
 
 /* Rows do not mix. The N tokens of a step belong to several requests. A row of what forward, logits
- * and pool give depends on its own row of the inputs alone, except through attention and recur,
- * which the host keeps within a sequence; an encode may mix the rows of an item. The host proves it
+ * and pool give depends on its own row of the inputs alone, except through attention, recur and the
+ * plugin's kernels over states, which are kept within a sequence; an encode may mix the rows of an
+ * item. The host proves it, taking a kernel of the plugin's at its word (KEEL_KERNEL_ROWWISE),
  * of every recorded graph and graph file, by following the dimension N from op to op, and refuses
  * at load, naming the op, what could break it: a softmax, sum, product, convolution or view across
  * tokens, a row that is taken or put by its number, an input of forward without the dimension N.
  * docs/ops.md says it for each op. An attention of the kind ENCODER in forward sees the tokens that
  * its sequence has in the step, and takes no `segments`.
  *
+ * Indices are the model's numbers, and no number of a request fails a step that others are in: in
+ * embed, moe_routed, gather_rows, put_rows, take and scatter one below 0 counts as 0, and one past
+ * the end as the last.
+ *
  * All since 0.1 where nothing else is said. Shapes: one packed row of N tokens, no batch dimension;
  * hidden [N, H], per head [N, heads, D]. Types: activations are KEEL_DTYPE_MODEL; binary ops need
- * equal types or a number; broadcasting is NumPy's. */
+ * equal types or a number; broadcasting is NumPy's; softmax, reduce and cumsum give the type that
+ * they get. */
 typedef struct keel_ops {
   uint32_t struct_size, reserved;
 
@@ -503,8 +618,8 @@ typedef struct keel_ops {
   /* x [N, heads, D] -> the same. [run] */
   keel_tensor (*rope)(keel_run*, keel_object, keel_tensor x, keel_tensor positions);
   /* q [N, heads, qk_dim], k [N, kv_heads, qk_dim], v [N, kv_heads, v_dim] -> [N, heads, v_dim]. The
-   * host has written k and v to the cache before the implementation runs. k and v are 0 with
-   * KEEL_ATTENTION_SHARE_KV. [run] */
+   * host has written k and v to the cache before the implementation runs, or let it write its own
+   * cache (section F). k and v are 0 with KEEL_ATTENTION_SHARE_KV. [run] */
   keel_tensor (*attention)(keel_run*, keel_object, keel_tensor q, keel_tensor k, keel_tensor v,
                            const keel_arg* args, uint32_t num_args);
   /* The host chooses experts and weights by the desc's scoring. [run] */
@@ -517,7 +632,8 @@ typedef struct keel_ops {
   keel_tensor (*recur)(keel_run*, keel_object state, uint32_t kind, keel_tensor x,
                        const keel_arg* args, uint32_t num_args);
   keel_tensor (*param)(keel_run*, keel_object); /* [run] */
-  /* Runs a kernel of the plugin's own. [run] */
+  /* Runs a kernel of the plugin's own. In forward, logits and pool one of a class with
+   * KEEL_KERNEL_ROWWISE or (in forward) declared with states; any other could mix rows. [run] */
   void (*call)(keel_run*, keel_object kernel, const keel_tensor* in, uint32_t num_in,
                keel_tensor* out, uint32_t num_out);
 
@@ -592,8 +708,7 @@ typedef struct keel_ops {
   /* Of numbers. KEEL_BINARY_*; a NaN goes on. [run] */
   keel_tensor (*binary)(keel_run*, keel_tensor a, keel_tensor b, uint32_t kind);
   /* y[.., i, ..] = x[.., indices[.., i, ..], ..] along dim; indices are integers with as many
-   * dimensions as x, those beside dim broadcast. One out of range fails the
-   * step. [run] */
+   * dimensions as x, those beside dim broadcast. [run] */
   keel_tensor (*take)(keel_run*, keel_tensor x, int32_t dim, keel_tensor indices);
   /* A copy of x with y[.., indices[.., i, ..], ..] = values[.., i, ..] along dim. indices and
    * values have one shape, x's but for dim; of an index that comes twice the last value stays.
@@ -606,7 +721,7 @@ typedef struct keel_ops {
 
 /* What forward gets. Extras are the spec's other inputs of "forward", in that order. */
 typedef struct keel_forward_inputs {
-  uint32_t struct_size, num_extras;
+  uint32_t struct_size, num_extras; /* extras live as long as the call */
   keel_tensor embeds;    /* [N, H]: embedded ids, scale included, media features in place */
   /* [N] i64, or as the spec's input "positions" says: [axes, N] for a rope with sections. */
   keel_tensor positions;
@@ -620,11 +735,13 @@ typedef struct keel_forward_inputs {
 typedef struct keel_model_class {
   uint32_t struct_size, flags; /* KEEL_MODEL_* */
   const char* name;            /* "LlamaForCausalLM", as in config.json's architectures */
-  const char* model_type;      /* "llama": matched when no architecture is */
+  /* "llama": matched when no architecture is; NULL: never. */
+  const char* model_type;
   const char* const* architectures; /* NULL-terminated; all names it serves */
   /* Reads the config, states the spec. Pure. [load] since 0.1 */
   keel_status (*config)(void* plugin, keel_config*, keel_spec*);
-  /* Declares the model. [build] since 0.1 */
+  /* Declares the model. `*model` is NULL before; where it is set the host calls destroy, even if
+   * create fails. [build] since 0.1 */
   keel_status (*create)(void* plugin, keel_config*, keel_build*, void** model);
   /* hidden [N, H] before lm_head. [run] since 0.1 */
   keel_status (*forward)(const void* model, keel_run*, const keel_forward_inputs*,
@@ -640,33 +757,50 @@ typedef struct keel_model_class {
   /* A head that answers with vectors: hidden [R, H], rows that are asked for -> [R, size]. NULL:
    * none. [run] since 0.1 */
   keel_status (*pool)(const void* model, keel_run*, keel_tensor hidden, keel_tensor* vectors);
-  void (*destroy)(void* model); /* [load] since 0.1 */
+  void (*destroy)(void* model); /* never with NULL [load] since 0.1 */
 } keel_model_class;
 
 /* ==== F. data plane: the plugin's own kernels and attention =================================== */
 
-/* DLPack 1.x structures, under their own names unless dlpack.h was included before. */
-#ifndef DLPACK_VERSION
-#ifndef DLPACK_MAJOR_VERSION
-typedef struct {
+/* A tensor in memory: the layout of DLPack 1.x under names of Keel's own, so that dlpack.h may come
+ * before or after this file. Data is aligned to its elements only (weights are mapped from files).
+ * Where nothing else is said a tensor is contiguous, row-major. */
+typedef struct keel_dl_device {
   int32_t device_type; /* 1 CPU, 2 CUDA */
   int32_t device_id;
-} DLDevice;
-typedef struct {
+} keel_dl_device;
+typedef struct keel_dl_dtype {
   uint8_t code, bits;
   uint16_t lanes;
-} DLDataType;
-typedef struct DLTensor {
+} keel_dl_dtype;
+typedef struct keel_dl_tensor {
   void* data;
-  DLDevice device;
+  keel_dl_device device;
   int32_t ndim;
-  DLDataType dtype;
+  keel_dl_dtype dtype;
   int64_t* shape;
   int64_t* strides; /* in elements, never NULL here */
   uint64_t byte_offset;
-} DLTensor;
-#endif
-#endif
+} keel_dl_tensor;
+/* Pointers of one kind as the other, for code that works on DLPack's DLTensor. */
+#define KEEL_TO_DLPACK(tensor) ((DLTensor*)(uintptr_t)(tensor))
+#define KEEL_FROM_DLPACK(tensor) ((keel_dl_tensor*)(uintptr_t)(tensor))
+
+typedef struct keel_meta { /* dims < 0: symbolic; pass it on */
+  uint32_t dtype, ndim;
+  int64_t dims[KEEL_MAX_DIMS];
+} keel_meta;
+
+/* The sequences of a step, for kernels that were declared with states. Host memory. */
+typedef struct keel_sequences {
+  uint32_t struct_size, num_sequences;
+  const int32_t* cu_q; /* [S + 1]: sequence s has the rows cu_q[s] .. cu_q[s + 1] of each operand */
+  const int32_t* slots; /* [S]: where each sequence's states lie */
+  uint32_t num_states, reserved;
+  /* In order of the declaration, [slots, dims...]; sequence s's is row slots[s], to be read and
+   * written. The other rows are other requests'. */
+  const keel_dl_tensor* const* states;
+} keel_sequences;
 
 /* Where a kernel runs. It enqueues on `stream` (NULL on CPU), must not allocate device memory or
  * synchronise. */
@@ -679,80 +813,155 @@ typedef struct keel_kernel_context {
   uint64_t workspace_bytes;
   void* pool;
   /* Runs fn(arg, begin, end) over [0, n) on the host's threads in pieces of at least `grain`;
-   * returns when done. [run] */
+   * returns when done. fn throws nothing. [run] since 0.2 */
   void (*parallel_for)(void* pool, int64_t n, int64_t grain,
                        void (*fn)(void* arg, int64_t begin, int64_t end), void* arg);
+  const keel_sequences* sequences; /* of a kernel with states, else NULL */
 } keel_kernel_context;
 
-typedef struct keel_meta { /* dims < 0: symbolic; pass it on */
-  uint32_t dtype, ndim;
-  int64_t dims[KEEL_MAX_DIMS];
-} keel_meta;
+/* What a class promises; a flag is a demand on the plugin, and the tests of a plugin hold it
+ * against what it does. */
+#define KEEL_KERNEL_GRAPH_SAFE 1u /* may run while a CUDA graph is captured */
+/* Kernels: row i of the outputs depends on row i of the operands alone, and on operands without the
+ * dimension of the rows. The host's proof that requests don't reach each other believes it. */
+#define KEEL_KERNEL_ROWWISE 2u
+#define KEEL_KERNEL_DETERMINISTIC 4u /* the same operands give the same bits */
+/* What is computed of a row (attention: of a query) has the same bits whatever other rows there are
+ * in the step. --deterministic takes no other kernel. */
+#define KEEL_KERNEL_INVARIANT 8u
 
-#define KEEL_KERNEL_GRAPH_SAFE 1u
-#define KEEL_KERNEL_ROWWISE 2u       /* row i of the outputs depends on row i of the inputs alone */
-#define KEEL_KERNEL_DETERMINISTIC 4u
+/* A kernel that a model declared (keel_build_api.kernel), as it will be called. */
+typedef struct keel_kernel_use {
+  uint32_t struct_size;
+  uint32_t dtype; /* what KEEL_DTYPE_MODEL stands for; itself in infer while recording */
+  int32_t device_type, device_id;
+  keel_config* attrs; /* the declaration's JSON, under the getters of "keel.config/1" */
+} keel_kernel_use;
 
-/* An item of the list "keel.kernels/1". Outputs are allocated by the host. */
+/* An item of the list "keel.kernels/1". A model may call those of its own plugin. An instance is
+ * made for each declaration and rank and never called twice at once; several are, on several
+ * threads. Operands and outputs are contiguous; outputs are allocated by the host, in the shapes
+ * that infer gave. What a kernel writes is data: a NaN or an index out of range in it fails at most
+ * the step. */
 typedef struct keel_kernel_class {
-  uint32_t struct_size, flags;
+  uint32_t struct_size, flags;  /* KEEL_KERNEL_* */
   const char* name;             /* reverse DNS */
   const int32_t* device_types;  /* 0-terminated */
-  /* Types and shapes of the outputs, workspace wanted. Pure. [build] since 0.1 */
-  keel_status (*infer)(void* plugin, keel_str attrs, const keel_meta* in, uint32_t num_in,
-                       keel_meta* out, uint32_t num_out, uint64_t* workspace_bytes);
+  /* Types and shapes of the outputs. A negative dimension of an operand is a symbol: an output may
+   * have it, no other. With ROWWISE, and with states, the outputs' first dimension is the rows'.
+   * An error in attrs fails the call. Pure. [build] since 0.1 */
+  keel_status (*infer)(void* plugin, const keel_kernel_use*, const keel_meta* in, uint32_t num_in,
+                       keel_meta* out, uint32_t num_out);
+  /* `use` lives until create returns. [load] since 0.2 */
+  keel_status (*create)(void* plugin, const keel_kernel_use* use, void** instance);
+  /* Bytes of workspace for a call; elements of the tensors must not be read. NULL: none.
+   * [run] since 0.2 */
+  uint64_t (*workspace)(void* instance, const keel_dl_tensor* const* in, uint32_t num_in,
+                        const keel_dl_tensor* const* out, uint32_t num_out);
   /* [run] since 0.1 */
-  keel_status (*run)(void* plugin, keel_str attrs, const keel_kernel_context*,
-                     const DLTensor* const* in, uint32_t num_in, DLTensor* const* out,
-                     uint32_t num_out);
+  keel_status (*run)(void* instance, const keel_kernel_context*, const keel_dl_tensor* const* in,
+                     uint32_t num_in, keel_dl_tensor* const* out, uint32_t num_out);
+  void (*release)(void* instance); /* of what create gave, NULL included [load] since 0.2 */
 } keel_kernel_class;
 
-/* Layouts of the paged KV cache that an implementation may read. */
-#define KEEL_KV_ROWS 0u /* [block, kv_head, slot, D] */
+/* An attention that a model declared, as it will be called. Lives until prepare returns. */
+typedef struct keel_attention_use {
+  uint32_t struct_size;
+  uint32_t dtype; /* of q, k, v, out and of rows */
+  const keel_attention_desc* desc; /* the scale resolved, heads of this rank */
+  int32_t device_type, device_id;
+  int64_t block_size; /* tokens a cache block holds */
+  /* The arguments that the model gives and the class takes. */
+  const char* const* arg_names;
+  uint32_t num_args, reserved;
+} keel_attention_use;
+
+/* What a layer keeps of each token, in cache blocks. */
+#define KEEL_KV_ROWS 0u /* the host's: k and v, [block, kv_head, slot, D] of the model's type */
+#define KEEL_KV_OWN 1u  /* the class's own tensors instead */
+#define KEEL_KV_BOTH 2u /* rows, and own tensors beside them */
+#define KEEL_MAX_CACHE_TENSORS 8
+/* Filled by prepare; 0 is rows. What a class keeps in a block must follow from the tokens of the
+ * block and those before alone: the host shares blocks among sequences with equal beginnings,
+ * copies and frees them by bytes. A slot may be written again (a guess that was not taken). */
+typedef struct keel_attention_cache {
+  uint32_t struct_size, layout; /* KEEL_KV_* */
+  uint32_t num_tensors, reserved;
+  keel_meta tensors[KEEL_MAX_CACHE_TENSORS]; /* of ONE block, e.g. [kv_heads, block_size, D] */
+} keel_attention_cache;
 
 /* One step's attention in one layer, S sequences, N query tokens packed in order of sequence. */
 typedef struct keel_attention_call {
   uint32_t struct_size, num_args;
-  const keel_attention_desc* desc;
-  const DLTensor *q, *k, *v;         /* [N, heads, D]; k, v: this step's, already in the cache */
-  const DLTensor *k_cache, *v_cache; /* the layer's, in the layout that supports() chose */
-  /* [S, max_blocks] i32; entries past a sequence's length are garbage. */
-  const DLTensor* block_table;
-  const DLTensor* seq_lens;          /* [S] i32: keys of each sequence, this step's included */
-  const DLTensor* cu_q; /* [S + 1] i32: sequence s has queries cu_q[s] .. cu_q[s + 1] */
-  DLTensor* out;                     /* [N, heads, v_dim] */
-  int64_t max_q, max_kv;
-  const char* const* arg_names;      /* named arguments of the model, unread by the host */
-  const DLTensor* const* arg_tensors;
+  const keel_attention_desc* desc; /* the scale resolved, heads of this rank */
+  /* [N, heads, D], the last dimension contiguous. k, v: this step's, not rounded; NULL with
+   * KEEL_ATTENTION_SHARE_KV. */
+  const keel_dl_tensor *q, *k, *v;
+  const keel_dl_tensor *k_cache, *v_cache; /* rows, this step's included; NULL with KEEL_KV_OWN */
+  /* Own tensors, [blocks, ...] in order of the keel_attention_cache; with KEEL_ATTENTION_SHARE_KV
+   * those of the layer whose keys it reads. */
+  const keel_dl_tensor* const* caches;
+  uint32_t num_caches, reserved;
+  /* [S, max_blocks] i32. Only entries of blocks with keys that the layer may see are blocks of the
+   * sequence: those past its length, and those wholly before its window or chunk, are any block,
+   * perhaps another sequence's, and must not be read. */
+  const keel_dl_tensor* block_table;
+  const keel_dl_tensor* seq_lens;  /* [S] i32: keys of each sequence, this step's included */
+  const keel_dl_tensor* cu_q; /* [S + 1] i32: sequence s has queries cu_q[s] .. cu_q[s + 1] */
+  const keel_dl_tensor* slots; /* [N] i64: block * block_size + offset, where each token is kept */
+  const keel_dl_tensor* positions; /* [N] i64: of each token in its sequence */
+  keel_dl_tensor* out;             /* [N, heads, v_dim]; NULL in write */
+  int64_t num_sequences, num_tokens;
+  int64_t max_q, max_kv; /* bounds while capturing */
+  const int32_t *host_cu_q, *host_seq_lens; /* copies in host memory */
+  const void* plan; /* what plan filled, host memory, 64-byte aligned; NULL: none */
+  const char* const* arg_names; /* those of the use */
+  const keel_dl_tensor* const* arg_tensors; /* NULL: a number */
   const double* arg_numbers;
 } keel_attention_call;
 
-/* An item of the list "keel.attention/1": a value of _attn_implementation. */
+/* An item of the list "keel.attention/1": a value of _attn_implementation. An instance is made for
+ * each layer and rank and never called twice at once; those of several ranks are, on several
+ * threads. */
 typedef struct keel_attention_class {
-  uint32_t struct_size, flags;
+  uint32_t struct_size, flags; /* KEEL_KERNEL_* but ROWWISE */
   const char* name;
-  /* OK and a layout, or UNIMPLEMENTED with the reason (set_error). `args` are the names of the
-   * model's arguments. [load] since 0.1 */
-  keel_status (*supports)(void* plugin, const keel_attention_desc*, int32_t device_type,
-                          uint32_t dtype, int64_t block_size, const char* const* args,
-                          uint32_t num_args, uint32_t* kv_layout);
-  /* Workspace wanted for a call of these sizes (tensors are not set). [run] since 0.1 */
-  uint64_t (*workspace)(void* plugin, const keel_attention_call*);
+  /* Named arguments that it takes, NULL-terminated; NULL: none. A model that gives another is
+   * refused at load, unless that one is optional: then it is left out. */
+  const char* const* args;
+  /* OK, what it keeps and an instance; or UNIMPLEMENTED with the reason (set_error). Also called to
+   * ask, and released at once. [load] since 0.2 */
+  keel_status (*prepare)(void* plugin, const keel_attention_use*, keel_attention_cache*,
+                         void** instance);
+  /* Puts this step's k and v into the own tensors, at `slots`. NULL only without own tensors. Not
+   * called with KEEL_ATTENTION_SHARE_KV. [run] since 0.2 */
+  keel_status (*write)(void* instance, const keel_kernel_context*, const keel_attention_call*);
+  /* Bytes of a plan; NULL: no plan. [run] since 0.2 */
+  uint64_t (*plan_bytes)(void* instance, const keel_attention_call*);
+  /* Fills a plan, from the desc, lengths and borders: once a step for all layers of a rank that
+   * have the same desc (but for the layer) and the same block table. NULL: no plan.
+   * [run] since 0.2 */
+  keel_status (*plan)(void* instance, const keel_attention_call*, void* plan);
+  /* Bytes of workspace for run; elements of the tensors must not be read. NULL: none.
+   * [run] since 0.1 */
+  uint64_t (*workspace)(void* instance, const keel_attention_call*);
   /* [run] since 0.1 */
-  keel_status (*run)(void* plugin, const keel_kernel_context*, const keel_attention_call*);
+  keel_status (*run)(void* instance, const keel_kernel_context*, const keel_attention_call*);
+  void (*release)(void* instance); /* of what prepare gave, NULL included [load] since 0.2 */
 } keel_attention_class;
 
 /* ==== G. processors: messages and media to tokens and tensors ================================= */
 
 /* Results go here. A sink is used on the thread of the call that it was given to. */
 typedef struct keel_sink {
+  uint32_t struct_size, reserved;
   void* self;
   /* Copies. [any] since 0.1 */
   keel_status (*bytes)(void* self, const char* key, const void* data, size_t n);
   /* Copies. [any] since 0.1 */
   keel_status (*ints)(void* self, const char* key, const int64_t* data, size_t n);
   /* Memory for the plugin to fill until the call returns; NULL: refused. [any] since 0.1 */
-  DLTensor* (*tensor)(void* self, const char* key, uint32_t dtype, uint32_t ndim,
+  keel_dl_tensor* (*tensor)(void* self, const char* key, uint32_t dtype, uint32_t ndim,
                       const int64_t* dims);
 } keel_sink;
 
@@ -776,7 +985,8 @@ typedef struct keel_assets {
   keel_status (*encode)(void* self, keel_str text, const keel_sink* sink);
   /* An RGB8 image [h, w, 3] to the size of `out`, RGB8 memory of the plugin's, with antialiasing.
    * [any] */
-  keel_status (*resize)(void* self, const DLTensor* image, uint32_t resample, DLTensor* out);
+  keel_status (*resize)(void* self, const keel_dl_tensor* image, uint32_t resample,
+                        keel_dl_tensor* out);
 } keel_assets;
 
 #define KEEL_MODALITY_TEXT 0u /* the numbers of mm_token_type_ids */
@@ -784,17 +994,20 @@ typedef struct keel_assets {
 #define KEEL_MODALITY_VIDEO 2u
 #define KEEL_MODALITY_AUDIO 3u
 
-/* What the host decoded: RGB8 [h, w, 3], frames [t, h, w, 3], or f32 samples [n]. */
+/* What the host decoded: RGB8 [h, w, 3], frames [t, h, w, 3], or f32 samples [n]; contiguous.
+ * Passed by pointers, so that it may grow. */
 typedef struct keel_media {
   uint32_t struct_size, modality;
-  const DLTensor* data;          /* NULL in count: sizes only */
-  int64_t height, width, frames; /* frames: 1 of an image, samples of audio */
+  const keel_dl_tensor* data;          /* NULL in count: sizes only */
+  int64_t height, width, length; /* length: frames, 1 of an image; samples of audio */
   double rate;                   /* frames or samples a second */
   keel_config* options;          /* the request's mm_processor_kwargs; NULL: none */
 } keel_media;
 
-typedef struct keel_media_count { /* transformers' MultiModalData, one item */
-  uint32_t struct_size, modality;
+/* transformers' MultiModalData, one item; the plugin fills it (see Growth, out). */
+typedef struct keel_media_count {
+  uint32_t struct_size;
+  uint32_t modality; /* the host sets it before */
   /* Positions of this item whose id is in the modality's token ids (image_token_ids). */
   int64_t tokens;
   int64_t features; /* of them, those that a row of encode's features replaces (image_token_id) */
@@ -803,13 +1016,15 @@ typedef struct keel_media_count { /* transformers' MultiModalData, one item */
   double seconds_per_grid; /* time between two steps of grid_t (second_per_grid_ts); 0: no time */
 } keel_media_count;
 
-/* An item of the list "keel.processors/1". All but create and destroy: [any], re-entrant. Where
+/* An item of the list "keel.processors/1". All but create and destroy: [any], re-entrant, and
+ * nothing is kept from call to call, for several processors of one checkpoint may share them. Where
  * counts of several items are given, the n-th placeholder of a modality in the prompt is the n-th
  * item of that modality. */
 typedef struct keel_processor_class {
   uint32_t struct_size, flags;
   const char* const* names; /* processor_class values, NULL-terminated */
-  /* `config` is config.json; the processor's own files come from `assets`. [load] since 0.1 */
+  /* `config` is config.json; the processor's own files come from `assets`. `*processor` as `*model`
+   * of a model's create. [load] since 0.1 */
   keel_status (*create)(void* plugin, keel_config* config, const keel_assets* assets,
                         void** processor);
   /* Keys image_token (bytes: what a prompt holds), image_token_id (ints, one: the id that features
@@ -817,11 +1032,12 @@ typedef struct keel_processor_class {
    * [any] since 0.1 */
   keel_status (*tokens)(const void* processor, const keel_sink*);
   /* get_num_multimodal_tokens: from sizes alone, pure. [any] since 0.1 */
-  keel_status (*count)(const void* processor, const keel_media* sizes, uint32_t n,
-                       keel_media_count* out);
+  keel_status (*count)(const void* processor, const keel_media* const* sizes, uint32_t n,
+                       keel_media_count* const* out);
   /* Pixels or samples of items of one modality to the inputs of its encode, under their declared
    * names, packed in order of item. [any] since 0.1 */
-  keel_status (*preprocess)(const void* processor, const keel_media*, uint32_t n, const keel_sink*);
+  keel_status (*preprocess)(const void* processor, const keel_media* const*, uint32_t n,
+                            const keel_sink*);
   /* Full replacement text of one item, begin, end and row tokens included: key "text". `index`:
    * which item of its modality it is. The host keeps the offsets (text_replacement_offsets).
    * [any] since 0.1 */
@@ -830,7 +1046,7 @@ typedef struct keel_processor_class {
   /* Prompt ids with one placeholder an item -> keys input_ids, mm_token_type_ids (KEEL_MODALITY_*),
    * both ints. NULL: the host tokenizes the replacements. [any] since 0.1 */
   keel_status (*expand)(const void* processor, const int64_t* ids, size_t n,
-                        const keel_media_count*, uint32_t count, const keel_sink*);
+                        const keel_media_count* const*, uint32_t count, const keel_sink*);
   /* Messages, tools and options as JSON text -> key "text". NULL: the checkpoint's template.
    * [any] since 0.1 */
   keel_status (*chat)(const void* processor, keel_str conversation, const keel_sink*);
@@ -838,9 +1054,42 @@ typedef struct keel_processor_class {
    * key "delta" (ints, one): what to add to the number of cached tokens while decoding. NULL: 0 ..
    * n - 1. [any] since 0.1 */
   keel_status (*positions)(const void* processor, const int64_t* ids, size_t n,
-                           const keel_media_count*, uint32_t count, const keel_sink*);
-  void (*destroy)(void* processor); /* [load] since 0.1 */
+                           const keel_media_count* const*, uint32_t count, const keel_sink*);
+  void (*destroy)(void* processor); /* never with NULL [load] since 0.1 */
 } keel_processor_class;
+
+/* ==== what never changes ====================================================================== */
+
+/* The sizes of classes when their interfaces were first released: a host takes classes of at least
+ * these. */
+#define KEEL_MODEL_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_model_class, destroy)
+#define KEEL_ATTENTION_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_attention_class, release)
+#define KEEL_KERNEL_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_kernel_class, release)
+#define KEEL_PROCESSOR_CLASS_MIN_SIZE KEEL_SIZE_UP_TO(keel_processor_class, destroy)
+
+#ifdef __cplusplus
+#define KEEL_FROZEN(condition) static_assert(condition, "this layout is frozen")
+#else
+#define KEEL_FROZEN(condition) _Static_assert(condition, "this layout is frozen")
+#endif
+
+/* The bootstrap, what is passed by value, and what is passed in arrays. */
+KEEL_FROZEN(sizeof(keel_str) == 16 && offsetof(keel_str, size) == 8);
+KEEL_FROZEN(sizeof(keel_host) == 40 && offsetof(keel_host, abi_minor) == 4 &&
+            offsetof(keel_host, self) == 8 && offsetof(keel_host, get_interface) == 16 &&
+            offsetof(keel_host, set_error) == 24 && offsetof(keel_host, log) == 32);
+KEEL_FROZEN(sizeof(keel_plugin) == 80 && offsetof(keel_plugin, abi_major) == 4 &&
+            offsetof(keel_plugin, abi_minor) == 8 && offsetof(keel_plugin, min_host_minor) == 12 &&
+            offsetof(keel_plugin, id) == 16 && offsetof(keel_plugin, version) == 24 &&
+            offsetof(keel_plugin, vendor) == 32 && offsetof(keel_plugin, license) == 40 &&
+            offsetof(keel_plugin, flags) == 48 && offsetof(keel_plugin, init) == 56 &&
+            offsetof(keel_plugin, shutdown) == 64 && offsetof(keel_plugin, get_interface) == 72);
+KEEL_FROZEN(sizeof(keel_list) == 16 && offsetof(keel_list, count) == 4 &&
+            offsetof(keel_list, items) == 8);
+KEEL_FROZEN(sizeof(keel_arg) == 24 && offsetof(keel_arg, number) == 8 &&
+            offsetof(keel_arg, tensor) == 16 && offsetof(keel_arg, flags) == 20);
+KEEL_FROZEN(sizeof(keel_meta) == 72 && offsetof(keel_meta, ndim) == 4 &&
+            offsetof(keel_meta, dims) == 8);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -78,6 +78,18 @@ class Config {
   // A null is there: to a few families that says something else than nothing.
   bool IsNull(const char* key) const { return api().kind(handle_, key) == KEEL_JSON_NULL; }
   size_t Size(const char* key) const { return api().size(handle_, key); }
+  // The names of an object's members, in the order of the file; "" is this object.
+  std::vector<std::string> Keys(const char* key) const {
+    std::vector<std::string> out;
+    if (!KEEL_HAS(&api(), keel_config_api, key)) {
+      Fail(key, "can't be listed by this host; update keel");
+      return out;
+    }
+    for (keel_str name = api().key(handle_, key, 0); name.size > 0;
+         name = api().key(handle_, key, out.size()))
+      out.emplace_back(name.data, name.size);
+    return out;
+  }
   std::optional<Config> Child(const char* key) const {
     keel_config* child = api().child(handle_, key);
     return child == nullptr ? std::nullopt : std::optional<Config>(Config(child));
@@ -131,7 +143,7 @@ struct PpStage {
 // A rule for checkpoint tensors: keel_rename with its strings. One that only renames is
 // {.from = {"a"}, .to = {"b"}}; docs/plugin-authoring.md has an example of each kind.
 struct Rename {
-  uint32_t op = KEEL_RENAME;
+  uint32_t op = KEEL_RENAME_NAME;
   std::vector<std::string> from, to;
   int32_t dim = 0;
   std::vector<int64_t> sizes = {};  // empty, or one for each of `to`

@@ -126,8 +126,19 @@ struct Rope {
   // "rope_parameters/full_attention".
   Rope(const Scope& s, int64_t head_dim, double theta = 10000, const char* params = nullptr)
       : Rope(s, {.head_dim = head_dim, .theta = theta, .params = params}) {}
+  // With frequencies of the model's own, one for each pair of the rotary_size.
+  Rope(const Scope& s, keel_rope_desc desc, const std::vector<double>& inv_freq)
+      : Rope(s, WithFrequencies(desc, inv_freq)) {}
   Tensor operator()(Tensor x, Tensor positions) const {
     return x.With(x.ops().rope(x.run, object, x.id, positions.id));
+  }
+
+ private:
+  static keel_rope_desc WithFrequencies(keel_rope_desc desc, const std::vector<double>& inv_freq) {
+    desc.inv_freq = inv_freq.data();
+    desc.num_inv_freq = static_cast<uint32_t>(inv_freq.size());
+    if (desc.rotary_size == 0) desc.rotary_size = 2 * static_cast<int64_t>(inv_freq.size());
+    return desc;
   }
 };
 
@@ -158,6 +169,10 @@ struct Moe {
   Tensor operator()(Tensor x, Tensor router_logits) const {
     return x.With(x.ops().moe(x.run, object, x.id, router_logits.id));
   }
+  // The model has chosen: expert_ids, weights [N, top_k].
+  Tensor Routed(Tensor x, Tensor expert_ids, Tensor weights) const {
+    return x.With(x.ops().moe_routed(x.run, object, x.id, expert_ids.id, weights.id));
+  }
 };
 
 // See keel_conv_desc. For one that looks back over tokens: blocks/causal_conv1d.h.
@@ -182,6 +197,32 @@ struct State {
     const std::vector<keel_arg> abi = ToAbi(args);
     return x.With(
         x.ops().recur(x.run, object, kind, x.id, abi.data(), static_cast<uint32_t>(abi.size())));
+  }
+};
+
+// A kernel of the plugin's own (kernel_class.h), which KEEL_PLUGIN lists too. `attrs` is a JSON
+// object; `states` are those that it reads and writes: objects of State.
+struct Kernel {
+  keel_object object;
+  Kernel(const Scope& s, const char* kernel, std::string_view attrs = {},
+         std::initializer_list<keel_object> states = {}) {
+    const keel_kernel_desc desc = {sizeof(desc),
+                                   static_cast<uint32_t>(states.size()),
+                                   kernel,
+                                   {attrs.data(), attrs.size()},
+                                   states.begin()};
+    object = s.api().kernel(s.build(), s.name(), &desc);
+  }
+  // One result, of one operand or more.
+  Tensor operator()(const std::vector<Tensor>& in) const { return Call(in, 1)[0]; }
+  std::vector<Tensor> Call(const std::vector<Tensor>& in, uint32_t num_results) const {
+    std::vector<keel_tensor> ids, results(num_results);
+    for (const Tensor& x : in) ids.push_back(x.id);
+    in.front().ops().call(in.front().run, object, ids.data(), static_cast<uint32_t>(ids.size()),
+                          results.data(), num_results);
+    std::vector<Tensor> out;
+    for (const keel_tensor id : results) out.push_back(in.front().With(id));
+    return out;
   }
 };
 

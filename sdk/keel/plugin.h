@@ -41,7 +41,8 @@
 //   Tensor Encode(std::string_view modality, const std::vector<Tensor>& inputs) const
 //   Tensor Pool(Tensor hidden) const              [R, H] -> [R, size]
 // KEEL_PLUGIN says in one line what a class lacks.
-// A processor class is described in processor.h.
+// A processor class is described in processor.h, attention and kernels of the plugin's own in
+// attention_class.h and kernel_class.h.
 #ifndef KEEL_SDK_KEEL_PLUGIN_H_
 #define KEEL_SDK_KEEL_PLUGIN_H_
 
@@ -51,7 +52,9 @@
 #include <string_view>
 #include <vector>
 
+#include "sdk/keel/attention_class.h"
 #include "sdk/keel/config.h"
+#include "sdk/keel/kernel_class.h"
 #include "sdk/keel/layers.h"
 #include "sdk/keel/plugin_note.h"
 #include "sdk/keel/processor.h"
@@ -190,7 +193,8 @@ struct ModelClass {
   }
 };
 
-// The bootstrap of a plugin that provides `Classes`: models and processors, in any order.
+// The bootstrap of a plugin that provides `Classes`: models, processors, attention and kernels, in any
+// order.
 template <typename... Classes>
 struct PluginOf {
   static keel_status Init(const keel_host* host, void** self) {
@@ -204,19 +208,26 @@ struct PluginOf {
     host->set_error(host->self, 12, kMessage.data(), kMessage.size());
     return 12;
   }
+  // Attention and kernels work on the data: the plugin stays loaded for them.
+  static constexpr uint64_t kFlags =
+      (AttentionType<Classes> || ...) || (KernelType<Classes> || ...) ? KEEL_PLUGIN_HAS_KERNELS : 0;
   static void Shutdown(void*) { g_host = {}; }
   static const void* GetInterface(void*, const char* id) {
     static const Lists lists;
     const std::string_view wanted(id);
     if (wanted == "keel.models/1") return lists.models.Get();
     if (wanted == "keel.processors/1") return lists.processors.Get();
+    if (wanted == "keel.attention/1") return lists.attention.Get();
+    if (wanted == "keel.kernels/1") return lists.kernels.Get();
     return nullptr;
   }
   static constexpr std::string Note(const char* id, const char* version) {
-    std::string architectures, types, processors;
-    (AddNames<Classes>(architectures, types, processors), ...);
-    return "id=" + std::string(id) + "\nversion=" + version + "\narchitectures=" + architectures +
-           "\nmodel_types=" + types + "\nprocessors=" + processors + "\n";
+    Names names;
+    (AddNames<Classes>(names), ...);
+    return "id=" + std::string(id) + "\nversion=" + version +
+           "\narchitectures=" + names.architectures + "\nmodel_types=" + names.types +
+           "\nattention=" + names.attention + "\nkernels=" + names.kernels +
+           "\nprocessors=" + names.processors + "\n";
   }
 
  private:
@@ -227,33 +238,43 @@ struct PluginOf {
     const keel_list* Get() const { return items.empty() ? nullptr : &list; }
   };
   struct Lists {
-    List models, processors;
+    List models, processors, attention, kernels;
     Lists() {
       (Add<Classes>(), ...);
-      models.Close();
-      processors.Close();
+      for (List* list : {&models, &processors, &attention, &kernels}) list->Close();
     }
     template <typename C>
     void Add() {
       if constexpr (ProcessorType<C>) {
         processors.items.push_back(ProcessorClass<C>::Get());
+      } else if constexpr (AttentionType<C>) {
+        attention.items.push_back(AttentionClass<C>::Get());
+      } else if constexpr (KernelType<C>) {
+        kernels.items.push_back(KernelClass<C>::Get());
       } else if constexpr (IsModelClass<C>()) {
         models.items.push_back(ModelClass<C>::Get());
       }
     }
   };
 
+  struct Names {  // comma-separated
+    std::string architectures, types, attention, kernels, processors;
+  };
+
   template <typename C>
-  static constexpr void AddNames(std::string& architectures, std::string& types,
-                                 std::string& processors) {
+  static constexpr void AddNames(Names& names) {
     const auto add = [](std::string& to, const std::string& names) {
       to += (to.empty() ? "" : ",") + names;
     };
     if constexpr (ProcessorType<C>) {
-      add(processors, ProcessorClass<C>::Names());
+      add(names.processors, ProcessorClass<C>::Names());
+    } else if constexpr (AttentionType<C>) {
+      add(names.attention, C::kAttention);
+    } else if constexpr (KernelType<C>) {
+      add(names.kernels, C::kKernel);
     } else if constexpr (IsModelClass<C>()) {
-      add(architectures, ModelClass<C>::Architectures());
-      add(types, C::kModelType);
+      add(names.architectures, ModelClass<C>::Architectures());
+      add(names.types, C::kModelType);
     }
   }
 };
@@ -261,7 +282,7 @@ struct PluginOf {
 }  // namespace keel
 
 // KEEL_PLUGIN("org.example.llama", "1.0.0", LlamaForCausalLM, ...): the plugin's one exported
-// symbol and its note. The list holds models and processors.
+// symbol and its note. The list holds models, processors, attention and kernels.
 #define KEEL_PLUGIN(plugin_id, plugin_version, ...)                                          \
   KEEL_PLUGIN_NOTE_OF(::keel::PluginOf<__VA_ARGS__>::Note(plugin_id, plugin_version));       \
   extern "C" __attribute__((visibility("default"))) const keel_plugin* keel_plugin_entry_v1( \
@@ -275,7 +296,7 @@ struct PluginOf {
                                        plugin_version,                                       \
                                        "",                                                   \
                                        "",                                                   \
-                                       0,                                                    \
+                                       KeelPlugin::kFlags,                                   \
                                        KeelPlugin::Init,                                     \
                                        KeelPlugin::Shutdown,                                 \
                                        KeelPlugin::GetInterface};                            \

@@ -52,6 +52,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <iterator>
 #include <optional>
@@ -65,8 +66,39 @@
 
 namespace keel {
 
-using MediaItems = std::span<const keel_media>;
-using MediaCounts = std::span<const keel_media_count>;
+// A list that the ABI passes as pointers, since its structs may grow.
+template <typename T>
+class AbiList {
+ public:
+  AbiList() = default;
+  AbiList(const T* const* items, size_t size) : items_(items), size_(size) {}
+
+  class Iterator {
+   public:
+    explicit Iterator(const T* const* at) : at_(at) {}
+    const T& operator*() const { return **at_; }
+    Iterator& operator++() {
+      ++at_;
+      return *this;
+    }
+    bool operator==(const Iterator&) const = default;
+
+   private:
+    const T* const* at_;
+  };
+
+  size_t size() const { return size_; }
+  const T& operator[](size_t i) const { return *items_[i]; }
+  Iterator begin() const { return Iterator(items_); }
+  Iterator end() const { return Iterator(items_ + size_); }
+
+ private:
+  const T* const* items_ = nullptr;
+  size_t size_ = 0;
+};
+
+using MediaItems = AbiList<keel_media>;
+using MediaCounts = AbiList<keel_media_count>;
 using PromptIds = std::span<const int64_t>;
 
 // What the request asks of one item (mm_processor_kwargs).
@@ -111,7 +143,7 @@ class TensorSink {
   std::span<T> Make(const char* key, uint32_t dtype, std::initializer_list<int64_t> dims) const {
     size_t size = 1;
     for (const int64_t dim : dims) size *= static_cast<size_t>(dim);
-    const DLTensor* tensor =
+    const keel_dl_tensor* tensor =
         sink_->tensor(sink_->self, key, dtype, static_cast<uint32_t>(dims.size()), dims.begin());
     if (tensor == nullptr) throw Error(std::string(key) + ": the host gave no memory", 8);
     return {reinterpret_cast<T*>(static_cast<char*>(tensor->data) + tensor->byte_offset), size};
@@ -147,6 +179,7 @@ class Assets {
   std::vector<int64_t> Encode(std::string_view text) const {
     std::vector<int64_t> ids;
     keel_sink sink{};
+    sink.struct_size = sizeof(sink);
     sink.self = &ids;
     sink.ints = [](void* self, const char*, const int64_t* data, size_t n) -> keel_status {
       static_cast<std::vector<int64_t>*>(self)->assign(data, data + n);
@@ -156,11 +189,11 @@ class Assets {
     return ids;
   }
   // An RGB8 image [h, w, 3], resized as transformers does with `resample` (KEEL_RESAMPLE_*).
-  std::vector<uint8_t> Resize(const DLTensor& image, uint32_t resample, int64_t height,
+  std::vector<uint8_t> Resize(const keel_dl_tensor& image, uint32_t resample, int64_t height,
                               int64_t width) const {
     std::vector<uint8_t> pixels(static_cast<size_t>(height * width * 3));
     int64_t shape[] = {height, width, 3}, strides[] = {width * 3, 3, 1};
-    DLTensor out{};
+    keel_dl_tensor out{};
     out.data = pixels.data();
     out.device = image.device;
     out.ndim = 3;
@@ -238,19 +271,20 @@ struct ProcessorClass {
     });
   }
 
-  static keel_status Count(const void* processor, const keel_media* sizes, uint32_t n,
-                           keel_media_count* out) {
+  static keel_status Count(const void* processor, const keel_media* const* sizes, uint32_t n,
+                           keel_media_count* const* out) {
     return Guard([&] {
       for (uint32_t i = 0; i < n; ++i) {
-        out[i] = Self(processor).Count(sizes[i]);
-        out[i].struct_size = sizeof(keel_media_count);
-        out[i].modality = sizes[i].modality;
+        keel_media_count count = Self(processor).Count(*sizes[i]);
+        count.struct_size = out[i]->struct_size;  // the host's room: it may be older or newer
+        count.modality = sizes[i]->modality;
+        std::memcpy(out[i], &count, std::min<size_t>(count.struct_size, sizeof(count)));
       }
       return 0;
     });
   }
 
-  static keel_status Preprocess(const void* processor, const keel_media* items, uint32_t n,
+  static keel_status Preprocess(const void* processor, const keel_media* const* items, uint32_t n,
                                 const keel_sink* sink) {
     return Guard([&] {
       Self(processor).Preprocess(MediaItems(items, n), TensorSink(sink));
@@ -264,7 +298,7 @@ struct ProcessorClass {
   }
 
   static keel_status Expand(const void* processor, const int64_t* ids, size_t n,
-                            const keel_media_count* items, uint32_t count,
+                            const keel_media_count* const* items, uint32_t count,
                             const keel_sink* sink) requires kExpands {
     return Guard([&] {
       const ExpandedPrompt out =
@@ -283,7 +317,7 @@ struct ProcessorClass {
   }
 
   static keel_status Positions(const void* processor, const int64_t* ids, size_t n,
-                               const keel_media_count* items, uint32_t count,
+                               const keel_media_count* const* items, uint32_t count,
                                const keel_sink* sink) requires kPlaces {
     return Guard([&] {
       const PromptPositions out =

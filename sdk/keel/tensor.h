@@ -135,18 +135,20 @@ inline Tensor Constant(keel_run* run, std::initializer_list<int64_t> dims,
                                   values.data())};
 }
 
-// A named argument of attention or a recurrence: a tensor or a number.
+// A named argument of attention or a recurrence: a tensor or a number. `flags`: KEEL_ARG_*, for an
+// attention's arguments that the host does not know.
 struct Arg {
-  Arg(const char* n, Tensor t) : name(n), tensor(t.id) {}
-  Arg(const char* n, double x) : name(n), number(x) {}
+  Arg(const char* n, Tensor t, uint32_t f = 0) : name(n), tensor(t.id), flags(f) {}
+  Arg(const char* n, double x, uint32_t f = 0) : name(n), number(x), flags(f) {}
   const char* name;
   double number = 0;
   keel_tensor tensor = 0;
+  uint32_t flags = 0;
 };
 
 inline std::vector<keel_arg> ToAbi(std::initializer_list<Arg> args) {
   std::vector<keel_arg> out;
-  for (const Arg& arg : args) out.push_back({arg.name, arg.number, arg.tensor, 0});
+  for (const Arg& arg : args) out.push_back({arg.name, arg.number, arg.tensor, arg.flags});
   return out;
 }
 

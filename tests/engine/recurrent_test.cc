@@ -1,5 +1,5 @@
-// Models with recurrent layers, alone (Mamba-2) and beside attention (Bamba): their texts are the same however they are
-// scheduled.
+// Models with recurrent layers, alone (Mamba-2), beside attention (Bamba) and by kernels of their plugin's own (RWKV):
+// their texts are the same however they are scheduled.
 #include <string>
 
 #include "gmock/gmock.h"
@@ -10,22 +10,27 @@ namespace keel {
 namespace {
 
 struct Recurrent {
-  const char* family;
+  const char* folder;  // of the family
   const char* architecture;
   const char* three_states;  // a cache of so many bytes has states for three sequences
   bool has_attention;        // whose keys make fewer than three fit at times
+  const char* plugin = "";   // of a family that is not in the tree
 };
 
 class RecurrentTest : public ::testing::TestWithParam<Recurrent> {
  protected:
-  static std::string Checkpoint() {
-    return "plugins/" + std::string(GetParam().family) + "/testdata/default";
+  static std::string Checkpoint() { return std::string(GetParam().folder) + "/testdata/default"; }
+  static Flags Model() {
+    Flags flags = {{"model", Checkpoint()}};
+    if (*GetParam().plugin != '\0') flags["plugin-path"] = GetParam().plugin;
+    return flags;
   }
-  static std::unique_ptr<Engine> Roomy() { return StartEngine({{"model", Checkpoint()}}); }
+  static std::unique_ptr<Engine> Roomy() { return StartEngine(Model()); }
   static std::unique_ptr<Engine> Tight(const char* tokens_a_step) {
-    return StartEngine({{"model", Checkpoint()},
-                        {"kv-cache-memory-bytes", GetParam().three_states},
-                        {"max-num-batched-tokens", tokens_a_step}});
+    Flags flags = Model();
+    flags["kv-cache-memory-bytes"] = GetParam().three_states;
+    flags["max-num-batched-tokens"] = tokens_a_step;
+    return StartEngine(flags);
   }
 };
 
@@ -100,17 +105,20 @@ TEST_P(RecurrentTest, BeamsForkTheirStates) {
 
 TEST_P(RecurrentTest, GuessesThatCannotBeTakenBackAreRefused) {
   Options options;
-  ASSERT_TRUE(options.Set("model", Checkpoint()).ok());
+  for (const auto& [flag, value] : Model()) ASSERT_TRUE(options.Set(flag.c_str(), value).ok());
   ASSERT_TRUE(options.Set("spec-method", "ngram").ok());
   ASSERT_TRUE(options.Set("spec-tokens", "3").ok());
   EXPECT_THAT(std::string(Engine::Create(options).status().message()),
               ::testing::HasSubstr(std::string(GetParam().architecture) + " has recurrent layers"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, RecurrentTest,
-                         ::testing::Values(Recurrent{"mamba2", "Mamba2ForCausalLM", "75000", false},
-                                           Recurrent{"bamba", "BambaForCausalLM", "200000", true}),
-                         [](const auto& info) { return std::string(info.param.family); });
+INSTANTIATE_TEST_SUITE_P(
+    Models, RecurrentTest,
+    ::testing::Values(Recurrent{"plugins/mamba2", "Mamba2ForCausalLM", "75000", false},
+                      Recurrent{"plugins/bamba", "BambaForCausalLM", "200000", true},
+                      Recurrent{"sdk/examples/rwkv", "RwkvForCausalLM", "6000", false,
+                                "sdk/examples/rwkv/librwkv.so"}),
+    [](const auto& info) { return std::string(info.param.architecture); });
 
 }  // namespace
 }  // namespace keel

@@ -21,7 +21,6 @@ import random_weights
 import tiny_tokenizer
 import variants
 
-PROMPT_LENGTHS = (1, 7, 300)
 NUM_NEW_TOKENS = 32
 NUM_FIRST_SPECIAL = 3  # ids that prompts leave out: the tiny tokenizer's special tokens
 
@@ -112,7 +111,7 @@ def changed_models(model: transformers.PreTrainedModel, variant: variants.Varian
 
 def smallest_effect(model, variant: variants.Variant, tensors: dict) -> float:
     """How far the least visible of the wrong models is off, in units of the largest logit."""
-    length = PROMPT_LENGTHS[-1]
+    length = variant.prompt_lengths[-1]
     ids, right = tensors[f"prompt_{length}"][None], tensors[f"logits_{length}"]
     effects = {
         what: ((logits_of(wrong, ids) - right).abs().max() / right.abs().max()).item()
@@ -127,7 +126,7 @@ def smallest_effect(model, variant: variants.Variant, tensors: dict) -> float:
 def choose_seed(model, variant: variants.Variant) -> int:
     for seed in range(MAX_SEEDS):
         random_weights.fill(model, seed)
-        if all(is_clear(compute(model, n, seed)[1]) for n in PROMPT_LENGTHS):
+        if all(is_clear(compute(model, n, seed)[1]) for n in variant.prompt_lengths):
             return seed
     raise SystemExit(f"{variant.model_type}/{variant.name}: no seed below {MAX_SEEDS} has clear tokens")
 
@@ -165,13 +164,13 @@ def write_goldens(directory: pathlib.Path, variant: variants.Variant, seed: int)
         directory, dtype=torch.float32, attn_implementation="eager"
     ).eval()
     tensors, prompts = {}, {}
-    for length in PROMPT_LENGTHS:
+    for length in variant.prompt_lengths:
         found, prompts[length] = compute(model, length, seed)
         tensors.update(found)
     effect = smallest_effect(model, variant, tensors)
     safetensors.torch.save_file(tensors, directory / "goldens.safetensors")
     facts = {
-        "prompt_lengths": list(PROMPT_LENGTHS),
+        "prompt_lengths": list(variant.prompt_lengths),
         "new_tokens": NUM_NEW_TOKENS,
         "seed": seed,
         "max_abs_logit": max(f["max_abs_logit"] for f in prompts.values()),

@@ -17,6 +17,7 @@ _GAINS = {
     "embed_tokens": 3.0,
     # A mixture of experts: the router, and the experts' matrices in one tensor each.
     "gate": 3.0,
+    "router": 3.0,
     "gate_up_proj": 1.5,
     # BLOOM: no positions, so that the context has to outweigh the last token all the more.
     "word_embeddings": 3.0,
@@ -29,6 +30,26 @@ _GAINS = {
     "in_proj": 1.5,
     "conv1d": 1.5,
     "out_proj": 2.0,
+    # RWKV.
+    "key": 1.5,
+    "value": 1.5,
+    "receptance": 1.5,
+    "output": 3.0,
+    "head": 3.0,
+    # LFM2.
+    "conv": 1.5,
+    "w1": 1.5,
+    "w2": 2.0,
+    "w3": 1.0,
+    # Phi.
+    "fc1": 1.5,
+    "fc2": 3.0,
+    # GPT-2.
+    "wte": 3.0,
+    "wpe": 2.0,
+    "c_attn": 3.0,
+    "c_fc": 2.0,
+    "c_proj": 6.0,
 }
 
 
@@ -40,14 +61,20 @@ def _values(
     name: str, shape: tuple[int, ...], gains: dict[str, float], rng: np.random.Generator
 ) -> np.ndarray:
     module, kind = name.split(".")[-2:]
-    norm = "norm" in module or module.startswith("ln_")
+    norm = "norm" in module or module.startswith("ln") or module.endswith("_ln")
     if kind == "bias":
         return (0.2 if norm else 0.5) * rng.standard_normal(shape)
     if norm:
         return rng.uniform(0.5, 1.5, shape)
     if kind == "A_log":  # some heads forget within tokens, some remember hundreds
         return rng.uniform(-5, 1, shape)
-    if kind in ("D", "dt_bias"):
+    if kind == "time_decay":
+        return rng.uniform(-5, 1, shape)
+    if kind.startswith("time_mix"):
+        return rng.uniform(0.1, 0.9, shape)
+    if kind in ("D", "dt_bias", "time_first"):
+        return rng.standard_normal(shape)
+    if kind == "sinks" or kind.endswith("_bias"):  # gpt-oss
         return rng.standard_normal(shape)
     return gains[module if kind == "weight" else kind] / np.sqrt(shape[-1]) * rng.standard_normal(shape)
 

@@ -14,7 +14,7 @@ import pathlib
 import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OUTSIDE = {"granite": "sdk/examples/outside"}  # families that live elsewhere
+EXAMPLES = ROOT / "sdk/examples"  # those with goldens are families too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Variant:
     # Turns the config.json that transformers writes into that of an older file.
     rewrite_config: typing.Callable[[dict], dict] | None = None
     servable: bool = False  # with a tokenizer and a chat template
+    prompt_lengths: tuple[int, ...] = (1, 7, 300)
     model_type: str = ""  # transformers'; the family's folder unless it differs
 
 
@@ -53,7 +54,8 @@ def families() -> dict[str, pathlib.Path]:
     listed = {}
     exec((ROOT / "plugins/families.bzl").read_text(encoding="utf-8"), listed)
     return {name: ROOT / "plugins" / name for name in listed["FAMILIES"]} | {
-        name: ROOT / folder for name, folder in OUTSIDE.items()
+        path.parent.parent.name: path.parent.parent
+        for path in sorted(EXAMPLES.glob("*/testdata/variants.py"))
     }
 
 

@@ -19,7 +19,7 @@ TYPE = re.compile(r"^\s*(?:class|struct|enum class|enum)\s+(\w+)[^;]*\{", re.MUL
 # A member or function of an ABI header that takes arguments: `name)(` in a table, else KEEL_ENGINE_API.
 POINTER = re.compile(r"\(\*(\w+)\)\(")
 EXPORT = re.compile(r"^KEEL_ENGINE_API\b[^;(]*?(\w+)\(", re.MULTILINE)
-TAG = re.compile(r"\[(any|load|build|run|callback too|not in a callback|[a-z, ]*thread[a-z ]*)\]")
+TAG = re.compile(r"\[(any|load|build|run|callback too|not in a callback|one at a time|[a-z, ]*thread[a-z ]*)\]")
 EXAMPLE = re.compile(r"^\s*(?://|\*)\s{2,}\S.*[;{]$", re.MULTILINE)  # a line of code in a comment
 COMMENT = re.compile(r"^\s*(//|/\*|\*)")
 

@@ -61,6 +61,7 @@ absl::StatusOr<std::unique_ptr<Executor>> ModelUnderTest::NewExecutor(ExecMode m
   options.attention = attention;
   options.tensor_parallel = tensor_parallel;
   options.live = {recording_.model.model_class, recording_.model.model.get()};
+  options.kernels = recording_.kernels;
   KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
                         Executor::Create(graph(), checkpoint_, attention_, options));
   const std::vector<int32_t> of_groups(executor->cache_layout().groups.size(), num_blocks);

@@ -93,24 +93,30 @@ static const keel_model_class model = {
     .destroy = free,
 };
 
-static keel_status infer(void* self, keel_str attrs, const keel_meta* in, uint32_t num_in,
-                         keel_meta* out, uint32_t num_out, uint64_t* workspace) {
-  (void)self, (void)attrs, (void)in, (void)num_in, (void)out, (void)num_out, (void)workspace;
+static keel_status infer(void* self, const keel_kernel_use* use, const keel_meta* in,
+                         uint32_t num_in, keel_meta* out, uint32_t num_out) {
+  (void)self, (void)use, (void)in, (void)num_in, (void)out, (void)num_out;
   return 12;
 }
-static keel_status run(void* self, keel_str attrs, const keel_kernel_context* c,
-                       const DLTensor* const* in, uint32_t num_in, DLTensor* const* out,
-                       uint32_t num_out) {
-  (void)self, (void)attrs, (void)c, (void)in, (void)num_in, (void)out, (void)num_out;
+static keel_status create_kernel(void* self, const keel_kernel_use* use, void** instance) {
+  (void)self, (void)use, (void)instance;
   return 12;
 }
+static keel_status run(void* self, const keel_kernel_context* c, const keel_dl_tensor* const* in,
+                       uint32_t num_in, keel_dl_tensor* const* out, uint32_t num_out) {
+  (void)self, (void)c, (void)in, (void)num_in, (void)out, (void)num_out;
+  return 12;
+}
+static void release(void* self) { (void)self; }
 static const int32_t device_types[] = {1, 0};
 static const keel_kernel_class kernel = {
     .struct_size = sizeof kernel,
     .name = "org.keel.test.kernel",
     .device_types = device_types,
     .infer = infer,
+    .create = create_kernel,
     .run = run,
+    .release = release,
 };
 
 #if defined(NULL_ITEM)

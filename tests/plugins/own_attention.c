@@ -83,22 +83,17 @@ static const keel_model_class own_model = {
 static const void* const model_items[] = {&own_model};
 static const keel_list models = {sizeof models, 1, model_items};
 
-static keel_status supports(void* self, const keel_attention_desc* desc, int32_t device_type,
-                            uint32_t dtype, int64_t block_size, const char* const* args,
-                            uint32_t num_args, uint32_t* kv_layout) {
+static keel_status prepare(void* self, const keel_attention_use* use, keel_attention_cache* cache,
+                           void** instance) {
   static const char message[] = "refused, as config.json says";
   const plugin* p = self;
-  (void)desc, (void)device_type, (void)dtype, (void)block_size, (void)args, (void)num_args;
+  (void)use;
   if (p->refuses) {
     p->host->set_error(p->host->self, 12 /* UNIMPLEMENTED */, message, sizeof message - 1);
     return 12;
   }
-  *kv_layout = KEEL_KV_ROWS;
-  return 0;
-}
-
-static uint64_t workspace(void* self, const keel_attention_call* call) {
-  (void)self, (void)call;
+  cache->layout = KEEL_KV_ROWS;
+  *instance = self;
   return 0;
 }
 
@@ -108,12 +103,14 @@ static keel_status run(void* self, const keel_kernel_context* context,
   return 12;
 }
 
+static void release(void* self) { (void)self; }
+
 static const keel_attention_class own_attention = {
     .struct_size = sizeof own_attention,
     .name = OWN,
-    .supports = supports,
-    .workspace = workspace,
+    .prepare = prepare,
     .run = run,
+    .release = release,
 };
 static const void* const attention_items[] = {&own_attention};
 static const keel_list attentions = {sizeof attentions, 1, attention_items};

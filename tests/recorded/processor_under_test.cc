@@ -15,12 +15,19 @@
 namespace keel {
 namespace {
 
+template <typename T>
+std::vector<const T*> PointersTo(absl::Span<const T> items) {
+  std::vector<const T*> out;
+  for (const T& item : items) out.push_back(&item);
+  return out;
+}
+
 int64_t ElementBytes(uint32_t dtype) { return (dtype >> 8 & 0xff) / 8; }
 
 // A sink that keeps what it gets.
 class Collector {
  public:
-  Collector() : sink_{this, Bytes, Ints, Tensor} {}
+  Collector() : sink_{sizeof(keel_sink), 0, this, Bytes, Ints, Tensor} {}
   const keel_sink* sink() const { return &sink_; }
   Delivered Take() { return std::move(delivered_); }
 
@@ -34,15 +41,15 @@ class Collector {
     Self(self).delivered_.ints[key].assign(data, data + n);
     return 0;
   }
-  static DLTensor* Tensor(void* self, const char* key, uint32_t dtype, uint32_t ndim,
-                          const int64_t* dims) {
+  static keel_dl_tensor* Tensor(void* self, const char* key, uint32_t dtype, uint32_t ndim,
+                                const int64_t* dims) {
     Delivered::Tensor& tensor = Self(self).delivered_.tensors[key];
     tensor.dtype = dtype;
     tensor.dims.assign(dims, dims + ndim);
     int64_t bytes = ElementBytes(dtype);
     for (const int64_t dim : tensor.dims) bytes *= dim;
     tensor.bytes.assign(static_cast<size_t>(bytes), 0xff);
-    DLTensor& view = Self(self).views_.emplace_back();
+    keel_dl_tensor& view = Self(self).views_.emplace_back();
     view = {};
     view.data = tensor.bytes.data();
     view.ndim = static_cast<int32_t>(ndim);
@@ -52,7 +59,7 @@ class Collector {
 
   keel_sink sink_;
   Delivered delivered_;
-  std::deque<DLTensor> views_;
+  std::deque<keel_dl_tensor> views_;
 };
 
 std::vector<int64_t> RowMajor(const std::vector<int64_t>& shape) {
@@ -81,26 +88,26 @@ TestMedia TestMedia::Audio(std::vector<float> samples, double rate) {
   return out;
 }
 
-keel_media TestMedia::Sizes(uint32_t modality, int64_t height, int64_t width, int64_t frames,
+keel_media TestMedia::Sizes(uint32_t modality, int64_t height, int64_t width, int64_t length,
                             double rate) {
   keel_media media = {};
   media.struct_size = sizeof(media);
   media.modality = modality;
   media.height = height;
   media.width = width;
-  media.frames = frames;
+  media.length = length;
   media.rate = rate;
   return media;
 }
 
 keel_media TestMedia::media() const {
   keel_media media = media_;
-  auto* self = const_cast<TestMedia*>(this);  // DLTensor points to what it may not change
+  auto* self = const_cast<TestMedia*>(this);  // keel_dl_tensor points to what it may not change
   self->strides_ = RowMajor(shape_);
   tensor_.data = bytes_.empty() ? static_cast<void*>(self->samples_.data()) : self->bytes_.data();
   tensor_.device = {1, 0};
   tensor_.ndim = static_cast<int32_t>(shape_.size());
-  tensor_.dtype = bytes_.empty() ? DLDataType{2, 32, 1} : DLDataType{1, 8, 1};
+  tensor_.dtype = bytes_.empty() ? keel_dl_dtype{2, 32, 1} : keel_dl_dtype{1, 8, 1};
   tensor_.shape = self->shape_.data();
   tensor_.strides = self->strides_.data();
   media.data = &tensor_;
@@ -154,7 +161,8 @@ class FakeAssets {
     const int64_t id = TokenId(self, std::string(text.data, text.size).c_str());
     return sink->ints(sink->self, "ids", &id, 1);
   }
-  static keel_status Resize(void* self, const DLTensor* image, uint32_t resample, DLTensor* out) {
+  static keel_status Resize(void* self, const keel_dl_tensor* image, uint32_t resample,
+                            keel_dl_tensor* out) {
     Self(self).resized_.push_back(absl::StrCat(image->shape[0], "x", image->shape[1], " -> ",
                                                out->shape[0], "x", out->shape[1], ", filter ",
                                                resample));
@@ -226,15 +234,17 @@ absl::StatusOr<Delivered> ProcessorUnderTest::Tokens() const {
 absl::StatusOr<keel_media_count> ProcessorUnderTest::Count(const keel_media& sizes) const {
   keel_media_count count = {};
   count.struct_size = sizeof(count);
-  KEEL_RETURN_IF_ERROR(Call("count", [&] { return class_->count(processor_, &sizes, 1, &count); }));
+  const keel_media* from = &sizes;
+  keel_media_count* to = &count;
+  KEEL_RETURN_IF_ERROR(Call("count", [&] { return class_->count(processor_, &from, 1, &to); }));
   return count;
 }
 
 absl::StatusOr<Delivered> ProcessorUnderTest::Preprocess(absl::Span<const keel_media> items) const {
   Collector out;
   KEEL_RETURN_IF_ERROR(Call("preprocess", [&] {
-    return class_->preprocess(processor_, items.data(), static_cast<uint32_t>(items.size()),
-                              out.sink());
+    return class_->preprocess(processor_, PointersTo(items).data(),
+                              static_cast<uint32_t>(items.size()), out.sink());
   }));
   return out.Take();
 }
@@ -251,7 +261,8 @@ absl::StatusOr<Delivered> ProcessorUnderTest::Expand(
     const std::vector<int64_t>& ids, const std::vector<keel_media_count>& items) const {
   Collector out;
   KEEL_RETURN_IF_ERROR(Call("expand", [&] {
-    return class_->expand(processor_, ids.data(), ids.size(), items.data(),
+    return class_->expand(processor_, ids.data(), ids.size(),
+                          PointersTo<keel_media_count>(items).data(),
                           static_cast<uint32_t>(items.size()), out.sink());
   }));
   return out.Take();
@@ -269,7 +280,8 @@ absl::StatusOr<Delivered> ProcessorUnderTest::Positions(
     const std::vector<int64_t>& ids, const std::vector<keel_media_count>& items) const {
   Collector out;
   KEEL_RETURN_IF_ERROR(Call("positions", [&] {
-    return class_->positions(processor_, ids.data(), ids.size(), items.data(),
+    return class_->positions(processor_, ids.data(), ids.size(),
+                             PointersTo<keel_media_count>(items).data(),
                              static_cast<uint32_t>(items.size()), out.sink());
   }));
   return out.Take();

@@ -44,7 +44,7 @@ class TestMedia {
                          uint8_t (*pixel)(int64_t, int64_t, int64_t));
   static TestMedia Audio(std::vector<float> samples, double rate);
   // Sizes without data, for count.
-  static keel_media Sizes(uint32_t modality, int64_t height, int64_t width, int64_t frames,
+  static keel_media Sizes(uint32_t modality, int64_t height, int64_t width, int64_t length,
                           double rate = 0);
 
   keel_media media() const;  // points into this
@@ -54,7 +54,7 @@ class TestMedia {
   std::vector<uint8_t> bytes_;
   std::vector<float> samples_;
   std::vector<int64_t> shape_, strides_;
-  mutable DLTensor tensor_ = {};
+  mutable keel_dl_tensor tensor_ = {};
 };
 
 class FakeAssets;

@@ -71,6 +71,8 @@ absl::StatusOr<Recording> RecordPlugin(const std::string& plugin,
                                          absl::FunctionRef<keel_status()> call) {
     return raw->Call(what, call);
   };
+  source.kernels = {out.plugin->classes().kernels, source.plugin, source.call};
+  out.kernels = source.kernels;
   KEEL_ASSIGN_OR_RETURN(out.model, RecordModel(source, config, "config.json"));
   return out;
 }

@@ -11,7 +11,7 @@ from tests.server import checkpoints
 from tests.server.serving import PROGRAM, Server
 
 PAGES = (pathlib.Path("README.md"), *sorted(pathlib.Path("docs").glob("*.md")))
-OUTSIDE = pathlib.Path("sdk/examples/outside").absolute()
+OUTSIDE = pathlib.Path("sdk/examples/granite").absolute()
 ANSWER = "A river is a large natural stream of water."
 
 
@@ -64,7 +64,7 @@ class FlagsTest(unittest.TestCase):
 
 
 class PluginAuthoringTest(unittest.TestCase):
-    """The library was built by the page's own command (sdk/examples/outside/build.sh)."""
+    """The library was built by the page's own command (sdk/examples/build.sh)."""
 
     def test_a_plugin_from_outside_is_served(self) -> None:
         model = OUTSIDE / "testdata/default"

@@ -108,6 +108,12 @@ class HttpTest(unittest.TestCase):
         text = self.server.post("/detokenize", {"tokens": tokens}).json()["prompt"]
         self.assertEqual(text, "A river")
 
+    def test_an_invocation(self) -> None:
+        chat = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
+        for body, kind in ((chat, "chat.completion"), ({**STORY, "max_tokens": 2}, "text_completion")):
+            answer = self.server.post("/invocations", body)
+            self.assertEqual((answer.status, answer.json()["object"]), (200, kind))
+
     def test_the_form_of_a_stream(self) -> None:
         body = {**STORY, "max_tokens": 5, "stream": True}
         response = self.server.post("/v1/completions", body)

@@ -77,3 +77,26 @@ def rust_static_library(name, crate, cargo, srcs, hdrs, linkopts = [], **kwargs)
         linkopts = linkopts,
         **kwargs
     )
+
+def rust_shared_library(name, crate, cargo, manifest, srcs, visibility = None):
+    """Builds the lib<crate>.so of a crate of type cdylib.
+
+    Args:
+      name: of the target.
+      crate: the crate's name in its Cargo.toml.
+      cargo: the cargo.sh of a crates_repository; crates that the manifest names must be in it.
+      manifest: the crate's Cargo.toml.
+      srcs: it, its Cargo.lock and the Rust sources, those of crates that it names by path included.
+      visibility: of the library.
+    """
+    native.genrule(
+        name = name,
+        srcs = srcs,
+        outs = ["lib%s.so" % crate],
+        cmd = ("$(location %s) build --release --locked --quiet --target-dir target" % cargo +
+               " --manifest-path $(location %s)" % manifest +
+               " && cp target/release/lib%s.so $@" % crate),
+        exec_tools = [cargo],
+        message = "Building Rust crate",
+        visibility = visibility,
+    )

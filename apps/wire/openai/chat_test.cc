@@ -7,8 +7,7 @@
 #include <vector>
 
 #include "apps/testing/mutate.h"
-#include "apps/wire/fields.h"
-#include "apps/wire/model_field.h"
+#include "apps/wire/call_fixture.h"
 #include "apps/wire/openai/error.h"
 #include "apps/wire/run_call.h"
 #include "boost/json/parse.hpp"
@@ -23,41 +22,15 @@ namespace {
 using ::testing::HasSubstr;
 
 // The fake engine answers with the last message's text.
-class ChatTest : public ::testing::Test {
+class ChatTest : public CallFixture {
  protected:
-  MaybeError Parse(const std::string& text, Call* call) {
-    json::value body;
-    if (MaybeError error = ParseBody(text, &body)) return error;
-    CallContext context{.engine = engine_, .model = {}, .request_id = "id", .limits = limits_};
-    if (MaybeError error = ReadModelName(body.get_object(), names_, &context.model)) return error;
-    return ParseChat(body.get_object(), context, call);
-  }
+  ChatTest() : CallFixture(ParseChat) {}
+
   // A body with the one message "hi" and `fields`.
   static std::string Body(const std::string& fields = "") {
     return R"({"messages":[{"role":"user","content":"hi"}])" +
            std::string(fields.empty() ? "" : ",") + fields + "}";
   }
-  CallError ErrorOf(const std::string& body) {
-    Call call;
-    return Parse(body, &call).value_or(CallError{.message = "no error"});
-  }
-  json::value Run(const std::string& body) {
-    Call call;
-    const MaybeError error = Parse(body, &call);
-    EXPECT_FALSE(error.has_value()) << error->message;
-    return error.has_value() ? json::value() : RunCall(engine_, std::move(call));
-  }
-  std::vector<json::value> Stream(const std::string& body) {
-    Call call;
-    const MaybeError error = Parse(body, &call);
-    EXPECT_FALSE(error.has_value()) << error->message;
-    EXPECT_TRUE(call.stream);
-    return error.has_value() ? std::vector<json::value>() : StreamCall(engine_, std::move(call));
-  }
-
-  Engine engine_ = std::move(Engine::Create(Options())).value();
-  CallLimits limits_;
-  const std::vector<std::string> names_ = {"fake", "alias"};
 };
 
 TEST_F(ChatTest, TheResponseHasOpenAisShape) {

@@ -7,8 +7,7 @@
 #include <vector>
 
 #include "apps/testing/mutate.h"
-#include "apps/wire/fields.h"
-#include "apps/wire/model_field.h"
+#include "apps/wire/call_fixture.h"
 #include "apps/wire/openai/error.h"
 #include "apps/wire/run_call.h"
 #include "boost/json/parse.hpp"
@@ -22,25 +21,10 @@ namespace {
 using ::testing::HasSubstr;
 
 // The fake engine answers with the prompt.
-class CompletionsTest : public ::testing::Test {
+class CompletionsTest : public CallFixture {
  protected:
-  MaybeError Parse(const std::string& text, Call* call) {
-    json::value body;
-    if (MaybeError error = ParseBody(text, &body)) return error;
-    CallContext context{.engine = engine_, .model = {}, .request_id = "id", .limits = limits_};
-    if (MaybeError error = ReadModelName(body.get_object(), names_, &context.model)) return error;
-    return ParseCompletions(body.get_object(), context, call);
-  }
-  CallError ErrorOf(const std::string& body) {
-    Call call;
-    return Parse(body, &call).value_or(CallError{.message = "no error"});
-  }
-  json::value Run(const std::string& body) {
-    Call call;
-    const MaybeError error = Parse(body, &call);
-    EXPECT_FALSE(error.has_value()) << error->message;
-    return error.has_value() ? json::value() : RunCall(engine_, std::move(call));
-  }
+  CompletionsTest() : CallFixture(ParseCompletions) {}
+
   // The texts of the choices.
   std::vector<std::string> Texts(const std::string& body) {
     const json::value response = Run(body);
@@ -51,10 +35,6 @@ class CompletionsTest : public ::testing::Test {
     }
     return texts;
   }
-
-  Engine engine_ = std::move(Engine::Create(Options())).value();
-  CallLimits limits_;
-  const std::vector<std::string> names_ = {"fake"};
 };
 
 using Strings = std::vector<std::string>;

@@ -1,17 +1,11 @@
 #include "apps/wire/openai/logprobs.h"
 
-#include <cmath>
 #include <string>
 
 #include "boost/json/object.hpp"
 
 namespace keel::apps {
 namespace json = boost::json;
-
-double FiniteLogprob(float logprob) {
-  constexpr double kLowest = -9999;  // OpenAI's stand-in for minus infinity
-  return std::isfinite(logprob) ? static_cast<double>(logprob) : kLowest;
-}
 
 std::optional<int64_t> ReadNumLogprobs(Fields& fields, std::string_view name,
                                        const CallLimits& limits) {

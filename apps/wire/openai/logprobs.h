@@ -14,9 +14,6 @@
 
 namespace keel::apps {
 
-// A log-probability as JSON can hold it (no infinity).
-double FiniteLogprob(float logprob);
-
 // How many alternatives the field `name` asks for; more than allowed is an error.
 std::optional<int64_t> ReadNumLogprobs(Fields& fields, std::string_view name,
                                        const CallLimits& limits);

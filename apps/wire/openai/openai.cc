@@ -5,12 +5,23 @@
 #include "apps/wire/openai/error.h"
 
 namespace keel::apps {
+namespace {
+
+// SageMaker's one endpoint: the body says which of the two it is for.
+MaybeError ParseInvocation(const boost::json::object& body, const CallContext& context,
+                           Call* call) {
+  return body.contains("messages") ? ParseChat(body, context, call)
+                                   : ParseCompletions(body, context, call);
+}
+
+}  // namespace
 
 const Dialect& OpenAi() {
-  static const Dialect dialect = {
-      .name = "openai",
-      .endpoints = {{"/v1/completions", ParseCompletions}, {"/v1/chat/completions", ParseChat}},
-      .error_form = OpenAiErrorBody};
+  static const Dialect dialect = {.name = "openai",
+                                  .endpoints = {{"/v1/completions", ParseCompletions},
+                                                {"/v1/chat/completions", ParseChat},
+                                                {"/invocations", ParseInvocation}},
+                                  .error_form = OpenAiErrorBody};
   return dialect;
 }
 

@@ -6,7 +6,7 @@
 
 namespace keel::apps {
 
-// POST /v1/completions and POST /v1/chat/completions.
+// POST /v1/completions, POST /v1/chat/completions, and POST /invocations, which is either.
 const Dialect& OpenAi();
 
 }  // namespace keel::apps

@@ -88,27 +88,29 @@ struct DenseConfig : AttentionSizes {
   }
 };
 
-// A pre-norm decoder of RopeAttention and GatedMlp. FamilyConfig is a DenseConfig with
+// A pre-norm layer of RopeAttention and GatedMlp.
+struct DenseLayer {
+  RopeAttention self_attn;
+  GatedMlp mlp;
+  RmsNorm input_layernorm, post_attention_layernorm;
+  template <typename FamilyConfig>
+  DenseLayer(const Scope& s, const FamilyConfig& c, int index)
+      : self_attn(s / "self_attn", c, index, c.attention(index)),
+        mlp(s / "mlp", c.hidden_size, c.intermediate_size, c.hidden_act),
+        input_layernorm(s / "input_layernorm", c.hidden_size, c.rms_norm_eps),
+        post_attention_layernorm(s / "post_attention_layernorm", c.hidden_size, c.rms_norm_eps) {}
+  Tensor operator()(Tensor x, const Rope& rope, Tensor positions) const {
+    x = x + self_attn(input_layernorm(x), rope, positions);
+    return x + mlp(post_attention_layernorm(x));
+  }
+};
+
+// A decoder of such layers, or of a family's own. FamilyConfig is a DenseConfig with
 // `RopeAttention::Options attention(int layer) const`, and rope() and spec() of its own where it
-// differs.
-template <typename FamilyConfig>
+// differs; Layer(scope, config, index) has `Tensor operator()(Tensor, const Rope&, Tensor) const`.
+template <typename FamilyConfig, typename Layer = DenseLayer>
 struct DenseDecoder {
   using ConfigType = FamilyConfig;
-
-  struct Layer {
-    RopeAttention self_attn;
-    GatedMlp mlp;
-    RmsNorm input_layernorm, post_attention_layernorm;
-    Layer(const Scope& s, const FamilyConfig& c, int index)
-        : self_attn(s / "self_attn", c, index, c.attention(index)),
-          mlp(s / "mlp", c.hidden_size, c.intermediate_size, c.hidden_act),
-          input_layernorm(s / "input_layernorm", c.hidden_size, c.rms_norm_eps),
-          post_attention_layernorm(s / "post_attention_layernorm", c.hidden_size, c.rms_norm_eps) {}
-    Tensor operator()(Tensor x, const Rope& rope, Tensor positions) const {
-      x = x + self_attn(input_layernorm(x), rope, positions);
-      return x + mlp(post_attention_layernorm(x));
-    }
-  };
 
   Rope rotary_emb;
   RmsNorm norm;

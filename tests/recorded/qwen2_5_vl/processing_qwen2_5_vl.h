@@ -73,7 +73,7 @@ class Qwen2_5_VLProcessor {
         SmartResize(media.height, media.width, patch_size_ * merge_size_, min_pixels, max_pixels);
     keel_media_count count{};
     count.modality = media.modality;
-    count.grid_t = video ? (media.frames + temporal_patch_size_ - 1) / temporal_patch_size_ : 1;
+    count.grid_t = video ? (media.length + temporal_patch_size_ - 1) / temporal_patch_size_ : 1;
     count.grid_h = height / patch_size_;
     count.grid_w = width / patch_size_;
     count.patches = count.grid_t * count.grid_h * count.grid_w;
@@ -223,11 +223,11 @@ class Qwen2_5_VLProcessor {
   // Frame `index` of an item, or its last one, [height, width, 3], resized.
   std::vector<uint8_t> Frame(const keel_media& item, int64_t index, int64_t height,
                              int64_t width) const {
-    const DLTensor& data = *item.data;
+    const keel_dl_tensor& data = *item.data;
     const int first = data.ndim - 3;  // frames come before height
     if (first != 0 && first != 1)
       throw Error("an image or video has the wrong number of dimensions");
-    DLTensor frame = data;
+    keel_dl_tensor frame = data;
     frame.ndim = 3;
     frame.shape = data.shape + first;
     frame.strides = data.strides + first;

@@ -1,6 +1,7 @@
 // Qwen2.5-VL (arXiv:2502.13923), as in transformers' models/qwen2_5_vl/modeling_qwen2_5_vl.py: a Qwen2 decoder whose
 // rotary positions have a time, a height and a width, and a vision tower that attends within windows in most layers.
 #include <algorithm>
+#include <cmath>
 
 #include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/blocks/mlp.h"
@@ -166,6 +167,16 @@ struct Qwen2_5_VLPatchMerger {
   }
 };
 
+// Height and width have the same frequencies, those of half a head.
+std::vector<double> AxialFrequencies(int64_t head_dim) {
+  const int64_t section = head_dim / 4;
+  std::vector<double> out;
+  for (int64_t i = 0; i < 2 * section; ++i)
+    out.push_back(
+        std::pow(10000.0, -static_cast<double>(i % section) / static_cast<double>(section)));
+  return out;
+}
+
 struct Qwen2_5_VisionTransformer {
   int64_t hidden_size, merge_unit;
   std::vector<int64_t> fullatt_block_indexes;
@@ -178,12 +189,12 @@ struct Qwen2_5_VisionTransformer {
         merge_unit(c.merge_unit),
         fullatt_block_indexes(c.fullatt_block_indexes),
         patch_embed(s / "patch_embed", c),
-        rotary_pos_emb(s, {.head_dim = c.head_dim(),
-                           .theta = 10000,
-                           .params = "",
-                           .flags = KEEL_ROPE_AXIAL | KEEL_ROPE_FP32,
-                           .num_sections = 2,
-                           .sections = {c.head_dim() / 4, c.head_dim() / 4}}),
+        rotary_pos_emb(s,
+                       {.head_dim = c.head_dim(),
+                        .flags = KEEL_ROPE_FP32,
+                        .num_sections = 2,
+                        .sections = {c.head_dim() / 4, c.head_dim() / 4}},
+                       AxialFrequencies(c.head_dim())),
         merger(s / "merger", c) {
     for (int64_t i = 0; i < c.depth; ++i) blocks.emplace_back(s / "blocks" / i, c);
   }

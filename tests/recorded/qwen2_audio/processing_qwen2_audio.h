@@ -50,7 +50,7 @@ class Qwen2AudioProcessor {
       throw Error("audio at " + std::to_string(media.rate) + " Hz, expected " +
                   std::to_string(sampling_rate_));
     keel_media_count count{};
-    count.patches = std::min((media.frames + hop_length_ - 1) / hop_length_, 2 * positions_);
+    count.patches = std::min((media.length + hop_length_ - 1) / hop_length_, 2 * positions_);
     if (count.patches < 3) throw Error("audio is shorter than one token");
     count.tokens = count.features = (Convolved(count.patches) - 2) / 2 + 1;
     return count;

@@ -50,21 +50,10 @@ struct GraniteDecoderLayer {
   }
 };
 
-struct GraniteForCausalLM {
+struct GraniteForCausalLM : DenseDecoder<GraniteConfig, GraniteDecoderLayer> {
   static constexpr const char* kModelType = "granite";
   static constexpr const char* kArchitectures[] = {"GraniteForCausalLM"};
-  using ConfigType = GraniteConfig;
-
-  Rope rotary_emb;
-  RmsNorm norm;
-  LayerList<GraniteDecoderLayer> layers;
-  GraniteForCausalLM(const Scope& root, const GraniteConfig& c)
-      : rotary_emb(root, c.head_dim, c.rope_theta),
-        norm(root / "model" / "norm", c.hidden_size, c.rms_norm_eps),
-        layers(root / "model" / "layers", c.num_hidden_layers, c) {}
-  Tensor Forward(const Inputs& in) const {
-    return norm(layers(in.embeds, rotary_emb, in.positions));
-  }
+  using DenseDecoder::DenseDecoder;
 };
 
 }  // namespace

@@ -1,0 +1,70 @@
+// The attentions of one rank: an instance each, what they keep in the cache, and what the calls of a
+// step share.
+#ifndef KEEL_CORE_OPS_ATTENTION_LAYERS_H_
+#define KEEL_CORE_OPS_ATTENTION_LAYERS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/attention/attention.h"
+#include "core/attention/choose.h"
+#include "core/cache/kv_cache.h"
+#include "core/graph/graph.pb.h"
+#include "core/ops/step_context.h"
+#include "core/tensor/dtype.h"
+#include "sdk/abi/plugin.h"
+
+namespace keel {
+
+// Not thread-safe.
+class AttentionLayers {
+ public:
+  // `choices` is what ChooseAttentions found, by object - 1. `graph` is borrowed. Errors name the
+  // attention.
+  static absl::StatusOr<AttentionLayers> Create(const proto::Graph& graph,
+                                                absl::Span<const AttentionChoice> choices,
+                                                DType dtype, int64_t block_size);
+
+  // What the layers keep: those without a cache, or with another layer's, are left out.
+  std::vector<KvLayerSpec> kv_layers() const;
+
+  void BeginStep();
+
+  // Runs OP_ATTENTION. `step` is null outside of one. Throws c10::Error.
+  absl::StatusOr<at::Tensor> Run(const proto::Node& node, absl::Span<const at::Tensor> inputs,
+                                 const StepContext* step, KvCache& cache);
+
+ private:
+  struct Layer {
+    keel_attention_desc desc = {};
+    const AttentionImplementation* implementation = nullptr;  // null: it is no attention
+    std::unique_ptr<AttentionInstance> instance = {};
+    size_t plan = 0;  // which of plans_ it shares
+  };
+  struct Plan {
+    bool is_made = false;
+    at::Tensor memory = {};
+  };
+
+  explicit AttentionLayers(const proto::Graph& graph) : graph_(&graph) {}
+  const Layer* Owner(const Layer& layer) const;
+  absl::Status CheckShared(const Layer& layer) const;
+  void SharePlans();
+  absl::Status FillFromCache(const Layer& layer, const StepContext* step, KvCache& cache,
+                             AttentionCall& call);
+
+  const proto::Graph* graph_;
+  std::vector<std::shared_ptr<const AttentionImplementation>> implementations_;  // kept alive
+  std::vector<Layer> layers_;                                                    // by object - 1
+  std::vector<Plan> plans_;
+};
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_OPS_ATTENTION_LAYERS_H_
