@@ -109,6 +109,8 @@ constexpr absl::string_view kKeys[] = {
     "z_loss_coefficient",
 };
 
+static_assert(std::is_sorted(std::begin(kKeys), std::end(kKeys)));
+
 }  // namespace
 
 bool IsGenericKey(absl::string_view key) {

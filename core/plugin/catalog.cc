@@ -81,6 +81,14 @@ std::string ExportCommand(const ModelQuery& query) {
   return absl::StrCat("keel export-transformers ", query.dir.empty() ? "CHECKPOINT" : query.dir);
 }
 
+// What came of looking at `source`.
+std::string Outcome(ImplSource source, const std::optional<ModelChoice>& choice,
+                    const ModelQuery& query) {
+  if (choice.has_value())
+    return absl::StrCat("serves ", Describe(query), " by ", choice->plugin.name);
+  return RowOf(source).origin.has_value() ? "has none for it" : "was not found";
+}
+
 // "auto: in-tree serves Foo by libfoo.so; before it, --plugin-path has no plugins".
 std::string ReasonOf(const ModelChoice& choice, ModelImpl impl) {
   Names before;
@@ -163,9 +171,7 @@ absl::StatusOr<ModelChoice> PluginCatalog::FindModel(const ModelQuery& query) co
       steps.push_back({source, "was not needed"});
     } else {
       KEEL_ASSIGN_OR_RETURN(choice, FindIn(source, query));
-      steps.push_back({source, choice.has_value() ? absl::StrCat("serves ", Describe(query), " by ",
-                                                                 choice->plugin.name)
-                                                  : "has none for it"});
+      steps.push_back({source, Outcome(source, choice, query)});
     }
   }
   if (!choice.has_value()) return NotFound(query);
