@@ -6,12 +6,16 @@ Builds, tests, goldens and the README's check read it. (Python reads it too: kee
 FAMILIES = [
     "bamba",
     "bloom",
+    "deepseek_v3",
     "gemma3",
     "gpt_oss",
     "llama",
+    "mamba",
     "mamba2",
     "mistral",
     "qwen2",
     "qwen3",
     "qwen3_moe",
+    "qwen3_next",
+    "recurrent_gemma",
 ]

@@ -25,6 +25,7 @@ def keel_plugin(
         hdrs = [],
         deps = [],
         architectures = [],
+        configs = [],
         copts = [],
         linkopts = [],
         testonly = False,
@@ -36,8 +37,9 @@ def keel_plugin(
 
     Targets:
       name            lib<name>.so; for `data` and --plugin-path
-      name_check      test: the file follows the host's rules (exports, libraries, hardening), its
-                      note says what its code says, it loads and unloads
+      name_sources    its sources, for an archive
+      name_check      test: the plugin keeps its contract (docs/validate.md); without `configs` only
+                      the file and its loading are looked at
       name_manifest   keel_plugin.json for a checkpoint that brings this plugin (not built by //...)
 
     Args:
@@ -46,6 +48,7 @@ def keel_plugin(
       hdrs: headers of its own.
       deps: besides the SDK; linked statically.
       architectures: if given, the check fails unless the plugin serves exactly these.
+      configs: files config.json of models that it serves, small ones, for the check.
       copts: for its sources.
       linkopts: for the library.
       testonly: as in every rule.
@@ -53,7 +56,7 @@ def keel_plugin(
     """
     library = "lib%s.so" % name
     version_script = str(Label("//sdk:plugin.lds"))
-    checker = str(Label("//tests/plugins:check_plugin"))
+    validator = str(Label("//sdk/validate"))
     is_cc = all([not src.endswith(".c") for src in srcs])
 
     native.cc_binary(
@@ -74,21 +77,28 @@ def keel_plugin(
         testonly = testonly,
         visibility = visibility,
     )
+    native.filegroup(
+        name = name + "_sources",
+        srcs = srcs + hdrs,
+        testonly = testonly,
+        visibility = visibility,
+    )
     native.sh_test(
         name = name + "_check",
         size = "small",
-        srcs = [checker],
-        args = (["--architectures=" + ",".join(architectures)] if architectures else []) +
-               ["$(rootpath %s)" % library],
-        data = [library],
+        srcs = [validator],
+        args = ["$(rootpath %s)" % library] +
+               (["--architectures", ",".join(architectures)] if architectures else []) +
+               ["--config=$(rootpath %s)" % config for config in configs],
+        data = [library] + configs,
     )
     native.genrule(
         name = name + "_manifest",
         srcs = [library],
         outs = ["%s_manifest/keel_plugin.json" % name],
-        cmd = "$(location %s) --manifest $(location %s) > $@" % (checker, library),
+        cmd = "$(location %s) $(location %s) --group S --manifest $@" % (validator, library),
         tags = ["manual"],
         testonly = testonly,
-        tools = [checker],
+        tools = [validator],
         visibility = visibility,
     )

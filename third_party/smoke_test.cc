@@ -16,6 +16,7 @@
 #include <prometheus/text_serializer.h>
 #include <re2/re2.h>
 #include <seccomp.h>
+#include <sodium.h>
 #include <zlib.h>
 
 #include <CLI/CLI.hpp>
@@ -107,6 +108,17 @@ TEST(ThirdPartyTest, Cli11ParsesFlags) {
   app.add_option("--port", port);
   app.parse("--port 8000", false);
   EXPECT_EQ(port, 8000);
+}
+
+TEST(ThirdPartyTest, SodiumSignsAndVerifies) {
+  ASSERT_GE(sodium_init(), 0);
+  unsigned char public_key[crypto_sign_PUBLICKEYBYTES], secret_key[crypto_sign_SECRETKEYBYTES];
+  crypto_sign_keypair(public_key, secret_key);
+  unsigned char message[] = "keel", signature[crypto_sign_BYTES];
+  crypto_sign_detached(signature, nullptr, message, sizeof(message), secret_key);
+  EXPECT_EQ(crypto_sign_verify_detached(signature, message, sizeof(message), public_key), 0);
+  message[0] ^= 1;
+  EXPECT_NE(crypto_sign_verify_detached(signature, message, sizeof(message), public_key), 0);
 }
 
 TEST(ThirdPartyTest, SeccompBuildsAFilter) {

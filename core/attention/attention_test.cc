@@ -220,6 +220,13 @@ TEST(AttentionTest, AllAgreeOnHeadSizesThatNoVectorDivides) {
 TEST(AttentionTest, AllAgreeOnValuesOfAnotherSizeThanKeys) {
   ExpectAllAgree({.qk_dim = 24, .v_dim = 8}, {"eager", "sdpa", "paged"});
 }
+TEST(AttentionTest, AllAgreeOnManyHeadsOfOneKvHead) {
+  ExpectAllAgree({.heads = 37, .kv_heads = 1}, {"eager", "sdpa", "paged"});
+  ExpectAllAgree({.heads = 37, .kv_heads = 1, .qk_dim = 24, .v_dim = 16},
+                 {"eager", "sdpa", "paged"});
+  ExpectAllAgree({.heads = 5, .kv_heads = 1, .qk_dim = 24, .v_dim = 16, .window = 6},
+                 {"eager", "sdpa", "paged"});
+}
 TEST(AttentionTest, AllAgreeOnAWindow) {
   ExpectAllAgree({.window = 6}, {"eager", "sdpa", "paged"});
   ExpectAllAgree({.window = 1}, {"eager", "sdpa", "paged"});

@@ -104,6 +104,23 @@ DenseSequence GatherSequence(const AttentionCall& call, int64_t index) {
           first};
 }
 
+AttentionCall SliceSequences(const AttentionCall& call, int64_t begin, int64_t end,
+                             AttentionMetadata* metadata) {
+  const AttentionMetadata& m = *call.metadata;
+  const int32_t* cu_q = m.cu_q.const_data_ptr<int32_t>();
+  const int64_t first_token = cu_q[begin], tokens = cu_q[end] - first_token;
+  *metadata = m;
+  metadata->block_table = m.block_table.narrow(0, begin, end - begin);
+  metadata->seq_lens = m.seq_lens.narrow(0, begin, end - begin);
+  metadata->cu_q = m.cu_q.narrow(0, begin, end - begin + 1) - first_token;
+  metadata->slots = m.slots.narrow(0, first_token, tokens);
+  AttentionCall part = call;
+  part.metadata = metadata;
+  part.q = call.q.narrow(0, first_token, tokens);
+  part.out = call.out.narrow(0, first_token, tokens);
+  return part;
+}
+
 at::Tensor VisibleKeys(const keel_attention_desc& desc, const DenseSequence& s) {
   if (desc.kind == KEEL_ATTENTION_ENCODER) return {};
   const int64_t queries = s.q.size(1), keys = s.first_key + s.k.size(1);

@@ -30,6 +30,10 @@ void CheckCall(const AttentionCall& call);
 int64_t NumSequences(const AttentionCall& call);
 DenseSequence GatherSequence(const AttentionCall& call, int64_t index);
 
+// The call's sequences [begin, end) by themselves, all as views. Points to `metadata`, which it fills.
+AttentionCall SliceSequences(const AttentionCall& call, int64_t begin, int64_t end,
+                             AttentionMetadata* metadata);
+
 // Which keys each query sees, [Q, K] bool, or undefined if all see all. The last query is at the
 // last key's position; encoders see everything.
 at::Tensor VisibleKeys(const keel_attention_desc& desc, const DenseSequence& sequence);

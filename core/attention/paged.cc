@@ -36,9 +36,13 @@ struct KernelRun {
   explicit KernelRun(const AttentionCall& call) {
     const keel_attention_desc& d = *call.desc;
     q = call.q.stride(2) == 1 ? call.q : call.q.contiguous();
-    TORCH_CHECK(
-        call.out.is_contiguous() && call.k_cache.is_contiguous() && call.v_cache.is_contiguous(),
-        "paged attention needs contiguous caches and output");
+    // Values may be a part of the keys' rows.
+    const at::Tensor& v_cache = call.v_cache;
+    TORCH_CHECK(call.out.is_contiguous() && call.k_cache.is_contiguous() &&
+                    v_cache.stride(3) == 1 &&
+                    v_cache.stride(1) == v_cache.size(2) * v_cache.stride(2) &&
+                    v_cache.stride(0) == v_cache.size(1) * v_cache.stride(1),
+                "paged attention needs caches of contiguous rows and a contiguous output");
     TORCH_CHECK(
         call.k_cache.scalar_type() == q.scalar_type() && call.out.scalar_type() == q.scalar_type(),
         "queries, cache and output must have one type");
@@ -50,6 +54,7 @@ struct KernelRun {
     params.q_head_stride = q.stride(1);
     params.k_cache = call.k_cache.const_data_ptr();
     params.v_cache = call.v_cache.const_data_ptr();
+    params.v_row_stride = call.v_cache.stride(2);
     params.out = call.out.data_ptr();
     params.heads = d.heads;
     params.kv_heads = d.kv_heads;
@@ -70,20 +75,6 @@ struct KernelRun {
     params.num_sequences = m.num_sequences();
   }
 };
-
-// The call's sequences [begin, end), as views.
-AttentionMetadata Slice(const AttentionMetadata& m, int64_t begin, int64_t end,
-                        int64_t* first_token, int64_t* tokens) {
-  const int32_t* cu_q = m.cu_q.const_data_ptr<int32_t>();
-  *first_token = cu_q[begin];
-  *tokens = cu_q[end] - cu_q[begin];
-  AttentionMetadata slice = m;
-  slice.block_table = m.block_table.narrow(0, begin, end - begin);
-  slice.seq_lens = m.seq_lens.narrow(0, begin, end - begin);
-  slice.cu_q = m.cu_q.narrow(0, begin, end - begin + 1) - static_cast<int64_t>(cu_q[begin]);
-  slice.slots = m.slots.narrow(0, *first_token, *tokens);
-  return slice;
-}
 
 }  // namespace
 
@@ -114,12 +105,8 @@ absl::Status PagedCacheAttention::Run(const AttentionCall& call) const {
     for (int64_t begin = 0; begin < m.num_sequences();) {
       int64_t end = begin + 1;
       while (end < m.num_sequences() && is_dense(end) == is_dense(begin)) ++end;
-      int64_t first_token = 0, tokens = 0;
-      AttentionCall part = call;
-      const AttentionMetadata slice = Slice(m, begin, end, &first_token, &tokens);
-      part.metadata = &slice;
-      part.q = call.q.narrow(0, first_token, tokens);
-      part.out = call.out.narrow(0, first_token, tokens);
+      AttentionMetadata metadata;
+      const AttentionCall part = SliceSequences(call, begin, end, &metadata);
       if (is_dense(begin)) {
         if (absl::Status status = sdpa_.Run(part); !status.ok()) return status;
       } else {

@@ -2,9 +2,12 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 
@@ -28,13 +31,35 @@ at::Tensor AlibiMask(const AttentionCall& call, const DenseSequence& s, const at
   return mask.to(s.q.scalar_type()).unsqueeze(0);
 }
 
-void RunSequence(const AttentionCall& call, const DenseSequence& s) {
+// One KV head with values of another size than keys (latents), which ATen would repeat for every head:
+// the queries of several heads are rows of one matrix.
+void RunOneKvHead(const keel_attention_desc& d, const DenseSequence& s) {
+  constexpr int64_t kScores = 1 << 24;  // at a time
+  const int64_t queries = s.q.size(1), keys = s.k.size(1);
+  const int64_t step = std::max<int64_t>(1, kScores / (queries * keys));
+  const at::Tensor visible = VisibleKeys(d, s), k = s.k.select(0, 0).t(), v = s.v.select(0, 0);
+  for (int64_t head = 0; head < d.heads; head += step) {
+    const int64_t n = std::min(step, d.heads - head);
+    const at::Tensor q = s.q.narrow(0, head, n).reshape({n * queries, d.qk_dim});
+    at::Tensor scores = (at::matmul(q, k) * d.scale).view({n, queries, keys});
+    if (visible.defined())
+      scores = scores.masked_fill(visible.logical_not(), -std::numeric_limits<double>::infinity());
+    const at::Tensor p = at::softmax(scores, -1, at::kFloat).to(q.scalar_type());
+    const at::Tensor out = at::matmul(p.view({n * queries, keys}), v);
+    s.out.narrow(1, head, n).copy_(out.view({n, queries, d.v_dim}).transpose(0, 1));
+  }
+}
+
+}  // namespace
+
+void RunSdpa(const AttentionCall& call, const DenseSequence& s) {
   const keel_attention_desc& d = *call.desc;
   const int64_t queries = s.q.size(1), keys = s.k.size(1);
   const bool plain_causal = d.kind == KEEL_ATTENTION_CAUSAL && queries == keys &&
                             s.first_key == 0 && (d.window == 0 || d.window >= keys) &&
                             (d.chunk == 0 || d.chunk >= keys);
   const NamedArg* slopes = call.Find("alibi_slopes");
+  if (d.kv_heads == 1 && d.qk_dim != d.v_dim && slopes == nullptr) return RunOneKvHead(d, s);
   std::optional<at::Tensor> mask;
   if (!plain_causal || slopes != nullptr) {
     const at::Tensor visible = VisibleKeys(d, s);
@@ -50,8 +75,6 @@ void RunSequence(const AttentionCall& call, const DenseSequence& s) {
   s.out.copy_(out.squeeze(0).transpose(0, 1));
 }
 
-}  // namespace
-
 absl::Status SdpaAttention::Supports(const AttentionUse& use) const {
   if (use.desc->softcap > 0) return absl::UnimplementedError("sdpa: no softcap");
   return CheckKind("sdpa", use, {"alibi_slopes", "segments"});
@@ -62,7 +85,7 @@ absl::Status SdpaAttention::Run(const AttentionCall& call) const {
     CheckCall(call);
     for (int64_t i = 0; i < NumSequences(call); ++i) {
       const DenseSequence s = GatherSequence(call, i);
-      if (s.q.size(1) > 0) RunSequence(call, s);
+      if (s.q.size(1) > 0) RunSdpa(call, s);
     }
     return absl::OkStatus();
   });

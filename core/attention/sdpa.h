@@ -3,8 +3,12 @@
 #define KEEL_CORE_ATTENTION_SDPA_H_
 
 #include "core/attention/attention.h"
+#include "core/attention/dense.h"
 
 namespace keel {
+
+// One sequence of a call. Throws c10::Error.
+void RunSdpa(const AttentionCall& call, const DenseSequence& sequence);
 
 // Lacks softcap and sinks.
 class SdpaAttention : public HostAttention {

@@ -46,6 +46,9 @@ absl::StatusOr<T> CopyIn(absl::string_view what, const T* from, uint32_t known_f
   if constexpr (requires { out.reserved; }) {
     if (status.ok()) status = internal::CheckReserved(what, static_cast<uint64_t>(out.reserved));
   }
+  if constexpr (requires { out.reserved2; }) {
+    if (status.ok()) status = internal::CheckReserved(what, static_cast<uint64_t>(out.reserved2));
+  }
   if constexpr (requires { out.flags; }) {
     if (status.ok()) status = CheckFlags(what, out.flags, known_flags);
   }

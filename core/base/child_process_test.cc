@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
 #include "core/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -87,6 +88,39 @@ TEST(ChildProcessTest, WorksFromManyThreads) {
 TEST(ChildProcessTest, AProgramThatIsNotThereIsAnError) {
   EXPECT_THAT(RunChild("/no/such/program", {}, "", absl::Seconds(1)),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("/no/such/program")));
+}
+
+TEST(ChildProcessTest, KillsWhatClosesItsOutputAndRunsOn) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const ChildResult result, Script("exec >/dev/null 2>&1; exec sleep 60",
+                                                             "", absl::Milliseconds(300)));
+  EXPECT_TRUE(result.timed_out);
+  EXPECT_EQ(WTERMSIG(result.wait_status), SIGKILL);
+}
+
+TEST(ChildProcessTest, RunsBesideThisOneWithTheDescriptorsItIsGiven) {
+  int to_child[2], from_child[2];
+  ASSERT_EQ(pipe(to_child), 0);
+  ASSERT_EQ(pipe(from_child), 0);
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      ChildProcess child, ChildProcess::Start(kShell, {"-c", "read x <&3; echo got $x >&4; exit 5"},
+                                              {to_child[0], from_child[1]}));
+  ASSERT_EQ(write(to_child[1], "it\n", 3), 3);
+  char answer[16] = {};
+  ASSERT_GT(read(from_child[0], answer, sizeof(answer) - 1), 0);
+  EXPECT_STREQ(answer, "got it\n");
+  const ChildResult result = child.Finish(absl::Now() + absl::Seconds(30));
+  EXPECT_EQ(WEXITSTATUS(result.wait_status), 5);
+  for (const int fd : {to_child[0], to_child[1], from_child[0], from_child[1]}) close(fd);
+}
+
+TEST(ChildProcessTest, IsKilledWhenItsObjectEnds) {
+  pid_t pid = 0;
+  {
+    KEEL_ASSERT_OK_AND_ASSIGN(const ChildProcess child,
+                              ChildProcess::Start("/bin/sleep", {"600"}, {}));
+    pid = child.pid();
+  }
+  EXPECT_EQ(kill(pid, 0), -1);
 }
 
 }  // namespace

@@ -42,6 +42,28 @@ TEST(CacheBytesTest, AKvCacheWhoseBlocksExceedAMachineIsRefusedNamingTheLayer) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+// DeepSeek-V3's layer keeps 512 numbers of latent and 64 of rotated key a token, in bf16; with keys and values of all
+// heads it would be 81920 bytes.
+TEST(CacheBytesTest, ALatentIsKeptOnceForKeysAndValues) {
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      KvCache cache,
+      KvCache::Create(
+          {{.layer = 0, .kv_heads = 1, .qk_dim = 576, .v_dim = 512, .values_in_keys = true}}, 16,
+          DType::kBF16));
+  EXPECT_EQ(cache.groups()[0].block_bytes, 16 * 1152);
+  KEEL_ASSERT_OK(cache.Allocate({3}));
+  EXPECT_EQ(cache.keys(0).nbytes(), size_t{3} * 16 * 1152);
+  EXPECT_EQ(cache.values(0).data_ptr(), cache.keys(0).data_ptr());
+  cache.keys(0).fill_(1).select(0, 2).fill_(7);
+  KEEL_ASSERT_OK(cache.CopyBlock(0, 2, 1));
+  EXPECT_EQ(cache.values(0).select(0, 1).min().item<float>(), 7);
+  EXPECT_EQ(cache.values(0).select(0, 0).max().item<float>(), 1);
+  EXPECT_THAT(KvCache::Create(
+                  {{.layer = 0, .kv_heads = 1, .qk_dim = 8, .v_dim = 9, .values_in_keys = true}},
+                  16, DType::kF32),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("values of 9 in keys of 8")));
+}
+
 TEST(CacheBytesTest, AllocatingMoreBlocksThanAMachineHoldsIsRefused) {
   KEEL_ASSERT_OK_AND_ASSIGN(
       KvCache cache,

@@ -18,7 +18,7 @@ absl::StatusOr<int64_t> BlockBytes(const KvLayerSpec& spec, int64_t block_size, 
   std::vector<BlockTensor> tensors = spec.own;
   if (spec.has_rows) {
     tensors.push_back({dtype, {block_size, spec.kv_heads, spec.qk_dim}});
-    tensors.push_back({dtype, {block_size, spec.kv_heads, spec.v_dim}});
+    if (!spec.values_in_keys) tensors.push_back({dtype, {block_size, spec.kv_heads, spec.v_dim}});
   }
   int64_t bytes = 0;
   for (const BlockTensor& tensor : tensors) {
@@ -56,6 +56,10 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
           absl::StrCat("layer ", spec.layer, ": KV heads, key and value size must be >= 1, found ",
                        spec.kv_heads, ", ", spec.qk_dim, ", ", spec.v_dim));
     }
+    if (spec.values_in_keys && spec.v_dim > spec.qk_dim) {
+      return absl::InvalidArgumentError(absl::StrCat("layer ", spec.layer, ": values of ",
+                                                     spec.v_dim, " in keys of ", spec.qk_dim));
+    }
     if (!cache.index_of_layer_.emplace(spec.layer, cache.layers_.size()).second) {
       return absl::InvalidArgumentError(absl::StrCat(
           "two attentions keep keys and values as layer ", spec.layer,
@@ -84,7 +88,9 @@ void KvCache::AllocateLayer(Layer& layer, int64_t num_blocks) const {
   if (s.has_rows) {
     const at::ScalarType type = *ToScalarType(dtype_);
     layer.keys = at::empty({num_blocks, s.kv_heads, block_size_, s.qk_dim}, type);
-    layer.values = at::empty({num_blocks, s.kv_heads, block_size_, s.v_dim}, type);
+    layer.values = s.values_in_keys
+                       ? layer.keys.narrow(3, 0, s.v_dim)
+                       : at::empty({num_blocks, s.kv_heads, block_size_, s.v_dim}, type);
   }
   for (const BlockTensor& tensor : s.own) {
     std::vector<int64_t> dims = {num_blocks};
@@ -136,7 +142,8 @@ absl::Status KvCache::CopyBlock(int32_t group, int32_t from, int32_t to) {
   for (const Layer& layer : layers_) {
     if (layer.group != static_cast<size_t>(group)) continue;
     std::vector<at::Tensor> tensors = layer.own;
-    if (layer.spec.has_rows) tensors.insert(tensors.end(), {layer.keys, layer.values});
+    if (layer.spec.has_rows) tensors.push_back(layer.keys);
+    if (layer.spec.has_rows && !layer.spec.values_in_keys) tensors.push_back(layer.values);
     for (const at::Tensor& tensor : tensors) {
       const size_t bytes = static_cast<size_t>(tensor.nbytes() / num_blocks);
       char* data = static_cast<char*>(tensor.data_ptr());

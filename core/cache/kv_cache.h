@@ -34,6 +34,7 @@ struct KvLayerSpec {
   int64_t chunk = 0;                  // a token sees the keys of its chunk only; 0: all
   bool has_rows = true;               // of keys and values, as below
   std::vector<BlockTensor> own = {};  // instead of rows, or beside them
+  bool values_in_keys = false;        // values are the first v_dim elements of keys, kept once
 };
 
 // Layers that see alike (window, chunk) form a group, with blocks of its own: a block holds
@@ -58,8 +59,8 @@ class KvCache {
   absl::Status Allocate(absl::Span<const int32_t> num_blocks);
   absl::Status CopyBlock(int32_t group, int32_t from, int32_t to);
 
-  // [blocks, kv_heads, block_size, qk_dim] and [.., v_dim]; undefined before Allocate, and of a layer
-  // without rows.
+  // [blocks, kv_heads, block_size, qk_dim] and [.., v_dim]; with values_in_keys a view into the keys.
+  // Undefined before Allocate, and of a layer without rows.
   const at::Tensor& keys(int32_t layer) const { return layers_[index_of_layer_.at(layer)].keys; }
   const at::Tensor& values(int32_t layer) const {
     return layers_[index_of_layer_.at(layer)].values;

@@ -133,6 +133,11 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_models_acquire);
   WALK(keel_models_list, {2});
   WALK(keel_check_model, {4});
+  WALK(keel_plugin_inspect, {2});
+  WALK(keel_plugin_pin, {4});
+  WALK(keel_plugin_sign, {4});
+  WALK(keel_plugin_verify, {3});
+  WALK(keel_plugin_export_graph, {3});
 
   // Every function of the header was tried.
   std::ifstream file("sdk/abi/engine.h");

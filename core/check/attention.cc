@@ -34,8 +34,7 @@ absl::StatusOr<std::vector<AttentionChoice>> Choose(Inspection& x) {
   KEEL_ASSIGN_OR_RETURN(const auto configured,
                         FindJson<std::string>(x.config, "/_attn_implementation", "config.json"));
   exec.config_attention = configured.value_or("");
-  KEEL_RETURN_IF_ERROR(RegisterAttention(exec, x.plugin, x.graph, *x.plugins,
-                                         x.options.engine.model.remote_code, x.kept));
+  KEEL_RETURN_IF_ERROR(RegisterAttention(exec, x.plugin, x.graph, *x.plugins, *x.trust, x.kept));
   const AttentionWish wish{exec.attention, x.graph.spec().attn_implementation(),
                            exec.config_attention, NumericsOf(exec)};
   return ChooseAttentions(x.graph, wish, x.kept.attention, x.dtype,

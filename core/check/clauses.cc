@@ -18,7 +18,7 @@ constexpr Clause kClauses[] = {
     {203, "auto_map leads to what can be served", {201, 202}, clauses::AutoMap},
     {204, "an implementation serves the architecture", {203}, clauses::Implementation},
     {205, "its plugin may run and loads", {204}, clauses::PluginLoads},
-    {206, "it records a sound graph", {205}, clauses::Graph},
+    {206, "it records a sound graph", {105, 205}, clauses::Graph},
     {207, "the host runs all of the graph", {206}, clauses::Served},
     {208, "all keys of config.json are known", {206}, clauses::ConfigKeys},
     {209, "the type of weights is served", {105}, clauses::Dtype},

@@ -58,8 +58,12 @@ Finding Architecture(Inspection& x) {
 }
 
 Finding Plugins(Inspection& x) {
-  absl::StatusOr<PluginCatalog> plugins = FindPlugins(x.options.engine.model, x.dir);
+  const ModelOptions& options = x.options.engine.model;
+  absl::StatusOr<PluginCatalog> plugins = FindPlugins(options, x.dir, PreferenceOf(options));
   if (!plugins.ok()) return Fail(plugins.status(), "mend the path or the manifest");
+  absl::StatusOr<PluginTrust> trust = OpenTrust(options);
+  if (!trust.ok()) return Fail(trust.status(), "mend the trust file (docs/security.md)");
+  x.trust.emplace(*std::move(trust));
   x.plugins.emplace(*std::move(plugins));
   const FoundPlugins& found = x.plugins->found();
   std::map<PluginOrigin, int> counts;
@@ -107,21 +111,25 @@ Finding Implementation(Inspection& x) {
   for (const ImplStep& step : choice->steps)
     steps.push_back(absl::StrCat(ImplSourceName(step.source), " ", step.outcome));
   x.choice = *std::move(choice);
-  return Pass(absl::StrCat(ModelImplName(ImplOf(x.choice->source)), " (", x.choice->reason, ")"),
+  return Pass(absl::StrCat(ImplWord(x.choice->source), " (", x.choice->reason, ")"),
               std::move(steps));
 }
 
 Finding PluginLoads(Inspection& x) {
-  auto plugin = LoadPlugin(x.choice->plugin, x.options.engine.model.remote_code);
-  if (!plugin.ok())
-    return Fail(plugin.status(), "rebuild it against this host's header, or pin its sha256");
+  auto plugin = LoadChoice(*x.choice, *x.trust);
+  if (!plugin.ok()) {
+    return Fail(plugin.status(),
+                "rebuild it against this host's header, or trust it (docs/security.md)");
+  }
   x.plugin = *std::move(plugin);
-  return Pass(DescribePlugin(x.plugin->ref()),
-              {absl::StrCat("sha256 ", x.plugin->sha256()), x.choice->plugin.path});
+  std::vector<std::string> details = {x.choice->plugin.path};
+  if (x.plugin != nullptr) details.push_back(absl::StrCat("sha256 ", x.plugin->sha256()));
+  return Pass(DescribeChoice(*x.choice, *x.trust), std::move(details));
 }
 
 Finding Graph(Inspection& x) {
-  absl::StatusOr<RecordedModel> recorded = RecordChoice(x.plugin, *x.choice, x.config);
+  absl::StatusOr<RecordedModel> recorded =
+      RecordChoice(x.plugin, *x.choice, *x.trust, *x.checkpoint);
   if (!recorded.ok()) {
     return Fail(recorded.status(),
                 "mend config.json where the message names a key, else the plugin");
@@ -140,13 +148,16 @@ Finding Graph(Inspection& x) {
 
 Finding Served(Inspection& x) {
   absl::Status status = CheckServed(x.graph);
-  if (status.ok())
-    status = CheckKernels(x.graph, KernelsOf(x.plugin), NumericsOf(x.options.engine.executor));
+  if (status.ok()) {
+    const PluginKernels kernels = x.plugin == nullptr ? PluginKernels() : KernelsOf(x.plugin);
+    status = CheckKernels(x.graph, kernels, NumericsOf(x.options.engine.executor));
+  }
   if (!status.ok()) return Fail(status, "docs/abi.md lists what this host does not run yet");
   return Pass("all ops and inputs");
 }
 
 Finding ConfigKeys(Inspection& x) {
+  if (x.plugin == nullptr) return Pass("not known of a graph that came without code");
   std::vector<std::string> unknown;
   FindUnknownKeys(x.config.get_object(), "", x.config_keys, &unknown);
   if (unknown.empty()) return Pass("yes");

@@ -22,6 +22,7 @@
 #include "core/model/text_probe.h"
 #include "core/plugin/catalog.h"
 #include "core/plugin/plugin.h"
+#include "core/plugin/trust.h"
 #include "core/tensor/dtype.h"
 #include "core/weights/weights.h"
 
@@ -43,9 +44,10 @@ struct Inspection {
   std::shared_ptr<const Checkpoint> checkpoint;
   ModelQuery query;
   std::optional<PluginCatalog> plugins;
+  std::optional<PluginTrust> trust;
   std::optional<ModelChoice> choice;
-  std::shared_ptr<Plugin> plugin;     // outlives what comes of it
-  proto::Graph graph;                 // with what the host adds to it
+  std::shared_ptr<Plugin> plugin;  // outlives what comes of it; null: the graph came without code
+  proto::Graph graph;              // with what the host adds to it
   std::set<std::string> config_keys;  // that the plugin asked for
   DType dtype = DType::kF32;
   KeptPlugins kept;                        // with the attention implementations

@@ -28,8 +28,8 @@ std::vector<std::string> HooksOf(const keel_processor_class& processor) {
 }
 
 // What is known of a processor that a plugin brings; nothing if the plugin may not run.
-std::vector<std::string> Describe(const NamedProcessor& processor, const RemoteCodePolicy& policy) {
-  const auto plugin = LoadPlugin(*processor.plugin, policy);
+std::vector<std::string> Describe(const NamedProcessor& processor, const PluginTrust& trust) {
+  const auto plugin = LoadPlugin(*processor.plugin, trust);
   if (!plugin.ok()) return {std::string(plugin.status().message())};
   const keel_processor_class* found = (*plugin)->FindProcessor(processor.name);
   return found == nullptr ? std::vector<std::string>() : HooksOf(*found);
@@ -86,8 +86,7 @@ Finding Processor(Inspection& x) {
     return Fail(
         absl::StrCat(processor->file, ": processor_class is ", processor->name, " of ",
                      processor->plugin->name, "; processors are unimplemented in this host"),
-        "serve the text model alone: remove processor_class",
-        Describe(*processor, x.options.engine.model.remote_code));
+        "serve the text model alone: remove processor_class", Describe(*processor, *x.trust));
   }
   for (const char* key : {"/vision_config", "/audio_config"}) {
     const boost::json::value* config = FindJsonValue(x.config, key);

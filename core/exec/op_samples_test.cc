@@ -61,6 +61,35 @@ TEST(OpSamplesTest, EveryOpRunsAsAGraphAndOpByOpAlike) {
   }
 }
 
+// A step holds the tokens of others too.
+TEST(OpSamplesTest, IndicesThatDoNotExistFailNoStep) {
+  testing::TinyModel model;
+  model.declare = [](keel_build* b) {
+    b->api->embedding(b, {"table", 5}, 64, 64, 0);
+    keel_moe_desc d{};
+    d.struct_size = sizeof(d), d.act = KEEL_ACT_SILU;
+    d.experts = 4, d.top_k = 2, d.hidden_size = 64, d.intermediate_size = 8;
+    d.gate = "experts.{e}.gate", d.up = "experts.{e}.up", d.down = "experts.{e}.down";
+    b->api->moe(b, {"moe", 3}, &d);
+  };
+  model.after_mlp = [](keel_run* r, keel_tensor x) {
+    keel_tensor values = 0, indices = 0;
+    r->ops->topk(r, x, 2, &values, &indices);
+    const keel_tensor wild = r->ops->affine(r, indices, 1000, -20000);  // -20000 to 43000
+    const int64_t flat[] = {-1};
+    const keel_tensor ids = r->ops->view(r, r->ops->narrow(r, wild, 1, 0, 1), 1, flat);
+    const keel_tensor rows = r->ops->embed(r, testing::kFirstExtraObject, ids);
+    const keel_tensor experts =
+        r->ops->moe_routed(r, testing::kFirstExtraObject + 1, x, wild, values);
+    return r->ops->add(r, rows, experts);
+  };
+  KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel recorded, testing::RecordTinyModel(model));
+  for (const ExecMode mode : {ExecMode::kGraph, ExecMode::kEager}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits, Logits(recorded, mode));
+    EXPECT_TRUE(at::isfinite(logits).all().item<bool>());
+  }
+}
+
 // Bidirectional attention in forward: the host bounds it, for a model can't know the sequences.
 TEST(OpSamplesTest, AnEncodersAttentionInForwardDoesNotReachTheNextSequence) {
   testing::TinyModel model;

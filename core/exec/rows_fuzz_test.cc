@@ -30,7 +30,7 @@
 namespace keel {
 namespace {
 
-constexpr int kGraphs = 1200;
+constexpr int kGraphs = 800;
 constexpr int kMaxOps = 8;  // of a graph, before what leads to its output
 constexpr int kTries = 60;  // for one op, until its operands fit
 constexpr int64_t kHidden = 64, kVocab = 128;
@@ -252,7 +252,7 @@ class RandomForward {
       case 26:
         return binary(op::MakeNode(proto::OP_EXPAND));
       case 27:
-        return unary(op::MakeNode(proto::OP_CONV, object));
+        return unary(op::MakeNode(proto::OP_CONV, Object(Below(2) ? "point" : "wide")));
       case 28:
         *inputs = {AnyValue(), AnyValue(), AnyValue()};
         return op::AlongDim::Make(proto::OP_SCATTER, AnyDim());
@@ -385,7 +385,8 @@ TEST_F(RowsFuzzTest, WhatTheProofAcceptsGivesOtherSequencesTheSameBits) {
       convolved += differ.has_value() && HasOp(graph, proto::OP_CONV);
       EXPECT_FALSE(differ.value_or(false))
           << "graph " << i << ": " << graph.functions(0).DebugString();
-    } else if (absl::StrContains(verified.message(), "could mix") && ++refused % 4 == 0) {
+    } else if (absl::StrContains(verified.message(), "could mix") && ++refused % 4 == 0 &&
+               !HasOp(graph, proto::OP_RECUR)) {  // whose kernels trust the proof
       refused_and_mixing += OthersDiffer(graph).value_or(false);
     }
   }

@@ -19,6 +19,7 @@ namespace {
 using proto::Declaration;
 
 constexpr int64_t kMaxElements = int64_t{1} << 34;
+constexpr int64_t kMaxExperts = 1 << 16;  // of one layer: each has weights with names of its own
 constexpr int kMaxSections = 4;
 
 struct Size {
@@ -105,7 +106,36 @@ absl::Status CheckRope(const proto::Rope& rope) {
       SeeConfig("mrope_section"));
 }
 
-absl::Status CheckAttention(const proto::Attention& a, int64_t num_layers) {
+// A latent, the part of a head's key that is rotated, and the linear that gives the rest of it and the
+// value.
+absl::Status CheckLatent(const proto::Graph& graph, const proto::Attention& a) {
+  if (a.kind() != proto::Attention::MLA) {
+    if (a.kv_up() == 0) return absl::OkStatus();
+    return Bad(absl::StrCat("kv_up is ", a.kv_up()), "0 unless kind is KEEL_ATTENTION_MLA");
+  }
+  KEEL_RETURN_IF_ERROR(CheckSizes({{"kv_lora_rank", a.kv_lora_rank(), "kv_lora_rank"},
+                                   {"rope_dim", a.rope_dim(), "qk_rope_head_dim"}}));
+  if (a.kv_heads() != 1 || a.rope_dim() >= a.qk_dim() || a.kv_share_layer() != -1) {
+    return Bad(absl::StrCat("kv_heads is ", a.kv_heads(), ", rope_dim ", a.rope_dim(), ", qk_dim ",
+                            a.qk_dim(), ", kv_share_layer ", a.kv_share_layer()),
+               "1, less than qk_dim, and no sharing in latent attention");
+  }
+  proto::Linear up;
+  if (a.kv_up() >= 1 && a.kv_up() <= static_cast<uint32_t>(graph.declarations_size()))
+    up = graph.declarations(static_cast<int>(a.kv_up()) - 1).linear();
+  int64_t out = 0;
+  if (__builtin_mul_overflow(a.heads(), a.qk_dim() - a.rope_dim() + a.v_dim(), &out) ||
+      up.in() != a.kv_lora_rank() || up.out() != out || up.bias()) {
+    return Bad(absl::StrCat("kv_up is object ", a.kv_up(), ", a linear of ", up.in(), " to ",
+                            up.out(), up.bias() ? " with a bias" : ""),
+               absl::StrCat("one declared before, of kv_lora_rank = ", a.kv_lora_rank(), " to ",
+                            out, ", heads * (qk_dim - rope_dim + v_dim), without a bias"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAttention(const proto::Graph& graph, const proto::Attention& a) {
+  const int64_t num_layers = graph.spec().num_layers();
   KEEL_RETURN_IF_ERROR(
       CheckKind("kind", a.kind(), "KEEL_ATTENTION_*", KEEL_ATTENTION_CAUSAL, KEEL_ATTENTION_MLA));
   KEEL_RETURN_IF_ERROR(
@@ -121,6 +151,7 @@ absl::Status CheckAttention(const proto::Attention& a, int64_t num_layers) {
                                          {"chunk", a.chunk(), "attention_chunk_size"},
                                          {"kv_lora_rank", a.kv_lora_rank()},
                                          {"rope_dim", a.rope_dim()}}));
+  KEEL_RETURN_IF_ERROR(CheckLatent(graph, a));
   if (!(a.scale() > 0) || !std::isfinite(a.scale()))
     return Bad(absl::StrCat("scale is ", a.scale()), "a number above 0");
   if (!(a.softcap() >= 0) || !std::isfinite(a.softcap()))
@@ -146,6 +177,10 @@ absl::Status CheckMoe(const proto::Moe& m) {
                   {"top_k", m.top_k(), "num_experts_per_tok"},
                   {"hidden_size", m.hidden_size(), "hidden_size"},
                   {"intermediate_size", m.intermediate_size(), "moe_intermediate_size"}}));
+  if (m.experts() > kMaxExperts) {
+    return Bad(absl::StrCat("experts is ", m.experts()), absl::StrCat("at most ", kMaxExperts),
+               SeeConfig("num_experts, num_local_experts or n_routed_experts"));
+  }
   if (m.top_k() > m.experts()) {
     return Bad(absl::StrCat("top_k is ", m.top_k()), absl::StrCat("at most experts, ", m.experts()),
                SeeConfig("num_experts_per_tok"));
@@ -264,7 +299,7 @@ absl::Status CheckKindOf(const proto::Graph& graph, const Declaration& d) {
     case Declaration::kRope:
       return CheckRope(d.rope());
     case Declaration::kAttention:
-      return CheckAttention(d.attention(), num_layers);
+      return CheckAttention(graph, d.attention());
     case Declaration::kMoe:
       return CheckMoe(d.moe());
     case Declaration::kConv:

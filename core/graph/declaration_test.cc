@@ -93,6 +93,42 @@ TEST_F(DeclarationTest, KeyValueHeadsDivideTheHeads) {
       "heads (num_attention_heads) is 6, expected a multiple of kv_heads (num_key_value_heads), 4");
 }
 
+TEST_F(DeclarationTest, LatentAttentionNeedsTheLinearThatExpandsLatents) {
+  proto::Declaration d = Attention(6, 1);
+  proto::Attention* latent = d.mutable_attention();
+  latent->set_kind(proto::Attention::MLA);
+  latent->set_kv_lora_rank(16), latent->set_rope_dim(4);
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        keel_attention_desc a{};
+        a.struct_size = sizeof(a), a.kind = KEEL_ATTENTION_MLA;
+        a.heads = 6, a.kv_heads = 1, a.qk_dim = a.v_dim = 8, a.kv_lora_rank = 16, a.rope_dim = 4;
+        b->api->attention(b, Name(), &a);
+      },
+      d,
+      "kv_up is object 0, a linear of 0 to 0, expected one declared before, of kv_lora_rank = 16 "
+      "to "
+      "72, heads * (qk_dim - rope_dim + v_dim), without a bias");
+}
+
+TEST_F(DeclarationTest, LatentAttentionHasOneHeadOfLatents) {
+  proto::Declaration d = Attention(6, 2);
+  proto::Attention* latent = d.mutable_attention();
+  latent->set_kind(proto::Attention::MLA);
+  latent->set_kv_lora_rank(16), latent->set_rope_dim(8);
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        keel_attention_desc a{};
+        a.struct_size = sizeof(a), a.kind = KEEL_ATTENTION_MLA;
+        a.heads = 6, a.kv_heads = 2, a.qk_dim = a.v_dim = 8, a.kv_lora_rank = 16, a.rope_dim = 8;
+        b->api->attention(b, Name(), &a);
+      },
+      d,
+      "kv_heads is 2, rope_dim 8, qk_dim 8, kv_share_layer -1, expected 1, less than qk_dim, and "
+      "no "
+      "sharing in latent attention");
+}
+
 TEST_F(DeclarationTest, AMixtureChoosesNoMoreExpertsThanItHas) {
   proto::Declaration d;
   proto::Moe* m = d.mutable_moe();

@@ -179,6 +179,7 @@ Declaration MakeAttention(const keel_attention_desc& desc) {
                            : desc.scale);
   attention->set_softcap(desc.softcap);
   attention->set_impl(OrEmpty(desc.impl));
+  attention->set_kv_up(desc.kv_up);
   return d;
 }
 

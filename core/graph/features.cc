@@ -5,19 +5,17 @@
 #include "absl/strings/str_cat.h"
 #include "core/config/model_spec.pb.h"
 #include "core/graph/op_table.h"
+#include "core/graph/recurrences.h"
 
 namespace keel {
 namespace {
 
 std::vector<std::string> MakeFeatures() {
   std::vector<std::string> out;
-  for (const OpRow& row : OpTable()) {
-    if (row.op != proto::OP_CALL) out.push_back(absl::StrCat("op.", row.name));  // not run yet
-  }
+  for (const OpRow& row : OpTable()) out.push_back(absl::StrCat("op.", row.name));
   for (int op = 0; op < proto::ModelSpec::Rename::Op_ARRAYSIZE; ++op)
     out.push_back(absl::StrCat("rename.", op));
-  for (const uint32_t kind : {KEEL_RECUR_CAUSAL_CONV1D, KEEL_RECUR_SSD})
-    out.push_back(absl::StrCat("recur.", kind));
+  for (const RecurrenceRow& row : Recurrences()) out.push_back(absl::StrCat("recur.", row.kind));
   for (const uint32_t scoring : {KEEL_MOE_SOFTMAX, KEEL_MOE_SIGMOID, KEEL_MOE_TOPK_SOFTMAX})
     out.push_back(absl::StrCat("moe.scoring.", scoring));
   for (const char* name : {"alibi_slopes", "segments", "sinks"})

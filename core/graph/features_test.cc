@@ -12,6 +12,7 @@ namespace {
 TEST(FeaturesTest, SaysWhatTheHostKnows) {
   const keel_features_api& api = FeaturesApi();
   EXPECT_EQ(api.has("op.compare"), 1);
+  EXPECT_EQ(api.has("op.call"), 1);
   EXPECT_EQ(api.has(absl::StrCat("rename.", KEEL_RENAME_UNSTACK).c_str()), 1);
   EXPECT_EQ(api.has("attention.arg.sinks"), 1);
   EXPECT_EQ(api.has("op.teleport"), 0);

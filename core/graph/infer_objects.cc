@@ -175,9 +175,12 @@ InferredTypes InferAttention(const OpCall& call) {
   const TensorType& q = call.in(0);
   if (q.rank() != 3) return Bad(absl::StrCat("q is ", ToString(q)), "[N, heads, head_dim]");
   KEEL_RETURN_IF_ERROR(expect("q", &q, q.dims[0], d.heads(), d.qk_dim()));
+  const bool latent = d.kind() == proto::Attention::MLA;
   if (d.kv_share_layer() < 0) {
-    KEEL_RETURN_IF_ERROR(expect("k", call.inputs[1], q.dims[0], d.kv_heads(), d.qk_dim()));
-    KEEL_RETURN_IF_ERROR(expect("v", call.inputs[2], q.dims[0], d.kv_heads(), d.v_dim()));
+    KEEL_RETURN_IF_ERROR(expect("k", call.inputs[1], q.dims[0], d.kv_heads(),
+                                latent ? d.kv_lora_rank() : d.qk_dim()));
+    KEEL_RETURN_IF_ERROR(
+        expect("v", call.inputs[2], q.dims[0], d.kv_heads(), latent ? d.rope_dim() : d.v_dim()));
   } else if (call.inputs[1] != nullptr || call.inputs[2] != nullptr) {
     return Bad("got k and v", "none in a layer that shares another's (KEEL_ATTENTION_SHARE_KV)");
   }

@@ -89,6 +89,40 @@ Recurrence Ssd() {
           {"dt_min", "dt_max"}};
 }
 
+Recurrence Selective() {
+  const TensorType tokens = Model({kTokens, Size(12)}), states = Model({kTokens, Size(8)});
+  const TensorType per_channel{proto::F32, {Size(12)}};
+  return {KEEL_RECUR_SELECTIVE_SCAN,
+          KEEL_STATE_SSM,
+          {12, 8},
+          tokens,
+          {{"dt", tokens},
+           {"A", {proto::F32, {Size(12), Size(8)}}},
+           {"B", states},
+           {"C", states},
+           {"D", per_channel},
+           {"dt_bias", per_channel}},
+          {}};
+}
+
+Recurrence Delta() {
+  const TensorType keys = Model({kTokens, Size(2), Size(8)}), per_head = Model({kTokens, Size(4)});
+  return {KEEL_RECUR_GATED_DELTA,
+          KEEL_STATE_DELTA,
+          {4, 8, 16},
+          keys,
+          {{"k", keys},
+           {"v", Model({kTokens, Size(4), Size(16)})},
+           {"g", per_head},
+           {"beta", per_head}},
+          {}};
+}
+
+Recurrence Scan() {
+  const TensorType x = Model({kTokens, Size(12)});
+  return {KEEL_RECUR_SCAN, KEEL_STATE_OTHER, {12}, x, {{"a", x}}, {}};
+}
+
 auto Refused(const std::string& text) {
   return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text));
 }
@@ -96,6 +130,40 @@ auto Refused(const std::string& text) {
 TEST(InferRecurrenceTest, GivesTheShapeOfItsOperand) {
   EXPECT_THAT(Conv().Infer(), testing::IsOkAndHolds(Conv().x));
   EXPECT_THAT(Ssd().Infer(), testing::IsOkAndHolds(Ssd().x));
+  EXPECT_THAT(Selective().Infer(), testing::IsOkAndHolds(Selective().x));
+  EXPECT_THAT(Scan().Infer(), testing::IsOkAndHolds(Scan().x));
+}
+
+TEST(InferRecurrenceTest, DeltaRulesAndLinearAttentionGiveTheShapeOfTheirValues) {
+  Recurrence delta = Delta(), by_channel = Delta(), linear = Delta();
+  EXPECT_THAT(delta.Infer(), testing::IsOkAndHolds(delta["v"]));
+  by_channel["g"] = Model({kTokens, Size(4), Size(8)});
+  EXPECT_THAT(by_channel.Infer(), testing::IsOkAndHolds(delta["v"]));
+  linear.kind = KEEL_RECUR_LINEAR_ATTENTION;
+  EXPECT_THAT(linear.Infer(), Refused("has the argument 'beta', expected k, v, g"));
+  linear.Drop("beta");
+  EXPECT_THAT(linear.Infer(), testing::IsOkAndHolds(delta["v"]));
+  linear.Drop("g");
+  EXPECT_THAT(linear.Infer(), testing::IsOkAndHolds(delta["v"]));
+  for (const char* name : {"k", "v", "g", "beta"}) {
+    Recurrence lacks = Delta(), other = Delta();
+    lacks.Drop(name);
+    EXPECT_THAT(lacks.Infer(), Refused(std::string(name) + " is missing"));
+    other[name].dims.back() = Size(5);
+    EXPECT_THAT(other.Infer(), Refused(std::string(name) + " is ")) << name;
+  }
+  Recurrence groups = Delta();
+  groups.x.dims[1] = groups["k"].dims[1] = Size(3);
+  EXPECT_THAT(groups.Infer(), Refused("[N, groups, 8] and groups that divide 4 heads"));
+  Recurrence two = Delta();
+  two["k"].dims[1] = Size(4);  // q has 2
+  EXPECT_THAT(two.Infer(), Refused("k is MODEL[N, 4, 8], expected floating point [N, 2, 8]"));
+}
+
+TEST(InferRecurrenceTest, AnArgumentOfTokensHasARowForEach) {
+  Recurrence scan = Scan();
+  scan["a"].dims[0] = Size(7);
+  EXPECT_THAT(scan.Infer(), Refused("a is MODEL[7, 12], expected floating point [N, 12]"));
 }
 
 TEST(InferRecurrenceTest, MayLackOptionalArguments) {
@@ -126,6 +194,9 @@ TEST(InferRecurrenceTest, RefusesArgumentsThatDoNotFitTheState) {
     Recurrence ssd = Ssd();
     ssd[name].dims.back() = Size(5);
     EXPECT_THAT(ssd.Infer(), Refused(std::string(name) + " is ")) << name;
+    Recurrence selective = Selective();
+    selective[name].dims.back() = Size(5);
+    EXPECT_THAT(selective.Infer(), Refused(std::string(name) + " is ")) << name;
   }
   Recurrence groups = Ssd();
   groups["B"].dims[1] = groups["C"].dims[1] = Size(3);
@@ -154,14 +225,12 @@ TEST(InferRecurrenceTest, RefusesAnotherKindOfState) {
   EXPECT_THAT(ssd.Infer(), Refused("expected floating point and KEEL_STATE_SSM"));
 }
 
-TEST(InferRecurrenceTest, ReservedKindsAreUnimplementedUnknownOnesWrong) {
+TEST(InferRecurrenceTest, RefusesAKindThatItDoesNotKnow) {
   Recurrence ssd = Ssd();
-  for (const uint32_t kind : {KEEL_RECUR_SELECTIVE_SCAN, KEEL_RECUR_GATED_DELTA}) {
+  for (const uint32_t kind : {0u, 99u}) {
     ssd.kind = kind;
-    EXPECT_THAT(ssd.Infer(), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("is reserved")));
+    EXPECT_THAT(ssd.Infer(), Refused(" is not known, expected KEEL_RECUR_*, 1 to 6"));
   }
-  ssd.kind = 99;
-  EXPECT_THAT(ssd.Infer(), Refused("recurrence 99 is not known"));
 }
 
 }  // namespace

@@ -70,10 +70,11 @@ absl::Status CheckAttributes(const OpRow& row, const proto::Node& node, int oper
   return CheckCount("number attributes", node.reals_size(), row.reals, 0);
 }
 
-// What opset 3 has beside ops: bounds of a mixture's MLP, flags of arguments, UNSTACK.
+// What opset 3 has beside ops: bounds of a mixture's MLP, flags of arguments, UNSTACK, latent attention, and
+// recurrences but the first two.
 bool NeedsThird(const proto::Graph& graph) {
   for (const proto::Declaration& d : graph.declarations()) {
-    if (d.moe().limit() != 0 || d.moe().up_offset() != 0) return true;
+    if (d.moe().limit() != 0 || d.moe().up_offset() != 0 || d.attention().kv_up() != 0) return true;
   }
   for (const proto::ModelSpec::Rename& rename : graph.spec().renames()) {
     if (rename.op() == proto::ModelSpec::Rename::UNSTACK) return true;
@@ -81,6 +82,8 @@ bool NeedsThird(const proto::Graph& graph) {
   for (const proto::Function& function : graph.functions()) {
     for (const proto::Node& node : function.nodes()) {
       if (!node.arg_flags().empty()) return true;
+      const bool recurs = node.op() == proto::OP_RECUR && !node.ints().empty();  // not verified yet
+      if (recurs && op::Recur(node).kind() > KEEL_RECUR_SSD) return true;
     }
   }
   return false;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/abi_input.h"
 #include "core/base/plugin_call.h"
 #include "core/base/status.h"
 #include "core/config/config_view.h"
@@ -28,31 +29,6 @@ absl::Status Call(const ModelSource& source, const char* function, const absl::S
   return host.ok() ? returned : host;
 }
 
-absl::StatusOr<proto::ModelSpec> ReadSpec(const ModelSource& source, ConfigDocument& document) {
-  keel_spec spec = NewSpec();
-  for (const auto& [field, text] : {std::pair("name", source.model_class->name),
-                                    std::pair("model_type", source.model_class->model_type)}) {
-    if (text == nullptr)
-      return Bad(absl::StrCat("the model class's ", field, " is NULL"), "text, as in config.json");
-  }
-  spec.spec.set_architecture(source.model_class->name);
-  spec.spec.set_model_type(source.model_class->model_type);
-  const absl::Status called = Call(source, "config", document.status(), [&] {
-    return source.model_class->config(source.plugin, document.root(), &spec);
-  });
-  KEEL_RETURN_IF_ERROR(document.status());
-  KEEL_RETURN_IF_ERROR(spec.status);
-  KEEL_RETURN_IF_ERROR(called);
-  KEEL_RETURN_IF_ERROR(CheckSpec(spec));
-  if (spec.spec.max_positions() > 0) {
-    KEEL_ASSIGN_OR_RETURN(
-        const int64_t longest,
-        ExtendedPositions(*document.root()->object, spec.spec.max_positions(), "config.json"));
-    spec.spec.set_max_positions(longest);
-  }
-  return std::move(spec.spec);
-}
-
 TensorType InputType(const proto::ModelSpec::Input& input) {
   TensorType type{static_cast<proto::DataType>(input.dtype()), {}};
   for (int i = 0; i < input.dims_size(); ++i) {
@@ -72,8 +48,8 @@ class Session {
       : source_(source), graph_(graph), model_(model) {}
 
   absl::StatusOr<proto::Function> Forward() const {
-    Recorder recorder(graph_, "forward");
-    recorder.SetKernels(&source_.kernels);
+    const std::unique_ptr<Recorder> recording = NewRecorder("forward");
+    Recorder& recorder = *recording;
     keel_forward_inputs inputs{};
     inputs.struct_size = sizeof(inputs);
     inputs.embeds = recorder.AddInput(
@@ -92,8 +68,8 @@ class Session {
   // `head`: logits or pool, what makes the answer of rows of hidden states.
   absl::StatusOr<proto::Function> Head(const char* name,
                                        decltype(keel_model_class::logits) head) const {
-    Recorder recorder(graph_, name);
-    recorder.SetKernels(&source_.kernels);
+    const std::unique_ptr<Recorder> recording = NewRecorder(name);
+    Recorder& recorder = *recording;
     const keel_tensor hidden = recorder.AddInput(
         "hidden", {proto::MODEL, {{1, "R", 1}, {graph_.spec().hidden_size(), "", 1}}});
     keel_tensor out = 0;
@@ -103,8 +79,8 @@ class Session {
   }
 
   absl::StatusOr<proto::Function> Encode(const std::string& modality) const {
-    Recorder recorder(graph_, absl::StrCat("encode/", modality));
-    recorder.SetKernels(&source_.kernels);
+    const std::unique_ptr<Recorder> recording = NewRecorder(absl::StrCat("encode/", modality));
+    Recorder& recorder = *recording;
     const std::vector<keel_tensor> inputs = AddInputs(recorder, modality);
     keel_tensor features = 0;
     KEEL_RETURN_IF_ERROR(Call(source_, "encode", recorder.status(), [&] {
@@ -115,6 +91,14 @@ class Session {
   }
 
  private:
+  std::unique_ptr<Recorder> NewRecorder(std::string function) const {
+    std::unique_ptr<Recorder> recorder =
+        source_.make_recorder ? source_.make_recorder(graph_, std::move(function))
+                              : std::make_unique<Recorder>(graph_, std::move(function));
+    recorder->SetKernels(&source_.kernels);
+    return recorder;
+  }
+
   static Extent Tokens() { return {1, "N", 1}; }
 
   static bool IsPositions(const proto::ModelSpec::Input& input) {
@@ -143,11 +127,101 @@ class Session {
   const void* model_;
 };
 
-// Every function of `model` over the declarations of `graph`, each called once.
+absl::Status Differs(absl::string_view what) {
+  return Bad(absl::StrCat(what, " recorded two different graphs"), "the same each time",
+             "it must depend on the config alone and leave the model unchanged");
+}
+
+absl::Status CheckAlike(const std::vector<proto::Function>& first,
+                        const std::vector<proto::Function>& again) {
+  for (size_t i = 0; i < first.size(); ++i) {
+    if (first[i].SerializeAsString() != again[i].SerializeAsString())
+      return Differs(first[i].name());
+  }
+  return absl::OkStatus();
+}
+
+// What a second model of the same config declares and records.
+absl::Status CheckAnotherModel(const RecordedModel& first,
+                               const std::vector<proto::Function>& functions,
+                               const absl::StatusOr<RecordedModel>& other,
+                               const ModelSource& source) {
+  KEEL_RETURN_IF_ERROR(other.status());
+  if (first.graph.SerializeAsString() != other->graph.SerializeAsString()) return Differs("create");
+  KEEL_ASSIGN_OR_RETURN(const std::vector<proto::Function> again, RecordFunctions(source, *other));
+  return CheckAlike(functions, again);
+}
+
+absl::StatusOr<RecordedModel> Record(const ModelSource& source, const boost::json::value& config,
+                                     const std::string& where) {
+  if (!config.is_object())
+    return absl::InvalidArgumentError(absl::StrCat(where, ": expected an object"));
+  ConfigDocument document(config, where);
+  KEEL_ASSIGN_OR_RETURN(const proto::ModelSpec spec, RecordSpec(source, document));
+  const auto create = [&] {
+    return RecordDeclarations(source, document, config.get_object(), where, spec);
+  };
+  KEEL_ASSIGN_OR_RETURN(RecordedModel created, create());
+  KEEL_ASSIGN_OR_RETURN(std::vector<proto::Function> functions, RecordFunctions(source, created));
+  KEEL_ASSIGN_OR_RETURN(const std::vector<proto::Function> again, RecordFunctions(source, created));
+  KEEL_RETURN_IF_ERROR(CheckAlike(functions, again));
+  KEEL_RETURN_IF_ERROR(CheckAnotherModel(created, functions, create(), source));
+  created.graph = WithFunctions(std::move(created.graph), std::move(functions));
+  KEEL_RETURN_IF_ERROR(VerifyGraph(created.graph));
+  created.config_keys = document.asked();
+  return created;
+}
+
+}  // namespace
+
+absl::StatusOr<proto::ModelSpec> RecordSpec(const ModelSource& source, ConfigDocument& document) {
+  keel_spec spec = NewSpec();
+  KEEL_RETURN_IF_ERROR(CheckGiven("the model class's name", source.model_class->name));
+  spec.spec.set_architecture(source.model_class->name);
+  if (const char* type = source.model_class->model_type; type != nullptr)
+    spec.spec.set_model_type(type);
+  const absl::Status called = Call(source, "config", document.status(), [&] {
+    return source.model_class->config(source.plugin, document.root(), &spec);
+  });
+  KEEL_RETURN_IF_ERROR(document.status());
+  KEEL_RETURN_IF_ERROR(spec.status);
+  KEEL_RETURN_IF_ERROR(called);
+  KEEL_RETURN_IF_ERROR(CheckSpec(spec));
+  if (spec.spec.max_positions() > 0) {
+    KEEL_ASSIGN_OR_RETURN(
+        const int64_t longest,
+        ExtendedPositions(*document.root()->object, spec.spec.max_positions(), "config.json"));
+    spec.spec.set_max_positions(longest);
+  }
+  return std::move(spec.spec);
+}
+
+absl::StatusOr<RecordedModel> RecordDeclarations(const ModelSource& source,
+                                                 ConfigDocument& document,
+                                                 const boost::json::object& config,
+                                                 const std::string& where,
+                                                 const proto::ModelSpec& spec) {
+  RecordedModel out;
+  out.model_class = source.model_class;
+  out.graph.set_plugin(source.plugin_name);
+  *out.graph.mutable_spec() = spec;
+  Declarer declarer(&out.graph, config, where, &source.kernels);
+  if (source.build_api != nullptr) declarer.api = source.build_api;
+  void* model = nullptr;
+  const absl::Status created = Call(source, "create", declarer.status(), [&] {
+    return source.model_class->create(source.plugin, document.root(), &declarer, &model);
+  });
+  const auto destroy = source.model_class->destroy;
+  out.model = ModelHandle(model, [destroy](void* m) { destroy(m); });
+  KEEL_RETURN_IF_ERROR(document.status());
+  KEEL_RETURN_IF_ERROR(created);
+  return out;
+}
+
 absl::StatusOr<std::vector<proto::Function>> RecordFunctions(const ModelSource& source,
-                                                             const proto::Graph& graph,
-                                                             const void* model) {
-  const Session session(source, graph, model);
+                                                             const RecordedModel& declared) {
+  const proto::Graph& graph = declared.graph;
+  const Session session(source, graph, declared.model.get());
   std::vector<proto::Function> functions;
   KEEL_ASSIGN_OR_RETURN(proto::Function forward, session.Forward());
   functions.push_back(std::move(forward));
@@ -172,77 +246,11 @@ absl::StatusOr<std::vector<proto::Function>> RecordFunctions(const ModelSource& 
   return functions;
 }
 
-// A model object with what it declares.
-struct Created {
-  proto::Graph graph;
-  ModelHandle model;
-};
-
-absl::StatusOr<Created> Create(const ModelSource& source, ConfigDocument& document,
-                               const boost::json::object& config, const std::string& where,
-                               const proto::ModelSpec& spec) {
-  Created out;
-  out.graph.set_plugin(source.plugin_name);
-  *out.graph.mutable_spec() = spec;
-  Declarer declarer(&out.graph, config, where, &source.kernels);
-  void* model = nullptr;
-  const absl::Status created = Call(source, "create", declarer.status(), [&] {
-    return source.model_class->create(source.plugin, document.root(), &declarer, &model);
-  });
-  const auto destroy = source.model_class->destroy;
-  out.model = ModelHandle(model, [destroy](void* m) { destroy(m); });
-  KEEL_RETURN_IF_ERROR(document.status());
-  KEEL_RETURN_IF_ERROR(created);
-  return out;
+proto::Graph WithFunctions(proto::Graph declared, std::vector<proto::Function> functions) {
+  for (proto::Function& function : functions) *declared.add_functions() = std::move(function);
+  declared.set_opset(OpsetOf(declared));
+  return declared;
 }
-
-absl::Status Differs(absl::string_view what) {
-  return Bad(absl::StrCat(what, " recorded two different graphs"), "the same each time",
-             "it must depend on the config alone and leave the model unchanged");
-}
-
-absl::Status CheckAlike(const std::vector<proto::Function>& first,
-                        const std::vector<proto::Function>& again) {
-  for (size_t i = 0; i < first.size(); ++i) {
-    if (first[i].SerializeAsString() != again[i].SerializeAsString())
-      return Differs(first[i].name());
-  }
-  return absl::OkStatus();
-}
-
-// What a second model of the same config declares and records.
-absl::Status CheckAnotherModel(const Created& first, const std::vector<proto::Function>& functions,
-                               const absl::StatusOr<Created>& other, const ModelSource& source) {
-  KEEL_RETURN_IF_ERROR(other.status());
-  if (first.graph.SerializeAsString() != other->graph.SerializeAsString()) return Differs("create");
-  KEEL_ASSIGN_OR_RETURN(const std::vector<proto::Function> again,
-                        RecordFunctions(source, other->graph, other->model.get()));
-  return CheckAlike(functions, again);
-}
-
-absl::StatusOr<RecordedModel> Record(const ModelSource& source, const boost::json::value& config,
-                                     const std::string& where) {
-  if (!config.is_object())
-    return absl::InvalidArgumentError(absl::StrCat(where, ": expected an object"));
-  ConfigDocument document(config, where);
-  KEEL_ASSIGN_OR_RETURN(const proto::ModelSpec spec, ReadSpec(source, document));
-  const auto create = [&] { return Create(source, document, config.get_object(), where, spec); };
-  KEEL_ASSIGN_OR_RETURN(Created created, create());
-  const auto record = [&] { return RecordFunctions(source, created.graph, created.model.get()); };
-  KEEL_ASSIGN_OR_RETURN(std::vector<proto::Function> functions, record());
-  KEEL_ASSIGN_OR_RETURN(const std::vector<proto::Function> again, record());
-  KEEL_RETURN_IF_ERROR(CheckAlike(functions, again));
-  KEEL_RETURN_IF_ERROR(CheckAnotherModel(created, functions, create(), source));
-
-  RecordedModel out{std::move(created.graph), std::move(created.model), source.model_class,
-                    document.asked()};
-  for (proto::Function& function : functions) *out.graph.add_functions() = std::move(function);
-  out.graph.set_opset(OpsetOf(out.graph));
-  KEEL_RETURN_IF_ERROR(VerifyGraph(out.graph));
-  return out;
-}
-
-}  // namespace
 
 absl::StatusOr<RecordedModel> RecordModel(const ModelSource& source,
                                           const boost::json::value& config,

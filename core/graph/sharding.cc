@@ -9,6 +9,7 @@
 #include "core/graph/axis.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/op_table.h"
+#include "core/graph/recurrences.h"
 #include "core/graph/tp_plan.h"
 #include "core/graph/types.h"
 
@@ -24,10 +25,11 @@ absl::Status CheckHeads(const proto::Graph& graph, int ranks) {
     if (!d.has_attention() || d.attention().kind() == proto::Attention::ENCODER) continue;
     for (const auto& [key, heads] : {std::pair("num_attention_heads", d.attention().heads()),
                                      std::pair("num_key_value_heads", d.attention().kv_heads())}) {
-      if (heads % ranks == 0) continue;
+      const bool latent = d.attention().kind() == proto::Attention::MLA && heads == 1;
+      if (heads % ranks == 0 || latent) continue;
       return absl::FailedPreconditionError(absl::StrCat("tensor parallelism ", ranks, ": ", key,
-                                                        " of '", d.name(), "' is ", heads,
-                                                        ", which ", ranks, " ranks don't divide"));
+                                                     " of '", d.name(), "' is ", heads, ", which ",
+                                                     ranks, " ranks don't divide"));
     }
   }
   return absl::OkStatus();
@@ -128,8 +130,9 @@ class FunctionSharder {
         return ShardAttention(node);
       case proto::OP_PARAM:
         return ShardParam(node);
-      case proto::OP_RECUR:  // states are whole
-      case proto::OP_CALL:   // and a kernel knows nothing of ranks
+      case proto::OP_RECUR:
+        return ShardRecur(node);
+      case proto::OP_CALL:  // a kernel knows nothing of ranks
         KEEL_RETURN_IF_ERROR(ExpectReplicated(node));
         return Emit(node, node, kReplicated);
       default:
@@ -256,6 +259,7 @@ class FunctionSharder {
   }
 
   absl::Status ShardAttention(const Node& node) {
+    if (object(node).attention().kind() == proto::Attention::MLA) return ShardLatentAttention(node);
     const int split = value(node.inputs(0)).split;
     for (int i = 1; i < node.inputs_size(); ++i) {
       if (node.inputs(i) == 0) continue;
@@ -274,6 +278,76 @@ class FunctionSharder {
     d->set_heads(whole.heads() / ranks_);
     d->set_kv_heads(whole.kv_heads() / ranks_);
     return Emit(node, node, split);
+  }
+
+  // By heads of the queries; every rank keeps whole latents, and its heads' part of what expands them.
+  absl::Status ShardLatentAttention(const Node& node) {
+    const int split = value(node.inputs(0)).split;
+    for (int i = 1; i < node.inputs_size(); ++i) {
+      const int found = value(node.inputs(i)).split;
+      if (found != kReplicated || (i >= 3 && split != kReplicated))
+        return Unsound(absl::StrCat("takes q ", SplitText(split), " and operand ", i), found);
+    }
+    const proto::Attention& whole = object(node).attention();
+    const TpStyle style = styles_[whole.kv_up() - 1];
+    if (style != (split == kReplicated ? TpStyle::kReplicate : TpStyle::kColwise)) {
+      return Unsound(
+          absl::StrCat("expects ", global_.declarations(static_cast<int>(whole.kv_up()) - 1).name(),
+                       " to be ", split == kReplicated ? "replicate" : "colwise",
+                       " as its queries"),
+          split);
+    }
+    if (split == kReplicated) return Emit(node, node, split);
+    if (split != 1) return Unsound("takes q split by heads", split);
+    KEEL_RETURN_IF_ERROR(Divide(node, "heads (num_attention_heads)", whole.heads()));
+    out_.graph.mutable_declarations(static_cast<int>(node.object()) - 1)
+        ->mutable_attention()
+        ->set_heads(whole.heads() / ranks_);
+    const int up = static_cast<int>(whole.kv_up()) - 1;
+    out_.graph.mutable_declarations(up)->mutable_linear()->set_out(
+        global_.declarations(up).linear().out() / ranks_);
+    out_.weights[whole.kv_up() - 1] = WeightSplit::kRows;
+    return Emit(node, node, split);
+  }
+
+  // By heads: those operands that have a dimension of heads, or of groups of them, are split there, and
+  // so is the state. One group is every head's and may stay whole.
+  absl::Status ShardRecur(const Node& node) {
+    const RecurrenceRow& row = *FindRecurrence(op::Recur(node).kind());
+    std::vector<int> wanted = {HeadsDim(row.x.shape)};
+    const op::Arguments args(node);
+    for (int i = 0; i < args.size(); ++i) {
+      if (!args.operand(i).has_value()) continue;
+      const int rank = value(node.inputs(*args.operand(i))).global.rank();
+      wanted.push_back(HeadsDim(row.FindArg(args.name(i))->ShapeOfRank(rank)));
+    }
+    const auto first = std::find_if(node.inputs().begin(), node.inputs().end(),
+                                    [this](uint32_t id) { return value(id).split != kReplicated; });
+    if (first == node.inputs().end()) return Emit(node, node, kReplicated);
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      const Value& x = value(node.inputs(static_cast<int>(i)));
+      if (x.split == wanted[i]) continue;
+      const bool one_group = wanted[i] != kReplicated && x.global.dims[wanted[i]].is(1);
+      if (x.split == kReplicated && one_group) continue;
+      return Unsound(
+          absl::StrCat("is split by heads, as ", Describe(value(*first)), ": operand ", i,
+                       " has to be ", SplitText(wanted[i]), ": it takes ", Describe(x)),
+          x.split);
+    }
+    const int64_t heads = object(node).state().type().dims(0).size();
+    KEEL_RETURN_IF_ERROR(Divide(node, "the first dimension", heads));
+    out_.graph.mutable_declarations(static_cast<int>(node.object()) - 1)
+        ->mutable_state()
+        ->mutable_type()
+        ->mutable_dims(0)
+        ->set_size(heads / ranks_);
+    return Emit(node, node, HeadsDim(row.out));
+  }
+
+  // Where a shape of recurrences.h has heads or groups.
+  static int HeadsDim(absl::string_view shape) {
+    const size_t dim = shape.find_first_of("HG");
+    return dim == absl::string_view::npos ? kReplicated : static_cast<int>(dim);
   }
 
   // Adds the local node with types inferred anew, and checks them against the split that was planned.

@@ -70,6 +70,56 @@ TEST(ShardingTest, RefusesAColwiseOutputThatNobodyReducesAndNamesTheNode) {
                              HasSubstr("check base_model_tp_plan"))));
 }
 
+// A convolution over the channels of a linear in each layer; its taps are a parameter or a constant.
+TinyModel Convolves(const char* taps_style) {
+  TinyModel model;
+  model.declare = [](keel_build* b) {
+    const auto name = [](const char* text) { return keel_str{text, __builtin_strlen(text)}; };
+    const int64_t dims[] = {64, 2};
+    keel_state_desc d{};
+    d.struct_size = sizeof(d), d.kind = KEEL_STATE_CONV, d.ndim = 2;
+    d.dims[0] = 64, d.dims[1] = 1;
+    for (const bool second : {false, true}) {
+      d.layer = second;
+      b->api->linear(b, name(second ? "model.layers.1.to" : "model.layers.0.to"), 64, 64, 0);
+      b->api->param(b, name(second ? "model.layers.1.taps" : "model.layers.0.taps"), KEEL_F32, 2,
+                    dims);
+      b->api->state(b, name(second ? "state.1" : "state.0"), &d);
+      b->api->linear(b, name(second ? "model.layers.1.from" : "model.layers.0.from"), 64, 64, 0);
+    }
+  };
+  model.after_layer = [](keel_run* r, keel_tensor x, int layer) {
+    const keel_object first = testing::kFirstExtraObject + static_cast<keel_object>(4 * layer);
+    const keel_arg taps{"weight", 0, r->ops->param(r, first + 1), 0};
+    const keel_tensor y = r->ops->recur(r, first + 2, KEEL_RECUR_CAUSAL_CONV1D,
+                                        r->ops->linear(r, first, x), &taps, 1);
+    return r->ops->linear(r, first + 3, y);
+  };
+  model.extra_rules = {
+      {"layers.*.to", "colwise"}, {"layers.*.taps", taps_style}, {"layers.*.from", "rowwise"}};
+  return model;
+}
+
+TEST(ShardingTest, ARecurrenceIsSplitByHeadsWithItsState) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, Shard(2, Convolves("colwise")));
+  int states = 0;
+  for (const proto::Declaration& d : rank.graph.declarations()) {
+    if (!d.has_state()) continue;
+    ++states;
+    EXPECT_EQ(d.state().type().dims(0).size(), 32);
+    EXPECT_EQ(d.state().type().dims(1).size(), 1);
+  }
+  EXPECT_EQ(states, 2);
+}
+
+TEST(ShardingTest, RefusesARecurrenceOfWhichOnlyAPartIsSplit) {
+  EXPECT_THAT(Shard(2, Convolves("replicate")),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("recur state.0"),
+                             HasSubstr("operand 1 has to be split along dimension 0"),
+                             HasSubstr("param model.layers.0.taps, replicated"))));
+}
+
 TEST(ShardingTest, RefusesAStyleThatItDoesNotKnow) {
   EXPECT_THAT(Shard(2, {.o_proj_style = "rowwize"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'rowwize'")));

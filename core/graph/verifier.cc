@@ -1,6 +1,7 @@
 #include "core/graph/verifier.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,33 @@ constexpr int64_t kMaxConstantBytes = 64 << 20;
 absl::Status BadGraph(absl::string_view got, absl::string_view expected,
                       absl::string_view hint = "") {
   return Annotate(Bad(got, expected, hint), "graph");
+}
+
+// What a plugin's recording has from the builder of specs, and a file may say otherwise.
+absl::Status CheckSpec(const proto::ModelSpec& spec) {
+  struct Field {
+    const char* name;
+    int64_t value, least;
+  };
+  for (const Field& field : {Field{"num_layers", spec.num_layers(), 1},
+                             {"hidden_size", spec.hidden_size(), 1},
+                             {"vocab_size", spec.vocab_size(), 1},
+                             {"max_positions", spec.max_positions(), 0}}) {
+    if (field.value >= field.least && field.value <= kMaxDeclaredSize) continue;
+    return Bad(absl::StrCat(field.name, " of its spec is ", field.value),
+               absl::StrCat(field.least, " to 2^30"));
+  }
+  for (const double scale : {spec.embed_scale(), spec.logit_scale(), spec.logit_softcap()}) {
+    if (!std::isfinite(scale))
+      return Bad("a scale or softcap of its spec is no finite number", "one");
+  }
+  for (const proto::ModelSpec::Rename& rename : spec.renames()) {
+    for (const int64_t size : rename.sizes()) {
+      if (size >= 1 && size <= kMaxDeclaredSize) continue;
+      return Bad(absl::StrCat("a rename of its spec has the size ", size), "1 to 2^30");
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckDeclarations(const proto::Graph& graph) {
@@ -219,13 +247,7 @@ absl::Status VerifyGraph(const proto::Graph& graph) {
     return BadGraph(absl::StrCat("has ", nodes, " nodes and ", constants, " bytes of constants"),
                     absl::StrCat("at most ", kMaxNodes, " and ", kMaxConstantBytes));
   }
-  if (graph.spec().num_layers() < 1 || graph.spec().hidden_size() < 1 ||
-      graph.spec().vocab_size() < 1) {
-    return BadGraph(absl::StrCat("num_layers, hidden_size and vocab_size of its spec are ",
-                                 graph.spec().num_layers(), ", ", graph.spec().hidden_size(), ", ",
-                                 graph.spec().vocab_size()),
-                    "at least 1 each");
-  }
+  if (absl::Status status = CheckSpec(graph.spec()); !status.ok()) return Annotate(status, "graph");
   if (const uint32_t needed = OpsetOf(graph); graph.opset() < needed)
     return BadGraph(absl::StrCat("opset is ", graph.opset()),
                     absl::StrCat("at least ", needed, ", which has its ops"));

@@ -50,9 +50,16 @@ struct Running {
   float max, sum;
 };
 
+// Query heads that one item takes at most: many more share a KV head in latent attention.
+constexpr int64_t kHeadsAnItem = 16;
+
+KEEL_INLINE int64_t ItemsOfKvHead(const PagedAttention& a) {
+  return (a.heads / a.kv_heads + kHeadsAnItem - 1) / kHeadsAnItem;
+}
+
 struct Scratch {
-  std::vector<float> q, acc, scores;  // [group, qk_dim], [group, v_dim], [block_size]
-  std::vector<Running> running;       // [group]
+  std::vector<float> q, acc, scores;  // [heads, qk_dim], [heads, v_dim], [block_size]
+  std::vector<Running> running;       // [heads]
 };
 
 KEEL_INLINE int64_t SequenceOf(const PagedAttention& a, int64_t token) {
@@ -62,6 +69,10 @@ KEEL_INLINE int64_t SequenceOf(const PagedAttention& a, int64_t token) {
 
 KEEL_INLINE void Rescale(float factor, float* acc, int64_t n) {
   for (int64_t i = 0; i < n; ++i) acc[i] *= factor;
+}
+
+KEEL_INLINE int64_t ValueStride(const PagedAttention& a) {
+  return a.v_row_stride > 0 ? a.v_row_stride : a.v_dim;
 }
 
 // Takes the keys [begin, end) of one cache block into the running softmax of one query head.
@@ -87,14 +98,16 @@ KEEL_INLINE void TakeBlock(const PagedAttention& a, const typename T::Storage* k
   for (int64_t j = 0; j < count; ++j) {
     const float p = std::exp(scores[j] - running->max);
     running->sum += p;
-    Axpy<kWidth, T>(p, values + j * a.v_dim, acc, a.v_dim);
+    Axpy<kWidth, T>(p, values + j * ValueStride(a), acc, a.v_dim);
   }
 }
 
 template <int kWidth, typename T>
-KEEL_INLINE void RunItem(const PagedAttention& a, int64_t token, int64_t kv_head, Scratch* s) {
+KEEL_INLINE void RunItem(const PagedAttention& a, int64_t token, int64_t item, Scratch* s) {
   using Storage = typename T::Storage;
-  const int64_t group = a.heads / a.kv_heads, head0 = kv_head * group;
+  const int64_t items = ItemsOfKvHead(a), kv_head = item / items, of_kv_head = a.heads / a.kv_heads;
+  const int64_t first = item % items * kHeadsAnItem, head0 = kv_head * of_kv_head + first;
+  const int64_t group = std::min(kHeadsAnItem, of_kv_head - first);
   const int64_t sequence = SequenceOf(a, token);
   // The sequence's last query sees all its keys.
   const int64_t position = a.seq_lens[sequence] - (a.cu_q[sequence + 1] - token);
@@ -113,7 +126,7 @@ KEEL_INLINE void RunItem(const PagedAttention& a, int64_t token, int64_t kv_head
     const int64_t count = std::min(a.block_size - offset, end - key);
     const int64_t row = (blocks[key / a.block_size] * a.kv_heads + kv_head) * a.block_size + offset;
     const Storage* keys = static_cast<const Storage*>(a.k_cache) + row * a.qk_dim;
-    const Storage* values = static_cast<const Storage*>(a.v_cache) + row * a.v_dim;
+    const Storage* values = static_cast<const Storage*>(a.v_cache) + row * ValueStride(a);
     for (int64_t g = 0; g < group; ++g) {
       TakeBlock<kWidth, T>(a, keys, values, key, count, head0 + g, s->q.data() + g * a.qk_dim,
                            s->scores.data(), &s->running[g], s->acc.data() + g * a.v_dim);
@@ -131,15 +144,15 @@ KEEL_INLINE void RunItem(const PagedAttention& a, int64_t token, int64_t kv_head
 
 template <int kWidth, typename T>
 KEEL_INLINE void RunItemsOf(const PagedAttention& a, int64_t begin, int64_t end) {
-  const int64_t group = a.heads / a.kv_heads;
+  const int64_t group = std::min(kHeadsAnItem, a.heads / a.kv_heads);
   Scratch scratch;
   scratch.q.resize(group * a.qk_dim);
   scratch.acc.resize(group * a.v_dim);
   scratch.scores.resize(a.block_size);
   scratch.running.resize(group);
-  for (int64_t item = begin; item < end; ++item) {
-    RunItem<kWidth, T>(a, item / a.kv_heads, item % a.kv_heads, &scratch);
-  }
+  const int64_t items = ItemsOfKvHead(a) * a.kv_heads;
+  for (int64_t item = begin; item < end; ++item)
+    RunItem<kWidth, T>(a, item / items, item % items, &scratch);
 }
 
 template <int kWidth>
@@ -179,10 +192,14 @@ std::vector<PagedAttentionVariant> PagedAttentionVariants(const CpuFeatures& cpu
   return variants;
 }
 
+int64_t PagedAttentionItems(const PagedAttention& a) {
+  return a.cu_q[a.num_sequences] * a.kv_heads * ItemsOfKvHead(a);
+}
+
 void RunPagedAttention(const PagedAttention& attention) {
   static const PagedAttentionVariant variant = PagedAttentionVariants(Cpu()).back();
-  const int64_t items = attention.cu_q[attention.num_sequences] * attention.kv_heads;
-  ParallelFor(items, 1, [&](int64_t begin, int64_t end) { variant.run(attention, begin, end); });
+  ParallelFor(PagedAttentionItems(attention), 1,
+              [&](int64_t begin, int64_t end) { variant.run(attention, begin, end); });
 }
 
 }  // namespace keel

@@ -22,7 +22,8 @@ struct PagedAttention {
   int64_t q_token_stride = 0;          // in elements
   int64_t q_head_stride = 0;
   const void* k_cache = nullptr;  // [blocks, kv_heads, block_size, qk_dim], contiguous
-  const void* v_cache = nullptr;  // [blocks, kv_heads, block_size, v_dim], contiguous
+  const void* v_cache = nullptr;  // [blocks, kv_heads, block_size, v_dim]
+  int64_t v_row_stride = 0;       // in elements, from row to row of all of it; 0: v_dim
   void* out = nullptr;            // [tokens, heads, v_dim], contiguous
   int64_t heads = 0, kv_heads = 0, qk_dim = 0, v_dim = 0, block_size = 0;
 
@@ -46,8 +47,10 @@ struct PagedAttentionVariant {
   void (*run)(const PagedAttention&, int64_t item_begin, int64_t item_end);
 };
 
-// Those that `cpu` can run, slowest first. Items are (token, kv head), tokens * kv_heads of them.
+// Those that `cpu` can run, slowest first. Items are (token, heads of a KV head).
 std::vector<PagedAttentionVariant> PagedAttentionVariants(const CpuFeatures& cpu);
+
+int64_t PagedAttentionItems(const PagedAttention& attention);
 
 // The fastest variant, on all threads.
 void RunPagedAttention(const PagedAttention& attention);

@@ -13,6 +13,7 @@ namespace {
 using namespace lanes;  // NOLINT: this file is about nothing else
 
 constexpr int64_t kChannelsAPiece = 512;
+constexpr int64_t kSelectivePiece = 32;    // channels that have a state each
 constexpr int64_t kWorkAPiece = 16 << 10;  // multiplications; less is not worth waking a thread for
 
 template <int kWidth>
@@ -127,28 +128,168 @@ KEEL_INLINE void Space(const StateSpace& p, const RecurrentSequence& s, int64_t 
   }
 }
 
-void ConvPlain(const CausalConv& conv, const RecurrentSequence& s, int64_t first, int64_t last) {
-  Conv<4>(conv, s, first, last);
+// One token of one channel of a SelectiveScan, whose state is `h`.
+template <int kWidth>
+KEEL_INLINE float SelectiveToken(const SelectiveScan& p, int64_t t, int64_t channel, float* decay,
+                                 float* h) {
+  using F32 = typename Vector<kWidth>::F32;
+  const int64_t size = p.state_size, at = t * p.channels + channel;
+  const float* a = p.a + channel * size;
+  const float* b = p.b + t * size;
+  const float* c = p.c + t * size;
+  const float d = Softplus(p.dt_bias != nullptr ? p.dt[at] + p.dt_bias[channel] : p.dt[at]);
+  const float dx = d * p.x[at];
+  for (int64_t n = 0; n < size; ++n) decay[n] = std::exp(d * a[n]);
+  F32 sums = {}, state, e, in, out;
+  int64_t n = 0;
+  for (; n + kWidth <= size; n += kWidth) {
+    std::memcpy(&state, h + n, sizeof(F32));
+    std::memcpy(&e, decay + n, sizeof(F32));
+    std::memcpy(&in, b + n, sizeof(F32));
+    std::memcpy(&out, c + n, sizeof(F32));
+    state = state * e + in * dx;
+    std::memcpy(h + n, &state, sizeof(F32));
+    sums += state * out;
+  }
+  float sum = SumOfRegister<kWidth>(sums);
+  for (; n < size; ++n) {
+    h[n] = h[n] * decay[n] + b[n] * dx;
+    sum += h[n] * c[n];
+  }
+  return p.skip != nullptr ? sum + p.skip[channel] * p.x[at] : sum;
 }
-void SpacePlain(const StateSpace& space, const RecurrentSequence& s, int64_t head) {
-  Space<4>(space, s, head);
+
+template <int kWidth>
+KEEL_INLINE void Selective(const SelectiveScan& p, const RecurrentSequence& s, int64_t first,
+                           int64_t last) {
+  std::vector<float> decay(static_cast<size_t>(p.state_size));
+  for (int64_t t = s.begin; t < s.end; ++t) {
+    for (int64_t c = first; c < last; ++c) {
+      p.y[t * p.channels + c] =
+          SelectiveToken<kWidth>(p, t, c, decay.data(), s.state + c * p.state_size);
+    }
+  }
 }
+
+// One token of one head of a DeltaRule. `decay` is of each key element.
+struct DeltaToken {
+  const float *q, *k, *v, *decay;
+  const float* beta;  // null: linear attention
+  float* y;
+  int64_t key_size, value_size;
+};
+
+// Its value elements [column, column + kLanes): each column of the state goes by itself.
+template <int kWidth>
+KEEL_INLINE void DeltaLanes(const DeltaToken& t, int64_t column, float* state) {
+  F32x16<kWidth> delta, row, sum = {};
+  F32::LoadLanes(t.v + column, &delta);
+  state += column;
+  if (t.beta != nullptr) {
+    for (int64_t i = 0; i < t.key_size; ++i) {
+      F32::LoadLanes(state + i * t.value_size, &row);
+      sum += row * t.decay[i] * t.k[i];
+    }
+    delta = (delta - sum) * *t.beta;
+    sum = {};
+  }
+  for (int64_t i = 0; i < t.key_size; ++i) {
+    F32::LoadLanes(state + i * t.value_size, &row);
+    row = row * t.decay[i] + delta * t.k[i];
+    F32::StoreLanes(row, state + i * t.value_size);
+    sum += row * t.q[i];
+  }
+  F32::StoreLanes(sum, t.y + column);
+}
+
+KEEL_INLINE void DeltaColumn(const DeltaToken& t, int64_t column, float* state) {
+  float delta = t.v[column], sum = 0;
+  state += column;
+  if (t.beta != nullptr) {
+    for (int64_t i = 0; i < t.key_size; ++i) sum += state[i * t.value_size] * t.decay[i] * t.k[i];
+    delta = (delta - sum) * *t.beta;
+    sum = 0;
+  }
+  for (int64_t i = 0; i < t.key_size; ++i) {
+    float& one = state[i * t.value_size];
+    one = one * t.decay[i] + delta * t.k[i];
+    sum += one * t.q[i];
+  }
+  t.y[column] = sum;
+}
+
+template <int kWidth>
+KEEL_INLINE void Delta(const DeltaRule& p, const RecurrentSequence& s, int64_t head) {
+  const int64_t group = head / (p.heads / p.groups);
+  float* const state = s.state + head * p.key_size * p.value_size;
+  std::vector<float> decay(static_cast<size_t>(p.key_size), 1.0f);
+  for (int64_t t = s.begin; t < s.end; ++t) {
+    const int64_t at = t * p.heads + head, at_group = (t * p.groups + group) * p.key_size;
+    if (p.by_key) {
+      for (int64_t i = 0; i < p.key_size; ++i) decay[i] = std::exp(p.g[at * p.key_size + i]);
+    } else if (p.g != nullptr) {
+      std::fill(decay.begin(), decay.end(), std::exp(p.g[at]));
+    }
+    const DeltaToken token = {p.q + at_group,
+                              p.k + at_group,
+                              p.v + at * p.value_size,
+                              decay.data(),
+                              p.beta != nullptr ? p.beta + at : nullptr,
+                              p.y + at * p.value_size,
+                              p.key_size,
+                              p.value_size};
+    int64_t column = 0;
+    for (; column + kLanes <= p.value_size; column += kLanes)
+      DeltaLanes<kWidth>(token, column, state);
+    for (; column < p.value_size; ++column) DeltaColumn(token, column, state);
+  }
+}
+
+template <int kWidth>
+KEEL_INLINE void Scan(const ChannelScan& p, const RecurrentSequence& s, int64_t first,
+                      int64_t last) {
+  for (int64_t t = s.begin; t < s.end; ++t) {
+    const int64_t row = t * p.channels;
+    int64_t c = first;
+    for (; c + kLanes <= last; c += kLanes) {
+      F32x16<kWidth> state, a, x;
+      F32::LoadLanes(s.state + c, &state);
+      F32::LoadLanes(p.a + row + c, &a);
+      F32::LoadLanes(p.x + row + c, &x);
+      state = state * a + x;
+      F32::StoreLanes(state, s.state + c);
+      F32::StoreLanes(state, p.y + row + c);
+    }
+    for (; c < last; ++c) p.y[row + c] = s.state[c] = s.state[c] * p.a[row + c] + p.x[row + c];
+  }
+}
+
+// The functions of a variant, of which `target` says the instruction set.
+#define KEEL_RECURRENCE_VARIANT(Name, kWidth, target)                                            \
+  target void Conv##Name(const CausalConv& p, const RecurrentSequence& s, int64_t first,         \
+                         int64_t last) {                                                         \
+    Conv<kWidth>(p, s, first, last);                                                             \
+  }                                                                                              \
+  target void Space##Name(const StateSpace& p, const RecurrentSequence& s, int64_t head) {       \
+    Space<kWidth>(p, s, head);                                                                   \
+  }                                                                                              \
+  target void Selective##Name(const SelectiveScan& p, const RecurrentSequence& s, int64_t first, \
+                              int64_t last) {                                                    \
+    Selective<kWidth>(p, s, first, last);                                                        \
+  }                                                                                              \
+  target void Delta##Name(const DeltaRule& p, const RecurrentSequence& s, int64_t head) {        \
+    Delta<kWidth>(p, s, head);                                                                   \
+  }                                                                                              \
+  target void Scan##Name(const ChannelScan& p, const RecurrentSequence& s, int64_t first,        \
+                         int64_t last) {                                                         \
+    Scan<kWidth>(p, s, first, last);                                                             \
+  }
+
+#define KEEL_NO_TARGET
+KEEL_RECURRENCE_VARIANT(Plain, 4, KEEL_NO_TARGET)
 #if defined(__x86_64__)
-KEEL_TARGET_AVX2 void ConvAvx2(const CausalConv& conv, const RecurrentSequence& s, int64_t first,
-                               int64_t last) {
-  Conv<8>(conv, s, first, last);
-}
-KEEL_TARGET_AVX2 void SpaceAvx2(const StateSpace& space, const RecurrentSequence& s, int64_t head) {
-  Space<8>(space, s, head);
-}
-KEEL_TARGET_AVX512 void ConvAvx512(const CausalConv& conv, const RecurrentSequence& s,
-                                   int64_t first, int64_t last) {
-  Conv<16>(conv, s, first, last);
-}
-KEEL_TARGET_AVX512 void SpaceAvx512(const StateSpace& space, const RecurrentSequence& s,
-                                    int64_t head) {
-  Space<16>(space, s, head);
-}
+KEEL_RECURRENCE_VARIANT(Avx2, 8, KEEL_TARGET_AVX2)
+KEEL_RECURRENCE_VARIANT(Avx512, 16, KEEL_TARGET_AVX512)
 #endif
 
 const RecurrenceVariant& Fastest() {
@@ -172,13 +313,29 @@ int64_t Tokens(absl::Span<const RecurrentSequence> sequences) {
   return tokens;
 }
 
+// Pieces of so many channels of each sequence, at `work` a token and channel.
+void ForEachPiece(
+    absl::Span<const RecurrentSequence> sequences, int64_t channels, int64_t size, int64_t work,
+    absl::FunctionRef<void(const RecurrentSequence&, int64_t first, int64_t last)> f) {
+  ForEachPart(sequences.size(), (channels + size - 1) / size, Tokens(sequences) * channels * work,
+              [&](size_t i, int64_t part) {
+                f(sequences[i], part * size, std::min((part + 1) * size, channels));
+              });
+}
+
 }  // namespace
 
 std::vector<RecurrenceVariant> RecurrenceVariants(const CpuFeatures& cpu) {
-  std::vector<RecurrenceVariant> variants = {{"plain", ConvPlain, SpacePlain}};
+  std::vector<RecurrenceVariant> variants = {
+      {"plain", ConvPlain, SpacePlain, SelectivePlain, DeltaPlain, ScanPlain}};
 #if defined(__x86_64__)
-  if (cpu.avx2) variants.push_back({"avx2", ConvAvx2, SpaceAvx2});
-  if (cpu.avx512) variants.push_back({"avx512", ConvAvx512, SpaceAvx512});
+  if (cpu.avx2) {
+    variants.push_back({"avx2", ConvAvx2, SpaceAvx2, SelectiveAvx2, DeltaAvx2, ScanAvx2});
+  }
+  if (cpu.avx512) {
+    variants.push_back(
+        {"avx512", ConvAvx512, SpaceAvx512, SelectiveAvx512, DeltaAvx512, ScanAvx512});
+  }
 #else
   (void)cpu;
 #endif
@@ -186,12 +343,31 @@ std::vector<RecurrenceVariant> RecurrenceVariants(const CpuFeatures& cpu) {
 }
 
 void RunCausalConv(const CausalConv& conv, absl::Span<const RecurrentSequence> sequences) {
-  const int64_t parts = (conv.channels + kChannelsAPiece - 1) / kChannelsAPiece;
-  const int64_t work = Tokens(sequences) * conv.channels * conv.kernel;
-  ForEachPart(sequences.size(), parts, work, [&](size_t i, int64_t part) {
-    const int64_t first = part * kChannelsAPiece;
-    Fastest().conv(conv, sequences[i], first, std::min(first + kChannelsAPiece, conv.channels));
-  });
+  ForEachPiece(sequences, conv.channels, kChannelsAPiece, conv.kernel,
+               [&](const RecurrentSequence& s, int64_t first, int64_t last) {
+                 Fastest().conv(conv, s, first, last);
+               });
+}
+
+void RunSelectiveScan(const SelectiveScan& scan, absl::Span<const RecurrentSequence> sequences) {
+  constexpr int64_t kExp = 8;  // multiplications that an exponential is worth
+  ForEachPiece(sequences, scan.channels, kSelectivePiece, scan.state_size * kExp,
+               [&](const RecurrentSequence& s, int64_t first, int64_t last) {
+                 Fastest().selective(scan, s, first, last);
+               });
+}
+
+void RunChannelScan(const ChannelScan& scan, absl::Span<const RecurrentSequence> sequences) {
+  ForEachPiece(sequences, scan.channels, kChannelsAPiece, 1,
+               [&](const RecurrentSequence& s, int64_t first, int64_t last) {
+                 Fastest().scan(scan, s, first, last);
+               });
+}
+
+void RunDeltaRule(const DeltaRule& rule, absl::Span<const RecurrentSequence> sequences) {
+  const int64_t work = Tokens(sequences) * rule.heads * rule.key_size * rule.value_size;
+  ForEachPart(sequences.size(), rule.heads, work,
+              [&](size_t i, int64_t head) { Fastest().delta(rule, sequences[i], head); });
 }
 
 void RunStateSpace(const StateSpace& space, absl::Span<const RecurrentSequence> sequences) {

@@ -1,5 +1,6 @@
-// Layers that carry a state from token to token: the causal convolution and the state space of Mamba-2
-// (arXiv:2405.21060). Everything in fp32, token by token in one order, so that a result depends neither on how a
+// Layers that carry a state from token to token: the causal convolution, the state spaces of Mamba-2
+// (arXiv:2405.21060) and Mamba (arXiv:2312.00752), gated delta rules (arXiv:2412.06464) and linear
+// attention, and plain linear recurrences. Everything in fp32, token by token in one order, so that a result depends neither on how a
 // sequence was cut into steps nor on its neighbours.
 #ifndef KEEL_CORE_KERNELS_RECURRENCE_H_
 #define KEEL_CORE_KERNELS_RECURRENCE_H_
@@ -44,17 +45,58 @@ struct StateSpace {
   int64_t heads = 0, size = 0, groups = 0, state_size = 0;
 };
 
+// For each channel: d = softplus(dt + dt_bias), state = exp(d a) state + d x b, y = state c + D x.
+// State: [channels, state_size].
+struct SelectiveScan {
+  const float* x = nullptr;   // [N, channels]
+  const float* dt = nullptr;  // [N, channels]
+  const float* a = nullptr;   // [channels, state_size]
+  const float* b = nullptr;   // [N, state_size]
+  const float* c = nullptr;
+  const float* skip = nullptr;     // D [channels]; null: none
+  const float* dt_bias = nullptr;  // [channels]; null: none
+  float* y = nullptr;              // [N, channels]
+  int64_t channels = 0, state_size = 0;
+};
+
+// For each head: state = exp(g) state, state = state + k (beta (v - state^T k))^T, y = state^T q. Without
+// beta, linear attention: state = exp(g) state + k v^T. State: [heads, key_size, value_size].
+struct DeltaRule {
+  const float* q = nullptr;     // [N, groups, key_size]
+  const float* k = nullptr;     // likewise
+  const float* v = nullptr;     // [N, heads, value_size]
+  const float* g = nullptr;     // [N, heads] or, by_key, [N, heads, key_size]; null: 0
+  const float* beta = nullptr;  // [N, heads]; null: linear attention
+  float* y = nullptr;           // [N, heads, value_size]
+  int64_t heads = 0, groups = 0, key_size = 0, value_size = 0;
+  bool by_key = false;
+};
+
+// state = a state + x, y = state. State: [channels].
+struct ChannelScan {
+  const float* x = nullptr;  // [N, channels]
+  const float* a = nullptr;  // [N, channels]
+  float* y = nullptr;        // [N, channels]
+  int64_t channels = 0;
+};
+
 // Ways to compute them: channels [first, last) or one head, of one sequence. The first is the plain reference.
 struct RecurrenceVariant {
   std::string name;
   void (*conv)(const CausalConv&, const RecurrentSequence&, int64_t first, int64_t last);
   void (*space)(const StateSpace&, const RecurrentSequence&, int64_t head);
+  void (*selective)(const SelectiveScan&, const RecurrentSequence&, int64_t first, int64_t last);
+  void (*delta)(const DeltaRule&, const RecurrentSequence&, int64_t head);
+  void (*scan)(const ChannelScan&, const RecurrentSequence&, int64_t first, int64_t last);
 };
 std::vector<RecurrenceVariant> RecurrenceVariants(const CpuFeatures& cpu);
 
 // The fastest variant, on all threads.
 void RunCausalConv(const CausalConv& conv, absl::Span<const RecurrentSequence> sequences);
 void RunStateSpace(const StateSpace& space, absl::Span<const RecurrentSequence> sequences);
+void RunSelectiveScan(const SelectiveScan& scan, absl::Span<const RecurrentSequence> sequences);
+void RunDeltaRule(const DeltaRule& rule, absl::Span<const RecurrentSequence> sequences);
+void RunChannelScan(const ChannelScan& scan, absl::Span<const RecurrentSequence> sequences);
 
 }  // namespace keel
 

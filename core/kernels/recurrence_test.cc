@@ -100,5 +100,137 @@ TEST(RecurrenceTest, StateSpaceOfEveryVariantIsTheFormulaInFp64HoweverItIsCut) {
   }
 }
 
+TEST(RecurrenceTest, SelectiveScanOfEveryVariantIsTheFormulaInFp64HoweverItIsCut) {
+  constexpr int64_t kChannels = 5;
+  for (const RecurrenceVariant& variant : RecurrenceVariants(Cpu())) {
+    for (const int64_t n : {1, 16, 21}) {
+      const int64_t rows = kRows + kTokens;
+      const auto x = Random(rows * kChannels, 1), dt = Random(rows * kChannels, 2);
+      const auto b = Random(rows * n, 3), c = Random(rows * n, 4);
+      const auto skip = Random(kChannels, 5), dt_bias = Random(kChannels, 6);
+      std::vector<float> a = Random(kChannels * n, 8), whole;
+      for (float& one : a) one = -std::abs(one);
+      const auto before = Random(kChannels * n, 7);
+      for (const int64_t cut : {0, 1, 5}) {
+        std::vector<float> state = before, y(x.size());
+        const SelectiveScan scan{x.data(),    dt.data(),      a.data(), b.data(),  c.data(),
+                                 skip.data(), dt_bias.data(), y.data(), kChannels, n};
+        for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 2}, {2, kChannels}}) {
+          variant.selective(scan, {kRows, kRows + cut, state.data()}, first, last);
+          variant.selective(scan, {kRows + cut, rows, state.data()}, first, last);
+        }
+        if (whole.empty()) whole = y;
+        EXPECT_EQ(y, whole) << variant.name << ", cut at " << cut;
+      }
+      for (int64_t i = 0; i < kChannels; ++i) {
+        std::vector<double> h(before.begin() + i * n, before.begin() + (i + 1) * n);
+        for (int64_t t = kRows; t < rows; ++t) {
+          const double in = x[t * kChannels + i];
+          const double d = std::log1p(std::exp(double{dt[t * kChannels + i]} + dt_bias[i]));
+          double y = skip[i] * in;
+          for (int64_t j = 0; j < n; ++j) {
+            h[j] = std::exp(d * a[i * n + j]) * h[j] + d * in * b[t * n + j];
+            y += h[j] * c[t * n + j];
+          }
+          EXPECT_NEAR(whole[t * kChannels + i], y, 1e-4 * (1 + std::abs(y))) << variant.name;
+        }
+      }
+    }
+  }
+}
+
+// Gates of a head or of each key, with beta (the delta rule) and without (linear attention).
+struct DeltaCase {
+  bool gated, by_key, delta;
+};
+
+TEST(RecurrenceTest, DeltaRuleOfEveryVariantIsTheFormulaInFp64HoweverItIsCut) {
+  constexpr int64_t kHeads = 4, kGroups = 2, kKeys = 5;
+  for (const RecurrenceVariant& variant : RecurrenceVariants(Cpu())) {
+    for (const DeltaCase& of : {DeltaCase{true, false, true}, DeltaCase{true, true, true},
+                                DeltaCase{true, true, false}, DeltaCase{false, false, false}}) {
+      for (const int64_t n : {1, 16, 37}) {
+        const int64_t rows = kRows + kTokens;
+        auto q = Random(rows * kGroups * kKeys, 1), k = Random(rows * kGroups * kKeys, 2);
+        const auto v = Random(rows * kHeads * n, 3);
+        auto g = Random(rows * kHeads * (of.by_key ? kKeys : 1), 4),
+             beta = Random(rows * kHeads, 5);
+        for (float& one : g) one = -std::abs(one);
+        for (float& one : beta) one = 1 / (1 + std::exp(-one));
+        for (float& one : k) one /= 3;  // keys of length 1 or so, or it grows
+        const auto before = Random(kHeads * kKeys * n, 6);
+        std::vector<float> whole;
+        for (const int64_t cut : {0, 1, 5}) {
+          std::vector<float> state = before, y(v.size());
+          const DeltaRule rule{q.data(),
+                               k.data(),
+                               v.data(),
+                               of.gated ? g.data() : nullptr,
+                               of.delta ? beta.data() : nullptr,
+                               y.data(),
+                               kHeads,
+                               kGroups,
+                               kKeys,
+                               n,
+                               of.by_key};
+          for (int64_t head = 0; head < kHeads; ++head) {
+            variant.delta(rule, {kRows, kRows + cut, state.data()}, head);
+            variant.delta(rule, {kRows + cut, rows, state.data()}, head);
+          }
+          if (whole.empty()) whole = y;
+          EXPECT_EQ(y, whole) << variant.name << ", cut at " << cut;
+        }
+        for (int64_t head = 0; head < kHeads; ++head) {
+          for (int64_t j = 0; j < n; ++j) {
+            std::vector<double> s;
+            for (int64_t i = 0; i < kKeys; ++i) s.push_back(before[(head * kKeys + i) * n + j]);
+            for (int64_t t = kRows; t < rows; ++t) {
+              const int64_t at = t * kHeads + head;
+              const int64_t keys = (t * kGroups + head / (kHeads / kGroups)) * kKeys;
+              double known = 0, y = 0;
+              for (int64_t i = 0; i < kKeys; ++i) {
+                if (of.gated) s[i] *= std::exp(double{g[of.by_key ? at * kKeys + i : at]});
+                known += s[i] * k[keys + i];
+              }
+              const double delta = of.delta ? beta[at] * (v[at * n + j] - known) : v[at * n + j];
+              for (int64_t i = 0; i < kKeys; ++i) {
+                s[i] += k[keys + i] * delta;
+                y += s[i] * q[keys + i];
+              }
+              EXPECT_NEAR(whole[at * n + j], y, 1e-4 * (1 + std::abs(y))) << variant.name;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(RecurrenceTest, ChannelScanOfEveryVariantIsTheFormulaInFp64HoweverItIsCut) {
+  for (const RecurrenceVariant& variant : RecurrenceVariants(Cpu())) {
+    for (const int64_t channels : {1, 16, 37}) {
+      const int64_t rows = kRows + kTokens;
+      const auto x = Random(rows * channels, 1), a = Random(rows * channels, 2),
+                 before = Random(channels, 3);
+      for (const int64_t cut : {0, 1, 5}) {
+        std::vector<float> state = before, y(x.size());
+        const ChannelScan scan{x.data(), a.data(), y.data(), channels};
+        for (const auto& [begin, end] : {std::pair(kRows, kRows + cut), {kRows + cut, rows}}) {
+          variant.scan(scan, {begin, end, state.data()}, 0, channels / 2);
+          variant.scan(scan, {begin, end, state.data()}, channels / 2, channels);
+        }
+        for (int64_t c = 0; c < channels; ++c) {
+          double h = before[c];
+          for (int64_t t = kRows; t < rows; ++t) {
+            h = h * a[t * channels + c] + x[t * channels + c];
+            EXPECT_NEAR(y[t * channels + c], h, 1e-4 * (1 + std::abs(h))) << variant.name;
+          }
+          EXPECT_NEAR(state[c], h, 1e-4 * (1 + std::abs(h))) << variant.name;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace keel

@@ -16,6 +16,7 @@
 #include "core/base/status.h"
 #include "core/checkpoint/locate.h"
 #include "core/config/known_keys.h"
+#include "core/model/remote_graph.h"
 #include "core/plugin/discovery.h"
 #include "core/plugin/interfaces.h"
 
@@ -84,14 +85,27 @@ absl::StatusOr<std::string> FindModelDir(const ModelOptions& options) {
   return location->dir;
 }
 
-absl::StatusOr<PluginCatalog> FindPlugins(const ModelOptions& options, const std::string& dir) {
+Prefer PreferenceOf(const ModelOptions& options) {
+  return options.remote_code.mode == RemoteCodePolicy::Mode::kFull ? Prefer::kLibrary
+                                                                   : Prefer::kGraph;
+}
+
+absl::StatusOr<PluginCatalog> FindPlugins(const ModelOptions& options, const std::string& dir,
+                                          Prefer prefer) {
   PluginSearch search;
   for (const std::string& path : options.plugin_paths)
     search.plugin_paths.push_back(JoinPath(options.base_dir, path));
   search.in_tree_dirs = InTreePluginDirs();
   search.checkpoint_dir = dir;
+  search.prefer_code = prefer == Prefer::kLibrary;
   KEEL_ASSIGN_OR_RETURN(FoundPlugins found, DiscoverPlugins(search));
   return PluginCatalog(std::move(found), options.remote_code.mode);
+}
+
+absl::StatusOr<PluginTrust> OpenTrust(const ModelOptions& options) {
+  RemoteCodePolicy policy = options.remote_code;
+  if (!policy.trust_file.empty()) policy.trust_file = JoinPath(options.base_dir, policy.trust_file);
+  return PluginTrust::Open(policy);
 }
 
 absl::StatusOr<ModelQuery> QueryOf(const boost::json::value& config, ModelImpl impl,
@@ -128,17 +142,20 @@ absl::StatusOr<DtypeChoice> ChooseDtype(const ModelOptions& options, const Check
   return CheckpointDtype(checkpoint);
 }
 
-absl::StatusOr<FoundModel> FindModel(const ModelOptions& options, const std::string& dir) {
+absl::StatusOr<FoundModel> FindModel(const ModelOptions& options, const std::string& dir,
+                                     Prefer prefer) {
   absl::StatusOr<std::unique_ptr<Checkpoint>> opened = Checkpoint::Open(dir);
   if (!opened.ok()) return WithFile(opened.status(), dir);
   std::shared_ptr<const Checkpoint> checkpoint = *std::move(opened);
   KEEL_RETURN_IF_ERROR(CheckKnownKeys(checkpoint->config(), "config.json"));
-  KEEL_ASSIGN_OR_RETURN(PluginCatalog plugins, FindPlugins(options, dir));
+  KEEL_ASSIGN_OR_RETURN(PluginCatalog plugins, FindPlugins(options, dir, prefer));
   KEEL_RETURN_IF_ERROR(CheckProcessor(*checkpoint, plugins));
   KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(checkpoint->config(), options.impl, dir));
   KEEL_ASSIGN_OR_RETURN(ModelChoice choice, plugins.FindModel(query));
+  KEEL_ASSIGN_OR_RETURN(PluginTrust trust, OpenTrust(options));
   KEEL_ASSIGN_OR_RETURN(const DtypeChoice dtype, ChooseDtype(options, *checkpoint));
-  return FoundModel{std::move(checkpoint), std::move(plugins), std::move(choice), dtype.dtype};
+  return FoundModel{std::move(checkpoint), std::move(plugins), std::move(trust), std::move(choice),
+                    dtype.dtype};
 }
 
 absl::StatusOr<int64_t> WeightBytes(const Checkpoint& checkpoint, DType dtype) {
@@ -157,16 +174,9 @@ PluginLoader& Loader() {
   return *loader;
 }
 
-absl::StatusOr<std::shared_ptr<Plugin>> LoadPlugin(const PluginRef& ref,
-                                                   const RemoteCodePolicy& policy) {
-  const PluginTrust trust(policy);
+absl::StatusOr<std::shared_ptr<Plugin>> LoadPlugin(const PluginRef& ref, const PluginTrust& trust) {
   KEEL_ASSIGN_OR_RETURN(AuthorizedImage image, trust.Authorize(ref));
   return Loader().Load(std::move(image));
-}
-
-std::string DescribePlugin(const PluginRef& ref) {
-  return absl::StrCat(ref.note.id, " ", ref.note.version, " (", ref.name, ", ",
-                      PluginOriginName(ref.origin), ")");
 }
 
 PluginCall CallInto(const std::shared_ptr<Plugin>& plugin) {
@@ -179,23 +189,45 @@ PluginKernels KernelsOf(const std::shared_ptr<Plugin>& plugin) {
   return {plugin->classes().kernels, plugin->self(), CallInto(plugin)};
 }
 
+absl::StatusOr<std::shared_ptr<Plugin>> LoadChoice(const ModelChoice& choice,
+                                                   const PluginTrust& trust) {
+  const PluginRef& ref = choice.plugin;
+  if (ref.kind == PluginKind::kGraph || trust.IsForJail(ref)) return std::shared_ptr<Plugin>();
+  return LoadPlugin(ref, trust);
+}
+
+std::string DescribeChoice(const ModelChoice& choice, const PluginTrust& trust) {
+  const PluginRef& ref = choice.plugin;
+  const bool is_data = ref.kind == PluginKind::kGraph;
+  const absl::string_view how = is_data ? ", data" : trust.IsForJail(ref) ? ", jailed" : "";
+  return absl::StrCat(ref.note.id, " ", ref.note.version, " (", ref.name, ", ",
+                      PluginOriginName(ref.origin), how, ")");
+}
+
 absl::StatusOr<RecordedModel> RecordChoice(const std::shared_ptr<Plugin>& plugin,
-                                           const ModelChoice& choice,
-                                           const boost::json::value& config) {
+                                           const ModelChoice& choice, const PluginTrust& trust,
+                                           const Checkpoint& checkpoint) {
+  if (plugin == nullptr) {
+    RecordedModel out;
+    const bool is_data = choice.plugin.kind == PluginKind::kGraph;
+    KEEL_ASSIGN_OR_RETURN(out.graph, is_data ? ReadRemoteGraph(trust, choice.plugin, checkpoint)
+                                             : RecordRemoteGraph(trust, choice, checkpoint));
+    return out;
+  }
   ModelSource source;
   KEEL_ASSIGN_OR_RETURN(source.model_class, FindModelClass(*plugin, choice));
   source.plugin = plugin->self();
   source.plugin_name = absl::StrCat(plugin->ref().note.id, " ", plugin->ref().note.version);
   source.call = CallInto(plugin);
   source.kernels = KernelsOf(plugin);
-  return RecordModel(source, config, "config.json");
+  return RecordModel(source, checkpoint.config(), "config.json");
 }
 
 absl::Status RegisterAttention(const ExecutorOptions& options,
                                const std::shared_ptr<Plugin>& plugin, const proto::Graph& graph,
-                               const PluginCatalog& catalog, const RemoteCodePolicy& policy,
+                               const PluginCatalog& catalog, const PluginTrust& trust,
                                KeptPlugins& kept) {
-  KEEL_RETURN_IF_ERROR(RegisterClasses(plugin, kept.attention));
+  if (plugin != nullptr) KEEL_RETURN_IF_ERROR(RegisterClasses(plugin, kept.attention));
   std::vector<std::string> names = {options.config_attention, graph.spec().attn_implementation()};
   std::set<std::string> flags;
   KEEL_ASSIGN_OR_RETURN(const auto flag, ParseAttentionFlag(options.attention));
@@ -211,7 +243,7 @@ absl::Status RegisterAttention(const ExecutorOptions& options,
       if (flags.contains(name)) return NoAttention(name, catalog);
       continue;  // whether that is an error is for ChooseAttention to say
     }
-    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> loaded, LoadPlugin(*ref, policy));
+    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> loaded, LoadPlugin(*ref, trust));
     KEEL_RETURN_IF_ERROR(RegisterClasses(loaded, kept.attention));
     kept.plugins.push_back(std::move(loaded));
   }

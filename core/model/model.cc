@@ -11,6 +11,7 @@
 #include "core/base/status.h"
 #include "core/model/cache_size.h"
 #include "core/model/found_model.h"
+#include "core/model/remote_graph.h"
 
 namespace keel {
 namespace {
@@ -46,19 +47,41 @@ absl::Status AllocateCache(const EngineOptions& options, int64_t max_positions, 
   return model.executor->AllocateCache(num_blocks, size.num_state_slots);
 }
 
+// What needs a plugin's code in this process, where there is none.
+absl::Status CheckNeedsNoCode(ExecMode mode, const proto::Graph& graph,
+                              const std::string& description) {
+  if (mode != ExecMode::kGraph) {
+    return WithFlag(absl::FailedPreconditionError(absl::StrCat(
+                        "--exec=", ExecModeName(mode), " runs a plugin's code op by op, and ",
+                        description, " has none in this process; use --exec=graph")),
+                    "exec");
+  }
+  for (const proto::Declaration& d : graph.declarations()) {
+    if (!d.has_kernel()) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        description, ": ", d.name(), " is kernel ", d.kernel().kernel(),
+        ", code that runs in this process; if you trust it, --trust-remote-code=full"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir) {
   const auto progress = [&](absl::string_view stage, int64_t done, int64_t total) {
     if (options.model.on_progress) options.model.on_progress(stage, done, total);
   };
-  const RemoteCodePolicy& policy = options.model.remote_code;
   progress("reading configs", 0, 0);
-  KEEL_ASSIGN_OR_RETURN(const FoundModel found, FindModel(options.model, dir));
+  KEEL_ASSIGN_OR_RETURN(const FoundModel found,
+                        FindModel(options.model, dir, PreferenceOf(options.model)));
   // The tokenizer is tried in a child meanwhile: as slow as the rest of loading.
   std::future<absl::StatusOr<Text>> text =
       std::async(std::launch::async, [dir] { return LoadText(dir); });
-  KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(found.choice.plugin, policy));
+  KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadChoice(found.choice, found.trust));
   KEEL_ASSIGN_OR_RETURN(RecordedModel recorded,
-                        RecordChoice(plugin, found.choice, found.checkpoint->config()));
+                        RecordChoice(plugin, found.choice, found.trust, *found.checkpoint));
+  if (plugin == nullptr) {
+    KEEL_RETURN_IF_ERROR(CheckNeedsNoCode(options.executor.mode, recorded.graph,
+                                          DescribeChoice(found.choice, found.trust)));
+  }
   const proto::ModelSpec spec = recorded.graph.spec();
   auto kept = std::make_shared<KeptPlugins>();
   ExecutorOptions exec = options.executor;
@@ -67,11 +90,13 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
       FindJson<std::string>(found.checkpoint->config(), "/_attn_implementation", "config.json"));
   exec.config_attention = configured.value_or("");
   KEEL_RETURN_IF_ERROR(
-      RegisterAttention(exec, plugin, recorded.graph, found.plugins, policy, *kept));
+      RegisterAttention(exec, plugin, recorded.graph, found.plugins, found.trust, *kept));
   exec.dtype = found.dtype;
   exec.block_size = options.cache.block_size;
-  exec.live = {recorded.model_class, recorded.model.get(), CallInto(plugin)};
-  exec.kernels = KernelsOf(plugin);
+  if (plugin != nullptr) {
+    exec.live = {recorded.model_class, recorded.model.get(), CallInto(plugin)};
+    exec.kernels = KernelsOf(plugin);
+  }
   exec.on_load_bytes = [&](int64_t done, int64_t total) {
     progress("loading weights", done, total);
   };
@@ -80,8 +105,8 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.name = options.model.name;
   model.dir = dir;
   model.architecture = spec.architecture();
-  model.plugin = DescribePlugin(plugin->ref());
-  model.impl = ModelImplName(ImplOf(found.choice.source));
+  model.plugin = DescribeChoice(found.choice, found.trust);
+  model.impl = std::string(ImplWord(found.choice.source));
   model.impl_source = std::string(ImplSourceName(found.choice.source));
   model.impl_reason = found.choice.reason;
   model.dtype = exec.dtype;
@@ -99,10 +124,10 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   if (exec.mode == ExecMode::kGraph) {
     // The graph is all that is needed: the plugin's code goes, unless it works on the data too.
     recorded.model.reset();
-    KEEL_RETURN_IF_ERROR(Loader().UnloadIfUnused(plugin));
+    if (plugin != nullptr) KEEL_RETURN_IF_ERROR(Loader().UnloadIfUnused(plugin));
   }
   kept->model = std::move(recorded.model);
-  kept->plugins.push_back(std::move(plugin));
+  if (plugin != nullptr) kept->plugins.push_back(std::move(plugin));
   model.keep_alive = std::move(kept);
 
   progress("loading tokenizer", 0, 0);
@@ -111,6 +136,19 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.eos_token_ids = EosTokens(model);
   KEEL_RETURN_IF_ERROR(AllocateCache(options, spec.max_positions(), model));
   return model;
+}
+
+absl::StatusOr<proto::Graph> RecordFor(const ModelOptions& options, const std::string& dir) {
+  KEEL_ASSIGN_OR_RETURN(const FoundModel found, FindModel(options, dir, Prefer::kLibrary));
+  KEEL_ASSIGN_OR_RETURN(const std::shared_ptr<Plugin> plugin,
+                        LoadChoice(found.choice, found.trust));
+  KEEL_ASSIGN_OR_RETURN(RecordedModel recorded,
+                        RecordChoice(plugin, found.choice, found.trust, *found.checkpoint));
+  const std::string sha256 =
+      plugin != nullptr ? plugin->sha256() : recorded.graph.provenance().plugin_sha256();
+  KEEL_ASSIGN_OR_RETURN(*recorded.graph.mutable_provenance(),
+                        ProvenanceOf(*found.checkpoint, sha256));
+  return std::move(recorded.graph);
 }
 
 // What says which file or which flag says enough.
@@ -128,10 +166,16 @@ absl::StatusOr<Model> LoadModel(const EngineOptions& options) {
   return model.ok() ? std::move(model) : WithModel(model.status(), options.model.name);
 }
 
+absl::StatusOr<proto::Graph> RecordGraphOf(const ModelOptions& options) {
+  KEEL_ASSIGN_OR_RETURN(const std::string dir, FindModelDir(options));
+  absl::StatusOr<proto::Graph> graph = RecordFor(options, dir);
+  return graph.ok() ? std::move(graph) : WithModel(graph.status(), options.name);
+}
+
 absl::StatusOr<int64_t> WeightBytesOf(const ModelOptions& options) {
   KEEL_ASSIGN_OR_RETURN(const std::string dir, FindModelDir(options));
   const absl::StatusOr<int64_t> bytes = [&]() -> absl::StatusOr<int64_t> {
-    KEEL_ASSIGN_OR_RETURN(const FoundModel found, FindModel(options, dir));
+    KEEL_ASSIGN_OR_RETURN(const FoundModel found, FindModel(options, dir, PreferenceOf(options)));
     return WeightBytes(*found.checkpoint, found.dtype);
   }();
   return bytes.ok() ? bytes : WithModel(bytes.status(), options.name);

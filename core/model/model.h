@@ -11,6 +11,7 @@
 #include "core/cache/block_allocator.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/exec/executor.h"
+#include "core/graph/graph.pb.h"
 #include "core/graph/rope_length.h"
 #include "core/model/options.h"
 #include "core/model/text_probe.h"
@@ -46,6 +47,10 @@ struct Model {
 
 // Slow; one thread. Errors say which flag or which file, else they begin with the model's name.
 absl::StatusOr<Model> LoadModel(const EngineOptions& options);
+
+// The graph that LoadModel would run, recorded (or read) as the options say, with its provenance: what
+// a graph file holds. Reads no weight.
+absl::StatusOr<proto::Graph> RecordGraphOf(const ModelOptions& options);
 
 // Bytes that its weights will take in the type it runs in. Reads what is quick to read and refuses
 // what LoadModel would: files that are missing or don't parse, an architecture that no plugin

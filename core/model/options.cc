@@ -105,6 +105,7 @@ absl::Status SetModelImpl(EngineOptions& options, absl::string_view value) {
 absl::Status SetTrust(EngineOptions& options, absl::string_view value) {
   absl::StatusOr<RemoteCodePolicy> policy = ParseTrustRemoteCode(value);
   if (!policy.ok()) return WithFlag(policy.status(), "trust-remote-code");
+  policy->trust_file = options.model.remote_code.trust_file;
   options.model.remote_code = *std::move(policy);
   return absl::OkStatus();
 }
@@ -150,16 +151,24 @@ constexpr EngineFlag kFlags[] = {
      SetInt<0, kMaxCount, &EngineOptions::cache, &CacheOptions::max_model_len>},
     {"model-impl", "Model", "NAME", "auto",
      "where the model's implementation comes from: auto (--plugin-path, else in-tree, else the "
-     "checkpoint's own if it is trusted), native (in-tree), plugin (--plugin-path or the "
-     "checkpoint's own), transformers (a graph exported from the Python class)",
+     "checkpoint's own graph file, else its library if that is trusted), native (in-tree), plugin "
+     "(--plugin-path or the checkpoint's own), transformers (a graph file, as one is exported from "
+     "the Python class)",
      SetModelImpl},
     {"plugin-path", "Model", "PATH", "",
      "plugin file, or directory of plugins, tried before the in-tree ones; may be given again",
      AddPluginPath},
     {"trust-remote-code", "Model", "POLICY", "false",
-     "whether a checkpoint may bring a plugin of its own: false, true, or full,<sha256> (run this "
-     "very file in the process)",
+     "what a checkpoint's own plugin may do: false (nothing; a graph file is data and served), "
+     "true "
+     "(be recorded in a jail), or full (run in the process, if --trust-file pins it or the key "
+     "that "
+     "signed it; also full,<sha256>)",
      SetTrust},
+    {"trust-file", "Model", "FILE", "",
+     "pins and keys for --trust-remote-code=full, and files that may not run; default: "
+     "/etc/keel/trust and ~/.config/keel/trust",
+     SetText<&EngineOptions::model, &ModelOptions::remote_code, &RemoteCodePolicy::trust_file>},
     {"chat-template-content-format", "Model", "FORMAT", "auto",
      "what a chat template is given as a message's content: string, openai (a list of parts), or "
      "auto (what its source reads)",

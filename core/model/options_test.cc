@@ -21,6 +21,7 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
                                                         {"model-impl", "native"},
                                                         {"plugin-path", "a.so"},
                                                         {"plugin-path", "b.so"},
+                                                        {"trust-file", "trust"},
                                                         {"trust-remote-code", "true"},
                                                         {"chat-template-content-format", "openai"},
                                                         {"exec", "shadow"},
@@ -39,6 +40,7 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
   EXPECT_EQ(options.model.impl, ModelImpl::kNative);
   EXPECT_THAT(options.model.plugin_paths, ElementsAre("a.so", "b.so"));
   EXPECT_EQ(options.model.remote_code.mode, RemoteCodePolicy::Mode::kJailed);
+  EXPECT_EQ(options.model.remote_code.trust_file, "trust");
   EXPECT_EQ(options.model.content_format, ContentFormat::kParts);
   EXPECT_EQ(options.executor.mode, ExecMode::kShadow);
   EXPECT_TRUE(options.executor.deterministic);

@@ -13,13 +13,16 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "core/base/child_process.h"
+#include "core/base/companion_program.h"
 #include "core/base/status.h"
-#include "core/model/text_probe_program.h"
 
 namespace keel {
 namespace {
 
 constexpr int64_t kMemoryTimesFiles = 24;
+
+constexpr CompanionProgram kProgram = {"keel-text-probe", "tries tokenizer and chat template files",
+                                       "KEEL_TEXT_PROBE", "core/model"};
 
 struct Report {
   std::string last_step;
@@ -70,7 +73,7 @@ std::string HowItEnded(const ChildResult& child, const ProbeOptions& options) {
 }  // namespace
 
 absl::Status ProbeText(const TextFiles& files, const ProbeOptions& options) {
-  KEEL_ASSIGN_OR_RETURN(const std::string program, FindProbeProgram(options.program));
+  KEEL_ASSIGN_OR_RETURN(const std::string program, FindCompanion(kProgram, options.program));
   const std::string input = SerializeTextFiles(files);
   const int64_t memory =
       options.memory_bytes + kMemoryTimesFiles * static_cast<int64_t>(input.size());

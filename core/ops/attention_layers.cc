@@ -6,9 +6,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/attention/dense.h"
 #include "core/base/status.h"
 #include "core/ops/args.h"
 #include "core/ops/graph_attention.h"
+#include "core/tensor/aten.h"
 
 namespace keel {
 namespace {
@@ -28,8 +30,10 @@ auto PlanKey(const keel_attention_desc& d) {
 }  // namespace
 
 absl::StatusOr<AttentionLayers> AttentionLayers::Create(const proto::Graph& graph,
+                                                        const Weights& weights,
                                                         absl::Span<const AttentionChoice> choices,
-                                                        DType dtype, int64_t block_size) {
+                                                        DType dtype, int64_t block_size,
+                                                        Numerics numerics) {
   AttentionLayers out(graph);
   for (int i = 0; i < graph.declarations_size(); ++i) {
     Layer& layer = out.layers_.emplace_back();
@@ -42,6 +46,15 @@ absl::StatusOr<AttentionLayers> AttentionLayers::Create(const proto::Graph& grap
         UseOf(graph, static_cast<uint32_t>(i + 1), layer.desc, dtype, block_size));
     if (!instance.ok()) return Annotate(instance.status(), d.name());
     layer.instance = *std::move(instance);
+    if (d.attention().kind() != proto::Attention::MLA) continue;
+    KEEL_RETURN_IF_ERROR(CatchAten([&]() -> absl::Status {
+      layer.latent.emplace(d.attention(), weights.of<LinearPtr>(d.attention().kv_up()),
+                           *ToScalarType(dtype), numerics);
+      const std::string& name = choices[i].name;
+      layer.may_expand = numerics == Numerics::kFastest && d.attention().softcap() == 0 &&
+                         (name == "paged" || name == "sdpa");
+      return absl::OkStatus();
+    }));
   }
   for (int i = 0; i < graph.declarations_size(); ++i)
     KEEL_RETURN_IF_ERROR(Annotate(out.CheckShared(out.layers_[i]), graph.declarations(i).name()));
@@ -98,7 +111,7 @@ std::vector<KvLayerSpec> AttentionLayers::kv_layers() const {
     AttentionCache cache = layer.instance->cache();
     const keel_attention_desc& d = layer.desc;
     specs.push_back({d.layer, d.kv_heads, d.qk_dim, d.v_dim, d.window, d.chunk, cache.has_rows,
-                     std::move(cache.own)});
+                     std::move(cache.own), layer.latent.has_value()});
   }
   return specs;
 }
@@ -126,7 +139,7 @@ absl::Status AttentionLayers::FillFromCache(const Layer& layer, const StepContex
   if (Shares(layer.desc)) return absl::OkStatus();
   if (call.k_cache.defined()) {
     WriteKv(call.k, call.metadata->slots, call.k_cache);
-    WriteKv(call.v, call.metadata->slots, call.v_cache);
+    if (!layer.latent) WriteKv(call.v, call.metadata->slots, call.v_cache);
   }
   return call.own_caches.empty() ? absl::OkStatus() : layer.instance->Write(call);
 }
@@ -139,17 +152,59 @@ absl::StatusOr<at::Tensor> AttentionLayers::Run(const proto::Node& node,
   AttentionCall call;
   call.desc = &layer.desc;
   call.q = inputs[0];
-  call.k = inputs[1];
-  call.v = inputs[2];
+  call.k = layer.latent ? LatentUp::Keys(inputs[1], inputs[2]) : inputs[1];
+  call.v = layer.latent ? call.k.narrow(2, 0, layer.desc.v_dim) : inputs[2];
   call.args = args;
   if (HasCache(layer.desc)) {
     KEEL_RETURN_IF_ERROR(FillFromCache(layer, step, cache, call));
   } else if (step != nullptr) {
     call.sequences = step->cu_q;
   }
-  call.out = at::empty({call.q.size(0), layer.desc.heads, layer.desc.v_dim}, call.q.options());
-  KEEL_RETURN_IF_ERROR(layer.instance->Run(call));
+  if (layer.latent) {
+    KEEL_RETURN_IF_ERROR(RunLatent(layer, inputs[0], call));
+  } else {
+    call.out = at::empty({call.q.size(0), layer.desc.heads, layer.desc.v_dim}, call.q.options());
+    KEEL_RETURN_IF_ERROR(layer.instance->Run(call));
+  }
   return call.out;
+}
+
+absl::Status AttentionLayers::RunLatent(const Layer& layer, const at::Tensor& q,
+                                        AttentionCall& call) const {
+  const LatentUp& up = *layer.latent;
+  const auto absorbed = [&](AttentionCall part) -> absl::StatusOr<at::Tensor> {
+    part.q = up.Queries(part.q);
+    part.out = at::empty({part.q.size(0), layer.desc.heads, layer.desc.v_dim}, part.q.options());
+    KEEL_RETURN_IF_ERROR(layer.instance->Run(part));
+    return up.Outputs(part.out);
+  };
+  const int32_t* cu_q = call.metadata->cu_q.const_data_ptr<int32_t>();
+  const int32_t* keys = call.metadata->seq_lens.const_data_ptr<int32_t>();
+  const int64_t sequences = call.metadata->num_sequences();
+  const auto expands = [&](int64_t s) {
+    return layer.may_expand && call.Find("sinks") == nullptr &&
+           up.ShouldExpand(cu_q[s + 1] - cu_q[s], keys[s]);
+  };
+  int64_t end = 0;
+  while (end < sequences && !expands(end)) ++end;
+  if (end == sequences) {
+    KEEL_ASSIGN_OR_RETURN(call.out, absorbed(call));
+    return absl::OkStatus();
+  }
+  call.out = at::empty({q.size(0), layer.desc.heads, up.v_dim()}, q.options());
+  for (int64_t begin = 0; begin < sequences; begin = end) {
+    end = begin + 1;
+    if (expands(begin)) {
+      up.RunExpanded(call, begin);
+      continue;
+    }
+    while (end < sequences && !expands(end)) ++end;
+    AttentionMetadata metadata;
+    const AttentionCall part = SliceSequences(call, begin, end, &metadata);
+    KEEL_ASSIGN_OR_RETURN(const at::Tensor out, absorbed(part));
+    part.out.copy_(out);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace keel

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,8 +17,11 @@
 #include "core/attention/choose.h"
 #include "core/cache/kv_cache.h"
 #include "core/graph/graph.pb.h"
+#include "core/kernels/numerics.h"
+#include "core/ops/latent.h"
 #include "core/ops/step_context.h"
 #include "core/tensor/dtype.h"
+#include "core/weights/weights.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -25,11 +29,11 @@ namespace keel {
 // Not thread-safe.
 class AttentionLayers {
  public:
-  // `choices` is what ChooseAttentions found, by object - 1. `graph` is borrowed. Errors name the
-  // attention.
-  static absl::StatusOr<AttentionLayers> Create(const proto::Graph& graph,
+  // `choices` is what ChooseAttentions found, by object - 1. `graph` is borrowed; of `weights`, what
+  // latent attention needs is copied. Errors name the attention.
+  static absl::StatusOr<AttentionLayers> Create(const proto::Graph& graph, const Weights& weights,
                                                 absl::Span<const AttentionChoice> choices,
-                                                DType dtype, int64_t block_size);
+                                                DType dtype, int64_t block_size, Numerics numerics);
 
   // What the layers keep: those without a cache, or with another layer's, are left out.
   std::vector<KvLayerSpec> kv_layers() const;
@@ -45,7 +49,9 @@ class AttentionLayers {
     keel_attention_desc desc = {};
     const AttentionImplementation* implementation = nullptr;  // null: it is no attention
     std::unique_ptr<AttentionInstance> instance = {};
-    size_t plan = 0;  // which of plans_ it shares
+    size_t plan = 0;                      // which of plans_ it shares
+    std::optional<LatentUp> latent = {};  // of latent attention: around the instance
+    bool may_expand = false;              // its latents, by what the host's own implementations do
   };
   struct Plan {
     bool is_made = false;
@@ -56,6 +62,8 @@ class AttentionLayers {
   const Layer* Owner(const Layer& layer) const;
   absl::Status CheckShared(const Layer& layer) const;
   void SharePlans();
+  // Fills call.out for latent attention with queries `q`, by the instance or expanded.
+  absl::Status RunLatent(const Layer& layer, const at::Tensor& q, AttentionCall& call) const;
   absl::Status FillFromCache(const Layer& layer, const StepContext* step, KvCache& cache,
                              AttentionCall& call);
 

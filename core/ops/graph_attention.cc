@@ -6,6 +6,7 @@
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "core/graph/op_attributes.h"
+#include "core/ops/latent.h"
 
 namespace keel {
 namespace {
@@ -54,7 +55,9 @@ absl::Status CheckShares(const proto::Graph& graph, const proto::Attention& atte
 
 }  // namespace
 
-keel_attention_desc DescOf(const proto::Attention& a) {
+keel_attention_desc DescOf(const proto::Attention& declared) {
+  const bool latent = declared.kind() == proto::Attention::MLA;
+  const proto::Attention a = latent ? AttentionOverLatents(declared) : declared;
   keel_attention_desc desc = {};
   desc.struct_size = sizeof(desc);
   desc.kind = static_cast<uint32_t>(a.kind());
@@ -73,7 +76,7 @@ keel_attention_desc DescOf(const proto::Attention& a) {
   desc.rope_dim = a.rope_dim();
   desc.scale = a.scale();
   desc.softcap = a.softcap();
-  desc.impl = a.impl().c_str();
+  desc.impl = declared.impl().c_str();
   return desc;
 }
 

@@ -14,7 +14,7 @@
 
 namespace keel {
 
-// Points into `attention`.
+// As implementations see it (latent.h). Points into `attention`.
 keel_attention_desc DescOf(const proto::Attention& attention);
 
 // How object (from 1), which is an attention, is used; points to `desc`, which is DescOf its own.

@@ -89,8 +89,9 @@ absl::StatusOr<std::unique_ptr<OpRunner>> OpRunner::Create(
     absl::Span<const AttentionChoice> attention, const PluginKernels& kernels, DType dtype,
     int32_t block_size, Numerics numerics) {
   if (numerics == Numerics::kInvariant) KEEL_RETURN_IF_ERROR(CheckInvariant(graph));
-  KEEL_ASSIGN_OR_RETURN(AttentionLayers layers,
-                        AttentionLayers::Create(graph, attention, dtype, block_size));
+  KEEL_ASSIGN_OR_RETURN(
+      AttentionLayers layers,
+      AttentionLayers::Create(graph, *weights, attention, dtype, block_size, numerics));
   KEEL_ASSIGN_OR_RETURN(KernelInstances instances, KernelInstances::Create(graph, kernels, dtype));
   KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(layers.kv_layers(), block_size, dtype));
   KEEL_ASSIGN_OR_RETURN(RecurrentStates states, RecurrentStates::Create(StateSpecs(graph, dtype)));

@@ -1,6 +1,7 @@
 #include "core/ops/recur.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/tensor.h>
 
@@ -9,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/status.h"
 #include "core/graph/op_attributes.h"
 #include "core/kernels/recurrence.h"
 #include "core/ops/args.h"
@@ -35,6 +37,10 @@ class Args {
   }
   int64_t Size(absl::string_view name, int64_t dim) const {
     return FindArg(args_, name)->tensor.size(dim);
+  }
+  int64_t Rank(absl::string_view name) const {  // 0 if it is not given
+    const NamedArg* arg = FindArg(args_, name);
+    return arg == nullptr ? 0 : arg->tensor.dim();
   }
   float Number(absl::string_view name, double otherwise) const {
     const NamedArg* arg = FindArg(args_, name);
@@ -74,7 +80,8 @@ class Fp32States {
   std::vector<RecurrentSequence> sequences_;
 };
 
-void CausalConv1d(const Args& args, const at::Tensor& x, Fp32States& states, at::Tensor& y) {
+at::Tensor CausalConv1d(const Args& args, const at::Tensor& x, const Fp32States& states) {
+  at::Tensor y = at::empty_like(x);
   const at::Tensor weight = args.Transposed("weight");  // [kernel, channels]
   CausalConv conv;
   conv.x = x.const_data_ptr<float>();
@@ -84,9 +91,11 @@ void CausalConv1d(const Args& args, const at::Tensor& x, Fp32States& states, at:
   conv.channels = x.size(1);
   conv.kernel = weight.size(0);
   RunCausalConv(conv, states.sequences());
+  return y;
 }
 
-void Ssd(const Args& args, const at::Tensor& x, Fp32States& states, at::Tensor& y) {
+at::Tensor Ssd(const Args& args, const at::Tensor& x, const Fp32States& states) {
+  at::Tensor y = at::empty_like(x);
   StateSpace space;
   space.x = x.const_data_ptr<float>();
   space.dt = args.Tensor("dt");
@@ -103,6 +112,71 @@ void Ssd(const Args& args, const at::Tensor& x, Fp32States& states, at::Tensor& 
   space.groups = args.Size("B", 1);
   space.state_size = args.Size("B", 2);
   RunStateSpace(space, states.sequences());
+  return y;
+}
+
+at::Tensor Selective(const Args& args, const at::Tensor& x, const Fp32States& states) {
+  at::Tensor y = at::empty_like(x);
+  SelectiveScan scan;
+  scan.x = x.const_data_ptr<float>();
+  scan.dt = args.Tensor("dt");
+  scan.a = args.Tensor("A");
+  scan.b = args.Tensor("B");
+  scan.c = args.Tensor("C");
+  scan.skip = args.Tensor("D");
+  scan.dt_bias = args.Tensor("dt_bias");
+  scan.y = y.mutable_data_ptr<float>();
+  scan.channels = x.size(1);
+  scan.state_size = args.Size("A", 1);
+  RunSelectiveScan(scan, states.sequences());
+  return y;
+}
+
+// With and without beta.
+at::Tensor Delta(const Args& args, const at::Tensor& q, const Fp32States& states) {
+  DeltaRule rule;
+  rule.heads = args.Size("v", 1);
+  rule.groups = q.size(1);
+  rule.key_size = q.size(2);
+  rule.value_size = args.Size("v", 2);
+  at::Tensor y = at::empty({q.size(0), rule.heads, rule.value_size}, q.options());
+  rule.q = q.const_data_ptr<float>();
+  rule.k = args.Tensor("k");
+  rule.v = args.Tensor("v");
+  rule.g = args.Tensor("g");
+  rule.by_key = args.Rank("g") == 3;
+  rule.beta = args.Tensor("beta");
+  rule.y = y.mutable_data_ptr<float>();
+  RunDeltaRule(rule, states.sequences());
+  return y;
+}
+
+at::Tensor Scan(const Args& args, const at::Tensor& x, const Fp32States& states) {
+  at::Tensor y = at::empty_like(x);
+  RunChannelScan(
+      {x.const_data_ptr<float>(), args.Tensor("a"), y.mutable_data_ptr<float>(), x.size(1)},
+      states.sequences());
+  return y;
+}
+
+absl::StatusOr<at::Tensor> Run(int64_t kind, const Args& args, const at::Tensor& x,
+                               const Fp32States& states) {
+  switch (kind) {
+    case KEEL_RECUR_CAUSAL_CONV1D:
+      return CausalConv1d(args, x, states);
+    case KEEL_RECUR_SSD:
+      return Ssd(args, x, states);
+    case KEEL_RECUR_SELECTIVE_SCAN:
+      return Selective(args, x, states);
+    case KEEL_RECUR_GATED_DELTA:
+    case KEEL_RECUR_LINEAR_ATTENTION:
+      return Delta(args, x, states);
+    case KEEL_RECUR_SCAN:
+      return Scan(args, x, states);
+    default:
+      return absl::UnimplementedError(
+          absl::StrCat("recurrence ", kind, " is unimplemented in this host"));
+  }
 }
 
 }  // namespace
@@ -113,20 +187,9 @@ absl::StatusOr<at::Tensor> RunRecurrence(const proto::Node& node,
                                          absl::Span<const int32_t> state_slots,
                                          absl::Span<const int32_t> cu_q) {
   const Args args(node, inputs);
-  const at::Tensor x = InFp32(inputs[0]);
-  at::Tensor y = at::empty(x.sizes(), x.options());
   Fp32States of_step(states, state_slots, cu_q);
-  switch (op::Recur(node).kind()) {
-    case KEEL_RECUR_CAUSAL_CONV1D:
-      CausalConv1d(args, x, of_step, y);
-      break;
-    case KEEL_RECUR_SSD:
-      Ssd(args, x, of_step, y);
-      break;
-    default:
-      return absl::UnimplementedError(
-          absl::StrCat("recurrence ", op::Recur(node).kind(), " is unimplemented in this host"));
-  }
+  KEEL_ASSIGN_OR_RETURN(const at::Tensor y,
+                        Run(op::Recur(node).kind(), args, InFp32(inputs[0]), of_step));
   of_step.Keep();
   return y.to(inputs[0].scalar_type());
 }

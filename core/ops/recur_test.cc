@@ -8,6 +8,8 @@
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "core/base/status_matchers.h"
@@ -114,6 +116,75 @@ TEST(RecurSsdTest, TakesItsArgumentsByName) {
   }
   EXPECT_NEAR(states[1].item<double>(), h, 1e-5);
   EXPECT_EQ(states[0].item<double>(), 1);
+}
+
+// What a node of that kind with these arguments gives for two tokens, or the status.
+absl::StatusOr<at::Tensor> Run(uint32_t kind, const at::Tensor& x,
+                               const std::vector<std::pair<const char*, at::Tensor>>& arguments,
+                               const at::Tensor& states) {
+  proto::Node node;
+  node.set_op(proto::OP_RECUR);
+  node.add_ints(kind);
+  std::vector<at::Tensor> inputs = {x};
+  for (const auto& [name, tensor] : arguments) {
+    node.add_names(name);
+    node.add_ints(static_cast<int64_t>(inputs.size()) - 1);
+    inputs.push_back(tensor);
+  }
+  return RunRecurrence(node, inputs, states, {1}, {0, 2});
+}
+
+// One channel or head of one element each, from a state of 1, in the slot that was asked for.
+TEST(RecurKindsTest, TakeTheirArgumentsByName) {
+  const auto tokens = [](double x, int dims) {
+    return at::full(dims == 2 ? std::vector<int64_t>{2, 1} : std::vector<int64_t>{2, 1, 1}, x);
+  };
+  const auto expect = [](const absl::StatusOr<at::Tensor>& y, const at::Tensor& states,
+                         const std::function<double(double)>& next, double in_y, double beside) {
+    ASSERT_TRUE(y.ok()) << y.status();
+    double h = 1;
+    for (const int64_t token : {0, 1}) {
+      h = next(h);
+      EXPECT_NEAR((*y)[token].item<double>(), h * in_y + beside, 1e-3);
+    }
+    EXPECT_NEAR(states[1].item<double>(), h, 1e-4);
+    EXPECT_EQ(states[0].item<double>(), 1);
+  };
+  at::Tensor states = at::full({2, 1, 1}, 1.0);
+  // softplus is the identity this far out.
+  expect(
+      Run(KEEL_RECUR_SELECTIVE_SCAN, tokens(3, 2),
+          {{"D", at::full({1}, 10.0)},
+           {"C", tokens(7, 2)},
+           {"B", tokens(5, 2)},
+           {"A", at::full({1, 1}, -0.01)},
+           {"dt_bias", at::full({1}, 20.0)},
+           {"dt", tokens(30, 2)}},
+          states),
+      states, [](double h) { return std::exp(-0.5) * h + 50 * 3 * 5; }, 7, 30);
+  states = at::full({2, 1, 1, 1}, 1.0);
+  expect(
+      Run(KEEL_RECUR_GATED_DELTA, tokens(3, 3),
+          {{"beta", tokens(0.5, 2)},
+           {"g", tokens(-0.25, 2)},
+           {"v", tokens(7, 3)},
+           {"k", tokens(0.75, 3)}},
+          states),
+      states,
+      [](double h) {
+        h *= std::exp(-0.25);
+        return h + 0.75 * 0.5 * (7 - h * 0.75);
+      },
+      3, 0);
+  states = at::full({2, 1, 1, 1}, 1.0);
+  expect(
+      Run(KEEL_RECUR_LINEAR_ATTENTION, tokens(3, 3),
+          {{"g", tokens(-0.25, 3)}, {"v", tokens(7, 3)}, {"k", tokens(0.75, 3)}}, states),
+      states, [](double h) { return std::exp(-0.25) * h + 0.75 * 7; }, 3, 0);
+  states = at::full({2, 1}, 1.0);
+  expect(
+      Run(KEEL_RECUR_SCAN, tokens(3, 2), {{"a", tokens(0.5, 2)}}, states), states,
+      [](double h) { return 0.5 * h + 3; }, 1, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, RecurTest, ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf));

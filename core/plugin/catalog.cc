@@ -1,6 +1,8 @@
 #include "core/plugin/catalog.h"
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,12 +19,14 @@ bool Contains(const Names& names, absl::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// The plugin of `origin` that has `name` in `list`; null if none has.
+// The plugin of `origin` that has `name` in `list` and, if given, is of `kind`; null if none has.
 absl::StatusOr<const PluginRef*> FindOne(const FoundPlugins& found, PluginOrigin origin,
-                                         Names PluginNote::*list, absl::string_view name) {
+                                         Names PluginNote::*list, absl::string_view name,
+                                         std::optional<PluginKind> kind = std::nullopt) {
   const PluginRef* match = nullptr;
   for (const PluginRef& ref : found.plugins) {
     if (ref.origin != origin || !Contains(ref.note.*list, name)) continue;
+    if (kind.has_value() && ref.kind != *kind) continue;
     if (match != nullptr) {
       return absl::FailedPreconditionError(absl::StrCat(match->path, " and ", ref.path, " (",
                                                         PluginOriginName(origin), ") both provide ",
@@ -54,17 +58,34 @@ Names AllNames(const FoundPlugins& found, Names PluginNote::*list) {
 }
 
 struct SourceRow {
-  absl::string_view name;
-  ModelImpl impl;                      // that takes it, beside kAuto
-  std::optional<PluginOrigin> origin;  // of its plugins; none: it has no plugins
+  absl::string_view name, word;
+  PluginOrigin origin;
+  PluginKind kind;
+  std::array<ModelImpl, 2> impls;  // that take it, beside kAuto
 };
 
 // By ImplSource.
 constexpr SourceRow kSources[] = {
-    {"--plugin-path", ModelImpl::kPlugin, PluginOrigin::kPluginPath},
-    {"in-tree", ModelImpl::kNative, PluginOrigin::kInTree},
-    {"a graph file", ModelImpl::kTransformers, std::nullopt},
-    {"the checkpoint", ModelImpl::kPlugin, PluginOrigin::kCheckpoint},
+    {"--plugin-path",
+     "plugin",
+     PluginOrigin::kPluginPath,
+     PluginKind::kLibrary,
+     {ModelImpl::kPlugin, ModelImpl::kPlugin}},
+    {"in-tree",
+     "native",
+     PluginOrigin::kInTree,
+     PluginKind::kLibrary,
+     {ModelImpl::kNative, ModelImpl::kNative}},
+    {"a graph file",
+     "graph",
+     PluginOrigin::kCheckpoint,
+     PluginKind::kGraph,
+     {ModelImpl::kPlugin, ModelImpl::kTransformers}},
+    {"the checkpoint",
+     "plugin",
+     PluginOrigin::kCheckpoint,
+     PluginKind::kLibrary,
+     {ModelImpl::kPlugin, ModelImpl::kPlugin}},
 };
 
 const SourceRow& RowOf(ImplSource source) { return kSources[static_cast<size_t>(source)]; }
@@ -86,7 +107,7 @@ std::string Outcome(ImplSource source, const std::optional<ModelChoice>& choice,
                     const ModelQuery& query) {
   if (choice.has_value())
     return absl::StrCat("serves ", Describe(query), " by ", choice->plugin.name);
-  return RowOf(source).origin.has_value() ? "has none for it" : "was not found";
+  return source == ImplSource::kGraphFile ? "was not found" : "has none for it";
 }
 
 // "auto: in-tree serves Foo by libfoo.so; before it, --plugin-path has no plugins".
@@ -131,10 +152,12 @@ const char* ModelImplName(ModelImpl impl) {
 }
 
 absl::string_view ImplSourceName(ImplSource source) { return RowOf(source).name; }
-ModelImpl ImplOf(ImplSource source) { return RowOf(source).impl; }
+absl::string_view ImplWord(ImplSource source) { return RowOf(source).word; }
 
 std::string PluginCatalog::LeftOut(ImplSource source, const ModelQuery& query) const {
-  if (query.impl != ModelImpl::kAuto && query.impl != ImplOf(source))
+  const auto& impls = RowOf(source).impls;
+  if (query.impl != ModelImpl::kAuto &&
+      std::find(impls.begin(), impls.end(), query.impl) == impls.end())
     return absl::StrCat("left out by --model-impl ", ModelImplName(query.impl));
   // kPlugin asks for it by name: the trust in the file decides then.
   if (query.impl == ModelImpl::kAuto && source == ImplSource::kCheckpoint &&
@@ -146,16 +169,17 @@ std::string PluginCatalog::LeftOut(ImplSource source, const ModelQuery& query) c
 
 absl::StatusOr<std::optional<ModelChoice>> PluginCatalog::FindIn(ImplSource source,
                                                                  const ModelQuery& query) const {
-  const std::optional<PluginOrigin> origin = RowOf(source).origin;
-  if (!origin.has_value()) return std::nullopt;
+  const SourceRow& row = RowOf(source);
   for (const std::string& architecture : query.architectures) {
-    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref,
-                          FindOne(found_, *origin, &PluginNote::architectures, architecture));
+    KEEL_ASSIGN_OR_RETURN(
+        const PluginRef* ref,
+        FindOne(found_, row.origin, &PluginNote::architectures, architecture, row.kind));
     if (ref != nullptr) return ModelChoice{*ref, architecture, query.model_type, source, {}, ""};
   }
   if (query.architectures.empty() && !query.model_type.empty()) {
-    KEEL_ASSIGN_OR_RETURN(const PluginRef* ref,
-                          FindOne(found_, *origin, &PluginNote::model_types, query.model_type));
+    KEEL_ASSIGN_OR_RETURN(
+        const PluginRef* ref,
+        FindOne(found_, row.origin, &PluginNote::model_types, query.model_type, row.kind));
     if (ref != nullptr) return ModelChoice{*ref, "", query.model_type, source, {}, ""};
   }
   return std::nullopt;
@@ -181,16 +205,17 @@ absl::StatusOr<ModelChoice> PluginCatalog::FindModel(const ModelQuery& query) co
 }
 
 std::string PluginCatalog::DescribePlace(ImplSource source) const {
-  const std::optional<PluginOrigin> origin = RowOf(source).origin;
-  if (!origin.has_value()) return absl::StrCat(ImplSourceName(source), " (none found)");
+  const SourceRow& row = RowOf(source);
   Names files;
   for (const PluginRef& ref : found_.plugins) {
-    if (ref.origin == *origin) files.push_back(ref.name);
+    if (ref.origin == row.origin && ref.kind == row.kind) files.push_back(ref.name);
   }
-  std::string place(ImplSourceName(source));
+  std::string place(row.name);
   if (source == ImplSource::kInTree && !found_.in_tree_dirs.empty())
     absl::StrAppend(&place, " ", absl::StrJoin(found_.in_tree_dirs, ":"));
-  return absl::StrCat(place, " (", files.empty() ? "no plugins" : absl::StrJoin(files, ", "), ")");
+  const absl::string_view none = row.kind == PluginKind::kGraph ? "none found" : "no plugins";
+  return absl::StrCat(place, " (", files.empty() ? std::string(none) : absl::StrJoin(files, ", "),
+                      ")");
 }
 
 absl::Status PluginCatalog::NotFound(const ModelQuery& query) const {

@@ -19,15 +19,15 @@ namespace keel {
 enum class ModelImpl {
   kAuto,          // the first of ImplSource that serves the model
   kNative,        // in-tree only
-  kPlugin,        // a library from outside: --plugin-path, else the checkpoint's own
-  kTransformers,  // a graph that was exported from the Python class
+  kPlugin,        // from outside: --plugin-path, else the checkpoint's own graph or library
+  kTransformers,  // a graph file, as one is exported from the Python class
 };
 
 // Where an implementation may come from, in the order in which kAuto looks.
 enum class ImplSource {
   kPluginPath,  // a library that the operator named
   kInTree,      // this installation's family
-  kGraphFile,   // a graph bound to this config: data, no code. None is found yet.
+  kGraphFile,   // the checkpoint's graph, bound to its config: data, which needs no trust
   kCheckpoint,  // the checkpoint's own library, where --trust-remote-code allows it
 };
 inline constexpr ImplSource kImplSources[] = {ImplSource::kPluginPath, ImplSource::kInTree,
@@ -39,8 +39,8 @@ absl::StatusOr<ModelImpl> ParseModelImpl(absl::string_view text);
 const char* ModelImplName(ModelImpl impl);
 // "--plugin-path", "in-tree", "a graph file", "the checkpoint".
 absl::string_view ImplSourceName(ImplSource source);
-// What kAuto came to: the one that would have allowed this source.
-ModelImpl ImplOf(ImplSource source);
+// In a word what runs then: "native", "plugin" or "graph".
+absl::string_view ImplWord(ImplSource source);
 
 // What config.json asks for.
 struct ModelQuery {

@@ -50,6 +50,18 @@ TEST(PluginCatalogTest, FindsTheFamilyOfAnArchitecture) {
   EXPECT_EQ(Serves(Families(), Query("Qwen2ForCausalLM")), "libqwen2.so");
 }
 
+TEST(PluginCatalogTest, ACheckpointsGraphNeedsNoTrust) {
+  FoundPlugins found = Families();
+  found.plugins.push_back(Ref("new.graph", PluginOrigin::kCheckpoint, {"NewForCausalLM"}));
+  const ModelQuery query = Query("NewForCausalLM");
+  EXPECT_EQ(Serves(found, query, Mode::kNone), "");
+  EXPECT_EQ(Serves(found, query, Mode::kJailed), "new.graph");
+  found.plugins.back().kind = PluginKind::kGraph;
+  EXPECT_EQ(Serves(found, query, Mode::kNone), "new.graph");
+  EXPECT_EQ(Serves(found, Query("NewForCausalLM", ModelImpl::kPlugin)), "new.graph");
+  EXPECT_EQ(Serves(found, Query("NewForCausalLM", ModelImpl::kNative)), "");
+}
+
 TEST(PluginCatalogTest, PluginPathComesBeforeInTreeBeforeTheCheckpoint) {
   FoundPlugins found = Families();
   const ModelQuery query = Query("LlamaForCausalLM");
@@ -98,7 +110,7 @@ TEST(PluginCatalogTest, AChoiceSaysWhyItAndWhyNotTheOthers) {
   KEEL_ASSERT_OK_AND_ASSIGN(const ModelChoice automatic,
                             catalog.FindModel(Query("LlamaForCausalLM")));
   EXPECT_EQ(automatic.source, ImplSource::kInTree);
-  EXPECT_STREQ(ModelImplName(ImplOf(automatic.source)), "native");
+  EXPECT_EQ(ImplWord(automatic.source), "native");
   EXPECT_EQ(automatic.reason,
             "auto: in-tree serves LlamaForCausalLM by libllama.so; before it, --plugin-path has "
             "none for it");

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/status.h"
+#include "core/plugin/requirements.h"
 
 namespace keel {
 namespace {
@@ -54,8 +55,8 @@ absl::Status CheckNames(absl::string_view where, absl::string_view field,
 
 absl::Status CheckFlags(absl::string_view where, uint64_t flags, uint64_t known) {
   if ((flags & ~known) == 0) return absl::OkStatus();
-  return absl::UnimplementedError(
-      absl::StrFormat("%s: flags are %#x, of which this host knows %#x", where, flags, known));
+  return Breaks(34, absl::UnimplementedError(absl::StrFormat(
+                        "%s: flags are %#x, of which this host knows %#x", where, flags, known)));
 }
 
 absl::Status CheckSize(absl::string_view where, uint32_t size, size_t least) {
@@ -68,8 +69,10 @@ absl::Status CheckClass(const keel_model_class& c, absl::string_view item) {
   KEEL_RETURN_IF_ERROR(CheckName(item, "name", c.name));
   const std::string where = absl::StrCat("model ", c.name);
   if (c.flags & KEEL_MODEL_EAGER_ONLY) {
-    return absl::UnimplementedError(absl::StrCat(
-        where, ": KEEL_MODEL_EAGER_ONLY is not served; write a forward that can be recorded"));
+    return Breaks(34, absl::UnimplementedError(absl::StrCat(
+                          where,
+                          ": KEEL_MODEL_EAGER_ONLY is not served; write a forward that can be "
+                          "recorded")));
   }
   KEEL_RETURN_IF_ERROR(CheckFlags(where, c.flags, KEEL_MODEL_POOLING));
   if (c.model_type != nullptr) KEEL_RETURN_IF_ERROR(CheckName(where, "model_type", c.model_type));
@@ -158,40 +161,45 @@ void AddNames(const char* const* names, std::vector<std::string>& to) {
 }  // namespace
 
 absl::Status CheckDescriptor(const keel_plugin* plugin) {
-  if (plugin == nullptr) return Wrong(KEEL_PLUGIN_ENTRY " returned NULL");
+  if (plugin == nullptr) return Breaks(32, Wrong(KEEL_PLUGIN_ENTRY " returned NULL"));
   if (plugin->struct_size < kDescriptorBytes) {
-    return Wrong(absl::StrCat("its descriptor's struct_size is ", plugin->struct_size,
-                              ", the bootstrap has ", kDescriptorBytes, " bytes"));
+    return Breaks(32, Wrong(absl::StrCat("its descriptor's struct_size is ", plugin->struct_size,
+                                         ", the bootstrap has ", kDescriptorBytes, " bytes")));
   }
-  KEEL_RETURN_IF_ERROR(CheckPluginAbi({plugin->abi_major, plugin->abi_minor}));
+  KEEL_RETURN_IF_ERROR(Breaks(33, CheckPluginAbi({plugin->abi_major, plugin->abi_minor})));
   if (plugin->min_host_minor > KEEL_ABI_MINOR) {
-    return Wrong(absl::StrCat("needs a host of ABI ", KEEL_ABI_MAJOR, ".", plugin->min_host_minor,
-                              ", this host speaks ", KEEL_ABI_MAJOR, ".", KEEL_ABI_MINOR,
-                              "; update keel"));
+    return Breaks(33, Wrong(absl::StrCat("needs a host of ABI ", KEEL_ABI_MAJOR, ".",
+                                         plugin->min_host_minor, ", this host speaks ",
+                                         KEEL_ABI_MAJOR, ".", KEEL_ABI_MINOR, "; update keel")));
   }
   constexpr absl::string_view kWhere = "its descriptor";
-  KEEL_RETURN_IF_ERROR(CheckName(kWhere, "id", plugin->id));
-  KEEL_RETURN_IF_ERROR(CheckName(kWhere, "version", plugin->version));
-  KEEL_RETURN_IF_ERROR(CheckFields(kWhere, {{"init", plugin->init != nullptr},
-                                            {"shutdown", plugin->shutdown != nullptr},
-                                            {"get_interface", plugin->get_interface != nullptr}}));
+  KEEL_RETURN_IF_ERROR(Breaks(32, CheckName(kWhere, "id", plugin->id)));
+  KEEL_RETURN_IF_ERROR(Breaks(32, CheckName(kWhere, "version", plugin->version)));
+  KEEL_RETURN_IF_ERROR(
+      Breaks(32, CheckFields(kWhere, {{"init", plugin->init != nullptr},
+                                      {"shutdown", plugin->shutdown != nullptr},
+                                      {"get_interface", plugin->get_interface != nullptr}})));
   if (plugin->flags & KEEL_PLUGIN_NEEDS_TORCH) {
-    return absl::UnimplementedError(
-        "KEEL_PLUGIN_NEEDS_TORCH: plugins that link libtorch are not served; use the ops of "
-        "sdk/abi/plugin.h, or DLPack views in a kernel of your own");
+    return Breaks(34, absl::UnimplementedError(
+                          "KEEL_PLUGIN_NEEDS_TORCH: plugins that link libtorch are not served; use "
+                          "the ops of sdk/abi/plugin.h, or DLPack views in a kernel of your own"));
   }
   return CheckFlags(kWhere, plugin->flags, KEEL_PLUGIN_HAS_KERNELS | KEEL_PLUGIN_OWN_THREADS);
 }
 
 absl::StatusOr<PluginClasses> ReadPluginClasses(const keel_plugin& plugin, void* self) {
   PluginClasses classes;
-  KEEL_RETURN_IF_ERROR(ReadList(plugin, self, "keel.models/1", classes.models));
-  KEEL_RETURN_IF_ERROR(ReadList(plugin, self, "keel.attention/1", classes.attention));
-  KEEL_RETURN_IF_ERROR(ReadList(plugin, self, "keel.kernels/1", classes.kernels));
-  KEEL_RETURN_IF_ERROR(ReadList(plugin, self, "keel.processors/1", classes.processors));
+  const auto read = [&](const char* id, auto& list) {
+    return Breaks(37, ReadList(plugin, self, id, list));
+  };
+  KEEL_RETURN_IF_ERROR(read("keel.models/1", classes.models));
+  KEEL_RETURN_IF_ERROR(read("keel.attention/1", classes.attention));
+  KEEL_RETURN_IF_ERROR(read("keel.kernels/1", classes.kernels));
+  KEEL_RETURN_IF_ERROR(read("keel.processors/1", classes.processors));
   const bool has_kernels = !classes.kernels.empty() || !classes.attention.empty();
   if (has_kernels && !(plugin.flags & KEEL_PLUGIN_HAS_KERNELS)) {
-    return Wrong("brings kernels or attention without the flag KEEL_PLUGIN_HAS_KERNELS");
+    return Breaks(38,
+                  Wrong("brings kernels or attention without the flag KEEL_PLUGIN_HAS_KERNELS"));
   }
   return classes;
 }

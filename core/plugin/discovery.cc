@@ -16,6 +16,7 @@
 #include "core/base/status.h"
 #include "core/plugin/inspect.h"
 #include "core/plugin/manifest.h"
+#include "core/plugin/sealed_file.h"
 
 namespace keel {
 namespace {
@@ -96,19 +97,40 @@ absl::Status AddPluginPath(const std::string& path, FoundPlugins& found) {
   return absl::OkStatus();
 }
 
-absl::Status AddCheckpoint(const std::string& directory, FoundPlugins& found) {
+// A graph's ref says what the manifest does; whether the file is as it says, its reader finds out.
+absl::StatusOr<PluginRef> CheckpointRef(const std::string& directory,
+                                        const PluginManifest& manifest,
+                                        const PluginArtifact& artifact) {
+  absl::StatusOr<std::string> path = ResolveInCheckpoint(directory, artifact.path);
+  if (!path.ok()) return Annotate(path.status(), absl::StrCat("plugin ", artifact.path));
+  PluginRef ref;
+  if (artifact.kind == "graph") {
+    ref.path = *std::move(path);
+    ref.origin = PluginOrigin::kCheckpoint;
+    ref.kind = PluginKind::kGraph;
+    ref.note.id = manifest.id;
+    ref.note.version = manifest.version;
+    ref.note.architectures = manifest.architectures;
+    SortNames(ref.note.architectures);
+  } else {
+    KEEL_ASSIGN_OR_RETURN(ref, ReadRef(*path, PluginOrigin::kCheckpoint));
+  }
+  ref.name = artifact.path;  // in a cache its file has another
+  ref.sha256 = artifact.sha256;
+  return ref;
+}
+
+absl::Status AddCheckpoint(const PluginSearch& search, FoundPlugins& found) {
   KEEL_ASSIGN_OR_RETURN(const std::optional<PluginManifest> manifest,
-                        ReadCheckpointManifest(directory));
+                        ReadCheckpointManifest(search.checkpoint_dir));
   if (!manifest.has_value()) return absl::OkStatus();
-  const absl::StatusOr<PluginArtifact> artifact = ArtifactForThisMachine(*manifest);
+  const absl::StatusOr<PluginArtifact> artifact =
+      ArtifactForThisMachine(*manifest, search.prefer_code);
   if (!artifact.ok()) {
     found.skipped.push_back(std::string(artifact.status().message()));
     return absl::OkStatus();
   }
-  absl::StatusOr<PluginRef> ref =
-      ReadRef(JoinPath(directory, artifact->path), PluginOrigin::kCheckpoint);
-  if (ref.ok()) ref->sha256 = artifact->sha256;
-  Add(std::move(ref), found);
+  Add(CheckpointRef(search.checkpoint_dir, *manifest, *artifact), found);
   return absl::OkStatus();
 }
 
@@ -173,7 +195,7 @@ absl::StatusOr<FoundPlugins> DiscoverPlugins(const PluginSearch& search) {
     AddDirectory(dir, PluginOrigin::kInTree, 2, found);
   }
   if (!search.checkpoint_dir.empty()) {
-    KEEL_RETURN_IF_ERROR(AddCheckpoint(search.checkpoint_dir, found));
+    KEEL_RETURN_IF_ERROR(AddCheckpoint(search, found));
   }
   return found;
 }

@@ -18,6 +18,8 @@ struct PluginSearch {
   std::vector<std::string> in_tree_dirs = {};
   // May bring a plugin of its own (core/plugin/manifest.h); "" for none.
   std::string checkpoint_dir = "";
+  // Of a checkpoint that brings a graph and a library, the library.
+  bool prefer_code = false;
 };
 
 struct FoundPlugins {

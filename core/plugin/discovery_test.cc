@@ -116,6 +116,36 @@ TEST(DiscoveryTest, ACheckpointNamesItsPluginInAManifest) {
   EXPECT_THAT(foreign.skipped, Contains(HasSubstr("only: so linux m68k")));
 }
 
+TEST(DiscoveryTest, ACheckpointsGraphIsTakenBeforeItsLibraryUnlessCodeIsPreferred) {
+  const std::string dir = MakeDir("graph");
+  Copy(kMinimal, dir + "/libminimal.so");
+  Write(dir + "/minimal.graph", "not read here");
+  std::string manifest = Manifest("libminimal.so");
+  manifest.insert(manifest.find("{\"kind\""),
+                  absl::StrCat(R"({"kind": "graph", "path": "minimal.graph", "sha256": ")",
+                               std::string(64, '1'), "\"}, "));
+  Write(dir + "/keel_plugin.json", manifest);
+  KEEL_ASSERT_OK_AND_ASSIGN(const FoundPlugins found, DiscoverPlugins({.checkpoint_dir = dir}));
+  ASSERT_EQ(found.plugins.size(), 1u);
+  EXPECT_EQ(found.plugins[0].kind, PluginKind::kGraph);
+  EXPECT_EQ(found.plugins[0].sha256, std::string(64, '1'));
+  EXPECT_THAT(found.plugins[0].note.architectures, ElementsAre("MinimalForCausalLM"));
+  KEEL_ASSERT_OK_AND_ASSIGN(const FoundPlugins code,
+                            DiscoverPlugins({.checkpoint_dir = dir, .prefer_code = true}));
+  ASSERT_EQ(code.plugins.size(), 1u);
+  EXPECT_EQ(code.plugins[0].name, "libminimal.so");
+}
+
+TEST(DiscoveryTest, AFileOfACheckpointThatLiesElsewhereIsSkippedByName) {
+  const std::string dir = MakeDir("linked");
+  Copy(kMinimal, ::testing::TempDir() + "/libelsewhere.so");
+  ASSERT_EQ(symlink("../libelsewhere.so", (dir + "/libminimal.so").c_str()), 0);
+  Write(dir + "/keel_plugin.json", Manifest("libminimal.so"));
+  KEEL_ASSERT_OK_AND_ASSIGN(const FoundPlugins found, DiscoverPlugins({.checkpoint_dir = dir}));
+  EXPECT_THAT(found.plugins, IsEmpty());
+  EXPECT_THAT(found.skipped, ElementsAre(HasSubstr("libminimal.so: is a link that leads out")));
+}
+
 TEST(DiscoveryTest, ConfigJsonMayNameTheManifest) {
   const std::string dir = MakeDir("auto_map");
   Copy(kMinimal, dir + "/libminimal.so");

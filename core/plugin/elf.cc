@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/status.h"
+#include "core/plugin/requirements.h"
 #include "sdk/abi/plugin_note.h"
 
 namespace keel {
@@ -160,7 +161,7 @@ class ElfReader {
           std::memcmp(notes.data() + owner, KEEL_NOTE_OWNER, sizeof(KEEL_NOTE_OWNER)) == 0) {
         if (facts_.note.has_value()) {
           return absl::InvalidArgumentError(
-              "has two Keel notes; write KEEL_PLUGIN in one source file only");
+              Breaks(6, "has two Keel notes; write KEEL_PLUGIN in one source file only"));
         }
         facts_.note.emplace(reinterpret_cast<const char*>(notes.data()) + content, note.n_descsz);
       }

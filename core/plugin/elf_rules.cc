@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/plugin/elf.h"
+#include "core/plugin/requirements.h"
 #include "sdk/abi/plugin.h"
 
 // Defined by a sanitizer's runtime when the host is built with it, else null.
@@ -42,9 +43,9 @@ void CheckExports(const ElfFacts& facts, std::vector<std::string>& wrong) {
   std::vector<std::string> extra = facts.exports;
   extra.erase(std::remove(extra.begin(), extra.end(), KEEL_PLUGIN_ENTRY), extra.end());
   if (!extra.empty()) {
-    wrong.push_back(absl::StrCat("exports ", FirstFew(extra),
-                                 " beside " KEEL_PLUGIN_ENTRY
-                                 "; link it with sdk/plugin.lds as its version script"));
+    wrong.push_back(Breaks(3, absl::StrCat("exports ", FirstFew(extra),
+                                           " beside " KEEL_PLUGIN_ENTRY
+                                           "; link it with sdk/plugin.lds as its version script")));
   }
 }
 
@@ -54,16 +55,19 @@ void CheckLibraries(const ElfFacts& facts, std::vector<std::string>& wrong) {
     if (!IsAllowedLibrary(library)) extra.push_back(library);
   }
   if (!extra.empty()) {
-    wrong.push_back(absl::StrCat("needs ", FirstFew(extra),
-                                 "; a plugin may link libc, libm and libgcc_s only (link what else "
-                                 "it needs statically)"));
+    wrong.push_back(Breaks(
+        4, absl::StrCat("needs ", FirstFew(extra),
+                        "; a plugin may link libc, libm and libgcc_s only (link what else it needs "
+                        "statically)")));
   }
   if (!facts.loads_besides.empty()) {
-    wrong.push_back(absl::StrCat("is a filter or auditor of ", FirstFew(facts.loads_besides)));
+    wrong.push_back(
+        Breaks(5, absl::StrCat("is a filter or auditor of ", FirstFew(facts.loads_besides))));
   }
   if (!facts.search_paths.empty()) {
-    wrong.push_back(absl::StrCat("has the library search path ", FirstFew(facts.search_paths),
-                                 "; link it without -rpath"));
+    wrong.push_back(
+        Breaks(5, absl::StrCat("has the library search path ", FirstFew(facts.search_paths),
+                               "; link it without -rpath")));
   }
 }
 
@@ -82,30 +86,31 @@ bool IsAllowedLibrary(absl::string_view soname) {
 absl::Status CheckPluginElf(const ElfFacts& facts) {
   if (std::find(facts.exports.begin(), facts.exports.end(), KEEL_PLUGIN_ENTRY) ==
       facts.exports.end()) {
-    return absl::InvalidArgumentError("does not export " KEEL_PLUGIN_ENTRY
-                                      ", so it is no Keel plugin");
+    return Breaks(2, absl::InvalidArgumentError("does not export " KEEL_PLUGIN_ENTRY
+                                                ", so it is no Keel plugin"));
   }
   std::vector<std::string> wrong;
-  if (facts.is_executable) wrong.push_back("is a program; link it with -shared");
+  const auto refuse = [&](int requirement, absl::string_view what) {
+    wrong.push_back(Breaks(requirement, what));
+  };
+  if (facts.is_executable) refuse(1, "is a program; link it with -shared");
   CheckExports(facts, wrong);
   CheckLibraries(facts, wrong);
   if (facts.has_unique_symbols) {
-    wrong.push_back(
-        "has unique symbols and could not be unloaded; compile it with -fno-gnu-unique");
+    refuse(9, "has unique symbols and could not be unloaded; compile it with -fno-gnu-unique");
   }
-  if (facts.never_unloads) wrong.push_back("cannot be unloaded; link it without -z nodelete");
-  if (facts.has_text_relocations) wrong.push_back("has text relocations; compile it with -fPIC");
+  if (facts.never_unloads) refuse(9, "cannot be unloaded; link it without -z nodelete");
+  if (facts.has_text_relocations) refuse(10, "has text relocations; compile it with -fPIC");
   if (facts.has_static_tls) {
-    wrong.push_back(
-        "uses initial-exec thread-local storage; compile it with -fPIC and without "
-        "-ftls-model");
+    refuse(11,
+           "uses initial-exec thread-local storage; compile it with -fPIC and without -ftls-model");
   }
   if (facts.has_executable_stack) {
-    wrong.push_back("wants an executable stack; link it with -z noexecstack");
+    refuse(12, "wants an executable stack; link it with -z noexecstack");
   }
-  if (facts.has_writable_code) wrong.push_back("has a segment that is writable and executable");
+  if (facts.has_writable_code) refuse(12, "has a segment that is writable and executable");
   if (!facts.has_relro || !facts.binds_now) {
-    wrong.push_back("is linked without full RELRO; link it with -z relro -z now");
+    refuse(13, "is linked without full RELRO; link it with -z relro -z now");
   }
   if (wrong.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrJoin(wrong, "; "));

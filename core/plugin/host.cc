@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "core/plugin/requirements.h"
 
 namespace keel {
 namespace {
@@ -101,9 +103,11 @@ absl::Status CallPlugin(absl::string_view plugin_name, absl::string_view what,
     status = call();
   } catch (const std::exception& e) {
     return error(absl::StatusCode::kInternal,
-                 absl::StrCat("let an exception out, which a plugin must not: ", e.what()));
+                 Breaks(35, absl::StrCat("let an exception out, which a plugin must not: ",
+                                         PluginText(e.what(), std::strlen(e.what())))));
   } catch (...) {
-    return error(absl::StatusCode::kInternal, "let an exception out, which a plugin must not");
+    return error(absl::StatusCode::kInternal,
+                 Breaks(35, "let an exception out, which a plugin must not"));
   }
   if (status == 0) return absl::OkStatus();
   const absl::StatusCode code = ToCode(status);

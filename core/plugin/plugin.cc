@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "core/base/status.h"
+#include "core/plugin/requirements.h"
 
 namespace keel {
 namespace {
@@ -57,12 +58,12 @@ absl::Status OpenLibrary(int fd, boost::dll::shared_library& library) {
   try {
     library.load(path, load_mode::rtld_now | load_mode::rtld_local);
   } catch (const std::exception& e) {
-    return absl::FailedPreconditionError(absl::StrCat("cannot be loaded: ", e.what()));
+    return Breaks(29, absl::FailedPreconditionError(absl::StrCat("cannot be loaded: ", e.what())));
   }
   if (FloatingPointMode() == mode) return absl::OkStatus();
   SetFloatingPointMode(mode);
-  return absl::FailedPreconditionError(
-      "changes the floating-point mode when it is loaded; link it without -ffast-math");
+  return Breaks(30, absl::FailedPreconditionError("changes the floating-point mode when it is "
+                                                  "loaded; link it without -ffast-math"));
 }
 
 }  // namespace
@@ -116,16 +117,22 @@ absl::Status Plugin::Init() {
   try {
     entry = &library_->library.get<Entry>(KEEL_PLUGIN_ENTRY);
   } catch (const std::exception& e) {
-    return named(
-        absl::FailedPreconditionError(absl::StrCat("no " KEEL_PLUGIN_ENTRY ": ", e.what())));
+    return named(Breaks(
+        2, absl::FailedPreconditionError(absl::StrCat("no " KEEL_PLUGIN_ENTRY ": ", e.what()))));
   }
+  const keel_plugin* again = nullptr;
   KEEL_RETURN_IF_ERROR(Call(KEEL_PLUGIN_ENTRY, [&] {
     descriptor_ = entry();
+    again = entry();
     return keel_status{0};
   }));
+  if (again != descriptor_) {
+    return named(Breaks(
+        31, absl::FailedPreconditionError(KEEL_PLUGIN_ENTRY " gave two descriptors on two calls")));
+  }
   KEEL_RETURN_IF_ERROR(named(CheckDescriptor(descriptor_)));
   KEEL_RETURN_IF_ERROR(
-      Call("init", [&] { return descriptor_->init(library_->host.get(), &self_); }));
+      Breaks(36, Call("init", [&] { return descriptor_->init(library_->host.get(), &self_); })));
   initialized_ = true;
 
   absl::StatusOr<PluginClasses> classes;
@@ -135,7 +142,7 @@ absl::Status Plugin::Init() {
   }));
   if (!classes.ok()) return named(classes.status());
   classes_ = *std::move(classes);
-  return named(CompareNotes(ref().note, NoteOf(*descriptor_, classes_)));
+  return named(Breaks(39, CompareNotes(ref().note, NoteOf(*descriptor_, classes_))));
 }
 
 absl::Status Plugin::Close() {

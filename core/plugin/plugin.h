@@ -32,6 +32,7 @@ class Plugin {
   const std::string& sha256() const;
 
   bool is_loaded() const { return loaded_; }
+  const keel_plugin* descriptor() const { return descriptor_; }  // null once unloaded
   void* self() const { return self_; }                       // first argument of class functions
   const PluginClasses& classes() const { return classes_; }  // empty once unloaded
   const keel_model_class* FindModel(absl::string_view architecture) const;  // or null

@@ -1,4 +1,4 @@
-// A plugin file that was found but not run: where it lies, who brought it, what its note says.
+// A plugin file that was found but not run: where it lies, who brought it, what it provides.
 #ifndef KEEL_CORE_PLUGIN_PLUGIN_REF_H_
 #define KEEL_CORE_PLUGIN_PLUGIN_REF_H_
 
@@ -19,12 +19,18 @@ enum class PluginOrigin {
 // "--plugin-path", "in-tree", "the checkpoint".
 absl::string_view PluginOriginName(PluginOrigin origin);
 
+enum class PluginKind {
+  kLibrary,  // code
+  kGraph,    // data: a recorded model (core/graph/graph_file.h)
+};
+
 struct PluginRef {
   std::string path;  // absolute, no links in it
   std::string name;  // "libllama.so", for messages
   PluginOrigin origin = PluginOrigin::kPluginPath;
-  PluginNote note;
+  PluginNote note;     // of a graph: what the checkpoint's manifest says
   std::string sha256;  // what the checkpoint's manifest says, hex; else ""
+  PluginKind kind = PluginKind::kLibrary;
 };
 
 }  // namespace keel

@@ -63,17 +63,21 @@ TEST(PluginTrustTest, TheImageCannotBeChanged) {
   EXPECT_EQ(fcntl(image.fd(), F_GET_SEALS) & F_SEAL_WRITE, F_SEAL_WRITE);
 }
 
-TEST(PluginTrustTest, AnInstallationThatEverybodyMayWriteIsRefused) {
-  const PluginRef ref = Copy("installation", PluginOrigin::kInTree);
-  EXPECT_THAT(PluginTrust().Authorize(ref), IsOk());
-  chmod(ref.path.c_str(), 0666);
-  EXPECT_THAT(PluginTrust().Authorize(ref),
-              StatusIs(kDenied, HasSubstr("plugin libminimal.so: the file can be written by "
-                                          "everybody")));
-  chmod(ref.path.c_str(), 0644);
-  const std::string dir = ref.path.substr(0, ref.path.rfind('/'));
-  chmod(dir.c_str(), 0777);
-  EXPECT_THAT(PluginTrust().Authorize(ref), StatusIs(kDenied, HasSubstr("its directory")));
+TEST(PluginTrustTest, AFileThatEverybodyMayWriteIsRefused) {
+  for (const PluginOrigin origin : {PluginOrigin::kInTree, PluginOrigin::kPluginPath}) {
+    const PluginRef ref = Copy("installation", origin);
+    EXPECT_THAT(PluginTrust().Authorize(ref), IsOk());
+    chmod(ref.path.c_str(), 0666);
+    EXPECT_THAT(PluginTrust().Authorize(ref),
+                StatusIs(kDenied, HasSubstr("plugin libminimal.so: the file can be written by "
+                                            "everybody")));
+    chmod(ref.path.c_str(), 0644);
+    const std::string dir = ref.path.substr(0, ref.path.rfind('/'));
+    chmod(dir.c_str(), 0777);
+    EXPECT_THAT(PluginTrust().Authorize(ref), StatusIs(kDenied, HasSubstr("its directory")));
+    chmod(dir.c_str(), 01777);  // as /tmp
+    EXPECT_THAT(PluginTrust().Authorize(ref), IsOk());
+  }
 }
 
 TEST(PluginTrustTest, AFileThatBecameALinkIsRefused) {
@@ -89,14 +93,70 @@ TEST(PluginTrustTest, ACheckpointsPluginRunsOnlyPinned) {
   EXPECT_THAT(PluginTrust().Authorize(ref),
               StatusIs(kDenied, AllOf(HasSubstr("comes with the checkpoint"), HasSubstr(flag))));
   EXPECT_THAT(PluginTrust({.mode = Mode::kJailed}).Authorize(ref),
-              StatusIs(absl::StatusCode::kUnimplemented,
-                       AllOf(HasSubstr("record it in a jail"), HasSubstr(flag))));
+              StatusIs(kDenied, AllOf(HasSubstr("may run in a jail only"), HasSubstr(flag))));
   EXPECT_THAT(PluginTrust({.mode = Mode::kFull}).Authorize(ref),
               StatusIs(kDenied, AllOf(HasSubstr("not pinned"), HasSubstr(flag))));
   const PluginTrust other({.mode = Mode::kFull, .pinned_sha256 = {std::string(64, '0')}});
   EXPECT_THAT(other.Authorize(ref), StatusIs(kDenied, HasSubstr("none of the pinned ones")));
   const PluginTrust pinned({.mode = Mode::kFull, .pinned_sha256 = {Sha256OfMinimal()}});
   EXPECT_THAT(pinned.Authorize(ref), IsOk());
+}
+
+TEST(PluginTrustTest, AJailTakesACheckpointsPluginUnpinned) {
+  const PluginRef ref = Copy("jailed", PluginOrigin::kCheckpoint);
+  EXPECT_THAT(PluginTrust({.mode = Mode::kJailed}).AuthorizeJailed(ref), IsOk());
+  EXPECT_THAT(PluginTrust().AuthorizeJailed(ref),
+              StatusIs(kDenied, HasSubstr("--trust-remote-code records it in a jail")));
+}
+
+TEST(PluginTrustTest, TheTrustFilePinsAndDenies) {
+  const PluginRef ref = Copy("trust_file", PluginOrigin::kCheckpoint);
+  const auto trust = [](Mode mode, const std::string& entry) {
+    return PluginTrust({.mode = mode},
+                       TrustStore::Parse(absl::StrCat(entry, " ", Sha256OfMinimal()), "t").value());
+  };
+  EXPECT_THAT(trust(Mode::kFull, "pin").Authorize(ref), IsOk());
+  EXPECT_THAT(trust(Mode::kJailed, "pin").Authorize(ref), StatusIs(kDenied));  // full is asked for
+  const auto denied = StatusIs(kDenied, HasSubstr("is denied by the trust file"));
+  EXPECT_THAT(trust(Mode::kJailed, "deny").AuthorizeJailed(ref), denied);
+  PluginRef named = ref;
+  named.origin = PluginOrigin::kPluginPath;
+  EXPECT_THAT(trust(Mode::kNone, "deny").Authorize(named), denied);
+}
+
+TEST(PluginTrustTest, ATrustedKeysSignatureIsAsGoodAsAPin) {
+  const PluginRef ref = Copy("signed", PluginOrigin::kCheckpoint);
+  const std::string bytes = ReadFile(ref.path).value();
+  const std::string keys = "core/plugin/testdata/minisign/";
+  const MinisignSecretKey key =
+      ParseMinisignSecretKey(ReadFile(keys + "plain.key").value(), "").value();
+  const std::string pub = ReadFile(keys + "plain.pub").value();
+  const PluginTrust trust(
+      {.mode = Mode::kFull},
+      TrustStore::Parse(
+          absl::StrCat("key ", pub.substr(pub.find('\n') + 1, 56), " org.keel.test.*"), "t")
+          .value());
+  EXPECT_THAT(trust.Authorize(ref), StatusIs(kDenied, HasSubstr("and has no signature")));
+  const auto sign = [&](const std::string& name) {
+    std::ofstream(ref.path + ".minisig")
+        << SignMinisign(key, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, name)
+               .value();
+  };
+  sign(SignedName(ref.note) + " by the test");
+  EXPECT_THAT(trust.Authorize(ref), IsOk());
+  sign("org.keel.test.minimal 2.0 linux-x86_64");
+  EXPECT_THAT(trust.Authorize(ref), StatusIs(kDenied, HasSubstr("is signed as")));
+}
+
+TEST(PluginTrustTest, AGraphIsDataForEveryPolicyAndNeverCode) {
+  PluginRef ref = Copy("graph", PluginOrigin::kCheckpoint);
+  ref.kind = PluginKind::kGraph;
+  KEEL_ASSERT_OK_AND_ASSIGN(const std::string bytes, PluginTrust().ReadGraph(ref, 1 << 20));
+  EXPECT_EQ(bytes, ReadFile(kMinimal).value());
+  EXPECT_THAT(PluginTrust().ReadGraph(ref, 100), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(
+      PluginTrust({.mode = Mode::kFull, .pinned_sha256 = {Sha256OfMinimal()}}).Authorize(ref),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no code to run")));
 }
 
 TEST(PluginTrustTest, AFileThatTheManifestDoesNotMeanIsRefused) {

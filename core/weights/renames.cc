@@ -24,6 +24,7 @@ namespace {
 using Rename = proto::ModelSpec::Rename;
 
 constexpr int kMaxCaptures = 9;
+constexpr size_t kMaxName = 1024;  // a chain of rules may double a name each
 constexpr char kIndex[] = "{e}";
 constexpr int64_t kMaxSlices = 1 << 16;
 constexpr size_t kMaxTensors = 1 << 22;  // slices of slices, of a file with empty tensors
@@ -50,6 +51,10 @@ struct Match {
             absl::StrCat("rename to \"", to, "\" asks for a group that the pattern has not"));
       }
       out += captures[group];
+      if (out.size() > kMaxName) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "rename to \"", to, "\" makes a name of more than ", kMaxName, " characters"));
+      }
     }
     return out;
   }

@@ -27,7 +27,7 @@
  *              [one at a time]      any thread, but one call at a time for one object
  *
  * since: the minor version that brought a function. Changes, the newest first:
- *   0.2  keel_check_model
+ *   0.2  keel_check_model, keel_plugin_*
  *   0.1  first version
  */
 #ifndef KEEL_SDK_ABI_ENGINE_H_
@@ -114,7 +114,7 @@ KEEL_ENGINE_API void keel_engine_free(keel_engine* engine);
 /* 0 while the engine serves; else why it stopped (INTERNAL: its thread failed).
  * [callback too] since 0.1 */
 KEEL_ENGINE_API keel_status keel_engine_check(const keel_engine* engine);
-/* A JSON object: model, architecture, model_impl ("native", "plugin" or "transformers": what runs),
+/* A JSON object: model, architecture, model_impl ("native", "plugin" or "graph": what runs),
  * model_impl_source, model_impl_reason (why that one), plugin, attention_implementation, exec,
  * dtype, max_model_len, vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template
  * ... Engine-owned; it never changes. [callback too] since 0.1 */
@@ -345,6 +345,34 @@ KEEL_ENGINE_API keel_status keel_models_list(const keel_models* models, keel_byt
 KEEL_ENGINE_API keel_status keel_check_model(const keel_options* options,
                                              const int32_t* tensor_parallel, size_t n,
                                              keel_bytes_fn sink, void* user);
+
+/* ---- plugins of checkpoints: what operators and publishers do with them ----------------------- */
+
+/* No code of a plugin runs in this process by these. `path` is a library, a graph file or the
+ * directory of a checkpoint that brings one. Answers are a JSON object in one call of `sink`.
+ * docs/security.md says what they are for. */
+
+/* What the file says of itself: kind ("library" or "graph"), path, sha256 and, of a library, id,
+ * version, abi, architectures, model_types, attention, kernels, processors, signed_as; of a graph,
+ * plugin, opset, architecture, provenance, declarations, functions, text. A file that breaks the
+ * host's rules is an error, with the rule. [any] since 0.2 */
+KEEL_ENGINE_API keel_status keel_plugin_inspect(const char* path, keel_bytes_fn sink, void* user);
+/* Appends the library's sha256 to `trust_file` ("": the user's own), with `comment` ("": its id and
+ * version): sha256, trust_file. ALREADY_EXISTS: it is there. [one at a time] since 0.2 */
+KEEL_ENGINE_API keel_status keel_plugin_pin(const char* path, const char* trust_file,
+                                            const char* comment, keel_bytes_fn sink, void* user);
+/* Writes <library>.minisig with the secret key of minisign in `key_file`; `password` "": it has
+ * none. signature, key, signed_as. [one at a time] since 0.2 */
+KEEL_ENGINE_API keel_status keel_plugin_sign(const char* path, const char* key_file,
+                                             const char* password, keel_bytes_fn sink, void* user);
+/* Whether --trust-remote-code=full would run the library, by `trust_file` ("": /etc/keel/trust and
+ * the user's own): sha256, verified, reason. [any] since 0.2 */
+KEEL_ENGINE_API keel_status keel_plugin_verify(const char* path, const char* trust_file,
+                                               keel_bytes_fn sink, void* user);
+/* Records the model that `options` name, in a jail where they say so, and writes its graph to
+ * `file`: file, sha256, plugin, architecture. [one at a time] since 0.2 */
+KEEL_ENGINE_API keel_status keel_plugin_export_graph(const keel_options* options, const char* file,
+                                                     keel_bytes_fn sink, void* user);
 
 #ifdef __cplusplus
 }

@@ -387,8 +387,14 @@ typedef struct keel_rope_desc {
 #define KEEL_ATTENTION_CAUSAL 0u
 #define KEEL_ATTENTION_ENCODER 1u /* bidirectional, no KV cache; argument "segments" bounds it */
 #define KEEL_ATTENTION_CROSS 2u   /* keys and values come once from an encoder; reserved in 0.1 */
-/* DeepSeek's latent attention: the cache holds kv_lora_rank + rope_dim a token; reserved in 0.1
- * (expand keys and values and use CAUSAL). */
+/* Latent attention (DeepSeek-V2, arXiv:2405.04434): causal, with one latent a token in the cache
+ * instead of keys and values. q [N, heads, qk_dim], each head's nope part before its rotated
+ * rope_dim elements; k [N, 1, kv_lora_rank], the normed latent; v [N, 1, rope_dim], the rotated key
+ * that all heads share; -> [N, heads, v_dim]. kv_up gives [heads, nope + v_dim] of a latent: a
+ * head's key is its nope followed by v, its value the rest. The host expands or absorbs that
+ * product. kv_heads is 1; kv_lora_rank, rope_dim < qk_dim and kv_up are needed; no SHARE_KV. An
+ * implementation sees CAUSAL attention over one KV head with keys of kv_lora_rank + rope_dim, whose
+ * first kv_lora_rank elements are the values: v_cache is a view into k_cache. */
 #define KEEL_ATTENTION_MLA 3u
 #define KEEL_ATTENTION_SHARE_KV 1u /* flags */
 /* softmax(q k^T * scale [softcapped] + mask) v over the sequence's cached keys. This struct is the
@@ -407,6 +413,10 @@ typedef struct keel_attention_desc {
   double softcap;         /* 0: none */
   /* Insists on an implementation; NULL: the config's, the flag's or the host's choice. */
   const char* impl;
+  /* Of MLA: the linear kv_lora_rank -> heads * (qk_dim - rope_dim + v_dim), without a bias. It is
+   * run by the attention alone. 0: none. since 0.2 */
+  keel_object kv_up;
+  uint32_t reserved2;
 } keel_attention_desc;
 
 #define KEEL_ACT_SILU 1u
@@ -455,9 +465,9 @@ typedef struct keel_conv_desc {
  * snapshots and frees it by bytes; it starts as zeros. */
 /* The last kernel - 1 inputs of a causal convolution: [channels, kernel - 1]. */
 #define KEEL_STATE_CONV 0u
-#define KEEL_STATE_SSM 1u   /* Mamba, Mamba-2: [heads, head_dim, state] */
-#define KEEL_STATE_DELTA 2u /* gated delta rule: [heads, k_dim, v_dim] */
-#define KEEL_STATE_OTHER 3u
+#define KEEL_STATE_SSM 1u   /* Mamba-2: [heads, head_dim, state]; Mamba: [channels, state] */
+#define KEEL_STATE_DELTA 2u /* delta rules, linear attention: [heads, k_dim, v_dim] */
+#define KEEL_STATE_OTHER 3u /* of a scan: [channels] */
 typedef struct keel_state_desc {
   uint32_t struct_size, kind;
   int32_t layer;
@@ -549,18 +559,34 @@ typedef struct keel_build_api {
 #define KEEL_MARK_LAYER_BEGIN 0u
 #define KEEL_MARK_LAYER_END 1u
 
-/* Arguments in brackets may be left out. A, D, dt_bias and states may be fp32 beside activations of
- * another type. */
-/* x [N, C], weight [C, K], (bias [C]); state CONV [C, K - 1] -> [N, C]. */
+/* What a recurrence computes, token by token, in fp32; after the last token of a step the state is
+ * as if each token had been a step of its own. Arguments in brackets may be left out. Operands,
+ * arguments and states are floating point of any type; the result has the type of x. */
+/* x [N, C], weight [C, K], (bias [C]); state CONV [C, K - 1] -> [N, C]:
+ * y[t] = sum over k of weight[k] x[t - K + 1 + k] + bias. */
 #define KEEL_RECUR_CAUSAL_CONV1D 1u
 /* Mamba-2 (arXiv:2405.21060): x [N, heads, P], dt [N, heads], A [heads] (negative),
  * B, C [N, groups, S], (D [heads]), (dt_bias [heads]), (numbers dt_min, dt_max);
- * state SSM [heads, P, S] -> [N, heads, P]. In fp32, token by token:
+ * state SSM [heads, P, S] -> [N, heads, P]. Head h uses group h / (heads / groups).
  * d = clamp(softplus(dt + dt_bias), dt_min, dt_max), state = exp(d A) state + d x B,
  * y = state C + D x. */
 #define KEEL_RECUR_SSD 2u
-#define KEEL_RECUR_SELECTIVE_SCAN 3u /* Mamba: reserved in 0.1 */
-#define KEEL_RECUR_GATED_DELTA 4u    /* gated delta rule: reserved in 0.1 */
+/* Mamba (arXiv:2312.00752): x, dt [N, C], A [C, S] (negative), B, C [N, S], (D [C]),
+ * (dt_bias [C]); state SSM [C, S] -> [N, C]. d = softplus(dt + dt_bias),
+ * state = exp(d A) state + d x B, y = state C + D x. */
+#define KEEL_RECUR_SELECTIVE_SCAN 3u
+/* The gated delta rule (arXiv:2412.06464; with gates by channel KDA, arXiv:2510.26692):
+ * x = q [N, groups, K], k [N, groups, K], v [N, heads, V], g [N, heads] or [N, heads, K]
+ * (logarithms, <= 0), beta [N, heads]; state DELTA [heads, K, V] -> [N, heads, V].
+ * Head h uses q and k of group h / (heads / groups). Norms and scales of q and k are the model's.
+ * state = exp(g) state, state = state + k (beta (v - state^T k))^T, y = state^T q. */
+#define KEEL_RECUR_GATED_DELTA 4u
+/* Linear attention (GLA, RetNet, lightning): x = q, k, v and (g) as in GATED_DELTA, no beta; state
+ * DELTA. state = exp(g) state + k v^T, y = state^T q. since 0.2 */
+#define KEEL_RECUR_LINEAR_ATTENTION 5u
+/* A linear recurrence of each channel by itself (RG-LRU, minGRU): x, a [N, C]; state OTHER [C]
+ * -> [N, C]. state = a state + x, y = state. since 0.2 */
+#define KEEL_RECUR_SCAN 6u
 
 /* What the host may assume of an argument's tensor, for shards and checks; of the names below it
  * knows that by itself. At most one of the first three. */
@@ -617,9 +643,10 @@ typedef struct keel_ops {
   keel_tensor (*norm)(keel_run*, keel_object, keel_tensor x);    /* same shape [run] */
   /* x [N, heads, D] -> the same. [run] */
   keel_tensor (*rope)(keel_run*, keel_object, keel_tensor x, keel_tensor positions);
-  /* q [N, heads, qk_dim], k [N, kv_heads, qk_dim], v [N, kv_heads, v_dim] -> [N, heads, v_dim]. The
-   * host has written k and v to the cache before the implementation runs, or let it write its own
-   * cache (section F). k and v are 0 with KEEL_ATTENTION_SHARE_KV. [run] */
+  /* q [N, heads, qk_dim], k [N, kv_heads, qk_dim], v [N, kv_heads, v_dim] -> [N, heads, v_dim], or
+   * as KEEL_ATTENTION_MLA says. The host has written k and v to the cache before the implementation
+   * runs, or let it write its own cache (section F). k and v are 0 with KEEL_ATTENTION_SHARE_KV.
+   * [run] */
   keel_tensor (*attention)(keel_run*, keel_object, keel_tensor q, keel_tensor k, keel_tensor v,
                            const keel_arg* args, uint32_t num_args);
   /* The host chooses experts and weights by the desc's scoring. [run] */
@@ -841,8 +868,8 @@ typedef struct keel_kernel_use {
 /* An item of the list "keel.kernels/1". A model may call those of its own plugin. An instance is
  * made for each declaration and rank and never called twice at once; several are, on several
  * threads. Operands and outputs are contiguous; outputs are allocated by the host, in the shapes
- * that infer gave. What a kernel writes is data: a NaN or an index out of range in it fails at most
- * the step. */
+ * that infer gave. What a kernel writes is data like any other: no NaN and no index out of range in
+ * it ends a process. */
 typedef struct keel_kernel_class {
   uint32_t struct_size, flags;  /* KEEL_KERNEL_* */
   const char* name;             /* reverse DNS */

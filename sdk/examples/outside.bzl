@@ -30,7 +30,7 @@ def outside_plugin(name, language = "cc"):
     native.sh_test(
         name = name + "_check",
         size = "small",
-        srcs = ["//tests/plugins:check_plugin"],
+        srcs = ["//sdk/validate"],
         args = ["$(rootpath %s)" % library],
         data = [library],
     )

@@ -83,6 +83,33 @@ concept AttentionType = requires {
   { C::kAttention } -> std::convertible_to<const char*>;
 };
 
+// What an attention class owes, one line an omission.
+template <typename A>
+consteval bool IsAttentionClass() {
+  constexpr bool kMade = std::constructible_from<A, const AttentionUse&>;
+  static_assert(kMade,
+                "an attention class in KEEL_PLUGIN lacks the constructor `A(const AttentionUse&)`");
+  constexpr bool kPromises = requires { uint32_t{A::kFlags}; };
+  static_assert(kPromises,
+                "an attention class in KEEL_PLUGIN lacks `static constexpr uint32_t kFlags`");
+  constexpr bool kRuns =
+      requires(A & a, const KernelContext& context, const keel_attention_call& call) {
+    a.Run(context, call);
+  };
+  static_assert(kRuns,
+                "an attention class in KEEL_PLUGIN lacks `void Run(const KernelContext&, const "
+                "keel_attention_call&)`");
+  constexpr bool kKeeps = requires(const A& a) { a.Cache(); };
+  constexpr bool kWrites =
+      requires(A & a, const KernelContext& context, const keel_attention_call& call) {
+    a.Write(context, call);
+  };
+  static_assert(kKeeps == kWrites,
+                "an attention class in KEEL_PLUGIN has one of `Cache` and `Write`, expected both "
+                "or none");
+  return kMade && kPromises && kRuns && kKeeps == kWrites;
+}
+
 // The ABI's view of an attention class.
 template <typename A>
 struct AttentionClass {

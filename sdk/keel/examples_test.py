@@ -73,6 +73,29 @@ class ForgottenTest(unittest.TestCase):
         self.assertIn("static assertion failed", errors[0])
         self.assertIn(word, errors[0])
 
+    def check_class(self, header, name, piece, word):
+        """The class that a header's example ends with, in KEEL_PLUGIN without `piece`."""
+        text = example(header).replace(header, "sdk/keel/plugin.h")
+        text += f'\nKEEL_PLUGIN("org.example.x", "1.0.0", {name});\n'
+        self.assertEqual(complaints(CXX, text), "")
+        self.assertIn(piece, text)
+        found = complaints(CXX, text.replace(piece, piece.replace("(", "Else(")))
+        errors = [line for line in found.split("\n") if "error:" in line]
+        self.assertEqual(len(errors), 1, errors)
+        self.assertIn(word, errors[0])
+
+    def test_run_of_a_kernel(self):
+        piece = "void Run(const KernelContext& context"
+        self.check_class("sdk/keel/kernel_class.h", "ScaleKernel", piece, "void Run(")
+
+    def test_infer_of_a_kernel(self):
+        piece = "static std::vector<Meta> Infer("
+        self.check_class("sdk/keel/kernel_class.h", "ScaleKernel", piece, "Infer(")
+
+    def test_run_of_an_attention(self):
+        piece = "void Run(const KernelContext&"
+        self.check_class("sdk/keel/attention_class.h", "NewestValue", piece, "void Run(")
+
     def test_forward(self):
         self.check(
             "  Tensor Forward(const Inputs& in) const { return norm(in.embeds); }\n",

@@ -145,6 +145,29 @@ concept KernelType = requires {
   { C::kKernel } -> std::convertible_to<const char*>;
 };
 
+// What a kernel class owes, one line an omission.
+template <typename K>
+consteval bool IsKernelClass() {
+  constexpr bool kMade = std::constructible_from<K, const KernelUse&>;
+  static_assert(kMade, "a kernel class in KEEL_PLUGIN lacks the constructor `K(const KernelUse&)`");
+  constexpr bool kPromises = requires { uint32_t{K::kFlags}; };
+  static_assert(kPromises,
+                "a kernel class in KEEL_PLUGIN lacks `static constexpr uint32_t kFlags`");
+  constexpr bool kInfers = requires(const KernelUse& use, std::span<const Meta> in) {
+    { K::Infer(use, in) } -> std::convertible_to<std::vector<Meta>>;
+  };
+  static_assert(kInfers,
+                "a kernel class in KEEL_PLUGIN lacks `static std::vector<Meta> Infer(const "
+                "KernelUse&, std::span<const Meta>)`");
+  constexpr bool kRuns = requires(K & k, const KernelContext& context, Operands in) {
+    k.Run(context, in, in);
+  };
+  static_assert(kRuns,
+                "a kernel class in KEEL_PLUGIN lacks `void Run(const KernelContext&, Operands, "
+                "Results)`");
+  return kMade && kPromises && kInfers && kRuns;
+}
+
 // The ABI's view of a kernel class.
 template <typename K>
 struct KernelClass {

@@ -248,9 +248,9 @@ struct PluginOf {
       if constexpr (ProcessorType<C>) {
         processors.items.push_back(ProcessorClass<C>::Get());
       } else if constexpr (AttentionType<C>) {
-        attention.items.push_back(AttentionClass<C>::Get());
+        if constexpr (IsAttentionClass<C>()) attention.items.push_back(AttentionClass<C>::Get());
       } else if constexpr (KernelType<C>) {
-        kernels.items.push_back(KernelClass<C>::Get());
+        if constexpr (IsKernelClass<C>()) kernels.items.push_back(KernelClass<C>::Get());
       } else if constexpr (IsModelClass<C>()) {
         models.items.push_back(ModelClass<C>::Get());
       }

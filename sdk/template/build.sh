@@ -1,7 +1,8 @@
 #!/bin/sh
-# Builds libmine.so with a compiler and Keel's sdk/ alone. KEEL: a copy of Keel's repository.
+# Builds libmine.so with a compiler and Keel's SDK alone.
 set -eu
-: "${KEEL:?set it to a copy of the repository of Keel, of which only sdk/ is used}"
+KEEL=${KEEL:-/path/to/keel-sdk}
+cd "$(dirname "$0")"
 
 g++ -std=c++20 -O2 -fPIC -shared -fvisibility=hidden -fno-gnu-unique -I"$KEEL" mine.cc -o libmine.so \
   -Wl,--version-script="$KEEL/sdk/plugin.lds" -Wl,-z,defs,-z,now,-z,relro,-z,noexecstack \

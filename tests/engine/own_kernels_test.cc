@@ -65,9 +65,9 @@ float Difference(const Answer& a, const Answer& b) {
 }
 
 // A code of 8 bits is off by at most 1/254 of the largest number of its row. What that makes of the tiny llama's
-// log-probabilities, which reach to -20, was 0.02 to 0.08 when this was written; the host's own kernels are off by less
-// than 1e-3 of each other.
-constexpr float kInt8Error = 0.2f;
+// log-probabilities, which reach to -20, is 0.03 to 0.21 for these prompts (transformers with its keys and values rounded
+// likewise); the host's own kernels are off by less than 1e-3 of each other.
+constexpr float kInt8Error = 0.3f;
 
 TEST(Int8KvTest, WhatItComputesIsTheHostsWithinTheErrorOfEightBits) {
   const auto host = StartEngine(), own = StartEngine(Int8Kv());

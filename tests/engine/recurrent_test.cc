@@ -1,4 +1,4 @@
-// Models with recurrent layers, alone (Mamba-2), beside attention (Bamba) and by kernels of their plugin's own (RWKV):
+// Models with recurrent layers, alone (Mamba, Mamba-2), beside attention and by kernels of their plugin's own (RWKV):
 // their texts are the same however they are scheduled.
 #include <string>
 
@@ -12,9 +12,9 @@ namespace {
 struct Recurrent {
   const char* folder;  // of the family
   const char* architecture;
-  const char* three_states;  // a cache of so many bytes has states for three sequences
-  bool has_attention;        // whose keys make fewer than three fit at times
-  const char* plugin = "";   // of a family that is not in the tree
+  const char* tight_bytes;  // a cache of so many bytes has states for three, or keys for few
+  bool preempts;            // then, as keys grow
+  const char* plugin = "";  // of a family that is not in the tree
 };
 
 class RecurrentTest : public ::testing::TestWithParam<Recurrent> {
@@ -28,7 +28,7 @@ class RecurrentTest : public ::testing::TestWithParam<Recurrent> {
   static std::unique_ptr<Engine> Roomy() { return StartEngine(Model()); }
   static std::unique_ptr<Engine> Tight(const char* tokens_a_step) {
     Flags flags = Model();
-    flags["kv-cache-memory-bytes"] = GetParam().three_states;
+    flags["kv-cache-memory-bytes"] = GetParam().tight_bytes;
     flags["max-num-batched-tokens"] = tokens_a_step;
     return StartEngine(flags);
   }
@@ -63,7 +63,7 @@ TEST_P(RecurrentTest, TextsInChunksBesideOthersWithFewStatesAreWhatTheyAreAlone)
     SCOPED_TRACE(i);
     ExpectTheSame(answers[i], Ask(*roomy, requests[i]));
   }
-  EXPECT_EQ(Metric(*tight, "vllm:num_preemptions_total") > 0, GetParam().has_attention);
+  EXPECT_EQ(Metric(*tight, "vllm:num_preemptions_total") > 0, GetParam().preempts);
   EXPECT_TRUE(ComesToRest(*tight));
 }
 
@@ -116,6 +116,10 @@ INSTANTIATE_TEST_SUITE_P(
     Models, RecurrentTest,
     ::testing::Values(Recurrent{"plugins/mamba2", "Mamba2ForCausalLM", "75000", false},
                       Recurrent{"plugins/bamba", "BambaForCausalLM", "200000", true},
+                      Recurrent{"plugins/mamba", "MambaForCausalLM", "31000", false},
+                      Recurrent{"plugins/qwen3_next", "Qwen3NextForCausalLM", "320000", true},
+                      Recurrent{"plugins/recurrent_gemma", "RecurrentGemmaForCausalLM", "80000",
+                                true},
                       Recurrent{"sdk/examples/rwkv", "RwkvForCausalLM", "6000", false,
                                 "sdk/examples/rwkv/librwkv.so"}),
     [](const auto& info) { return std::string(info.param.architecture); });

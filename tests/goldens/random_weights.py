@@ -30,6 +30,25 @@ _GAINS = {
     "in_proj": 1.5,
     "conv1d": 1.5,
     "out_proj": 2.0,
+    # Mamba.
+    "x_proj": 1.5,
+    "dt_proj": 1.5,
+    # Qwen3-Next.
+    "in_proj_qkvz": 1.5,
+    "in_proj_ba": 1.5,
+    "shared_expert_gate": 2.0,
+    # RecurrentGemma.
+    "linear_x": 1.5,
+    "linear_y": 1.5,
+    "linear_out": 2.0,
+    "conv_1d": 1.5,
+    "input_gate_weight": 2.0,
+    "recurrent_gate_weight": 2.0,
+    # DeepSeek-V3.
+    "q_a_proj": 1.5,
+    "q_b_proj": 1.5,
+    "kv_a_proj_with_mqa": 1.5,
+    "kv_b_proj": 1.5,
     # RWKV.
     "key": 1.5,
     "value": 1.5,
@@ -62,12 +81,16 @@ def _values(
 ) -> np.ndarray:
     module, kind = name.split(".")[-2:]
     norm = "norm" in module or module.startswith("ln") or module.endswith("_ln")
-    if kind == "bias":
+    if kind in ("bias", "input_gate_bias", "recurrent_gate_bias"):
         return (0.2 if norm else 0.5) * rng.standard_normal(shape)
     if norm:
         return rng.uniform(0.5, 1.5, shape)
     if kind == "A_log":  # some heads forget within tokens, some remember hundreds
         return rng.uniform(-5, 1, shape)
+    if kind == "recurrent_param":  # likewise: the decay is exp(-8 softplus(it) sigmoid(..))
+        return rng.uniform(-8, 0, shape)
+    if kind == "e_score_correction_bias":  # changes which experts are chosen, not all of them
+        return 0.2 * rng.standard_normal(shape)
     if kind == "time_decay":
         return rng.uniform(-5, 1, shape)
     if kind.startswith("time_mix"):
@@ -80,10 +103,12 @@ def _values(
 
 
 def fill(model: torch.nn.Module, seed: int) -> None:
-    """Overwrites every parameter. NumPy's generator gives the same bytes on every machine."""
+    """Overwrites every parameter and saved buffer. NumPy's generator gives the same bytes on every machine."""
     rng = np.random.Generator(np.random.PCG64(seed))
     gains = _GAINS_IF_TIED if model.config.tie_word_embeddings else _GAINS
     with torch.no_grad():
-        for name, parameter in sorted(model.named_parameters()):
+        saved = model.state_dict().keys()
+        buffers = [(name, buffer) for name, buffer in model.named_buffers() if name in saved]
+        for name, parameter in sorted([*model.named_parameters(), *buffers], key=lambda x: x[0]):
             values = _values(name, tuple(parameter.shape), gains, rng).astype(np.float32)
             parameter.copy_(torch.from_numpy(values))

@@ -38,3 +38,17 @@ def bad_plugins(name, define = [], others = []):
         testonly = True,
         srcs = ["libbad_%s.so" % macro.lower() for macro in define] + others,
     )
+
+def misbehaving_plugins(name, define):
+    """A filegroup `name` of misbehaves.c once with each of the macros in `define`."""
+    for macro in define:
+        bad_plugin(
+            name = "misbehaves_" + macro.lower(),
+            srcs = ["misbehaves.c"],
+            define = macro,
+        )
+    native.filegroup(
+        name = name,
+        testonly = True,
+        srcs = ["libmisbehaves_%s.so" % macro.lower() for macro in define],
+    )

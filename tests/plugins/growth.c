@@ -29,6 +29,9 @@ enum { HIDDEN = 32, VOCAB = 64, HEADS = 2, HEAD_DIM = 16 };
 static struct {
   const keel_config_api* config;
   const keel_spec_api* spec;
+#if !defined(SHORTER)
+  const keel_features_api* features;
+#endif
 } host;
 
 static keel_str str(const char* text) {
@@ -50,6 +53,10 @@ static int64_t get_int(keel_config* c, const char* key) {
 
 static keel_status config(void* self, keel_config* c, keel_spec* spec) {
   (void)self;
+#if !defined(SHORTER)
+  if (host.features == NULL || !host.features->has("op.compare")) return 13;
+  if (host.features->has("op.of_a_later_release")) return 13;
+#endif
   host.spec->set_int(spec, "num_layers", 1);
   host.spec->set_int(spec, "hidden_size", HIDDEN);
   host.spec->set_int(spec, "vocab_size", VOCAB);
@@ -177,9 +184,7 @@ static keel_status init(const keel_host* h, void** self) {
   host.spec = h->get_interface(h->self, "keel.spec/1");
   if (h->get_interface(h->self, "keel.of_a_later_release/1") != NULL) return 13;
 #if !defined(SHORTER)
-  const keel_features_api* features = h->get_interface(h->self, "keel.features/1");
-  if (features == NULL || !features->has("op.compare") || features->has("op.of_a_later_release"))
-    return 13;
+  host.features = h->get_interface(h->self, "keel.features/1");
 #endif
   return host.config == NULL || host.spec == NULL ? 12 : 0;
 }

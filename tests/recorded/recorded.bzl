@@ -3,7 +3,7 @@
 load("//sdk:plugin.bzl", "keel_plugin")
 
 def recorded_models(update, families, models):
-    """Declares <name>_test for each model, graph_fuzz_test, and a program that writes all goldens.
+    """Declares <name>_test for each model, tests of damaged graphs, and a program that writes all goldens.
 
     Args:
       update: name of the program.
@@ -54,6 +54,7 @@ def recorded_models(update, families, models):
         args = directories,
         data = goldens,
         deps = [
+            ":graph_mutation",
             ":recording",
             "//core/base:file",
             "//core/base:status_matchers",
@@ -62,6 +63,27 @@ def recorded_models(update, families, models):
             "//core/graph:verifier",
             "//third_party/googletest",
             "//third_party/protobuf",
+        ],
+    )
+    native.cc_test(
+        name = "graph_file_fuzz_test",
+        size = "medium",
+        srcs = ["graph_file_fuzz_test.cc"],
+        args = directories,
+        data = goldens,
+        deps = [
+            ":graph_mutation",
+            ":recording",
+            "//core/attention:registry",
+            "//core/base:file",
+            "//core/base:status_matchers",
+            "//core/checkpoint:testing",
+            "//core/exec:executor",
+            "//core/graph:graph_file",
+            "//core/weights:testing",
+            "//third_party/abseil",
+            "//third_party/googletest",
+            "//third_party/libtorch",
         ],
     )
 

@@ -68,7 +68,10 @@ class Terminal:
         found: list[str] = []
 
         def has_come() -> bool:
+            has_ended = self.process.poll() is not None
             found[:] = [line for line in self.lines() if words in line]
+            if has_ended and not found:
+                raise RuntimeError(f"the server ended without {words!r}: {self.lines()}")
             return bool(found)
 
         serving.wait_until(has_come, f"a line with {words!r}", seconds)

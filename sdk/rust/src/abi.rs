@@ -110,6 +110,8 @@ pub const KEEL_RECUR_CAUSAL_CONV1D: u32 = 1;
 pub const KEEL_RECUR_SSD: u32 = 2;
 pub const KEEL_RECUR_SELECTIVE_SCAN: u32 = 3;
 pub const KEEL_RECUR_GATED_DELTA: u32 = 4;
+pub const KEEL_RECUR_LINEAR_ATTENTION: u32 = 5;
+pub const KEEL_RECUR_SCAN: u32 = 6;
 pub const KEEL_ARG_PER_HEAD: u32 = 1;
 pub const KEEL_ARG_PER_KV_HEAD: u32 = 2;
 pub const KEEL_ARG_PER_TOKEN: u32 = 4;
@@ -679,10 +681,12 @@ pub struct keel_attention_desc {
     pub scale: f64,
     pub softcap: f64,
     pub impl_: *const ::core::ffi::c_char,
+    pub kv_up: keel_object,
+    pub reserved2: u32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of keel_attention_desc"][::core::mem::size_of::<keel_attention_desc>() - 112usize];
+    ["Size of keel_attention_desc"][::core::mem::size_of::<keel_attention_desc>() - 120usize];
     ["Alignment of keel_attention_desc"][::core::mem::align_of::<keel_attention_desc>() - 8usize];
     ["Offset of field: keel_attention_desc::struct_size"]
         [::core::mem::offset_of!(keel_attention_desc, struct_size) - 0usize];
@@ -718,6 +722,10 @@ const _: () = {
         [::core::mem::offset_of!(keel_attention_desc, softcap) - 96usize];
     ["Offset of field: keel_attention_desc::impl_"]
         [::core::mem::offset_of!(keel_attention_desc, impl_) - 104usize];
+    ["Offset of field: keel_attention_desc::kv_up"]
+        [::core::mem::offset_of!(keel_attention_desc, kv_up) - 112usize];
+    ["Offset of field: keel_attention_desc::reserved2"]
+        [::core::mem::offset_of!(keel_attention_desc, reserved2) - 116usize];
 };
 impl Default for keel_attention_desc {
     fn default() -> Self {

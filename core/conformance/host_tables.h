@@ -1,0 +1,56 @@
+// Tables of hosts that are older or newer than this one.
+#ifndef KEEL_CORE_CONFORMANCE_HOST_TABLES_H_
+#define KEEL_CORE_CONFORMANCE_HOST_TABLES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/graph/record_model.h"
+#include "core/plugin/host.h"
+#include "sdk/abi/plugin.h"
+
+namespace keel::conformance {
+
+// Called by a plugin that calls what its host has not: ends the process with kPoisonExit.
+inline constexpr int kPoisonExit = 97;
+
+// A copy of a table of functions (its size first) as another host would show it.
+class TableCopy {
+ public:
+  // Shows only the first `shown` bytes of `size`; where the others were is poison.
+  static TableCopy Shorter(const void* table, size_t size, size_t shown);
+  // Shows four entries more than there are, all poison.
+  static TableCopy Longer(const void* table, size_t size);
+
+  const void* get() const { return words_.data(); }
+
+ private:
+  TableCopy(const void* table, size_t copied, size_t total, size_t shown);
+  std::vector<uint64_t> words_;
+};
+
+// The tables of a host of another version, and this host's functions behind them.
+class OtherHost {
+ public:
+  enum class Age {
+    kOldest,  // each table as its interface was first released
+    kFuture,  // each table longer than any plugin knows
+  };
+  explicit OtherHost(Age age);
+
+  const HostInterfaces& interfaces() const { return interfaces_; }
+  // Makes recordings of `source` use these tables; this must outlive it.
+  void Serve(ModelSource& source) const;
+
+ private:
+  TableCopy Copy(const void* table, size_t size, size_t first_size) const;
+
+  const Age age_;
+  TableCopy config_, features_, spec_, build_, ops_;
+  HostInterfaces interfaces_;
+};
+
+}  // namespace keel::conformance
+
+#endif  // KEEL_CORE_CONFORMANCE_HOST_TABLES_H_

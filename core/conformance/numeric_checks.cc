@@ -1,0 +1,200 @@
+// Group N: a model with random weights, run in several ways that must agree.
+#include "core/conformance/numeric_checks.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/isfinite.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/attention/registry.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "core/conformance/subject.h"
+#include "core/exec/executor.h"
+#include "core/weights/random_checkpoint.h"
+
+namespace keel::conformance {
+namespace {
+
+constexpr int32_t kLength = 24, kBlockSize = 4, kBlocks = 32;
+constexpr int64_t kMaxWeights = int64_t{64} << 20;
+constexpr double kTolerance = 1e-4;  // of the largest logit, in f32
+
+class ScratchDir {
+ public:
+  ScratchDir() : path_(std::filesystem::temp_directory_path() / "keel-validate-XXXXXX") {
+    std::string name = path_.string();
+    if (mkdtemp(name.data()) != nullptr) path_ = name;
+  }
+  ~ScratchDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  ScratchDir(const ScratchDir&) = delete;
+  ScratchDir& operator=(const ScratchDir&) = delete;
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// At least so many weights, as far as their number is known without making them.
+int64_t CountWeights(const proto::Graph& graph) {
+  double count = 2.0 * static_cast<double>(graph.spec().vocab_size()) *
+                 static_cast<double>(graph.spec().hidden_size());
+  for (const proto::Declaration& d : graph.declarations()) {
+    count += static_cast<double>(d.linear().in()) * static_cast<double>(d.linear().out());
+    count += static_cast<double>(d.embedding().rows()) * static_cast<double>(d.embedding().size());
+    count += 3.0 * static_cast<double>(d.moe().experts()) *
+             static_cast<double>(d.moe().hidden_size()) *
+             static_cast<double>(d.moe().intermediate_size());
+  }
+  return count > 1e18 ? INT64_MAX : static_cast<int64_t>(count);
+}
+
+// The model of a config with random weights on disk.
+struct NumericModel {
+  ScratchDir dir;
+  Stages stages;
+  LiveModel live;
+  PluginKernels kernels;
+  AttentionRegistry attention;  // the host's and the plugin's own
+  std::shared_ptr<const Checkpoint> checkpoint;
+};
+
+struct Way {
+  ExecMode mode = ExecMode::kGraph;
+  int ranks = 1;
+  std::vector<int32_t> steps = {kLength};  // tokens of each step
+  bool in_company = false;                 // with another sequence before it in each step
+};
+
+absl::StatusOr<at::Tensor> Logits(const NumericModel& model, const Way& way) {
+  ExecutorOptions options;
+  options.mode = way.mode;
+  options.block_size = kBlockSize;
+  options.tensor_parallel = way.ranks;
+  options.live = model.live;
+  options.kernels = model.kernels;
+  KEEL_ASSIGN_OR_RETURN(auto executor, Executor::Create(model.stages.model.graph, model.checkpoint,
+                                                        model.attention, options));
+  const size_t groups = executor->cache_layout().groups.size();
+  KEEL_RETURN_IF_ERROR(executor->AllocateCache(std::vector<int32_t>(groups, kBlocks), 2));
+  // Blocks in no order, and none of one sequence beside the other's.
+  std::vector<int32_t> mine, others;
+  for (int32_t i = 0; i < kLength / kBlockSize; ++i) {
+    mine.push_back((kBlocks - 1 - 5 * i) % kBlocks);
+    others.push_back(mine.back() ^ 1);
+  }
+  const int64_t vocab = model.stages.model.graph.spec().vocab_size();
+  std::vector<at::Tensor> logits;
+  int32_t done = 0;
+  for (const int32_t tokens : way.steps) {
+    Batch batch;
+    const auto add = [&](int32_t multiplier, int32_t slot, const std::vector<int32_t>& blocks,
+                         bool wants_logits) {
+      for (int32_t t = 0; t < tokens; ++t) {
+        if (wants_logits) batch.logit_rows.push_back(static_cast<int32_t>(batch.token_ids.size()));
+        batch.token_ids.push_back(
+            static_cast<int32_t>((multiplier * (done + t + 1) + slot) % vocab));
+      }
+      batch.sequences.push_back({done, tokens, slot, std::vector(groups, blocks)});
+    };
+    if (way.in_company) add(11, 1, others, false);
+    add(7, 0, mine, true);
+    KEEL_ASSIGN_OR_RETURN(const at::Tensor out, executor->Step(batch));
+    logits.push_back(out.clone());
+    done += tokens;
+  }
+  return at::cat(logits);
+}
+
+Finding Compare(const at::Tensor& a, const absl::StatusOr<at::Tensor>& b, absl::string_view what) {
+  if (!b.ok() && absl::IsUnimplemented(b.status())) return Skip(std::string(b.status().message()));
+  if (!b.ok()) return Fail(absl::StrCat(what, ": ", b.status().message()));
+  const double apart = at::abs(a - *b).max().item<double>();
+  const double largest = at::abs(a).max().item<double>();
+  if (apart <= kTolerance * largest) return Pass();
+  return Fail(absl::StrCat(what, ": logits are ", apart, " apart, the largest is ", largest));
+}
+
+Finding RegisterAttention(const ModelUnderTest& model, AttentionRegistry& registry) {
+  for (const keel_attention_class* attention : model.plugin->classes().attention) {
+    const absl::Status status =
+        registry.RegisterPlugin(attention, model.plugin->self(), model.source.call);
+    if (!status.ok()) return Fail(std::string(status.message()));
+  }
+  return Pass();
+}
+
+// Whether each of `others` gives what one step of the recorded graph gives.
+Finding Agrees(const Subject& subject, const std::vector<Way>& others, absl::string_view what) {
+  return ForEachModel(subject, [&](ModelUnderTest& model) {
+    NumericModel numeric;
+    numeric.stages = Record(model);
+    if (!numeric.stages.status().ok()) return Skip(std::string(numeric.stages.status().message()));
+    proto::Graph& graph = numeric.stages.model.graph;
+    if (CountWeights(graph) > kMaxWeights) {
+      return Skip("too large to be computed here; give a config of tiny sizes");
+    }
+    // Renames are about a checkpoint's names; the random one has the declared ones.
+    graph.mutable_spec()->clear_renames();
+    auto checkpoint =
+        WriteCheckpoint(numeric.dir.path(), RandomTensors(graph, static_cast<int>(subject.seed)));
+    if (!checkpoint.ok()) return Skip(std::string(checkpoint.status().message()));
+    numeric.checkpoint = *std::move(checkpoint);
+    numeric.live = {model.source.model_class, numeric.stages.model.model.get(), model.source.call};
+    numeric.kernels = model.source.kernels;
+    const Finding registered = RegisterAttention(model, numeric.attention);
+    if (registered.outcome != Outcome::kPass) return registered;
+    const absl::StatusOr<at::Tensor> expected = Logits(numeric, {});
+    if (!expected.ok()) return Skip(std::string(expected.status().message()));
+    if (!at::isfinite(*expected).all().item<bool>()) return Fail("logits are not finite");
+    for (const Way& way : others) {
+      const absl::StatusOr<at::Tensor> logits = Logits(numeric, way);
+      if (way.ranks > 1 && absl::StrContains(logits.status().message(), "don't divide")) {
+        return Skip(std::string(logits.status().message()));
+      }
+      const Finding finding = Compare(*expected, logits, what);
+      if (finding.outcome != Outcome::kPass) return finding;
+    }
+    return Pass();
+  });
+}
+
+std::vector<int32_t> Steps(int32_t tokens) {
+  std::vector<int32_t> steps(kLength / tokens, tokens);
+  if (kLength % tokens != 0) steps.push_back(kLength % tokens);
+  return steps;
+}
+
+}  // namespace
+
+Finding CheckEagerRun(const Subject& subject) {
+  return Agrees(subject, {{.mode = ExecMode::kEager}, {.mode = ExecMode::kShadow}}, "op by op");
+}
+
+Finding CheckChunks(const Subject& subject) {
+  return Agrees(subject, {{.steps = Steps(1)}, {.steps = Steps(7)}, {.steps = {kLength - 1, 1}}},
+                "in several steps");
+}
+
+Finding CheckBatches(const Subject& subject) {
+  return Agrees(subject, {{.in_company = true}, {.steps = Steps(5), .in_company = true}},
+                "beside another sequence");
+}
+
+Finding CheckTwoRanks(const Subject& subject) {
+  return Agrees(subject, {{.ranks = 2}}, "on two ranks");
+}
+
+}  // namespace keel::conformance

@@ -1,0 +1,18 @@
+// Checks that need a tensor library: group N, and what a checkpoint's tensors become.
+#ifndef KEEL_CORE_CONFORMANCE_NUMERIC_CHECKS_H_
+#define KEEL_CORE_CONFORMANCE_NUMERIC_CHECKS_H_
+
+#include "core/conformance/check.h"
+
+namespace keel::conformance {
+
+Finding CheckCoverage(const Subject& subject);
+
+Finding CheckEagerRun(const Subject& subject);
+Finding CheckChunks(const Subject& subject);
+Finding CheckBatches(const Subject& subject);
+Finding CheckTwoRanks(const Subject& subject);
+
+}  // namespace keel::conformance
+
+#endif  // KEEL_CORE_CONFORMANCE_NUMERIC_CHECKS_H_

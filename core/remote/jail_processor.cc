@@ -1,0 +1,256 @@
+#include "core/remote/jail_processor.h"
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "core/remote/jail_tensor.h"
+
+namespace keel {
+namespace {
+
+using Function = proto::CallProcessor;
+
+keel_status Code(const absl::Status& status) { return static_cast<keel_status>(status.code()); }
+
+// A sink that fills a message.
+class Collector {
+ public:
+  explicit Collector(proto::Delivered* out)
+      : out_(out), sink_{sizeof(keel_sink), 0, this, Bytes, Ints, Tensor} {}
+  const keel_sink* sink() const { return &sink_; }
+
+ private:
+  static Collector& Self(void* self) { return *static_cast<Collector*>(self); }
+  static keel_status Bytes(void* self, const char* key, const void* data, size_t n) {
+    (*Self(self).out_->mutable_texts())[key].assign(static_cast<const char*>(data), n);
+    return 0;
+  }
+  static keel_status Ints(void* self, const char* key, const int64_t* data, size_t n) {
+    (*Self(self).out_->mutable_ints())[key].mutable_values()->Assign(data, data + n);
+    return 0;
+  }
+  static keel_dl_tensor* Tensor(void* self, const char* key, uint32_t dtype, uint32_t ndim,
+                                const int64_t* dims) {
+    const absl::StatusOr<int64_t> bytes = TensorBytes(dtype, {dims, ndim});
+    if (!bytes.ok()) return nullptr;
+    proto::JailTensor& tensor = (*Self(self).out_->mutable_tensors())[key];
+    tensor.set_dtype(dtype);
+    tensor.mutable_dims()->Assign(dims, dims + ndim);
+    tensor.mutable_data()->assign(static_cast<size_t>(*bytes), '\0');
+    return Self(self)
+        .views_.emplace_back(dtype, absl::MakeConstSpan(dims, ndim), tensor.mutable_data()->data())
+        .get();
+  }
+
+  proto::Delivered* const out_;
+  const keel_sink sink_;
+  std::deque<TensorView> views_;
+};
+
+template <typename T>
+std::vector<T*> PointersTo(std::vector<T>& items) {
+  std::vector<T*> out;
+  for (T& item : items) out.push_back(&item);
+  return out;
+}
+
+// A JSON text under the getters of keel_config_api.
+absl::StatusOr<boost::json::value> ParseObject(const std::string& text, const std::string& where) {
+  KEEL_ASSIGN_OR_RETURN(boost::json::value json, ParseJson(text, where));
+  if (json.is_object()) return json;
+  return absl::InvalidArgumentError(absl::StrCat(where, ": expected an object"));
+}
+
+void AddCount(const keel_media_count& count, proto::JailReply& reply) {
+  proto::JailMediaCount& c = *reply.add_counts();
+  c.set_modality(count.modality);
+  c.set_tokens(count.tokens);
+  c.set_features(count.features);
+  c.set_patches(count.patches);
+  c.set_grid_t(count.grid_t);
+  c.set_grid_h(count.grid_h);
+  c.set_grid_w(count.grid_w);
+  c.set_seconds_per_grid(count.seconds_per_grid);
+}
+
+}  // namespace
+
+JailProcessor::JailProcessor(std::shared_ptr<Plugin> plugin, proto::OpenProcessor request,
+                             AskHost ask_host)
+    : plugin_(std::move(plugin)), request_(std::move(request)), ask_host_(std::move(ask_host)) {
+  assets_ = {sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize};
+}
+
+absl::StatusOr<std::unique_ptr<JailProcessor>> JailProcessor::Create(std::shared_ptr<Plugin> plugin,
+                                                                     proto::OpenProcessor request,
+                                                                     AskHost ask_host) {
+  std::unique_ptr<JailProcessor> out(
+      new JailProcessor(std::move(plugin), std::move(request), std::move(ask_host)));
+  KEEL_RETURN_IF_ERROR(out->Open());
+  return out;
+}
+
+absl::Status JailProcessor::Open() {
+  class_ = plugin_->FindProcessor(request_.name());
+  if (class_ == nullptr)
+    return absl::NotFoundError(absl::StrCat("has no processor '", request_.name(), "'"));
+  KEEL_ASSIGN_OR_RETURN(boost::json::value json,
+                        ParseObject(request_.config_json(), "config.json"));
+  documents_.emplace_back(std::move(json), "config.json");
+  const absl::Status created = plugin_->Call(absl::StrCat(request_.name(), ".create"), [&] {
+    return class_->create(plugin_->self(), documents_.front().view.root(), &assets_, &processor_);
+  });
+  for (const Document& document : documents_) KEEL_RETURN_IF_ERROR(document.view.status());
+  return created;
+}
+
+absl::Status JailProcessor::Call(const proto::CallProcessor& call, proto::JailReply& reply) {
+  const std::string name = absl::AsciiStrToLower(Function::Function_Name(call.function()));
+  absl::Status mine;
+  const absl::Status said = plugin_->Call(absl::StrCat(request_.name(), ".", name), [&] {
+    mine = CallFunction(call, reply);
+    return Code(mine);
+  });
+  return mine.message().empty() ? said : mine;  // the plugin's own have no text but in `said`
+}
+
+absl::Status JailProcessor::CallFunction(const proto::CallProcessor& call,
+                                         proto::JailReply& reply) {
+  Arguments arguments;
+  KEEL_RETURN_IF_ERROR(arguments.Read(call));
+  Collector out(reply.mutable_delivered());
+  const keel_status code = Dispatch(call, arguments, out.sink());
+  if (call.function() == Function::COUNT) {
+    for (const keel_media_count& count : arguments.counts) AddCount(count, reply);
+  }
+  for (const Document& document : arguments.options) KEEL_RETURN_IF_ERROR(document.view.status());
+  return absl::Status(static_cast<absl::StatusCode>(code), "");
+}
+
+absl::Status JailProcessor::Arguments::Read(const proto::CallProcessor& call) {
+  for (const proto::JailMedia& m : call.media()) {
+    keel_media item = {sizeof(keel_media), m.modality(), nullptr,  m.height(),
+                       m.width(),          m.length(),   m.rate(), nullptr};
+    if (m.has_data()) {
+      KEEL_RETURN_IF_ERROR(CheckTensor(m.data()));
+      const auto dims = absl::MakeConstSpan(m.data().dims().data(), m.data().dims_size());
+      char* data = const_cast<char*>(m.data().data().data());  // which the plugin may not change
+      item.data = tensors.emplace_back(m.data().dtype(), dims, data).get();
+    }
+    if (!m.options_json().empty()) {
+      constexpr char kWhere[] = "mm_processor_kwargs";
+      KEEL_ASSIGN_OR_RETURN(boost::json::value json, ParseObject(m.options_json(), kWhere));
+      item.options = options.emplace_back(std::move(json), kWhere).view.root();
+    }
+    media.push_back(item);
+  }
+  for (const proto::JailMediaCount& c : call.counts()) {
+    counts.push_back({sizeof(keel_media_count), c.modality(), c.tokens(), c.features(), c.patches(),
+                      c.grid_t(), c.grid_h(), c.grid_w(), c.seconds_per_grid()});
+  }
+  if (call.function() != Function::COUNT) return absl::OkStatus();
+  counts.assign(media.size(), {});  // to be filled
+  for (size_t i = 0; i < media.size(); ++i) {
+    counts[i].struct_size = sizeof(keel_media_count);
+    counts[i].modality = media[i].modality;
+  }
+  return absl::OkStatus();
+}
+
+keel_status JailProcessor::Dispatch(const proto::CallProcessor& call, Arguments& arguments,
+                                    const keel_sink* sink) {
+  std::vector<keel_media*> media = PointersTo(arguments.media);
+  std::vector<keel_media_count*> counts = PointersTo(arguments.counts);
+  const auto num_media = static_cast<uint32_t>(media.size());
+  const auto num_counts = static_cast<uint32_t>(counts.size());
+  const auto num_ids = static_cast<size_t>(call.ids_size());
+  const int64_t* ids = call.ids().data();
+  switch (call.function()) {
+    case Function::TOKENS:
+      return class_->tokens(processor_, sink);
+    case Function::COUNT:
+      return class_->count(processor_, media.data(), num_media, counts.data());
+    case Function::PREPROCESS:
+      return class_->preprocess(processor_, media.data(), num_media, sink);
+    case Function::REPLACEMENT:
+      if (num_counts != 1) return Code(absl::InvalidArgumentError(""));
+      return class_->replacement(processor_, counts[0], call.index(), sink);
+    case Function::EXPAND:
+      if (!KEEL_HAS(class_, keel_processor_class, expand)) break;
+      return class_->expand(processor_, ids, num_ids, counts.data(), num_counts, sink);
+    case Function::CHAT:
+      if (!KEEL_HAS(class_, keel_processor_class, chat)) break;
+      return class_->chat(processor_, {call.conversation().data(), call.conversation().size()},
+                          sink);
+    case Function::POSITIONS:
+      if (!KEEL_HAS(class_, keel_processor_class, positions)) break;
+      return class_->positions(processor_, ids, num_ids, counts.data(), num_counts, sink);
+    default:
+      return Code(absl::InvalidArgumentError(""));
+  }
+  return Code(absl::UnimplementedError(""));
+}
+
+// ---- keel_assets -------------------------------------------------------------------------------
+
+keel_status JailProcessor::Read(void* self, const char* name, const void** data, size_t* n) {
+  const auto& files = static_cast<JailProcessor*>(self)->request_.files();
+  const auto file = files.find(name);
+  if (file == files.end()) return static_cast<keel_status>(absl::StatusCode::kNotFound);
+  *data = file->second.data();
+  *n = file->second.size();
+  return 0;
+}
+
+keel_config* JailProcessor::Json(void* self, const char* name) {
+  auto& me = *static_cast<JailProcessor*>(self);
+  const auto file = me.request_.files().find(name);
+  if (file == me.request_.files().end()) return nullptr;
+  absl::StatusOr<boost::json::value> json = ParseObject(file->second, name);
+  if (!json.ok()) return nullptr;
+  return me.documents_.emplace_back(*std::move(json), name).view.root();
+}
+
+int64_t JailProcessor::TokenId(void* self, const char* token) {
+  proto::HostQuestion question;
+  question.set_token_id(token);
+  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(question);
+  return answer.ok() && answer->ids_size() == 1 ? answer->ids(0) : -1;
+}
+
+keel_status JailProcessor::Encode(void* self, keel_str text, const keel_sink* sink) {
+  proto::HostQuestion question;
+  question.set_encode(text.data, text.size);
+  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(question);
+  if (!answer.ok()) return Code(answer.status());
+  return sink->ints(sink->self, "ids", answer->ids().data(),
+                    static_cast<size_t>(answer->ids_size()));
+}
+
+keel_status JailProcessor::Resize(void* self, const keel_dl_tensor* image, uint32_t resample,
+                                  keel_dl_tensor* out) {
+  const absl::StatusOr<proto::JailTensor> message = ToMessage(*image);
+  if (!message.ok()) return Code(message.status());
+  proto::HostQuestion question;
+  *question.mutable_resize()->mutable_image() = *message;
+  question.mutable_resize()->set_filter(resample);
+  question.mutable_resize()->set_height(out->shape[0]);
+  question.mutable_resize()->set_width(out->shape[1]);
+  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(question);
+  if (!answer.ok()) return Code(answer.status());
+  const std::string& pixels = answer->image().data();
+  const int64_t row = out->shape[1] * 3;
+  if (static_cast<int64_t>(pixels.size()) != out->shape[0] * row)
+    return static_cast<keel_status>(absl::StatusCode::kInternal);
+  auto* to = static_cast<char*>(out->data) + out->byte_offset;
+  for (int64_t y = 0; y < out->shape[0]; ++y)
+    std::memcpy(to + y * out->strides[0], pixels.data() + y * row, static_cast<size_t>(row));
+  return 0;
+}
+
+}  // namespace keel

@@ -1,0 +1,84 @@
+// A plugin that runs in a jail (jail.h), seen from the host: requests go in, answers come out, and
+// nothing that the plugin does reaches this process but by them.
+#ifndef KEEL_CORE_REMOTE_JAILED_PLUGIN_H_
+#define KEEL_CORE_REMOTE_JAILED_PLUGIN_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "core/base/child_process.h"
+#include "core/graph/graph.pb.h"
+#include "core/plugin/trust.h"
+#include "core/remote/channel.h"
+#include "core/remote/jail.h"
+#include "core/remote/jail.pb.h"
+
+namespace keel {
+
+struct JailOptions {
+  // The program keel-jail. Empty: $KEEL_JAIL, else where core/base/companion_program.h looks.
+  std::string program = {};
+  absl::Duration wall_limit = absl::Seconds(10);  // of a request
+  JailLimits limits = {};                         // CPU time: of a request too
+};
+
+// What a processor asks its host; called by JailedPlugin::Ask, on its thread. An empty one answers
+// kUnimplemented.
+struct HostAnswers {
+  std::function<absl::StatusOr<int64_t>(absl::string_view token)> token_id = {};
+  std::function<absl::StatusOr<std::vector<int64_t>>(absl::string_view text)> encode = {};
+  // RGB8 [height, width, 3] of the sizes asked for.
+  std::function<absl::StatusOr<proto::JailTensor>(const proto::ResizeImage&)> resize = {};
+};
+
+// One child process. Move-only, one thread at a time; killed by the destructor.
+class JailedPlugin {
+ public:
+  // kInternal, kNotFound: the program can't be started. Whether it can lock itself, and whether the
+  // plugin loads there, the first Ask says.
+  static absl::StatusOr<JailedPlugin> Start(const JailedImage& image,
+                                            const JailOptions& options = {});
+
+  // Sends a request and waits for its reply, whose code is OK. Errors begin with "plugin <name>":
+  // what the plugin said (its code, escaped text), or how its process ended: a denied system call by
+  // name, a crash, a limit. kFailedPrecondition: this machine can't jail, with the reason. After an
+  // error that is not the plugin's own word the process is gone: is_alive().
+  absl::StatusOr<proto::JailReply> Ask(const proto::JailRequest& request,
+                                       const HostAnswers& host = {});
+
+  bool is_alive() const { return alive_; }
+
+ private:
+  JailedPlugin(std::string name, JailOptions options, Channel channel, ChildProcess child)
+      : name_(std::move(name)),
+        options_(std::move(options)),
+        channel_(std::move(channel)),
+        child_(std::move(child)) {}
+
+  absl::Status AllowCpuTime() const;
+  absl::StatusOr<proto::JailReply> Exchange(const proto::JailRequest& request, absl::Time deadline);
+  // What became of the process, which gave `error` instead of an answer.
+  absl::Status Ended(const absl::Status& error);
+
+  std::string name_;
+  JailOptions options_;
+  Channel channel_;
+  ChildProcess child_;
+  bool alive_ = true;
+};
+
+// Records a model class of `image` in a jail of its own. The graph has been verified here as any
+// graph file is; `plugin` in it is what the note says.
+absl::StatusOr<proto::Graph> RecordInJail(const JailedImage& image,
+                                          const proto::RecordRequest& request,
+                                          const JailOptions& options = {});
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_REMOTE_JAILED_PLUGIN_H_

@@ -1,0 +1,63 @@
+// A jailed plugin's processor: a few children that answer calls of it. A processor keeps no memory
+// between calls, so any of them does.
+#ifndef KEEL_CORE_REMOTE_PROCESSOR_POOL_H_
+#define KEEL_CORE_REMOTE_PROCESSOR_POOL_H_
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "core/plugin/trust.h"
+#include "core/remote/jail.pb.h"
+#include "core/remote/jailed_plugin.h"
+
+namespace keel {
+
+// Thread-safe.
+class ProcessorPool {
+ public:
+  struct Options {
+    int size = 2;  // children at most
+    JailOptions jail = {};
+  };
+
+  // Starts the first child and opens the processor in it. `host` answers what processors ask, on the
+  // threads of Call.
+  static absl::StatusOr<std::unique_ptr<ProcessorPool>> Create(JailedImage image,
+                                                               proto::OpenProcessor processor,
+                                                               HostAnswers host,
+                                                               const Options& options);
+
+  // Runs a function of the processor in a child that is free, or a new one, or waits for one. The
+  // answer has been checked: a count for each medium, tensors as large as they say. A child that
+  // dies fails this call alone, as JailedPlugin::Ask says; the next one gets another.
+  absl::StatusOr<proto::JailReply> Call(const proto::CallProcessor& call);
+
+ private:
+  ProcessorPool(JailedImage image, proto::OpenProcessor processor, HostAnswers host,
+                const Options& options)
+      : image_(std::move(image)),
+        processor_(std::move(processor)),
+        host_(std::move(host)),
+        options_(options) {}
+
+  absl::StatusOr<JailedPlugin> Open() const;
+  absl::StatusOr<JailedPlugin> Take();
+  void Give(JailedPlugin child);
+
+  const JailedImage image_;
+  const proto::OpenProcessor processor_;
+  const HostAnswers host_;
+  const Options options_;
+  absl::Mutex mutex_;
+  std::vector<JailedPlugin> idle_ ABSL_GUARDED_BY(mutex_);
+  int taken_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_REMOTE_PROCESSOR_POOL_H_
