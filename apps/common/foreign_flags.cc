@@ -20,6 +20,7 @@ constexpr Hint kHints[] = {
     {"--disable-radix-cache", "--no-enable-prefix-caching does that"},
     {"--enable-chunked-prefill", "long prompts are always cut, by --max-num-batched-tokens"},
     {"--enforce-eager", "--exec=eager runs op by op, for debugging"},
+    {"--ep-size", "--enable-expert-parallel divides experts among --tensor-parallel-size ranks"},
     {"--gpu-memory-utilization", "--kv-cache-memory-share or --kv-cache-memory-bytes do that"},
     {"--hostname", "--host does that"},
     {"--max-batch-prefill-tokens", "--max-num-batched-tokens does that"},
@@ -34,6 +35,7 @@ constexpr Hint kHints[] = {
     {"--n-gpu-layers", "all runs on the CPU"},
     {"--num-shard", "--tensor-parallel-size does that"},
     {"--parallel", "--max-num-seqs does that"},
+    {"--pp-size", "--pipeline-parallel-size does that"},
     {"--quantization", "quantized weights are not served yet"},
     {"--speculative-config", "--spec-method and --spec-tokens do that"},
     {"--swap-space", "what does not fit is computed anew; there is no swap"},
@@ -45,6 +47,7 @@ constexpr Hint kHints[] = {
     {"-m", "--model does that"},
     {"-ngl", "all runs on the CPU"},
     {"-np", "--max-num-seqs does that"},
+    {"-pp", "--pipeline-parallel-size does that"},
     {"-t", "the environment variable OMP_NUM_THREADS does that"},
     {"-tp", "--tensor-parallel-size does that"},
 };

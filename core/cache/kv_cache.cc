@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/cache/checked_bytes.h"
@@ -50,6 +51,7 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
   KvCache cache;
   cache.block_size_ = block_size;
   cache.dtype_ = dtype;
+  absl::flat_hash_set<int32_t> known;
   for (const KvLayerSpec& spec : specs) {
     if (spec.kv_heads < 1 || spec.qk_dim < 1 || spec.v_dim < 1) {
       return absl::InvalidArgumentError(
@@ -60,7 +62,7 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
       return absl::InvalidArgumentError(absl::StrCat("layer ", spec.layer, ": values of ",
                                                      spec.v_dim, " in keys of ", spec.qk_dim));
     }
-    if (!cache.index_of_layer_.emplace(spec.layer, cache.layers_.size()).second) {
+    if (!known.insert(spec.layer).second) {
       return absl::InvalidArgumentError(absl::StrCat(
           "two attentions keep keys and values as layer ", spec.layer,
           "; one of them must share keys and values (KEEL_ATTENTION_SHARE_KV) or another layer"));
@@ -71,6 +73,8 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
     auto group = std::find_if(cache.groups_.begin(), cache.groups_.end(), sees_alike);
     if (group == cache.groups_.end())
       group = cache.groups_.insert(group, {spec.window, spec.chunk, 0, 0});
+    if (!spec.here) continue;
+    cache.index_of_layer_.emplace(spec.layer, cache.layers_.size());
     KEEL_ASSIGN_OR_RETURN(const int64_t bytes, BlockBytes(spec, block_size, dtype));
     group->block_bytes += bytes;
     if (group->block_bytes > kMaxBytes) {
@@ -115,6 +119,7 @@ absl::Status KvCache::Allocate(absl::Span<const int32_t> num_blocks) {
       return absl::InvalidArgumentError(
           absl::StrCat("a cache of ", num_blocks[g], " blocks was asked for, expected >= 1"));
     }
+    if (groups_[g].block_bytes == 0) continue;  // none of its layers is here
     KEEL_ASSIGN_OR_RETURN(const int64_t of_group,
                           CheckedBytes({num_blocks[g], groups_[g].block_bytes}));
     bytes += of_group;

@@ -35,6 +35,9 @@ struct KvLayerSpec {
   bool has_rows = true;               // of keys and values, as below
   std::vector<BlockTensor> own = {};  // instead of rows, or beside them
   bool values_in_keys = false;        // values are the first v_dim elements of keys, kept once
+  // False: another stage of the model keeps it. Its group exists, so that groups have the same
+  // numbers everywhere.
+  bool here = true;
 };
 
 // Layers that see alike (window, chunk) form a group, with blocks of its own: a block holds
@@ -48,7 +51,7 @@ class KvCache {
 
   struct Group {
     int64_t window = 0, chunk = 0;
-    int64_t block_bytes = 0;  // over its layers, keys and values
+    int64_t block_bytes = 0;  // over its layers that are here, keys and values
     int32_t num_blocks = 0;   // 0 before Allocate
   };
   absl::Span<const Group> groups() const { return groups_; }

@@ -28,7 +28,7 @@ constexpr Clause kClauses[] = {
 
     {401, "base_model_tp_plan is sound", {206}, clauses::TpPlan},
     {402, "tensor parallel degrees divide the sizes", {401}, clauses::TpDegrees},
-    {403, "base_model_pp_plan names the model's parts", {206}, clauses::PpPlan},
+    {403, "base_model_pp_plan is sound", {206}, clauses::PpPlan},
 
     {501, "rename rules apply to the checkpoint", {206, 209}, clauses::Renames},
     {502, "no declared tensor is missing", {501}, clauses::Missing},

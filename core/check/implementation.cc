@@ -136,7 +136,7 @@ Finding Graph(Inspection& x) {
   }
   x.graph = std::move(recorded->graph);
   x.config_keys = std::move(recorded->config_keys);
-  AddHostObjects(&x.graph);
+  AddHostFunctions(&x.graph);
   const proto::ModelSpec& spec = x.graph.spec();
   int64_t nodes = 0;
   for (const proto::Function& function : x.graph.functions()) nodes += function.nodes_size();

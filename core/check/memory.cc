@@ -34,9 +34,8 @@ struct Kept {
 absl::StatusOr<Kept> WhatIsKept(const Inspection& x) {
   Kept kept;
   const int32_t block_size = x.options.engine.cache.block_size;
-  KEEL_ASSIGN_OR_RETURN(const AttentionLayers attention,
-                        AttentionLayers::Create(x.graph, x.attention, x.dtype, block_size));
-  const std::vector<KvLayerSpec> layers = attention.kv_layers();
+  KEEL_ASSIGN_OR_RETURN(const std::vector<KvLayerSpec> layers,
+                        AttentionLayers::KvLayersOf(x.graph, x.attention, x.dtype, block_size));
   KEEL_ASSIGN_OR_RETURN(const KvCache cache, KvCache::Create(layers, block_size, x.dtype));
   for (const KvCache::Group& group : cache.groups()) {
     std::vector<int> of;

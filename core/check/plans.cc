@@ -9,10 +9,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "core/check/clauses.h"
 #include "core/check/words.h"
+#include "core/graph/pp_plan.h"
 #include "core/graph/sharding.h"
+#include "core/graph/stages.h"
 #include "core/graph/tp_plan.h"
 
 namespace keel::clauses {
@@ -48,14 +49,9 @@ std::set<int> Asked(const CheckOptions& options) {
   return asked;
 }
 
-bool HasPart(const proto::Graph& graph, const std::string& child) {
-  for (const proto::Declaration& d : graph.declarations()) {
-    absl::string_view name = d.name();
-    if (const std::string& prefix = graph.spec().base_model_prefix(); !prefix.empty())
-      absl::ConsumePrefix(&name, absl::StrCat(prefix, "."));
-    if (name == child || absl::StartsWith(name, absl::StrCat(child, "."))) return true;
-  }
-  return false;
+absl::Status TryRanks(const Inspection& x, int ranks) {
+  const bool apart = x.options.engine.executor.expert_parallel;
+  return ShardGraph(x.graph, {.ranks = ranks, .experts_apart = apart}).status();
 }
 
 }  // namespace
@@ -64,10 +60,10 @@ Finding TpPlan(Inspection& x) {
   if (x.graph.spec().tp_plan().empty()) return Pass("none: every rank would hold the whole model");
   std::vector<std::string> rules = DescribeRules(x.graph);
   // The smallest degree that the sizes allow proves it, or fails to.
-  absl::Status status = TpStylesOf(x.graph).status();
+  absl::Status status = TryRanks(x, 1);
   std::string proven;
   for (int ranks = 2; status.ok() && ranks <= 8; ++ranks) {
-    const absl::Status sharded = ShardGraph(x.graph, ranks).status();
+    const absl::Status sharded = TryRanks(x, ranks);
     if (absl::IsFailedPrecondition(sharded)) continue;
     status = sharded;
     proven = absl::StrCat(", proven for ", ranks, " ranks");
@@ -87,7 +83,7 @@ Finding TpDegrees(Inspection& x) {
   degrees.insert(std::begin(kTold), std::end(kTold));
   std::vector<std::string> details, works, refused;
   for (const int ranks : degrees) {
-    const absl::Status status = ShardGraph(x.graph, ranks).status();
+    const absl::Status status = TryRanks(x, ranks);
     details.push_back(absl::StrCat(ranks, ": ", status.ok() ? "yes" : status.message()));
     if (status.ok()) {
       works.push_back(absl::StrCat(ranks));
@@ -105,21 +101,23 @@ Finding TpDegrees(Inspection& x) {
 
 Finding PpPlan(Inspection& x) {
   const proto::ModelSpec& spec = x.graph.spec();
-  if (spec.pp_plan().empty()) return Pass("none: pipelines are not offered for this model");
-  std::vector<std::string> stages, strangers;
-  for (const proto::ModelSpec::PpStage& stage : spec.pp_plan()) {
-    stages.push_back(absl::StrCat(stage.child(), ": ", absl::StrJoin(stage.inputs(), ", "), " -> ",
-                                  absl::StrJoin(stage.outputs(), ", ")));
-    if (!HasPart(x.graph, stage.child())) strangers.push_back(stage.child());
+  const int asked = x.options.engine.executor.pipeline_parallel;
+  if (spec.pp_plan().empty() && asked <= 1) return Pass("none: no pipelines of this model");
+  std::vector<std::string> parts;
+  for (const proto::ModelSpec::PpStage& part : spec.pp_plan()) {
+    parts.push_back(absl::StrCat(part.child(), ": ", absl::StrJoin(part.inputs(), ", "), " -> ",
+                                 absl::StrJoin(part.outputs(), ", ")));
   }
-  if (!strangers.empty()) {
-    return Fail(
-        absl::StrCat("names what the model does not declare: ", absl::StrJoin(strangers, ", ")),
-        "mend the plan that the plugin's config states", std::move(stages));
+  if (absl::Status status = CheckPpPlan(x.graph); !status.ok()) {
+    return Fail(std::string(status.message()), "mend the plan that the plugin's config states",
+                std::move(parts));
   }
+  if (absl::Status status = CutStages(x.graph, std::max(asked, 1)).status();
+      asked > 1 && !status.ok())
+    return Fail(std::string(status.message()), "lower --pipeline-parallel-size", std::move(parts));
   return Pass(absl::StrCat(Count(spec.pp_plan_size(), "part"), ", ",
                            Count(spec.num_layers(), "layer"), " to divide"),
-              std::move(stages));
+              std::move(parts));
 }
 
 }  // namespace keel::clauses

@@ -77,6 +77,15 @@ void AddTpPlan(keel_spec* spec, const char* pattern, const char* style) {
   rule->set_style(style);
 }
 
+void AddEpPlan(keel_spec* spec, const char* pattern, const char* style) {
+  if (!Given(spec, "the pattern of ep_plan", pattern) ||
+      !Given(spec, absl::StrCat("ep_plan: the style of ", pattern), style))
+    return;
+  ModelSpec::TpRule* rule = spec->spec.add_ep_plan();
+  rule->set_pattern(pattern);
+  rule->set_style(style);
+}
+
 void AddPpPlan(keel_spec* spec, const char* child, const char* const* inputs, uint32_t num_inputs,
                const char* const* outputs, uint32_t num_outputs) {
   if (!Given(spec, "the child of pp_plan", child) ||
@@ -206,7 +215,8 @@ const keel_spec_api& SpecApi() {
                                     AddPpPlan,
                                     AddRename,
                                     AddInput,
-                                    GetStatus};
+                                    GetStatus,
+                                    AddEpPlan};
   return api;
 }
 

@@ -162,7 +162,7 @@ Finding CheckRecordsTheSameElsewhere(const Subject& subject) {
 Finding CheckTensorParallelPlan(const Subject& subject) {
   return ForEachGraph(subject, [](ModelUnderTest&, const Stages& stages) {
     for (const int ranks : {1, 2, 4, 8}) {
-      const absl::Status status = ShardGraph(stages.model.graph, ranks).status();
+      const absl::Status status = ShardGraph(stages.model.graph, {.ranks = ranks}).status();
       if (status.ok() || absl::StrContains(status.message(), "don't divide")) continue;
       return Fail(absl::StrCat(ranks, " ranks: ", Text(status)));
     }

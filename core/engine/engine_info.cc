@@ -57,6 +57,8 @@ std::string InfoJson(const EngineOptions& options, const Model& model) {
   info["state_slots"] = model.blocks.num_state_slots;
   info["block_size"] = model.blocks.block_size;
   info["tensor_parallel_size"] = options.executor.tensor_parallel;
+  info["pipeline_parallel_size"] = options.executor.pipeline_parallel;
+  info["enable_expert_parallel"] = options.executor.expert_parallel;
   info["eos_token_ids"] =
       boost::json::array(model.eos_token_ids.begin(), model.eos_token_ids.end());
   info["has_chat_template"] = model.text.chat_template != nullptr;

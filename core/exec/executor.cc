@@ -12,7 +12,9 @@
 #include "core/base/status.h"
 #include "core/exec/rank.h"
 #include "core/exec/step.h"
+#include "core/graph/pp_plan.h"
 #include "core/graph/sharding.h"
+#include "core/graph/stages.h"
 #include "core/ops/graph_attention.h"
 #include "core/ops/ops.h"
 #include "core/ops/plugin_kernel.h"
@@ -34,11 +36,15 @@ absl::Status CheckOptions(const ExecutorOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("tensor parallelism is ", options.tensor_parallel, ", expected at least 1"));
   }
+  if (options.pipeline_parallel < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "pipeline parallelism is ", options.pipeline_parallel, ", expected at least 1"));
+  }
   if (options.mode == ExecMode::kGraph) return absl::OkStatus();
-  if (options.tensor_parallel > 1) {
+  if (options.tensor_parallel > 1 || options.pipeline_parallel > 1) {
     return absl::InvalidArgumentError(
-        "eager and shadow runs have one rank: sharding is a "
-        "transformation of the recorded graph");
+        "eager and shadow runs have one rank: sharding and cutting are transformations of the "
+        "recorded graph");
   }
   if (options.live.model_class == nullptr) {
     return absl::InvalidArgumentError("eager and shadow runs need the plugin's live model");
@@ -61,11 +67,15 @@ void Report(absl::Span<const AttentionChoice> choices, LoadReport* report) {
   }
 }
 
+// Ranks in order of stage, those of one stage side by side.
 class RankedExecutor : public Executor {
  public:
-  RankedExecutor(std::vector<std::unique_ptr<Rank>> ranks, int64_t vocab_size, int32_t block_size,
-                 LoadReport report)
-      : Executor(std::move(report)), ranks_(std::move(ranks)) {
+  RankedExecutor(std::vector<std::unique_ptr<Rank>> ranks, int stages, int64_t vocab_size,
+                 int32_t block_size, LoadReport report)
+      : Executor(std::move(report)),
+        ranks_(std::move(ranks)),
+        stages_(stages),
+        ranks_a_stage_(static_cast<int>(ranks_.size()) / stages) {
     limits_.vocab_size = vocab_size;
     limits_.block_size = block_size;
   }
@@ -88,11 +98,11 @@ class RankedExecutor : public Executor {
     limits_.num_state_slots = 0;
     for (const auto& rank : ranks_) {
       KEEL_RETURN_IF_ERROR(rank->ops().cache().Allocate(num_blocks));
-      if (!rank->ops().states().empty())
-        KEEL_RETURN_IF_ERROR(rank->ops().states().Allocate(num_state_slots));
+      if (rank->ops().states().empty()) continue;
+      KEEL_RETURN_IF_ERROR(rank->ops().states().Allocate(num_state_slots));
+      limits_.num_state_slots = num_state_slots;
     }
     limits_.num_blocks.assign(num_blocks.begin(), num_blocks.end());
-    if (!ranks_[0]->ops().states().empty()) limits_.num_state_slots = num_state_slots;
     return absl::OkStatus();
   }
 
@@ -101,6 +111,7 @@ class RankedExecutor : public Executor {
       for (const BlockCopy& copy : work.blocks)
         KEEL_RETURN_IF_ERROR(rank->ops().cache().CopyBlock(copy.group, copy.from, copy.to));
       RecurrentStates& states = rank->ops().states();
+      if (states.empty()) continue;
       for (const StateCopy& copy : work.states) {
         KEEL_RETURN_IF_ERROR(copy.from < 0 ? states.Clear(copy.to)
                                            : states.Copy(copy.from, copy.to));
@@ -117,37 +128,81 @@ class RankedExecutor : public Executor {
                           CatchAten([&] { return MakeStep(batch, limits_); }));
     if (ranks_.size() == 1) {
       c10::InferenceMode guard;
-      return ranks_[0]->Step(step, nullptr);
+      return ranks_[0]->Step(step, {});
     }
     return StepOnThreads(step);
   }
 
  private:
   absl::StatusOr<at::Tensor> StepOnThreads(const StepTensors& step) {
-    const size_t n = ranks_.size();
+    const int n = static_cast<int>(ranks_.size());
     // Fresh ones: after a step that failed, nobody waits in them.
-    const auto collectives = MakeThreadCollectives(static_cast<int>(n));
+    std::vector<std::vector<std::unique_ptr<Collectives>>> tensor, pipeline;
+    for (int stage = 0; stage < stages_; ++stage)
+      tensor.push_back(MakeThreadCollectives(ranks_a_stage_));
+    for (int part = 0; part < ranks_a_stage_; ++part)
+      pipeline.push_back(MakeThreadCollectives(stages_));
     std::vector<absl::StatusOr<at::Tensor>> results(n, absl::UnknownError("did not run"));
-    const int threads = std::max(1, at::get_num_threads() / static_cast<int>(n));
+    // Stages run one after the other.
+    const int threads = std::max(1, at::get_num_threads() / ranks_a_stage_);
     std::vector<std::thread> pool;
-    for (size_t i = 0; i < n; ++i) {
+    for (int i = 0; i < n; ++i) {
       pool.emplace_back([&, i] {
         at::set_num_threads(threads);
         c10::InferenceMode guard;
-        results[i] = ranks_[i]->Step(step, collectives[i].get());
-        if (!results[i].ok()) collectives[i]->Abort(results[i].status());
+        const int stage = i / ranks_a_stage_, part = i % ranks_a_stage_;
+        const RankLinks links{tensor[stage][part].get(), pipeline[part][stage].get()};
+        results[i] = ranks_[i]->Step(step, links);
+        if (results[i].ok()) return;
+        links.tensor->Abort(results[i].status());
+        links.pipeline->Abort(results[i].status());
       });
     }
     for (std::thread& thread : pool) thread.join();
     for (const auto& result : results) {
       if (!result.ok()) return result.status();
     }
-    return results[0];
+    return results[n - ranks_a_stage_];  // the first rank of the last stage
   }
 
   std::vector<std::unique_ptr<Rank>> ranks_;
+  const int stages_, ranks_a_stage_;
   BatchLimits limits_;
 };
+
+// What the ranks of one stage run, and with which attentions.
+struct StagePlan {
+  RankGraph sharded;
+  std::vector<AttentionChoice> attention;
+};
+
+// Weights of other stages' objects are not held.
+void DropUnused(RankGraph& stage) {
+  const std::vector<bool> used = UsedObjects(stage.graph);
+  for (size_t i = 0; i < used.size(); ++i)
+    if (!used[i]) stage.weights[i].kind = WeightSplit::kNone;
+}
+
+absl::StatusOr<std::vector<StagePlan>> PlanStages(const proto::Graph& graph,
+                                                  const AttentionRegistry& registry,
+                                                  const ExecutorOptions& options) {
+  KEEL_RETURN_IF_ERROR(CheckPpPlan(graph));
+  KEEL_ASSIGN_OR_RETURN(const std::vector<proto::Graph> stages,
+                        CutStages(graph, options.pipeline_parallel));
+  const AttentionWish wish{options.attention, graph.spec().attn_implementation(),
+                           options.config_attention, NumericsOf(options)};
+  std::vector<StagePlan> plans;
+  for (const proto::Graph& stage : stages) {
+    StagePlan& plan = plans.emplace_back();
+    KEEL_ASSIGN_OR_RETURN(plan.sharded,
+                          ShardGraph(stage, {.ranks = options.tensor_parallel,
+                                             .experts_apart = options.expert_parallel}));
+    if (stages.size() > 1) DropUnused(plan.sharded);
+    KEEL_ASSIGN_OR_RETURN(plan.attention, ChooseAttentions(plan.sharded.graph, wish, registry,
+                                                           options.dtype, options.block_size));
+  }
+  return plans;
+}
 
 absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
     proto::Graph graph, std::shared_ptr<const Checkpoint> checkpoint,
@@ -156,31 +211,29 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
   // Before gigabytes are read.
   KEEL_RETURN_IF_ERROR(CheckServed(graph));
   KEEL_RETURN_IF_ERROR(CheckKernels(graph, options.kernels, NumericsOf(options)));
-  const HostObjects objects = AddHostObjects(&graph);
-  KEEL_ASSIGN_OR_RETURN(RankGraph sharded, ShardGraph(graph, options.tensor_parallel));
-  const AttentionWish wish{options.attention, graph.spec().attn_implementation(),
-                           options.config_attention, NumericsOf(options)};
-  KEEL_ASSIGN_OR_RETURN(
-      const std::vector<AttentionChoice> choices,
-      ChooseAttentions(sharded.graph, wish, attention, options.dtype, options.block_size));
+  const uint32_t embed_tokens = AddHostFunctions(&graph);
+  KEEL_ASSIGN_OR_RETURN(const std::vector<StagePlan> plans, PlanStages(graph, attention, options));
   LoadReport report;
-  Report(choices, &report);
+  for (const StagePlan& plan : plans) Report(plan.attention, &report);
   KEEL_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights,
                         LoadWeights(graph, std::move(checkpoint),
                                     {options.dtype, NumericsOf(options), options.on_load_bytes}));
   std::vector<std::unique_ptr<Rank>> ranks;
-  for (int i = 0; i < options.tensor_parallel; ++i) {
-    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> part,
-                          ShardWeights(weights, sharded.weights, i, options.tensor_parallel));
-    KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Rank> rank,
-                          Rank::Create(sharded.graph, objects, std::move(part), choices, options));
-    ranks.push_back(std::move(rank));
+  for (const StagePlan& plan : plans) {
+    for (int i = 0; i < options.tensor_parallel; ++i) {
+      KEEL_ASSIGN_OR_RETURN(
+          std::shared_ptr<const Weights> part,
+          ShardWeights(weights, plan.sharded.weights, i, options.tensor_parallel));
+      KEEL_ASSIGN_OR_RETURN(
+          std::unique_ptr<Rank> rank,
+          Rank::Create(plan.sharded.graph, std::move(part), plan.attention, options));
+      ranks.push_back(std::move(rank));
+    }
   }
   report.warnings.insert(report.warnings.end(), weights->warnings.begin(), weights->warnings.end());
-  const int64_t vocab =
-      graph.declarations(static_cast<int>(objects.embed_tokens) - 1).embedding().rows();
-  return std::make_unique<RankedExecutor>(std::move(ranks), vocab, options.block_size,
-                                          std::move(report));
+  const int64_t vocab = graph.declarations(static_cast<int>(embed_tokens) - 1).embedding().rows();
+  return std::make_unique<RankedExecutor>(std::move(ranks), options.pipeline_parallel, vocab,
+                                          options.block_size, std::move(report));
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // Runs a model: owns its weights and its KV cache, turns a packed batch into logits.
 //
-// One executor a model, whatever the number of ranks: with tensor parallelism it drives its ranks and returns rank 0's
-// logits. Not thread-safe: one step at a time.
+// One executor a model, whatever the number of ranks: with tensor parallelism it drives its ranks, with pipeline
+// parallelism those of each stage, and returns the logits of the last stage's first rank (docs/parallel.md). Not
+// thread-safe: one step at a time.
 #ifndef KEEL_CORE_EXEC_EXECUTOR_H_
 #define KEEL_CORE_EXEC_EXECUTOR_H_
 

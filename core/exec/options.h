@@ -42,9 +42,12 @@ struct ExecutorOptions {
   std::string attention = {};         // --attention-implementation
   std::string config_attention = {};  // _attn_implementation of config.json
   int32_t block_size = 16;            // tokens a cache block holds
-  int32_t tensor_parallel = 1;        // ranks, run as threads
-  LiveModel live = {};                // with kEager, kShadow
-  PluginKernels kernels = {};         // of the model's plugin
+  int32_t tensor_parallel = 1;        // ranks that share each layer, run as threads
+  int32_t pipeline_parallel = 1;      // stages that the layers are divided into, likewise
+  // Whole experts to each of the tensor-parallel ranks (base_model_ep_plan), not a part of each.
+  bool expert_parallel = false;
+  LiveModel live = {};         // with kEager, kShadow
+  PluginKernels kernels = {};  // of the model's plugin
   // The logits of a sequence's token have the same bits whatever else is in its step and however its
   // prompt was cut into steps; slower. One CPU type: others round elsewhere.
   bool deterministic = false;

@@ -7,10 +7,13 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/match.h"
 #include "core/base/status.h"
 #include "core/exec/eager.h"
 #include "core/exec/shadow.h"
+#include "core/graph/op_attributes.h"
+#include "core/graph/stages.h"
+#include "core/graph/types.h"
 #include "core/ops/invariant.h"
 #include "core/tensor/aten.h"
 
@@ -26,101 +29,130 @@ uint32_t FindObject(const proto::Graph& graph, const std::string& name) {
   return 0;
 }
 
-const proto::Function* FindFunction(const proto::Graph& graph, absl::string_view name) {
-  for (const proto::Function& function : graph.functions()) {
-    if (function.name() == name) return &function;
-  }
-  return nullptr;
+uint32_t Declare(proto::Graph* graph, Declaration d) {
+  *graph->add_declarations() = std::move(d);
+  return static_cast<uint32_t>(graph->declarations_size());
 }
 
-proto::Node ObjectNode(proto::Op op, uint32_t object) {
-  proto::Node node;
-  node.set_op(op);
-  node.set_object(object);
-  return node;
+// A function of one node that applies `object` to its input.
+void AddFunction(proto::Graph* graph, const char* name, proto::Op op, uint32_t object,
+                 const TensorType& in, const TensorType& out) {
+  proto::Function* function = graph->add_functions();
+  function->set_name(name);
+  proto::Function::Input* input = function->add_inputs();
+  input->set_name("x");
+  *input->mutable_type() = ToProto(in);
+  proto::Node* node = function->add_nodes();
+  *node = op::MakeNode(op, object);
+  node->add_inputs(1);
+  node->add_outputs(2);
+  *node->add_types() = ToProto(out);
+  function->add_outputs(2);
+}
+
+// The one output of a function with one input.
+absl::StatusOr<at::Tensor> Apply(const Interpreter& function, OpRunner& ops, const at::Tensor& x) {
+  KEEL_ASSIGN_OR_RETURN(std::vector<at::Tensor> outputs, function.Run(ops, {&x, 1}));
+  return std::move(outputs[0]);
 }
 
 }  // namespace
 
-HostObjects AddHostObjects(proto::Graph* graph) {
+uint32_t AddHostFunctions(proto::Graph* graph) {
   const proto::ModelSpec& spec = graph->spec();
-  HostObjects objects;
-  objects.embed_tokens = FindObject(*graph, spec.embed_tokens());
-  if (objects.embed_tokens == 0) {
-    Declaration* d = graph->add_declarations();
-    d->set_name(spec.embed_tokens());
-    d->mutable_embedding()->set_rows(spec.vocab_size());
-    d->mutable_embedding()->set_size(spec.hidden_size());
-    objects.embed_tokens = static_cast<uint32_t>(graph->declarations_size());
+  const Extent tokens{1, "N", 1}, rows{1, "R", 1}, hidden{spec.hidden_size(), "", 1},
+      vocabulary{spec.vocab_size(), "", 1};
+  uint32_t embed_tokens = FindObject(*graph, spec.embed_tokens());
+  if (embed_tokens == 0) {
+    Declaration d;
+    d.set_name(spec.embed_tokens());
+    d.mutable_embedding()->set_rows(spec.vocab_size());
+    d.mutable_embedding()->set_size(spec.hidden_size());
+    embed_tokens = Declare(graph, std::move(d));
   }
-  objects.lm_head = FindObject(*graph, spec.lm_head());
-  if (objects.lm_head == 0 && FindFunction(*graph, "logits") == nullptr) {
-    Declaration* d = graph->add_declarations();
-    d->set_name(spec.lm_head());
-    d->mutable_linear()->set_in(spec.hidden_size());
-    d->mutable_linear()->set_out(spec.vocab_size());
-    objects.lm_head = static_cast<uint32_t>(graph->declarations_size());
+  AddFunction(graph, "embed", proto::OP_EMBED, embed_tokens, {proto::I64, {tokens}},
+              {proto::MODEL, {tokens, hidden}});
+  uint32_t lm_head = FindObject(*graph, spec.lm_head());
+  if (FindFunction(*graph, "logits") == nullptr) {
+    if (lm_head == 0) {
+      Declaration d;
+      d.set_name(spec.lm_head());
+      d.mutable_linear()->set_in(spec.hidden_size());
+      d.mutable_linear()->set_out(spec.vocab_size());
+      lm_head = Declare(graph, std::move(d));
+    }
+    AddFunction(graph, "head", proto::OP_LINEAR, lm_head, {proto::MODEL, {rows, hidden}},
+                {proto::MODEL, {rows, vocabulary}});
   }
-  if (objects.lm_head != 0 && spec.tie_word_embeddings()) {
-    Declaration* head = graph->mutable_declarations(static_cast<int>(objects.lm_head) - 1);
-    if (head->tied_to() == 0) head->set_tied_to(objects.embed_tokens);
+  if (lm_head != 0 && spec.tie_word_embeddings()) {
+    Declaration* head = graph->mutable_declarations(static_cast<int>(lm_head) - 1);
+    if (head->tied_to() == 0) head->set_tied_to(embed_tokens);
   }
-  return objects;
+  return embed_tokens;
 }
 
-Rank::Rank(proto::Graph graph, HostObjects objects, const ExecutorOptions& options)
+Rank::Rank(proto::Graph graph, const ExecutorOptions& options)
     : graph_(std::move(graph)),
-      objects_(objects),
       mode_(options.mode),
       numerics_(NumericsOf(options)),
       live_(options.live) {}
 
-absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph, HostObjects objects,
+absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
                                                    std::shared_ptr<const Weights> weights,
                                                    absl::Span<const AttentionChoice> attention,
                                                    const ExecutorOptions& options) {
-  auto rank = std::unique_ptr<Rank>(new Rank(std::move(graph), objects, options));
-  const proto::Function* forward = FindFunction(rank->graph_, "forward");
-  if (forward == nullptr) return absl::InvalidArgumentError("the graph has no forward");
-  rank->forward_.emplace(*forward);
-  if (const proto::Function* logits = FindFunction(rank->graph_, "logits"))
-    rank->logits_.emplace(*logits);
+  auto rank = std::unique_ptr<Rank>(new Rank(std::move(graph), options));
+  for (const auto& [name, function] :
+       {std::pair("forward", &rank->forward_), std::pair("embed", &rank->embed_),
+        std::pair("logits", &rank->logits_), std::pair("head", &rank->head_)}) {
+    if (const proto::Function* found = FindFunction(rank->graph_, name)) function->emplace(*found);
+  }
+  if (!rank->forward_.has_value()) return absl::InvalidArgumentError("the graph has no forward");
   KEEL_ASSIGN_OR_RETURN(
       rank->ops_, OpRunner::Create(rank->graph_, std::move(weights), attention, options.kernels,
                                    options.dtype, options.block_size, rank->numerics_));
   return rank;
 }
 
-absl::StatusOr<at::Tensor> Rank::Step(const StepTensors& step, Collectives* collectives) {
-  ops_->SetCollectives(collectives);
+absl::StatusOr<at::Tensor> Rank::Step(const StepTensors& step, const RankLinks& links) {
+  ops_->SetCollectives(links.tensor);
   ops_->BeginStep(&step.context);
-  absl::StatusOr<at::Tensor> logits = [&]() -> absl::StatusOr<at::Tensor> {
-    KEEL_ASSIGN_OR_RETURN(const at::Tensor hidden, Forward(step));
-    KEEL_ASSIGN_OR_RETURN(const at::Tensor rows,
-                          CatchAten([&] { return hidden.index_select(0, step.logit_rows); }));
-    return Logits(rows);
-  }();
+  absl::StatusOr<at::Tensor> logits = Run(step, links.pipeline);
   ops_->EndStep();
   ops_->SetCollectives(nullptr);
   return logits;
 }
 
-absl::StatusOr<at::Tensor> Rank::Embed(const at::Tensor& token_ids) {
-  std::vector<at::Tensor> out;
-  const proto::Node node = ObjectNode(proto::OP_EMBED, objects_.embed_tokens);
-  KEEL_RETURN_IF_ERROR(ops_->Run(node, {&token_ids, 1}, &out));
-  const double scale = graph_.spec().embed_scale();
-  if (scale == 0 || scale == 1) return out[0];
-  // transformers keeps the scale in the weights' type, which rounds it.
-  return CatchAten([&] { return out[0] * at::scalar_tensor(scale, out[0].scalar_type()); });
+absl::StatusOr<at::Tensor> Rank::Run(const StepTensors& step, Collectives* pipeline) {
+  KEEL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> outputs, Forward(step, pipeline));
+  if (pipeline != nullptr && pipeline->rank() + 1 < pipeline->size()) {
+    for (const at::Tensor& carried : outputs)
+      KEEL_RETURN_IF_ERROR(pipeline->Send(carried, pipeline->rank() + 1));
+    return at::Tensor();
+  }
+  KEEL_ASSIGN_OR_RETURN(const at::Tensor rows,
+                        CatchAten([&] { return outputs[0].index_select(0, step.logit_rows); }));
+  return Logits(rows);
 }
 
-absl::StatusOr<std::vector<at::Tensor>> Rank::ForwardInputs(const StepTensors& step) {
+absl::StatusOr<at::Tensor> Rank::Embed(const at::Tensor& token_ids) {
+  KEEL_ASSIGN_OR_RETURN(const at::Tensor rows, Apply(*embed_, *ops_, token_ids));
+  const double scale = graph_.spec().embed_scale();
+  if (scale == 0 || scale == 1) return rows;
+  // transformers keeps the scale in the weights' type, which rounds it.
+  return CatchAten([&] { return rows * at::scalar_tensor(scale, rows.scalar_type()); });
+}
+
+absl::StatusOr<std::vector<at::Tensor>> Rank::ForwardInputs(const StepTensors& step,
+                                                            Collectives* pipeline) {
   std::vector<at::Tensor> inputs;
   for (const proto::Function::Input& input : forward_->function().inputs()) {
     if (input.name() == "embeds") {
       KEEL_ASSIGN_OR_RETURN(at::Tensor embeds, Embed(step.token_ids));
       inputs.push_back(std::move(embeds));
+    } else if (absl::StartsWith(input.name(), kCarried)) {
+      KEEL_ASSIGN_OR_RETURN(at::Tensor carried, pipeline->Receive(pipeline->rank() - 1));
+      inputs.push_back(std::move(carried));
     } else if (input.name() == "input_ids") {
       inputs.push_back(step.token_ids);
     } else {
@@ -130,21 +162,20 @@ absl::StatusOr<std::vector<at::Tensor>> Rank::ForwardInputs(const StepTensors& s
   return inputs;
 }
 
-absl::StatusOr<at::Tensor> Rank::Forward(const StepTensors& step) {
-  KEEL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> inputs, ForwardInputs(step));
-  if (mode_ == ExecMode::kGraph) {
-    KEEL_ASSIGN_OR_RETURN(std::vector<at::Tensor> outputs, forward_->Run(*ops_, inputs));
-    return outputs[0];
-  }
+absl::StatusOr<std::vector<at::Tensor>> Rank::Forward(const StepTensors& step,
+                                                      Collectives* pipeline) {
+  KEEL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> inputs, ForwardInputs(step, pipeline));
+  if (mode_ == ExecMode::kGraph) return forward_->Run(*ops_, inputs);
   const proto::Function& function = forward_->function();
   if (mode_ == ExecMode::kEager) {
     EagerRun run(*ops_, "forward");
-    return RunForward(run, live_, function, inputs);
+    KEEL_ASSIGN_OR_RETURN(at::Tensor hidden, RunForward(run, live_, function, inputs));
+    return std::vector<at::Tensor>{std::move(hidden)};
   }
   ShadowRun run(*ops_, function);
   KEEL_ASSIGN_OR_RETURN(at::Tensor hidden, RunForward(run, live_, function, inputs));
   KEEL_RETURN_IF_ERROR(run.CheckEnd(hidden));
-  return hidden;
+  return std::vector<at::Tensor>{std::move(hidden)};
 }
 
 absl::StatusOr<at::Tensor> Rank::Logits(const at::Tensor& hidden) {
@@ -156,16 +187,13 @@ absl::StatusOr<at::Tensor> Rank::Logits(const at::Tensor& hidden) {
       EagerRun run(*ops_, "logits");
       KEEL_ASSIGN_OR_RETURN(logits, RunLogits(run, live_, hidden));
     } else {
-      KEEL_ASSIGN_OR_RETURN(std::vector<at::Tensor> outputs, logits_->Run(*ops_, {&hidden, 1}));
-      logits = std::move(outputs[0]);
+      KEEL_ASSIGN_OR_RETURN(logits, Apply(*logits_, *ops_, hidden));
     }
     return CatchAten([&] { return logits.to(at::kFloat).contiguous(); });
   }
-  std::vector<at::Tensor> out;
-  const proto::Node node = ObjectNode(proto::OP_LINEAR, objects_.lm_head);
-  KEEL_RETURN_IF_ERROR(ops_->Run(node, {&hidden, 1}, &out));
+  KEEL_ASSIGN_OR_RETURN(const at::Tensor out, Apply(*head_, *ops_, hidden));
   return CatchAten([&] {
-    at::Tensor logits = out[0].to(at::kFloat);
+    at::Tensor logits = out.to(at::kFloat);
     if (spec.logit_scale() != 0 && spec.logit_scale() != 1) logits = logits * spec.logit_scale();
     if (spec.logit_softcap() > 0) {
       const at::Tensor capped = logits / spec.logit_softcap();

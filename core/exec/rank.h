@@ -1,4 +1,5 @@
-// One rank of a model: its graph, its part of the weights and of the cache, and how it runs a step.
+// One rank of a model: its part of the layers and of each of them, of the weights and of the cache, and
+// how it runs a step.
 #ifndef KEEL_CORE_EXEC_RANK_H_
 #define KEEL_CORE_EXEC_RANK_H_
 
@@ -20,14 +21,17 @@
 
 namespace keel {
 
-// The objects with which the host turns ids into embeddings, and hidden states into logits.
-struct HostObjects {
-  uint32_t embed_tokens = 0;
-  uint32_t lm_head = 0;  // 0: the graph has a logits function
-};
+// Adds the functions that the plugin left to the host, declaring what they use: "embed", from ids [N]
+// to embeddings, and "head", from hidden states to logits, unless there is a logits function. Ties
+// lm_head where the spec says so. Returns the object of the embedding.
+uint32_t AddHostFunctions(proto::Graph* graph);
 
-// Declares what the plugin left to the host; ties lm_head where the spec says so.
-HostObjects AddHostObjects(proto::Graph* graph);
+// Whom a rank works with; null: nobody. `tensor`: the ranks of its stage. `pipeline`: those of the
+// other stages that have the same part, whose rank is the number of the stage.
+struct RankLinks {
+  Collectives* tensor = nullptr;
+  Collectives* pipeline = nullptr;
+};
 
 inline Numerics NumericsOf(const ExecutorOptions& options) {
   return options.deterministic ? Numerics::kInvariant : Numerics::kFastest;
@@ -36,31 +40,35 @@ inline Numerics NumericsOf(const ExecutorOptions& options) {
 class Rank {
  public:
   // `attention`: by object - 1.
-  static absl::StatusOr<std::unique_ptr<Rank>> Create(proto::Graph graph, HostObjects objects,
+  static absl::StatusOr<std::unique_ptr<Rank>> Create(proto::Graph graph,
                                                       std::shared_ptr<const Weights> weights,
                                                       absl::Span<const AttentionChoice> attention,
                                                       const ExecutorOptions& options);
 
   OpRunner& ops() { return *ops_; }
 
-  // Logits [R, vocab], f32. `collectives` may be null. Throws nothing.
-  absl::StatusOr<at::Tensor> Step(const StepTensors& step, Collectives* collectives);
+  // Logits [R, vocab], f32, of the last stage; undefined of the others, which hand on what lives at
+  // their end. Throws nothing.
+  absl::StatusOr<at::Tensor> Step(const StepTensors& step, const RankLinks& links);
 
  private:
-  Rank(proto::Graph graph, HostObjects objects, const ExecutorOptions& options);
+  Rank(proto::Graph graph, const ExecutorOptions& options);
 
+  absl::StatusOr<at::Tensor> Run(const StepTensors& step, Collectives* pipeline);
   absl::StatusOr<at::Tensor> Embed(const at::Tensor& token_ids);
-  absl::StatusOr<at::Tensor> Forward(const StepTensors& step);
+  absl::StatusOr<std::vector<at::Tensor>> Forward(const StepTensors& step, Collectives* pipeline);
   absl::StatusOr<at::Tensor> Logits(const at::Tensor& hidden);
-  absl::StatusOr<std::vector<at::Tensor>> ForwardInputs(const StepTensors& step);
+  absl::StatusOr<std::vector<at::Tensor>> ForwardInputs(const StepTensors& step,
+                                                        Collectives* pipeline);
 
   const proto::Graph graph_;
-  const HostObjects objects_;
   const ExecMode mode_;
   const Numerics numerics_;
   const LiveModel live_;
   std::unique_ptr<OpRunner> ops_;
-  std::optional<Interpreter> forward_, logits_;
+  std::optional<Interpreter> forward_;
+  std::optional<Interpreter> embed_;          // of the first stage
+  std::optional<Interpreter> logits_, head_;  // one of them of the last
 };
 
 }  // namespace keel

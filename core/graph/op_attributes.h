@@ -81,6 +81,18 @@ struct AlongDim : Attributes {
   int64_t dim() const { return Int(0); }
 };
 
+// A rank's part of a whole value, in a rank's graph: of each of `packs` equal runs of `dim`, the
+// rank's of `parts`.
+struct RankPart : Attributes {
+  using Attributes::Attributes;
+  static proto::Node Make(int64_t dim, int64_t parts, int64_t packs) {
+    return MakeNode(proto::OP_RANK_PART, 0, {dim, parts, packs});
+  }
+  int64_t dim() const { return Int(0); }
+  int64_t parts() const { return Int(1); }
+  int64_t packs() const { return Int(2); }
+};
+
 struct Reduce : Attributes {
   using Attributes::Attributes;
   static proto::Node Make(int64_t dim, int64_t kind, bool keep_dim) {

@@ -104,7 +104,7 @@ TEST_F(PluginKernelsTest, AKernelThatPromisesRowsIsRecordedWithTheTypesItInfers)
     EXPECT_EQ(ToString(type), "MODEL[N, 64]");
   }
   EXPECT_EQ(calls, 2);
-  KEEL_EXPECT_OK(ShardGraph(recorded.graph, 2).status());
+  KEEL_EXPECT_OK(ShardGraph(recorded.graph, {.ranks = 2}).status());
 }
 
 TEST_F(PluginKernelsTest, AKernelThatPromisesNothingMayNotSeeRows) {

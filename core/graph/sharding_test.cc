@@ -20,7 +20,7 @@ using ::testing::HasSubstr;
 absl::StatusOr<RankGraph> Shard(int ranks, const TinyModel& options = {}) {
   absl::StatusOr<RecordedModel> model = RecordTinyModel(options);
   if (!model.ok()) return model.status();
-  return ShardGraph(model->graph, ranks);
+  return ShardGraph(model->graph, {.ranks = ranks});
 }
 
 int Count(const proto::Graph& graph, proto::Op op) {
@@ -45,21 +45,21 @@ TEST(ShardingTest, GivesEachRankItsPartOfHeadsAndWeights) {
     }
     if (absl::string_view(d.name()).find("q_proj") != absl::string_view::npos) {
       EXPECT_EQ(d.linear().out(), 32);
-      EXPECT_EQ(rank.weights[i], WeightSplit::kRows);
+      EXPECT_EQ(rank.weights[i].kind, WeightSplit::kRows);
     }
     if (absl::string_view(d.name()).find("down_proj") != absl::string_view::npos) {
       EXPECT_EQ(d.linear().in(), 48);
-      EXPECT_EQ(rank.weights[i], WeightSplit::kColumns);
+      EXPECT_EQ(rank.weights[i].kind, WeightSplit::kColumns);
     }
     if (d.has_norm()) {
-      EXPECT_EQ(rank.weights[i], WeightSplit::kWhole);
+      EXPECT_EQ(rank.weights[i].kind, WeightSplit::kWhole);
     }
   }
 }
 
 TEST(ShardingTest, OneRankRunsTheGlobalGraph) {
   KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel model, RecordTinyModel());
-  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, ShardGraph(model.graph, 1));
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, ShardGraph(model.graph, {.ranks = 1}));
   EXPECT_EQ(rank.graph.SerializeAsString(), model.graph.SerializeAsString());
 }
 
@@ -112,12 +112,9 @@ TEST(ShardingTest, ARecurrenceIsSplitByHeadsWithItsState) {
   EXPECT_EQ(states, 2);
 }
 
-TEST(ShardingTest, RefusesARecurrenceOfWhichOnlyAPartIsSplit) {
-  EXPECT_THAT(Shard(2, Convolves("replicate")),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("recur state.0"),
-                             HasSubstr("operand 1 has to be split along dimension 0"),
-                             HasSubstr("param model.layers.0.taps, replicated"))));
+TEST(ShardingTest, WhatIsWholeBesideTheHeadsOfARecurrenceIsCut) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, Shard(2, Convolves("replicate")));
+  EXPECT_EQ(Count(rank.graph, proto::OP_RANK_PART), 2);  // the taps, once a layer
 }
 
 TEST(ShardingTest, RefusesAStyleThatItDoesNotKnow) {
@@ -132,8 +129,56 @@ TEST(ShardingTest, RefusesAPatternThatMatchesNothing) {
 }
 
 TEST(ShardingTest, RefusesHeadsThatTheRanksDoNotDivide) {
-  EXPECT_THAT(Shard(4),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("num_key_value_heads")));
+  EXPECT_THAT(Shard(3), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                 HasSubstr("num_attention_heads of 'model.layers.0.self_attn'")));
+}
+
+TEST(ShardingTest, NeighboursShareAHeadOfKeysWhereThereAreFewerThanRanks) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, Shard(4));
+  for (int i = 0; i < rank.graph.declarations_size(); ++i) {
+    const proto::Declaration& d = rank.graph.declarations(i);
+    if (d.has_attention()) {
+      EXPECT_EQ(d.attention().heads(), 1);
+      EXPECT_EQ(d.attention().kv_heads(), 1);
+    }
+    if (absl::string_view(d.name()).find("q_proj") != absl::string_view::npos) {
+      EXPECT_EQ(rank.weights[i], (WeightSplit{WeightSplit::kRows, 4}));
+    }
+    if (absl::string_view(d.name()).find("k_proj") != absl::string_view::npos) {
+      EXPECT_EQ(d.linear().out(), 16);
+      EXPECT_EQ(rank.weights[i], (WeightSplit{WeightSplit::kRows, 2}));
+      EXPECT_EQ(rank.weights[i].part_of(1, 4), 0);
+      EXPECT_EQ(rank.weights[i].part_of(2, 4), 1);
+    }
+  }
+}
+
+TEST(ShardingTest, ArgumentsPerHeadAreCutWithTheHeads) {
+  TinyModel model;
+  model.attention_args = [](keel_run* r) {
+    const int64_t dims[] = {4};
+    const float slopes[] = {1, 2, 3, 4};
+    return r->ops->constant(r, KEEL_F32, 1, dims, slopes);
+  };
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, Shard(2, model));
+  EXPECT_EQ(Count(rank.graph, proto::OP_RANK_PART), 2);  // one a layer
+}
+
+TEST(ShardingTest, RefusesAStyleThatKeelHasNotWithTheReason) {
+  TinyModel model;
+  model.extra_rules = {{"layers.*.input_layernorm", "sequence_parallel"}};
+  EXPECT_THAT(Shard(1, model),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("'sequence_parallel' of layers.*.input_layernorm"),
+                             HasSubstr("tokens of a step are not divided among ranks"))));
+}
+
+TEST(ShardingTest, RefusesAnExpertPlanThatMatchesNothing) {
+  TinyModel model;
+  model.ep_rules = {{"layers.*.mlp.experts", "ep_dispatch_experts"}};
+  EXPECT_THAT(Shard(1, model),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("base_model_ep_plan: layers.*.mlp.experts matches no layer")));
 }
 
 // No plan with one rule changed is sound, and each is refused at a node.
@@ -145,10 +190,10 @@ TEST(ShardingTest, RefusesEveryPlanThatOneChangedRuleMakesUnsound) {
       proto::ModelSpec::TpRule* rule = graph.mutable_spec()->mutable_tp_plan(i);
       if (rule->style() == style) continue;
       rule->set_style(style);
-      EXPECT_THAT(ShardGraph(graph, 2),
+      EXPECT_THAT(ShardGraph(graph, {.ranks = 2}),
                   StatusIs(absl::StatusCode::kInvalidArgument,
                            AllOf(HasSubstr("forward, node"), HasSubstr("model.layers.0."),
-                                 HasSubstr("check base_model_tp_plan"))))
+                                 HasSubstr("check base_model_tp_plan, 'layers.*."))))
           << rule->pattern() << " as " << style;
     }
   }
@@ -165,14 +210,13 @@ TEST(ShardingTest, AParameterIsSplitByItsFirstDimension) {
   EXPECT_EQ(rank.graph.declarations(scale).name(), "model.scale");
   EXPECT_EQ(rank.graph.declarations(scale).param().type().dims(0).size(), 2);
   EXPECT_EQ(rank.graph.declarations(scale).param().type().dims(1).size(), 16);
-  EXPECT_EQ(rank.weights[scale], WeightSplit::kRows);
+  EXPECT_EQ(rank.weights[scale].kind, WeightSplit::kRows);
 }
 
-TEST(ShardingTest, RefusesAWholeParameterBesideSplitHeads) {
-  EXPECT_THAT(Shard(2, testing::ScaledHeads("replicate")),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("the output of param model.scale, replicated"),
-                             HasSubstr("check base_model_tp_plan"))));
+TEST(ShardingTest, AWholeParameterBesideSplitHeadsIsCut) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, Shard(2, testing::ScaledHeads("replicate")));
+  EXPECT_EQ(rank.weights[testing::kFirstExtraObject].kind, WeightSplit::kWhole);
+  EXPECT_EQ(Count(rank.graph, proto::OP_RANK_PART), 2);
 }
 
 TEST(ShardingTest, RefusesAPlanThatNamesWhatItCannotSplit) {

@@ -35,6 +35,11 @@ keel_status Config(void* plugin, keel_config*, keel_spec* spec) {
   api.tp_plan(spec, "layers.*.self_attn.o_proj", options.o_proj_style);
   api.tp_plan(spec, "layers.*.mlp.down_proj", "rowwise");
   for (const auto& [pattern, style] : options.extra_rules) api.tp_plan(spec, pattern, style);
+  for (const auto& [pattern, style] : options.ep_rules) api.ep_plan(spec, pattern, style);
+  for (const TinyModel::PpChild& c : options.pp_plan) {
+    api.pp_plan(spec, c.child, c.inputs.data(), static_cast<uint32_t>(c.inputs.size()),
+                c.outputs.data(), static_cast<uint32_t>(c.outputs.size()));
+  }
   if (options.extra_pattern != nullptr) api.tp_plan(spec, options.extra_pattern, "colwise");
   return api.status(spec);
 }
@@ -118,6 +123,12 @@ keel_status Forward(const void* self, keel_run* r, const keel_forward_inputs* in
 void Destroy(void* model) { delete static_cast<Model*>(model); }
 
 }  // namespace
+
+std::vector<TinyModel::PpChild> LlamasPpPlan() {
+  return {{"embed_tokens", {"input_ids"}, {"inputs_embeds"}},
+          {"layers", {"hidden_states", "attention_mask"}, {"hidden_states"}},
+          {"norm", {"hidden_states"}, {"hidden_states"}}};
+}
 
 absl::StatusOr<RecordedModel> RecordTinyModel(const TinyModel& options) {
   static const char* const architectures[] = {"TinyForCausalLM", nullptr};

@@ -25,10 +25,19 @@ struct TinyModel {
   decltype(keel_model_class::logits) logits = nullptr;
   const char* model_type = "tiny";
   void (*declare)(keel_build* build) = nullptr;  // more objects, the first kFirstExtraObject
+  std::vector<std::pair<const char*, const char*>> ep_rules = {};
+  struct PpChild {
+    const char* child;
+    std::vector<const char*> inputs, outputs;
+  };
+  std::vector<PpChild> pp_plan = {};
   bool share_kv = false;  // the second layer attends to the keys and values of the first
   keel_tensor (*attention_args)(keel_run* run) = nullptr;  // gives alibi_slopes
   std::vector<const keel_kernel_class*> kernels = {};      // that `declare` may name
 };
+
+// The plan that a model of its shape has in transformers.
+std::vector<TinyModel::PpChild> LlamasPpPlan();
 
 inline constexpr keel_object kFirstExtraObject = 23;
 

@@ -61,8 +61,7 @@ struct SpeculationOptions {
 
 struct EngineOptions {
   ModelOptions model;
-  ExecutorOptions
-      executor;  // mode, attention, tensor_parallel, deterministic; LoadModel says the rest
+  ExecutorOptions executor;  // mode, attention, parallelism, deterministic; LoadModel says the rest
   CacheOptions cache;
   SchedulerOptions scheduler = {.max_prefill_beside_decodes = 64};
   SpeculationOptions speculation;

@@ -27,6 +27,8 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
                                                         {"exec", "shadow"},
                                                         {"deterministic", "TRUE"},
                                                         {"tensor-parallel-size", "2"},
+                                                        {"pipeline-parallel-size", "3"},
+                                                        {"enable-expert-parallel", "true"},
                                                         {"kv-cache-memory-bytes", "1.5GiB"},
                                                         {"block-size", "32"},
                                                         {"max-num-seqs", "7"},
@@ -45,6 +47,8 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
   EXPECT_EQ(options.executor.mode, ExecMode::kShadow);
   EXPECT_TRUE(options.executor.deterministic);
   EXPECT_EQ(options.executor.tensor_parallel, 2);
+  EXPECT_EQ(options.executor.pipeline_parallel, 3);
+  EXPECT_TRUE(options.executor.expert_parallel);
   EXPECT_EQ(options.cache.memory_bytes, int64_t{3} << 29);
   EXPECT_EQ(options.cache.block_size, 32);
   EXPECT_EQ(options.scheduler.max_num_seqs, 7);
@@ -66,6 +70,8 @@ TEST(OptionsTest, DefaultsOfTheTableAreThoseOfTheStructs) {
                                  static_cast<double>(o.cache.enable_prefix_caching),
                                  static_cast<double>(o.executor.mode),
                                  static_cast<double>(o.executor.tensor_parallel),
+                                 static_cast<double>(o.executor.pipeline_parallel),
+                                 static_cast<double>(o.executor.expert_parallel),
                                  static_cast<double>(o.executor.deterministic),
                                  static_cast<double>(o.model.impl),
                                  static_cast<double>(o.model.remote_code.mode),

@@ -69,7 +69,7 @@ TEST_P(LatentUpTest, ARankHasItsHeads) {
   proto::Attention whole = Latent(), half = Latent();
   whole.set_heads(4), half.set_heads(2);
   const LatentUp up(whole, linear, at::kFloat, GetParam());
-  const LatentUp second(half, linear->Shard(WeightSplit::kRows, 1, 2), at::kFloat, GetParam());
+  const LatentUp second(half, linear->Shard({WeightSplit::kRows, 2}, 1), at::kFloat, GetParam());
   const at::Tensor q = at::randn({kTokens, 4, kNope + kRope});
   ExpectClose(second.Queries(q.narrow(1, 2, 2)), up.Queries(q).narrow(1, 2, 2));
 }

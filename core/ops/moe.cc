@@ -119,6 +119,10 @@ at::Tensor RunExperts(const proto::Moe& moe, const ExpertWeights& weights, const
   for (int64_t begin = 0; begin < pairs;) {
     int64_t end = begin + 1;
     while (end < pairs && expert[end] == expert[begin]) ++end;
+    if (weights.experts[expert[begin]].up == nullptr) {  // another rank's
+      begin = end;
+      continue;
+    }
     const at::Tensor rows = tokens.narrow(0, begin, end - begin);
     const at::Tensor y =
         RunMlp(moe, weights.experts[expert[begin]], at::index_select(x, 0, rows), numerics);

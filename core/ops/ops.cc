@@ -13,6 +13,7 @@
 #include "core/base/status.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/op_table.h"
+#include "core/graph/sharding.h"
 #include "core/graph/types.h"
 #include "core/ops/indices.h"
 #include "core/ops/invariant.h"
@@ -27,6 +28,15 @@ namespace keel {
 namespace {
 
 using proto::Declaration;
+
+at::Tensor RunEmbed(const EmbeddingWeight& w, const at::Tensor& ids) {
+  const bool is_part = w.first.has_value();
+  const at::Tensor clamped = ClampedIndices(ids, is_part ? w.total : w.rows.size(0));
+  if (!is_part) return at::index_select(w.rows, 0, clamped);
+  const at::Tensor own = clamped - *w.first;
+  const at::Tensor other = own.lt(0).logical_or(own.ge(w.rows.size(0)));
+  return at::index_select(w.rows, 0, own.masked_fill(other, 0)).masked_fill(other.unsqueeze(-1), 0);
+}
 
 at::Tensor RunConv(const proto::Conv& conv, const ConvWeight& w, const at::Tensor& x) {
   const int nd = conv.kernel_size();
@@ -60,8 +70,9 @@ at::Tensor RunConv(const proto::Conv& conv, const ConvWeight& w, const at::Tenso
 
 std::vector<StateSpec> StateSpecs(const proto::Graph& graph, DType model_dtype) {
   std::vector<StateSpec> specs;
+  const std::vector<bool> used = UsedObjects(graph);  // others are another stage's
   for (int i = 0; i < graph.declarations_size(); ++i) {
-    if (!graph.declarations(i).has_state()) continue;
+    if (!graph.declarations(i).has_state() || !used[i]) continue;
     const proto::Type& type = graph.declarations(i).state().type();
     StateSpec spec{static_cast<uint32_t>(i + 1), model_dtype, {}};
     if (type.dtype() != proto::MODEL) spec.dtype = static_cast<DType>(type.dtype());
@@ -155,7 +166,8 @@ absl::Status OpRunner::Dispatch(const proto::Node& node, absl::Span<const at::Te
       return absl::OkStatus();
     }
     case proto::OP_ALL_REDUCE:
-    case proto::OP_ALL_GATHER: {
+    case proto::OP_ALL_GATHER:
+    case proto::OP_RANK_PART: {
       KEEL_ASSIGN_OR_RETURN(at::Tensor out, RunCollective(node, inputs[0]));
       outputs->push_back(std::move(out));
       return absl::OkStatus();
@@ -172,8 +184,18 @@ absl::StatusOr<at::Tensor> OpRunner::RunCollective(const proto::Node& node, cons
   if (collectives_ == nullptr) {
     return absl::FailedPreconditionError("a collective in a graph that runs on one rank");
   }
-  return node.op() == proto::OP_ALL_REDUCE ? collectives_->AllReduce(x)
-                                           : collectives_->AllGather(x, op::AlongDim(node).dim());
+  switch (node.op()) {
+    case proto::OP_ALL_REDUCE:
+      return collectives_->AllReduce(x);
+    case proto::OP_ALL_GATHER:
+      return collectives_->AllGather(x, op::AlongDim(node).dim());
+    default: {
+      const op::RankPart cut(node);
+      const WeightSplit split{WeightSplit::kRows, static_cast<int>(cut.parts()),
+                              static_cast<int>(cut.packs())};
+      return PartOf(x, cut.dim(), split, split.part_of(collectives_->rank(), collectives_->size()));
+    }
+  }
 }
 
 absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
@@ -183,10 +205,8 @@ absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
   switch (node.op()) {
     case proto::OP_LINEAR:
       return weights_->linear(object).Apply(inputs[0]);
-    case proto::OP_EMBED: {
-      const at::Tensor& rows = weights_->of<EmbeddingWeight>(object).rows;
-      return at::index_select(rows, 0, ClampedIndices(inputs[0], rows.size(0)));
-    }
+    case proto::OP_EMBED:
+      return RunEmbed(weights_->of<EmbeddingWeight>(object), inputs[0]);
     case proto::OP_NORM:
       return RunNorm(d.norm(), weights_->of<NormWeight>(object), inputs[0], numerics_);
     case proto::OP_ROPE:

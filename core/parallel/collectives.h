@@ -1,5 +1,5 @@
 // What ranks do together. Every rank calls the same operations in the same order, each on its own
-// thread or process.
+// thread or process; Send and Receive alone are between two.
 #ifndef KEEL_CORE_PARALLEL_COLLECTIVES_H_
 #define KEEL_CORE_PARALLEL_COLLECTIVES_H_
 
@@ -29,6 +29,11 @@ class Collectives {
   virtual absl::StatusOr<at::Tensor> AllGather(const at::Tensor& tensor, int64_t dim) = 0;
   // Rank `root`'s tensor; what others pass is not looked at.
   virtual absl::StatusOr<at::Tensor> Broadcast(const at::Tensor& tensor, int root) = 0;
+
+  // Point to point, in order: what is sent to a rank waits until it is received there. The tensor must
+  // not change afterwards.
+  virtual absl::Status Send(const at::Tensor& tensor, int to) = 0;
+  virtual absl::StatusOr<at::Tensor> Receive(int from) = 0;
 
   // This rank gives up with `error`: operations of others that wait for it, now or later, fail.
   virtual void Abort(const absl::Status& error) = 0;

@@ -79,5 +79,34 @@ TEST(CollectivesTest, ARankThatAbortsFreesThoseThatWait) {
   EXPECT_THAT(statuses[1], StatusIs(absl::StatusCode::kInternal, HasSubstr("rank 0 is gone")));
 }
 
+TEST(CollectivesTest, WhatIsSentArrivesInOrder) {
+  const auto statuses = OnRanks(3, [](Collectives& c) -> absl::Status {
+    for (int i = 0; i < 50; ++i) {
+      if (c.rank() < 2) {
+        const absl::Status sent = c.Send(at::full({1}, 100.0 * c.rank() + i), 2);
+        if (!sent.ok()) return sent;
+        continue;
+      }
+      for (const int from : {1, 0}) {
+        auto got = c.Receive(from);
+        if (!got.ok()) return got.status();
+        if (!at::equal(*got, at::full({1}, 100.0 * from + i))) return absl::InternalError("wrong");
+      }
+    }
+    return absl::OkStatus();
+  });
+  for (const absl::Status& status : statuses) KEEL_EXPECT_OK(status);
+}
+
+TEST(CollectivesTest, ARankThatAbortsFreesWhoReceives) {
+  const auto statuses = OnRanks(2, [](Collectives& c) -> absl::Status {
+    if (c.rank() == 1) return c.Receive(0).status();
+    c.Abort(absl::InternalError("stage 0 is gone"));
+    return c.Send(at::zeros({1}), 1);
+  });
+  for (const absl::Status& status : statuses)
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kInternal, HasSubstr("stage 0 is gone")));
+}
+
 }  // namespace
 }  // namespace keel

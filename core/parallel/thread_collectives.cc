@@ -1,7 +1,9 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 
+#include <deque>
 #include <functional>
+#include <map>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -44,6 +46,25 @@ class Meeting {
     return result_;  // nobody begins the next round's result before all have met again
   }
 
+  absl::Status Send(int from, int to, const at::Tensor& tensor) {
+    absl::MutexLock lock(&mutex_);
+    if (error_.ok()) mail_[{from, to}].push_back(tensor);
+    return error_;
+  }
+
+  absl::StatusOr<at::Tensor> Receive(int from, int to) {
+    absl::MutexLock lock(&mutex_);
+    std::deque<at::Tensor>& box = mail_[{from, to}];  // std::map keeps it in place
+    const auto here = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return !box.empty() || !error_.ok();
+    };
+    mutex_.Await(absl::Condition(&here));
+    if (!error_.ok()) return error_;
+    at::Tensor tensor = std::move(box.front());
+    box.pop_front();
+    return tensor;
+  }
+
   void Abort(const absl::Status& error) {
     absl::MutexLock lock(&mutex_);
     if (error_.ok()) error_ = error;
@@ -56,6 +77,7 @@ class Meeting {
   int arrived_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t round_ ABSL_GUARDED_BY(mutex_) = 0;
   at::Tensor result_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::pair<int, int>, std::deque<at::Tensor>> mail_ ABSL_GUARDED_BY(mutex_);
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -89,6 +111,18 @@ class ThreadCollectives : public Collectives {
       return absl::InvalidArgumentError(absl::StrCat("broadcast from rank ", root, " of ", size()));
     }
     return meeting_->Meet(rank_, tensor, [root](const Tensors& tensors) { return tensors[root]; });
+  }
+
+  absl::Status Send(const at::Tensor& tensor, int to) override {
+    if (to < 0 || to >= size() || to == rank_)
+      return absl::InvalidArgumentError(absl::StrCat("send to rank ", to, " of ", size()));
+    return meeting_->Send(rank_, to, tensor);
+  }
+
+  absl::StatusOr<at::Tensor> Receive(int from) override {
+    if (from < 0 || from >= size() || from == rank_)
+      return absl::InvalidArgumentError(absl::StrCat("receive from rank ", from, " of ", size()));
+    return meeting_->Receive(from, rank_);
   }
 
   void Abort(const absl::Status& error) override { meeting_->Abort(error); }

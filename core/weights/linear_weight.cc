@@ -1,18 +1,20 @@
 #include "core/weights/linear_weight.h"
 
+#include <ATen/ops/cat.h>
+
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace keel {
-namespace {
-
-// `rank`'s part of dimension `dim`.
-at::Tensor Part(const at::Tensor& whole, int64_t dim, int rank, int ranks) {
-  const int64_t size = whole.size(dim) / ranks;
-  return whole.narrow(dim, rank * size, size);
+at::Tensor PartOf(const at::Tensor& whole, int64_t dim, const WeightSplit& split, int part) {
+  const int64_t size = whole.size(dim) / (split.parts * split.packs);
+  if (split.packs == 1) return whole.narrow(dim, part * size, size);
+  std::vector<at::Tensor> pieces;
+  for (int64_t p = 0; p < split.packs; ++p)
+    pieces.push_back(whole.narrow(dim, (p * split.parts + part) * size, size));
+  return at::cat(pieces, dim);
 }
-
-}  // namespace
 
 DenseLinear::DenseLinear(at::Tensor weight, at::Tensor bias, Numerics numerics)
     : weight_(std::move(weight)), bias_(std::move(bias)), key_(KernelKey::Of(weight_, numerics)) {
@@ -27,19 +29,14 @@ at::Tensor DenseLinear::Apply(const at::Tensor& x) const {
   return LinearKernel(key_, rows).run(x, weight_, bias_);
 }
 
-std::shared_ptr<const LinearWeight> DenseLinear::Shard(WeightSplit split, int rank,
-                                                       int ranks) const {
-  switch (split) {
-    case WeightSplit::kRows:
-      return std::make_shared<DenseLinear>(Part(weight_, 0, rank, ranks),
-                                           bias_.defined() ? Part(bias_, 0, rank, ranks) : bias_,
-                                           key_.numerics);
-    case WeightSplit::kColumns:
-      return std::make_shared<DenseLinear>(Part(weight_, 1, rank, ranks),
-                                           rank == 0 ? bias_ : at::Tensor(), key_.numerics);
-    default:
-      return std::make_shared<DenseLinear>(*this);
-  }
+std::shared_ptr<const LinearWeight> DenseLinear::Shard(const WeightSplit& split, int part) const {
+  const bool rows = split.kind == WeightSplit::kRows;
+  TORCH_CHECK(rows || split.kind == WeightSplit::kColumns, "a linear is split by rows or columns");
+  at::Tensor bias;
+  if (bias_.defined() && rows) bias = PartOf(bias_, 0, split, part);
+  if (bias_.defined() && !rows && part == 0) bias = bias_;
+  return std::make_shared<DenseLinear>(PartOf(weight_, rows ? 0 : 1, split, part), bias,
+                                       key_.numerics);
 }
 
 int64_t DenseLinear::bytes() const {

@@ -22,14 +22,16 @@ class LinearWeight {
   // x W^T + b over the last dimension: [.., in] -> [.., out]. Throws c10::Error.
   virtual at::Tensor Apply(const at::Tensor& x) const = 0;
 
-  // What `rank` of `ranks` holds: kRows a slice of `out`, of the bias too; kColumns a slice of `in`,
-  // the bias on rank 0 alone. Throws c10::Error.
-  virtual std::shared_ptr<const LinearWeight> Shard(WeightSplit split, int rank,
-                                                    int ranks) const = 0;
+  // Part `part` of split.parts: kRows a slice of `out`, of the bias too; kColumns a slice of `in`, the
+  // bias in part 0 alone. Throws c10::Error.
+  virtual std::shared_ptr<const LinearWeight> Shard(const WeightSplit& split, int part) const = 0;
 
   // That one row of x makes the host read.
   virtual int64_t bytes() const = 0;
 };
+
+// Part `part` of `whole` along `dim`, a view unless the split has packs. Throws c10::Error.
+at::Tensor PartOf(const at::Tensor& whole, int64_t dim, const WeightSplit& split, int part);
 
 // A tensor as it lies in the checkpoint, or a cast one.
 class DenseLinear : public LinearWeight {
@@ -38,7 +40,7 @@ class DenseLinear : public LinearWeight {
   DenseLinear(at::Tensor weight, at::Tensor bias, Numerics numerics);
 
   at::Tensor Apply(const at::Tensor& x) const override;
-  std::shared_ptr<const LinearWeight> Shard(WeightSplit split, int rank, int ranks) const override;
+  std::shared_ptr<const LinearWeight> Shard(const WeightSplit& split, int part) const override;
   int64_t bytes() const override;
 
  private:

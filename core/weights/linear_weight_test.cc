@@ -39,22 +39,22 @@ TEST_F(DenseLinearTest, PartsOfRowsLieSideBySide) {
   const DenseLinear whole(weight_, bias_, Numerics::kFastest);
   std::vector<at::Tensor> parts;
   for (int rank = 0; rank < 3; ++rank)
-    parts.push_back(whole.Shard(WeightSplit::kRows, rank, 3)->Apply(x_));
+    parts.push_back(whole.Shard({WeightSplit::kRows, 3}, rank)->Apply(x_));
   EXPECT_LT(Difference(at::cat(parts, 1), expected_), 1e-5);
 }
 
 TEST_F(DenseLinearTest, PartsOfColumnsAddUpWithTheBiasOnce) {
   const DenseLinear whole(weight_, bias_, Numerics::kFastest);
-  const at::Tensor a = whole.Shard(WeightSplit::kColumns, 0, 2)->Apply(x_.narrow(1, 0, 4));
-  const at::Tensor b = whole.Shard(WeightSplit::kColumns, 1, 2)->Apply(x_.narrow(1, 4, 4));
+  const at::Tensor a = whole.Shard({WeightSplit::kColumns, 2}, 0)->Apply(x_.narrow(1, 0, 4));
+  const at::Tensor b = whole.Shard({WeightSplit::kColumns, 2}, 1)->Apply(x_.narrow(1, 4, 4));
   EXPECT_LT(Difference(a + b, expected_), 1e-5);
 }
 
 TEST_F(DenseLinearTest, CountsTheBytesOfWeightAndBias) {
   const DenseLinear whole(weight_, bias_, Numerics::kFastest);
   EXPECT_EQ(whole.bytes(), 4 * (12 * 8 + 12));
-  EXPECT_EQ(whole.Shard(WeightSplit::kRows, 1, 2)->bytes(), 4 * (6 * 8 + 6));
-  EXPECT_EQ(whole.Shard(WeightSplit::kColumns, 1, 2)->bytes(), 4 * 12 * 4);
+  EXPECT_EQ(whole.Shard({WeightSplit::kRows, 2}, 1)->bytes(), 4 * (6 * 8 + 6));
+  EXPECT_EQ(whole.Shard({WeightSplit::kColumns, 2}, 1)->bytes(), 4 * 12 * 4);
 }
 
 TEST_F(DenseLinearTest, ATensorOfAnotherSizeOrTypeIsRefused) {

@@ -252,29 +252,40 @@ class Loader {
 
 // A rank's part of one object. Throws c10::Error.
 struct Sharder {
-  const WeightSplit split;
-  const int rank, ranks;
+  const WeightSplit& split;
+  const int part;
 
   template <typename T>
   ObjectWeights operator()(const T& /*whole*/) const {
-    TORCH_CHECK(false, "only linears, experts and parameters are split");
+    TORCH_CHECK(false, "only linears, embeddings, experts and parameters are split");
   }
   ObjectWeights operator()(const ParamWeight& whole) const {
-    const int64_t size = whole.value.size(0) / ranks;
-    TORCH_CHECK(split == WeightSplit::kRows, "a parameter is split along its first dimension");
-    return ParamWeight{whole.value.narrow(0, rank * size, size)};
+    TORCH_CHECK(split.kind == WeightSplit::kRows, "a parameter is split by its first dimension");
+    return ParamWeight{PartOf(whole.value, 0, split, part)};
   }
-  ObjectWeights operator()(const LinearPtr& whole) const {
-    return whole->Shard(split, rank, ranks);
+  ObjectWeights operator()(const EmbeddingWeight& whole) const {
+    if (split.kind == WeightSplit::kColumns)
+      return EmbeddingWeight{PartOf(whole.rows, 1, split, part)};
+    const int64_t total = whole.rows.size(0);
+    return EmbeddingWeight{PartOf(whole.rows, 0, split, part), part * (total / split.parts), total};
   }
+  ObjectWeights operator()(const LinearPtr& whole) const { return whole->Shard(split, part); }
   ObjectWeights operator()(const ExpertWeights& whole) const {
-    ExpertWeights part = whole;
-    for (ExpertWeights::Mlp& mlp : part.experts) {
-      if (mlp.gate != nullptr) mlp.gate = mlp.gate->Shard(WeightSplit::kRows, rank, ranks);
-      mlp.up = mlp.up->Shard(WeightSplit::kRows, rank, ranks);
-      mlp.down = mlp.down->Shard(WeightSplit::kColumns, rank, ranks);
+    ExpertWeights own = whole;
+    const size_t each = own.experts.size() / static_cast<size_t>(split.parts);
+    for (size_t e = 0; e < own.experts.size(); ++e) {
+      ExpertWeights::Mlp& mlp = own.experts[e];
+      if (split.kind == WeightSplit::kExpertsApart) {
+        if (e / each != static_cast<size_t>(part)) mlp = {};
+        continue;
+      }
+      const WeightSplit rows{WeightSplit::kRows, split.parts},
+          columns{WeightSplit::kColumns, split.parts};
+      if (mlp.gate != nullptr) mlp.gate = mlp.gate->Shard(rows, part);
+      mlp.up = mlp.up->Shard(rows, part);
+      mlp.down = mlp.down->Shard(columns, part);
     }
-    return part;
+    return own;
   }
 };
 
@@ -304,12 +315,16 @@ absl::StatusOr<TensorComparison> CompareTensors(const proto::Graph& graph,
 absl::StatusOr<std::shared_ptr<const Weights>> ShardWeights(std::shared_ptr<const Weights> whole,
                                                             absl::Span<const WeightSplit> splits,
                                                             int rank, int ranks) {
-  if (ranks == 1) return whole;
   auto part = std::make_shared<Weights>(*whole);
   KEEL_RETURN_IF_ERROR(CatchAten([&]() -> absl::Status {
     for (size_t i = 0; i < splits.size(); ++i) {
-      if (splits[i] == WeightSplit::kWhole) continue;
-      part->objects[i] = std::visit(Sharder{splits[i], rank, ranks}, whole->objects[i]);
+      if (splits[i].kind == WeightSplit::kWhole) continue;
+      if (splits[i].kind == WeightSplit::kNone) {
+        part->objects[i] = std::monostate();
+        continue;
+      }
+      const Sharder sharder{splits[i], splits[i].part_of(rank, ranks)};
+      part->objects[i] = std::visit(sharder, whole->objects[i]);
     }
     return absl::OkStatus();
   }));

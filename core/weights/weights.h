@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -29,6 +30,10 @@ using LinearPtr = std::shared_ptr<const LinearWeight>;
 
 struct EmbeddingWeight {
   at::Tensor rows;  // [rows, size]
+  // Of a rank's part of the rows: the id of the first, and how many there are in all. Ids of other
+  // parts give zeros.
+  std::optional<int64_t> first = std::nullopt;
+  int64_t total = 0;
 };
 struct NormWeight {
   at::Tensor weight;  // [size], weight_offset added; undefined without one
@@ -43,7 +48,7 @@ struct ParamWeight {
 };
 struct ExpertWeights {
   struct Mlp {
-    LinearPtr gate, up, down;  // gate: null without one
+    LinearPtr gate, up, down;  // gate: null without one; all null: an expert of another rank
   };
   std::vector<Mlp> experts;
   at::Tensor score_bias;  // f32 [experts], or undefined
@@ -98,7 +103,7 @@ absl::StatusOr<TensorComparison> CompareTensors(const proto::Graph& graph,
                                                 std::shared_ptr<const Checkpoint> checkpoint,
                                                 DType dtype);
 
-// The part of `whole` that `rank` of `ranks` runs on. With one rank, `whole` itself.
+// The part of `whole` that `rank` of `ranks` runs on, as views.
 absl::StatusOr<std::shared_ptr<const Weights>> ShardWeights(std::shared_ptr<const Weights> whole,
                                                             absl::Span<const WeightSplit> splits,
                                                             int rank, int ranks);

@@ -111,7 +111,7 @@ TEST_F(WeightsTest, RanksPartsOfExpertsAddUpToTheWhole) {
   at::Tensor sum;
   for (int rank = 0; rank < 2; ++rank) {
     KEEL_ASSERT_OK_AND_ASSIGN(const auto part,
-                              ShardWeights(whole, {WeightSplit::kExperts}, rank, 2));
+                              ShardWeights(whole, {{WeightSplit::kExperts, 2}}, rank, 2));
     const ExpertWeights::Mlp& mlp = part->of<ExpertWeights>(1).experts[1];
     const at::Tensor y = mlp.down->Apply(mlp.gate->Apply(x) * mlp.up->Apply(x));
     sum = sum.defined() ? sum + y : y;
@@ -126,7 +126,8 @@ TEST_F(WeightsTest, RanksHaveTheirRowsOfAParameter) {
   for (const int64_t size : {6, 4}) d->mutable_param()->mutable_type()->add_dims()->set_size(size);
   KEEL_ASSERT_OK_AND_ASSIGN(const auto whole, Load());
   for (int rank = 0; rank < 2; ++rank) {
-    KEEL_ASSERT_OK_AND_ASSIGN(const auto part, ShardWeights(whole, {WeightSplit::kRows}, rank, 2));
+    KEEL_ASSERT_OK_AND_ASSIGN(const auto part,
+                              ShardWeights(whole, {{WeightSplit::kRows, 2}}, rank, 2));
     EXPECT_TRUE(
         at::equal(part->of<ParamWeight>(1).value, tensors_["scale"].narrow(0, rank * 3, 3)));
   }

@@ -60,7 +60,8 @@ struct BambaConfig : DenseConfig {
                  {"layers.*.self_attn.o_proj", "rowwise"},
                  {"layers.*.feed_forward.gate_proj", "colwise"},
                  {"layers.*.feed_forward.up_proj", "colwise"},
-                 {"layers.*.feed_forward.down_proj", "rowwise"}};
+                 {"layers.*.feed_forward.down_proj", "rowwise"},
+                 {"lm_head", "colwise_gather_output"}};
     s.pp_plan.back() = {"final_layernorm", {"hidden_states"}, {"hidden_states"}};
     return s;
   }

@@ -32,6 +32,15 @@ struct BloomConfig {
     s.tie_word_embeddings = tie_word_embeddings;
     s.base_model_prefix = "transformer";
     s.embed_tokens = "transformer.word_embeddings";
+    // Keel's own: transformers states none, as q, k and v are one linear there.
+    s.tp_plan = {{"h.*.self_attention.q_proj", "colwise"}, {"h.*.self_attention.k_proj", "colwise"},
+                 {"h.*.self_attention.v_proj", "colwise"}, {"h.*.self_attention.dense", "rowwise"},
+                 {"h.*.mlp.dense_h_to_4h", "colwise"},     {"h.*.mlp.dense_4h_to_h", "rowwise"},
+                 {"lm_head", "colwise_gather_output"}};
+    s.pp_plan = {{"word_embeddings", {"input_ids"}, {"inputs_embeds"}},
+                 {"word_embeddings_layernorm", {"inputs_embeds"}, {"hidden_states"}},
+                 {"h", {"hidden_states", "attention_mask"}, {"hidden_states"}},
+                 {"ln_f", {"hidden_states"}, {"hidden_states"}}};
     s.renames = {{.op = KEEL_RENAME_CHUNK_HEADS,
                   .from = {R"((.*self_attention\.)query_key_value\.(weight|bias))"},
                   .to = {R"(\1q_proj.\2)", R"(\1k_proj.\2)", R"(\1v_proj.\2)"},

@@ -61,6 +61,9 @@ struct DeepseekV3Config : DenseConfig {
                                          {"layers.*.mlp.shared_experts.gate_proj", "colwise"},
                                          {"layers.*.mlp.shared_experts.up_proj", "colwise"},
                                          {"layers.*.mlp.shared_experts.down_proj", "rowwise"}});
+      s.ep_plan = {{"layers.*.mlp.experts.gate_up_proj", "grouped_gemm"},
+                   {"layers.*.mlp.experts.down_proj", "grouped_gemm"},
+                   {"layers.*.mlp.experts", "ep_dispatch_experts"}};
     }
     s.renames = {{.from = {"(.*)\\.gate\\.(e_score_correction_bias)"}, .to = {"\\1.experts.\\2"}},
                  // The layer behind the last predicts one token more.

@@ -49,6 +49,9 @@ struct MambaConfig {
                  {"layers.*.mixer.D", "colwise"},
                  {"layers.*.mixer.out_proj", "rowwise"}};
     if (use_conv_bias) s.tp_plan.push_back({"layers.*.mixer.conv1d.bias", "colwise"});
+    s.pp_plan = {{"embeddings", {"input_ids"}, {"inputs_embeds"}},
+                 {"layers", {"hidden_states"}, {"hidden_states"}},
+                 {"norm_f", {"hidden_states"}, {"hidden_states"}}};
     s.renames = {{.from = {"backbone\\.embedding\\.(.*)"}, .to = {"backbone.embeddings.\\1"}},
                  {.op = KEEL_RENAME_SPLIT,
                   .from = {"(.*\\.in_proj)\\.(weight|bias)"},

@@ -43,6 +43,9 @@ struct Mamba2Config {
     s.tie_word_embeddings = tie_word_embeddings;
     s.base_model_prefix = "backbone";
     s.embed_tokens = "backbone.embeddings";
+    s.pp_plan = {{"embeddings", {"input_ids"}, {"inputs_embeds"}},
+                 {"layers", {"hidden_states"}, {"hidden_states"}},
+                 {"norm_f", {"hidden_states"}, {"hidden_states"}}};
     s.renames = {{.from = {"backbone\\.embedding\\.(.*)"}, .to = {"backbone.embeddings.\\1"}}};
     return s;
   }

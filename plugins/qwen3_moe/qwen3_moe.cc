@@ -41,6 +41,9 @@ struct Qwen3MoeConfig : DenseConfig {
       s.tp_plan.insert(s.tp_plan.end(), {{"layers.*.mlp.experts", "moe_tp_experts"},
                                          {"layers.*.mlp.experts.gate_up_proj", "packed_colwise"},
                                          {"layers.*.mlp.experts.down_proj", "rowwise"}});
+      s.ep_plan = {{"layers.*.mlp.experts.gate_up_proj", "grouped_gemm"},
+                   {"layers.*.mlp.experts.down_proj", "grouped_gemm"},
+                   {"layers.*.mlp.experts", "ep_dispatch_experts"}};
     }
     return s;
   }

@@ -76,6 +76,9 @@ struct Qwen3NextConfig : DenseConfig {
                                          {"layers.*.mlp.shared_expert.gate_proj", "colwise"},
                                          {"layers.*.mlp.shared_expert.up_proj", "colwise"},
                                          {"layers.*.mlp.shared_expert.down_proj", "rowwise"}});
+      s.ep_plan = {{"layers.*.mlp.experts.gate_up_proj", "grouped_gemm"},
+                   {"layers.*.mlp.experts.down_proj", "grouped_gemm"},
+                   {"layers.*.mlp.experts", "ep_dispatch_experts"}};
     }
     if (num_attending < num_hidden_layers) {
       s.tp_plan.insert(s.tp_plan.end(),

@@ -56,6 +56,9 @@ struct RecurrentGemmaConfig : AttentionSizes {
     const auto bits = std::bit_cast<uint32_t>(std::sqrt(static_cast<float>(hidden_size)));
     s.embed_scale = std::bit_cast<float>((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u);
     s.logit_softcap = logits_soft_cap;
+    s.pp_plan = {{"embed_tokens", {"input_ids"}, {"inputs_embeds"}},
+                 {"layers", {"hidden_states", "attention_mask"}, {"hidden_states"}},
+                 {"final_norm", {"hidden_states"}, {"hidden_states"}}};
     return s;
   }
 };

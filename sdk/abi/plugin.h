@@ -317,12 +317,17 @@ typedef struct keel_spec_api {
   void (*set_real)(keel_spec*, const char* field, double value);        /* [build] since 0.1 */
   void (*set_string)(keel_spec*, const char* field, const char* value); /* [build] since 0.1 */
   /* base_model_tp_plan: pattern relative to the base model, `*` = one numeric component. Styles are
-   * transformers': colwise, rowwise, colwise_gather_output (colwise_rep), embedding_rowwise,
-   * replicate, and of a mixture of experts moe_tp_experts (each expert's intermediate size), with
-   * packed_colwise of "<name>.gate_up_proj" and rowwise of "<name>.down_proj" beside it or not. An
-   * unknown style, or a pattern that matches nothing, is refused at load. [build] since 0.1 */
+   * transformers': colwise, rowwise, packed_colwise and packed_rowwise (halves of one matrix, each
+   * split), colwise_gather_output (colwise_rep), rowwise_split_input (rowwise_rep),
+   * embedding_rowwise, embedding_colwise, replicate, mla_kv_a_proj, local_*, and of a mixture of
+   * experts moe_tp_experts (each expert's intermediate size), with packed_colwise of
+   * "<name>.gate_up_proj" and rowwise of "<name>.down_proj" beside it or not; of a parameter
+   * colwise: its first dimension. docs/parallel.md says what each means. An unknown style, or a
+   * pattern that matches nothing, is refused at load. [build] since 0.1 */
   void (*tp_plan)(keel_spec*, const char* pattern, const char* style);
-  /* base_model_pp_plan, in order of execution. [build] since 0.1 */
+  /* base_model_pp_plan, in order of execution: a child of the base model, what it takes and gives.
+   * Held against the recorded graph: the layers are where the marks are, and what is alive at each
+   * border between two is what the plan says. [build] since 0.1 */
   void (*pp_plan)(keel_spec*, const char* child, const char* const* inputs, uint32_t num_inputs,
                   const char* const* outputs, uint32_t num_outputs);
   /* Appends a rule. [build] since 0.1 */
@@ -333,6 +338,10 @@ typedef struct keel_spec_api {
   void (*input)(keel_spec*, const char* graph, const keel_input*);
   /* The first error, or OK. [build] since 0.1 */
   keel_status (*status)(const keel_spec*);
+  /* base_model_ep_plan: which experts are divided among ranks instead of each being split
+   * (--enable-expert-parallel), as tp_plan says it: ep_dispatch_experts of the experts, grouped_gemm
+   * of their matrices. Its rules replace those of tp_plan for the same modules. [build] since 0.2 */
+  void (*ep_plan)(keel_spec*, const char* pattern, const char* style);
 } keel_spec_api;
 
 /* ==== D. build: declare the model ("keel.build/1") ============================================ */

@@ -156,7 +156,7 @@ struct Spec {
   bool tie_word_embeddings = false;
   double embed_scale = 1, logit_scale = 1, logit_softcap = 0;
   std::string embed_tokens = "model.embed_tokens", lm_head = "lm_head", base_model_prefix = "model";
-  std::vector<TpRule> tp_plan;
+  std::vector<TpRule> tp_plan, ep_plan;
   std::vector<PpStage> pp_plan;
   std::vector<Rename> renames;
   struct Input {
@@ -182,6 +182,7 @@ struct Spec {
     api.set_string(out, "lm_head", lm_head.c_str());
     api.set_string(out, "base_model_prefix", base_model_prefix.c_str());
     for (const TpRule& rule : tp_plan) api.tp_plan(out, rule.pattern, rule.style);
+    for (const TpRule& rule : ep_plan) api.ep_plan(out, rule.pattern, rule.style);
     for (const PpStage& s : pp_plan) {
       api.pp_plan(out, s.child, s.inputs.data(), static_cast<uint32_t>(s.inputs.size()),
                   s.outputs.data(), static_cast<uint32_t>(s.outputs.size()));

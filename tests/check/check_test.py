@@ -88,7 +88,7 @@ class GoodTest(CheckTest):
         self.assertIn(
             "layers.*.mlp.down_proj: rowwise, 2 objects", report.clause(401)["details"]
         )
-        self.assertEqual(report.clause(402)["found"], "2")
+        self.assertEqual(report.clause(402)["found"], "2, 4")
         # Two layers of two heads of 16, keys and values, float32.
         self.assertIn("512 bytes a token", report.clause(601)["found"])
         self.assertIn("4 sequences at full length", report.clause(603)["found"])

@@ -160,6 +160,7 @@ TEST(EngineTest, EveryWayOfExecutionGivesTheSameTokens) {
        std::vector<std::map<std::string, std::string>>{{{"exec", "eager"}},
                                                        {{"exec", "shadow"}},
                                                        {{"tensor-parallel-size", "2"}},
+                                                       {{"pipeline-parallel-size", "2"}},
                                                        {{"attention-implementation", "eager"}},
                                                        {{"attention-implementation", "sdpa"}},
                                                        {{"attention-implementation", "paged"}},

@@ -51,15 +51,9 @@ absl::Status ModelUnderTest::ReadGoldens(const std::string& dir) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Executor>> ModelUnderTest::NewExecutor(ExecMode mode,
-                                                                      const std::string& attention,
+absl::StatusOr<std::unique_ptr<Executor>> ModelUnderTest::NewExecutor(ExecutorOptions options,
                                                                       int32_t num_blocks,
-                                                                      int32_t num_state_slots,
-                                                                      int32_t tensor_parallel) {
-  ExecutorOptions options;
-  options.mode = mode;
-  options.attention = attention;
-  options.tensor_parallel = tensor_parallel;
+                                                                      int32_t num_state_slots) {
   options.live = {recording_.model.model_class, recording_.model.model.get()};
   options.kernels = recording_.kernels;
   KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,

@@ -34,10 +34,10 @@ class ModelUnderTest {
   const std::vector<Golden>& goldens() const { return goldens_; }
   const proto::Graph& graph() const { return recording_.model.graph; }
 
-  // An executor in fp32 with a cache of `num_blocks` blocks of 16, and recurrent states if the model has any.
-  absl::StatusOr<std::unique_ptr<Executor>> NewExecutor(ExecMode mode, const std::string& attention,
-                                                        int32_t num_blocks, int32_t num_state_slots,
-                                                        int32_t tensor_parallel = 1);
+  // An executor in fp32 as `options` say, with a cache of `num_blocks` blocks of 16, and recurrent states if the
+  // model has any.
+  absl::StatusOr<std::unique_ptr<Executor>> NewExecutor(ExecutorOptions options, int32_t num_blocks,
+                                                        int32_t num_state_slots);
 
  private:
   absl::Status ReadGoldens(const std::string& dir);

@@ -1,5 +1,5 @@
 // Arguments: directories with goldens, or testdata of families. Damaged graph files must be refused or taken, never crash
-// the parser, the verifier or the sharder. Seeded: a failure comes again.
+// the parser, the verifier, the sharder or what cuts stages. Seeded: a failure comes again.
 #include <cstdio>
 #include <random>
 #include <string>
@@ -9,7 +9,9 @@
 #include "core/base/file.h"
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
+#include "core/graph/pp_plan.h"
 #include "core/graph/sharding.h"
+#include "core/graph/stages.h"
 #include "core/graph/verifier.h"
 #include "gtest/gtest.h"
 #include "tests/recorded/graph_mutation.h"
@@ -24,7 +26,12 @@ std::vector<std::string> g_dirs;  // of the command line
 
 // What a host does with a file from outside.
 void Take(const proto::Graph& graph) {
-  if (VerifyGraph(graph).ok()) (void)ShardGraph(graph, 2);
+  if (!VerifyGraph(graph).ok()) return;
+  (void)ShardGraph(graph, {.ranks = 2, .experts_apart = true});
+  if (!CheckPpPlan(graph).ok()) return;
+  const auto stages = CutStages(graph, 2);
+  if (!stages.ok()) return;
+  for (const proto::Graph& stage : *stages) (void)ShardGraph(stage, {.ranks = 4});
 }
 
 struct Golden {

@@ -20,7 +20,9 @@
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
 #include "core/exec/executor.h"
+#include "core/graph/pp_plan.h"
 #include "core/graph/sharding.h"
+#include "core/graph/stages.h"
 #include "core/graph/verifier.h"
 #include "core/weights/testing.h"
 #include "gmock/gmock.h"
@@ -102,7 +104,7 @@ TEST_P(RecordTest, TheGraphNeedsNoPlugin) {
     EXPECT_FALSE(is_mapped());
   }
   KEEL_EXPECT_OK(VerifyGraph(recording.model.graph));
-  KEEL_EXPECT_OK(ShardGraph(recording.model.graph, 1).status());
+  KEEL_EXPECT_OK(ShardGraph(recording.model.graph, {.ranks = 1}).status());
 }
 
 int Count(const proto::Graph& graph, proto::Op op) {
@@ -116,11 +118,19 @@ int Count(const proto::Graph& graph, proto::Op op) {
 TEST_P(RecordTest, ItsTpPlanIsSoundForTwoRanks) {
   KEEL_ASSERT_OK_AND_ASSIGN(const Recording recording, RecordDirectory(g_plugin, GetParam()));
   const proto::Graph& graph = recording.model.graph;
-  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, ShardGraph(graph, 2));
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, ShardGraph(graph, {.ranks = 2}));
   const int collectives =
       Count(rank.graph, proto::OP_ALL_REDUCE) + Count(rank.graph, proto::OP_ALL_GATHER);
   // Each layer that attends ends in a sum, unless the plan splits nothing.
   EXPECT_EQ(graph.spec().tp_plan().empty(), collectives == 0) << collectives << " collectives";
+}
+
+TEST_P(RecordTest, ItsPpPlanIsWhatItsLayersLeave) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const Recording recording, RecordDirectory(g_plugin, GetParam()));
+  const proto::Graph& graph = recording.model.graph;
+  KEEL_EXPECT_OK(CheckPpPlan(graph));
+  if (graph.spec().pp_plan().empty()) return;
+  KEEL_EXPECT_OK(CutStages(graph, 2).status());
 }
 
 // ---- running -------------------------------------------------------------------------------
@@ -136,11 +146,12 @@ class ServingTest : public ::testing::TestWithParam<std::string> {
   }
 
   // Logits of a prompt in two steps.
-  absl::StatusOr<at::Tensor> Logits(ExecMode mode, int ranks) {
+  absl::StatusOr<at::Tensor> Logits(ExecMode mode, int ranks, int stages = 1) {
     ExecutorOptions options;
     options.mode = mode;
     options.block_size = 4;
     options.tensor_parallel = ranks;
+    options.pipeline_parallel = stages;
     options.live = {recording_.model.model_class, recording_.model.model.get()};
     auto executor =
         Executor::Create(recording_.model.graph, checkpoint_, AttentionRegistry(), options);
@@ -188,6 +199,11 @@ TEST_P(ServingTest, IsRunInEveryWayAlikeOrRefusedByName) {
   ExpectClose(eager, *graph);
   ExpectClose(shadow, *graph);
   ExpectClose(two_ranks, *graph);
+  if (recording_.model.graph.spec().pp_plan().empty()) return;
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor two_stages, Logits(ExecMode::kGraph, 1, 2));
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor both, Logits(ExecMode::kGraph, 2, 2));
+  EXPECT_TRUE(two_stages.equal(*graph));
+  EXPECT_TRUE(both.equal(two_ranks));
 }
 
 std::string NameOf(const ::testing::TestParamInfo<std::string>& dir) {

@@ -60,6 +60,7 @@ def recorded_models(update, families, models):
             "//core/base:status_matchers",
             "//core/checkpoint:testing",
             "//core/graph:sharding",
+            "//core/graph:stages",
             "//core/graph:verifier",
             "//third_party/googletest",
             "//third_party/protobuf",

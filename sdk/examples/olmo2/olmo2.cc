@@ -17,7 +17,12 @@ struct Olmo2Config : DenseConfig {
   }
   Spec spec() const {
     Spec s = DenseConfig::spec();
-    s.tp_plan = {{"layers.*.mlp.gate_proj", "colwise"},
+    // Norms over all heads of q and k need them whole.
+    s.tp_plan = {{"layers.*.self_attn.q_proj", "colwise_gather_output"},
+                 {"layers.*.self_attn.k_proj", "colwise_gather_output"},
+                 {"layers.*.self_attn.v_proj", "colwise_gather_output"},
+                 {"layers.*.self_attn.o_proj", "rowwise_split_input"},
+                 {"layers.*.mlp.gate_proj", "colwise"},
                  {"layers.*.mlp.up_proj", "colwise"},
                  {"layers.*.mlp.down_proj", "rowwise"}};
     return s;

@@ -66,7 +66,7 @@ struct DenseConfig : AttentionSizes {
     s.tp_plan = {{"layers.*.self_attn.q_proj", "colwise"}, {"layers.*.self_attn.k_proj", "colwise"},
                  {"layers.*.self_attn.v_proj", "colwise"}, {"layers.*.self_attn.o_proj", "rowwise"},
                  {"layers.*.mlp.gate_proj", "colwise"},    {"layers.*.mlp.up_proj", "colwise"},
-                 {"layers.*.mlp.down_proj", "rowwise"}};
+                 {"layers.*.mlp.down_proj", "rowwise"},    {"lm_head", "colwise_gather_output"}};
     s.pp_plan = {{"embed_tokens", {"input_ids"}, {"inputs_embeds"}},
                  {"layers", {"hidden_states", "attention_mask"}, {"hidden_states"}},
                  {"norm", {"hidden_states"}, {"hidden_states"}}};
