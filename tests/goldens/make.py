@@ -125,7 +125,7 @@ def smallest_effect(model, variant: variants.Variant, tensors: dict) -> float:
 
 def choose_seed(model, variant: variants.Variant) -> int:
     for seed in range(MAX_SEEDS):
-        random_weights.fill(model, seed)
+        random_weights.fill(model, seed, variant.gains)
         if all(is_clear(compute(model, n, seed)[1]) for n in variant.prompt_lengths):
             return seed
     raise SystemExit(f"{variant.model_type}/{variant.name}: no seed below {MAX_SEEDS} has clear tokens")
@@ -147,7 +147,7 @@ def write_checkpoint(directory: pathlib.Path, variant: variants.Variant) -> int:
     config = transformers.AutoConfig.for_model(variant.model_type, **copy.deepcopy(variant.config))
     model = new_model(config)
     seed = choose_seed(model, variant)
-    random_weights.fill(model, seed)
+    random_weights.fill(model, seed, variant.gains)
     model.generation_config = transformers.GenerationConfig.from_model_config(config)
     model.save_pretrained(directory, max_shard_size=variant.max_shard_size)
     if variant.rewrite_config:

@@ -102,10 +102,11 @@ def _values(
     return gains[module if kind == "weight" else kind] / np.sqrt(shape[-1]) * rng.standard_normal(shape)
 
 
-def fill(model: torch.nn.Module, seed: int) -> None:
+def fill(model: torch.nn.Module, seed: int, more_gains: dict[str, float]) -> None:
     """Overwrites every parameter and saved buffer. NumPy's generator gives the same bytes on every machine."""
     rng = np.random.Generator(np.random.PCG64(seed))
     gains = _GAINS_IF_TIED if model.config.tie_word_embeddings else _GAINS
+    gains = gains | more_gains
     with torch.no_grad():
         saved = model.state_dict().keys()
         buffers = [(name, buffer) for name, buffer in model.named_buffers() if name in saved]

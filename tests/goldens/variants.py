@@ -29,6 +29,7 @@ class Variant:
     rewrite_config: typing.Callable[[dict], dict] | None = None
     servable: bool = False  # with a tokenizer and a chat template
     prompt_lengths: tuple[int, ...] = (1, 7, 300)
+    gains: dict[str, float] = dataclasses.field(default_factory=dict)  # over random_weights.py's
     model_type: str = ""  # transformers'; the family's folder unless it differs
 
 
