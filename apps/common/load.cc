@@ -39,6 +39,15 @@ std::string Describe(const json::object& info) {
   return text;
 }
 
+// "implementation native (auto: in-tree serves ...)"; "" where it is not known.
+std::string DescribeImpl(const json::object& info) {
+  const json::value* impl = info.if_contains("model_impl");
+  const json::value* reason = info.if_contains("model_impl_reason");
+  if (impl == nullptr || !impl->is_string() || reason == nullptr || !reason->is_string()) return "";
+  return "implementation " + std::string(impl->get_string()) + " (" +
+         std::string(reason->get_string()) + ")";
+}
+
 void LogWarnings(const json::object& info) {
   const json::value* warnings = info.if_contains("warnings");
   if (warnings == nullptr || !warnings->is_array()) return;
@@ -60,6 +69,7 @@ void LoadLog::Loaded(const json::object& info) const {
   char seconds[32];
   std::snprintf(seconds, sizeof(seconds), "%.1f s", took.count());
   LogInfo("loaded in " + std::string(seconds) + ": " + Describe(info));
+  if (const std::string impl = DescribeImpl(info); !impl.empty()) LogInfo(impl);
   LogWarnings(info);
 }
 

@@ -132,6 +132,7 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_models_unload);
   WALK(keel_models_acquire);
   WALK(keel_models_list, {2});
+  WALK(keel_check_model, {4});
   WALK(keel_plugin_inspect, {2});
   WALK(keel_plugin_pin, {4});
   WALK(keel_plugin_sign, {4});

@@ -42,11 +42,13 @@ const json::value* Find(const keel_config* config, const char* key) {
     config->document->Fail(*config, "", "was asked for with a key that is NULL, expected a name");
     return nullptr;
   }
+  const json::value* found = nullptr;
   for (absl::string_view path : absl::StrSplit(key, '|')) {
+    config->document->Asked(*config, path);
     const json::value* value = FindPath(*config->object, path);
-    if (value != nullptr && !value->is_null()) return value;
+    if (found == nullptr && value != nullptr && !value->is_null()) found = value;
   }
-  return nullptr;
+  return found;
 }
 
 bool IsNull(const keel_config* config, const char* key) {
@@ -190,6 +192,11 @@ void ConfigDocument::Fail(const keel_config& view, absl::string_view key,
   status_ = absl::InvalidArgumentError(
       absl::StrCat(where_, ": ", view.path, absl::StrReplaceAll(key, {{"/", "."}, {"|", " (or "}}),
                    std::string(std::count(key.begin(), key.end(), '|'), ')'), " ", message));
+}
+
+void ConfigDocument::Asked(const keel_config& view, absl::string_view path) {
+  absl::MutexLock lock(&mutex_);
+  asked_.insert(absl::StrCat(view.path, path.substr(0, path.find('/'))));
 }
 
 keel_config* ConfigDocument::AddView(const boost::json::object* object, std::string path) {

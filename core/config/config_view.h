@@ -4,6 +4,7 @@
 
 #include <boost/json/value.hpp>
 #include <deque>
+#include <set>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -41,12 +42,18 @@ class ConfigDocument {
   absl::StatusCode code() const;
 
   void Fail(const keel_config& view, absl::string_view key, absl::string_view message);
+  // The keys that getters were asked for, found or not: "hidden_size", "text_config.vocab_size". Of a
+  // path into an object its first part. For the host, when the plugin's call has returned.
+  const std::set<std::string>& asked() const ABSL_NO_THREAD_SAFETY_ANALYSIS { return asked_; }
+  void Asked(const keel_config& view, absl::string_view path);
+
   keel_config* AddView(const boost::json::object* object, std::string path);
 
  private:
   const std::string where_;
   mutable absl::Mutex mutex_;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> asked_ ABSL_GUARDED_BY(mutex_);
   std::deque<keel_config> views_ ABSL_GUARDED_BY(mutex_);  // stable addresses
   keel_config* const root_;
 };

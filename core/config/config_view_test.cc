@@ -12,6 +12,7 @@ namespace keel {
 namespace {
 
 using ::keel::testing::StatusIs;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class ConfigViewTest : public ::testing::Test {
@@ -40,6 +41,14 @@ TEST_F(ConfigViewTest, ReadsValuesPathsAndAlternatives) {
   const keel_str second = api_.get_string(root_, "layer_types/1", 1, "");
   EXPECT_EQ(std::string(second.data, second.size), "sliding");
   KEEL_EXPECT_OK(document_.status());
+}
+
+TEST_F(ConfigViewTest, KeepsWhatWasAskedForFoundOrNot) {
+  api_.get_int(root_, "n_embd|hidden_size", 1, 0);
+  api_.get_string(root_, "layer_types/1", 1, "");
+  api_.kind(api_.child(root_, "text_config"), "vocab_size");
+  EXPECT_THAT(document_.asked(), ElementsAre("hidden_size", "layer_types", "n_embd", "text_config",
+                                             "text_config.vocab_size"));
 }
 
 TEST_F(ConfigViewTest, TakesNullForAbsent) {

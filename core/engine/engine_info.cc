@@ -14,7 +14,9 @@ namespace {
 // Which implementation runs the model.
 MetricsConfig::Labels Implementation(const EngineOptions& options, const Model& model) {
   return {{"architecture", model.architecture},
-          {"model_impl", ModelImplName(options.model.impl)},
+          {"model_impl", model.impl},
+          {"model_impl_source", model.impl_source},
+          {"model_impl_reason", model.impl_reason},
           {"plugin", model.plugin},
           {"attention_implementation", model.attention},
           {"attention_reason", model.attention_reason},

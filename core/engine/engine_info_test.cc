@@ -15,6 +15,9 @@ Model MakeModel() {
   Model model;
   model.name = "tiny";
   model.architecture = "LlamaForCausalLM";
+  model.impl = "native";
+  model.impl_source = "in-tree";
+  model.impl_reason = "auto: in-tree serves LlamaForCausalLM by libllama.so";
   model.attention = "paged";
   model.dtype = DType::kBF16;
   model.max_model_len = 128;
@@ -26,11 +29,13 @@ Model MakeModel() {
 
 TEST(EngineInfoTest, SaysWhatRunsTheModel) {
   EngineOptions options;
-  options.model.impl = ModelImpl::kNative;
   options.executor.mode = ExecMode::kEager;
   const boost::json::value info = boost::json::parse(InfoJson(options, MakeModel()));
   EXPECT_EQ(info.at("model").as_string(), "tiny");
   EXPECT_EQ(info.at("model_impl").as_string(), "native");
+  EXPECT_EQ(info.at("model_impl_source").as_string(), "in-tree");
+  EXPECT_EQ(info.at("model_impl_reason").as_string(),
+            "auto: in-tree serves LlamaForCausalLM by libllama.so");
   EXPECT_EQ(info.at("exec").as_string(), "eager");
   EXPECT_EQ(info.at("dtype").as_string(), "bfloat16");
   EXPECT_EQ(info.at("block_size").as_int64(), 8);

@@ -168,6 +168,7 @@ absl::StatusOr<RecordedModel> Record(const ModelSource& source, const boost::jso
   KEEL_RETURN_IF_ERROR(CheckAnotherModel(created, functions, create(), source));
   created.graph = WithFunctions(std::move(created.graph), std::move(functions));
   KEEL_RETURN_IF_ERROR(VerifyGraph(created.graph));
+  created.config_keys = document.asked();
   return created;
 }
 

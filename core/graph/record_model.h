@@ -7,6 +7,7 @@
 #include <boost/json/value.hpp>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,7 @@ struct RecordedModel {
   proto::Graph graph;
   ModelHandle model;                              // for eager runs; reset it to let the plugin go
   const keel_model_class* model_class = nullptr;  // with `model`
+  std::set<std::string> config_keys = {};         // that the plugin asked for (config_view.h)
 };
 
 // `config` is config.json, an object; `where` names it in errors. A second model is made, and every

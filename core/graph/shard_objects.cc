@@ -41,8 +41,9 @@ absl::Status FunctionSharder::ExpectWhole(const Node& node) const {
 
 absl::Status FunctionSharder::Divide(const Node& node, absl::string_view what, int64_t size) const {
   if (size % ranks_ == 0) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(what, " of '", object(node).name(), "' is ", size,
-                                                 ", which ", ranks_, " ranks don't divide"));
+  return absl::FailedPreconditionError(absl::StrCat(what, " of '", object(node).name(), "' is ",
+                                                    size, ", which ", ranks_,
+                                                    " ranks don't divide"));
 }
 
 bool FunctionSharder::StaysWhole(const Node& node, int64_t size) const {
@@ -73,7 +74,7 @@ absl::Status FunctionSharder::ShardLinear(const Node& node) {
   if (style == TpStyle::kPackedColwise) split = {last, ranks_, 2};
   if (split.parts == 1) return Emit(node, node, kWholeValue);  // one head for all
   if (whole % (split.parts * split.packs) != 0) {
-    return absl::InvalidArgumentError(
+    return absl::FailedPreconditionError(
         absl::StrCat("the output size of '", object(node).name(), "' is ", whole, ", which ",
                      split.parts, " ranks don't divide", split.packs > 1 ? " in halves" : ""));
   }

@@ -22,9 +22,9 @@ bool KeepsHeads(const Declaration& d) {
 }
 
 absl::Status DontDivide(int ranks, absl::string_view key, const Declaration& d, int64_t heads) {
-  return absl::InvalidArgumentError(absl::StrCat("tensor parallelism ", ranks, ": ", key, " of '",
-                                                 d.name(), "' is ", heads, ", which ", ranks,
-                                                 " ranks don't divide"));
+  return absl::FailedPreconditionError(absl::StrCat("tensor parallelism ", ranks, ": ", key,
+                                                    " of '", d.name(), "' is ", heads, ", which ",
+                                                    ranks, " ranks don't divide"));
 }
 
 // Said here in the config's words; propagation would find it too, as a view that can't be split.

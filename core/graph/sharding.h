@@ -22,8 +22,9 @@ struct ShardOptions {
 };
 
 // `graph` must have been verified, or be a stage of one that was (stages.h). With one rank it comes back as it is, its
-// plans checked. The vocabulary (embed_tokens, lm_head) stays whole where ranks don't divide it. Errors: those of
-// TpStylesOf, sizes that ranks do not divide, an unsound plan.
+// plans checked. The vocabulary (embed_tokens, lm_head) stays whole where ranks don't divide it. Errors:
+// those of TpStylesOf; kFailedPrecondition, sizes that ranks do not divide, where another number may do;
+// kInvalidArgument, an unsound plan.
 absl::StatusOr<RankGraph> ShardGraph(const proto::Graph& graph, const ShardOptions& options);
 
 // Whether some node uses object i + 1. What a rank keeps (weights, keys and values, states) is that of these.

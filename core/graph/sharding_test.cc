@@ -129,7 +129,7 @@ TEST(ShardingTest, RefusesAPatternThatMatchesNothing) {
 }
 
 TEST(ShardingTest, RefusesHeadsThatTheRanksDoNotDivide) {
-  EXPECT_THAT(Shard(3), StatusIs(absl::StatusCode::kInvalidArgument,
+  EXPECT_THAT(Shard(3), StatusIs(absl::StatusCode::kFailedPrecondition,
                                  HasSubstr("num_attention_heads of 'model.layers.0.self_attn'")));
 }
 

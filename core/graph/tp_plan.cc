@@ -67,18 +67,6 @@ const KnownStyle* FindStyle(const std::string& name) {
   return it == styles->end() ? nullptr : &it->second;
 }
 
-// "model.layers.3.mlp.up_proj" -> "layers.*.mlp.up_proj": transformers' rule for looking a name up in a plan.
-std::string PlanKey(absl::string_view name, absl::string_view prefix) {
-  if (!prefix.empty()) absl::ConsumePrefix(&name, absl::StrCat(prefix, "."));
-  std::vector<std::string> parts = absl::StrSplit(name, '.');
-  for (std::string& part : parts) {
-    if (!part.empty() &&
-        std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; }))
-      part = "*";
-  }
-  return absl::StrJoin(parts, ".");
-}
-
 // The matrices of a mixture of experts as plans name them.
 struct Matrix {
   const std::string& name;  // as declared, "{e}.up_proj"
@@ -290,6 +278,17 @@ class Plan {
 };
 
 }  // namespace
+
+std::string PlanKey(absl::string_view name, absl::string_view prefix) {
+  if (!prefix.empty()) absl::ConsumePrefix(&name, absl::StrCat(prefix, "."));
+  std::vector<std::string> parts = absl::StrSplit(name, '.');
+  for (std::string& part : parts) {
+    if (!part.empty() &&
+        std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; }))
+      part = "*";
+  }
+  return absl::StrJoin(parts, ".");
+}
 
 absl::StatusOr<std::vector<PlannedStyle>> TpStylesOf(const proto::Graph& graph,
                                                      bool experts_apart) {

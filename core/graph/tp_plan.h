@@ -7,9 +7,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "core/graph/graph.pb.h"
 
 namespace keel {
+
+// "model.layers.3.mlp.up_proj" -> "layers.*.mlp.up_proj": transformers' rule for looking a name up in a plan. `prefix`
+// is the base model's, "model".
+std::string PlanKey(absl::string_view name, absl::string_view prefix);
 
 enum class TpStyle {
   kReplicate,

@@ -22,6 +22,9 @@ struct Model {
   std::string name;  // as the user said it
   std::string dir;
   std::string architecture;
+  std::string impl;              // "native": what --model-impl auto came to
+  std::string impl_source;       // "in-tree"
+  std::string impl_reason;       // "auto: in-tree serves LlamaForCausalLM by libllama.so; ..."
   std::string plugin;            // "org.keel.llama 0.1.0 (libllama.so, in-tree)"
   std::string attention;         // the implementations, "paged"; "" without attention
   std::string attention_reason;  // "--attention-implementation"

@@ -150,8 +150,10 @@ constexpr EngineFlag kFlags[] = {
      "longest prompt and answer together; 0: what the model's config says",
      SetInt<0, kMaxCount, &EngineOptions::cache, &CacheOptions::max_model_len>},
     {"model-impl", "Model", "NAME", "auto",
-     "where the model's code comes from: auto, native (in-tree), plugin (--plugin-path or the "
-     "checkpoint's own; also: transformers)",
+     "where the model's implementation comes from: auto (--plugin-path, else in-tree, else the "
+     "checkpoint's own graph file, else its library if that is trusted), native (in-tree), plugin "
+     "(--plugin-path or the checkpoint's own), transformers (a graph file, as one is exported from "
+     "the Python class)",
      SetModelImpl},
     {"plugin-path", "Model", "PATH", "",
      "plugin file, or directory of plugins, tried before the in-tree ones; may be given again",

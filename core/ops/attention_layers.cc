@@ -30,11 +30,9 @@ auto PlanKey(const keel_attention_desc& d) {
 
 }  // namespace
 
-absl::StatusOr<AttentionLayers> AttentionLayers::Create(const proto::Graph& graph,
-                                                        const Weights& weights,
-                                                        absl::Span<const AttentionChoice> choices,
-                                                        DType dtype, int64_t block_size,
-                                                        Numerics numerics) {
+absl::StatusOr<AttentionLayers> AttentionLayers::Prepare(const proto::Graph& graph,
+                                                         absl::Span<const AttentionChoice> choices,
+                                                         DType dtype, int64_t block_size) {
   AttentionLayers out(graph);
   for (int i = 0; i < graph.declarations_size(); ++i) {
     Layer& layer = out.layers_.emplace_back();
@@ -47,20 +45,40 @@ absl::StatusOr<AttentionLayers> AttentionLayers::Create(const proto::Graph& grap
         UseOf(graph, static_cast<uint32_t>(i + 1), layer.desc, dtype, block_size));
     if (!instance.ok()) return Annotate(instance.status(), d.name());
     layer.instance = *std::move(instance);
-    if (d.attention().kind() != proto::Attention::MLA) continue;
-    KEEL_RETURN_IF_ERROR(CatchAten([&]() -> absl::Status {
-      layer.latent.emplace(d.attention(), weights.of<LinearPtr>(d.attention().kv_up()),
-                           *ToScalarType(dtype), numerics);
-      const std::string& name = choices[i].name;
-      layer.may_expand = numerics == Numerics::kFastest && d.attention().softcap() == 0 &&
-                         (name == "paged" || name == "sdpa");
-      return absl::OkStatus();
-    }));
   }
   for (int i = 0; i < graph.declarations_size(); ++i)
     KEEL_RETURN_IF_ERROR(Annotate(out.CheckShared(out.layers_[i]), graph.declarations(i).name()));
   out.SharePlans();
   return out;
+}
+
+absl::StatusOr<AttentionLayers> AttentionLayers::Create(const proto::Graph& graph,
+                                                        const Weights& weights,
+                                                        absl::Span<const AttentionChoice> choices,
+                                                        DType dtype, int64_t block_size,
+                                                        Numerics numerics) {
+  KEEL_ASSIGN_OR_RETURN(AttentionLayers out, Prepare(graph, choices, dtype, block_size));
+  for (int i = 0; i < graph.declarations_size(); ++i) {
+    const proto::Attention& attention = graph.declarations(i).attention();
+    if (attention.kind() != proto::Attention::MLA) continue;
+    Layer& layer = out.layers_[i];
+    KEEL_RETURN_IF_ERROR(CatchAten([&]() -> absl::Status {
+      layer.latent.emplace(attention, weights.of<LinearPtr>(attention.kv_up()),
+                           *ToScalarType(dtype), numerics);
+      const std::string& name = choices[i].name;
+      layer.may_expand = numerics == Numerics::kFastest && attention.softcap() == 0 &&
+                         (name == "paged" || name == "sdpa");
+      return absl::OkStatus();
+    }));
+  }
+  return out;
+}
+
+absl::StatusOr<std::vector<KvLayerSpec>> AttentionLayers::KvLayersOf(
+    const proto::Graph& graph, absl::Span<const AttentionChoice> choices, DType dtype,
+    int64_t block_size) {
+  KEEL_ASSIGN_OR_RETURN(const AttentionLayers layers, Prepare(graph, choices, dtype, block_size));
+  return layers.kv_layers();
 }
 
 const AttentionLayers::Layer* AttentionLayers::Owner(const Layer& layer) const {
@@ -114,7 +132,7 @@ std::vector<KvLayerSpec> AttentionLayers::kv_layers() const {
     AttentionCache cache = layer.instance->cache();
     const keel_attention_desc& d = layer.desc;
     specs.push_back({d.layer, d.kv_heads, d.qk_dim, d.v_dim, d.window, d.chunk, cache.has_rows,
-                     std::move(cache.own), layer.latent.has_value(), used[i]});
+                     std::move(cache.own), d.kind == KEEL_ATTENTION_MLA, used[i]});
   }
   return specs;
 }

@@ -35,6 +35,11 @@ class AttentionLayers {
                                                 absl::Span<const AttentionChoice> choices,
                                                 DType dtype, int64_t block_size, Numerics numerics);
 
+  // kv_layers() of these choices, before there are weights.
+  static absl::StatusOr<std::vector<KvLayerSpec>> KvLayersOf(
+      const proto::Graph& graph, absl::Span<const AttentionChoice> choices, DType dtype,
+      int64_t block_size);
+
   // What the layers keep: those without a cache, or with another layer's, are left out; those that the
   // graph declares and does not run are elsewhere.
   std::vector<KvLayerSpec> kv_layers() const;
@@ -59,6 +64,10 @@ class AttentionLayers {
     at::Tensor memory = {};
   };
 
+  // All but what weights are needed for.
+  static absl::StatusOr<AttentionLayers> Prepare(const proto::Graph& graph,
+                                                 absl::Span<const AttentionChoice> choices,
+                                                 DType dtype, int64_t block_size);
   explicit AttentionLayers(const proto::Graph& graph) : graph_(&graph) {}
   const Layer* Owner(const Layer& layer) const;
   absl::Status CheckShared(const Layer& layer) const;

@@ -29,20 +29,6 @@ namespace {
 
 using proto::Declaration;
 
-std::vector<StateSpec> States(const proto::Graph& graph, DType model_dtype) {
-  std::vector<StateSpec> specs;
-  const std::vector<bool> used = UsedObjects(graph);  // others are another stage's
-  for (int i = 0; i < graph.declarations_size(); ++i) {
-    if (!graph.declarations(i).has_state() || !used[i]) continue;
-    const proto::Type& type = graph.declarations(i).state().type();
-    StateSpec spec{static_cast<uint32_t>(i + 1), model_dtype, {}};
-    if (type.dtype() != proto::MODEL) spec.dtype = static_cast<DType>(type.dtype());
-    for (const proto::Dim& dim : type.dims()) spec.dims.push_back(dim.size());
-    specs.push_back(std::move(spec));
-  }
-  return specs;
-}
-
 at::Tensor RunEmbed(const EmbeddingWeight& w, const at::Tensor& ids) {
   const bool is_part = w.first.has_value();
   const at::Tensor clamped = ClampedIndices(ids, is_part ? w.total : w.rows.size(0));
@@ -82,6 +68,20 @@ at::Tensor RunConv(const proto::Conv& conv, const ConvWeight& w, const at::Tenso
 
 }  // namespace
 
+std::vector<StateSpec> StateSpecs(const proto::Graph& graph, DType model_dtype) {
+  std::vector<StateSpec> specs;
+  const std::vector<bool> used = UsedObjects(graph);  // others are another stage's
+  for (int i = 0; i < graph.declarations_size(); ++i) {
+    if (!graph.declarations(i).has_state() || !used[i]) continue;
+    const proto::Type& type = graph.declarations(i).state().type();
+    StateSpec spec{static_cast<uint32_t>(i + 1), model_dtype, {}};
+    if (type.dtype() != proto::MODEL) spec.dtype = static_cast<DType>(type.dtype());
+    for (const proto::Dim& dim : type.dims()) spec.dims.push_back(dim.size());
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
 OpRunner::OpRunner(const proto::Graph& graph, std::shared_ptr<const Weights> weights, DType dtype,
                    Numerics numerics, AttentionLayers attention, KernelInstances kernels,
                    KvCache cache, RecurrentStates states)
@@ -105,7 +105,7 @@ absl::StatusOr<std::unique_ptr<OpRunner>> OpRunner::Create(
       AttentionLayers::Create(graph, *weights, attention, dtype, block_size, numerics));
   KEEL_ASSIGN_OR_RETURN(KernelInstances instances, KernelInstances::Create(graph, kernels, dtype));
   KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(layers.kv_layers(), block_size, dtype));
-  KEEL_ASSIGN_OR_RETURN(RecurrentStates states, RecurrentStates::Create(States(graph, dtype)));
+  KEEL_ASSIGN_OR_RETURN(RecurrentStates states, RecurrentStates::Create(StateSpecs(graph, dtype)));
   return std::unique_ptr<OpRunner>(new OpRunner(graph, std::move(weights), dtype, numerics,
                                                 std::move(layers), std::move(instances),
                                                 std::move(cache), std::move(states)));

@@ -27,6 +27,9 @@
 
 namespace keel {
 
+// What the recurrent layers of `graph` carry.
+std::vector<StateSpec> StateSpecs(const proto::Graph& graph, DType model_dtype);
+
 // One rank's model: declarations and everything they own. Not thread-safe.
 class OpRunner {
  public:

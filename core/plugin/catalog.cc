@@ -1,6 +1,8 @@
 #include "core/plugin/catalog.h"
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,14 +19,14 @@ bool Contains(const Names& names, absl::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// The plugin of `origin` that has `name` in `list`; null if none has.
+// The plugin of `origin` that has `name` in `list` and, if given, is of `kind`; null if none has.
 absl::StatusOr<const PluginRef*> FindOne(const FoundPlugins& found, PluginOrigin origin,
                                          Names PluginNote::*list, absl::string_view name,
-                                         bool graphs_only = false) {
+                                         std::optional<PluginKind> kind = std::nullopt) {
   const PluginRef* match = nullptr;
   for (const PluginRef& ref : found.plugins) {
     if (ref.origin != origin || !Contains(ref.note.*list, name)) continue;
-    if (graphs_only && ref.kind != PluginKind::kGraph) continue;
+    if (kind.has_value() && ref.kind != *kind) continue;
     if (match != nullptr) {
       return absl::FailedPreconditionError(absl::StrCat(match->path, " and ", ref.path, " (",
                                                         PluginOriginName(origin), ") both provide ",
@@ -55,18 +57,38 @@ Names AllNames(const FoundPlugins& found, Names PluginNote::*list) {
   return names;
 }
 
-// The places that `impl` allows, in order.
-std::vector<PluginOrigin> Origins(ModelImpl impl) {
-  switch (impl) {
-    case ModelImpl::kNative:
-      return {PluginOrigin::kInTree};
-    case ModelImpl::kPlugin:
-      return {PluginOrigin::kPluginPath, PluginOrigin::kCheckpoint};
-    case ModelImpl::kAuto:
-      break;
-  }
-  return {std::begin(kAllOrigins), std::end(kAllOrigins)};
-}
+struct SourceRow {
+  absl::string_view name, word;
+  PluginOrigin origin;
+  PluginKind kind;
+  std::array<ModelImpl, 2> impls;  // that take it, beside kAuto
+};
+
+// By ImplSource.
+constexpr SourceRow kSources[] = {
+    {"--plugin-path",
+     "plugin",
+     PluginOrigin::kPluginPath,
+     PluginKind::kLibrary,
+     {ModelImpl::kPlugin, ModelImpl::kPlugin}},
+    {"in-tree",
+     "native",
+     PluginOrigin::kInTree,
+     PluginKind::kLibrary,
+     {ModelImpl::kNative, ModelImpl::kNative}},
+    {"a graph file",
+     "graph",
+     PluginOrigin::kCheckpoint,
+     PluginKind::kGraph,
+     {ModelImpl::kPlugin, ModelImpl::kTransformers}},
+    {"the checkpoint",
+     "plugin",
+     PluginOrigin::kCheckpoint,
+     PluginKind::kLibrary,
+     {ModelImpl::kPlugin, ModelImpl::kPlugin}},
+};
+
+const SourceRow& RowOf(ImplSource source) { return kSources[static_cast<size_t>(source)]; }
 
 // What is asked for, in words.
 std::string Describe(const ModelQuery& query) {
@@ -75,24 +97,42 @@ std::string Describe(const ModelQuery& query) {
   return "a model whose config.json has neither architectures nor model_type";
 }
 
-std::string DescribePlace(PluginOrigin origin, const FoundPlugins& found) {
-  Names files;
-  for (const PluginRef& ref : found.plugins) {
-    if (ref.origin == origin) files.push_back(ref.name);
+// What makes a graph of the Python class.
+std::string ExportCommand(const ModelQuery& query) {
+  return absl::StrCat("keel export-transformers ", query.dir.empty() ? "CHECKPOINT" : query.dir);
+}
+
+// What came of looking at `source`.
+std::string Outcome(ImplSource source, const std::optional<ModelChoice>& choice,
+                    const ModelQuery& query) {
+  if (choice.has_value())
+    return absl::StrCat("serves ", Describe(query), " by ", choice->plugin.name);
+  return source == ImplSource::kGraphFile ? "was not found" : "has none for it";
+}
+
+// "auto: in-tree serves Foo by libfoo.so; before it, --plugin-path has no plugins".
+std::string ReasonOf(const ModelChoice& choice, ModelImpl impl) {
+  Names before;
+  std::string chosen;
+  for (const ImplStep& step : choice.steps) {
+    const std::string said = absl::StrCat(ImplSourceName(step.source), " ", step.outcome);
+    if (step.source == choice.source) {
+      chosen = said;
+      break;
+    }
+    before.push_back(said);
   }
-  std::string place(PluginOriginName(origin));
-  if (origin == PluginOrigin::kInTree && !found.in_tree_dirs.empty()) {
-    absl::StrAppend(&place, " ", absl::StrJoin(found.in_tree_dirs, ":"));
-  }
-  return absl::StrCat(place, " (", files.empty() ? "no plugins" : absl::StrJoin(files, ", "), ")");
+  return absl::StrCat(ModelImplName(impl), ": ", chosen, before.empty() ? "" : "; before it, ",
+                      absl::StrJoin(before, ", "));
 }
 
 }  // namespace
 
 absl::StatusOr<ModelImpl> ParseModelImpl(absl::string_view text) {
-  if (text == "auto") return ModelImpl::kAuto;
-  if (text == "native") return ModelImpl::kNative;
-  if (text == "plugin" || text == "transformers") return ModelImpl::kPlugin;
+  for (const ModelImpl impl :
+       {ModelImpl::kAuto, ModelImpl::kNative, ModelImpl::kPlugin, ModelImpl::kTransformers}) {
+    if (text == ModelImplName(impl)) return impl;
+  }
   return absl::InvalidArgumentError(
       absl::StrCat("--model-impl is '", text, "', expected auto, native, plugin or transformers"));
 }
@@ -105,52 +145,100 @@ const char* ModelImplName(ModelImpl impl) {
       return "native";
     case ModelImpl::kPlugin:
       return "plugin";
+    case ModelImpl::kTransformers:
+      return "transformers";
   }
   return "";
 }
 
-bool PluginCatalog::IsForGraphsOnly(const ModelQuery& query, PluginOrigin origin) const {
-  return origin == PluginOrigin::kCheckpoint && query.impl == ModelImpl::kAuto &&
-         remote_code_ == RemoteCodePolicy::Mode::kNone;
+absl::string_view ImplSourceName(ImplSource source) { return RowOf(source).name; }
+absl::string_view ImplWord(ImplSource source) { return RowOf(source).word; }
+
+std::string PluginCatalog::LeftOut(ImplSource source, const ModelQuery& query) const {
+  const auto& impls = RowOf(source).impls;
+  if (query.impl != ModelImpl::kAuto &&
+      std::find(impls.begin(), impls.end(), query.impl) == impls.end())
+    return absl::StrCat("left out by --model-impl ", ModelImplName(query.impl));
+  // kPlugin asks for it by name: the trust in the file decides then.
+  if (query.impl == ModelImpl::kAuto && source == ImplSource::kCheckpoint &&
+      remote_code_ == RemoteCodePolicy::Mode::kNone) {
+    return "left out without --trust-remote-code";
+  }
+  return "";
+}
+
+absl::StatusOr<std::optional<ModelChoice>> PluginCatalog::FindIn(ImplSource source,
+                                                                 const ModelQuery& query) const {
+  const SourceRow& row = RowOf(source);
+  for (const std::string& architecture : query.architectures) {
+    KEEL_ASSIGN_OR_RETURN(
+        const PluginRef* ref,
+        FindOne(found_, row.origin, &PluginNote::architectures, architecture, row.kind));
+    if (ref != nullptr) return ModelChoice{*ref, architecture, query.model_type, source, {}, ""};
+  }
+  if (query.architectures.empty() && !query.model_type.empty()) {
+    KEEL_ASSIGN_OR_RETURN(
+        const PluginRef* ref,
+        FindOne(found_, row.origin, &PluginNote::model_types, query.model_type, row.kind));
+    if (ref != nullptr) return ModelChoice{*ref, "", query.model_type, source, {}, ""};
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<ModelChoice> PluginCatalog::FindModel(const ModelQuery& query) const {
-  for (const PluginOrigin origin : Origins(query.impl)) {
-    const bool graphs_only = IsForGraphsOnly(query, origin);
-    for (const std::string& architecture : query.architectures) {
-      KEEL_ASSIGN_OR_RETURN(
-          const PluginRef* ref,
-          FindOne(found_, origin, &PluginNote::architectures, architecture, graphs_only));
-      if (ref != nullptr) return ModelChoice{*ref, architecture, query.model_type};
-    }
-    if (query.architectures.empty() && !query.model_type.empty()) {
-      KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, FindOne(found_, origin, &PluginNote::model_types,
-                                                          query.model_type, graphs_only));
-      if (ref != nullptr) return ModelChoice{*ref, "", query.model_type};
+  std::optional<ModelChoice> choice;
+  std::vector<ImplStep> steps;
+  for (const ImplSource source : kImplSources) {
+    if (std::string why = LeftOut(source, query); !why.empty()) {
+      steps.push_back({source, std::move(why)});
+    } else if (choice.has_value()) {
+      steps.push_back({source, "was not needed"});
+    } else {
+      KEEL_ASSIGN_OR_RETURN(choice, FindIn(source, query));
+      steps.push_back({source, Outcome(source, choice, query)});
     }
   }
-  return NotFound(query);
+  if (!choice.has_value()) return NotFound(query);
+  choice->steps = std::move(steps);
+  choice->reason = ReasonOf(*choice, query.impl);
+  return *std::move(choice);
+}
+
+std::string PluginCatalog::DescribePlace(ImplSource source) const {
+  const SourceRow& row = RowOf(source);
+  Names files;
+  for (const PluginRef& ref : found_.plugins) {
+    if (ref.origin == row.origin && ref.kind == row.kind) files.push_back(ref.name);
+  }
+  std::string place(row.name);
+  if (source == ImplSource::kInTree && !found_.in_tree_dirs.empty())
+    absl::StrAppend(&place, " ", absl::StrJoin(found_.in_tree_dirs, ":"));
+  const absl::string_view none = row.kind == PluginKind::kGraph ? "none found" : "no plugins";
+  return absl::StrCat(place, " (", files.empty() ? std::string(none) : absl::StrJoin(files, ", "),
+                      ")");
 }
 
 absl::Status PluginCatalog::NotFound(const ModelQuery& query) const {
-  const std::vector<PluginOrigin> origins = Origins(query.impl);
+  if (query.impl == ModelImpl::kTransformers) {
+    return absl::NotFoundError(
+        absl::StrCat("--model-impl is transformers, but there is no graph of the Python class of ",
+                     Describe(query), "; make one: ", ExportCommand(query)));
+  }
   Names places;
-  for (const PluginOrigin origin : origins) places.push_back(DescribePlace(origin, found_));
+  for (const ImplSource source : kImplSources) {
+    if (LeftOut(source, query).empty()) places.push_back(DescribePlace(source));
+  }
   std::string message = absl::StrCat("no plugin serves ", Describe(query), "; looked in ",
                                      absl::StrJoin(places, ", "));
-
-  // A plugin of a place that was left out would do, or one that was not asked for.
-  for (const PluginOrigin origin : kAllOrigins) {
-    const bool searched = std::find(origins.begin(), origins.end(), origin) != origins.end();
-    if (searched && !IsForGraphsOnly(query, origin)) continue;
-    for (const std::string& architecture : query.architectures) {
-      const absl::StatusOr<const PluginRef*> ref =
-          FindOne(found_, origin, &PluginNote::architectures, architecture);
-      if (!ref.ok() || *ref == nullptr) continue;
-      absl::StrAppend(&message, "; ", (*ref)->name, " (", PluginOriginName(origin), ") serves it, ",
-                      query.impl == ModelImpl::kAuto ? "but --trust-remote-code is not given"
-                                                     : "but --model-impl excludes it");
-    }
+  // One that was left out would do.
+  for (const ImplSource source : kImplSources) {
+    if (LeftOut(source, query).empty()) continue;
+    const absl::StatusOr<std::optional<ModelChoice>> other = FindIn(source, query);
+    if (!other.ok() || !other->has_value()) continue;
+    absl::StrAppend(&message, "; ", (*other)->plugin.name, " (", ImplSourceName(source),
+                    ") serves it, ",
+                    query.impl == ModelImpl::kAuto ? "but --trust-remote-code is not given"
+                                                   : "but --model-impl excludes it");
   }
   for (const std::string& reason : found_.skipped) absl::StrAppend(&message, "; skipped ", reason);
   Names nearest;
@@ -161,7 +249,9 @@ absl::Status PluginCatalog::NotFound(const ModelQuery& query) const {
   }
   if (!nearest.empty()) absl::StrAppend(&message, "; nearest: ", absl::StrJoin(nearest, ", "));
   absl::StrAppend(&message,
-                  "; write a plugin (docs/plugin-authoring.md) and give it with --plugin-path");
+                  "; write a plugin (docs/plugin-authoring.md) and give it with "
+                  "--plugin-path, or make a graph of its Python class: ",
+                  ExportCommand(query));
   return absl::NotFoundError(message);
 }
 

@@ -3,6 +3,7 @@
 #ifndef KEEL_CORE_PLUGIN_CATALOG_H_
 #define KEEL_CORE_PLUGIN_CATALOG_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,29 +15,58 @@
 
 namespace keel {
 
-// --model-impl: where a model may come from.
+// --model-impl: which implementations may be taken.
 enum class ModelImpl {
-  kAuto,    // --plugin-path, else in-tree, else the checkpoint's own: its graph, or trusted code
-  kNative,  // in-tree only
-  kPlugin,  // --plugin-path, else the checkpoint's own
+  kAuto,          // the first of ImplSource that serves the model
+  kNative,        // in-tree only
+  kPlugin,        // from outside: --plugin-path, else the checkpoint's own graph or library
+  kTransformers,  // a graph file, as one is exported from the Python class
 };
 
-// Parses auto, native, plugin, and transformers, which means plugin.
+// Where an implementation may come from, in the order in which kAuto looks.
+enum class ImplSource {
+  kPluginPath,  // a library that the operator named
+  kInTree,      // this installation's family
+  kGraphFile,   // the checkpoint's graph, bound to its config: data, which needs no trust
+  kCheckpoint,  // the checkpoint's own library, where --trust-remote-code allows it
+};
+inline constexpr ImplSource kImplSources[] = {ImplSource::kPluginPath, ImplSource::kInTree,
+                                              ImplSource::kGraphFile, ImplSource::kCheckpoint};
+
+// Parses auto, native, plugin, transformers.
 absl::StatusOr<ModelImpl> ParseModelImpl(absl::string_view text);
-// "auto", "native", "plugin".
+// "auto", "native", "plugin", "transformers".
 const char* ModelImplName(ModelImpl impl);
+// "--plugin-path", "in-tree", "a graph file", "the checkpoint".
+absl::string_view ImplSourceName(ImplSource source);
+// In a word what runs then: "native", "plugin" or "graph".
+absl::string_view ImplWord(ImplSource source);
 
 // What config.json asks for.
 struct ModelQuery {
   std::vector<std::string> architectures = {};
   std::string model_type = "";  // counts only if there are no architectures
   ModelImpl impl = ModelImpl::kAuto;
+  std::string dir = "";  // of the checkpoint, for messages
 };
 
+// A source that was looked at or left out, and what came of it: "serves FooForCausalLM by
+// libfoo.so", "has no plugins", "left out by --model-impl native".
+struct ImplStep {
+  ImplSource source;
+  std::string outcome;
+};
+
+// Which implementation runs a model, and why.
 struct ModelChoice {
   PluginRef plugin;
   std::string architecture;  // the one that matched, or "" if model_type did
   std::string model_type;
+  ImplSource source = ImplSource::kInTree;
+  std::vector<ImplStep> steps;  // one for each of kImplSources
+
+  // "auto: in-tree serves LlamaForCausalLM by libllama.so; before it, --plugin-path has no plugins".
+  std::string reason;
 };
 
 // What discovery found, by what it provides. Where several places provide a name, --plugin-path comes
@@ -48,8 +78,8 @@ class PluginCatalog {
 
   const FoundPlugins& found() const { return found_; }
 
-  // The plugin for a model. kNotFound says what was looked for and where, which files were skipped
-  // and why, and the nearest names there are.
+  // The implementation of a model. kNotFound says what was looked for and where, which files were
+  // skipped and why, the nearest names there are, and the command that would make one.
   absl::StatusOr<ModelChoice> FindModel(const ModelQuery& query) const;
   // The plugin with an attention implementation, a value of _attn_implementation; null: none has it.
   absl::StatusOr<const PluginRef*> FindAttention(absl::string_view name) const;
@@ -62,8 +92,12 @@ class PluginCatalog {
   std::vector<std::string> AttentionNames() const;
 
  private:
-  // Who did not ask for a checkpoint's code gets its data.
-  bool IsForGraphsOnly(const ModelQuery& query, PluginOrigin origin) const;
+  // Why `query` does not look at `source`; "" if it does.
+  std::string LeftOut(ImplSource source, const ModelQuery& query) const;
+  // What `source` has for `query`; a choice without steps, or nothing.
+  absl::StatusOr<std::optional<ModelChoice>> FindIn(ImplSource source,
+                                                    const ModelQuery& query) const;
+  std::string DescribePlace(ImplSource source) const;
   absl::Status NotFound(const ModelQuery& query) const;
 
   const FoundPlugins found_;

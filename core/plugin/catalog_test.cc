@@ -103,6 +103,34 @@ TEST(PluginCatalogTest, ARefusalSaysWhatWasLookedForWhereAndWhatIsNear) {
                              HasSubstr("docs/plugin-authoring.md"))));
 }
 
+TEST(PluginCatalogTest, AChoiceSaysWhyItAndWhyNotTheOthers) {
+  FoundPlugins found = Families();
+  found.plugins.push_back(Ref("libmine.so", PluginOrigin::kPluginPath, {"MineForCausalLM"}));
+  const PluginCatalog catalog(found, Mode::kNone);
+  KEEL_ASSERT_OK_AND_ASSIGN(const ModelChoice automatic,
+                            catalog.FindModel(Query("LlamaForCausalLM")));
+  EXPECT_EQ(automatic.source, ImplSource::kInTree);
+  EXPECT_EQ(ImplWord(automatic.source), "native");
+  EXPECT_EQ(automatic.reason,
+            "auto: in-tree serves LlamaForCausalLM by libllama.so; before it, --plugin-path has "
+            "none for it");
+  ASSERT_EQ(automatic.steps.size(), std::size(kImplSources));
+  EXPECT_EQ(automatic.steps[2].outcome, "was not needed");
+  EXPECT_EQ(automatic.steps[3].outcome, "left out without --trust-remote-code");
+  KEEL_ASSERT_OK_AND_ASSIGN(const ModelChoice mine,
+                            catalog.FindModel(Query("MineForCausalLM", ModelImpl::kPlugin)));
+  EXPECT_EQ(mine.reason, "plugin: --plugin-path serves MineForCausalLM by libmine.so");
+}
+
+TEST(PluginCatalogTest, TransformersAsksForAGraphOfThePythonClass) {
+  ModelQuery query = Query("LlamaForCausalLM", ModelImpl::kTransformers);
+  query.dir = "/models/llama";
+  EXPECT_THAT(PluginCatalog(Families(), Mode::kFull).FindModel(query),
+              StatusIs(absl::StatusCode::kNotFound,
+                       AllOf(HasSubstr("no graph of the Python class of LlamaForCausalLM"),
+                             HasSubstr("keel export-transformers /models/llama"))));
+}
+
 TEST(PluginCatalogTest, ModelTypeCountsOnlyWithoutArchitectures) {
   EXPECT_EQ(Serves(Families(), {.model_type = "llama"}), "libllama.so");
   // Llama's model_type, but no causal language model.
@@ -121,7 +149,7 @@ TEST(PluginCatalogTest, TwoPluginsOfOnePlaceForOneModelAreAnError) {
 }
 
 TEST(ModelImplTest, ParsesTheFlag) {
-  EXPECT_EQ(*ParseModelImpl("transformers"), ModelImpl::kPlugin);
+  EXPECT_EQ(*ParseModelImpl("transformers"), ModelImpl::kTransformers);
   EXPECT_THAT(ParseModelImpl("vllm"), StatusIs(absl::StatusCode::kInvalidArgument,
                                                HasSubstr("expected auto, native, plugin")));
 }

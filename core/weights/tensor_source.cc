@@ -34,13 +34,15 @@ std::string WithOtherPrefix(const std::string& name, const std::string& base_mod
 }
 
 // The tensor where it lies in the file; a copy only if its bytes are not aligned to its elements.
-absl::StatusOr<at::Tensor> ViewOf(const TensorView& view) {
+absl::StatusOr<at::Tensor> ViewOf(const TensorView& view, TensorSource::Contents contents) {
   const std::optional<at::ScalarType> type = ToScalarType(view.dtype);
   if (!type) {
     return absl::UnimplementedError(
         absl::StrCat(view.name, ": tensors of type ", TorchName(view.dtype), " are not served"));
   }
   return CatchAten([&] {
+    if (contents == TensorSource::Contents::kShapes)
+      return at::empty(view.shape, at::TensorOptions().dtype(*type).device(at::kMeta));
     void* data = const_cast<uint8_t*>(view.data);  // mapped read-only, never written
     if (reinterpret_cast<uintptr_t>(data) % BytesOf(view.dtype) == 0) {
       return at::from_blob(data, view.shape, at::TensorOptions().dtype(*type));
@@ -61,8 +63,9 @@ std::string FirstNames(absl::Span<const std::string> names) {
 }
 
 absl::StatusOr<TensorSource> TensorSource::Create(const proto::ModelSpec& spec,
-                                                  const Checkpoint& checkpoint, OnBytes on_bytes) {
-  TensorSource source(spec, checkpoint, std::move(on_bytes));
+                                                  const Checkpoint& checkpoint, OnBytes on_bytes,
+                                                  Contents contents) {
+  TensorSource source(spec, checkpoint, std::move(on_bytes), contents);
   std::vector<const proto::ModelSpec::Rename*> rules;
   for (const auto& rule : spec.renames()) rules.push_back(&rule);
   const auto shape_of = [&](const std::string& name) -> absl::StatusOr<std::vector<int64_t>> {
@@ -86,18 +89,11 @@ absl::StatusOr<at::Tensor> TensorSource::Read(const std::string& name) {
     bytes_done_ += static_cast<int64_t>(view->bytes);
     if (on_bytes_) on_bytes_(bytes_done_, checkpoint_->weight_bytes());
   }
-  return ViewOf(*view);
+  return ViewOf(*view, contents_);
 }
 
-absl::Status TensorSource::Get(const std::string& name, const std::vector<int64_t>& shape,
-                               DType dtype, at::Tensor* out) {
-  const auto found = FindRecipe(name);
-  if (found == recipes_.end()) {
-    missing_.push_back(name);
-    return absl::OkStatus();
-  }
-  taken_.insert(found->first);
-  const TensorRecipe& recipe = found->second;
+absl::StatusOr<at::Tensor> TensorSource::Make(const TensorRecipe& recipe, const std::string& name,
+                                              const std::vector<int64_t>& shape, DType dtype) {
   KEEL_ASSIGN_OR_RETURN(at::Tensor tensor,
                         MakeTensor(recipe, [this](const std::string& part) { return Read(part); }));
   if (tensor.sizes() != at::IntArrayRef(shape)) {
@@ -114,7 +110,24 @@ absl::Status TensorSource::Get(const std::string& name, const std::vector<int64_
   if (!type) return absl::UnimplementedError(absl::StrCat(name, ": no tensors of this type"));
   absl::StatusOr<at::Tensor> cast = CatchAten([&] { return tensor.to(*type); });
   if (!cast.ok()) return Annotate(cast.status(), name);
-  *out = *std::move(cast);
+  return cast;
+}
+
+absl::Status TensorSource::Get(const std::string& name, const std::vector<int64_t>& shape,
+                               DType dtype, at::Tensor* out) {
+  const auto found = FindRecipe(name);
+  if (found == recipes_.end()) {
+    missing_.push_back(name);
+    return absl::OkStatus();
+  }
+  taken_.insert(found->first);
+  absl::StatusOr<at::Tensor> tensor = Make(found->second, name, shape, dtype);
+  if (tensor.ok()) {
+    *out = *std::move(tensor);
+    return absl::OkStatus();
+  }
+  if (contents_ == Contents::kValues) return tensor.status();
+  unfit_.push_back(tensor.status());
   return absl::OkStatus();
 }
 

@@ -31,9 +31,14 @@ class TensorSource {
   // Told the bytes read and those of the whole checkpoint.
   using OnBytes = std::function<void(int64_t done, int64_t total)>;
 
+  // Whether tensors have their values, or shapes and types alone (of device meta): then Get keeps
+  // what does not fit for unfit() and goes on.
+  enum class Contents { kValues, kShapes };
+
   // `spec` and `checkpoint` are borrowed; `on_bytes` may be null.
   static absl::StatusOr<TensorSource> Create(const proto::ModelSpec& spec,
-                                             const Checkpoint& checkpoint, OnBytes on_bytes);
+                                             const Checkpoint& checkpoint, OnBytes on_bytes,
+                                             Contents contents = Contents::kValues);
 
   size_t size() const { return recipes_.size(); }
   bool Contains(const std::string& name) const { return FindRecipe(name) != recipes_.end(); }
@@ -45,6 +50,8 @@ class TensorSource {
 
   // kNotFound names the first five tensors that Get did not find, and how many more.
   absl::Status CheckComplete() const;
+  const std::vector<std::string>& missing() const { return missing_; }
+  const std::vector<absl::Status>& unfit() const { return unfit_; }
   // What no Get has asked for. Rules that ignore names, and buffers that old files carry and nobody
   // needs, are left out. `modules` are the names of what the model declares, "model.norm".
   struct Leftovers {
@@ -54,21 +61,29 @@ class TensorSource {
   Leftovers FindLeftovers(const absl::flat_hash_set<std::string>& modules) const;
 
  private:
-  TensorSource(const proto::ModelSpec& spec, const Checkpoint& checkpoint, OnBytes on_bytes)
-      : spec_(&spec), checkpoint_(&checkpoint), on_bytes_(std::move(on_bytes)) {}
+  TensorSource(const proto::ModelSpec& spec, const Checkpoint& checkpoint, OnBytes on_bytes,
+               Contents contents)
+      : spec_(&spec),
+        checkpoint_(&checkpoint),
+        on_bytes_(std::move(on_bytes)),
+        contents_(contents) {}
 
   using Recipes = std::map<std::string, TensorRecipe>;
 
   Recipes::const_iterator FindRecipe(const std::string& name) const;
   absl::StatusOr<at::Tensor> Read(const std::string& name);
+  absl::StatusOr<at::Tensor> Make(const TensorRecipe& recipe, const std::string& name,
+                                  const std::vector<int64_t>& shape, DType dtype);
 
   const proto::ModelSpec* spec_;
   const Checkpoint* checkpoint_;
   OnBytes on_bytes_;
+  Contents contents_;
   Recipes recipes_;              // by declared name
   std::set<std::string> taken_;  // of recipes_
   std::set<std::string> read_;   // names in the checkpoint
   std::vector<std::string> missing_;
+  std::vector<absl::Status> unfit_;
   int64_t bytes_done_ = 0;
 };
 

@@ -23,13 +23,24 @@ bool HaveSameBits(const at::Tensor& a, const at::Tensor& b) {
          std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0;
 }
 
+using Contents = TensorSource::Contents;
+
 class Loader {
  public:
-  Loader(const proto::Graph& graph, const WeightOptions& options, TensorSource source)
+  Loader(const proto::Graph& graph, const WeightOptions& options, TensorSource source,
+         Contents contents)
       : graph_(graph),
         options_(options),
+        contents_(contents),
         source_(std::move(source)),
         matrices_(graph.declarations_size()) {}
+
+  absl::StatusOr<TensorComparison> Compare() {
+    for (int i = 0; i < graph_.declarations_size(); ++i) KEEL_RETURN_IF_ERROR(LoadObject(i));
+    TensorSource::Leftovers left = source_.FindLeftovers(modules_);
+    return TensorComparison{source_.missing(), source_.unfit(), std::move(left.of_modules),
+                            std::move(left.others), std::move(ties_)};
+  }
 
   absl::Status Load(Weights* weights) {
     weights->objects.resize(graph_.declarations_size());
@@ -49,7 +60,7 @@ class Loader {
     switch (d.kind_case()) {
       case Declaration::kLinear: {
         KEEL_ASSIGN_OR_RETURN(const at::Tensor weight, Matrix(index));
-        return Linear(weight, d.name(), d.linear().bias());
+        return Linear(weight, d.name(), d.linear().out(), d.linear().bias());
       }
       case Declaration::kEmbedding: {
         KEEL_ASSIGN_OR_RETURN(at::Tensor rows, Matrix(index));
@@ -97,10 +108,14 @@ class Loader {
   absl::StatusOr<at::Tensor> Tied(const Declaration& d, int other) {
     KEEL_ASSIGN_OR_RETURN(at::Tensor shared, Matrix(other));
     modules_.insert(d.name());
-    if (!shared.defined() || !source_.Contains(d.name() + ".weight")) return shared;
+    const bool has_own = source_.Contains(d.name() + ".weight");
+    ties_.push_back(absl::StrCat(d.name(), ".weight is ", graph_.declarations(other).name(),
+                                 ".weight",
+                                 has_own ? ", unless the checkpoint's own differs from it" : ""));
+    if (!shared.defined() || !has_own) return shared;
     at::Tensor own;
     KEEL_RETURN_IF_ERROR(GetMatrix(d, &own));
-    if (HaveSameBits(own, shared)) return shared;
+    if (contents_ == Contents::kShapes || HaveSameBits(own, shared)) return shared;
     warnings_.push_back(absl::StrCat(
         d.name(), ".weight is tied to ", graph_.declarations(other).name(),
         ".weight (tie_word_embeddings), but the checkpoint has another: that is used"));
@@ -131,13 +146,13 @@ class Loader {
 
   // Around `weight`, with the bias of that name.
   absl::StatusOr<ObjectWeights> Linear(const at::Tensor& weight, const std::string& name,
-                                       bool has_bias) {
+                                       int64_t out, bool has_bias) {
     modules_.insert(name);
-    if (!weight.defined()) return std::monostate();
     at::Tensor bias;
     if (has_bias) {
-      KEEL_RETURN_IF_ERROR(source_.Get(name + ".bias", {weight.size(0)}, options_.dtype, &bias));
+      KEEL_RETURN_IF_ERROR(source_.Get(name + ".bias", {out}, options_.dtype, &bias));
     }
+    if (!weight.defined() || contents_ == Contents::kShapes) return std::monostate();
     return CatchAten([&]() -> absl::StatusOr<ObjectWeights> {
       return std::make_shared<const DenseLinear>(weight, bias, options_.numerics);
     });
@@ -153,7 +168,8 @@ class Loader {
     if (norm.bias()) {
       KEEL_RETURN_IF_ERROR(source_.Get(d.name() + ".bias", {norm.size()}, dtype, &out.bias));
     }
-    if (norm.weight_offset() == 0 || !out.weight.defined()) return out;
+    if (norm.weight_offset() == 0 || !out.weight.defined() || contents_ == Contents::kShapes)
+      return out;
     return CatchAten([&]() -> absl::StatusOr<ObjectWeights> {
       // Where the product is in fp32, the sum is too.
       if (norm.cast_last()) out.weight = out.weight.to(at::kFloat);
@@ -188,7 +204,8 @@ class Loader {
         at::Tensor weight;
         KEEL_RETURN_IF_ERROR(
             source_.Get(name + ".weight", {part.rows, part.columns}, options_.dtype, &weight));
-        KEEL_ASSIGN_OR_RETURN(const ObjectWeights linear, Linear(weight, name, m.bias()));
+        KEEL_ASSIGN_OR_RETURN(const ObjectWeights linear,
+                              Linear(weight, name, part.rows, m.bias()));
         if (const auto* made = std::get_if<LinearPtr>(&linear)) out.experts[e].*part.linear = *made;
       }
     }
@@ -225,10 +242,12 @@ class Loader {
 
   const proto::Graph& graph_;
   const WeightOptions& options_;
+  const Contents contents_;
   TensorSource source_;
   std::vector<at::Tensor> matrices_;          // of linears and embeddings, once loaded
   absl::flat_hash_set<std::string> modules_;  // whose tensors the declarations list in full
   std::vector<std::string> warnings_;
+  std::vector<std::string> ties_;
 };
 
 // A rank's part of one object. Throws c10::Error.
@@ -279,8 +298,18 @@ absl::StatusOr<std::shared_ptr<const Weights>> LoadWeights(
   weights->checkpoint = std::move(checkpoint);
   KEEL_ASSIGN_OR_RETURN(TensorSource source,
                         TensorSource::Create(graph.spec(), *weights->checkpoint, options.on_bytes));
-  KEEL_RETURN_IF_ERROR(Loader(graph, options, std::move(source)).Load(weights.get()));
+  Loader loader(graph, options, std::move(source), Contents::kValues);
+  KEEL_RETURN_IF_ERROR(loader.Load(weights.get()));
   return std::shared_ptr<const Weights>(std::move(weights));
+}
+
+absl::StatusOr<TensorComparison> CompareTensors(const proto::Graph& graph,
+                                                std::shared_ptr<const Checkpoint> checkpoint,
+                                                DType dtype) {
+  KEEL_ASSIGN_OR_RETURN(TensorSource source, TensorSource::Create(graph.spec(), *checkpoint,
+                                                                  nullptr, Contents::kShapes));
+  const WeightOptions options{.dtype = dtype};
+  return Loader(graph, options, std::move(source), Contents::kShapes).Compare();
 }
 
 absl::StatusOr<std::shared_ptr<const Weights>> ShardWeights(std::shared_ptr<const Weights> whole,

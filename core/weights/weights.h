@@ -88,6 +88,21 @@ absl::StatusOr<std::shared_ptr<const Weights>> LoadWeights(
     const proto::Graph& graph, std::shared_ptr<const Checkpoint> checkpoint,
     const WeightOptions& options);
 
+// What a graph declares and what a checkpoint has, side by side.
+struct TensorComparison {
+  std::vector<std::string> missing;   // declared names that the checkpoint has not
+  std::vector<absl::Status> unfit;    // of another shape or type than declared
+  std::vector<std::string> leftover;  // in the checkpoint, of declared modules, but not declared
+  std::vector<std::string> unused;    // in the checkpoint, of no declared module
+  std::vector<std::string> ties;      // "lm_head.weight is model.embed_tokens.weight"
+};
+
+// Compares names, shapes and types by LoadWeights' own rules, and reads no weight. Errors: rename
+// rules that can't be applied, declarations that don't hold together.
+absl::StatusOr<TensorComparison> CompareTensors(const proto::Graph& graph,
+                                                std::shared_ptr<const Checkpoint> checkpoint,
+                                                DType dtype);
+
 // The part of `whole` that `rank` of `ranks` runs on, as views.
 absl::StatusOr<std::shared_ptr<const Weights>> ShardWeights(std::shared_ptr<const Weights> whole,
                                                             absl::Span<const WeightSplit> splits,

@@ -207,6 +207,29 @@ TEST_F(WeightsTest, AnIgnoreRuleCoversWhatIsLeftOver) {
   EXPECT_THAT(weights->warnings, IsEmpty());
 }
 
+TEST_F(WeightsTest, ComparingNamesAllThatLoadingWouldRefuseAndReadsNothing) {
+  AddEmbedding("embed", 10, 4);
+  AddLinear("head", 4, 10);
+  graph_.mutable_declarations(1)->set_tied_to(1);
+  AddLinear("gone", 4, 6, /*bias=*/true);
+  AddLinear("fat", 4, 6);
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      auto checkpoint, testing::WriteCheckpoint(dir_.path(), {{"embed.weight", at::randn({10, 4})},
+                                                              {"fat.weight", at::randn({6, 5})},
+                                                              {"fat.scale", at::randn({6})},
+                                                              {"mtp.weight", at::randn({2})},
+                                                              {"gone.bias", at::randn({6})}}));
+  KEEL_ASSERT_OK_AND_ASSIGN(const TensorComparison compared,
+                            CompareTensors(graph_, std::move(checkpoint), DType::kBF16));
+  EXPECT_THAT(compared.missing, ElementsAre("gone.weight"));
+  ASSERT_EQ(compared.unfit.size(), 1u);
+  EXPECT_THAT(compared.unfit[0], StatusIs(absl::StatusCode::kInvalidArgument,
+                                          AllOf(HasSubstr("fat.weight"), HasSubstr("[6, 4]"))));
+  EXPECT_THAT(compared.leftover, ElementsAre("fat.scale"));
+  EXPECT_THAT(compared.unused, ElementsAre("mtp.weight"));
+  EXPECT_THAT(compared.ties, ElementsAre("head.weight is embed.weight"));
+}
+
 TEST_F(WeightsTest, MoreExpertsThanTheCheckpointHasTensorsAreRefusedAtOnce) {
   AddExperts("moe", 2);
   tensors_ = testing::RandomTensors(graph_, 1);

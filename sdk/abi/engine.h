@@ -27,6 +27,7 @@
  *              [one at a time]      any thread, but one call at a time for one object
  *
  * since: the minor version that brought a function. Changes, the newest first:
+ *   0.2  keel_check_model, keel_plugin_*
  *   0.1  first version
  */
 #ifndef KEEL_SDK_ABI_ENGINE_H_
@@ -45,7 +46,7 @@ typedef int32_t keel_status; /* absl::StatusCode numbers; 0 = OK */
 #endif
 
 #define KEEL_ENGINE_ABI_MAJOR 0
-#define KEEL_ENGINE_ABI_MINOR 1
+#define KEEL_ENGINE_ABI_MINOR 2
 
 #if defined(_WIN32)
 #define KEEL_ENGINE_API
@@ -113,9 +114,10 @@ KEEL_ENGINE_API void keel_engine_free(keel_engine* engine);
 /* 0 while the engine serves; else why it stopped (INTERNAL: its thread failed).
  * [callback too] since 0.1 */
 KEEL_ENGINE_API keel_status keel_engine_check(const keel_engine* engine);
-/* A JSON object: model, architecture, model_impl, plugin, attention_implementation, exec, dtype,
- * max_model_len, vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template ...
- * Engine-owned; it never changes. [callback too] since 0.1 */
+/* A JSON object: model, architecture, model_impl ("native", "plugin" or "graph": what runs),
+ * model_impl_source, model_impl_reason (why that one), plugin, attention_implementation, exec,
+ * dtype, max_model_len, vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template
+ * ... Engine-owned; it never changes. [callback too] since 0.1 */
 KEEL_ENGINE_API const char* keel_engine_info(const keel_engine* engine);
 /* Prometheus text exposition of the engine's counters (vLLM's metric names), in one call of `sink`.
  * [any] since 0.1 */
@@ -332,6 +334,18 @@ KEEL_ENGINE_API void keel_models_release(keel_engine* engine);
 KEEL_ENGINE_API keel_status keel_models_list(const keel_models* models, keel_bytes_fn sink,
                                              void* user);
 
+/* ---- checking a model ------------------------------------------------------------------------ */
+
+/* Whether the model of `options` can be served: each clause of docs/check.md, without reading a
+ * weight. Runs the plugin's code as loading does. `tensor_parallel`: `n` degrees, each from 1 to 64,
+ * that must work. A JSON object in one call of `sink`: model, dir, passed (no clause failed), counts
+ * (of each verdict), clauses: each with code ("KEEL-CHK-101"), title, verdict ("pass", "warn",
+ * "fail", "skip": it rests on one that failed), found, remedy ("": nothing to do), details (lines).
+ * A clause that fails is no error of the call. [any] since 0.2 */
+KEEL_ENGINE_API keel_status keel_check_model(const keel_options* options,
+                                             const int32_t* tensor_parallel, size_t n,
+                                             keel_bytes_fn sink, void* user);
+
 /* ---- plugins of checkpoints: what operators and publishers do with them ----------------------- */
 
 /* No code of a plugin runs in this process by these. `path` is a library, a graph file or the
@@ -341,22 +355,22 @@ KEEL_ENGINE_API keel_status keel_models_list(const keel_models* models, keel_byt
 /* What the file says of itself: kind ("library" or "graph"), path, sha256 and, of a library, id,
  * version, abi, architectures, model_types, attention, kernels, processors, signed_as; of a graph,
  * plugin, opset, architecture, provenance, declarations, functions, text. A file that breaks the
- * host's rules is an error, with the rule. [any] since 0.1 */
+ * host's rules is an error, with the rule. [any] since 0.2 */
 KEEL_ENGINE_API keel_status keel_plugin_inspect(const char* path, keel_bytes_fn sink, void* user);
 /* Appends the library's sha256 to `trust_file` ("": the user's own), with `comment` ("": its id and
- * version): sha256, trust_file. ALREADY_EXISTS: it is there. [one at a time] since 0.1 */
+ * version): sha256, trust_file. ALREADY_EXISTS: it is there. [one at a time] since 0.2 */
 KEEL_ENGINE_API keel_status keel_plugin_pin(const char* path, const char* trust_file,
                                             const char* comment, keel_bytes_fn sink, void* user);
 /* Writes <library>.minisig with the secret key of minisign in `key_file`; `password` "": it has
- * none. signature, key, signed_as. [one at a time] since 0.1 */
+ * none. signature, key, signed_as. [one at a time] since 0.2 */
 KEEL_ENGINE_API keel_status keel_plugin_sign(const char* path, const char* key_file,
                                              const char* password, keel_bytes_fn sink, void* user);
 /* Whether --trust-remote-code=full would run the library, by `trust_file` ("": /etc/keel/trust and
- * the user's own): sha256, verified, reason. [any] since 0.1 */
+ * the user's own): sha256, verified, reason. [any] since 0.2 */
 KEEL_ENGINE_API keel_status keel_plugin_verify(const char* path, const char* trust_file,
                                                keel_bytes_fn sink, void* user);
 /* Records the model that `options` name, in a jail where they say so, and writes its graph to
- * `file`: file, sha256, plugin, architecture. [one at a time] since 0.1 */
+ * `file`: file, sha256, plugin, architecture. [one at a time] since 0.2 */
 KEEL_ENGINE_API keel_status keel_plugin_export_graph(const keel_options* options, const char* file,
                                                      keel_bytes_fn sink, void* user);
 

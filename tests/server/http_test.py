@@ -89,6 +89,7 @@ class HttpTest(unittest.TestCase):
         self.assertIn("text/plain", response.headers["Content-Type"])
         for name in METRICS:
             self.server.metric(name, 'model_name="')
+        self.server.metric("keel:model_info", 'model_impl="native"')
         self.assertEqual(self.server.metric("vllm:generation_tokens_total"), before + 5)
 
     def test_models(self) -> None:
@@ -99,6 +100,9 @@ class HttpTest(unittest.TestCase):
         self.assertEqual(model["object"], "model")
         self.assertEqual(model["max_model_len"], 2048)
         self.assertIn("in-tree", model["keel"]["plugin"])
+        self.assertEqual(model["keel"]["model_impl"], "native")
+        self.assertEqual(model["keel"]["model_impl_source"], "in-tree")
+        self.assertIn("auto: in-tree serves", model["keel"]["model_impl_reason"])
         self.assertEqual(model["state"], "ready")
         self.assertEqual(self.server.get("/v1/models/keel-demo").json(), model)
         self.assertEqual(self.server.get("/info").json(), model["keel"])
