@@ -545,10 +545,17 @@ pub struct keel_spec_api {
         ),
     >,
     pub status: ::core::option::Option<unsafe extern "C" fn(arg1: *const keel_spec) -> keel_status>,
+    pub ep_plan: ::core::option::Option<
+        unsafe extern "C" fn(
+            arg1: *mut keel_spec,
+            pattern: *const ::core::ffi::c_char,
+            style: *const ::core::ffi::c_char,
+        ),
+    >,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of keel_spec_api"][::core::mem::size_of::<keel_spec_api>() - 72usize];
+    ["Size of keel_spec_api"][::core::mem::size_of::<keel_spec_api>() - 80usize];
     ["Alignment of keel_spec_api"][::core::mem::align_of::<keel_spec_api>() - 8usize];
     ["Offset of field: keel_spec_api::struct_size"]
         [::core::mem::offset_of!(keel_spec_api, struct_size) - 0usize];
@@ -570,6 +577,8 @@ const _: () = {
         [::core::mem::offset_of!(keel_spec_api, input) - 56usize];
     ["Offset of field: keel_spec_api::status"]
         [::core::mem::offset_of!(keel_spec_api, status) - 64usize];
+    ["Offset of field: keel_spec_api::ep_plan"]
+        [::core::mem::offset_of!(keel_spec_api, ep_plan) - 72usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone)]
