@@ -52,7 +52,7 @@ class ChooseAttentionTest : public ::testing::Test {
                                          std::vector<std::string> args = {},
                                          const char* part = "text") {
     desc_.impl = declared;
-    return ChooseAttention({&desc_, DType::kF32, 16, std::move(args), part}, wish, registry_);
+    return ChooseAttention({&desc_, DType::kF32, 16, std::move(args), {}, part}, wish, registry_);
   }
   // "name (reason)"
   std::string Chosen(const AttentionWish& wish, const char* declared = "",
