@@ -211,8 +211,8 @@ static keel_status init(const keel_host* host, void** self) {
 #elif defined(LEAVES_FILES_OPEN)
   if (open("/dev/null", O_RDONLY | O_CLOEXEC) < 0) return 13;
 #elif defined(LEAKS_PLUGINS)
-  leaked = malloc(100000);
-  if (leaked != NULL) memset(leaked, 1, 100000);
+  leaked = malloc(400000);
+  if (leaked != NULL) memset(leaked, 1, 400000);
 #endif
   *self = p;
   return 0;
