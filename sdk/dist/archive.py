@@ -28,6 +28,7 @@ def place(path):
         "sdk/dist/keel.BUILD": "sdk/keel/BUILD",
         "sdk/dist/validate.BUILD": "sdk/validate/BUILD",
     }
+    path = os.path.normpath(path)
     if path in renamed:
         return renamed[path]
     path = re.sub(r"^sdk/template/", "template/", path)
