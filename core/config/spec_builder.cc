@@ -16,6 +16,7 @@ namespace {
 using proto::ModelSpec;
 
 constexpr int64_t kMaxSize = int64_t{1} << 30;
+constexpr int64_t kMaxLayers = 1 << 16;
 
 void Fail(keel_spec* spec, const std::string& message) {
   if (spec->status.ok()) spec->status = absl::InvalidArgumentError(message);
@@ -198,8 +199,11 @@ absl::Status CheckSpec(const keel_spec& spec) {
     return absl::InvalidArgumentError(
         absl::StrCat("model spec: ", field, " is ", value, ", expected 1 to 2^30"));
   };
-  if (absl::Status status = require("num_layers", spec.spec.num_layers()); !status.ok())
-    return status;
+  // create declares each layer: a wrong number must not take the time and memory of 2^30 of them.
+  if (spec.spec.num_layers() < 1 || spec.spec.num_layers() > kMaxLayers) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "model spec: num_layers is ", spec.spec.num_layers(), ", expected 1 to ", kMaxLayers));
+  }
   if (absl::Status status = require("hidden_size", spec.spec.hidden_size()); !status.ok())
     return status;
   return require("vocab_size", spec.spec.vocab_size());

@@ -107,5 +107,19 @@ TEST(SpecBuilderTest, TakesShorterStructsAndRefusesWhatItDoesNotKnow) {
                                      HasSubstr("an input of image: struct_size is 0")));
 }
 
+// create makes each layer: no config may ask for 2^30 of them.
+TEST(SpecBuilderTest, RefusesMoreLayersThanAnyModelHas) {
+  keel_spec spec = NewSpec();
+  for (const char* field : {"hidden_size", "vocab_size"}) SpecApi().set_int(&spec, field, 8);
+  SpecApi().set_int(&spec, "num_layers", 1 << 16);
+  KEEL_EXPECT_OK(CheckSpec(spec));
+  for (const int64_t layers : {int64_t{0}, int64_t{1} << 28}) {
+    SpecApi().set_int(&spec, "num_layers", layers);
+    EXPECT_THAT(CheckSpec(spec),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr(absl::StrCat("num_layers is ", layers, ", expected 1 to"))));
+  }
+}
+
 }  // namespace
 }  // namespace keel

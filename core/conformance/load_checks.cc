@@ -66,8 +66,10 @@ Finding CheckUnknownIds(const Subject& subject) {
 }
 
 Finding CheckReload(const Subject& subject) {
-  constexpr int kRounds = 100, kWarm = 20;
-  constexpr int64_t kAllowedBytes = 1 << 20;
+  constexpr int kRounds = 40, kWarm = 10;
+  // A C++ runtime that is linked statically keeps its memory for exceptions when memory is short:
+  // 72 KiB a load, which nothing frees.
+  constexpr int64_t kAllowedBytes = (1 << 20) + (kRounds - kWarm) * (80 << 10);
   int64_t warm = 0;
   for (int round = 0; round < kRounds; ++round) {
     Trying(absl::StrCat("load and unload, round ", round + 1));

@@ -64,6 +64,7 @@ std::vector<Other> OtherValues(const json::value& value) {
   add("0", json::value(0));
   add("-1", json::value(-1));
   add("3", json::value(3));
+  add("2^28", json::value(int64_t{1} << 28));
   add("2^40", json::value(int64_t{1} << 40));
   add("2^62", json::value(int64_t{1} << 62));
   add("2^64 - 1", json::value(UINT64_MAX));

@@ -285,7 +285,8 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
 }  // namespace
 
 bool IsTensorOp(proto::Op op) {
-  return (op >= proto::OP_ADD && op <= proto::OP_CONSTANT) || op >= proto::OP_COMPARE;
+  return (op >= proto::OP_ADD && op <= proto::OP_CONSTANT) ||
+         (op >= proto::OP_COMPARE && op != proto::OP_RANK_PART);
 }
 
 void RunTensorOp(const proto::Node& node, absl::Span<const at::Tensor> inputs, DType model_dtype,

@@ -24,8 +24,10 @@ struct Qwen3MoeConfig : DenseConfig {
         attention_bias(c.Bool("attention_bias", false)),
         mlp_only_layers(c.Ints("mlp_only_layers")),
         windows(c) {
-    if (decoder_sparse_step < 1)
+    if (decoder_sparse_step < 1) {
       c.Fail("decoder_sparse_step", "is less than 1, expected every how many layers one is sparse");
+      decoder_sparse_step = 1;
+    }
   }
   Spec spec() const {
     Spec s = DenseConfig::spec();

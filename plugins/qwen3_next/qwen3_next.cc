@@ -37,8 +37,10 @@ struct Qwen3NextConfig : DenseConfig {
         attention_bias(c.Bool("attention_bias", false)),
         mlp_only_layers(c.Ints("mlp_only_layers")),
         layer_types(c.Strings("layer_types")) {
-    if (decoder_sparse_step < 1)
+    if (decoder_sparse_step < 1) {
       c.Fail("decoder_sparse_step", "is less than 1, expected every how many layers one is sparse");
+      decoder_sparse_step = 1;
+    }
     if (linear_num_key_heads < 1 || linear_num_value_heads % linear_num_key_heads != 0)
       c.Fail("linear_num_value_heads", "is no multiple of linear_num_key_heads");
     const int64_t interval = std::max<int64_t>(c.Int("full_attention_interval", 4), 1);

@@ -58,6 +58,16 @@ class Config {
     return std::string(s.data, s.size);
   }
 
+  // A number of layers, required. What a config makes for each of them (lists, plans) must not grow
+  // with a wrong number: one that is out of bounds is an error, and taken for 1.
+  int64_t NumLayers(const char* key) const {
+    constexpr int64_t kMost = 1 << 16;
+    const int64_t layers = Int(key);
+    if (layers >= 1 && layers <= kMost) return layers;
+    Fail(key, "is " + std::to_string(layers) + ", expected 1 to " + std::to_string(kMost));
+    return 1;
+  }
+
   // Lists; empty when absent. No alternatives in the key.
   std::vector<int64_t> Ints(const char* key) const {
     std::vector<int64_t> out;

@@ -22,8 +22,10 @@ typedef struct plugin {
   const keel_spec_api* spec;
 } plugin;
 
+#define HEADS 2
+
 typedef struct model {
-  keel_object norm, up, down;
+  keel_object norm, q, k, v, attention, o, up, down;
 } model;
 
 static keel_str str(const char* text) {
@@ -81,6 +83,10 @@ static keel_status model_config(void* self, keel_config* config, keel_spec* spec
 #if defined(SPEC_CHANGES)
   p->spec->set_int(spec, "max_positions", 1000 + calls++);
 #endif
+  p->spec->tp_plan(spec, "layers.*.q_proj", "colwise");
+  p->spec->tp_plan(spec, "layers.*.k_proj", "colwise");
+  p->spec->tp_plan(spec, "layers.*.v_proj", "colwise");
+  p->spec->tp_plan(spec, "layers.*.o_proj", "rowwise");
   p->spec->tp_plan(spec, "layers.*.up_proj", "colwise");
 #if defined(WRONG_PLAN)
   p->spec->tp_plan(spec, "layers.*.down_proj", "colwise");
@@ -117,6 +123,16 @@ static keel_status model_create(void* self, keel_config* config, keel_build* bui
 #endif
   if (m == NULL) return 8; /* RESOURCE_EXHAUSTED */
   m->norm = build->api->norm(build, str("model.layers.0.norm"), &norm);
+  keel_attention_desc attention = {0};
+  attention.struct_size = sizeof attention;
+  attention.kind = KEEL_ATTENTION_CAUSAL;
+  attention.heads = attention.kv_heads = HEADS;
+  attention.qk_dim = attention.v_dim = hidden / HEADS;
+  m->q = build->api->linear(build, str("model.layers.0.q_proj"), hidden, hidden, 0);
+  m->k = build->api->linear(build, str("model.layers.0.k_proj"), hidden, hidden, 0);
+  m->v = build->api->linear(build, str("model.layers.0.v_proj"), hidden, hidden, 0);
+  m->attention = build->api->attention(build, str("model.layers.0.attn"), &attention);
+  m->o = build->api->linear(build, str("model.layers.0.o_proj"), hidden, hidden, 0);
   m->up = build->api->linear(build, str("model.layers.0.up_proj"), hidden, middle, 0);
   m->down = build->api->linear(build, str("model.layers.0.down_proj"), middle, hidden, 0);
 #if defined(DECLARES_TWICE)
@@ -142,6 +158,16 @@ static double factor(void) {
 }
 #endif
 
+static keel_tensor attend(const model* m, keel_run* run, keel_tensor x) {
+  const int64_t heads[] = {0, HEADS, -1}, flat[] = {0, -1};
+  const keel_ops* ops = run->ops;
+  const keel_tensor q = ops->view(run, ops->linear(run, m->q, x), 3, heads);
+  const keel_tensor k = ops->view(run, ops->linear(run, m->k, x), 3, heads);
+  const keel_tensor v = ops->view(run, ops->linear(run, m->v, x), 3, heads);
+  const keel_tensor y = ops->attention(run, m->attention, q, k, v, NULL, 0);
+  return ops->linear(run, m->o, ops->view(run, y, 2, flat));
+}
+
 static keel_status model_forward(const void* self, keel_run* run, const keel_forward_inputs* in,
                                  keel_tensor* hidden) {
   const model* m = self;
@@ -163,6 +189,7 @@ static keel_status model_forward(const void* self, keel_run* run, const keel_for
 #elif defined(FORWARD_CHANGES) || defined(DEPENDS_ON_THE_PROCESS) || defined(EAGER_DIFFERS)
   x = ops->affine(run, x, factor(), 0);
 #endif
+  x = attend(m, run, x);
   x = ops->unary(run, ops->linear(run, m->up, x), KEEL_UNARY_TANH);
   x = ops->add(run, in->embeds, ops->linear(run, m->down, x));
   ops->mark(run, KEEL_MARK_LAYER_END, 0);
@@ -211,8 +238,8 @@ static keel_status init(const keel_host* host, void** self) {
 #elif defined(LEAVES_FILES_OPEN)
   if (open("/dev/null", O_RDONLY | O_CLOEXEC) < 0) return 13;
 #elif defined(LEAKS_PLUGINS)
-  leaked = malloc(100000);
-  if (leaked != NULL) memset(leaked, 1, 100000);
+  leaked = malloc(400000);
+  if (leaked != NULL) memset(leaked, 1, 400000);
 #endif
   *self = p;
   return 0;

@@ -47,7 +47,7 @@ struct DenseConfig : AttentionSizes {
   explicit DenseConfig(const Config& c, const DenseDefaults& d = {})
       : AttentionSizes(Sizes(c, d)),
         intermediate_size(c.Int("intermediate_size")),
-        num_hidden_layers(c.Int("num_hidden_layers")),
+        num_hidden_layers(c.NumLayers("num_hidden_layers")),
         vocab_size(c.Int("vocab_size")),
         max_position_embeddings(c.Int("max_position_embeddings", d.max_position_embeddings)),
         rms_norm_eps(c.Real("rms_norm_eps", d.rms_norm_eps)),
