@@ -25,6 +25,14 @@ std::string ExportCommand(const Inspection& x) {
   return absl::StrCat("keel export-transformers ", x.dir);
 }
 
+// A value that turns off what its key is for.
+bool IsOff(const json::value& value) {
+  return value.is_null() || value == json::value(false) || value == json::value(0) ||
+         (value.is_string() && value.get_string().empty()) ||
+         (value.is_array() && value.get_array().empty()) ||
+         (value.is_object() && value.get_object().empty());
+}
+
 // Keys of `config` that neither the plugin asked for nor every model has.
 void FindUnknownKeys(const json::object& config, const std::string& path,
                      const std::set<std::string>& asked, std::vector<std::string>* unknown) {
@@ -34,8 +42,7 @@ void FindUnknownKeys(const json::object& config, const std::string& path,
     const auto below = asked.lower_bound(inner);
     if (value.is_object() && below != asked.end() && absl::StartsWith(*below, inner)) {
       FindUnknownKeys(value.get_object(), inner, asked, unknown);
-    } else if (asked.count(name) == 0 && !IsGenericKey({key.data(), key.size()}) &&
-               !value.is_null()) {
+    } else if (asked.count(name) == 0 && !IsGenericKey({key.data(), key.size()}) && !IsOff(value)) {
       unknown->push_back(absl::StrCat(name, ": ", JsonSnippet(value)));
     }
   }

@@ -119,7 +119,7 @@ TEST(RecurSsdTest, TakesItsArgumentsByName) {
 }
 
 // What a node of that kind with these arguments gives for two tokens, or the status.
-absl::StatusOr<at::Tensor> Run(uint32_t kind, const at::Tensor& x,
+absl::StatusOr<at::Tensor> RunKind(uint32_t kind, const at::Tensor& x,
                                const std::vector<std::pair<const char*, at::Tensor>>& arguments,
                                const at::Tensor& states) {
   proto::Node node;
@@ -153,7 +153,7 @@ TEST(RecurKindsTest, TakeTheirArgumentsByName) {
   at::Tensor states = at::full({2, 1, 1}, 1.0);
   // softplus is the identity this far out.
   expect(
-      Run(KEEL_RECUR_SELECTIVE_SCAN, tokens(3, 2),
+      RunKind(KEEL_RECUR_SELECTIVE_SCAN, tokens(3, 2),
           {{"D", at::full({1}, 10.0)},
            {"C", tokens(7, 2)},
            {"B", tokens(5, 2)},
@@ -164,7 +164,7 @@ TEST(RecurKindsTest, TakeTheirArgumentsByName) {
       states, [](double h) { return std::exp(-0.5) * h + 50 * 3 * 5; }, 7, 30);
   states = at::full({2, 1, 1, 1}, 1.0);
   expect(
-      Run(KEEL_RECUR_GATED_DELTA, tokens(3, 3),
+      RunKind(KEEL_RECUR_GATED_DELTA, tokens(3, 3),
           {{"beta", tokens(0.5, 2)},
            {"g", tokens(-0.25, 2)},
            {"v", tokens(7, 3)},
@@ -178,12 +178,12 @@ TEST(RecurKindsTest, TakeTheirArgumentsByName) {
       3, 0);
   states = at::full({2, 1, 1, 1}, 1.0);
   expect(
-      Run(KEEL_RECUR_LINEAR_ATTENTION, tokens(3, 3),
+      RunKind(KEEL_RECUR_LINEAR_ATTENTION, tokens(3, 3),
           {{"g", tokens(-0.25, 3)}, {"v", tokens(7, 3)}, {"k", tokens(0.75, 3)}}, states),
       states, [](double h) { return std::exp(-0.25) * h + 0.75 * 7; }, 3, 0);
   states = at::full({2, 1}, 1.0);
   expect(
-      Run(KEEL_RECUR_SCAN, tokens(3, 2), {{"a", tokens(0.5, 2)}}, states), states,
+      RunKind(KEEL_RECUR_SCAN, tokens(3, 2), {{"a", tokens(0.5, 2)}}, states), states,
       [](double h) { return 0.5 * h + 3; }, 1, 0);
 }
 

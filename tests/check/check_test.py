@@ -14,7 +14,10 @@ PROGRAM = pathlib.Path("apps/check/check").absolute()
 PAGE = pathlib.Path("docs/check.md")
 WRONG_TP_PLAN = pathlib.Path("tests/plugins/libwrong_tp_plan.so").absolute()
 VL_PLUGIN = pathlib.Path("tests/recorded/qwen2_5_vl/libqwen2_5_vl.so").absolute()
-FAMILIES = sorted(path.parent for path in pathlib.Path("plugins").glob("*/testdata/*/config.json"))
+# Some variants are configs alone.
+FAMILIES = sorted(
+    {path.parent for path in pathlib.Path("plugins").glob("*/testdata/*/model*.safetensors")}
+)
 
 
 def run(*flags: object) -> subprocess.CompletedProcess[str]:
@@ -75,7 +78,8 @@ class GoodTest(CheckTest):
                 # Most of the tiny checkpoints have no tokenizer.
                 has_text = (model / "tokenizer.json").exists()
                 self.assertEqual(report.of("fail"), set() if has_text else {701}, report.json)
-                self.assertEqual(report.of("warn"), set(), report.json)
+                # Sizes that follow from others, which a family need not read.
+                self.assertLessEqual(report.of("warn"), {208}, report.json)
                 self.assertEqual(report.code, 0 if has_text else 1)
 
     def test_what_it_says_of_llama(self) -> None:
@@ -108,7 +112,7 @@ class GoodTest(CheckTest):
         self.assertNotIn("\033", done.stdout)
 
     def test_a_key_that_nobody_reads_is_a_warning(self) -> None:
-        self.edit(mystery_factor=3)
+        self.edit(mystery_factor=3, mystery_switch=False)
         report = Report(self.model)
         self.assertEqual((report.of("warn"), report.code), ({208}, 0))
         self.assertEqual(report.clause(208)["details"], ["mystery_factor: 3"])

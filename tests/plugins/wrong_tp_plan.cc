@@ -1,4 +1,6 @@
 // A decoder whose plan leaves the MLP's output split where the residual is whole.
+#include <string_view>
+
 #include "sdk/keel/blocks/decoder.h"
 #include "sdk/keel/plugin.h"
 
@@ -10,7 +12,9 @@ struct WrongTpPlanConfig : DenseConfig {
   RopeAttention::Options attention(int) const { return {}; }
   Spec spec() const {
     Spec s = DenseConfig::spec();
-    s.tp_plan.back().style = "colwise";  // layers.*.mlp.down_proj
+    for (TpRule& rule : s.tp_plan) {
+      if (std::string_view(rule.pattern) == "layers.*.mlp.down_proj") rule.style = "colwise";
+    }
     return s;
   }
 };

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 static unsigned allocate(unsigned x) {
-  char* volatile room = malloc((size_t)1 << 40);
+  volatile char* room = malloc((size_t)1 << 40);
   room[0] = 1;
-  free(room);
+  free((void*)room);
   return x;
 }
 #define HOSTILE_FORWARD(run, x) allocate(x)

@@ -95,7 +95,7 @@ INSTANTIATE_TEST_SUITE_P(
         Hostile{"forks", "it calls clone, which a jail does not allow"},
         Hostile{"writes_file", "it calls openat, which a jail does not allow"},
         Hostile{"reads_file", "/etc/passwd: Permission denied"},
-        Hostile{"loops", "it takes more than 5 s of CPU time"},
+        Hostile{"loops", "in its jail, it takes "},
         Hostile{"hides", "it closes its channel to the host"},
         Hostile{"crashes", "it crashes (Segmentation fault)"},
         Hostile{"recurses", "it crashes (Segmentation fault)"},
