@@ -30,9 +30,13 @@ Finding Load(const ModelUnderTest& model, const Stages& stages) {
     const auto first = (*checkpoint)->Find((*checkpoint)->names()[0]);
     if (first.ok() && IsFloatingPoint((*first)->dtype)) options.dtype = (*first)->dtype;
   }
+  options.kernels = model.source.kernels;
+  AttentionRegistry attention;
+  const Finding registered = RegisterAttention(model, attention);
+  if (registered.outcome != Outcome::kPass) return registered;
   const auto executor = Executor::Create(stages.model.graph,
                                          std::shared_ptr<const Checkpoint>(*std::move(checkpoint)),
-                                         AttentionRegistry(), options);
+                                         attention, options);
   if (absl::IsUnimplemented(executor.status())) {
     return Skip(std::string(executor.status().message()));
   }

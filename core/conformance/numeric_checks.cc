@@ -128,15 +128,6 @@ Finding Compare(const at::Tensor& a, const absl::StatusOr<at::Tensor>& b, absl::
   return Fail(absl::StrCat(what, ": logits are ", apart, " apart, the largest is ", largest));
 }
 
-Finding RegisterAttention(const ModelUnderTest& model, AttentionRegistry& registry) {
-  for (const keel_attention_class* attention : model.plugin->classes().attention) {
-    const absl::Status status =
-        registry.RegisterPlugin(attention, model.plugin->self(), model.source.call);
-    if (!status.ok()) return Fail(std::string(status.message()));
-  }
-  return Pass();
-}
-
 // Whether each of `others` gives what one step of the recorded graph gives.
 Finding Agrees(const Subject& subject, const std::vector<Way>& others, absl::string_view what) {
   return ForEachModel(subject, [&](ModelUnderTest& model) {
@@ -179,6 +170,15 @@ std::vector<int32_t> Steps(int32_t tokens) {
 }
 
 }  // namespace
+
+Finding RegisterAttention(const ModelUnderTest& model, AttentionRegistry& registry) {
+  for (const keel_attention_class* attention : model.plugin->classes().attention) {
+    const absl::Status status =
+        registry.RegisterPlugin(attention, model.plugin->self(), model.source.call);
+    if (!status.ok()) return Fail(std::string(status.message()));
+  }
+  return Pass();
+}
 
 Finding CheckEagerRun(const Subject& subject) {
   return Agrees(subject, {{.mode = ExecMode::kEager}, {.mode = ExecMode::kShadow}}, "op by op");

@@ -2,9 +2,14 @@
 #ifndef KEEL_CORE_CONFORMANCE_NUMERIC_CHECKS_H_
 #define KEEL_CORE_CONFORMANCE_NUMERIC_CHECKS_H_
 
+#include "core/attention/registry.h"
 #include "core/conformance/check.h"
+#include "core/conformance/subject.h"
 
 namespace keel::conformance {
+
+// The attention classes of the model's plugin join `registry`, as when a host loads the model.
+Finding RegisterAttention(const ModelUnderTest& model, AttentionRegistry& registry);
 
 Finding CheckCoverage(const Subject& subject);
 
