@@ -1,4 +1,6 @@
 // Sizes that come with a graph: what is too large is refused before anything is allocated.
+#include <c10/core/InferenceMode.h>
+
 #include <cstdint>
 #include <limits>
 
@@ -45,6 +47,7 @@ TEST(CacheBytesTest, AKvCacheWhoseBlocksExceedAMachineIsRefusedNamingTheLayer) {
 // DeepSeek-V3's layer keeps 512 numbers of latent and 64 of rotated key a token, in bf16; with keys and values of all
 // heads it would be 81920 bytes.
 TEST(CacheBytesTest, ALatentIsKeptOnceForKeysAndValues) {
+  c10::InferenceMode guard;  // as the cache is allocated in it
   KEEL_ASSERT_OK_AND_ASSIGN(
       KvCache cache,
       KvCache::Create(

@@ -3,6 +3,7 @@
 
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/InferenceMode.h>
 
 #include <string>
 #include <utility>
@@ -95,6 +96,7 @@ AttentionChoice Choice(std::shared_ptr<const AttentionImplementation> implementa
 const AttentionCache kOwn = {false, {{DType::kI8, {2, 4}}, {DType::kF32, {2}}}};
 
 TEST(AttentionLayersTest, OwnTensorsAreCountedAllocatedAndWrittenAndAPlanIsMadeOnceAStep) {
+  c10::InferenceMode guard;  // as the cache is allocated in it
   Log log;
   const auto fake = std::make_shared<Fake>(kOwn, &log);
   proto::Graph graph = Graph({-1, -1, 0, -1});
