@@ -132,7 +132,7 @@ std::vector<KvLayerSpec> AttentionLayers::kv_layers() const {
     AttentionCache cache = layer.instance->cache();
     const keel_attention_desc& d = layer.desc;
     specs.push_back({d.layer, d.kv_heads, d.qk_dim, d.v_dim, d.window, d.chunk, cache.has_rows,
-                     std::move(cache.own), d.kind == KEEL_ATTENTION_MLA, used[i]});
+                     std::move(cache.own), layer.latent.has_value(), used[i]});
   }
   return specs;
 }
