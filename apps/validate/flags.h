@@ -12,9 +12,9 @@ namespace keel::apps {
 
 struct ValidateFlags {
   conformance::KitOptions kit;
-  std::string json, junit, manifest;  // files to write; "": none
+  std::string json, junit, manifest;       // files to write; "": none
   std::vector<std::string> architectures;  // that the plugin must serve, no more and no less
-  bool list = false;        // print the requirements and no more
+  bool list = false;                       // print the requirements and no more
 };
 
 // Fills `flags`, or gives the code to exit with: help was printed, or what is wrong is on stderr.

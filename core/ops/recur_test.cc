@@ -120,8 +120,8 @@ TEST(RecurSsdTest, TakesItsArgumentsByName) {
 
 // What a node of that kind with these arguments gives for two tokens, or the status.
 absl::StatusOr<at::Tensor> RunKind(uint32_t kind, const at::Tensor& x,
-                               const std::vector<std::pair<const char*, at::Tensor>>& arguments,
-                               const at::Tensor& states) {
+                                   const std::vector<std::pair<const char*, at::Tensor>>& arguments,
+                                   const at::Tensor& states) {
   proto::Node node;
   node.set_op(proto::OP_RECUR);
   node.add_ints(kind);
@@ -154,22 +154,22 @@ TEST(RecurKindsTest, TakeTheirArgumentsByName) {
   // softplus is the identity this far out.
   expect(
       RunKind(KEEL_RECUR_SELECTIVE_SCAN, tokens(3, 2),
-          {{"D", at::full({1}, 10.0)},
-           {"C", tokens(7, 2)},
-           {"B", tokens(5, 2)},
-           {"A", at::full({1, 1}, -0.01)},
-           {"dt_bias", at::full({1}, 20.0)},
-           {"dt", tokens(30, 2)}},
-          states),
+              {{"D", at::full({1}, 10.0)},
+               {"C", tokens(7, 2)},
+               {"B", tokens(5, 2)},
+               {"A", at::full({1, 1}, -0.01)},
+               {"dt_bias", at::full({1}, 20.0)},
+               {"dt", tokens(30, 2)}},
+              states),
       states, [](double h) { return std::exp(-0.5) * h + 50 * 3 * 5; }, 7, 30);
   states = at::full({2, 1, 1, 1}, 1.0);
   expect(
       RunKind(KEEL_RECUR_GATED_DELTA, tokens(3, 3),
-          {{"beta", tokens(0.5, 2)},
-           {"g", tokens(-0.25, 2)},
-           {"v", tokens(7, 3)},
-           {"k", tokens(0.75, 3)}},
-          states),
+              {{"beta", tokens(0.5, 2)},
+               {"g", tokens(-0.25, 2)},
+               {"v", tokens(7, 3)},
+               {"k", tokens(0.75, 3)}},
+              states),
       states,
       [](double h) {
         h *= std::exp(-0.25);
@@ -179,7 +179,7 @@ TEST(RecurKindsTest, TakeTheirArgumentsByName) {
   states = at::full({2, 1, 1, 1}, 1.0);
   expect(
       RunKind(KEEL_RECUR_LINEAR_ATTENTION, tokens(3, 3),
-          {{"g", tokens(-0.25, 3)}, {"v", tokens(7, 3)}, {"k", tokens(0.75, 3)}}, states),
+              {{"g", tokens(-0.25, 3)}, {"v", tokens(7, 3)}, {"k", tokens(0.75, 3)}}, states),
       states, [](double h) { return std::exp(-0.25) * h + 0.75 * 7; }, 3, 0);
   states = at::full({2, 1}, 1.0);
   expect(

@@ -19,7 +19,7 @@ namespace keel {
 struct Recording {
   std::shared_ptr<Plugin> plugin;
   PluginKernels kernels;  // of the plugin
-  RecordedModel model;  // destroyed before the plugin
+  RecordedModel model;    // destroyed before the plugin
 };
 
 // Trust and loader.

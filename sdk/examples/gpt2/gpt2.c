@@ -117,7 +117,8 @@ static keel_status gpt2_config(void* self, keel_config* config, keel_spec* spec)
   p->spec->set_string(spec, "base_model_prefix", "transformer");
   p->spec->set_string(spec, "embed_tokens", "transformer.wte");
   /* Files of the base model alone have no prefix; old ones hold masks. */
-  add_rename(p, spec, KEEL_RENAME_IGNORE, "(transformer\\.)?h\\.\\d+\\.attn\\.(masked_)?bias", NULL);
+  add_rename(p, spec, KEEL_RENAME_IGNORE, "(transformer\\.)?h\\.\\d+\\.attn\\.(masked_)?bias",
+             NULL);
   add_rename(p, spec, KEEL_RENAME_NAME, "((h\\.\\d+|wte|wpe|ln_f)\\..*)", "transformer.\\1");
   add_rename(p, spec, KEEL_RENAME_TRANSPOSE, "(.*\\.(c_attn|c_proj|c_fc)\\.weight)", "\\1");
   const keel_status status = p->config->status(config);
