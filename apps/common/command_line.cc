@@ -138,8 +138,8 @@ void CommandLine::AddEngineFlags() {
     } else {
       flag.option = app_.add_option("--" + name, flag.values)->allow_extra_args(false);
       flag.option->type_name(std::string(info.value_name));
-      // Such a flag is also understood without a value.
-      if (info.default_value == "false") flag.option->expected(0, 1);
+      flag.needs_no_value = info.default_value == "false";
+      if (flag.needs_no_value) flag.option->expected(0, 1);
     }
     flag.option->description(std::string(info.help));
     flag.option->group(std::string(info.group));
@@ -192,6 +192,8 @@ std::vector<std::string> CommandLine::EngineValues(const std::string& name) cons
   if (it != engine_flags_.end() && it->second.option->count() > 0) {
     const EngineFlag& flag = it->second;
     values = flag.is_switch ? std::vector<std::string>{flag.is_on ? "true" : "false"} : flag.values;
+    const bool has_none = values.empty() || values.back().empty();
+    if (flag.needs_no_value && has_none) values = {"true"};  // --trust-remote-code alone
   }
   if (name == "model") {
     values.insert(values.end(), positional_models_.begin(), positional_models_.end());

@@ -46,6 +46,7 @@ class CommandLine {
     bool is_on = false;
     CLI::Option* option = nullptr;
     bool is_switch = false;
+    bool needs_no_value = false;
   };
 
   CLI::App app_;

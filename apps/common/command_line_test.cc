@@ -56,6 +56,12 @@ TEST_F(CommandLineTest, ValuesKeepTheirUnderscores) {
   EXPECT_EQ(line_.EngineValue("plugin-path"), "x_y");
 }
 
+TEST_F(CommandLineTest, ATrustNeedsNoValue) {
+  EXPECT_EQ(Parse({"--trust-remote-code", "--model=m"}), std::nullopt);
+  EXPECT_EQ(line_.EngineValue("trust-remote-code"), "true");
+  EXPECT_EQ(line_.EngineValue("model"), "m");
+}
+
 TEST_F(CommandLineTest, WrongFlagsAreExplained) {
   EXPECT_EQ(Parse({"--modle", "m"}), 2);
   EXPECT_EQ(err_, "keel-test: unknown flag --modle; did you mean --model?\n");

@@ -108,7 +108,8 @@ class Plan {
   // The host's own objects may not be declared yet.
   absl::Status CheckAllMatched() const {
     for (const auto& [pattern, rule] : rules_) {
-      if (rule.matched || pattern == spec_.lm_head() || pattern == "embed_tokens" ||
+      if (rule.matched || pattern == spec_.lm_head() || pattern == "lm_head" ||
+          pattern == "embed_tokens" ||
           pattern == PlanKey(spec_.embed_tokens(), spec_.base_model_prefix()))
         continue;
       return absl::InvalidArgumentError(
@@ -176,6 +177,7 @@ class Plan {
   // The token embedding is "embed_tokens" to every plan, whatever the checkpoint calls it.
   std::string KeyOf(const Declaration& d) const {
     if (d.name() == spec_.embed_tokens() && rules_.contains("embed_tokens")) return "embed_tokens";
+    if (d.name() == spec_.lm_head() && rules_.contains("lm_head")) return "lm_head";
     return PlanKey(d.name(), spec_.base_model_prefix());
   }
 

@@ -58,9 +58,10 @@ absl::StatusOr<AttentionLayers> AttentionLayers::Create(const proto::Graph& grap
                                                         DType dtype, int64_t block_size,
                                                         Numerics numerics) {
   KEEL_ASSIGN_OR_RETURN(AttentionLayers out, Prepare(graph, choices, dtype, block_size));
+  const std::vector<bool> used = UsedObjects(graph);  // others are another stage's
   for (int i = 0; i < graph.declarations_size(); ++i) {
     const proto::Attention& attention = graph.declarations(i).attention();
-    if (attention.kind() != proto::Attention::MLA) continue;
+    if (attention.kind() != proto::Attention::MLA || !used[i]) continue;
     Layer& layer = out.layers_[i];
     KEEL_RETURN_IF_ERROR(CatchAten([&]() -> absl::Status {
       layer.latent.emplace(attention, weights.of<LinearPtr>(attention.kv_up()),

@@ -8,6 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "core/plugin/requirements.h"
 
 namespace keel {
@@ -50,7 +51,10 @@ absl::StatusCode ToCode(keel_status status) {
 
 std::string PluginText(const char* text, size_t n) {
   if (text == nullptr) return "";
-  return absl::Utf8SafeCHexEscape(absl::string_view(text, std::min(n, kMaxTextBytes)));
+  // Quotes are for people.
+  return absl::StrReplaceAll(
+      absl::Utf8SafeCHexEscape(absl::string_view(text, std::min(n, kMaxTextBytes))),
+      {{"\\'", "'"}, {"\\\"", "\""}});
 }
 
 const void* HostInterfaces::Find(absl::string_view id) const {

@@ -61,6 +61,8 @@ TEST_P(GoldenTest, EncodesAsTransformersDoes) {
 
 // What bounds a text without tokenizing it holds for texts that people write.
 TEST_P(GoldenTest, NoTextHasFewerTokensThanItsLengthSays) {
+  if (absl::string_view(GetParam()) == "wordpiece")
+    GTEST_SKIP() << "blanks are no token, a word of more than 100 characters is one";
   EXPECT_GE(tokenizer_->max_token_characters(), 32);
   EXPECT_LE(tokenizer_->max_token_characters(), 1024);
   for (const json::value& item : golden_.at("encodings").as_array()) {

@@ -337,16 +337,16 @@ KEEL_ENGINE_API keel_status keel_models_list(const keel_models* models, keel_byt
 /* ---- checking a model ------------------------------------------------------------------------ */
 
 /* Whether the model of `options` can be served: each clause of docs/check.md, without reading a
- * weight. Runs the plugin's code as loading does. `tensor_parallel`: `n` degrees, each from 1 to 64,
- * that must work. A JSON object in one call of `sink`: model, dir, passed (no clause failed), counts
- * (of each verdict), clauses: each with code ("KEEL-CHK-101"), title, verdict ("pass", "warn",
- * "fail", "skip": it rests on one that failed), found, remedy ("": nothing to do), details (lines).
- * A clause that fails is no error of the call. [any] since 0.2 */
+ * weight. Runs the plugin's code as loading does. `tensor_parallel`: `n` degrees, each from 1 to
+ * 64, that must work. A JSON object in one call of `sink`: model, dir, passed (no clause failed),
+ * counts (of each verdict), clauses: each with code ("KEEL-CHK-101"), title, verdict ("pass",
+ * "warn", "fail", "skip": it rests on one that failed), found, remedy ("": nothing to do), details
+ * (lines). A clause that fails is no error of the call. [any] since 0.2 */
 KEEL_ENGINE_API keel_status keel_check_model(const keel_options* options,
                                              const int32_t* tensor_parallel, size_t n,
                                              keel_bytes_fn sink, void* user);
 
-/* ---- plugins of checkpoints: what operators and publishers do with them ----------------------- */
+/* ---- plugins of checkpoints: what operators and publishers do with them ---------------------- */
 
 /* No code of a plugin runs in this process by these. `path` is a library, a graph file or the
  * directory of a checkpoint that brings one. Answers are a JSON object in one call of `sink`.

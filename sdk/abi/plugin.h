@@ -339,8 +339,9 @@ typedef struct keel_spec_api {
   /* The first error, or OK. [build] since 0.1 */
   keel_status (*status)(const keel_spec*);
   /* base_model_ep_plan: which experts are divided among ranks instead of each being split
-   * (--enable-expert-parallel), as tp_plan says it: ep_dispatch_experts of the experts, grouped_gemm
-   * of their matrices. Its rules replace those of tp_plan for the same modules. [build] since 0.2 */
+   * (--enable-expert-parallel), as tp_plan says it: ep_dispatch_experts of the experts,
+   * grouped_gemm of their matrices. Its rules replace those of tp_plan for the same modules.
+   * [build] since 0.2 */
   void (*ep_plan)(keel_spec*, const char* pattern, const char* style);
 } keel_spec_api;
 

@@ -1,4 +1,16 @@
 // Whether a model can be served, before it is loaded: keel_check_model for C++ programs.
+//
+//   #include <iostream>
+//
+//   #include "sdk/keel/check.h"
+//
+//   int main() {
+//     keel::Options options;
+//     if (!options.Set("model", "path/to/model").ok()) return 2;
+//     const keel::Result<std::string> report = keel::CheckModel(options);
+//     std::cout << (report.ok() ? *report : report.status().message()) << "\n";
+//     return report.ok() ? 0 : 1;
+//   }
 #ifndef KEEL_SDK_KEEL_CHECK_H_
 #define KEEL_SDK_KEEL_CHECK_H_
 

@@ -132,7 +132,8 @@ TEST(Int8KvTest, RanksHaveInstancesOfTheirOwnAndDeterministicRunsTakeIt) {
 
 TEST(Int8KvTest, ACheckpointAsksForItByName) {
   const std::string model =
-      Checkpoint("int8_llama", "{\n", "{\n  \"_attn_implementation\": \"org.example.int8_kv\",\n");
+      Checkpoint("int8_llama", "\"model_type\"",
+                 "\"_attn_implementation\": \"org.example.int8_kv\", \"model_type\"");
   const auto by_config = StartEngine({{"model", model}, {"plugin-path", kInt8Kv}});
   const auto by_flag = StartEngine(Int8Kv());
   ASSERT_TRUE(by_config != nullptr && by_flag != nullptr);

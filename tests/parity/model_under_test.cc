@@ -2,16 +2,20 @@
 
 #include <ATen/ops/from_blob.h>
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
 namespace {
 
-constexpr int kPromptLengths[] = {1, 7, 300};
+constexpr absl::string_view kPrompt = "prompt_";
 
 absl::StatusOr<std::vector<int32_t>> ReadIds(const SafetensorsFile& file, const std::string& name) {
   const TensorView* view = file.Find(name);
@@ -36,9 +40,17 @@ absl::StatusOr<std::unique_ptr<ModelUnderTest>> ModelUnderTest::Open(const std::
 absl::Status ModelUnderTest::ReadGoldens(const std::string& dir) {
   KEEL_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(dir + "/goldens.safetensors"));
   golden_file_ = std::make_unique<SafetensorsFile>(std::move(file));
-  for (int length : kPromptLengths) {
+  std::vector<int> lengths;
+  for (const TensorView& tensor : golden_file_->tensors()) {
+    absl::string_view name = tensor.name;
+    int length = 0;
+    if (absl::ConsumePrefix(&name, kPrompt) && absl::SimpleAtoi(name, &length))
+      lengths.push_back(length);
+  }
+  std::sort(lengths.begin(), lengths.end());
+  for (const int length : lengths) {
     Golden golden;
-    KEEL_ASSIGN_OR_RETURN(golden.prompt, ReadIds(*golden_file_, absl::StrCat("prompt_", length)));
+    KEEL_ASSIGN_OR_RETURN(golden.prompt, ReadIds(*golden_file_, absl::StrCat(kPrompt, length)));
     KEEL_ASSIGN_OR_RETURN(golden.greedy, ReadIds(*golden_file_, absl::StrCat("greedy_", length)));
     const TensorView* logits = golden_file_->Find(absl::StrCat("logits_", length));
     if (logits == nullptr) return absl::NotFoundError("goldens without logits");

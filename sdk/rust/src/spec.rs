@@ -2,6 +2,7 @@
 
 use crate::host::{c_string, call, spec};
 use crate::{abi, abi::keel_spec};
+use std::ffi::CString;
 
 /// Defaults as in `keel_spec_api`.
 pub struct Spec {
@@ -18,6 +19,8 @@ pub struct Spec {
     pub lm_head: &'static str,
     /// base_model_tp_plan: (pattern relative to the base model, style).
     pub tp_plan: Vec<(&'static str, &'static str)>,
+    /// base_model_pp_plan, in order of execution: (child, inputs, outputs).
+    pub pp_plan: Vec<(&'static str, Vec<&'static str>, Vec<&'static str>)>,
     /// Checkpoint names: (RE2 pattern over the whole name, what it becomes).
     pub renames: Vec<(&'static str, &'static str)>,
 }
@@ -36,6 +39,7 @@ impl Default for Spec {
             embed_tokens: "model.embed_tokens",
             lm_head: "lm_head",
             tp_plan: Vec::new(),
+            pp_plan: Vec::new(),
             renames: Vec::new(),
         }
     }
@@ -68,6 +72,23 @@ impl Spec {
         for (pattern, style) in &self.tp_plan {
             let (pattern, style) = (c_string(pattern), c_string(style));
             call!(spec(), keel_spec_api, tp_plan, out, pattern.as_ptr(), style.as_ptr());
+        }
+        for (child, inputs, outputs) in &self.pp_plan {
+            let texts = |names: &[&str]| names.iter().map(|name| c_string(name)).collect::<Vec<_>>();
+            let (child, inputs, outputs) = (c_string(child), texts(inputs), texts(outputs));
+            let pointers = |texts: &[CString]| texts.iter().map(|t| t.as_ptr()).collect::<Vec<_>>();
+            let (from, to) = (pointers(&inputs), pointers(&outputs));
+            call!(
+                spec(),
+                keel_spec_api,
+                pp_plan,
+                out,
+                child.as_ptr(),
+                from.as_ptr(),
+                from.len() as u32,
+                to.as_ptr(),
+                to.len() as u32
+            );
         }
         for (from, to) in &self.renames {
             let (from, to) = (c_string(from), c_string(to));

@@ -126,6 +126,11 @@ impl Model for PhiForCausalLM {
                 ("layers.*.mlp.fc1", "colwise"),
                 ("layers.*.mlp.fc2", "rowwise"),
             ],
+            pp_plan: vec![
+                ("embed_tokens", vec!["input_ids"], vec!["inputs_embeds"]),
+                ("layers", vec!["hidden_states", "attention_mask"], vec!["hidden_states"]),
+                ("final_layernorm", vec!["hidden_states"], vec!["hidden_states"]),
+            ],
             ..Spec::default()
         }
     }
