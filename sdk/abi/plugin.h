@@ -52,7 +52,8 @@
  *             run at once. [any] any thread, at any time between init and shutdown.
  *   plugins   must not let an exception, a panic or a longjmp out, call exit or fork, install
  *             signal handlers, change the locale or the floating-point mode; a model object must
- *             not change after create.
+ *             not change after create. docs/plugin-requirements.md numbers all of it, and
+ *             keel-validate checks it.
  *
  * Growth
  *   members   are appended, never moved, removed or given another meaning. A table's functions are
