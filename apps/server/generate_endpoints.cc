@@ -122,12 +122,14 @@ class Collector : public RunningCall, public std::enable_shared_from_this<Collec
     if (answer_->error().has_value()) {
       RespondError(*exchange_, *answer_->error());
     } else {
-      exchange_->Respond({.status = 200, .body = answer_->Body()});
+      HttpResponse response{.status = 200, .body = answer_->Body()};
+      engine_ = nullptr;  // who reads the answer may ask for a model that needs the room
+      exchange_->Respond(std::move(response));
     }
   }
 
   Router& router_;
-  const std::shared_ptr<Engine> engine_;  // the answer's texts are its
+  std::shared_ptr<Engine> engine_;  // the answer's texts are its
   std::mutex mutex_;
   std::shared_ptr<Generation> generation_;
   const std::unique_ptr<Answer> answer_;
