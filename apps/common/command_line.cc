@@ -143,7 +143,8 @@ void CommandLine::AddEngineFlags() {
     }
     flag.option->description(std::string(info.help));
     flag.option->group(std::string(info.group));
-    flag.option->default_str(std::string(info.default_value));
+    // CLI11 takes the default for a value that is left out.
+    if (!flag.needs_no_value) flag.option->default_str(std::string(info.default_value));
   }
 }
 

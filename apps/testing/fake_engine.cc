@@ -52,6 +52,7 @@ constexpr Option kOptions[] = {
     {"model", "Model", "PATH", "", "Directory of the model. The fake engine reads nothing of it."},
     {"max-model-len", "Model", "N", "4096", "Tokens of a prompt and its answer, at most."},
     {"plugin-path", "Model", "PATH...", "", "Where to look for plugins, repeatable."},
+    {"trust-remote-code", "Model", "POLICY", "false", "What a checkpoint's plugin may do."},
     {"max-num-seqs", "Scheduling", "N", "64", "Sequences that run at once, at most."},
     {"max-waiting", "Scheduling", "N", "1024", "Requests that wait, at most."},
     {"enable-prefix-caching", "Scheduling", "", "true", "Share blocks of equal prompts."},
