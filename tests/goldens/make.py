@@ -40,9 +40,11 @@ def prompt(vocab_size: int, length: int, seed: int) -> torch.Tensor:
     return torch.from_numpy(rng.integers(NUM_FIRST_SPECIAL, vocab_size, (1, length)))
 
 
-def new_model(config: transformers.PreTrainedConfig) -> transformers.PreTrainedModel:
+def new_model(
+    config: transformers.PreTrainedConfig, attention: str
+) -> transformers.PreTrainedModel:
     model = transformers.AutoModelForCausalLM.from_config(
-        config, dtype=torch.float32, attn_implementation="eager"
+        config, dtype=torch.float32, attn_implementation=attention
     )
     return model.eval()
 
@@ -104,7 +106,7 @@ def changed_models(model: transformers.PreTrainedModel, variant: variants.Varian
         config = copy.deepcopy(model.config)
         for key, value in change.items():
             setattr(config, key, value)
-        wrong = new_model(config)
+        wrong = new_model(config, variant.attention)
         wrong.load_state_dict(state)
         yield str(change), wrong
 
@@ -145,7 +147,7 @@ def write_tokenizer(directory: pathlib.Path, vocab_size: int) -> None:
 def write_checkpoint(directory: pathlib.Path, variant: variants.Variant) -> int:
     """Writes what save_pretrained() writes; returns the seed of the weights."""
     config = transformers.AutoConfig.for_model(variant.model_type, **copy.deepcopy(variant.config))
-    model = new_model(config)
+    model = new_model(config, variant.attention)
     seed = choose_seed(model, variant)
     random_weights.fill(model, seed, variant.gains)
     model.generation_config = transformers.GenerationConfig.from_model_config(config)
@@ -161,7 +163,7 @@ def write_checkpoint(directory: pathlib.Path, variant: variants.Variant) -> int:
 def write_goldens(directory: pathlib.Path, variant: variants.Variant, seed: int) -> dict:
     """Loads the checkpoint as a user would and writes what comes out."""
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        directory, dtype=torch.float32, attn_implementation="eager"
+        directory, dtype=torch.float32, attn_implementation=variant.attention
     ).eval()
     tensors, prompts = {}, {}
     for length in variant.prompt_lengths:

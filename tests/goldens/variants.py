@@ -28,6 +28,7 @@ class Variant:
     # Turns the config.json that transformers writes into that of an older file.
     rewrite_config: typing.Callable[[dict], dict] | None = None
     servable: bool = False  # with a tokenizer and a chat template
+    attention: str = "eager"  # transformers' implementation that is the reference
     prompt_lengths: tuple[int, ...] = (1, 7, 300)
     gains: dict[str, float] = dataclasses.field(default_factory=dict)  # over random_weights.py's
     model_type: str = ""  # transformers'; the family's folder unless it differs

@@ -20,6 +20,8 @@ VARIANTS = (
             bos_token_id=0,
             eos_token_id=2,
         ),
+        # Its eager attention adds the penalty twice, once in the mask (5.23).
+        attention="sdpa",
         # transformers rounds slope * position to bfloat16, which is exact up to 256.
         prompt_lengths=(1, 7, 200),
         servable=True,
