@@ -449,7 +449,10 @@ TEST_F(EngineTest, TheQueueCountsSequences) {
 }
 
 TEST_F(EngineTest, AReadersPauseAndAClientsAreTwo) {
-  Serve(MakeFakeModel([](auto, absl::Span<float> logits) { logits[5] = 1; }));
+  Serve(MakeFakeModel([](auto, absl::Span<float> logits) {
+    absl::SleepFor(absl::Milliseconds(2));  // else it may be done before anybody reads
+    logits[5] = 1;
+  }));
   Request request = Ask("a", 200);
   request.max_unread_tokens = 80;
   KEEL_ASSERT_OK(Start(0, request));

@@ -1,6 +1,16 @@
 // Plugin files of checkpoints, for C++ programs: what is in them, pins, signatures, graphs. Over
 // keel_plugin_* of sdk/abi/engine.h, nothing else. Answers are JSON objects; the C header says what
 // is in them. Errors and threads as there.
+//
+//   #include <iostream>
+//
+//   #include "sdk/keel/plugin_files.h"
+//
+//   int main() {
+//     const keel::Result<std::string> found = keel::InspectPlugin("path/to/libmine.so");
+//     std::cout << (found.ok() ? *found : found.status().message()) << "\n";
+//     return found.ok() ? 0 : 1;
+//   }
 #ifndef KEEL_SDK_KEEL_PLUGIN_FILES_H_
 #define KEEL_SDK_KEEL_PLUGIN_FILES_H_
 
