@@ -13,6 +13,7 @@ FAMILIES = [
     "mamba",
     "mamba2",
     "mistral",
+    "phi3",
     "qwen2",
     "qwen3",
     "qwen3_moe",
