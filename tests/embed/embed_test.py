@@ -70,6 +70,16 @@ class EmbedTest(unittest.TestCase):
             self.assertEqual(refused.returncode, 1)
             self.assertIn("/no/model", refused.stderr)
 
+    def test_rust(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            cargo = str(ROOT.parent / "text_crates/cargo.sh")  # the build's own, without network
+            command = command_of("docs/embedding.md", "cargo").replace("cargo", cargo, 1)
+            built = self.run_in(folder, command)
+            self.assertEqual(built.returncode, 0, built.stderr)
+            self.assertNotIn("warning", built.stderr)
+            command = self.asking(command_of("docs/embedding.md", "target/release/embed"))
+            self.assertEqual(self.answer_of(folder, command), self.answer)
+
     def test_the_library_has_a_name_and_versions(self) -> None:
         def lines_of(*command: str) -> list[str]:
             return subprocess.check_output([*command, LIBRARY], text=True).splitlines()
