@@ -32,7 +32,7 @@ namespace {
 
 constexpr int32_t kBlockSize = 4;
 
-int g_rounds = 40;  // for a golden
+int g_rounds = 200;  // for a golden
 std::vector<std::string> g_dirs;
 
 using Sequences = std::vector<std::vector<int32_t>>;
