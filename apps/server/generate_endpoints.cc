@@ -138,7 +138,10 @@ class Collector : public RunningCall, public std::enable_shared_from_this<Collec
 };
 
 void CancelWhenClientGoes(Exchange& exchange, const std::shared_ptr<Generation>& generation) {
-  exchange.OnClientGone([generation] { generation->Cancel(); });
+  // The call alone holds it, and with it the use of a model: an exchange outlives its answer.
+  exchange.OnClientGone([weak = std::weak_ptr<Generation>(generation)] {
+    if (const auto running = weak.lock()) running->Cancel();
+  });
 }
 
 Status Stream(const EndpointContext& context, std::shared_ptr<Engine> engine, Call call,

@@ -12,7 +12,7 @@ from ctypes import byref, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint
 class Keel:
     """The functions of sdk/abi/engine.h that this program needs; a status other than 0 raises."""
 
-    TEXTS = {"keel_error_message": [], "keel_output_finish_reason": [c_void_p]}
+    TEXTS = {"keel_error_message": []}
     NUMBERS = {"keel_output_is_last": [c_void_p]}
     FREES = {"keel_options_free", "keel_engine_free", "keel_request_free"}
     CALLS = {
