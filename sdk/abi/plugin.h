@@ -159,7 +159,7 @@ typedef struct keel_host {
 /* Brings code for the hot path (attention, kernels): must stay mapped. */
 #define KEEL_PLUGIN_HAS_KERNELS 1u
 #define KEEL_PLUGIN_OWN_THREADS 2u  /* starts threads; they are joined in shutdown and call no op */
-#define KEEL_PLUGIN_NEEDS_TORCH 4u  /* links the host's libtorch; reserved, refused by 0.1 */
+#define KEEL_PLUGIN_NEEDS_TORCH 4u  /* links the host's libtorch; reserved, refused */
 
 /* What a plugin is. 80 bytes on 64-bit, for ever. */
 typedef struct keel_plugin {
@@ -397,7 +397,7 @@ typedef struct keel_rope_desc {
 
 #define KEEL_ATTENTION_CAUSAL 0u
 #define KEEL_ATTENTION_ENCODER 1u /* bidirectional, no KV cache; argument "segments" bounds it */
-#define KEEL_ATTENTION_CROSS 2u   /* keys and values come once from an encoder; reserved in 0.1 */
+#define KEEL_ATTENTION_CROSS 2u   /* keys and values come once from an encoder; reserved */
 /* Latent attention (DeepSeek-V2, arXiv:2405.04434): causal, with one latent a token in the cache
  * instead of keys and values. q [N, heads, qk_dim], each head's nope part before its rotated
  * rope_dim elements; k [N, 1, kv_lora_rank], the normed latent; v [N, 1, rope_dim], the rotated key
@@ -613,7 +613,7 @@ typedef struct keel_build_api {
  * lacks one it needs refuses at load.
  *   attention  alibi_slopes [heads]: slope * (key's position - query's) is added to the scores;
  *              sinks [heads]; segments [S + 1] i32 (ENCODER); position_bias [heads, N, N] (ENCODER;
- *              reserved in 0.1)
+ *              reserved)
  *   recur      see KEEL_RECUR_* */
 typedef struct keel_arg {
   const char* name;
@@ -766,7 +766,7 @@ typedef struct keel_forward_inputs {
   const keel_tensor* extras;
 } keel_forward_inputs;
 
-#define KEEL_MODEL_EAGER_ONLY 1u /* forward can't be recorded; reserved, refused by 0.1 */
+#define KEEL_MODEL_EAGER_ONLY 1u /* forward can't be recorded; reserved, refused */
 #define KEEL_MODEL_POOLING 2u    /* answers with vectors */
 
 /* An item of the list "keel.models/1". */
