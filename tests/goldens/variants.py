@@ -30,6 +30,9 @@ class Variant:
     servable: bool = False  # with a tokenizer and a chat template
     attention: str = "eager"  # transformers' implementation that is the reference
     prompt_lengths: tuple[int, ...] = (1, 7, 300)
+    # Rope that grows with the text: the cache keeps keys as they were when the text was shorter, so
+    # generate() may choose other tokens than one pass over the whole text.
+    keys_stay: bool = False
     gains: dict[str, float] = dataclasses.field(default_factory=dict)  # over random_weights.py's
     model_type: str = ""  # transformers'; the family's folder unless it differs
 
