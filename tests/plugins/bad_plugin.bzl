@@ -23,7 +23,7 @@ def bad_plugin(name, srcs = ["bad.c"], define = "", without = [], linkopts = [])
         ] + linkopts + ["-Wl,--as-needed"],
         linkshared = True,
         linkstatic = True,
-        deps = ["//sdk/abi:plugin"],
+        deps = ["//tests/plugins:descriptor"],
     )
 
 def bad_plugins(name, define = [], others = []):
