@@ -43,6 +43,34 @@ absl::Status CheckCharacters(const Model& model, absl::string_view text) {
                    model.max_model_len, "), which ", limit, " characters surely fill; shorten it"));
 }
 
+// `text` up to `bytes`, without a part of a character at its end.
+absl::string_view Beginning(absl::string_view text, size_t bytes) {
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0) == 0x80) --bytes;
+  return text.substr(0, bytes);
+}
+
+// A text of megabytes may be short enough where the context is long. Its beginning is tokenized first:
+// what has too many tokens there has too many as a whole.
+absl::StatusOr<std::vector<int32_t>> Encode(const Model& model, absl::string_view text,
+                                            const EncodeOptions& options) {
+  constexpr size_t kBytesAToken = 8;       // texts of people have fewer
+  constexpr size_t kLeastBytes = 1 << 16;  // not worth a second look
+  constexpr int64_t kCut = 256;            // more tokens than this a cut word does not make
+  KEEL_RETURN_IF_ERROR(CheckCharacters(model, text));
+  const auto max_tokens = static_cast<size_t>(model.max_model_len);
+  for (size_t bytes = std::max(kBytesAToken * max_tokens, kLeastBytes); bytes < text.size();
+       bytes *= 4) {
+    KEEL_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
+                          model.text.tokenizer->Encode(Beginning(text, bytes), options));
+    if (static_cast<int64_t>(ids.size()) <= model.max_model_len + kCut) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prompt has ", ids.size(), " tokens in its first ", bytes, " of ", text.size(),
+        " bytes, the model takes at most ", model.max_model_len - 1,
+        " and one for the answer (max_model_len ", model.max_model_len, "); shorten it"));
+  }
+  return model.text.tokenizer->Encode(text, options);
+}
+
 absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& chat) {
   if (model.text.chat_template == nullptr) {
     return Refuse("messages", "model '", model.name,
@@ -198,15 +226,15 @@ absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request
     return *ids;
   }
   if (const auto* text = std::get_if<std::string>(&request.prompt)) {
-    KEEL_RETURN_IF_ERROR(WithField(CheckCharacters(model_, *text), "prompt"));
     encode.add_special_tokens = request.add_special_tokens.value_or(true);
-    return model_.text.tokenizer->Encode(*text, encode);
+    absl::StatusOr<std::vector<int32_t>> ids = Encode(model_, *text, encode);
+    return ids.ok() ? std::move(ids) : WithField(ids.status(), "prompt");
   }
   if (const auto* chat = std::get_if<ChatPrompt>(&request.prompt)) {
     KEEL_ASSIGN_OR_RETURN(const std::string text, RenderChat(model_, *chat));
-    KEEL_RETURN_IF_ERROR(WithField(CheckCharacters(model_, text), "messages"));
     encode.add_special_tokens = request.add_special_tokens.value_or(false);
-    return model_.text.tokenizer->Encode(text, encode);
+    absl::StatusOr<std::vector<int32_t>> ids = Encode(model_, text, encode);
+    return ids.ok() ? std::move(ids) : WithField(ids.status(), "messages");
   }
   return Refuse("prompt", "the request has no prompt: set text, token ids or messages");
 }
