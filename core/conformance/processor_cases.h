@@ -17,14 +17,14 @@ namespace keel::conformance {
 // One modality of a processor.
 struct ProcessorCase {
   const ProcessorUnderTest& processor;
-  uint32_t modality;              // KEEL_MODALITY_*
-  std::string name;               // "image"
-  std::string token;              // what a prompt holds
-  int64_t placeholder;            // its id
-  std::set<int64_t> ids;          // the modality's, the placeholder among them
-  std::vector<int64_t> text;      // some ids of no modality's
-  std::vector<TestMedia> items;   // of ordinary sizes, those that it takes
-  const proto::Function* encode;  // the model's tower for them, or null
+  uint32_t modality;                        // KEEL_MODALITY_*
+  std::string name;                         // "image"
+  std::string token = "";                   // what a prompt holds
+  int64_t placeholder = -1;                 // its id
+  std::set<int64_t> ids = {};               // the modality's, the placeholder among them
+  std::vector<int64_t> text = {};           // some ids of no modality's
+  std::vector<TestMedia> items = {};        // of ordinary sizes, those that it takes
+  const proto::Function* encode = nullptr;  // the model's tower for them, or null
 
   // A prompt with a placeholder for each of so many items, text around them.
   std::vector<int64_t> Prompt(size_t items) const;
