@@ -79,8 +79,9 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   KEEL_ASSIGN_OR_RETURN(RecordedModel recorded,
                         RecordChoice(plugin, found.choice, found.trust, *found.checkpoint));
   if (plugin == nullptr) {
-    KEEL_RETURN_IF_ERROR(CheckNeedsNoCode(options.executor.mode, recorded.graph,
-                                          DescribeChoice(found.choice, found.trust)));
+    KEEL_RETURN_IF_ERROR(
+        CheckNeedsNoCode(options.executor.mode, recorded.graph,
+                         DescribeChoice(found.choice, found.trust, recorded.graph.plugin())));
   }
   const proto::ModelSpec spec = recorded.graph.spec();
   auto kept = std::make_shared<KeptPlugins>();
@@ -105,7 +106,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.name = options.model.name;
   model.dir = dir;
   model.architecture = spec.architecture();
-  model.plugin = DescribeChoice(found.choice, found.trust);
+  model.plugin = DescribeChoice(found.choice, found.trust, recorded.graph.plugin());
   model.impl = std::string(ImplWord(found.choice.source));
   model.impl_source = std::string(ImplSourceName(found.choice.source));
   model.impl_reason = found.choice.reason;
