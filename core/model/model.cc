@@ -12,6 +12,7 @@
 #include "core/model/cache_size.h"
 #include "core/model/found_model.h"
 #include "core/model/remote_graph.h"
+#include "core/model/step_memory.h"
 
 namespace keel {
 namespace {
@@ -102,6 +103,9 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
     progress("loading weights", done, total);
   };
 
+  KEEL_ASSIGN_OR_RETURN(const int64_t step_bytes,
+                        StepBytes(recorded.graph, options.scheduler.max_num_batched_tokens));
+
   Model model;
   model.name = options.model.name;
   model.dir = dir;
@@ -136,6 +140,8 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.text.content_format = options.model.content_format;
   model.eos_token_ids = EosTokens(model);
   KEEL_RETURN_IF_ERROR(AllocateCache(options, spec.max_positions(), model));
+  KEEL_RETURN_IF_ERROR(
+      CheckStepMemory(step_bytes, options.scheduler.max_num_batched_tokens, AvailableMemory()));
   return model;
 }
 
