@@ -12,6 +12,7 @@
 #include "core/model/cache_size.h"
 #include "core/model/found_model.h"
 #include "core/model/remote_graph.h"
+#include "core/model/step_memory.h"
 
 namespace keel {
 namespace {
@@ -79,8 +80,9 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   KEEL_ASSIGN_OR_RETURN(RecordedModel recorded,
                         RecordChoice(plugin, found.choice, found.trust, *found.checkpoint));
   if (plugin == nullptr) {
-    KEEL_RETURN_IF_ERROR(CheckNeedsNoCode(options.executor.mode, recorded.graph,
-                                          DescribeChoice(found.choice, found.trust)));
+    KEEL_RETURN_IF_ERROR(
+        CheckNeedsNoCode(options.executor.mode, recorded.graph,
+                         DescribeChoice(found.choice, found.trust, recorded.graph.plugin())));
   }
   const proto::ModelSpec spec = recorded.graph.spec();
   auto kept = std::make_shared<KeptPlugins>();
@@ -101,11 +103,14 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
     progress("loading weights", done, total);
   };
 
+  KEEL_ASSIGN_OR_RETURN(const int64_t step_bytes,
+                        StepBytes(recorded.graph, options.scheduler.max_num_batched_tokens));
+
   Model model;
   model.name = options.model.name;
   model.dir = dir;
   model.architecture = spec.architecture();
-  model.plugin = DescribeChoice(found.choice, found.trust);
+  model.plugin = DescribeChoice(found.choice, found.trust, recorded.graph.plugin());
   model.impl = std::string(ImplWord(found.choice.source));
   model.impl_source = std::string(ImplSourceName(found.choice.source));
   model.impl_reason = found.choice.reason;
@@ -135,6 +140,8 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.text.content_format = options.model.content_format;
   model.eos_token_ids = EosTokens(model);
   KEEL_RETURN_IF_ERROR(AllocateCache(options, spec.max_positions(), model));
+  KEEL_RETURN_IF_ERROR(
+      CheckStepMemory(step_bytes, options.scheduler.max_num_batched_tokens, AvailableMemory()));
   return model;
 }
 

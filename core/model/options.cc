@@ -151,10 +151,15 @@ constexpr EngineFlag kFlags[] = {
      SetInt<0, kMaxCount, &EngineOptions::cache, &CacheOptions::max_model_len>},
     {"model-impl", "Model", "NAME", "auto",
      "where the model's implementation comes from: auto (--plugin-path, else in-tree, else the "
-     "checkpoint's own graph file, else its library if that is trusted), native (in-tree), plugin "
+     "checkpoint's graph file, else its own library if that is trusted), native (in-tree), plugin "
      "(--plugin-path or the checkpoint's own), transformers (a graph file, as one is exported from "
      "the Python class)",
      SetModelImpl},
+    {"graph-dir", "Model", "DIR", "",
+     "where graph files are that the checkpoint does not bring: DIR/<sha256 of config.json>.pb, "
+     "else "
+     "DIR/keel-graph.pb, as keel export-transformers -o DIR writes it",
+     SetText<&EngineOptions::model, &ModelOptions::graph_dir>},
     {"plugin-path", "Model", "PATH", "",
      "plugin file, or directory of plugins, tried before the in-tree ones; may be given again",
      AddPluginPath},

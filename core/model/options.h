@@ -25,10 +25,11 @@ namespace keel {
 struct ModelOptions {
   std::string name;         // a directory or a Hugging Face id
   std::string served_name;  // what clients call it; "": the directory's own name, or the id
-  // What a relative `name`, plugin path or trace file is relative to; "": the working directory.
+  // What a relative `name`, plugin path, graph directory or trace file is relative to; "": the working directory.
   std::string base_dir;
   std::optional<DType> dtype;  // of weights and activations; unset: the checkpoint's
   std::vector<std::string> plugin_paths;
+  std::string graph_dir;  // "": none
   ModelImpl impl = ModelImpl::kAuto;
   RemoteCodePolicy remote_code;
   // What chat templates are given as a message's content; unset: what each reads.
