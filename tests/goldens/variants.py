@@ -32,6 +32,8 @@ class Variant:
     prompt_lengths: tuple[int, ...] = (1, 7, 300)
     gains: dict[str, float] = dataclasses.field(default_factory=dict)  # over random_weights.py's
     model_type: str = ""  # transformers'; the family's folder unless it differs
+    # Of a model that gives vectors, its class in transformers: goldens are vectors then (make_vectors.py).
+    vectors_of: str = ""
 
 
 MEDIUM = dict(
