@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "core/base/error_detail.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
@@ -62,8 +63,7 @@ absl::StatusOr<PoolingType> ReadPoolingModule(const Checkpoint& checkpoint,
   for (const auto& [key, value] : object == nullptr ? json::object() : *object) {
     absl::string_view mode(key.data(), key.size());
     if (!absl::ConsumePrefix(&mode, "pooling_mode_") || value != json::value(true)) continue;
-    absl::ConsumeSuffix(&mode, "_tokens") || absl::ConsumeSuffix(&mode, "_token");
-    modes.emplace_back(mode);
+    modes.emplace_back(absl::StripSuffix(absl::StripSuffix(mode, "s"), "_token"));
   }
   for (const auto& [name, type] : kModes)
     if (modes.size() == 1 && modes[0] == name) return type;
