@@ -64,8 +64,8 @@ TEST_F(BatchLineTest, ErrorsNameTheField) {
   EXPECT_EQ(ErrorOf(ReplaceIn(kChat, "POST", "GET")), "method is \"GET\", expected \"POST\"");
   EXPECT_THAT(ErrorOf(ReplaceIn(kChat, "\"method\": \"POST\",", "")),
               HasSubstr("method is missing"));
-  EXPECT_THAT(ErrorOf(ReplaceIn(kChat, "/v1/chat/completions", "/v1/embeddings")),
-              HasSubstr("url is \"/v1/embeddings\" (a string), expected \"/v1/chat/completions\""));
+  EXPECT_THAT(ErrorOf(ReplaceIn(kChat, "/v1/chat/completions", "/v1/images")),
+              HasSubstr("url is \"/v1/images\" (a string), expected \"/v1/chat/completions\""));
   EXPECT_THAT(ErrorOf(R"({"custom_id": "a", "method": "POST", "url": "/v1/completions"})"),
               HasSubstr("body is missing"));
   EXPECT_THAT(ErrorOf(ReplaceIn(kChat, "\"temperature\": 0", "\"temperature\": \"hot\"")),

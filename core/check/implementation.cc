@@ -14,6 +14,8 @@
 #include "core/check/words.h"
 #include "core/config/generic_keys.h"
 #include "core/exec/rank.h"
+#include "core/graph/stages.h"
+#include "core/model/pooling.h"
 #include "core/model/remote_graph.h"
 #include "core/ops/plugin_kernel.h"
 #include "core/ops/served.h"
@@ -160,7 +162,10 @@ Finding Graph(Inspection& x) {
   }
   x.graph = std::move(recorded->graph);
   x.config_keys = std::move(recorded->config_keys);
-  AddHostFunctions(&x.graph);
+  const auto pooling = PoolingOf(x.options.engine.pooling, *x.checkpoint, x.graph);
+  if (!pooling.ok()) return Fail(pooling.status(), "see --runner, --convert and --pooler-config");
+  if (pooling->has_value() && !(*pooling)->uses_head) RemoveFunction("pool", x.graph);
+  AddHostFunctions(pooling->has_value(), &x.graph);
   const proto::ModelSpec& spec = x.graph.spec();
   int64_t nodes = 0;
   for (const proto::Function& function : x.graph.functions()) nodes += function.nodes_size();

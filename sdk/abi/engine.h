@@ -27,7 +27,7 @@
  *              [one at a time]      any thread, but one call at a time for one object
  *
  * since: the minor version that brought a function. Changes, the newest first:
- *   0.2  keel_check_model, keel_plugin_*
+ *   0.2  keel_check_model, keel_plugin_*, keel_output_vector
  *   0.1  first version
  */
 #ifndef KEEL_SDK_ABI_ENGINE_H_
@@ -116,8 +116,9 @@ KEEL_ENGINE_API void keel_engine_free(keel_engine* engine);
 KEEL_ENGINE_API keel_status keel_engine_check(const keel_engine* engine);
 /* A JSON object: model, architecture, model_impl ("native", "plugin" or "graph": what runs),
  * model_impl_source, model_impl_reason (why that one), plugin, attention_implementation, exec,
- * dtype, max_model_len, vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template
- * ... Engine-owned; it never changes. [callback too] since 0.1 */
+ * dtype, max_model_len, vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template,
+ * task ("generate", "embed" or "classify": what requests may ask of it), of the latter two pooling
+ * (an object: size of a vector, type, activation, labels) ... Engine-owned; it never changes. [callback too] since 0.1 */
 KEEL_ENGINE_API const char* keel_engine_info(const keel_engine* engine);
 /* Prometheus text exposition of the engine's counters (vLLM's metric names), in one call of `sink`.
  * [any] since 0.1 */
@@ -178,6 +179,13 @@ KEEL_ENGINE_API keel_status keel_request_set_messages(keel_request* request, con
  *              object; the value is not looked at), structured_regex, structured_choice (JSON array
  *              of strings), structured_grammar (Lark or EBNF); structured_whitespace_pattern
  *   add_string stop, bad_words        add_int stop_token_ids, allowed_token_ids
+ * To ask a model for a vector instead of text (keel_engine_info says its task), since 0.2:
+ *   set_string task ("generate", "embed" or "classify"), text_pair (a second text, read together with
+ *              that of the prompt)
+ *   set_int    dimensions (the first so many numbers of an embedding, of models made for it),
+ *              use_activation (1; 0: the model's numbers as they come, not normalized, no
+ *              probabilities)
+ * What is said of generation has no effect then. The request has one output: keel_output_vector.
  * Sampling values left unset come from the model's generation_config.json, then from the neutral
  * value. A temperature of 0 is greedy. What an engine does not serve yet is refused at submit with
  * UNIMPLEMENTED, by name. [one at a time] since 0.1, all of them */
@@ -373,6 +381,13 @@ KEEL_ENGINE_API keel_status keel_plugin_verify(const char* path, const char* tru
  * `file`: file, sha256, plugin, architecture. [one at a time] since 0.2 */
 KEEL_ENGINE_API keel_status keel_plugin_export_graph(const keel_options* options, const char* file,
                                                      keel_bytes_fn sink, void* user);
+
+/* ---- vectors ---------------------------------------------------------------------------------- */
+
+/* The vector of a request whose task is "embed" or "classify", in its last output; 0 entries in every
+ * other. Of embed the embedding, of classify a number for each label (of keel_engine_info's
+ * pooling.labels). Lives as the output does. [callback too] since 0.2 */
+KEEL_ENGINE_API const float* keel_output_vector(const keel_output* output, size_t* n);
 
 #ifdef __cplusplus
 }
