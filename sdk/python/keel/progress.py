@@ -1,0 +1,39 @@
+"""A bar for a list of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Union
+
+Progress = Union[bool, Callable[..., Any]]  # whether to show a bar, or a class like tqdm
+
+
+class Bar:
+    """Counts prompts, and shows tokens a second beside them. Shows nothing if none is wanted."""
+
+    def __init__(self, use_tqdm: Progress, total: int) -> None:
+        self._bar: Any = None
+        self._prompt_tokens = self._tokens = 0
+        if not use_tqdm:
+            return
+        if use_tqdm is True:
+            from tqdm.auto import tqdm
+
+            use_tqdm = tqdm
+        self._bar = use_tqdm(total=total, desc="prompts", dynamic_ncols=True)
+
+    def count(self, prompt_tokens: int, tokens: int, prompts: int) -> None:
+        """So many more tokens of prompts, new tokens and prompts that are done."""
+        if self._bar is None:
+            return
+        self._prompt_tokens += prompt_tokens
+        self._tokens += tokens
+        elapsed = self._bar.format_dict["elapsed"] or 1e-9
+        rates = f"in {self._prompt_tokens / elapsed:.0f}, out {self._tokens / elapsed:.0f} tokens/s"
+        self._bar.set_postfix_str(rates, refresh=False)
+        self._bar.update(prompts)
+
+    def close(self) -> None:
+        """The bar stays as it is."""
+        if self._bar is not None:
+            self._bar.close()
