@@ -66,11 +66,9 @@ def tables() -> dict[str, tuple[str, list[str]]]:
     for node in tree.body:
         if isinstance(node, ast.Assign) and node.targets[0].id in ("SLOW", "QUICK", "LATER"):
             for key, value in zip(node.value.keys, node.value.values):
-                arguments = ast.unparse(value.elts[1])
-                arguments = re.sub(r"\[c\.POINTER\(_text\)\] \* 5", "[%s]" % ", ".join(["c.POINTER(_text)"] * 5), arguments)
-                arguments = arguments.replace("] + [", ", ")
-                listed = [ast.unparse(a) for a in ast.parse(arguments).body[0].value.elts]
-                found[key.value] = (ast.unparse(value.elts[0]), listed)
+                result, arguments = value.elts
+                listed = [ast.unparse(argument) for argument in arguments.elts]
+                found[key.value] = (ast.unparse(result), listed)
     return found
 
 

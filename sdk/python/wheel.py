@@ -2,8 +2,8 @@
 
   wheel.py OUTPUT --python FILE... --lib FILE... --plugin FILE... --bin FILE...
 
-OUTPUT's name says version and platform; whether the files run on that platform is checked. One wheel
-fits every Python: the package loads the library by ctypes.
+OUTPUT's name says version and platform; whether the files run on that platform is checked. One
+wheel fits every Python: the package loads the library by ctypes.
 
 libtorch stays outside: the files find it in the package torch, which pip puts beside keel. Other
 libraries that are no part of every Linux come along under names of their own, so that they meet no
@@ -27,7 +27,10 @@ TORCH = "2.11"
 
 # Of the C library and the compiler, as PEP 600 lists them; and those that come with torch.
 SYSTEM = re.compile(r"(ld-linux.*|libc|libm|libdl|libpthread|librt|libgcc_s|libstdc\+\+)\.so\b.*")
-OF_TORCH = re.compile(r"(libtorch.*|libc10.*|libcudart|libcupti|libgomp)\.so\b.*")
+OF_TORCH = re.compile(r"(libtorch.*|libc10.*|libgomp)\.so\b.*")
+
+# What a libtorch with CUDA needs itself, and one without does not bring.
+NEEDLESS = re.compile(r"(libcudart|libcupti)\.so\b.*")
 
 METADATA = """\
 Metadata-Version: 2.1
@@ -54,7 +57,10 @@ ENTRY_POINTS = "[console_scripts]\nkeel = keel.cli:main\n"
 # Where the files of a kind go, and the way from there to the package torch. libtorch itself knows
 # where the libraries are that it needs.
 FOLDERS = {"lib": "keel/lib", "plugin": "keel/lib/plugins", "bin": "keel/bin"}
-RUNPATHS = {"lib": "$ORIGIN:$ORIGIN/../../torch/lib", "bin": "$ORIGIN/../lib:$ORIGIN/../../torch/lib"}
+RUNPATHS = {
+    "lib": "$ORIGIN:$ORIGIN/../../torch/lib",
+    "bin": "$ORIGIN/../lib:$ORIGIN/../../torch/lib",
+}
 
 
 class Libraries:
@@ -83,6 +89,9 @@ class Libraries:
         """Makes `file`, a copy of `origin`, find what it needs in the wheel and in torch."""
         paths = resolved(origin)
         for name in needed(file):
+            if NEEDLESS.fullmatch(name):
+                patch(file, "--remove-needed", name)
+                continue
             if SYSTEM.fullmatch(name) or OF_TORCH.fullmatch(name) or name == "libkeel.so.0":
                 continue
             if name not in paths:
@@ -104,7 +113,9 @@ def needed(file: pathlib.Path) -> list[str]:
 def resolved(file: pathlib.Path) -> dict[str, pathlib.Path]:
     """Where the loader finds what a file needs, by name."""
     out = subprocess.run(["ldd", file], capture_output=True, text=True, check=False).stdout
-    return {name: pathlib.Path(path) for name, path in re.findall(r"^\s*(\S+) => (/\S+)", out, re.M)}
+    return {
+        name: pathlib.Path(path) for name, path in re.findall(r"^\s*(\S+) => (/\S+)", out, re.M)
+    }
 
 
 def glibc_of(file: pathlib.Path) -> tuple[int, ...]:

@@ -55,14 +55,19 @@ class EngineTest(unittest.TestCase):
 
     def test_logprobs(self):
         result = self.engine.generate(
-            "Define:", {"max_new_tokens": 2, "temperature": 0}, return_logprob=True, top_logprobs_num=2
+            "Define:",
+            {"max_new_tokens": 2, "temperature": 0},
+            return_logprob=True,
+            top_logprobs_num=2,
         )
         meta = result["meta_info"]
         self.assertEqual([t for _, t, _ in meta["output_token_logprobs"]], result["output_ids"])
         self.assertEqual([len(top) for top in meta["output_top_logprobs"]], [2, 2])
 
     def test_a_stream_holds_the_text_so_far(self):
-        results = list(self.engine.generate(input_ids=self.ids, sampling_params=GREEDY, stream=True))
+        results = list(
+            self.engine.generate(input_ids=self.ids, sampling_params=GREEDY, stream=True)
+        )
         self.assertGreater(len(results), 1)
         for before, after in zip(results, results[1:]):
             self.assertTrue(after["text"].startswith(before["text"]))
@@ -77,7 +82,9 @@ class EngineTest(unittest.TestCase):
     def test_sixty_four_at_once_from_asyncio(self):
         async def all_of_them():
             asked = [
-                self.engine.async_generate(input_ids=golden["prompt_token_ids"], sampling_params=GREEDY)
+                self.engine.async_generate(
+                    input_ids=golden["prompt_token_ids"], sampling_params=GREEDY
+                )
                 for golden in self.goldens
             ]
             return await asyncio.gather(*asked)
@@ -110,7 +117,9 @@ class EngineTest(unittest.TestCase):
 
         def plain(name):
             ids = [golden["prompt_token_ids"] for golden in self.goldens[:16]]
-            texts[name] = [r["text"] for r in self.engine.generate(input_ids=ids, sampling_params=GREEDY)]
+            texts[name] = [
+                r["text"] for r in self.engine.generate(input_ids=ids, sampling_params=GREEDY)
+            ]
 
         threads = [threading.Thread(target=f, args=(i,)) for i, f in enumerate([loop, plain] * 2)]
         for thread in threads:

@@ -106,7 +106,9 @@ class LlmTest(unittest.TestCase):
             self.assertEqual(best, token)  # greedy
             total += position[token].logprob
         self.assertAlmostEqual(output.cumulative_logprob, total, places=4)
-        texts = [position[t].decoded_token for t, position in zip(output.token_ids, output.logprobs)]
+        texts = [
+            position[t].decoded_token for t, position in zip(output.token_ids, output.logprobs)
+        ]
         self.assertEqual("".join(texts).strip(), output.text.strip())
         self.assertIsNone(result.prompt_logprobs[0])
         self.assertEqual(len(result.prompt_logprobs), len(ids))

@@ -80,8 +80,7 @@ class ProcessTest(unittest.TestCase):
         return run.stdout
 
     def test_a_fork_before_any_engine_is_fine(self):
-        out = self.run_program(
-            """
+        out = self.run_program("""
             import os
             import keel
             keel.LLM  # the library is loaded
@@ -90,26 +89,23 @@ class ProcessTest(unittest.TestCase):
             print(len(llm.generate(["hi"], use_tqdm=False)), flush=True)
             if child:
                 os.waitpid(child, 0)
-            """
-        )
+            """)
         self.assertEqual(out, "1\n1\n")
 
     def test_a_program_ends_with_requests_under_way(self):
-        out = self.run_program(
-            """
+        out = self.run_program("""
             import os
             import keel
             engine = keel.Engine(os.environ["MODEL"])
-            stream = engine.generate("Define:", {"max_new_tokens": 400, "ignore_eos": True}, stream=True)
+            params = {"max_new_tokens": 400, "ignore_eos": True}
+            stream = engine.generate("Define:", params, stream=True)
             next(stream)
             print("done")
-            """
-        )
+            """)
         self.assertEqual(out, "done\n")
 
     def test_an_engine_that_nobody_holds_is_freed(self):
-        out = self.run_program(
-            """
+        out = self.run_program("""
             import gc
             import os
             import threading
@@ -120,21 +116,18 @@ class ProcessTest(unittest.TestCase):
             del llm
             gc.collect()
             print(threading.active_count(), descriptors > len(os.listdir("/proc/self/fd")))
-            """
-        )
+            """)
         self.assertEqual(out, "1 True\n")
 
     def test_help_and_types_need_no_library(self):
-        out = self.run_program(
-            """
+        out = self.run_program("""
             import os
             os.environ["KEEL_LIBRARY"] = "/no/library"
             import keel
             from keel import SamplingParams, cli
             print(SamplingParams().max_tokens, "LLM" in dir(keel))
             cli.main(["--help"])
-            """
-        )
+            """)
         self.assertTrue(out.startswith("16 True\nusage: keel COMMAND"), out)
 
 

@@ -3,8 +3,8 @@
     from keel import LLM
     print(LLM("path/to/model").generate("Define: river")[0].outputs[0].text)
 
-`LLM` and `SamplingParams` have the names of vLLM's, `Engine` those of SGLang's. docs/python.md tells
-more.
+`LLM` and `SamplingParams` have the names of vLLM's, `Engine` those of SGLang's. docs/python.md
+tells more.
 """
 
 from __future__ import annotations
@@ -73,7 +73,12 @@ _WHERE = {
         "Logprob",
         "RequestOutput",
     ],
-    "params": ["BeamSearchParams", "RequestOutputKind", "SamplingParams", "StructuredOutputsParams"],
+    "params": [
+        "BeamSearchParams",
+        "RequestOutputKind",
+        "SamplingParams",
+        "StructuredOutputsParams",
+    ],
     "pooling": ["PoolingParams"],
     "request": ["TextPrompt", "TokensPrompt"],
     "tokenizer": ["Tokenizer"],

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import pathlib
 import re
+from typing import TYPE_CHECKING, Any
 
 from .errors import KeelError, error_of
 
@@ -47,7 +48,17 @@ QUICK = {
     "engine_abi_version": (c.c_uint32, []),
     "error_message": (_text, []),
     "error_detail": (_text, [_text]),
-    "option_describe": (_status, [_size] + [c.POINTER(_text)] * 5),
+    "option_describe": (
+        _status,
+        [
+            _size,
+            c.POINTER(_text),
+            c.POINTER(_text),
+            c.POINTER(_text),
+            c.POINTER(_text),
+            c.POINTER(_text),
+        ],
+    ),
     "options_new": (_status, [_handles]),
     "options_free": (None, [Handle]),
     "options_set": (_status, [Handle, _text, _text]),
@@ -71,7 +82,10 @@ QUICK = {
     "output_index": (c.c_uint32, [Handle]),
     "output_text": (c.c_void_p, [Handle, _sizes]),
     "output_tokens": (_ints, [Handle, _sizes]),
-    "output_logprob": (_status, [Handle, _size, _floats, c.POINTER(_ints), c.POINTER(_floats), _sizes]),
+    "output_logprob": (
+        _status,
+        [Handle, _size, _floats, c.POINTER(_ints), c.POINTER(_floats), _sizes],
+    ),
     "output_prompt_logprob": (
         _status,
         [Handle, _size, _floats, c.POINTER(_ints), c.POINTER(_floats), _sizes],
@@ -87,9 +101,15 @@ QUICK = {
     "output_is_last": (c.c_int32, [Handle]),
 }
 
-# Quick, and of a later minor than the least that this package takes: None where the library is older.
+# Quick, and of a later minor than the package needs: None where the library is older.
 LATER = {"output_vector": (_floats, [Handle, _sizes])}
 output_vector = None
+
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """The functions of the tables."""
 
 
 def _map_libtorch() -> None:
@@ -117,7 +137,9 @@ def _load() -> str:
         return given
     library = HERE / "lib" / "libkeel.so.0"
     if not library.exists():
-        raise ImportError(f"{library} is not there: install keel's wheel, or set KEEL_LIBRARY to a libkeel.so.0")
+        raise ImportError(
+            f"{library} is not there: install keel's wheel, or set KEEL_LIBRARY to a libkeel.so.0"
+        )
     _map_libtorch()
     return str(library)
 

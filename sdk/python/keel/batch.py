@@ -1,4 +1,4 @@
-"""Many requests at once: all are submitted, as far as the engine's queue has room, and waited for."""
+"""Many requests at once: submitted as far as the engine's queue has room, and waited for."""
 
 from __future__ import annotations
 

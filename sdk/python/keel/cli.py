@@ -14,7 +14,7 @@ PROGRAMS = pathlib.Path(__file__).parent / "bin"
 USAGE = """\
 usage: keel COMMAND [ARGUMENT...]
 
-  serve MODEL                 serve models over HTTP, with the APIs of OpenAI, Anthropic, TGI, SGLang
+  serve MODEL                 serve models over HTTP, by OpenAI's API and others
   batch                       answer a file of requests
   chat MODEL                  talk to a model in the terminal
   check MODEL                 say whether a model can be served, clause by clause
@@ -76,8 +76,8 @@ def replace_process(command: str, arguments: list[str]) -> None:
 
 
 def translate(arguments: list[str]) -> list[str]:
-    """The arguments of another server's command line in Keel's names. `--task generate` is what Keel
-    does anyway."""
+    """The arguments of another server's command line in Keel's names. `--task generate` is what
+    Keel does anyway."""
     renamed = []
     for argument in arguments:
         name, equals, value = argument.partition("=")

@@ -1,4 +1,4 @@
-"""What one sequence of a request gave since its previous output, copied out of the engine's memory."""
+"""What one sequence of a request gave since its previous output, copied out of the engine."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import queue
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Union
 
 from .delta import Delta, merge
@@ -101,13 +101,15 @@ class Engine:
                 task.cancel()
 
     async def async_stream(
-        self, prompt: str | Sequence[int], sampling_params: Params | SamplingParams = None
-    ) -> AsyncIterator[Result]:
+        self,
+        prompt: str | Sequence[int],
+        sampling_params: Mapping[str, Any] | SamplingParams | None = None,
+    ) -> AsyncGenerator[Result, None]:
         """Results of one prompt, each of which holds the text so far. Leaving the loop over them
         (with `contextlib.aclosing`, or by cancelling the task) cancels the request."""
         params = sampling_params
         if not isinstance(params, SamplingParams):
-            (params,) = _params(sampling_params, 1, False, 0)
+            params = _sampling_params(params or {}, False, 0)
         result = RequestOutput("", prompt if isinstance(prompt, str) else None)
         async with contextlib.aclosing(self._session.stream(_request(prompt, params))) as deltas:
             async for delta in deltas:
@@ -143,7 +145,8 @@ class Engine:
     def encode(self, prompt: str | Sequence[str]) -> Result | list[Result]:
         """The vector of a prompt, or of each of several."""
         single = isinstance(prompt, str)
-        found = self._llm.embed([prompt] if single else list(prompt), use_tqdm=False)
+        prompts: list[Any] = [prompt] if isinstance(prompt, str) else list(prompt)
+        found = self._llm.embed(prompts, use_tqdm=False)
         results = [
             {
                 "embedding": one.outputs.embedding,

@@ -17,7 +17,7 @@ class KeelError(Exception):
 
 
 class InvalidArgument(KeelError, ValueError):
-    """A value that the engine refuses: wrong, out of range, unknown, or a prompt that is too long."""
+    """A value that the engine refuses: wrong, unknown, out of range, or a prompt too long."""
 
 
 class NotFound(KeelError, FileNotFoundError):

@@ -38,16 +38,19 @@ def graph_dir_of(model: str, trust_remote_code: bool = False) -> str | None:
 
 
 def _directory(model: str) -> pathlib.Path | None:
-    """Where the files of a model are, an id of the Hugging Face cache included."""
+    """Where the files of a model are, an id of the Hugging Face cache included. Without the package
+    that knows that cache nothing can be exported either, and what there is the engine finds."""
     if os.path.isdir(model):
         return pathlib.Path(model)
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
-        raise _missing(model, "huggingface_hub") from None
+        return None
     name, _, revision = model.partition("@")
     try:
-        return pathlib.Path(snapshot_download(name, revision=revision or None, local_files_only=True))
+        return pathlib.Path(
+            snapshot_download(name, revision=revision or None, local_files_only=True)
+        )
     except (OSError, ValueError):
         return None
 
@@ -64,7 +67,7 @@ def _export(model: str, checkpoint: pathlib.Path, graph: pathlib.Path, trusted: 
 
 def _missing(model: str, package: str) -> NotServed:
     return NotServed(
-        f"model_impl is transformers and {model} has no {FILE}; to make one the package {package} is "
-        f"needed: pip install 'keel[export]', or elsewhere: keel export-transformers {model}",
+        f"model_impl is transformers and {model} has no {FILE}; to make one the package {package} "
+        f"is needed: pip install 'keel[export]', or elsewhere: keel export-transformers {model}",
         flag="model-impl",
     )

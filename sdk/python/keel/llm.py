@@ -32,13 +32,14 @@ class LLM:
     """A model, loaded into this process.
 
         llm = LLM("path/to/model", max_num_seqs=32)
-        for output in llm.generate(["Define: river", "Define: lake"], SamplingParams(max_tokens=32)):
+        for output in llm.generate(["Define: river", "Define: lake"]):
             print(output.outputs[0].text)
 
     `model` is the directory of a checkpoint or a Hugging Face id in the on-disk cache; `model_impl`
-    one of auto, native, plugin and transformers (a graph of the Python class, exported first if there
-    is none yet). Further keywords are the flags of `keel serve`, with _ for -: `keel.list_options()` lists them. `seed` makes
-    what is drawn the same in each run of a program that asks the same in the same order.
+    one of auto, native, plugin and transformers (a graph of the Python class, exported first if
+    there is none yet). Further keywords are the flags of `keel serve`, with _ for -, and
+    `keel.list_options()` lists them. `seed` makes what is drawn the same in each run of a program
+    that asks the same in the same order.
 
     May be used from several threads at once. Not in a child that fork() made: errors.ForkError.
     """
@@ -102,8 +103,8 @@ class LLM:
         """Answers a conversation, or each of a list of them, by the model's chat template."""
         if chat_template is not None:
             raise NotServed(
-                "chat_template of a call is not served: the model's own is used; put yours into the "
-                "checkpoint as chat_template.jinja",
+                "a chat_template for one call is not served, the model's own is used; put yours "
+                "into the checkpoint as chat_template.jinja",
                 field="chat_template",
             )
         single = bool(messages) and isinstance(messages[0], dict)
@@ -111,7 +112,11 @@ class LLM:
             "add_generation_prompt": int(add_generation_prompt),
             "continue_final_message": int(continue_final_message),
         }
-        named = {"tools": tools, "documents": documents, "chat_template_kwargs": chat_template_kwargs}
+        named = {
+            "tools": tools,
+            "documents": documents,
+            "chat_template_kwargs": chat_template_kwargs,
+        }
         extra.update({name: json.dumps(value) for name, value in named.items() if value})
 
         def set_messages(request: Request, conversation: Any) -> None:

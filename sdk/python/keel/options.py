@@ -64,11 +64,13 @@ def list_options() -> str:
 
 
 def flags_of(keywords: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(flag, value) of each keyword that is not None, in order; a list gives its flag several times."""
+    """(flag, value) of each keyword that is not None; a list gives its flag several times."""
     flags = []
     for keyword, value in keywords.items():
         if keyword in NEEDLESS:
-            warnings.warn(f"{keyword} does nothing in Keel, which computes on the CPU", stacklevel=4)
+            warnings.warn(
+                f"{keyword} does nothing in Keel, which computes on the CPU", stacklevel=4
+            )
             continue
         if value is None:
             continue

@@ -17,8 +17,10 @@ class Bar:
         if not use_tqdm:
             return
         if use_tqdm is True:
-            from tqdm.auto import tqdm
-
+            try:
+                from tqdm.auto import tqdm
+            except ImportError:
+                return
             use_tqdm = tqdm
         self._bar = use_tqdm(total=total, desc="prompts", dynamic_ncols=True)
 

@@ -103,7 +103,10 @@ class Request:
     def _set_dict(self, prompt: dict) -> Any:
         unknown = set(prompt) - {"prompt", "prompt_token_ids", "cache_salt"}
         if unknown:
-            raise NotServed(f"prompt has {', '.join(sorted(unknown))}, which Keel does not serve", field="prompt")
+            raise NotServed(
+                f"prompt has {', '.join(sorted(unknown))}, which Keel does not serve",
+                field="prompt",
+            )
         if prompt.get("cache_salt"):
             self.set("cache_salt", prompt["cache_salt"])
         ids = prompt.get("prompt_token_ids")
@@ -118,7 +121,9 @@ class Request:
         """All of `params` that are set."""
         for name, only in _FIXED.items():
             if getattr(params, name) != only:
-                raise NotServed(f"{name} is {getattr(params, name)!r}, Keel serves only {only!r}", field=name)
+                raise NotServed(
+                    f"{name} is {getattr(params, name)!r}, Keel serves only {only!r}", field=name
+                )
         for name in _INTS:
             self._set_number(name, getattr(params, name), int)
         for name in _FLOATS:

@@ -1,8 +1,8 @@
 """A loaded model, and the way of its outputs from the engine to whoever asked.
 
 The engine tells by a descriptor that outputs wait (keel_engine_event_fd). Whoever watches it calls
-`Session.pump`, which takes them all and gives each to the sink of its request: event loops that have
-requests here, and, once something waits without a loop, one thread.
+`Session.pump`, which takes them all and gives each to the sink of its request: event loops that
+have requests here, and, once something waits without a loop, one thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import select
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from . import abi
@@ -80,8 +80,8 @@ class Session:
         global _first_process
         if _first_process not in (None, os.getpid()):
             raise ForkError(
-                f"process {_first_process} had an engine when it forked this one, and its threads are "
-                "not here; make engines in the children only, or start children by "
+                f"process {_first_process} had an engine when it forked this one, and its threads "
+                "are not here; make engines in the children only, or start children by "
                 "multiprocessing.get_context('spawn')"
             )
         self._engine = _Engine(flags_of(keywords))
@@ -112,8 +112,9 @@ class Session:
         if self._engine.pid != os.getpid():
             raise ForkError(
                 f"this engine was made in process {self._engine.pid} and does not work in its fork "
-                f"{os.getpid()}: threads do not survive fork(); make the engine in the child, before "
-                "its parent makes one, or start children by multiprocessing.get_context('spawn')"
+                f"{os.getpid()}: threads do not survive fork(); make the engine in the child, "
+                "before its parent makes one, or start children by "
+                "multiprocessing.get_context('spawn')"
             )
         if not self._close.alive:
             raise RuntimeError("the engine is shut down")
@@ -134,7 +135,9 @@ class Session:
         key, number = next(self._keys), ctypes.c_uint64()
         self._entries[key] = entry = _Entry(sink)
         try:
-            abi.check(abi.engine_submit(self.handle, request.handle, None, key, ctypes.byref(number)))
+            abi.check(
+                abi.engine_submit(self.handle, request.handle, None, key, ctypes.byref(number))
+            )
         except BaseException:
             del self._entries[key]
             raise
@@ -150,7 +153,9 @@ class Session:
         outputs, n = ctypes.POINTER(ctypes.c_void_p)(), ctypes.c_size_t()
         places = ctypes.byref(outputs), ctypes.byref(n)
         with self._draining:
-            if not self._close.alive or abi.engine_drain(self._engine.handle, timeout_ms, 0, *places):
+            if not self._close.alive or abi.engine_drain(
+                self._engine.handle, timeout_ms, 0, *places
+            ):
                 return  # another thread was first
             for output in outputs[: n.value]:
                 key = abi.output_user(output)
@@ -170,7 +175,7 @@ class Session:
                 self._engine.thread = thread
                 thread.start()
 
-    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """The deltas of a request. Its end by another way than the last delta, as when the task is
         cancelled, cancels the request."""
         loop = asyncio.get_running_loop()
@@ -190,7 +195,7 @@ class Session:
             try:
                 number = await asyncio.shield(submitting)
             except asyncio.CancelledError:
-                submitting.add_done_callback(lambda f: f.exception() or self.cancel(f.result()))
+                submitting.add_done_callback(self._cancel_submitted)
                 raise
             last = False
             try:
@@ -203,6 +208,10 @@ class Session:
                     self.cancel(number)
         finally:
             self._unwatch(loop)
+
+    def _cancel_submitted(self, submitted: asyncio.Future[int]) -> None:
+        if submitted.exception() is None:
+            self.cancel(submitted.result())
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._loops.get(loop):

@@ -6,7 +6,7 @@
     rows.mapInPandas(generate("path/to/model", {"max_tokens": 64}), schema(rows.schema))
 
 A Python worker loads the model once and keeps it for all its tasks: run one task at a time in an
-executor (spark.task.cpus = spark.executor.cores) and keep spark.python.worker.reuse on, its default.
+executor (spark.task.cpus = spark.executor.cores), and leave spark.python.worker.reuse on.
 """
 
 from __future__ import annotations
