@@ -103,7 +103,10 @@ QUICK = {
 
 # Quick, and of a later minor than the package needs: None where the library is older.
 LATER = {"output_vector": (_floats, [Handle, _sizes])}
-output_vector = None
+output_vector: Any = None
+
+error_message: Any  # set with all others by _declare()
+error_detail: Any
 
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ def describe() -> Iterator[Option]:
     texts = [ctypes.c_char_p() for _ in Option._fields]
     index = 0
     while not abi.option_describe(index, *map(ctypes.byref, texts)):
-        yield Option(*(text.value.decode() for text in texts))
+        yield Option(*((text.value or b"").decode() for text in texts))
         index += 1
 
 

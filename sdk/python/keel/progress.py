@@ -12,17 +12,9 @@ class Bar:
     """Counts prompts, and shows tokens a second beside them. Shows nothing if none is wanted."""
 
     def __init__(self, use_tqdm: Progress, total: int) -> None:
-        self._bar: Any = None
+        make = _class_of(use_tqdm)
+        self._bar: Any = make and make(total=total, desc="prompts", dynamic_ncols=True)
         self._prompt_tokens = self._tokens = 0
-        if not use_tqdm:
-            return
-        if use_tqdm is True:
-            try:
-                from tqdm.auto import tqdm
-            except ImportError:
-                return
-            use_tqdm = tqdm
-        self._bar = use_tqdm(total=total, desc="prompts", dynamic_ncols=True)
 
     def count(self, prompt_tokens: int, tokens: int, prompts: int) -> None:
         """So many more tokens of prompts, new tokens and prompts that are done."""
@@ -39,3 +31,14 @@ class Bar:
         """The bar stays as it is."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _class_of(use_tqdm: Progress) -> Any:
+    """What makes a bar; None for none, as without the package tqdm."""
+    if use_tqdm is not True:
+        return use_tqdm or None
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm

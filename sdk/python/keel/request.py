@@ -84,14 +84,13 @@ class Request:
 
     def set_prompt(self, prompt: Prompt) -> None:
         """Text, token ids, or a dict with one of them."""
-        if isinstance(prompt, dict):
-            prompt = self._set_dict(prompt)
-        if isinstance(prompt, str):
-            data = prompt.encode()
+        given: Any = self._set_dict(prompt) if isinstance(prompt, dict) else prompt
+        if isinstance(given, str):
+            data = given.encode()
             abi.check(abi.request_set_prompt_text(self.handle, data, len(data)))
             return
         try:
-            ids = (ctypes.c_int32 * len(prompt))(*prompt)
+            ids = (ctypes.c_int32 * len(given))(*given)
         except TypeError:
             raise InvalidArgument(
                 f"prompt is {prompt!r:.80}, expected a str, a list of token ids, or a dict with "
@@ -100,7 +99,7 @@ class Request:
             ) from None
         abi.check(abi.request_set_prompt_tokens(self.handle, ids, len(ids)))
 
-    def _set_dict(self, prompt: dict) -> Any:
+    def _set_dict(self, prompt: Any) -> Any:
         unknown = set(prompt) - {"prompt", "prompt_token_ids", "cache_salt"}
         if unknown:
             raise NotServed(
