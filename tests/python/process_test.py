@@ -109,12 +109,16 @@ class ProcessTest(unittest.TestCase):
             import gc
             import os
             import threading
+            import time
             import keel
             llm = keel.LLM(os.environ["MODEL"])
             llm.generate(["hi"], use_tqdm=False)
             descriptors = len(os.listdir("/proc/self/fd"))
             del llm
             gc.collect()
+            for _ in range(500):  # its thread may be at work still
+                if threading.active_count() > 1:
+                    time.sleep(0.01)
             print(threading.active_count(), descriptors > len(os.listdir("/proc/self/fd")))
             """)
         self.assertEqual(out, "1 True\n")

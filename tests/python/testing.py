@@ -6,11 +6,10 @@ import pathlib
 
 ROOT = pathlib.Path.cwd()
 MODEL = str(ROOT / "apps/demo/model")
-PLUGINS = str(ROOT / "plugins")
 
 # Before keel is imported, here and in processes that tests start.
-os.environ["KEEL_LIBRARY"] = str(ROOT / "core/capi/libkeel.so.0")
-os.environ["KEEL_PLUGIN_DIR"] = PLUGINS
+os.environ.setdefault("KEEL_LIBRARY", str(ROOT / "core/capi/libkeel.so.0"))
+os.environ.setdefault("KEEL_PLUGIN_DIR", str(ROOT / "plugins"))
 
 
 def goldens(count: int) -> list[dict]:

@@ -1,7 +1,7 @@
 """Keel: language models in a Python program.
 
     from keel import LLM
-    print(LLM("path/to/model").generate("Define: river")[0].outputs[0].text)
+    print(LLM("path/to/model").generate("A river is")[0].outputs[0].text)
 
 `LLM` and `SamplingParams` have the names of vLLM's, `Engine` those of SGLang's. docs/python.md
 tells more.

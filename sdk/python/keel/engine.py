@@ -30,7 +30,7 @@ class Engine:
     """A model, loaded into this process.
 
         engine = Engine("path/to/model", impl="auto")
-        print(engine.generate("Define: river", {"max_new_tokens": 32})["text"])
+        print(engine.generate("A river is", {"max_new_tokens": 32})["text"])
 
     `impl` and further keywords are those of `keel.LLM`. A result is a dict of text, output_ids and
     meta_info; a list of prompts gives a list of results, and n above 1 gives n results a prompt.
@@ -86,7 +86,7 @@ class Engine:
         """As `generate`, without a thread: the running event loop takes the outputs. Cancelling the
         task cancels its requests. With `stream`, an async iterator:
 
-            async for result in await engine.async_generate("Define: river", stream=True):
+            async for result in await engine.async_generate("A river is", stream=True):
                 print(result["text"])
         """
         prompts, single = _prompts(prompt, input_ids)

@@ -32,7 +32,7 @@ class LLM:
     """A model, loaded into this process.
 
         llm = LLM("path/to/model", max_num_seqs=32)
-        for output in llm.generate(["Define: river", "Define: lake"]):
+        for output in llm.generate(["A river is", "A lake is"]):
             print(output.outputs[0].text)
 
     `model` is the directory of a checkpoint or a Hugging Face id in the on-disk cache; `model_impl`

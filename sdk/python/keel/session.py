@@ -145,8 +145,10 @@ class Session:
         return number.value
 
     def cancel(self, number: int) -> None:
-        """Ends a request soon, if it has not ended; its last delta has finish reason "abort"."""
-        abi.engine_cancel(self.handle, number)
+        """Ends a request soon, if it has not ended; its last delta has finish reason "abort". An
+        engine that is shut down, or another process's, has no requests here."""
+        if self._close.alive and self._engine.pid == os.getpid():
+            abi.engine_cancel(self._engine.handle, number)
 
     def pump(self, timeout_ms: int = 0) -> None:
         """Gives the outputs that wait to their sinks."""
@@ -182,9 +184,8 @@ class Session:
         deltas: asyncio.Queue[Delta] = asyncio.Queue()
 
         def sink(delta: Delta) -> None:
-            if _running_loop() is loop:
-                deltas.put_nowait(delta)
-                return
+            # Not put at once, even on the loop's thread: what another thread gave may still be on its
+            # way.
             with contextlib.suppress(RuntimeError):  # the loop is closed, nobody waits
                 loop.call_soon_threadsafe(deltas.put_nowait, delta)
 
@@ -256,13 +257,6 @@ class Session:
     def metrics(self) -> str:
         """The engine's counters, in Prometheus' text format."""
         return abi.collect(abi.engine_metrics, self.handle).decode()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _read(session: weakref.ref[Session], fd: int, stop: int) -> None:
