@@ -110,6 +110,9 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_engine_resume);
   WALK(keel_engine_read);
   WALK(keel_engine_poll);
+  WALK(keel_engine_event_fd);
+  WALK(keel_engine_drain);
+  WALK(keel_output_user);
   WALK(keel_output_request);
   WALK(keel_output_index);
   WALK(keel_output_text);

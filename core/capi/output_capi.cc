@@ -140,4 +140,8 @@ int32_t keel_output_is_last(const keel_output* output) {
   return Get<int32_t>(output, 0, [](const Output& o) { return o.is_last ? 1 : 0; });
 }
 
+void* keel_output_user(const keel_output* output) {
+  return AnyNull({{"output", output}}) ? nullptr : output->user;
+}
+
 }  // extern "C"

@@ -27,7 +27,8 @@
  *              [one at a time]      any thread, but one call at a time for one object
  *
  * since: the minor version that brought a function. Changes, the newest first:
- *   0.2  keel_check_model, keel_plugin_*, keel_output_vector
+ *   0.2  keel_check_model, keel_plugin_*, keel_output_vector, keel_engine_event_fd, keel_engine_drain,
+ *        keel_output_user
  *   0.1  first version
  */
 #ifndef KEEL_SDK_ABI_ENGINE_H_
@@ -209,7 +210,7 @@ KEEL_ENGINE_API keel_status keel_request_add_logit_bias(keel_request* request, i
 typedef void (*keel_output_fn)(void* user, const keel_output* output);
 
 /* Queues the request (its values are copied) and puts its id into `id`. `fn` may be NULL: then its
- * outputs are kept for keel_engine_poll, and one that is 4096 tokens ahead of its reader pauses
+ * outputs are kept for keel_engine_poll (or keel_engine_drain, see there), and one that is 4096 tokens ahead of its reader pauses
  * until they are polled. Refused requests fail here: prompt too long (INVALID_ARGUMENT, with both
  * numbers), queue full (RESOURCE_EXHAUSTED). [any] since 0.1 */
 KEEL_ENGINE_API keel_status keel_engine_submit(keel_engine* engine, const keel_request* request,
@@ -388,6 +389,28 @@ KEEL_ENGINE_API keel_status keel_plugin_export_graph(const keel_options* options
  * other. Of embed the embedding, of classify a number for each label (of keel_engine_info's
  * pooling.labels). Lives as the output does. [callback too] since 0.2 */
 KEEL_ENGINE_API const float* keel_output_vector(const keel_output* output, size_t* n);
+
+/* ---- outputs of many requests at once --------------------------------------------------------- */
+
+/* For programs with an event loop (epoll, asyncio, Go, Rust): no thread a request waits, and no
+ * foreign thread calls back. From the first call of either function on, each request submitted
+ * without a callback is drained: its outputs come from keel_engine_drain alone, and keel_engine_poll
+ * answers NOT_FOUND for it. Requests submitted before stay polled. A drained request that is 4096
+ * tokens ahead of its reader pauses until it is drained. */
+
+/* A descriptor that is readable while outputs wait to be drained. The engine's: watch it, but
+ * neither read nor close it. It is closed when the engine is freed.
+ * [callback too] since 0.2 */
+KEEL_ENGINE_API keel_status keel_engine_event_fd(keel_engine* engine, int32_t* fd);
+/* Gives the waiting outputs of all drained requests in the order they were made, at most `max` of
+ * them (0: all), as an array of `*n`. Waits up to `timeout_ms` (-1: for ever; 0: not at all) for the
+ * first; DEADLINE_EXCEEDED: none yet. Array and outputs are the engine's and live until its next
+ * keel_engine_drain. One thread at a time for one engine. [not in a callback] since 0.2 */
+KEEL_ENGINE_API keel_status keel_engine_drain(keel_engine* engine, int64_t timeout_ms, size_t max,
+                                              const keel_output* const** outputs, size_t* n);
+/* The `user` that keel_engine_submit was given: whose output it is, known before the id is.
+ * [callback too] since 0.2 */
+KEEL_ENGINE_API void* keel_output_user(const keel_output* output);
 
 #ifdef __cplusplus
 }

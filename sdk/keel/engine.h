@@ -426,6 +426,27 @@ class Engine {
     return Output(output);
   }
 
+  // For event loops: from the first call of either on, requests submitted without a callback give
+  // their outputs to Drain instead of Poll. The descriptor is readable while outputs wait; it is the
+  // engine's.
+  Result<int> EventFd() {
+    int32_t fd = -1;
+    if (Status status = Status::FromAbi(keel_engine_event_fd(engine_.get(), &fd)); !status.ok()) {
+      return status;
+    }
+    return fd;
+  }
+  // The waiting outputs of all those requests, at most `max` (0: all); waits at most `timeout_ms`
+  // for the first, then DEADLINE_EXCEEDED. They live until the next Drain. One thread at a time.
+  Result<std::vector<Output>> Drain(int64_t timeout_ms = -1, size_t max = 0) {
+    const keel_output* const* outputs = nullptr;
+    size_t n = 0;
+    Status status =
+        Status::FromAbi(keel_engine_drain(engine_.get(), timeout_ms, max, &outputs, &n));
+    if (!status.ok()) return status;
+    return std::vector<Output>(outputs, outputs + n);
+  }
+
  private:
   friend class Lease;
   explicit Engine(keel_engine* engine) : engine_(engine) {}
