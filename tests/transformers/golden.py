@@ -82,3 +82,8 @@ def write(model_class: type, directory: pathlib.Path) -> None:
 
 def model_class(name: str) -> type:
     return getattr(transformers, name)
+
+
+def config_of(directory: pathlib.Path) -> transformers.PreTrainedConfig:
+    """The configuration as the checkpoint has it."""
+    return transformers.AutoConfig.from_pretrained(directory)

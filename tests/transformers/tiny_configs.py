@@ -20,7 +20,7 @@ _SIZES = {
     **dict.fromkeys(("intermediate_size", "ffn_hidden_size", "d_ff", "n_inner", "ffn_dim"), 96),
     **dict.fromkeys(("decoder_ffn_dim", "encoder_ffn_dim", "mlp_hidden_size", "dim_ff"), 96),
     # Depth.
-    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), 4),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), 2),
     **dict.fromkeys(("decoder_layers", "encoder_layers", "num_decoder_layers"), 2),
     # Attention.
     **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads"), 4),
@@ -57,7 +57,7 @@ _DECODER = {"is_decoder": True}
 
 _GEMMA4 = {
     "per_layer_config": {},
-    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "layer_types": ["sliding_attention", "full_attention"],
     "num_global_key_value_heads": 2,
     "hidden_size_per_layer_input": 16,
 }
@@ -69,7 +69,7 @@ _FAMILIES = {
     "bert-generation": _DECODER,
     "big_bird": {**_DECODER, "attention_type": "original_full"},
     "camembert": _DECODER,
-    "cohere_compass_text": {"layer_types": ["sliding_attention", "full_attention"] * 2},
+    "cohere_compass_text": {"layer_types": ["sliding_attention", "full_attention"]},
     "ctrl": {"dff": 96},
     "data2vec-text": _DECODER,
     "dbrx": {
@@ -79,15 +79,15 @@ _FAMILIES = {
     "dots3_note_text": {"shared_experts_intermediate_size": 32, "per_layer_config": {}, "head_dim": 24},
     "electra": _DECODER,
     "ernie": _DECODER,
-    "gemma3n_text": {"layer_types": ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"]},
-    "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": WINDOW},
-    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
+    "gemma3n_text": {"layer_types": ["sliding_attention", "full_attention"]},
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": WINDOW},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
     "inkling_text": {"swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 16, "sliding_window_size": WINDOW, "rel_extent": 32},
     "inkling2_text": {"swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 16, "sliding_window_size": WINDOW, "rel_extent": 32, "unpadded_vocab_size": VOCAB},
     "jamba": {"layer_types": ..., "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2},
     "kimi_linear": {"num_experts": 8, "num_experts_per_token": 2, "linear_head_dim": 16, "linear_num_heads": 4},
     "kolibri1": {"num_local_experts": 8},
-    "lfm2_moe": {"num_dense_layers": 1, "layer_types": ["conv", "full_attention"] * 2},
+    "lfm2_moe": {"num_dense_layers": 1, "layer_types": ["conv", "full_attention"]},
     "longcat_flash": {"zero_expert_num": 4, "head_dim": 8},
     "mamba2": {"num_heads": 8},
     "megatron-bert": _DECODER,
@@ -105,8 +105,8 @@ _FAMILIES = {
     "xlm-roberta": _DECODER,
     "xlm-roberta-xl": _DECODER,
     "xmod": {**_DECODER, "default_language": "en_XX"},
-    "zamba": {"layers_block_type": ["linear_attention", "hybrid"] * 2, "attention_hidden_size": 128, "attention_head_dim": 32, "num_key_value_heads": 4},
-    "zamba2": {"layers_block_type": ["linear_attention", "hybrid"] * 2, "layer_types": ["linear_attention", "hybrid"] * 2, "n_mamba_heads": 8, "mamba_headdim": 16},
+    "zamba": {"layers_block_type": ["linear_attention", "hybrid"], "attention_hidden_size": 128, "attention_head_dim": 32, "num_key_value_heads": 4},
+    "zamba2": {"layers_block_type": ["linear_attention", "hybrid"], "layer_types": ["linear_attention", "hybrid"], "n_mamba_heads": 8, "mamba_headdim": 16},
     "zaya": {"num_experts_per_tok": 1, "num_experts": 4, "router_hidden_size": 16},
 }
 
@@ -126,9 +126,8 @@ def tiny_config(model_class: type) -> transformers.PreTrainedConfig:
         values.pop("head_dim", None)
         values["num_key_value_heads"] = 4
     kinds = _layer_kinds(cls)
-    if len(kinds) > 1:  # each kind of layer twice
-        values["layer_types"] = (kinds * 4)[: 2 * len(kinds)] if len(kinds) > 2 else kinds * 2
-        values["num_hidden_layers"] = len(values["layer_types"])
+    if len(kinds) > 1:  # a layer of each kind
+        values |= {"layer_types": kinds, "num_hidden_layers": max(2, len(kinds))}
     values.update(_FAMILIES.get(cls.model_type, {}))
     return cls(**{k: v for k, v in values.items() if v is not ...})
 

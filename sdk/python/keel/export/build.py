@@ -10,12 +10,13 @@ from .graph import Refused
 def build_model(config: transformers.PretrainedConfig, model_class: type | None = None) -> torch.nn.Module:
     """The model of `config`, or of `model_class`, in eval mode; its weights are random (weights.py)."""
     cls = model_class or class_of(config)
-    config._attn_implementation = "eager"
+    config._attn_implementation = config._experts_implementation = "eager"
     try:
         with weights.unfilled():
             model = cls(config)
     except Exception as error:
         raise Refused(f"{cls.__name__} cannot be made from its config: {type(error).__name__}: {error}") from error
+    model.tie_weights()
     weights.fill(model, torch.float32)
     return model.eval()
 

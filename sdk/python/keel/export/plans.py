@@ -4,11 +4,11 @@ import re
 
 from .graph import Declaration
 
-# docs/parallel.md: "What a plan means".
+# docs/parallel.md: "What a plan means"; those about gradients say nothing here.
 STYLES = {
     "colwise", "local_colwise", "colwise_gather_output", "colwise_rep", "packed_colwise", "local_packed_colwise", "rowwise",
     "local_rowwise", "rowwise_split_input", "rowwise_rep", "packed_rowwise", "local_packed_rowwise", "embedding_rowwise",
-    "embedding_colwise", "replicate", "replicated_with_grad_allreduce", "mla_kv_a_proj", "moe_tp_experts", "gather", "local",
+    "embedding_colwise", "replicate", "mla_kv_a_proj", "moe_tp_experts", "gather", "local",
     "local_params", "all_reduce", "moe_identity_expert", "ep_router", "grouped_gemm", "ep_dispatch_experts",
 }  # fmt: skip
 HOST_INPUTS = {"input_ids", "attention_mask", "position_ids"}

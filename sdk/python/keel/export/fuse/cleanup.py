@@ -66,6 +66,15 @@ def _behind_permute(build, node, x):
     return build.permute(_with_input(build, node, first.inputs[0]), order)
 
 
+def _narrow(build, node, x):
+    """A part of what is permuted."""
+    if not x[0].made_by("PERMUTE"):
+        return None
+    dim, start, length = node.ints
+    order = x[0].node.ints
+    return build.permute(build.narrow(x[0].node.inputs[0], order[dim], start, length), order)
+
+
 def _with_input(build: Builder, node: Node, x: Value) -> Value:
     type = g.Type(node.output.dtype, x.dims)
     return build.emit(node.op, [x], type, object=node.object, ints=node.ints, reals=node.reals, names=node.names)[0]
@@ -124,6 +133,7 @@ RULES = {
     "VIEW": [_view],
     "PERMUTE": [_permute],
     "CAST": [_cast, _behind_permute],
+    "NARROW": [_narrow],
     "NORM": [_behind_permute],
     "SOFTMAX": [_behind_permute],
     "UNARY": [_behind_permute],

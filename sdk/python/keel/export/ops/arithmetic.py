@@ -352,6 +352,8 @@ def argmax(c, node, x, dim=None, keepdim=False):
 def matmul(c, node, a, b):
     if c.parameter(b) is not None and len(c.shape(b)) == 2:
         return c.table["linear"](c, node, a, b, transposed=True)
+    if c.parameter(a) is not None and len(c.shape(a)) == 2:
+        return c.build.permute(c.table["linear"](c, node, b, a, flipped=True), (1, 0))
     return _matmul(c, node, a, b)
 
 

@@ -10,11 +10,13 @@ def _module_of(parameter: str) -> str:
 
 
 @converts("linear")
-def linear(c, node, x, weight, bias=None, transposed=False):
-    """x W^T + b; `transposed`: W [in, out], as GPT-2's Conv1D has it."""
+def linear(c, node, x, weight, bias=None, transposed=False, flipped=False):
+    """x W^T + b; `transposed`: W [in, out], as GPT-2's Conv1D has it; `flipped`: x is [.., in, N], the result [N, out]."""
     name = c.parameter(weight)
     shape = c.shape(weight)
     if name is None or len(shape) != 2 or 1 in c.shape(x)[-1:] or 1 in shape:
+        if flipped:
+            raise Refused("a product of one element")
         return _product(c, node, x, weight, bias, transposed)
     bias_name = None if bias is None else c.parameter(bias)
     size_in, size_out = shape if transposed else reversed(shape)
@@ -24,7 +26,8 @@ def linear(c, node, x, weight, bias=None, transposed=False):
     if transposed:
         tensors["transposed"] = name
     object = c.declare("linear", _module_of(name), fields, tensors=tensors)
-    result = c.build.linear(object, c.as_dtype(x, c.dtype(node)))
+    value = c.as_dtype(x, c.dtype(node))
+    result = c.build.linear(object, c.build.permute(value, (1, 0)) if flipped else value)
     if bias is not None and not named_so:
         result = c.build.arithmetic("ADD", result, c.as_dtype(bias, c.dtype(node)))
     return result

@@ -61,6 +61,8 @@ def _permuted(c, x, order):
 
 @converts("slice")
 def slice_(c, node, x, dim=0, start=None, end=None, step=1):
+    if isinstance(c.raw(x), Pieces):
+        return Pieces()
     if c.shape(node) == c.shape(x):
         return c.value(x)
     size = c.shape(x)[dim]
