@@ -56,12 +56,15 @@ def _directory(model: str) -> pathlib.Path | None:
 
 
 def _export(model: str, checkpoint: pathlib.Path, graph: pathlib.Path, trusted: bool) -> None:
-    try:
-        from .export import export_checkpoint
-    except ImportError as error:
-        raise _missing(model, error.name or str(error)) from None
     with tempfile.TemporaryDirectory(dir=graph.parent) as work:
-        export_checkpoint(checkpoint, work, trust_remote_code=trusted)
+        try:
+            from .export import Refused, export_checkpoint
+
+            export_checkpoint(checkpoint, work, trust_remote_code=trusted)
+        except ModuleNotFoundError as error:
+            raise _missing(model, error.name or str(error)) from None
+        except Refused as error:
+            raise NotServed(f"{model} cannot be exported: {error}", flag="model-impl") from error
         os.replace(pathlib.Path(work, FILE), graph)
 
 
