@@ -14,6 +14,7 @@ def renames(model, declarations: list[Declaration], parts: Parts) -> list[dict]:
     """Rules in the order of their passes."""
     rules, experts = _of_transformers(model)
     rules += [rule for d in declarations for rule in _of_linear(d)]
+    rules += _of_merged(declarations)
     for d in (d for d in declarations if d.kind == "moe"):
         rules += _of_experts(d, experts)
     return list({repr(rule): rule for rule in rules}.values())
@@ -28,6 +29,22 @@ def _of_linear(d: Declaration) -> list[dict]:
         return []
     name = _any_layer(re.escape(d.tensors["weight"]))
     return [rule("TRANSPOSE", [f"({name})"], [r"\1"])]
+
+
+def _of_merged(declarations: list[Declaration]) -> list[dict]:
+    """Of matrices that are taken apart by rows (fuse/merged.py)."""
+    whole: dict[str, list[Declaration]] = {}
+    for d in declarations:
+        if d.kind == "linear" and "layout" in d.fields:
+            whole.setdefault(d.tensors["weight"].removesuffix(".weight"), []).append(d)
+    out = []
+    for name, parts in whole.items():
+        parts.sort(key=lambda d: d.fields["layout"]["start"])
+        path, _, own = name.rpartition(".")
+        source = rf"({_any_layer(re.escape(path))})\.{own}\.(weight|bias)"
+        targets = [rf"\1.{d.name.rpartition('.')[2]}.\2" for d in parts]
+        out.append(rule("SPLIT", [source], targets, dim=0, sizes=[d.fields["out"] for d in parts]))
+    return out
 
 
 def _any_layer(pattern: str) -> str:
