@@ -13,7 +13,7 @@ from .split import Parts
 def renames(model, declarations: list[Declaration], parts: Parts) -> list[dict]:
     """Rules in the order of their passes."""
     rules, experts = _of_transformers(model)
-    rules += [rule for d in declarations for rule in _of_linear(d)]
+    rules += [rule for d in declarations for rule in _of_weight(d)]
     rules += _of_merged(declarations)
     for d in (d for d in declarations if d.kind == "moe"):
         rules += _of_experts(d, experts)
@@ -24,11 +24,16 @@ def rule(op: str, sources: list[str], targets: list[str], **more) -> dict:
     return {"op": op, "from": sources, "to": targets, **more}
 
 
-def _of_linear(d: Declaration) -> list[dict]:
-    if d.kind != "linear" or "transposed" not in d.tensors:
+def _of_weight(d: Declaration) -> list[dict]:
+    """Its weight's name is that of the declaration and ".weight", and its rows are outputs."""
+    source = d.tensors.get("weight")
+    if source is None or d.tied_to is not None or "layout" in d.fields:
         return []
-    name = _any_layer(re.escape(d.tensors["weight"]))
-    return [rule("TRANSPOSE", [f"({name})"], [r"\1"])]
+    op = "TRANSPOSE" if "transposed" in d.tensors else "RENAME"
+    if op == "RENAME" and source == f"{d.name}.weight":
+        return []
+    ending = "" if source == f"{d.name}.weight" else ".weight"
+    return [rule(op, [f"({_any_layer(re.escape(source))})"], [rf"\1{ending}"])]
 
 
 def _of_merged(declarations: list[Declaration]) -> list[dict]:
