@@ -99,10 +99,10 @@ class Session:
         afterwards fails."""
         if not self._close.alive or self._engine.pid != os.getpid():
             return
-        for entry in list(self._entries.values()):
-            if entry.number is not None:
-                self.cancel(entry.number)
         while self._entries:
+            for entry in list(self._entries.values()):
+                if entry.number is not None:
+                    self.cancel(entry.number)
             self.pump(timeout_ms=20)
         self._close()
 
@@ -170,8 +170,9 @@ class Session:
 
     def start_reader(self) -> None:
         """Has a thread that pumps, for those who wait without an event loop."""
+        usable = self.handle
         with self._starting:
-            if self._engine.thread is None:
+            if usable and self._engine.thread is None:
                 arguments = (weakref.ref(self), self._engine.fd, self._engine.stop_reader)
                 thread = threading.Thread(target=_read, args=arguments, name="keel", daemon=True)
                 self._engine.thread = thread
