@@ -185,8 +185,8 @@ class Session:
         deltas: asyncio.Queue[Delta] = asyncio.Queue()
 
         def sink(delta: Delta) -> None:
-            # Not put at once, even on the loop's thread: what another thread gave may still be on its
-            # way.
+            # Not put at once, even on the loop's thread: what another thread gave may still be on
+            # its way.
             with contextlib.suppress(RuntimeError):  # the loop is closed, nobody waits
                 loop.call_soon_threadsafe(deltas.put_nowait, delta)
 
