@@ -9,7 +9,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/graph/graph_file.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
@@ -33,6 +35,16 @@ absl::StatusOr<std::unique_ptr<ModelUnderTest>> ModelUnderTest::Open(const std::
   auto model = std::make_unique<ModelUnderTest>();
   KEEL_ASSIGN_OR_RETURN(model->checkpoint_, Checkpoint::Open(dir));
   KEEL_ASSIGN_OR_RETURN(model->recording_, RecordPlugin(plugin, model->checkpoint_->config()));
+  KEEL_RETURN_IF_ERROR(model->ReadGoldens(dir));
+  return model;
+}
+
+absl::StatusOr<std::unique_ptr<ModelUnderTest>> ModelUnderTest::OpenGraph(const std::string& graph,
+                                                                          const std::string& dir) {
+  auto model = std::make_unique<ModelUnderTest>();
+  KEEL_ASSIGN_OR_RETURN(model->checkpoint_, Checkpoint::Open(dir));
+  KEEL_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(graph));
+  KEEL_ASSIGN_OR_RETURN(model->recording_.model.graph, ParseGraphFile(bytes));
   KEEL_RETURN_IF_ERROR(model->ReadGoldens(dir));
   return model;
 }

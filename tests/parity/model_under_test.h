@@ -1,4 +1,4 @@
-// A checkpoint with transformers' goldens, and a plugin that serves it.
+// A checkpoint with transformers' goldens, and the plugin or the graph file that serves it.
 #ifndef KEEL_TESTS_PARITY_MODEL_UNDER_TEST_H_
 #define KEEL_TESTS_PARITY_MODEL_UNDER_TEST_H_
 
@@ -30,6 +30,10 @@ class ModelUnderTest {
   // Loads the plugin and records it for the checkpoint.
   static absl::StatusOr<std::unique_ptr<ModelUnderTest>> Open(const std::string& plugin,
                                                               const std::string& checkpoint_dir);
+
+  // Takes the graph file `graph` in the plugin's place.
+  static absl::StatusOr<std::unique_ptr<ModelUnderTest>> OpenGraph(
+      const std::string& graph, const std::string& checkpoint_dir);
 
   const std::vector<Golden>& goldens() const { return goldens_; }
   const proto::Graph& graph() const { return recording_.model.graph; }

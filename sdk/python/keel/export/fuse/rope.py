@@ -39,19 +39,38 @@ def with_ropes(function: Function, tensors: Tensors) -> Function:
     for node in function.nodes():
         if node.op != "ATTENTION":
             continue
+        here = {}
         for result in _candidates(node, tables):
-            if result in tried:
-                continue
-            tried.add(result)
-            piece = _piece(result, tables)
-            fields = None if piece is None else recognise(piece, values, tensors)
-            if fields is not None:
-                found[result] = (piece.x, fields)
+            if result not in tried:
+                tried.add(result)
+                piece = _piece(result, tables)
+                fields = None if piece is None else recognise(piece, values, tensors)
+                if fields is not None:
+                    here[result] = (piece.x, fields)
+        found |= _kept(here, node)
     if not found:
         return function
     declared: dict[tuple, Declaration] = {}
     new: dict[Value, Value] = {v: v for v in function.inputs}
     return _replaced(function, found, declared, new)
+
+
+def _kept(here: dict[Value, tuple[Value, dict]], attention: Node) -> dict[Value, tuple[Value, dict]]:
+    """Those of q and k that may be told by a rope.
+
+    One that takes pairs and gives halves is a rope of pairs but for the order of what it gives. Where q and k have the same
+    order, their products are the same in any.
+    """
+    of_q, of_k = ({id(v) for n in made([side]) for v in n.outputs} for side in attention.inputs[:2])
+    reordered = [r for r in here if here[r][1]["reordered"]]
+    both = any(id(r) in of_q for r in reordered) and any(id(r) in of_k for r in reordered)
+    alike = both and len(reordered) == len(here)
+    out = {}
+    for result, (x, fields) in here.items():
+        fields = dict(fields)
+        if not fields.pop("reordered") or alike:
+            out[result] = (x, fields)
+    return out
 
 
 def _replaced(function, found, declared, new) -> Function:
@@ -179,10 +198,13 @@ def recognise(piece: Piece, tables: dict[Value, torch.Tensor], tensors: Tensors)
     matrices = _matrices(piece, shape, x.dims.index(Rows()), size, tables, tensors)
     if matrices is None:
         return None
-    for interleaved in (False, True):
-        fields = _rotation(matrices, size, interleaved)
+    pairs = torch.arange(size).view(2, -1).T.flatten()  # halves back to pairs
+    for interleaved, reordered in ((False, False), (True, False), (True, True)):
+        tried = {p: m[pairs] if reordered else m for p, m in matrices.items()}
+        fields = _rotation(tried, size, interleaved)
         if fields is not None:
-            return fields | {"fp32": x.dtype == g.MODEL and _turns_in_f32(piece, tables)}
+            in_f32 = x.dtype == g.MODEL and _turns_in_f32(piece, tables)
+            return fields | {"fp32": in_f32, "reordered": reordered}
     return None
 
 

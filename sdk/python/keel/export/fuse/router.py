@@ -15,7 +15,7 @@ def with_routers(function: Function, tensors: Tensors) -> Function:
     found = {}
     for node in function.nodes():
         if node.op == "MOE_ROUTED":
-            recognised = recognise(node, tensors)
+            recognised = recognise(node, function.inputs[1], tensors)
             if recognised is not None:
                 found[node.output] = recognised
     if not found:
@@ -32,14 +32,14 @@ def with_routers(function: Function, tensors: Tensors) -> Function:
     return Function(function.name, function.inputs, new[function.output])
 
 
-def recognise(node: Node, tensors: Tensors) -> tuple[Value, Declaration] | None:
+def recognise(node: Node, positions: Value, tensors: Tensors) -> tuple[Value, Declaration] | None:
     """The logits and the declaration with the formula that the router is, or None."""
     _, ids, weights = node.inputs
     fields = node.object.fields
     for logits in _logits(ids, weights, fields["experts"]):
         tried = torch.randn(ROWS, fields["experts"], generator=torch.Generator().manual_seed(0)) * 2
         try:
-            got = evaluate([ids, weights], {logits: tried}, tensors)
+            got = evaluate([ids, weights], {logits: tried, positions: torch.arange(ROWS)}, tensors)
         except (KeyError, RuntimeError):  # it needs more than these logits
             continue
         biases = _biases([ids, weights], logits, fields["experts"])
@@ -95,7 +95,10 @@ def _formulas(fields: dict, values: list[Value], logits: Value, biases: list[str
     groups = sorted({n.output.dims[-2] for n in made(values, [logits])
                      if n.op == "VIEW" and len(n.output.dims) == 3 and isinstance(n.output.dims[-2], int)})  # fmt: skip
     grouped = [{}, *({"groups": n, "top_groups": k} for n in groups for k in dict.fromkeys(topks) if 0 < k <= n)]
-    for scoring, group, norm in itertools.product((0, 2, 1), grouped, (False, True)):
+    chosen_first = any(n.op == "SOFTMAX" and n.output.dims[-1] == fields["top_k"] < fields["experts"]
+                       for n in made(values, [logits]))  # fmt: skip
+    order = (2, 0, 1) if chosen_first else (0, 2, 1)  # normed softmax of all is softmax of the chosen
+    for scoring, group, norm in itertools.product(order, grouped, (False, True)):
         if scoring == 2 and (group or norm):
             continue
         for bias in [None, *biases] if scoring == 1 else [None]:
