@@ -104,7 +104,7 @@ class CliTest(unittest.TestCase):
                 cli.main(["export-transformers", "M", "--report"])
         self.assertEqual(caught.exception.code, 2)
         with mock.patch.dict(sys.modules, {"torch": None}):
-            with self.assertRaisesRegex(SystemExit, "needs the package torch; pip install"):
+            with self.assertRaisesRegex(SystemExit, "needs the package torch: pip install"):
                 cli.main(["export-transformers", "M"])
 
 

@@ -65,8 +65,11 @@ def export_transformers(arguments: list[str]) -> int:
     try:
         from .export import command
     except ModuleNotFoundError as error:
+        from .graphs import package_of
+
+        missing = package_of(error)
         sys.exit(
-            f"keel: export-transformers needs the package {error.name}; pip install 'keel[export]'"
+            f"keel: export-transformers needs the package {missing}: pip install 'keel[export]'"
         )
     return command.main(arguments)
 
