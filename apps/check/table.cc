@@ -4,6 +4,8 @@
 #include <sstream>
 #include <string_view>
 
+#include "apps/common/json_fields.h"
+
 namespace keel::apps {
 namespace json = boost::json;
 namespace {
@@ -15,16 +17,6 @@ struct Colour {
 };
 constexpr Colour kColours[] = {
     {"pass", "\033[32m"}, {"warn", "\033[33m"}, {"fail", "\033[31m"}, {"skip", "\033[2m"}};
-
-std::string Text(const json::object& object, const char* key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
-}
-
-int64_t Number(const json::object& object, const char* key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_int64() ? value->get_int64() : 0;
-}
 
 std::string Coloured(const std::string& word, const std::string& verdict, bool colour) {
   if (!colour) return word;
@@ -54,9 +46,11 @@ std::string Wrap(const std::string& text, size_t indent, size_t width) {
 }
 
 std::string FormatClause(const json::object& clause, const TableOptions& options) {
-  const std::string verdict = Text(clause, "verdict");
-  std::string out = Coloured(verdict, verdict, options.colour) + "  " + Text(clause, "code") + "  ";
-  out += Wrap(Text(clause, "title") + ": " + Text(clause, "found"), kIndent, options.width);
+  const std::string verdict = TextField(clause, "verdict");
+  std::string out =
+      Coloured(verdict, verdict, options.colour) + "  " + TextField(clause, "code") + "  ";
+  out +=
+      Wrap(TextField(clause, "title") + ": " + TextField(clause, "found"), kIndent, options.width);
   const std::string spaces(kIndent, ' ');
   const json::value* details = clause.if_contains("details");
   const bool is_good = verdict == "pass" || verdict == "skip";
@@ -66,7 +60,7 @@ std::string FormatClause(const json::object& clause, const TableOptions& options
       out += spaces + "- " + Wrap(std::string(detail.get_string()), kIndent + 2, options.width);
     }
   }
-  if (const std::string remedy = Text(clause, "remedy"); !remedy.empty())
+  if (const std::string remedy = TextField(clause, "remedy"); !remedy.empty())
     out += spaces + "-> " + Wrap(remedy, kIndent + 3, options.width);
   return out;
 }
@@ -77,7 +71,7 @@ std::string FormatCounts(const json::object& report, bool colour) {
   std::string out;
   for (const Colour& of : kColours) {
     const std::string verdict(of.verdict);
-    const int64_t count = Number(counts->get_object(), verdict.c_str());
+    const int64_t count = NumberField(counts->get_object(), verdict);
     if (count == 0 && verdict != "fail") continue;
     out += (out.empty() ? "" : ", ") +
            Coloured(std::to_string(count) + " " + verdict, count == 0 ? "" : verdict, colour);

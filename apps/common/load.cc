@@ -5,19 +5,12 @@
 #include <string_view>
 #include <utility>
 
+#include "apps/common/json_fields.h"
 #include "apps/common/log.h"
-#include "boost/json/parse.hpp"
 
 namespace keel::apps {
 namespace json = boost::json;
 namespace {
-
-json::object ReadInfo(const Engine& engine) {
-  boost::system::error_code error;
-  const std::string_view text = engine.info();
-  json::value info = json::parse(json::string_view(text.data(), text.size()), error);
-  return info.is_object() ? info.get_object() : json::object();
-}
 
 // "LlamaForCausalLM, 2048 tokens of context", of what is known.
 std::string Describe(const json::object& info) {
@@ -41,11 +34,9 @@ std::string Describe(const json::object& info) {
 
 // "implementation native (auto: in-tree serves ...)"; "" where it is not known.
 std::string DescribeImpl(const json::object& info) {
-  const json::value* impl = info.if_contains("model_impl");
-  const json::value* reason = info.if_contains("model_impl_reason");
-  if (impl == nullptr || !impl->is_string() || reason == nullptr || !reason->is_string()) return "";
-  return "implementation " + std::string(impl->get_string()) + " (" +
-         std::string(reason->get_string()) + ")";
+  const std::string impl = TextField(info, "model_impl");
+  const std::string reason = TextField(info, "model_impl_reason");
+  return impl.empty() || reason.empty() ? "" : "implementation " + impl + " (" + reason + ")";
 }
 
 void LogWarnings(const json::object& info) {
@@ -91,7 +82,7 @@ Result<LoadedModel> LoadModel(const CommandLine& flags, const std::string& demo_
   Result<Engine> engine = Engine::Create(*options);
   progress.Clear();
   if (!engine.ok()) return engine.status();
-  json::object info = ReadInfo(*engine);
+  json::object info = ParseObject(engine->info());
   log.Loaded(info);
   const json::value* has_template = info.if_contains("has_chat_template");
   const bool has_chat_template =

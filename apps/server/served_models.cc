@@ -3,18 +3,13 @@
 #include <algorithm>
 #include <map>
 
+#include "apps/common/json_fields.h"
 #include "apps/common/load.h"
-#include "boost/json/parse.hpp"
+#include "boost/json/array.hpp"
 
 namespace keel::apps {
 namespace json = boost::json;
 namespace {
-
-json::object ParseObject(std::string_view text) {
-  boost::system::error_code error;
-  json::value value = json::parse(json::string_view(text.data(), text.size()), error);
-  return value.is_object() ? value.get_object() : json::object();
-}
 
 // {id: its object in keel_models_list}
 std::map<std::string, json::object> UsageById(const Models& models) {
@@ -29,16 +24,6 @@ std::map<std::string, json::object> UsageById(const Models& models) {
     all.emplace(std::string(model.at("name").as_string()), model.get_object());
   }
   return all;
-}
-
-std::string Text(const json::object& object, const char* key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
-}
-
-int64_t Number(const json::object& object, const char* key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_int64() ? value->get_int64() : 0;
 }
 
 }  // namespace
@@ -89,7 +74,7 @@ ServedModels::State ServedModels::StateOf(const Entry& entry, json::object usage
   State state{.names = entry.config.names,
               .root = entry.config.root,
               .created = entry.created,
-              .state = Text(usage, "state"),
+              .state = TextField(usage, "state"),
               .usage = std::move(usage),
               .info = {}};
   if (state.state != "ready") return state;
@@ -113,7 +98,7 @@ std::vector<ServedModels::State> ServedModels::List() const {
 }
 
 bool ServedModels::IsReady(const std::string& name) const {
-  return Text(UsageOf(Find(name).config.names.front()), "state") == "ready";
+  return TextField(UsageOf(Find(name).config.names.front()), "state") == "ready";
 }
 
 Status ServedModels::Load(const std::string& name) {
@@ -150,7 +135,7 @@ void ServedModels::ForEachReady(const std::function<void(const std::string&, Eng
   // are unloaded.
   std::vector<State> states = List();
   std::sort(states.begin(), states.end(), [](const State& a, const State& b) {
-    return Number(a.usage, "last_used_unix_ms") < Number(b.usage, "last_used_unix_ms");
+    return NumberField(a.usage, "last_used_unix_ms") < NumberField(b.usage, "last_used_unix_ms");
   });
   for (const State& state : states) {
     if (state.state != "ready") continue;
@@ -163,7 +148,7 @@ bool ServedModels::Close(std::chrono::milliseconds timeout) {
   bool all = true;
   for (const Entry& entry : entries_) {
     const std::string& id = entry.config.names.front();
-    if (Text(UsageOf(id), "state") == "ready") all &= models_.Unload(id, timeout.count()).ok();
+    if (TextField(UsageOf(id), "state") == "ready") all &= models_.Unload(id, timeout.count()).ok();
   }
   return all;
 }

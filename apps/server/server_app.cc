@@ -1,5 +1,6 @@
 #include "apps/server/server_app.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -10,6 +11,8 @@
 
 namespace keel::apps {
 namespace {
+
+constexpr size_t kLargeBytes = 256 << 10;  // of a body whose memory is worth looking for
 
 // "POST /v1/completions 200 0.132 s 1042 bytes 12+34 tokens 127.0.0.1:40312 id"
 void LogAccess(const HttpRecord& record) {
@@ -50,6 +53,9 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(const ServerOptions& options
       },
       [app = app.get(), access_log = options.access_log](const HttpRecord& record) {
         app->monitoring_.Observe(record);
+        if (std::max(record.request.body.size(), record.response_bytes) > kLargeBytes) {
+          app->trimmer_.TrimSoon();
+        }
         // What is polled all the time says something only when something is wrong.
         const bool is_poll = record.status == 200 && app->router_.IsPolled(record.request.path);
         if (access_log && !is_poll) LogAccess(record);

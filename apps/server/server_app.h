@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "apps/server/endpoints.h"
+#include "apps/server/heap_trimmer.h"
 #include "apps/server/http_server.h"
 #include "apps/server/monitoring.h"
 #include "apps/server/readiness.h"
@@ -53,6 +54,7 @@ class ServerApp {
   Router router_;
   const EndpointContext context_;
   Monitoring monitoring_;
+  HeapTrimmer trimmer_;
   std::unique_ptr<HttpServer> http_;
 };
 

@@ -34,6 +34,7 @@ namespace keel {
 struct RequestDraft : Request {
   GrammarSpec grammar_options;
   BeamOptions beam_options;
+  PoolingRequest pooling_options;
 
   // Options of what was not asked for are left out.
   Request Finish() const;

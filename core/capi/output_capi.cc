@@ -127,6 +127,10 @@ const int32_t* keel_output_prompt_tokens(const keel_output* output, size_t* n) {
   return GetArray<int32_t>(output, n, [](const Output& o) { return o.prompt_tokens.get(); });
 }
 
+const float* keel_output_vector(const keel_output* output, size_t* n) {
+  return GetArray<float>(output, n, [](const Output& o) { return &o.vector; });
+}
+
 size_t keel_output_cached_tokens(const keel_output* output) {
   return Get<size_t>(output, 0,
                      [](const Output& o) { return static_cast<size_t>(o.cached_tokens); });

@@ -37,10 +37,41 @@ absl::Status CheckCharacters(const Model& model, absl::string_view text) {
     return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   });
   if (characters <= limit) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("prompt has ", characters, " characters, the model takes at most ",
-                   model.max_model_len - 1, " tokens and one for the answer (max_model_len ",
-                   model.max_model_len, "), which ", limit, " characters surely fill; shorten it"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "prompt has ", characters, " characters, the model takes at most ",
+      model.pooling.has_value()
+          ? absl::StrCat(model.max_model_len, " tokens (max_model_len), which ")
+          : absl::StrCat(model.max_model_len - 1, " tokens and one for the answer (max_model_len ",
+                         model.max_model_len, "), which "),
+      limit, " characters surely fill; shorten it"));
+}
+
+// `text` up to `bytes`, without a part of a character at its end.
+absl::string_view Beginning(absl::string_view text, size_t bytes) {
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0) == 0x80) --bytes;
+  return text.substr(0, bytes);
+}
+
+// A text of megabytes may be short enough where the context is long. Its beginning is tokenized first:
+// what has too many tokens there has too many as a whole.
+absl::StatusOr<std::vector<int32_t>> Encode(const Model& model, absl::string_view text,
+                                            const EncodeOptions& options) {
+  constexpr size_t kBytesAToken = 8;       // texts of people have fewer
+  constexpr size_t kLeastBytes = 1 << 16;  // not worth a second look
+  constexpr int64_t kCut = 256;            // more tokens than this a cut word does not make
+  KEEL_RETURN_IF_ERROR(CheckCharacters(model, text));
+  const auto max_tokens = static_cast<size_t>(model.max_model_len);
+  for (size_t bytes = std::max(kBytesAToken * max_tokens, kLeastBytes); bytes < text.size();
+       bytes *= 4) {
+    KEEL_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
+                          model.text.tokenizer->Encode(Beginning(text, bytes), options));
+    if (static_cast<int64_t>(ids.size()) <= model.max_model_len + kCut) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prompt has ", ids.size(), " tokens in its first ", bytes, " of ", text.size(),
+        " bytes, the model takes at most ", model.max_model_len - 1,
+        " and one for the answer (max_model_len ", model.max_model_len, "); shorten it"));
+  }
+  return model.text.tokenizer->Encode(text, options);
 }
 
 absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& chat) {
@@ -165,13 +196,6 @@ absl::StatusOr<int64_t> MaxTokens(const Model& model, const Request& request,
   return max_tokens;
 }
 
-// Prompts whose keys are not the same share none.
-std::string CacheSalt(const Model& model, const Request& request, int64_t prompt_tokens) {
-  const PromptRope& rope = model.prompt_rope;
-  if (rope.trained == 0 || prompt_tokens <= rope.trained) return request.cache_salt;
-  return absl::StrCat("rope ", rope.each_own ? prompt_tokens : 0, "/", request.cache_salt);
-}
-
 // Refuses constraints that contradict each other from the first token on.
 absl::Status CheckFirstToken(RunningSequence& sequence) {
   if (!sequence.sampler.is_constrained()) return absl::OkStatus();
@@ -191,6 +215,12 @@ RequestPreparer::RequestPreparer(const Model& model, const PromptLookupOptions& 
       grammars_(
           GrammarCompiler::Create(model.text.tokenizer, model.vocab_size, model.eos_token_ids)) {}
 
+std::string RequestPreparer::CacheSalt(const Request& request, int64_t prompt_tokens) const {
+  const PromptRope& rope = model_.prompt_rope;
+  if (rope.trained == 0 || prompt_tokens <= rope.trained) return request.cache_salt;
+  return absl::StrCat("rope ", rope.each_own ? prompt_tokens : 0, "/", request.cache_salt);
+}
+
 absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request& request) const {
   EncodeOptions encode;
   if (const auto* ids = std::get_if<std::vector<int32_t>>(&request.prompt)) {
@@ -198,15 +228,15 @@ absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request
     return *ids;
   }
   if (const auto* text = std::get_if<std::string>(&request.prompt)) {
-    KEEL_RETURN_IF_ERROR(WithField(CheckCharacters(model_, *text), "prompt"));
     encode.add_special_tokens = request.add_special_tokens.value_or(true);
-    return model_.text.tokenizer->Encode(*text, encode);
+    absl::StatusOr<std::vector<int32_t>> ids = Encode(model_, *text, encode);
+    return ids.ok() ? std::move(ids) : WithField(ids.status(), "prompt");
   }
   if (const auto* chat = std::get_if<ChatPrompt>(&request.prompt)) {
     KEEL_ASSIGN_OR_RETURN(const std::string text, RenderChat(model_, *chat));
-    KEEL_RETURN_IF_ERROR(WithField(CheckCharacters(model_, text), "messages"));
     encode.add_special_tokens = request.add_special_tokens.value_or(false);
-    return model_.text.tokenizer->Encode(text, encode);
+    absl::StatusOr<std::vector<int32_t>> ids = Encode(model_, text, encode);
+    return ids.ok() ? std::move(ids) : WithField(ids.status(), "messages");
   }
   return Refuse("prompt", "the request has no prompt: set text, token ids or messages");
 }
@@ -214,6 +244,10 @@ absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request
 absl::StatusOr<std::unique_ptr<RunningRequest>> RequestPreparer::Prepare(
     const Request& request, OutputCallback callback) const {
   KEEL_RETURN_IF_ERROR(CheckLimits(request));
+  if (request.pooling.has_value() || model_.pooling.has_value())
+    return PreparePooling(request, std::move(callback));
+  if (request.text_pair.has_value())
+    return Refuse("text_pair", "text_pair is for tasks that read two texts together");
   KEEL_RETURN_IF_ERROR(CheckBeams(request));
   KEEL_ASSIGN_OR_RETURN(std::vector<int32_t> prompt, PromptTokens(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.size());
@@ -264,7 +298,7 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
   auto out = std::make_unique<RunningSequence>(
       &running, std::move(sampler), std::make_shared<OutputStream>(channel, detokenizer));
   out->priority = request.priority;
-  out->cache_salt = CacheSalt(model_, request, static_cast<int64_t>(running.prompt->size()));
+  out->cache_salt = CacheSalt(request, static_cast<int64_t>(running.prompt->size()));
   out->tokens = *running.prompt;
   out->prompt_tokens = static_cast<int32_t>(running.prompt->size());
   if (!request.stop.empty()) {

@@ -135,6 +135,19 @@ TEST_F(RequestPreparerTest, WhatIsSurelyTooLongIsRefusedByItsCharacters) {
   }
 }
 
+// Where the context is long, a text of megabytes is under that bound.
+TEST_F(RequestPreparerTest, WhatIsTooLongInItsBeginningIsRefusedByThat) {
+  for (const char* tokenizer : {"qwen", "wordpiece", "unigram"}) {
+    fake_.model.text.tokenizer = testing::TestTokenizer(tokenizer);
+    fake_.model.max_model_len = 100'000;
+    std::string words;
+    while (words.size() < 1'000'000) words += "hello w\xC3\xB6rld ";
+    request_.prompt = words;
+    ExpectRefused(
+        " tokens in its first 800000 of 1000012 bytes, the model takes at most 99999 and");
+  }
+}
+
 TEST_F(RequestPreparerTest, RefusesMoreTokensAtLeastThanAtMost) {
   request_.max_tokens = 5;
   request_.sampling.min_tokens = 5;

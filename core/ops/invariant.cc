@@ -10,9 +10,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "core/graph/op_table.h"
 #include "core/kernels/linear.h"
 #include "core/kernels/parallel.h"
 
@@ -93,18 +91,6 @@ at::Tensor MatmulInvariant(const at::Tensor& a, const at::Tensor& b) {
   std::vector<at::Tensor> parts;
   for (int64_t i = 0; i < a.size(0); ++i) parts.push_back(MatmulInvariant(a[i], b[i]));
   return at::stack(parts);
-}
-
-absl::Status CheckInvariant(const proto::Graph& graph) {
-  for (const proto::Function& function : graph.functions()) {
-    for (const proto::Node& node : function.nodes()) {
-      if (node.op() != proto::OP_CONV) continue;
-      return absl::UnimplementedError(absl::StrCat(function.name(), ", ", NodeName(graph, node),
-                                                   ": a convolution has no batch-invariant form; "
-                                                   "run without --deterministic"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace keel

@@ -9,8 +9,6 @@
 #include <ATen/core/Tensor.h>
 
 #include "absl/functional/function_ref.h"
-#include "absl/status/status.h"
-#include "core/graph/graph.pb.h"
 #include "core/kernels/numerics.h"
 
 namespace keel {
@@ -35,9 +33,6 @@ inline at::Tensor ByElement(Numerics numerics, const at::Tensor& x, TensorFuncti
 inline at::Tensor ByRow(Numerics numerics, const at::Tensor& x, TensorFunction f) {
   return numerics == Numerics::kInvariant ? RowByRow(x, f) : f(x);
 }
-
-// kUnimplemented names the first op that has no invariant form.
-absl::Status CheckInvariant(const proto::Graph& graph);
 
 }  // namespace keel
 

@@ -1,11 +1,7 @@
 #include "core/ops/ops.h"
 
-#include <ATen/ops/conv1d.h>
-#include <ATen/ops/conv2d.h>
-#include <ATen/ops/conv3d.h>
 #include <ATen/ops/index_select.h>
 
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,8 +11,8 @@
 #include "core/graph/op_table.h"
 #include "core/graph/sharding.h"
 #include "core/graph/types.h"
+#include "core/ops/conv.h"
 #include "core/ops/indices.h"
-#include "core/ops/invariant.h"
 #include "core/ops/moe.h"
 #include "core/ops/norm.h"
 #include "core/ops/recur.h"
@@ -36,34 +32,6 @@ at::Tensor RunEmbed(const EmbeddingWeight& w, const at::Tensor& ids) {
   const at::Tensor own = clamped.sub(*w.first);
   const at::Tensor other = own.lt(0).logical_or(own.ge(w.rows.size(0)));
   return at::index_select(w.rows, 0, own.masked_fill(other, 0)).masked_fill(other.unsqueeze(-1), 0);
-}
-
-at::Tensor RunConv(const proto::Conv& conv, const ConvWeight& w, const at::Tensor& x) {
-  const int nd = conv.kernel_size();
-  const auto list = [](const auto& field) { return at::IntArrayRef(field.data(), field.size()); };
-  const int64_t groups = std::max<int64_t>(1, conv.groups());
-  const std::vector<int64_t> dilation(nd, 1);
-  const std::optional<at::Tensor> bias =
-      w.bias.defined() ? std::optional<at::Tensor>(w.bias) : std::nullopt;
-  // [N, in] is one row of N positions.
-  const bool one_row = nd == 1 && x.dim() == 2;
-  const at::Tensor in = one_row ? x.transpose(0, 1).unsqueeze(0) : x;
-  at::Tensor out;
-  switch (nd) {
-    case 1:
-      out = at::conv1d(in, w.weight, bias, list(conv.stride()), list(conv.padding()), dilation,
-                       groups);
-      break;
-    case 2:
-      out = at::conv2d(in, w.weight, bias, list(conv.stride()), list(conv.padding()), dilation,
-                       groups);
-      break;
-    default:
-      TORCH_CHECK(nd == 3, "a convolution of ", nd, " dimensions");
-      out = at::conv3d(in, w.weight, bias, list(conv.stride()), list(conv.padding()), dilation,
-                       groups);
-  }
-  return one_row ? out.squeeze(0).transpose(0, 1).contiguous() : out;
 }
 
 }  // namespace
@@ -99,7 +67,6 @@ absl::StatusOr<std::unique_ptr<OpRunner>> OpRunner::Create(
     const proto::Graph& graph, std::shared_ptr<const Weights> weights,
     absl::Span<const AttentionChoice> attention, const PluginKernels& kernels, DType dtype,
     int32_t block_size, Numerics numerics) {
-  if (numerics == Numerics::kInvariant) KEEL_RETURN_IF_ERROR(CheckInvariant(graph));
   KEEL_ASSIGN_OR_RETURN(
       AttentionLayers layers,
       AttentionLayers::Create(graph, *weights, attention, dtype, block_size, numerics));
@@ -220,7 +187,7 @@ absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
       return RunExperts(d.moe(), weights_->of<ExpertWeights>(object), inputs[0],
                         {inputs[1], inputs[2]}, numerics_);
     case proto::OP_CONV:
-      return RunConv(d.conv(), weights_->of<ConvWeight>(object), inputs[0]);
+      return RunConv(d.conv(), weights_->of<ConvWeight>(object), inputs[0], numerics_);
     case proto::OP_PARAM:
       return weights_->of<ParamWeight>(object).value;
     default:

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "sdk/keel/blocks/decoder.h"
+#include "sdk/keel/blocks/moe.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
@@ -55,15 +56,10 @@ struct DeepseekV3Config : DenseConfig {
                                          {"layers.*.mlp.down_proj", "rowwise"}});
     }
     if (first_k_dense_replace < num_hidden_layers) {
-      s.tp_plan.insert(s.tp_plan.end(), {{"layers.*.mlp.experts", "moe_tp_experts"},
-                                         {"layers.*.mlp.experts.gate_up_proj", "packed_colwise"},
-                                         {"layers.*.mlp.experts.down_proj", "rowwise"},
-                                         {"layers.*.mlp.shared_experts.gate_proj", "colwise"},
+      PlanExperts(s);
+      s.tp_plan.insert(s.tp_plan.end(), {{"layers.*.mlp.shared_experts.gate_proj", "colwise"},
                                          {"layers.*.mlp.shared_experts.up_proj", "colwise"},
                                          {"layers.*.mlp.shared_experts.down_proj", "rowwise"}});
-      s.ep_plan = {{"layers.*.mlp.experts.gate_up_proj", "grouped_gemm"},
-                   {"layers.*.mlp.experts.down_proj", "grouped_gemm"},
-                   {"layers.*.mlp.experts", "ep_dispatch_experts"}};
     }
     s.renames = {{.from = {"(.*)\\.gate\\.(e_score_correction_bias)"}, .to = {"\\1.experts.\\2"}},
                  // The layer behind the last predicts one token more.

@@ -1,30 +1,25 @@
 // Mamba (arXiv:2312.00752), as in transformers' models/mamba/modeling_mamba.py: no attention, no positions.
+#include "sdk/keel/blocks/mamba.h"
+
 #include "sdk/keel/blocks/causal_conv1d.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
 namespace {
 
-struct MambaConfig {
-  int64_t num_hidden_layers, vocab_size, hidden_size, intermediate_size, state_size, conv_kernel,
-      time_step_rank;
-  double layer_norm_epsilon;
+struct MambaConfig : MambaModelConfig {
+  int64_t intermediate_size, state_size, conv_kernel, time_step_rank;
   uint32_t hidden_act;
-  bool use_bias, use_conv_bias, residual_in_fp32, tie_word_embeddings;
+  bool use_bias, use_conv_bias;
   explicit MambaConfig(const Config& c)
-      : num_hidden_layers(c.Int("num_hidden_layers", 32)),
-        vocab_size(c.Int("vocab_size", 50280)),
-        hidden_size(c.Int("hidden_size", 768)),
+      : MambaModelConfig(c),
         intermediate_size(c.Int("expand", 2) * hidden_size),
         state_size(c.Int("state_size", 16)),
         conv_kernel(c.Int("conv_kernel", 4)),
         time_step_rank((hidden_size + 15) / 16),
-        layer_norm_epsilon(c.Real("layer_norm_epsilon", 1e-5)),
         hidden_act(c.Activation("hidden_act", "silu")),
         use_bias(c.Bool("use_bias", false)),
-        use_conv_bias(c.Bool("use_conv_bias", true)),
-        residual_in_fp32(c.Bool("residual_in_fp32", true)),
-        tie_word_embeddings(c.Bool("tie_word_embeddings", true)) {
+        use_conv_bias(c.Bool("use_conv_bias", true)) {
     if (!c.IsString("time_step_rank")) {
       time_step_rank = c.Int("time_step_rank", time_step_rank);
     } else if (c.String("time_step_rank", "") != "auto") {
@@ -32,13 +27,7 @@ struct MambaConfig {
     }
   }
   Spec spec() const {
-    Spec s;
-    s.num_layers = num_hidden_layers;
-    s.hidden_size = hidden_size;
-    s.vocab_size = vocab_size;
-    s.tie_word_embeddings = tie_word_embeddings;
-    s.base_model_prefix = "backbone";
-    s.embed_tokens = "backbone.embeddings";
+    Spec s = MambaModelConfig::spec();
     // transformers has no plan. By channels, for which the two halves of in_proj go apart.
     s.tp_plan = {{"layers.*.mixer.in_proj_x", "colwise"},
                  {"layers.*.mixer.in_proj_z", "colwise"},
@@ -49,13 +38,9 @@ struct MambaConfig {
                  {"layers.*.mixer.D", "colwise"},
                  {"layers.*.mixer.out_proj", "rowwise"}};
     if (use_conv_bias) s.tp_plan.push_back({"layers.*.mixer.conv1d.bias", "colwise"});
-    s.pp_plan = {{"embeddings", {"input_ids"}, {"inputs_embeds"}},
-                 {"layers", {"hidden_states"}, {"hidden_states"}},
-                 {"norm_f", {"hidden_states"}, {"hidden_states"}}};
-    s.renames = {{.from = {"backbone\\.embedding\\.(.*)"}, .to = {"backbone.embeddings.\\1"}},
-                 {.op = KEEL_RENAME_SPLIT,
-                  .from = {"(.*\\.in_proj)\\.(weight|bias)"},
-                  .to = {"\\1_x.\\2", "\\1_z.\\2"}}};
+    s.renames.push_back({.op = KEEL_RENAME_SPLIT,
+                         .from = {"(.*\\.in_proj)\\.(weight|bias)"},
+                         .to = {"\\1_x.\\2", "\\1_z.\\2"}});
     return s;
   }
 };
@@ -98,31 +83,10 @@ struct MambaMixer {
   }
 };
 
-struct MambaBlock {
-  RmsNorm norm;
-  MambaMixer mixer;
-  MambaBlock(const Scope& s, const MambaConfig& c, int layer)
-      : norm(s / "norm", c.hidden_size, c.layer_norm_epsilon), mixer(s / "mixer", c, layer) {}
-  Tensor operator()(Tensor x, uint32_t residual) const {
-    return x.Cast(residual) + mixer(norm(x.Cast(KEEL_DTYPE_MODEL))).Cast(residual);
-  }
-};
-
-struct MambaForCausalLM {
+struct MambaForCausalLM : MambaModel<MambaConfig, MambaMixer> {
   static constexpr const char* kModelType = "mamba";
   static constexpr const char* kArchitectures[] = {"MambaForCausalLM"};
-  using ConfigType = MambaConfig;
-
-  uint32_t residual;  // type of the residual stream
-  RmsNorm norm_f;
-  LayerList<MambaBlock> layers;
-  MambaForCausalLM(const Scope& root, const MambaConfig& c)
-      : residual(c.residual_in_fp32 ? KEEL_F32 : KEEL_DTYPE_MODEL),
-        norm_f(root / "backbone" / "norm_f", c.hidden_size, c.layer_norm_epsilon),
-        layers(root / "backbone" / "layers", c.num_hidden_layers, c) {}
-  Tensor Forward(const Inputs& in) const {
-    return norm_f(layers(in.embeds, residual)).Cast(KEEL_DTYPE_MODEL);
-  }
+  using MambaModel::MambaModel;
 };
 
 }  // namespace

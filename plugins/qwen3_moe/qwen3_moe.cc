@@ -39,14 +39,7 @@ struct Qwen3MoeConfig : DenseConfig {
         return std::string_view(rule.pattern).starts_with("layers.*.mlp.");
       });
     }
-    if (num_sparse > 0) {
-      s.tp_plan.insert(s.tp_plan.end(), {{"layers.*.mlp.experts", "moe_tp_experts"},
-                                         {"layers.*.mlp.experts.gate_up_proj", "packed_colwise"},
-                                         {"layers.*.mlp.experts.down_proj", "rowwise"}});
-      s.ep_plan = {{"layers.*.mlp.experts.gate_up_proj", "grouped_gemm"},
-                   {"layers.*.mlp.experts.down_proj", "grouped_gemm"},
-                   {"layers.*.mlp.experts", "ep_dispatch_experts"}};
-    }
+    if (num_sparse > 0) PlanExperts(s);
     return s;
   }
   RopeAttention::Options attention(int layer) const {

@@ -72,15 +72,10 @@ struct Qwen3NextConfig : DenseConfig {
     if (num_sparse == num_hidden_layers) drop("layers.*.mlp.");
     if (num_attending == 0) drop("layers.*.self_attn.");
     if (num_sparse > 0) {
-      s.tp_plan.insert(s.tp_plan.end(), {{"layers.*.mlp.experts", "moe_tp_experts"},
-                                         {"layers.*.mlp.experts.gate_up_proj", "packed_colwise"},
-                                         {"layers.*.mlp.experts.down_proj", "rowwise"},
-                                         {"layers.*.mlp.shared_expert.gate_proj", "colwise"},
+      PlanExperts(s);
+      s.tp_plan.insert(s.tp_plan.end(), {{"layers.*.mlp.shared_expert.gate_proj", "colwise"},
                                          {"layers.*.mlp.shared_expert.up_proj", "colwise"},
                                          {"layers.*.mlp.shared_expert.down_proj", "rowwise"}});
-      s.ep_plan = {{"layers.*.mlp.experts.gate_up_proj", "grouped_gemm"},
-                   {"layers.*.mlp.experts.down_proj", "grouped_gemm"},
-                   {"layers.*.mlp.experts", "ep_dispatch_experts"}};
     }
     if (num_attending < num_hidden_layers) {
       s.tp_plan.insert(s.tp_plan.end(),

@@ -302,6 +302,12 @@ class Output {
     return {tokens, n};
   }
   size_t cached_tokens() const { return keel_output_cached_tokens(output_); }
+  // Of a request whose task is "embed" or "classify", in its last output.
+  std::span<const float> vector() const {
+    size_t n = 0;
+    const float* vector = keel_output_vector(output_, &n);
+    return {vector, n};
+  }
   // Of all tokens so far; 0 unless logprobs, best_of or beam_width was set.
   double cumulative_logprob() const { return keel_output_cumulative_logprob(output_); }
   // The last output of the whole request.
@@ -491,6 +497,7 @@ struct OwnedOutput {
   size_t prompt_tokens = 0;
   size_t cached_tokens = 0;
   double cumulative_logprob = 0;
+  std::vector<float> vector;
   bool is_last = false;
 
   OwnedOutput() = default;
@@ -505,6 +512,7 @@ struct OwnedOutput {
         prompt_tokens(view.prompt_tokens().size()),
         cached_tokens(view.cached_tokens()),
         cumulative_logprob(view.cumulative_logprob()),
+        vector(view.vector().begin(), view.vector().end()),
         is_last(view.is_last()) {
     for (size_t i = 0; i < tokens.size(); ++i) {
       const std::optional<Logprob> logprob = view.logprob(i);
@@ -522,6 +530,7 @@ struct OwnedOutput {
     stop_reason = std::move(next.stop_reason);
     stop_token = next.stop_token;
     status = std::move(next.status);
+    vector = std::move(next.vector);
     is_last = is_last || next.is_last;
   }
 };

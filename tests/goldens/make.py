@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 import transformers
 
+import make_vectors
 import random_weights
 import tiny_tokenizer
 import variants
@@ -51,28 +52,41 @@ def new_model(
 
 def logits_of(model: transformers.PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
     """[tokens, vocab], every position, without a cache."""
+    model = copy.deepcopy(model)  # dynamic rope remembers the longest text that it has seen
     with torch.no_grad():
         return model(ids, use_cache=False).logits[0]
 
 
-def greedy(model: transformers.PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
-    """NUM_NEW_TOKENS ids by generate() with its cache; an end token is a token like any other."""
+def greedy(
+    model: transformers.PreTrainedModel, ids: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """NUM_NEW_TOKENS ids by generate() with its cache; an end token is a token like any other. And
+    the logits that chose them, [NUM_NEW_TOKENS, vocab]."""
+    model = copy.deepcopy(model)
     model.generation_config = transformers.GenerationConfig(
-        do_sample=False, max_new_tokens=NUM_NEW_TOKENS, eos_token_id=None, pad_token_id=0
+        do_sample=False,
+        max_new_tokens=NUM_NEW_TOKENS,
+        eos_token_id=None,
+        pad_token_id=0,
+        output_logits=True,
+        return_dict_in_generate=True,
     )
     with torch.no_grad():
         out = model.generate(ids, attention_mask=torch.ones_like(ids))
-    return out[0, ids.shape[1] :]
+    return out.sequences[0, ids.shape[1] :], torch.cat(out.logits)
 
 
-def compute(model: transformers.PreTrainedModel, length: int, seed: int) -> tuple[dict, dict]:
+def compute(
+    model: transformers.PreTrainedModel, variant: variants.Variant, length: int, seed: int
+) -> tuple[dict, dict]:
     """The golden tensors of one prompt, and figures about them."""
     ids = prompt(model.config.vocab_size, length, seed)
-    new = greedy(model, ids)
-    # The whole text in one pass must choose the same tokens as generate() did with its cache.
+    new, steps = greedy(model, ids)
     logits = logits_of(model, torch.cat([ids[0], new])[None])
-    steps = logits[length - 1 : -1]
-    assert torch.equal(steps.argmax(-1), new), "generate() differs from one pass"
+    if not variant.keys_stay:
+        # The whole text in one pass must choose the same tokens as generate() did with its cache.
+        steps = logits[length - 1 : -1]
+        assert torch.equal(steps.argmax(-1), new), "generate() differs from one pass"
     top = steps.topk(2).values
     tensors = {
         f"prompt_{length}": ids[0].contiguous(),
@@ -128,7 +142,7 @@ def smallest_effect(model, variant: variants.Variant, tensors: dict) -> float:
 def choose_seed(model, variant: variants.Variant) -> int:
     for seed in range(MAX_SEEDS):
         random_weights.fill(model, seed, variant.gains)
-        if all(is_clear(compute(model, n, seed)[1]) for n in variant.prompt_lengths):
+        if all(is_clear(compute(model, variant, n, seed)[1]) for n in variant.prompt_lengths):
             return seed
     raise SystemExit(f"{variant.model_type}/{variant.name}: no seed below {MAX_SEEDS} has clear tokens")
 
@@ -137,8 +151,8 @@ def write_json(path: pathlib.Path, value) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_tokenizer(directory: pathlib.Path, vocab_size: int) -> None:
-    tokenizer = tiny_tokenizer.build(vocab_size)
+def write_tokenizer(directory: pathlib.Path, vocab_size: int, *pair: str) -> None:
+    tokenizer = tiny_tokenizer.build(vocab_size, *pair)
     tokenizer.save_pretrained(directory)
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
     write_json(directory / "text_goldens.json", tiny_tokenizer.goldens(tokenizer))
@@ -167,7 +181,7 @@ def write_goldens(directory: pathlib.Path, variant: variants.Variant, seed: int)
     ).eval()
     tensors, prompts = {}, {}
     for length in variant.prompt_lengths:
-        found, prompts[length] = compute(model, length, seed)
+        found, prompts[length] = compute(model, variant, length, seed)
         tensors.update(found)
     effect = smallest_effect(model, variant, tensors)
     safetensors.torch.save_file(tensors, directory / "goldens.safetensors")
@@ -210,8 +224,15 @@ def main() -> None:
             for path in directory.iterdir():
                 if path.name != "graph.textproto":  # that is written by //tests/recorded:update
                     path.unlink()
-            seed = write_checkpoint(directory, variant)
-            facts = write_goldens(directory, variant, seed)
+            if variant.vectors_of:
+                facts = make_vectors.write(directory, variant)
+                write_json(directory / "goldens.json", facts)
+                if variant.servable:
+                    write_tokenizer(directory, variant.config["vocab_size"], make_vectors.PAIR)
+                    write_json(directory / "texts.json", make_vectors.texts(directory, variant))
+            else:
+                seed = write_checkpoint(directory, variant)
+                facts = write_goldens(directory, variant, seed)
             print(f"{family}/{variant.name}: {json.dumps(facts)}", flush=True)
 
 

@@ -30,8 +30,13 @@ class Variant:
     servable: bool = False  # with a tokenizer and a chat template
     attention: str = "eager"  # transformers' implementation that is the reference
     prompt_lengths: tuple[int, ...] = (1, 7, 300)
+    # Rope that grows with the text: the cache keeps keys as they were when the text was shorter, so
+    # generate() may choose other tokens than one pass over the whole text.
+    keys_stay: bool = False
     gains: dict[str, float] = dataclasses.field(default_factory=dict)  # over random_weights.py's
     model_type: str = ""  # transformers'; the family's folder unless it differs
+    # Of a model that gives vectors, its class in transformers: goldens are vectors then (make_vectors.py).
+    vectors_of: str = ""
 
 
 MEDIUM = dict(

@@ -23,6 +23,9 @@ struct Golden {
   std::vector<int32_t> prompt;
   at::Tensor logits;            // [prompt, vocab] f32
   std::vector<int32_t> greedy;  // what generate() goes on with
+  // Of a model that gives vectors, instead: which of two texts each token is of, and its vector.
+  std::vector<int32_t> types;
+  at::Tensor vectors;  // [prompt, size] f32
 };
 
 class ModelUnderTest {
@@ -36,6 +39,7 @@ class ModelUnderTest {
       const std::string& graph, const std::string& checkpoint_dir);
 
   const std::vector<Golden>& goldens() const { return goldens_; }
+  bool gives_vectors() const { return goldens_.front().vectors.defined(); }
   const proto::Graph& graph() const { return recording_.model.graph; }
 
   // An executor in fp32 as `options` say, with a cache of `num_blocks` blocks of 16, and recurrent states if the

@@ -2,7 +2,11 @@
 // each way of running and each attention implementation: logits of every prompt position within
 // 1e-4 of the largest, and 32 greedy tokens exactly, whole and in chunks, alone and in a batch of
 // unequal lengths. With several ranks and stages, as the family's plans divide it: in chunks and in a
-// batch alone, which holds the rest.
+// batch alone, which holds the rest. Of a model that gives vectors: those of every token, alone and in a
+// batch, whole.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
+
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -66,6 +70,12 @@ class ParityTest : public ::testing::Test {
         continue;  // sinks
       KEEL_ASSERT_OK(made.status());
       const auto& executor = *made;
+      if (model->gives_vectors()) {
+        for (const Golden* golden : together) ExpectVectors(*executor, {golden}, "alone");
+        ExpectVectors(*executor, together, "together");
+        if (HasFatalFailure()) return;
+        continue;
+      }
       for (const Golden* golden : together) ExpectGolden(*executor, {golden}, 512, "alone, whole");
       ExpectGolden(*executor, {together.back()}, 37, "alone, in chunks");
       ExpectGolden(*executor, together, 512, "together, whole");
@@ -80,7 +90,11 @@ class ParityTest : public ::testing::Test {
       // Tiny sizes: that these are refused by name is tested beside the code.
       if (absl::StrContains(executor.status().message(), "ranks don't divide")) continue;
       KEEL_ASSERT_OK(executor.status());
-      ExpectGolden(**executor, together, 37, "together, in chunks");
+      if (model->gives_vectors()) {
+        ExpectVectors(**executor, together, "together");
+      } else {
+        ExpectGolden(**executor, together, 37, "together, in chunks");
+      }
       if (HasFatalFailure()) return;
       ++divided;
     }
@@ -88,6 +102,31 @@ class ParityTest : public ::testing::Test {
   }
 
  private:
+  // Of an encoder, which takes a text whole: each token's vector.
+  static void ExpectVectors(Executor& executor, const std::vector<const Golden*>& goldens,
+                            const std::string& what) {
+    Batch batch;
+    for (const Golden* golden : goldens) {
+      const auto first = static_cast<int32_t>(batch.token_ids.size());
+      const auto size = static_cast<int32_t>(golden->prompt.size());
+      batch.token_ids.insert(batch.token_ids.end(), golden->prompt.begin(), golden->prompt.end());
+      batch.token_types.insert(batch.token_types.end(), golden->types.begin(), golden->types.end());
+      batch.sequences.push_back({0, size});
+      for (int32_t i = 0; i < size; ++i) batch.pooled.push_back({first + i, 1});
+    }
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor vectors, executor.Step(batch));
+    int64_t row = 0;
+    for (const Golden* golden : goldens) {
+      const auto size = static_cast<int64_t>(golden->prompt.size());
+      const at::Tensor own = vectors.narrow(0, row, size);
+      row += size;
+      ASSERT_EQ(own.sizes(), golden->vectors.sizes()) << what;
+      EXPECT_LE(at::abs(own - golden->vectors).max().item<double>(),
+                kLogitTolerance * at::abs(golden->vectors).max().item<double>())
+          << what << ", prompt of " << size;
+    }
+  }
+
   static void ExpectGolden(Executor& executor, const std::vector<const Golden*>& goldens,
                            int32_t chunk, const std::string& what) {
     KEEL_ASSERT_OK_AND_ASSIGN(const std::vector<Stream> streams,

@@ -5,6 +5,7 @@
 
 #include "sdk/abi/plugin.h"
 #include "sdk/abi/plugin_note.h"
+#include "tests/plugins/descriptor.h"
 
 #define OWN "org.keel.test.own"
 
@@ -133,14 +134,8 @@ static const void* get_interface(void* self, const char* id) {
 
 const keel_plugin* keel_plugin_entry_v1(void) {
   static const keel_plugin descriptor = {
-      .struct_size = sizeof descriptor,
-      .abi_major = KEEL_ABI_MAJOR,
-      .abi_minor = KEEL_ABI_MINOR,
+      TEST_PLUGIN("own_attention"),
       .flags = KEEL_PLUGIN_HAS_KERNELS,
-      .id = "org.keel.test.own_attention",
-      .version = "1.0",
-      .vendor = "Keel",
-      .license = "Apache-2.0",
       .init = init,
       .shutdown = free,
       .get_interface = get_interface,

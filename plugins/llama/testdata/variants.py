@@ -82,6 +82,22 @@ VARIANTS = (
         ),
     ),
     Variant(
+        "dynamic_rope",
+        # Texts of more than 256 tokens stretch the base, by their own length.
+        dict(
+            SMALL,
+            head_dim=16,
+            max_position_embeddings=256,
+            rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0},
+        ),
+        must_matter=(
+            {"rope_parameters": dict(DEFAULT_ROPE)},
+            {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 5.0}},
+            {"max_position_embeddings": 264},
+        ),
+        keys_stay=True,
+    ),
+    Variant(
         "sharded",
         dict(SMALL, num_key_value_heads=4, rope_parameters=dict(DEFAULT_ROPE)),
         max_shard_size="32KB",

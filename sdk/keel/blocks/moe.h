@@ -15,9 +15,23 @@
 #ifndef KEEL_SDK_KEEL_BLOCKS_MOE_H_
 #define KEEL_SDK_KEEL_BLOCKS_MOE_H_
 
+#include <vector>
+
+#include "sdk/keel/config.h"
 #include "sdk/keel/layers.h"
 
 namespace keel {
+
+// The rules of a mixture in all sparse layers' "mlp", for tensor and for expert parallelism. A model
+// without a sparse layer leaves them out: each must match something.
+inline void PlanExperts(Spec& s) {
+  s.tp_plan.insert(s.tp_plan.end(), {{"layers.*.mlp.experts", "moe_tp_experts"},
+                                     {"layers.*.mlp.experts.gate_up_proj", "packed_colwise"},
+                                     {"layers.*.mlp.experts.down_proj", "rowwise"}});
+  s.ep_plan.insert(s.ep_plan.end(), {{"layers.*.mlp.experts.gate_up_proj", "grouped_gemm"},
+                                     {"layers.*.mlp.experts.down_proj", "grouped_gemm"},
+                                     {"layers.*.mlp.experts", "ep_dispatch_experts"}});
+}
 
 // arXiv:1701.06538. Names as in most checkpoints: "gate" (the router), "experts.{e}.gate_proj" ...;
 // the desc's own names, relative to "experts", win. x [N, hidden_size] -> the same.

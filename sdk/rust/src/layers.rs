@@ -87,39 +87,47 @@ impl Embedding {
     }
 }
 
-fn norm(s: &Scope, kind: u32, size: i64, eps: f64, flags: u32) -> keel_object {
-    let desc = abi::keel_norm_desc {
-        struct_size: core::mem::size_of::<abi::keel_norm_desc>() as u32,
-        kind,
-        size,
-        eps,
-        flags,
-        ..Default::default()
-    };
-    call!(s.api(), keel_build_api, norm, s.build, s.name(), &desc)
+/// What norms have in common: where they are declared and how they run.
+struct Norm(keel_object);
+
+impl Norm {
+    fn new(s: &Scope, kind: u32, size: i64, eps: f64, flags: u32) -> Self {
+        let desc = abi::keel_norm_desc {
+            struct_size: core::mem::size_of::<abi::keel_norm_desc>() as u32,
+            kind,
+            size,
+            eps,
+            flags,
+            ..Default::default()
+        };
+        Norm(call!(s.api(), keel_build_api, norm, s.build, s.name(), &desc))
+    }
+    fn run<'r>(&self, x: Tensor<'r>) -> Tensor<'r> {
+        x.with(op!(x.run(), norm, self.0, x.id()))
+    }
 }
 
 /// Over the last `size` elements, same shape.
-pub struct RmsNorm(keel_object);
+pub struct RmsNorm(Norm);
 
 impl RmsNorm {
     pub fn new(s: &Scope, size: i64, eps: f64) -> Self {
-        RmsNorm(norm(s, abi::KEEL_NORM_RMS, size, eps, 0))
+        RmsNorm(Norm::new(s, abi::KEEL_NORM_RMS, size, eps, 0))
     }
     pub fn run<'r>(&self, x: Tensor<'r>) -> Tensor<'r> {
-        x.with(op!(x.run(), norm, self.0, x.id()))
+        self.0.run(x)
     }
 }
 
 /// Over the last `size` elements, with weight and bias, same shape.
-pub struct LayerNorm(keel_object);
+pub struct LayerNorm(Norm);
 
 impl LayerNorm {
     pub fn new(s: &Scope, size: i64, eps: f64) -> Self {
-        LayerNorm(norm(s, abi::KEEL_NORM_LAYER, size, eps, abi::KEEL_NORM_BIAS))
+        LayerNorm(Norm::new(s, abi::KEEL_NORM_LAYER, size, eps, abi::KEEL_NORM_BIAS))
     }
     pub fn run<'r>(&self, x: Tensor<'r>) -> Tensor<'r> {
-        x.with(op!(x.run(), norm, self.0, x.id()))
+        self.0.run(x)
     }
 }
 

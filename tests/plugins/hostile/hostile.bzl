@@ -22,7 +22,7 @@ def hostile_plugins(name, plugins):
             ],
             linkshared = True,
             linkstatic = True,
-            deps = ["//sdk/abi:plugin"],
+            deps = ["//tests/plugins:descriptor"],
         )
     native.filegroup(
         name = name,

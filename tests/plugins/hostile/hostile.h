@@ -12,6 +12,7 @@
 
 #include "sdk/abi/plugin.h"
 #include "sdk/abi/plugin_note.h"
+#include "tests/plugins/descriptor.h"
 
 KEEL_PLUGIN_NOTE(
     "id=org.keel.test.hostile\n"
@@ -91,13 +92,7 @@ static const void* get_interface(void* self, const char* id) {
 
 const keel_plugin* keel_plugin_entry_v1(void) {
   static const keel_plugin descriptor = {
-      .struct_size = sizeof descriptor,
-      .abi_major = KEEL_ABI_MAJOR,
-      .abi_minor = KEEL_ABI_MINOR,
-      .id = "org.keel.test.hostile",
-      .version = "1.0",
-      .vendor = "Keel",
-      .license = "Apache-2.0",
+      TEST_PLUGIN("hostile"),
       .init = init,
       .shutdown = stop,
       .get_interface = get_interface,
