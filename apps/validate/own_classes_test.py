@@ -21,7 +21,7 @@ CONFIG = {
 ATTENDS = {
     "NOT": None,
     "REFUSES_WITHOUT_A_REASON": 130,
-    "IGNORES_WINDOWS": 131,
+    "FORGETS_THE_SCALE": 131,
     "READS_WHOLE_BLOCKS": 132,
     "ASSUMES_CONTIGUOUS": 133,
     "WRITES_PAST_ITS_WORKSPACE": 134,
@@ -86,11 +86,11 @@ class OwnClassesTest(unittest.TestCase):
         self.check("counts", COUNTS, "LP")
 
     def test_an_attention_needs_no_config(self):
-        library = os.path.abspath("tests/plugins/libattends_ignores_windows.so")
+        library = os.path.abspath("tests/plugins/libattends_forgets_the_scale.so")
         run = subprocess.run([PROGRAM, library, "--group", "A"], stdout=subprocess.PIPE, text=True)
         self.assertEqual(run.returncode, 1)
         self.assertRegex(run.stdout, r"(?m)^fail +KEEL-PLG-131")
-        self.assertIn("window 7", run.stdout)
+        self.assertIn("4 heads of 2, keys of 16", run.stdout)
 
 
 if __name__ == "__main__":

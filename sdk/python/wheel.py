@@ -1,6 +1,6 @@
 """Writes keel's wheel: the package, libkeel.so with what it needs, and the programs.
 
-  wheel.py OUTPUT --python FILE... --export FILE... --lib FILE... --plugin FILE... --bin FILE...
+  wheel.py OUTPUT --python FILE... --lib FILE... --plugin FILE... --bin FILE...
 
 OUTPUT's name says version and platform; whether the files run on that platform is checked. One
 wheel fits every Python: the package loads the library by ctypes.
@@ -133,8 +133,6 @@ def packed(arguments: argparse.Namespace, work: pathlib.Path) -> dict[str, pathl
         # From the last folder `keel`: files that a build made lie elsewhere.
         start = len(parts) - 1 - parts[::-1].index("keel")
         files["/".join(parts[start:])] = path
-    for path in map(pathlib.Path, arguments.export):
-        files[f"keel/export/{path.name}"] = path
     libraries = Libraries(work)
     for kind, folder in FOLDERS.items():
         for origin in map(pathlib.Path, getattr(arguments, kind)):
@@ -183,7 +181,7 @@ def write(output: pathlib.Path, files: dict[str, pathlib.Path], version: str, ta
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("output", type=pathlib.Path)
-    for kind in ("python", "export", *FOLDERS):
+    for kind in ("python", *FOLDERS):
         parser.add_argument("--" + kind, nargs="+", default=[])
     arguments = parser.parse_args()
     _, version, tag = arguments.output.stem.split("-", 2)

@@ -71,16 +71,18 @@ static void run_head(const instance* me, const keel_attention_call* call, int64_
   q = (const float*)at(call->q) + (query * d->heads + head) * d->qk_dim;
 #endif
   float* out = (float*)at(call->out) + (query * d->heads + head) * d->v_dim;
-  int64_t first = d->window > 0 && position >= d->window ? position - d->window + 1 : 0;
-#if defined(IGNORES_WINDOWS)
-  first = 0;
+  const int64_t first = d->window > 0 && position >= d->window ? position - d->window + 1 : 0;
+#if defined(FORGETS_THE_SCALE)
+  const float scale = 1;
+#else
+  const float scale = (float)d->scale;
 #endif
   float largest = -INFINITY, sum = 0;
   for (int64_t key = first; key <= position; ++key) {
     const float* k = row_of(me, call, call->k_cache, s, key, kv_head);
     float score = 0;
     for (int64_t i = 0; i < d->qk_dim; ++i) score += q[i] * k[i];
-    weights[key] = score * (float)d->scale;
+    weights[key] = score * scale;
     if (weights[key] > largest) largest = weights[key];
   }
   for (int64_t i = 0; i < d->v_dim; ++i) out[i] = 0;

@@ -68,8 +68,7 @@ absl::Status Measure(const std::string& name, Plugin& plugin, const PluginRef& r
     auto read = RecordSpec(source, document);
     if (!read.ok()) return failed.Update(read.status());
     spec = *read;
-    auto declared =
-        RecordDeclarations(source, document, config.get_object(), "config.json", *read);
+    auto declared = RecordDeclarations(source, document, config.get_object(), "config.json", *read);
     if (!declared.ok()) return failed.Update(declared.status());
     model = *std::move(declared);
   });
@@ -85,11 +84,10 @@ absl::Status Measure(const std::string& name, Plugin& plugin, const PluginRef& r
   for (const proto::Function& function : functions) nodes += function.nodes_size();
   const proto::Graph graph = WithFunctions(model.graph, functions);
   const double verifying = BestMilliseconds([&] { failed.Update(VerifyGraph(graph)); });
-  const double whole = BestMilliseconds(
-      [&] { failed.Update(RecordModel(source, config, "config.json").status()); });
+  const double whole =
+      BestMilliseconds([&] { failed.Update(RecordModel(source, config, "config.json").status()); });
 
-  absl::StatusOr<JailedImage> image =
-      PluginTrust().AuthorizeJailed(ref);
+  absl::StatusOr<JailedImage> image = PluginTrust().AuthorizeJailed(ref);
   if (!image.ok()) return image.status();
   proto::RecordRequest request;
   request.set_config_json(boost::json::serialize(config));
@@ -99,11 +97,12 @@ absl::Status Measure(const std::string& name, Plugin& plugin, const PluginRef& r
   const double jailed =
       BestMilliseconds([&] { jailed_status.Update(RecordInJail(*image, request).status()); });
   if (!failed.ok()) return failed;
-  std::printf("%-10s %6d ops: declare %7.2f ms, record %7.2f ms (%4.0f ns an op), verify %7.2f ms, "
-              "all of it, twice as a host does it %7.2f ms, in a jail %s\n",
-              name.c_str(), nodes, declaring, recording, recording * 1e6 / nodes, verifying, whole,
-              jailed_status.ok() ? absl::StrCat(static_cast<int>(jailed), " ms").c_str()
-                                 : jailed_status.ToString().c_str());
+  std::printf(
+      "%-10s %6d ops: declare %7.2f ms, record %7.2f ms (%4.0f ns an op), verify %7.2f ms, "
+      "all of it, twice as a host does it %7.2f ms, in a jail %s\n",
+      name.c_str(), nodes, declaring, recording, recording * 1e6 / nodes, verifying, whole,
+      jailed_status.ok() ? absl::StrCat(static_cast<int>(jailed), " ms").c_str()
+                         : jailed_status.ToString().c_str());
   return absl::OkStatus();
 }
 
