@@ -57,7 +57,7 @@ class Parallel {
     auto logits = (*executor)->Step(first);
     if (!logits.ok()) return logits.status();
     const at::Tensor head = logits->clone();
-    logits = (*executor)->Step({{2, 6}, {{6, 2, 0, blocks}}, {0, 1}});
+    logits = (*executor)->Step({{2, 6}, {{6, 2, 0, blocks}}, {0, 1}, {}, {}});
     if (!logits.ok()) return logits.status();
     return at::cat({head, *logits});
   }
