@@ -151,9 +151,8 @@ def _piece(result: Value, tables: set[Value]) -> Piece | None:
     cut = {v for n in inside for v in n.inputs if v not in outputs and v not in tables and not _fixed(v)}
     ways = [_upwards(v) for v in cut]
     common = [v for v in ways[0] if all(v in way for way in ways)] if ways else []
-    if not common:
-        return None
-    return Piece(common[0], result, inside)
+    x = next((v for v in common if v.type == result.type), None)  # before views and casts that are undone
+    return None if x is None else Piece(x, result, inside)
 
 
 def _inside(result: Value, tables: set[Value]) -> list[Node]:

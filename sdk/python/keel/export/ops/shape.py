@@ -69,21 +69,18 @@ def slice_(c, node, x, dim=0, start=None, end=None, step=1):
     if isinstance(size, Rows) or not all(isinstance(e, (int, type(None))) for e in (start, end)):
         raise Refused("it takes some of the tokens by their number in the batch")
     start, end, _ = slice(start, end).indices(size)
-    part = narrowed(c, x, dim, start, end - start, keep=True)
-    if step != 1:
-        part = _every(c, part, c.axis(x, dim), step)
-    return c.without_ones(part, node)
+    if step == 1:
+        return c.without_ones(narrowed(c, x, dim, start, end - start, keep=True), node)
+    return c.without_ones(_every(c, c.value(x), c.axis(x, dim), range(start, end, step)), node)
 
 
-def _every(c, value, at, step):
-    """Each step-th element of dimension `at`."""
-    size = value.dims[at]
-    if size % step:  # the last ones are followed by none
-        whole = size // step * step + step
-        value = c.build.take(value, at, _indices(c, value, at, list(range(0, size, step)))) if whole else value
-        return value
+def _every(c, value, at, numbers):
+    """The elements `numbers` of dimension `at`; as one of each `step`, where they go through all of it."""
+    size, step = value.dims[at], numbers.step
+    if size % step or numbers.start >= step or len(numbers) != size // step:
+        return c.build.take(value, at, _indices(c, value, at, list(numbers)))
     value = c.build.view(value, (*value.dims[:at], size // step, step, *value.dims[at + 1 :]))
-    return c.build.narrow(value, at + 1, 0, 1)
+    return c.build.narrow(value, at + 1, numbers.start, 1)
 
 
 def _indices(c, value, at, numbers):
