@@ -216,9 +216,12 @@ class Converter:
             raise Refused(f"{self.module(node) or 'the model'} ({node.target}): {refusal}") from refusal
 
     def _computed(self, node: FxNode) -> torch.Tensor | None:
-        """What a node gives that depends on constants alone: a number now, whatever op it is."""
+        """What a node gives that depends on constants alone: a number now, whatever op it is.
+
+        But for those of the model's type, whose rounding is not that of the trace.
+        """
         name = _name(node)
-        if "empty" in name or name.startswith("keel_") or not self.is_tensor(node):
+        if "empty" in name or name.startswith("keel_") or not self.is_tensor(node) or self.dtype(node) == g.MODEL:
             return None
         for x in node.all_input_nodes:
             if x not in self._known:
