@@ -160,7 +160,7 @@ def leaky_relu(c, node, x, slope=0.01):
 @converts("clamp", "hardtanh", "clip")
 def clamp(c, node, x, min=None, max=None):
     if any(c.is_tensor(bound) for bound in (min, max)):
-        value, rank, dtype = c.value(x), len(c.shape(node)), c.dtype(node)
+        rank, dtype = len(c.shape(node)), c.dtype(node)
         value = c.with_ones(x, rank, dtype)
         for name, bound in (("max", min), ("min", max)):
             if bound is not None:
@@ -250,17 +250,12 @@ def where(c, node, condition, a=None, b=None):
         raise Refused("where without values: the number of results depends on the data")
     rank, dtype = len(c.shape(node)), c.dtype(node)
     sides = [c.with_ones(x, rank, dtype) if c.is_tensor(x) else c.number(x, dtype) for x in (a, b)]
-    return _fitted(c, c.build.where(c.with_ones(condition, rank, g.BOOL), *sides), node)
+    return c.without_ones(c.build.where(c.with_ones(condition, rank, g.BOOL), *sides), node)
 
 
 @converts("masked_fill")
 def masked_fill(c, node, x, mask, value):
     return where(c, node, mask, value, x)
-
-
-def _fitted(c, value, node):
-    """Without ones; a value that all rows share stays one."""
-    return c.build.view(value, c.kept(c.shape(node)))
 
 
 # ---- reductions
