@@ -15,7 +15,6 @@ VARIANTS = [
     "gemma3/testdata/default",
     "gpt_oss/testdata/default",
     "llama/testdata/default",
-    "llama/testdata/llama3_rope",
     "mistral/testdata/default",
     "phi3/testdata/default",
     "qwen2/testdata/default",

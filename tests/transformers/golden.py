@@ -9,9 +9,10 @@ import transformers
 
 import tiny_configs
 
-LENGTHS = (6, 45)  # of the prompts: less than a block of the cache, and several with a rest
+LENGTHS = (6, 45)  # of the prompts: less than a block of the cache, and some blocks with a rest
 NEW_TOKENS = 32
-CLEAR_MARGIN = 2e-4  # of the largest logit, by which a greedy token should lead: rounding cannot change it then
+# Of the largest logit: by how much a greedy token should lead, so that rounding cannot change it.
+CLEAR_MARGIN = 2e-4
 SEEDS = 5
 MAX_PARAMETERS = 5_000_000
 
@@ -31,7 +32,7 @@ def _fill(model: torch.nn.Module, seed: int) -> None:
 def _greedy(model: torch.nn.Module, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Logits of the prompt, the tokens that follow, and by how much the least clear of them leads.
 
-    Each token by a pass over the whole text, without a cache: what generate() gives with one where the class has no error.
+    Each token by a pass over the whole text, without a cache: what generate() gives with one, if a class is right.
     """
     margin, new = float("inf"), ids
     with torch.no_grad():
@@ -84,6 +85,6 @@ def model_class(name: str) -> type:
     return getattr(transformers, name)
 
 
-def config_of(directory: pathlib.Path) -> transformers.PreTrainedConfig:
+def config_of(model_class: type, directory: pathlib.Path) -> transformers.PreTrainedConfig:
     """The configuration as the checkpoint has it."""
-    return transformers.AutoConfig.from_pretrained(directory)
+    return model_class.config_class.from_pretrained(directory)

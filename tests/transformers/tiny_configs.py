@@ -55,16 +55,15 @@ _SIZES = {
 # Encoders that have a language model's head: causal with this.
 _DECODER = {"is_decoder": True}
 
-_GEMMA4 = {
-    "per_layer_config": {},
-    "layer_types": ["sliding_attention", "full_attention"],
-    "num_global_key_value_heads": 2,
-    "hidden_size_per_layer_input": 16,
-}
-
-# `...`: leave it to the class. A value may be a function of the class's sizes so far.
+# `...`: leave it to the class.
 _FAMILIES = {
-    "bailing_hybrid": {"num_experts": 8, "num_experts_per_token": 2, "num_expert_group": 2, "linear_head_dim": 16, "layer_group_size": 2},
+    "bailing_hybrid": {
+        "num_experts": 8,
+        "num_experts_per_token": 2,
+        "num_expert_group": 2,
+        "linear_head_dim": 16,
+        "layer_group_size": 2,
+    },
     "bert": _DECODER,
     "bert-generation": _DECODER,
     "big_bird": {**_DECODER, "attention_type": "original_full"},
@@ -76,16 +75,43 @@ _FAMILIES = {
         "attn_config": {"kv_n_heads": 2, "clip_qkv": 4.0, "rope_theta": 10000.0},
         "ffn_config": {"hidden_size": 64, "ffn_hidden_size": 96, "moe_num_experts": 4, "moe_top_k": 2},
     },
-    "dots3_note_text": {"shared_experts_intermediate_size": 32, "per_layer_config": {}, "head_dim": 24},
+    "dots3_note_text": {
+        "shared_experts_intermediate_size": 32,
+        "per_layer_config": {},
+        "head_dim": 24,
+    },
     "electra": _DECODER,
     "ernie": _DECODER,
     "gemma3n_text": {"layer_types": ["sliding_attention", "full_attention"]},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": WINDOW},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
-    "inkling_text": {"swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 16, "sliding_window_size": WINDOW, "rel_extent": 32},
-    "inkling2_text": {"swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 16, "sliding_window_size": WINDOW, "rel_extent": 32, "unpadded_vocab_size": VOCAB},
-    "jamba": {"layer_types": ..., "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2},
-    "kimi_linear": {"num_experts": 8, "num_experts_per_token": 2, "linear_head_dim": 16, "linear_num_heads": 4},
+    "inkling_text": {
+        "swa_num_attention_heads": 4,
+        "swa_num_key_value_heads": 2,
+        "swa_head_dim": 16,
+        "sliding_window_size": WINDOW,
+        "rel_extent": 32,
+    },
+    "inkling2_text": {
+        "swa_num_attention_heads": 4,
+        "swa_num_key_value_heads": 2,
+        "swa_head_dim": 16,
+        "sliding_window_size": WINDOW,
+        "rel_extent": 32,
+        "unpadded_vocab_size": VOCAB,
+    },
+    "jamba": {
+        "layer_types": ...,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "expert_layer_period": 2,
+    },
+    "kimi_linear": {
+        "num_experts": 8,
+        "num_experts_per_token": 2,
+        "linear_head_dim": 16,
+        "linear_num_heads": 4,
+    },
     "kolibri1": {"num_local_experts": 8},
     "lfm2_moe": {"num_dense_layers": 1, "layer_types": ["conv", "full_attention"]},
     "longcat_flash": {"zero_expert_num": 4, "head_dim": 8},
@@ -100,13 +126,29 @@ _FAMILIES = {
     "rembert": {**_DECODER, "input_embedding_size": 32, "output_embedding_size": 48},
     "roberta": _DECODER,
     "roberta-prelayernorm": _DECODER,
-    "roc_bert": {**_DECODER, "enable_pronunciation": False, "enable_shape": False, "pronunciation_vocab_size": 8, "shape_vocab_size": 8},
+    "roc_bert": {
+        **_DECODER,
+        "enable_pronunciation": False,
+        "enable_shape": False,
+        "pronunciation_vocab_size": 8,
+        "shape_vocab_size": 8,
+    },
     "roformer": _DECODER,
     "xlm-roberta": _DECODER,
     "xlm-roberta-xl": _DECODER,
     "xmod": {**_DECODER, "default_language": "en_XX"},
-    "zamba": {"layers_block_type": ["linear_attention", "hybrid"], "attention_hidden_size": 128, "attention_head_dim": 32, "num_key_value_heads": 4},
-    "zamba2": {"layers_block_type": ["linear_attention", "hybrid"], "layer_types": ["linear_attention", "hybrid"], "n_mamba_heads": 8, "mamba_headdim": 16},
+    "zamba": {
+        "layers_block_type": ["linear_attention", "hybrid"],
+        "attention_hidden_size": 128,
+        "attention_head_dim": 32,
+        "num_key_value_heads": 4,
+    },
+    "zamba2": {
+        "layers_block_type": ["linear_attention", "hybrid"],
+        "layer_types": ["linear_attention", "hybrid"],
+        "n_mamba_heads": 8,
+        "mamba_headdim": 16,
+    },
     "zaya": {"num_experts_per_tok": 1, "num_experts": 4, "router_hidden_size": 16},
 }
 

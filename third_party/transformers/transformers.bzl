@@ -1,4 +1,4 @@
-"""The repository @transformers: transformers and Python's torch, for tests."""
+"""The repository @python_transformers: transformers and Python's torch, for tests."""
 
 def _transformers_repository_impl(ctx):
     ctx.path(ctx.attr.lock)

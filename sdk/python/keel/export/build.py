@@ -11,6 +11,7 @@ def build_model(config: transformers.PretrainedConfig, model_class: type | None 
     """The model of `config`, or of `model_class`, in eval mode; its weights are random (weights.py)."""
     cls = model_class or class_of(config)
     config._attn_implementation = config._experts_implementation = "eager"
+    config.get_text_config().use_cache = False  # not all take it as an argument
     try:
         with weights.unfilled():
             model = cls(config)

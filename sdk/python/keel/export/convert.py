@@ -7,16 +7,17 @@ The ops themselves are in `ops/`, functions by the name of the ATen op; what one
 that torch says it has.
 """
 
+import contextlib
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch.fx import Node as FxNode
 
 from . import graph as g
 from .graph import Builder, Declaration, Dim, Refused, Rows, Value
-from .ops import TABLE
+from .ops import TABLE, complex_numbers, own_attention
 
 DTYPES = {
     torch.bfloat16: g.MODEL,
@@ -26,6 +27,7 @@ DTYPES = {
     torch.int32: g.I32,
     torch.bool: g.BOOL,
     torch.uint8: g.U8,
+    torch.complex64: g.F32,  # of each part
 }
 
 
@@ -90,6 +92,14 @@ class Converter:
         name = name.removeprefix("model.")
         return self._same.get(name, name)  # of a tied one the first
 
+    def buffer(self, node: FxNode) -> torch.Tensor | None:
+        """What a placeholder holds that is no parameter and in no checkpoint."""
+        name = self._buffers.get(node.name) if node.op == "placeholder" else None
+        if name is None or name in self._kept:
+            return None
+        held = self.program.state_dict.get(name)
+        return self.program.constants[name] if held is None else held
+
     def module(self, node: FxNode) -> str:
         """The innermost module that the node comes from."""
         stack = list((node.meta.get("nn_module_stack") or {}).values())
@@ -101,7 +111,7 @@ class Converter:
         """Its Keel value, whose shape is that of x without ones."""
         if x not in self._values:
             self._values[x] = self._placeholder(x)
-        value = self._values[x]
+        value = self.raw(x)
         if isinstance(value, torch.Tensor):
             value = self._values[x] = self.constant(value, self.dtype(x))
         if not isinstance(value, Value):
@@ -110,10 +120,23 @@ class Converter:
 
     def raw(self, x: FxNode) -> object:
         """What an op has given: a value, several, or what only other ops of its file understand."""
-        return self._values.get(x)
+        value = self._values.get(x)
+        if isinstance(value, Refused):
+            raise value
+        return value
 
     def values(self, x: FxNode) -> Sequence[Value]:
-        return self._values[x]
+        return self.raw(x)
+
+    @contextlib.contextmanager
+    def standing_for(self, x: FxNode, value: Value) -> Iterator[None]:
+        """Inside, x is `value`."""
+        whole = self._values[x]
+        self._values[x] = value
+        try:
+            yield
+        finally:
+            self._values[x] = whole
 
     def as_dtype(self, x: FxNode, dtype: str) -> Value:
         return self.build.cast(self.value(x), dtype)
@@ -198,7 +221,10 @@ class Converter:
         for node in nodes:
             if node.op == "call_function" and node in live and not _is_size(node):
                 self.build.layer = self._layer_of(node)
-                self._values[node] = self._checked(node, self._convert(node))
+                try:
+                    self._values[node] = self._checked(node, self._convert(node))
+                except Refused as refusal:  # it counts where something needs the node that has to be converted
+                    self._values[node] = refusal
         return g.Function("forward", inputs, self.value(outputs[0]))
 
     def _convert(self, node: FxNode) -> object:
@@ -207,7 +233,13 @@ class Converter:
         known = self._computed(node)
         if known is not None:
             return known
-        function = TABLE.get(_name(node))
+        operands = [self._values.get(x) for x in node.args if isinstance(x, FxNode)]
+        if operands and isinstance(operands[0], own_attention.Weights):
+            function = own_attention.follow
+        elif any(isinstance(x, complex_numbers.Complex) for x in operands):
+            function = complex_numbers.follow
+        else:
+            function = TABLE.get(_name(node))
         if function is None:
             raise Refused(f"{self.module(node) or 'the model'} uses {node.target}, which no op of Keel's computes")
         try:
@@ -216,13 +248,16 @@ class Converter:
             raise Refused(f"{self.module(node) or 'the model'} ({node.target}): {refusal}") from refusal
 
     def _computed(self, node: FxNode) -> torch.Tensor | None:
-        """What a node gives that depends on constants alone: a number now, whatever op it is."""
+        """What a node gives that depends on constants alone: a number now, whatever op it is.
+
+        But for those of the model's type, whose rounding is not that of the trace.
+        """
         name = _name(node)
-        if "empty" in name or name.startswith("keel_") or not self.is_tensor(node):
+        if "empty" in name or name.startswith("keel_") or not self.is_tensor(node) or self.dtype(node) == g.MODEL:
             return None
         for x in node.all_input_nodes:
             if x not in self._known:
-                held = self._constant_of(x)
+                held = self.buffer(x)
                 if held is None:
                     return None
                 self._known[x] = held
@@ -230,14 +265,6 @@ class Converter:
         with torch.no_grad():
             self._known[node] = node.target(*args, **kwargs)
         return self._known[node]
-
-    def _constant_of(self, node: FxNode) -> torch.Tensor | None:
-        """The buffer that a placeholder is, unless a checkpoint holds it."""
-        name = self._buffers.get(node.name) if node.op == "placeholder" else None
-        if name is None or name in self._kept:
-            return None
-        held = self.program.state_dict.get(name)
-        return self.program.constants[name] if held is None else held
 
     def _checked(self, node: FxNode, value: object) -> object:
         if isinstance(value, Value) and self.is_tensor(node):
@@ -250,11 +277,10 @@ class Converter:
         name = self.parameter(node)
         if name is not None:
             return self.param(name)
-        if node.name not in self._buffers:
+        held = self.buffer(node)
+        if held is None:
             raise Refused(f"{node} has no value")
-        name = self._buffers[node.name]
-        held = self.program.state_dict.get(name)
-        return self.constant(self.program.constants[name] if held is None else held, self.dtype(node))
+        return self.constant(held, self.dtype(node))
 
     def _layer_of(self, node: FxNode) -> int | None:
         for path, _ in (node.meta.get("nn_module_stack") or {}).values():

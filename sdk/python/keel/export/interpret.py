@@ -12,7 +12,7 @@ from . import graph as g
 from .graph import Declaration, Function, Node, Refused, Value, made
 from .hooks import recurrences
 from .hooks.activations import FUNCTIONS
-from .hooks.attention import attention
+from .hooks.attention import attention, visible
 from .hooks.experts import experts
 from .hooks.norms import norm
 
@@ -146,8 +146,20 @@ def _attention(node, d, x, tensors):
     f = d.fields
     q, k, v = (t.transpose(0, 1)[None].float() for t in x[:3])
     arguments = dict(zip(node.names, x[3:]))
+    if "alibi_slopes" in arguments:
+        return _with_alibi(q, k, v, arguments["alibi_slopes"], f)
     return attention(q, k, v, None, arguments.get("sinks"), f["layer"], "", f["scale"], f["softcap"],
                      f["kind"] == "CAUSAL", f["window"], f["chunk"])[0]  # fmt: skip
+
+
+def _with_alibi(q, k, v, slopes, f):
+    """slope * (the key's position - the query's) is added to the scores."""
+    groups, length = q.shape[1] // k.shape[1], q.shape[2]
+    k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+    positions = torch.arange(length)
+    scores = q @ k.transpose(-1, -2) * f["scale"] + slopes[:, None, None] * (positions[None, :] - positions[:, None])
+    scores = scores.masked_fill(~visible(length, f["kind"] == "CAUSAL", f["window"], f["chunk"]), float("-inf"))
+    return (torch.softmax(scores, -1) @ v)[0].transpose(0, 1)
 
 
 def _experts(d, x, ids, weights, tensors):

@@ -11,7 +11,9 @@ STYLES = {
     "embedding_colwise", "replicate", "mla_kv_a_proj", "moe_tp_experts", "gather", "local",
     "local_params", "all_reduce", "moe_identity_expert", "ep_router", "grouped_gemm", "ep_dispatch_experts",
 }  # fmt: skip
-HOST_INPUTS = {"input_ids", "attention_mask", "position_ids"}
+# What a pipeline's children have besides what others before them give.
+HOST_INPUTS = {"input_ids", "attention_mask", "position_ids", "position_embeddings", "cache_position", "past_key_values",
+               "token_type_ids"}  # fmt: skip
 MATRICES = {"gate_up_proj", "up_proj", "down_proj"}  # of a mixture of experts, which is one declaration
 
 
@@ -53,9 +55,14 @@ def _of_parts(said: dict[str, str], declarations: list[Declaration]) -> dict[str
 
 
 def _pipeline(config, names: dict[str, Declaration], layers: str) -> list[tuple[str, list[str], list[str]]]:
-    """The plan, if its children are those that are here and the layers are among them."""
+    """The plan, if its children are those that are here, the layers are among them, and each gets what it takes."""
     said = getattr(config, "base_model_pp_plan", None) or {}
     children = [name for name in said if name == "embed_tokens" or _matches(name, names)]
+    given = set(HOST_INPUTS)
+    for name in children:
+        if not given.issuperset(said[name][0]):
+            return []
+        given.update(said[name][1])
     if layers not in children:
         return []
     return [(name, list(said[name][0]), list(said[name][1])) for name in children]

@@ -17,7 +17,21 @@ def renames(model, declarations: list[Declaration], parts: Parts) -> list[dict]:
     rules += _of_merged(declarations)
     for d in (d for d in declarations if d.kind == "moe"):
         rules += _of_experts(d, experts)
+        rules += _of_score_bias(d)
     return list({repr(rule): rule for rule in rules}.values())
+
+
+def _of_score_bias(d: Declaration) -> list[dict]:
+    """A router's bias, from wherever it is, to its experts."""
+    if "score_bias" not in d.tensors:
+        return []
+    source, target = d.tensors["score_bias"], f"{d.name}.{d.fields['score_bias']}"
+    number = r"(?<=\.)\d+(?=\.)"
+    layers = re.findall(number, source)
+    if source == target or len(layers) != 1 or layers != re.findall(number, target):
+        return []
+    pattern = re.sub(r"(?<=\\\.)\d+(?=\\\.)", r"(\\d+)", re.escape(source))
+    return [rule("RENAME", [pattern], [re.sub(number, r"\\1", target)])]
 
 
 def rule(op: str, sources: list[str], targets: list[str], **more) -> dict:

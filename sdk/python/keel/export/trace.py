@@ -11,6 +11,7 @@ from .graph import Refused
 
 LENGTH = 7  # of the example; no size of a model may be equal to it by accident, but none is wrong if it is
 MAX_LENGTH = 1 << 16
+FIRST_POSITION = "_keel_first_position"
 
 
 class _Logits(torch.nn.Module):
@@ -20,8 +21,10 @@ class _Logits(torch.nn.Module):
         super().__init__()
         self.model = model
         self.takes = set(inspect.signature(model.forward).parameters)
+        self.first = vars(model).get(FIRST_POSITION, 0)
 
     def forward(self, input_ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+        position_ids = position_ids + self.first if self.first else position_ids
         arguments = {"position_ids": position_ids, "use_cache": False, "return_dict": True}
         given = {name: value for name, value in arguments.items() if name in self.takes}
         out = self.model(input_ids=input_ids, **given)
@@ -38,7 +41,9 @@ def example(length: int, vocab_size: int, seed: int = 0) -> tuple[torch.Tensor, 
 def trace(model: torch.nn.Module) -> tuple[torch.export.ExportedProgram, hooks.Found]:
     """Traces `model` (bf16 weights, so that every cast to f32 can be seen) over a number of tokens N."""
     model.eval()
-    tokens = torch.export.Dim("N", min=2, max=MAX_LENGTH)
+    vars(model)[FIRST_POSITION] = _first_position(model)
+    most = getattr(model.config.get_text_config(), "max_position_embeddings", None) or MAX_LENGTH
+    tokens = torch.export.Dim("N", min=2, max=min(MAX_LENGTH, most))  # tables of positions end there
     inputs = example(LENGTH, model.get_input_embeddings().weight.shape[0])
     with hooks.installed(model) as found, torch.no_grad(), apply_patches("dynamo"):
         try:
@@ -54,6 +59,24 @@ def trace(model: torch.nn.Module) -> tuple[torch.export.ExportedProgram, hooks.F
         except Exception as error:
             raise Refused(f"torch.export cannot trace it: {_first_line(error)}") from error
     return program.run_decompositions({}), found  # takes no op apart, but makes values of writes in place
+
+
+def _first_position(model: torch.nn.Module) -> int:
+    """The position of the first token: some models count from behind their padding index if they are given none."""
+    padding = getattr(model.config.get_text_config(), "pad_token_id", None)
+    if padding is None or "position_ids" not in inspect.signature(model.forward).parameters:
+        return 0
+    ids = torch.arange(LENGTH)[None] + padding + 1
+    positions = torch.arange(LENGTH)[None]
+    with torch.no_grad():
+        try:
+            said = model(input_ids=ids, use_cache=False).logits
+            for first in (0, padding + 1):
+                if torch.allclose(model(input_ids=ids, position_ids=positions + first, use_cache=False).logits, said):
+                    return first
+        except Exception:  # the trace says why
+            pass
+    return 0
 
 
 def logits_of(model: torch.nn.Module, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

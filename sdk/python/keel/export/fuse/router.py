@@ -51,7 +51,7 @@ def recognise(node: Node, positions: Value, tensors: Tensors) -> tuple[Value, De
                 tensors_ = node.object.tensors | ({} if bias is None else {"score_bias": bias})
                 formula = formula | {"routed_scale": ratio}
                 if bias is not None:
-                    formula["score_bias"] = bias.removeprefix(f"{node.object.name}.")
+                    formula["score_bias"] = bias.rpartition(".")[2]  # renames.py brings it there
                 return logits, Declaration(node.object.name, "moe", fields | formula, tensors=tensors_)
     return None
 

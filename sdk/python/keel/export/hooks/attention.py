@@ -16,15 +16,17 @@ from .library import define
 
 NAME = "keel"
 FAR = 1 << 22  # a position behind any window
+UNKNOWN = -1  # the window of a mask that is none of Keel's
 
 
 @define(
     "mask(Tensor like, bool causal, int window, int chunk) -> Tensor",
-    lambda like, causal, window, chunk: like.new_empty(1, 1, like.shape[1], like.shape[1], dtype=torch.bool),
+    lambda like, causal, window, chunk: like.new_empty(1, 1, like.shape[1], like.shape[1]),
 )
 def mask(like: torch.Tensor, causal: bool, window: int, chunk: int) -> torch.Tensor:
-    length = like.shape[1]
-    return visible(length, causal, window, chunk)[None, None]
+    """What is added to the scores, as transformers' eager attention has it: models without the interface do so."""
+    see = visible(like.shape[1], causal, window, chunk)
+    return torch.zeros(see.shape, dtype=like.dtype).masked_fill(~see, torch.finfo(like.dtype).min)[None, None]
 
 
 def visible(length: int, causal: bool, window: int, chunk: int) -> torch.Tensor:
@@ -65,8 +67,7 @@ def attention_forward(module, query, key, value, attention_mask=None, scaling=No
     if position_bias is not None:
         raise Refused(f"{name} adds a position bias to its scores, which no op of a decoder does")
     layer = getattr(module, "layer_idx", None)
-    if layer is None:
-        raise Refused(f"{name} has no layer_idx, so whose keys and values it reads is not known")
+    layer = -1 if layer is None else layer  # that which it is traced in
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if not isinstance(scale, (int, float)):
         raise Refused(f"{name} scales its scores by a tensor, expected a number")
@@ -76,10 +77,14 @@ def attention_forward(module, query, key, value, attention_mask=None, scaling=No
     return out, None
 
 
-def mask_forward(q_length, mask_function, local_size=None, attention_mask=None, device=None, **kwargs):
+def mask_forward(q_length, mask_function, local_size=None, attention_mask=None, device=None, dtype=torch.float32,
+                 **kwargs):  # fmt: skip
     """What transformers calls for a mask."""
-    causal, window, chunk = recognise_mask(mask_function, local_size)
-    return torch.ops.keel.mask(torch.empty(1, q_length, device=device), causal, window, chunk)
+    try:
+        causal, window, chunk = recognise_mask(mask_function, local_size)
+    except Refused:  # it counts where an attention uses it
+        causal, window, chunk = True, UNKNOWN, 0
+    return torch.ops.keel.mask(torch.empty(1, q_length, device=device, dtype=dtype), causal, window, chunk)
 
 
 def recognise_mask(see: Callable, local_size: int | None) -> tuple[bool, int, int]:

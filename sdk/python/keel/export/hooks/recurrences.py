@@ -103,4 +103,4 @@ def torch_chunk_gated_delta_rule(query, key, value, g, beta, scale=None, initial
 
 FUNCTIONS = {
     f.__name__: f for f in (causal_conv1d_fn, mamba2_chunk_scan, mamba_selective_scan, torch_chunk_gated_delta_rule)
-}
+} | {"chunk_kimi_delta_attention": torch_chunk_gated_delta_rule}  # with a gate for each channel of a key

@@ -4,6 +4,6 @@ A function gets the converter, the program's node and its arguments, and gives t
 """
 
 from .table import TABLE
-from . import arithmetic, objects, shape  # noqa: F401, isort: skip, fill the table
+from . import arithmetic, complex_numbers, objects, shape  # noqa: F401, isort: skip, fill the table
 
 __all__ = ["TABLE"]

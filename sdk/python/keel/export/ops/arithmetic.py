@@ -6,6 +6,7 @@ import torch
 
 from .. import graph as g
 from ..graph import Refused, Rows
+from . import own_attention
 from .table import converts
 
 FLOATS = (g.MODEL, g.F32, g.F16)
@@ -160,7 +161,7 @@ def leaky_relu(c, node, x, slope=0.01):
 @converts("clamp", "hardtanh", "clip")
 def clamp(c, node, x, min=None, max=None):
     if any(c.is_tensor(bound) for bound in (min, max)):
-        value, rank, dtype = c.value(x), len(c.shape(node)), c.dtype(node)
+        rank, dtype = len(c.shape(node)), c.dtype(node)
         value = c.with_ones(x, rank, dtype)
         for name, bound in (("max", min), ("min", max)):
             if bound is not None:
@@ -250,17 +251,12 @@ def where(c, node, condition, a=None, b=None):
         raise Refused("where without values: the number of results depends on the data")
     rank, dtype = len(c.shape(node)), c.dtype(node)
     sides = [c.with_ones(x, rank, dtype) if c.is_tensor(x) else c.number(x, dtype) for x in (a, b)]
-    return _fitted(c, c.build.where(c.with_ones(condition, rank, g.BOOL), *sides), node)
+    return c.without_ones(c.build.where(c.with_ones(condition, rank, g.BOOL), *sides), node)
 
 
 @converts("masked_fill")
 def masked_fill(c, node, x, mask, value):
     return where(c, node, mask, value, x)
-
-
-def _fitted(c, value, node):
-    """Without ones; a value that all rows share stays one."""
-    return c.build.view(value, c.kept(c.shape(node)))
 
 
 # ---- reductions
@@ -306,12 +302,12 @@ def variance(c, node, x, dim=None, correction=1, unbiased=None, keepdim=False):
 
 @converts("softmax", "_softmax")
 def softmax(c, node, x, dim, dtype=None):
+    if isinstance(c.shape(x)[dim], Rows):
+        return own_attention.weights_of(c, node, x)
     at = c.axis(x, dim)
     value = c.as_dtype(x, c.dtype(node))
     if at is None:
         return c.build.affine(value, 0.0, 1.0)
-    if isinstance(value.dims[at], Rows):
-        raise Refused("a softmax over the tokens of the batch, outside of attention")
     return c.build.softmax(value, at)
 
 

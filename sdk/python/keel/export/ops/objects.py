@@ -2,6 +2,7 @@
 
 from .. import graph as g
 from ..graph import Refused, Rows, Type
+from ..hooks.attention import UNKNOWN
 from .table import converts
 
 
@@ -91,7 +92,8 @@ def _norm(c, node, x, weight, bias, eps, mean, offset, cast_last):
         tensors = {"weight": names[0]} | ({"bias": names[1]} if with_bias else {})
         return _with_bias(c, node, c.build.norm(c.declare("norm", _module_of(names[0]), fields, tensors=tensors), value),
                           None if with_bias else bias)  # fmt: skip
-    name = f"norm.{fields['kind'].lower()}.{size}.{eps}" + (".cast_last" if cast_last else "")
+    # Named by where it is, so that a pipeline knows its layer.
+    name = f"{c.module(node)}.norm.{fields['kind'].lower()}.{size}.{eps}" + (".cast_last" if cast_last else "")
     result = c.build.norm(c.declare("norm", name, fields), value)
     if weight is not None:
         result = c.build.arithmetic("MUL", result, c.build.affine(c.as_dtype(weight, result.dtype), 1.0, offset))
@@ -112,6 +114,8 @@ def keel_act(c, node, x, name):
 
 @converts("keel_mask")
 def keel_mask(c, node, like, causal, window, chunk):
+    if window == UNKNOWN:
+        raise Refused("an attention mask that is none of causal, bidirectional, window and chunk")
     return Mask(causal, window, chunk)
 
 
@@ -136,6 +140,9 @@ def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap,
     (_, heads, _, qk_dim), (_, kv_heads, keys, _), v_dim = c.shape(q), c.shape(k), c.shape(v)[3]
     if c.shape(q)[2] != Rows() or keys != Rows():
         raise Refused(f"attention over {keys} keys, expected those of its own tokens")
+    layer = layer if layer >= 0 else c.build.layer
+    if layer is None:
+        raise Refused("attention outside of the layers, without a layer_idx: whose keys and values it reads is not known")
     said = _mask_of(c, mask)
     if said is not None:
         causal, window, chunk = said.causal, said.window, said.chunk
@@ -240,7 +247,7 @@ def keel_delta(c, node, q, k, v, gate, beta, scale, l2norm):
     state = _state(c, node, "delta", [heads, c.shape(k)[3], v_size])
     q, k = (c.build.view(c.value(t), (Rows(), *c.shape(t)[2:])) for t in (q, k))
     if l2norm:
-        q, k = _normed(c, q), _normed(c, k)
+        q, k = _normed(c, node, q), _normed(c, node, k)
     q = c.build.affine(q, scale, 0.0)
     value = c.build.view(c.value(v), (Rows(), heads, v_size))
     arguments = {"k": k, "v": value} | _given(c, g=gate, beta=beta)
@@ -249,9 +256,9 @@ def keel_delta(c, node, q, k, v, gate, beta, scale, l2norm):
     return c.without_ones(c.build.cast(result, c.dtype(node)), node)
 
 
-def _normed(c, x):
+def _normed(c, node, x):
     """x / sqrt(sum(x^2) + 1e-6): a norm of the mean, with its eps and scale divided by the size."""
     size = x.dims[-1]
     fields = {"kind": "RMS", "size": size, "eps": 1e-6 / size, "weight_offset": 0.0, "bias": False, "no_weight": True,
               "cast_last": True}  # fmt: skip
-    return c.build.affine(c.build.norm(c.declare("norm", f"norm.l2.{size}", fields), x), size**-0.5, 0.0)
+    return c.build.affine(c.build.norm(c.declare("norm", f"{c.module(node)}.norm.l2.{size}", fields), x), size**-0.5, 0.0)

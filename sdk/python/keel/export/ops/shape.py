@@ -69,21 +69,18 @@ def slice_(c, node, x, dim=0, start=None, end=None, step=1):
     if isinstance(size, Rows) or not all(isinstance(e, (int, type(None))) for e in (start, end)):
         raise Refused("it takes some of the tokens by their number in the batch")
     start, end, _ = slice(start, end).indices(size)
-    part = narrowed(c, x, dim, start, end - start, keep=True)
-    if step != 1:
-        part = _every(c, part, c.axis(x, dim), step)
-    return c.without_ones(part, node)
+    if step == 1:
+        return c.without_ones(narrowed(c, x, dim, start, end - start, keep=True), node)
+    return c.without_ones(_every(c, c.value(x), c.axis(x, dim), range(start, end, step)), node)
 
 
-def _every(c, value, at, step):
-    """Each step-th element of dimension `at`."""
-    size = value.dims[at]
-    if size % step:  # the last ones are followed by none
-        whole = size // step * step + step
-        value = c.build.take(value, at, _indices(c, value, at, list(range(0, size, step)))) if whole else value
-        return value
+def _every(c, value, at, numbers):
+    """The elements `numbers` of dimension `at`; as one of each `step`, where they go through all of it."""
+    size, step = value.dims[at], numbers.step
+    if size % step or numbers.start >= step or len(numbers) != size // step:
+        return c.build.take(value, at, _indices(c, value, at, list(numbers)))
     value = c.build.view(value, (*value.dims[:at], size // step, step, *value.dims[at + 1 :]))
-    return c.build.narrow(value, at + 1, 0, 1)
+    return c.build.narrow(value, at + 1, numbers.start, 1)
 
 
 def _indices(c, value, at, numbers):
@@ -253,7 +250,19 @@ def gather(c, node, x, dim, indices, sparse_grad=False):
     index = c.build.view(c.as_dtype(indices, g.I64), [c.shape(indices)[i] for i in x_dims])
     if isinstance(value.dims[at], Rows):
         raise Refused("it takes tokens by their number in the batch")
+    rows = _one_a_row(c, index) if at == 0 else None
+    if rows is not None:
+        return c.without_ones(c.build.gather_rows(value, rows), node)
     return c.without_ones(c.build.take(value, at, index), node)
+
+
+def _one_a_row(c, index):
+    """[N] of an index [N, ..] that is the same along all but the first dimension; None: it is not."""
+    while index.made_by("REPEAT") and index.node.ints[0] > 0:
+        index = index.node.inputs[0]
+    if index.dims[0] != Rows() or any(d != 1 for d in index.dims[1:]):
+        return None
+    return c.build.view(index, (Rows(),))
 
 
 @converts("scatter")
@@ -300,7 +309,12 @@ def _picked(c, node, x, dim, indices):
     if isinstance(value.dims[at], Rows):
         raise Refused("it takes tokens by their number in the batch")
     order = [at, *(i for i in range(len(value.dims)) if i != at)]
-    index = c.value(indices)
+    known = c.raw(indices) if isinstance(c.raw(indices), torch.Tensor) else c.buffer(indices)
+    if known is not None:
+        known = known % value.dims[at]  # from the end, where it is below 0
+        if known.dim() == 1 and torch.equal(known, known[0] + torch.arange(len(known))):
+            return c.without_ones(c.build.narrow(value, at, int(known[0]), len(known)), node)
+    index = c.value(indices) if known is None else c.constant(known)
     picked = c.build.gather_rows(c.build.permute(value, order), index)
     before, count = list(range(len(index.dims), len(index.dims) + at)), len(picked.dims)
     back = [*before, *range(len(index.dims)), *range(len(index.dims) + at, count)]
@@ -351,10 +365,24 @@ def slice_scatter(c, node, base, source, dim=0, start=None, end=None, step=1):
         if c.shape(source) == c.shape(node):
             return c.as_dtype(source, c.dtype(node))
         raise Refused("it writes tokens by their number in the batch")
-    if step != 1:
-        raise Refused("it writes each step-th element")
     start, end, _ = slice(start, end).indices(size)
+    if step != 1:
+        return _every_written(c, node, base, source, dim, range(start, end, step))
     return _written(c, node, base, source, dim, start, end)
+
+
+def _every_written(c, node, base, source, dim, places):
+    """Elements `places` of a dimension: where a mask says so, those of the source, spread."""
+    shape = c.shape(node)
+    dim %= len(shape)
+    size = shape[dim]
+    spread = [places.index(i) if i in places else 0 for i in range(size)]
+    source_value = c.build.view(c.as_dtype(source, c.dtype(node)), c.shape(source))
+    ones = [size if i == dim else 1 for i in range(len(shape))]
+    spread = c.build.take(source_value, dim, c.build.constant(torch.tensor(spread).view(ones)))
+    mask = c.build.constant(torch.tensor([i in places for i in range(size)]).view(ones))
+    old = c.build.view(c.value(base), shape)
+    return c.without_ones(c.build.where(mask, spread, old), node)
 
 
 @converts("select_scatter")
