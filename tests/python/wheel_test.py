@@ -174,7 +174,7 @@ class WheelTest(unittest.TestCase):
             "custom_id": "a",
             "method": "POST",
             "url": "/v1/completions",
-            "body": {"model": "demo", "prompt": "Define:", "max_tokens": 2},
+            "body": {"model": str(MODEL), "prompt": "Define:", "max_tokens": 2},
         }
         (self.work / "in.jsonl").write_text(json.dumps(request) + "\n")
         files = ["--input-file", "in.jsonl", "--output-file", "out.jsonl"]

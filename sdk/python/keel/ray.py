@@ -7,10 +7,10 @@
     rows.map_batches(
         KeelGenerate,
         fn_constructor_kwargs={"model": "path/to/model", "sampling": {"max_tokens": 64}},
-        concurrency=2, num_cpus=8, batch_size=256,
+        compute=ray.data.ActorPoolStrategy(size=2), num_cpus=8, batch_size=256,
     ).write_json("answers")
 
-Each of `concurrency` workers loads the model once; those of one machine share its file in memory.
+Each of the two workers loads the model once; those of one machine share its file in memory.
 `num_cpus` is the engine's threads (Ray sets OMP_NUM_THREADS to it). A batch of at least four times
 max_num_seqs keeps the engine full.
 """

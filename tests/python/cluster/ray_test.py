@@ -30,7 +30,7 @@ class RayTest(unittest.TestCase):
         dataset = ray.data.from_items(rows, override_num_blocks=16).map_batches(
             KeelGenerate,
             fn_constructor_kwargs={"model": testing.MODEL, "sampling": SAMPLING},
-            concurrency=2,
+            compute=ray.data.ActorPoolStrategy(size=2),
             num_cpus=1,
             batch_size=256,
         )

@@ -25,7 +25,7 @@ def batch_answers(rows: list[dict], folder: pathlib.Path) -> dict[int, str]:
             "custom_id": str(row["id"]),
             "method": "POST",
             "url": "/v1/completions",
-            "body": {"model": "demo", "prompt": row["prompt"], **SAMPLING},
+            "body": {"model": testing.MODEL, "prompt": row["prompt"], **SAMPLING},
         }
         for row in rows
     ]
