@@ -32,10 +32,9 @@ absl::Status CheckTask(const Model& model, const Request& request) {
                   "; to get embeddings of it, serve it with --runner pooling");
   }
   if (task == PoolingTaskName(model.pooling->task)) return absl::OkStatus();
-  return Refuse(
-      "task", "model '", model.name, "' (", model.architecture, ") can ",
-      PoolingTaskName(model.pooling->task), ", not ", task,
-      model.pooling->uses_head ? "; to get embeddings of it, serve it with --convert embed" : "");
+  return Refuse("task", "model '", model.name, "' (", model.architecture, ") can ",
+                PoolingTaskName(model.pooling->task), ", not ", task,
+                task == "embed" ? "; to get embeddings of it, serve it with --convert embed" : "");
 }
 
 absl::Status CheckDimensions(const Model& model, const PoolingRequest& request) {
