@@ -203,6 +203,9 @@ TEST_F(PoolingTest, TwoTextsAreReadTogether) {
   Serve(PoolingType::kMean);
   request_.text_pair = "xy";
   EXPECT_EQ(*Run(request_).prompt_tokens, Letters("abcxy"));
+  request_.text_pair = std::string(1 << 20, 'x');
+  EXPECT_THAT(StatusOf(request_), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("bytes surely fill; shorten them")));
   request_.prompt = std::vector<int32_t>{1, 2};
   EXPECT_THAT(StatusOf(request_), StatusIs(absl::StatusCode::kInvalidArgument,
                                            HasSubstr("the prompt must be a text too")));

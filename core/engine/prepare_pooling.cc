@@ -32,10 +32,9 @@ absl::Status CheckTask(const Model& model, const Request& request) {
                   "; to get embeddings of it, serve it with --runner pooling");
   }
   if (task == PoolingTaskName(model.pooling->task)) return absl::OkStatus();
-  return Refuse(
-      "task", "model '", model.name, "' (", model.architecture, ") can ",
-      PoolingTaskName(model.pooling->task), ", not ", task,
-      model.pooling->uses_head ? "; to get embeddings of it, serve it with --convert embed" : "");
+  return Refuse("task", "model '", model.name, "' (", model.architecture, ") can ",
+                PoolingTaskName(model.pooling->task), ", not ", task,
+                task == "embed" ? "; to get embeddings of it, serve it with --convert embed" : "");
 }
 
 absl::Status CheckDimensions(const Model& model, const PoolingRequest& request) {
@@ -82,6 +81,14 @@ absl::StatusOr<Tokenizer::Pair> RequestPreparer::PoolingPrompt(const Request& re
   const auto* text = std::get_if<std::string>(&request.prompt);
   if (text == nullptr)
     return Refuse("text_pair", "text_pair is set, so the prompt must be a text too");
+  // What is surely too long is refused before it is tokenized; a character has at most 4 bytes.
+  const size_t bytes = text->size() + request.text_pair->size();
+  const int64_t most = 4 * model_.max_model_len * model_.text.tokenizer->max_token_characters();
+  if (static_cast<int64_t>(bytes) > most) {
+    return Refuse("prompt", "prompt and text_pair have ", bytes, " bytes, the model takes at most ",
+                  model_.max_model_len, " tokens (max_model_len), which ", most,
+                  " bytes surely fill; shorten them");
+  }
   return model_.text.tokenizer->EncodePair(*text, *request.text_pair,
                                            request.add_special_tokens.value_or(true));
 }
