@@ -154,7 +154,7 @@ TEST(PluginTrustTest, AGraphIsDataForEveryPolicyAndNeverCode) {
   KEEL_ASSERT_OK_AND_ASSIGN(const JailedImage image, PluginTrust().SealGraph(ref, 1 << 20));
   EXPECT_EQ(image.sha256(), Sha256OfMinimal());
   EXPECT_THAT(PluginTrust().SealGraph(ref, 100),
-              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("graph file graph")));
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("graph file libminimal.so")));
   EXPECT_THAT(
       PluginTrust({.mode = Mode::kFull, .pinned_sha256 = {Sha256OfMinimal()}}).Authorize(ref),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no code to run")));

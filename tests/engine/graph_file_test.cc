@@ -58,9 +58,9 @@ std::string Info(const Engine& engine, const char* field) {
 std::vector<std::vector<int32_t>> Texts(Engine& engine) {
   std::vector<std::vector<int32_t>> out;
   Client client(engine);
-  out.push_back(Ask(engine, Asked(Prompt(9, 30, 100), 16))[0].tokens);
+  out.push_back(Ask(engine, Asked(Prompt(9, 30, 100), 8))[0].tokens);
   for (int i = 0; i < 3; ++i)
-    EXPECT_TRUE(client.Start(i, Asked(Prompt(i, 5 + 20 * i, 100), 16)).ok());
+    EXPECT_TRUE(client.Start(i, Asked(Prompt(i, 5 + 20 * i, 100), 8)).ok());
   for (const auto& [key, answer] : client.Wait()) out.push_back(answer[0].tokens);
   return out;
 }
