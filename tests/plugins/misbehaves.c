@@ -191,7 +191,7 @@ static keel_status model_forward(const void* self, keel_run* run, const keel_for
 #elif defined(MIXES_ROWS)
   x = ops->cumsum(run, x, 0);
 #elif defined(CALLS_PAST_A_TABLE)
-  x = ops->binary(run, x, x, KEEL_BINARY_MAX);
+  if (ops->binary != NULL) x = ops->binary(run, x, x, KEEL_BINARY_MAX); /* whatever the size is */
 #elif defined(CALLS_A_NULL_ENTRY)
   if (KEEL_HAS_FIELD(ops, keel_ops, binary)) x = ops->binary(run, x, x, KEEL_BINARY_MAX);
 #elif defined(FORWARD_CHANGES) || defined(DEPENDS_ON_THE_PROCESS) || defined(EAGER_DIFFERS)
