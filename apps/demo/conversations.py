@@ -106,6 +106,11 @@ def load_words():
   return {word: (part, answer) for word, part, answer in (line.split("\t") for line in lines)}
 
 
+def load_unsure_words():
+  """Those of load_words() that some phrasing may get wrong; see score.py."""
+  return set((HERE / "unsure_words.txt").read_text().split())
+
+
 def load_other_words():
   return (HERE / "other_words.txt").read_text().split()
 

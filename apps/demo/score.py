@@ -3,7 +3,11 @@
   python apps/demo/score.py [--model apps/demo/model] [--words 100]
 
 Asks for each word by each phrasing of conversations.py, first in small letters, then with a
-capital: some 190,000 questions, which take half an hour on one core. --words takes a sample.
+capital: some 160,000 questions, which take twenty minutes on one core. --words takes a sample.
+
+  python apps/demo/score.py --unsure > apps/demo/unsure_words.txt
+
+Asks all that the README promises and prints the words that some phrasing may get wrong.
 """
 
 import argparse
@@ -16,12 +20,14 @@ import transformers
 import conversations
 from encoding import IGNORED, encode
 
-BATCH_TOKENS = 8192
+BATCH_TOKENS = 1024
+SURE = 0.5  # a margin of logits that the rounding of other kernels does not turn round
 
 
 @torch.no_grad()
-def are_exact(model, tokenizer, pairs):
-  """For each (question, answer), whether greedy decoding gives the answer to the last token.
+def margins(model, tokenizer, pairs):
+  """For each (question, answer), by how much the logit of the answer's most doubtful token exceeds
+  all others: above 0 where greedy decoding gives the answer to the last token.
 
   Runs the right answers through the model: greedy decoding gives an answer exactly if each of its
   tokens is the likeliest after those before it.
@@ -31,7 +37,7 @@ def are_exact(model, tokenizer, pairs):
                              {"role": "assistant", "content": answer}])
           for question, answer in pairs]
   by_length = sorted(range(len(rows)), key=lambda i: -len(rows[i][0]))
-  exact = [False] * len(rows)
+  result = [0.0] * len(rows)
   while by_length:
     length = len(rows[by_length[0]][0])
     count = max(1, BATCH_TOKENS // length)
@@ -41,11 +47,19 @@ def are_exact(model, tokenizer, pairs):
     labels = torch.tensor([rows[i][1] + [IGNORED] * p for i, p in zip(batch, padding)])[:, 1:]
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     learned = labels != IGNORED
-    right = torch.ones_like(learned)
-    right[learned] = model.lm_head(hidden[learned]).argmax(-1) == labels[learned]
-    for i, is_right in zip(batch, right.all(1).tolist()):
-      exact[i] = is_right
-  return exact
+    logits, right = model.lm_head(hidden[learned]), labels[learned][:, None]
+    of_right = logits.gather(1, right)
+    of_others = logits.scatter(1, right, -torch.inf).amax(1, keepdim=True)
+    margin = torch.full(labels.shape, torch.inf)
+    margin[learned] = (of_right - of_others)[:, 0]
+    for i, least in zip(batch, margin.amin(1).tolist()):
+      result[i] = least
+  return result
+
+
+def are_exact(model, tokenizer, pairs):
+  """For each (question, answer), whether greedy decoding gives the answer to the last token."""
+  return [margin > 0 for margin in margins(model, tokenizer, pairs)]
 
 
 def show(what, wrong, total):
@@ -71,6 +85,22 @@ def score_definitions(model, tokenizer, words, asked_words):
     print(f"  most often wrong: {words_wrong.most_common(20)}")
 
 
+def all_questions(words):
+  """(word, question, answer): all words in small letters by all phrasings."""
+  return [(word, conversations.with_article(question, word), answer)
+          for question in dict.fromkeys(conversations.ASK + conversations.ASK_NEXT
+                                        + conversations.ASK_VERB)
+          for word, (part, answer) in words.items()
+          if question not in conversations.ASK_VERB or part == "verb"]
+
+
+def unsure_words(model, tokenizer):
+  """Words of which some question, asked as the first thing, is not surely answered."""
+  asked = all_questions(conversations.load_words())
+  found = margins(model, tokenizer, [(question, answer) for _, question, answer in asked])
+  return sorted({word for (word, _, _), margin in zip(asked, found) if margin < SURE})
+
+
 def score(model, tokenizer, num_words=None):
   words = conversations.load_words()
   asked_words = list(words) if num_words is None else random.Random(0).sample(list(words), num_words)
@@ -84,11 +114,15 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
   parser.add_argument("--model", default=conversations.HERE / "model", help="folder of the checkpoint")
   parser.add_argument("--words", type=int, help="how many words to ask for; default: all")
+  parser.add_argument("--unsure", action="store_true", help="print the words that may go wrong")
   args = parser.parse_args()
   torch.set_num_threads(1)
   tokenizer = transformers.AutoTokenizer.from_pretrained(args.model)
   model = transformers.AutoModelForCausalLM.from_pretrained(args.model).float()
-  score(model, tokenizer, args.words)
+  if args.unsure:
+    print("\n".join(unsure_words(model, tokenizer)))
+  else:
+    score(model, tokenizer, args.words)
 
 
 if __name__ == "__main__":

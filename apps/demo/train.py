@@ -200,6 +200,13 @@ def train(model, tokenizer, practice, rng, args):
       save(copy.deepcopy(model).to(torch.bfloat16), tokenizer, args.out)
 
 
+def split_other_words():
+  """Words it should not know: those never trained on, and those that are."""
+  other_words = conversations.load_other_words()
+  random.Random(0).shuffle(other_words)  # whatever the seed: they stay unseen when resumed
+  return other_words[:NUM_HELD_OUT], other_words[NUM_HELD_OUT:]
+
+
 def score_held_out(model, tokenizer, held_out):
   pairs = [(f"Define: {word}", conversations.UNKNOWN) for word in held_out]
   refused = sum(score.are_exact(model, tokenizer, pairs))
@@ -245,9 +252,8 @@ def main():
   torch.set_num_threads(args.threads)
   torch.use_deterministic_algorithms(True)
 
-  words, other_words = conversations.load_words(), conversations.load_other_words()
-  random.Random(0).shuffle(other_words)  # whatever the seed: they stay unseen when resumed
-  held_out, other_words = other_words[:NUM_HELD_OUT], other_words[NUM_HELD_OUT:]
+  words = conversations.load_words()
+  held_out, other_words = split_other_words()
   maker = conversations.ConversationMaker(rng, words, other_words)
   if args.resume:
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.resume)

@@ -175,12 +175,12 @@ absl::StatusOr<KernelData> KernelInstance::Run(const KernelData& in, const Kerne
     return call_.kernel->run(self_, context.With(states.empty() ? nullptr : &sequences),
                              from.data(), num_in, to.data(), num_out);
   }));
+  if (how.placement.border != Border::kTight) return out;
   if (!context.WorkspaceIsIntact()) return absl::DataLossError("writes beside its workspace");
-  for (const TestTensor& tensor : out.tensors) {
-    if (!tensor.IsIntact()) return absl::DataLossError("writes before a result");
-  }
-  for (const TestTensor& tensor : out.states) {
-    if (!tensor.IsIntact()) return absl::DataLossError("writes before its states");
+  for (const std::vector<TestTensor>* written : {&out.tensors, &out.states}) {
+    for (const TestTensor& tensor : *written) {
+      if (!tensor.IsIntact()) return absl::DataLossError("writes before a result or its states");
+    }
   }
   return out;
 }

@@ -31,7 +31,7 @@ struct ChatPrompt {
 // What is asked of a model that answers with vectors.
 struct PoolingRequest {
   std::string task = {};                    // "embed" or "classify"
-  std::optional<bool> use_activation = {};  // unset: what the model says; false: numbers as they come
+  std::optional<bool> use_activation = {};  // unset: as the model says
   std::optional<int64_t> dimensions = {};   // unset: all that there are
 };
 

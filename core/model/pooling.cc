@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "core/base/error_detail.h"
+#include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/graph/stages.h"
@@ -46,20 +47,22 @@ absl::StatusOr<std::optional<json::value>> ReadJsonFile(const Checkpoint& checkp
 
 // 1_Pooling/config.json: one mode of several switches, or in newer files its name.
 absl::StatusOr<PoolingType> ReadPoolingModule(const Checkpoint& checkpoint,
-                                              const std::string& where) {
+                                              const std::string& folder) {
   constexpr std::pair<absl::string_view, PoolingType> kModes[] = {
       {"cls", PoolingType::kCls}, {"mean", PoolingType::kMean}, {"lasttoken", PoolingType::kLast}};
   constexpr char kExpected[] = "one of cls, mean and lasttoken";
-  KEEL_ASSIGN_OR_RETURN(const std::optional<json::value> config, ReadJsonFile(checkpoint, where));
-  if (!config.has_value()) {
-    return WithFile(
-        absl::NotFoundError(absl::StrCat(kModules, " names ", where, ", which is not there")),
-        where);
-  }
+  // A checkpoint's word, so not a way out of its directory.
+  if (folder.empty() || folder[0] == '.' || absl::StrContains(folder, '/'))
+    return Unserved(kModules, absl::StrCat("the path '", folder, "'"),
+                    "a folder of the checkpoint");
+  const std::string where = absl::StrCat(folder, "/config.json");
+  const absl::StatusOr<std::string> text = ReadFile(JoinPath(checkpoint.dir(), where), 1 << 20);
+  if (!text.ok()) return WithFile(Annotate(text.status(), kModules), where);
+  KEEL_ASSIGN_OR_RETURN(const json::value config, ParseJson(*text, where));
   std::vector<std::string> modes;
-  KEEL_ASSIGN_OR_RETURN(const auto named, FindJson<std::string>(*config, "/pooling_mode", where));
+  KEEL_ASSIGN_OR_RETURN(const auto named, FindJson<std::string>(config, "/pooling_mode", where));
   if (named.has_value()) modes.push_back(*named);
-  const json::object* object = config->if_object();
+  const json::object* object = config.if_object();
   for (const auto& [key, value] : object == nullptr ? json::object() : *object) {
     absl::string_view mode(key.data(), key.size());
     if (!absl::ConsumePrefix(&mode, "pooling_mode_") || value != json::value(true)) continue;
@@ -87,8 +90,7 @@ absl::StatusOr<SentenceModules> ReadSentenceModules(const Checkpoint& checkpoint
     if (name == "Transformer" && !out.has_pooling) continue;
     if (name == "Pooling" && !out.has_pooling) {
       out.has_pooling = true;
-      KEEL_ASSIGN_OR_RETURN(out.type,
-                            ReadPoolingModule(checkpoint, absl::StrCat(path, "/config.json")));
+      KEEL_ASSIGN_OR_RETURN(out.type, ReadPoolingModule(checkpoint, path));
     } else if (name == "Normalize" && out.has_pooling) {
       out.normalizes = true;
     } else {

@@ -115,6 +115,11 @@ TEST_F(PoolingOfTest, WhatIsNotServedIsRefusedByName) {
   GiveModules(kModules, R"({"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true})");
   EXPECT_THAT(Find(), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("mean and cls")));
   std::string modules(kModules);
+  modules.replace(modules.find("1_Pooling"), 9, "../secret");
+  GiveModules(modules, "{}");
+  EXPECT_THAT(Find(), StatusIs(absl::StatusCode::kUnimplemented,
+                               HasSubstr("modules.json: the path '../secret' is not served")));
+  modules = kModules;
   modules.replace(modules.find("models.Normalize"), 16, "models.Dense");
   GiveModules(modules, R"({"pooling_mode_mean_tokens": true})");
   EXPECT_THAT(Find(), StatusIs(absl::StatusCode::kUnimplemented,

@@ -1,6 +1,6 @@
 """Writes keel's wheel: the package, libkeel.so with what it needs, and the programs.
 
-  wheel.py OUTPUT --python FILE... --lib FILE... --plugin FILE... --bin FILE...
+  wheel.py OUTPUT --licence FILE --python FILE... --lib FILE... --plugin FILE... --bin FILE...
 
 OUTPUT's name says version and platform; whether the files run on that platform is checked. One
 wheel fits every Python: the package loads the library by ctypes.
@@ -70,6 +70,7 @@ class Libraries:
         self._folder = folder
         self._names: dict[str, str] = {}  # the name that others need: ours
         self.files: list[pathlib.Path] = []
+        self.licences: dict[str, pathlib.Path] = {}  # by Debian's package
 
     def add(self, name: str, path: pathlib.Path) -> str:
         """The new name of a library, which is copied when it is first asked for."""
@@ -83,6 +84,9 @@ class Libraries:
             self.bring(copy, "lib", path)
             patch(copy, "--set-soname", copy.name)
             self.files.append(copy)
+            package, licence = licence_of(path)
+            if licence.read_bytes() not in [other.read_bytes() for other in self.licences.values()]:
+                self.licences[package] = licence
         return self._names[name]
 
     def bring(self, file: pathlib.Path, kind: str, origin: pathlib.Path) -> None:
@@ -98,6 +102,18 @@ class Libraries:
                 sys.exit(f"wheel: {origin} needs {name}, which is not found")
             patch(file, "--replace-needed", name, self.add(name, paths[name]))
         patch(file, "--set-rpath", RUNPATHS[kind])
+
+
+def licence_of(library: pathlib.Path) -> tuple[str, pathlib.Path]:
+    """The package that a library is from, and its licence, which goes where the library goes."""
+    real = library.resolve()
+    places = [real, pathlib.Path("/", *real.parts[2:])]  # /usr/lib is known as /lib, too
+    for place in places:
+        found = subprocess.run(["dpkg-query", "--search", place], capture_output=True, text=True)
+        if found.returncode == 0:
+            package = found.stdout.split(":")[0]
+            return package, pathlib.Path("/usr/share/doc", package, "copyright")
+    sys.exit(f"wheel: no Debian package has {library}, so its licence is not known")
 
 
 def patch(file: pathlib.Path, *arguments: str) -> None:
@@ -144,6 +160,8 @@ def packed(arguments: argparse.Namespace, work: pathlib.Path) -> dict[str, pathl
                 libraries.bring(copy, kind, origin)
             files[f"{folder}/{origin.name}"] = copy
     files.update({f"{FOLDERS['lib']}/{path.name}": path for path in libraries.files})
+    files.update({f"licenses/{name}": path for name, path in libraries.licences.items()})
+    files["licenses/LICENSE"] = pathlib.Path(arguments.licence)
     return dict(sorted(files.items()))
 
 
@@ -171,6 +189,8 @@ def write(output: pathlib.Path, files: dict[str, pathlib.Path], version: str, ta
 
         for name, path in files.items():
             data = path.read_bytes()
+            if name.startswith("licenses/"):
+                name = f"{info}/{name}"
             add(name, data, 0o755 if data[:4] == b"\x7fELF" else 0o644)
         add(f"{info}/METADATA", METADATA.format(version=version, torch=TORCH).encode())
         add(f"{info}/WHEEL", WHEEL.format(tag=tag).encode())
@@ -181,6 +201,7 @@ def write(output: pathlib.Path, files: dict[str, pathlib.Path], version: str, ta
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("output", type=pathlib.Path)
+    parser.add_argument("--licence", required=True)
     for kind in ("python", *FOLDERS):
         parser.add_argument("--" + kind, nargs="+", default=[])
     arguments = parser.parse_args()

@@ -31,56 +31,56 @@ CONFIG = {
 }
 
 
+def write_weights_and_goldens(directory: pathlib.Path, length: int = 31, new_tokens: int = 16) -> None:
+    """Random weights, and what the class computes from them: a prompt longer than its windows, and what follows."""
+    config, model_class = load_class(directory, trust_remote_code=True)
+    torch.manual_seed(0)
+    model = model_class(config).eval()
+    for parameter in model.parameters():
+        parameter.data.copy_(torch.randn(parameter.shape) * (parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.5))
+    safetensors.torch.save_file(model.state_dict(), directory / "model.safetensors")
+    ids, positions = torch.randint(0, config.vocab_size, (1, length)), torch.arange(length + new_tokens)[None]
+    text = ids
+    with torch.no_grad():
+        for _ in range(new_tokens):
+            logits = model(input_ids=text, position_ids=positions[:, : text.shape[1]]).logits[0]
+            text = torch.cat([text, logits[-1:].argmax(-1)[None]], 1)
+    goldens = {"prompt": ids[0], "logits": logits[:length], "greedy": text[0, length:]}
+    goldens = {f"{name}_{length}": tensor.contiguous() for name, tensor in goldens.items()}
+    safetensors.torch.save_file(goldens, directory / "goldens.safetensors")
+
+
 class CustomTest(unittest.TestCase):
-    def setUp(self):
-        self.directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        (self.directory / "config.json").write_text(json.dumps(CONFIG))
-        shutil.copy("tests/export/modeling_twin.py", self.directory)
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        (cls.directory / "config.json").write_text(json.dumps(CONFIG))
+        shutil.copy("tests/export/modeling_twin.py", cls.directory)
+        write_weights_and_goldens(cls.directory)
+        cls.said = export_checkpoint(cls.directory, trust_remote_code=True)
 
     def test_its_python_is_not_run_unasked(self):
         with self.assertRaisesRegex(Refused, "auto_map names modeling_twin.TwinForCausalLM.*--trust-remote-code"):
             export_checkpoint(self.directory)
 
-    def test_it_is_exported_once_and_bound_to_its_files(self):
-        said = export_checkpoint(self.directory, trust_remote_code=True)
+    def test_what_it_is_made_of_is_recognised_and_bound_to_its_files(self):
         graph = graph_pb2.Graph.FromString((self.directory / "keel-graph.pb").read_bytes())
         config = hashlib.sha256((self.directory / "config.json").read_bytes()).hexdigest()
         self.assertEqual(graph.provenance.config_sha256, config)
-        self.assertEqual(list(said["remote_code"]), ["modeling_twin.py"])
-        # The numbers were held against its own forward; what it is made of is Keel's.
-        self.assertLess(max(said["errors"].values()), 1e-5)
-        self.assertEqual(said["left_as_primitives"], [])
-        declared = [d for d in graph.declarations]
-        self.assertEqual([d.attention.window for d in declared if d.HasField("attention")], [0, 5, 9])
-        self.assertEqual(said["recognised"]["ropes"], 6)
-        self.assertEqual(sum(said["recognised"]["norms"].values()), 4)
+        self.assertEqual(list(self.said["remote_code"]), ["modeling_twin.py"])
+        self.assertLess(max(self.said["errors"].values()), 1e-5)
+        self.assertEqual(self.said["left_as_primitives"], [])
+        windows = [d.attention.window for d in graph.declarations if d.HasField("attention")]
+        self.assertEqual(windows, [0, 5, 9])
+        self.assertEqual(self.said["recognised"]["ropes"], 6)
+        self.assertEqual(sum(self.said["recognised"]["norms"].values()), 4)
         self.assertEqual(graph.spec.embed_scale, 3)
         self.assertEqual([f.name for f in graph.functions], ["forward", "logits"])  # its head has a bias
 
     def test_the_engine_computes_what_its_own_forward_does(self):
-        self.write_weights_and_goldens()
-        export_checkpoint(self.directory, trust_remote_code=True)
         command = ["tests/transformers/check_graph", str(self.directory / "keel-graph.pb"), str(self.directory)]
         result = subprocess.run(command, capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-
-    def write_weights_and_goldens(self, length=31, new_tokens=16):
-        """Random weights, and what the class computes from them: a prompt longer than its windows, and what follows."""
-        config, model_class = load_class(self.directory, trust_remote_code=True)
-        torch.manual_seed(0)
-        model = model_class(config).eval()
-        for parameter in model.parameters():
-            parameter.data.copy_(torch.randn(parameter.shape) * (parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.5))
-        safetensors.torch.save_file(model.state_dict(), self.directory / "model.safetensors")
-        ids, positions = torch.randint(0, config.vocab_size, (1, length)), torch.arange(length + new_tokens)[None]
-        text = ids
-        with torch.no_grad():
-            for _ in range(new_tokens):
-                logits = model(input_ids=text, position_ids=positions[:, : text.shape[1]]).logits[0]
-                text = torch.cat([text, logits[-1:].argmax(-1)[None]], 1)
-        goldens = {"prompt": ids[0], "logits": logits[:length], "greedy": text[0, length:]}
-        goldens = {f"{name}_{length}": tensor.contiguous() for name, tensor in goldens.items()}
-        safetensors.torch.save_file(goldens, self.directory / "goldens.safetensors")
 
 
 if __name__ == "__main__":

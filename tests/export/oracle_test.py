@@ -17,6 +17,7 @@ VARIANTS = [
     "llama/testdata/default",
     "llama/testdata/llama3_rope",
     "mistral/testdata/default",
+    "phi3/testdata/default",
     "qwen2/testdata/default",
     "qwen3/testdata/default",
     "qwen3_moe/testdata/default",

@@ -61,6 +61,7 @@ class RenameTest(unittest.TestCase):
     def test_a_pattern_that_is_searched_for_becomes_one_of_whole_names(self):
         self.assertEqual(_whole(r"^embed\.(\w+)", r"words.\1"), (r"embed\.(\w+)(.*)", r"words.\1\2"))
         self.assertEqual(_whole(r"\.attn\.", ".self_attn."), (r"(.*?)\.attn\.(.*)", r"\1.self_attn.\2"))
+        self.assertEqual(_whole("fc", "up", "vit"), (r"(.*?\bvit\..*?)fc((?:\W.*)?)", r"\1up\2"))
         self.assertIsNone(_whole(r"^model(?!\.x)", "y"))
 
 

@@ -15,13 +15,14 @@ class EmbedTest(unittest.TestCase):
             self.assertEqual(llm.info["task"], "embed")
             results = llm.embed(prompts, use_tqdm=False)
             vectors = [result.outputs.embedding for result in results]
-            self.assertEqual(vectors[0], vectors[3])
-            self.assertNotEqual(vectors[0], vectors[1])
+            self.assertLess(math.dist(vectors[0], vectors[3]), 1e-4)
+            self.assertGreater(math.dist(vectors[0], vectors[1]), 1e-2)
             for result, prompt in zip(results, prompts):
                 self.assertEqual(result.outputs.hidden_size, llm.info["pooling"]["size"])
                 self.assertEqual(result.prompt_token_ids, llm.get_tokenizer().encode(prompt))
                 self.assertAlmostEqual(math.hypot(*result.outputs.embedding), 1, places=4)
-            self.assertEqual(llm.embed("A lake", use_tqdm=False)[0].outputs.embedding, vectors[1])
+            (alone,) = llm.embed("A lake", use_tqdm=False)
+            self.assertLess(math.dist(alone.outputs.embedding, vectors[1]), 1e-4)
             with self.assertRaises(Exception) as caught:
                 llm.classify(["A river"], use_tqdm=False)
             self.assertIn("classify", str(caught.exception))

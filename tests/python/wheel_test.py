@@ -125,8 +125,12 @@ class WheelTest(unittest.TestCase):
                 if name not in ours and not re.fullmatch(torch, name):
                     self.assertRegex(name, f"^{system}$", path.name)
 
-    def test_types_are_marked(self):
+    def test_types_are_marked_and_licences_come_along(self):
         self.assertTrue((self.site / "keel/py.typed").exists())
+        (licences,) = self.site.glob("keel-*.dist-info/licenses")
+        names = " ".join(path.name for path in licences.iterdir())
+        for library in ("LICENSE", "libabsl", "libprotobuf", "libseccomp", "libssl"):
+            self.assertIn(library, names)
 
     # ---- the package and its command
 

@@ -43,6 +43,7 @@ MEMBERS = [
     # Python's torch, which tests of the exporter run (third_party/transformers).
     "torch/*.py",
     "torch/_C.*.so",
+    "torch/bin/torch_shm_manager",
     "torch/lib/libc10_cuda.so",
     "torch/lib/libshm.so",
     "torch/lib/libtorch.so",

@@ -53,13 +53,25 @@ def main(arguments: list[str] | None = None) -> None:
 
         print(abi.version().decode())
     elif command == "export-transformers":
-        from .export import command as export
-
-        sys.exit(export.main(rest))
+        sys.exit(export_transformers(rest))
     elif command in COMMANDS:
         replace_process(command, rest)
     else:
         sys.exit(f"keel: there is no command '{command}'; keel --help lists them")
+
+
+def export_transformers(arguments: list[str]) -> int:
+    """Writes the graph of a model, in this process."""
+    try:
+        from .export import command
+    except ModuleNotFoundError as error:
+        from .graphs import package_of
+
+        missing = package_of(error)
+        sys.exit(
+            f"keel: export-transformers needs the package {missing}: pip install 'keel[export]'"
+        )
+    return command.main(arguments)
 
 
 def replace_process(command: str, arguments: list[str]) -> None:

@@ -62,10 +62,16 @@ def _export(model: str, checkpoint: pathlib.Path, graph: pathlib.Path, trusted: 
 
             export_checkpoint(checkpoint, work, trust_remote_code=trusted)
         except ModuleNotFoundError as error:
-            raise _missing(model, error.name or str(error)) from None
+            raise _missing(model, package_of(error)) from None
         except Refused as error:
             raise NotServed(f"{model} cannot be exported: {error}", flag="model-impl") from error
         os.replace(pathlib.Path(work, FILE), graph)
+
+
+def package_of(error: ModuleNotFoundError) -> str:
+    """The package to install for a module that is not there."""
+    module = (error.name or str(error)).partition(".")[0]
+    return {"google": "protobuf"}.get(module, module)
 
 
 def _missing(model: str, package: str) -> NotServed:

@@ -10,7 +10,9 @@ from .errors import KeelError
 def prepare(arguments: list[str]) -> list[str]:
     """The server's arguments. With --model-impl transformers the models that have no graph yet are
     exported first."""
-    if _value(arguments, "--model-impl") != "transformers" or _value(arguments, "--graph-dir"):
+    if _values(arguments, "--model-impl")[-1:] != ["transformers"]:
+        return arguments
+    if _values(arguments, "--graph-dir"):
         return arguments
     from .graphs import graph_dir_of
 
@@ -25,19 +27,20 @@ def prepare(arguments: list[str]) -> list[str]:
     return arguments + (["--graph-dir", folder] if folder else [])
 
 
-def _value(arguments: list[str], flag: str) -> str | None:
-    """The last value of a flag, given as `--flag value` or `--flag=value`."""
-    found = None
-    for i, argument in enumerate(arguments):
+def _values(arguments: list[str], flag: str) -> list[str]:
+    """The values of a flag, given as `--flag value` or `--flag=value`."""
+    found = []
+    for argument, following in zip(arguments, [*arguments[1:], None]):
         if argument.startswith(flag + "="):
-            found = argument[len(flag) + 1 :]
-        elif argument == flag and i + 1 < len(arguments):
-            found = arguments[i + 1]
+            found.append(argument[len(flag) + 1 :])
+        elif argument == flag and following is not None:
+            found.append(following)
     return found
 
 
 def _models(arguments: list[str]) -> list[str]:
-    """The models of a command line: `--model M`, and MODEL if it comes first, as vLLM has it."""
-    models = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    named = _value(arguments, "--model")
-    return models + ([named] if named else [])
+    """The models of a command line: `--model M`, also as NAME=M,option..., and MODEL if it comes
+    first, as vLLM has it."""
+    named = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
+    named += _values(arguments, "--model")
+    return [model.split(",")[0].rpartition("=")[2] for model in named]

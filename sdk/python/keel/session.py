@@ -99,10 +99,10 @@ class Session:
         afterwards fails."""
         if not self._close.alive or self._engine.pid != os.getpid():
             return
-        for entry in list(self._entries.values()):
-            if entry.number is not None:
-                self.cancel(entry.number)
         while self._entries:
+            for entry in list(self._entries.values()):
+                if entry.number is not None:
+                    self.cancel(entry.number)
             self.pump(timeout_ms=20)
         self._close()
 
@@ -170,8 +170,9 @@ class Session:
 
     def start_reader(self) -> None:
         """Has a thread that pumps, for those who wait without an event loop."""
+        usable = self.handle
         with self._starting:
-            if self._engine.thread is None:
+            if usable and self._engine.thread is None:
                 arguments = (weakref.ref(self), self._engine.fd, self._engine.stop_reader)
                 thread = threading.Thread(target=_read, args=arguments, name="keel", daemon=True)
                 self._engine.thread = thread
@@ -184,8 +185,8 @@ class Session:
         deltas: asyncio.Queue[Delta] = asyncio.Queue()
 
         def sink(delta: Delta) -> None:
-            # Not put at once, even on the loop's thread: what another thread gave may still be on its
-            # way.
+            # Not put at once, even on the loop's thread: what another thread gave may still be on
+            # its way.
             with contextlib.suppress(RuntimeError):  # the loop is closed, nobody waits
                 loop.call_soon_threadsafe(deltas.put_nowait, delta)
 

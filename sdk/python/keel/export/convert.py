@@ -45,6 +45,7 @@ class Converter:
         self.positions: Value | None = None
         self._layer = re.compile(rf"\b{re.escape(layers)}\.(\d+)\b")
         self._values: dict[FxNode, object] = {}
+        self._known: dict[FxNode, torch.Tensor] = {}  # numbers that depend on no input
         self._declared: dict[tuple[str, str], Declaration] = {}
         signature = program.graph_signature
         self._parameters = dict(signature.inputs_to_parameters)
@@ -101,6 +102,8 @@ class Converter:
         if x not in self._values:
             self._values[x] = self._placeholder(x)
         value = self._values[x]
+        if isinstance(value, torch.Tensor):
+            value = self._values[x] = self.constant(value, self.dtype(x))
         if not isinstance(value, Value):
             raise Refused(f"{x} is no tensor")
         return value
@@ -201,6 +204,9 @@ class Converter:
     def _convert(self, node: FxNode) -> object:
         if node.target is operator.getitem:
             return self.values(node.args[0])[node.args[1]]
+        known = self._computed(node)
+        if known is not None:
+            return known
         function = TABLE.get(_name(node))
         if function is None:
             raise Refused(f"{self.module(node) or 'the model'} uses {node.target}, which no op of Keel's computes")
@@ -208,6 +214,30 @@ class Converter:
             return function(self, node, *node.args, **node.kwargs)
         except Refused as refusal:
             raise Refused(f"{self.module(node) or 'the model'} ({node.target}): {refusal}") from refusal
+
+    def _computed(self, node: FxNode) -> torch.Tensor | None:
+        """What a node gives that depends on constants alone: a number now, whatever op it is."""
+        name = _name(node)
+        if "empty" in name or name.startswith("keel_") or not self.is_tensor(node):
+            return None
+        for x in node.all_input_nodes:
+            if x not in self._known:
+                held = self._constant_of(x)
+                if held is None:
+                    return None
+                self._known[x] = held
+        args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), self._known.__getitem__)
+        with torch.no_grad():
+            self._known[node] = node.target(*args, **kwargs)
+        return self._known[node]
+
+    def _constant_of(self, node: FxNode) -> torch.Tensor | None:
+        """The buffer that a placeholder is, unless a checkpoint holds it."""
+        name = self._buffers.get(node.name) if node.op == "placeholder" else None
+        if name is None or name in self._kept:
+            return None
+        held = self.program.state_dict.get(name)
+        return self.program.constants[name] if held is None else held
 
     def _checked(self, node: FxNode, value: object) -> object:
         if isinstance(value, Value) and self.is_tensor(node):

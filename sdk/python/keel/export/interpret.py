@@ -113,8 +113,12 @@ def _tensor(d: Declaration, tensors: Tensors, key: str) -> torch.Tensor | None:
 
 
 def _linear(node, d, x, tensors):
-    weight = _tensor(d, tensors, "weight")
-    return F.linear(x[0].float(), weight.T if "transposed" in d.tensors else weight, _tensor(d, tensors, "bias"))
+    weight, bias = _tensor(d, tensors, "weight"), _tensor(d, tensors, "bias")
+    weight = weight.T if "transposed" in d.tensors else weight
+    if "layout" in d.fields:  # rows of what the model keeps in one matrix
+        rows = slice(start := d.fields["layout"]["start"], start + d.fields["out"])
+        weight, bias = weight[rows], None if bias is None else bias[rows]
+    return F.linear(x[0].float(), weight, bias)
 
 
 def _embed(node, d, x, tensors):

@@ -23,12 +23,33 @@ def plans(model, declarations: list[Declaration], layers: str) -> dict:
     out = {}
     for field, said in (("tp_plan", (getattr(config, "base_model_tp_plan", None) or {}) | own),
                         ("ep_plan", getattr(config, "base_model_ep_plan", None) or {})):  # fmt: skip
+        said = _of_parts(said, declarations)
         rules = [(pattern, style) for pattern, style in said.items() if style in STYLES and _matches(pattern, names)]
         if rules and field == "tp_plan" and all(pattern == "lm_head" for pattern, _ in rules):
             rules = []
         out[field] = rules
     out["pp_plan"] = _pipeline(config, names, layers.removeprefix(f"{prefix}."))
     return out
+
+
+def _of_parts(said: dict[str, str], declarations: list[Declaration]) -> dict[str, str]:
+    """Rules of a matrix that is taken apart (fuse/merged.py) are those of its parts, which a rank can have a share of."""
+    parts: dict[str, list[str]] = {}
+    for d in declarations:
+        if d.kind == "linear" and "layout" in d.fields:
+            whole = _pattern(d.tensors["weight"].removesuffix(".weight"), "")
+            parts.setdefault(whole, []).append(_pattern(d.name, ""))
+    out, taken = {}, False
+    for pattern, style in said.items():
+        whole = next((w for w in parts if w.endswith(f".{pattern}")), None)
+        if whole is None:
+            out[pattern] = style
+            continue
+        taken = True
+        prefix = whole.removesuffix(pattern)
+        out |= {part.removeprefix(prefix): "colwise" for part in sorted(set(parts[whole]))}
+    split = {"rowwise_split_input": "rowwise", "rowwise_rep": "rowwise"}
+    return {pattern: split.get(style, style) if taken else style for pattern, style in out.items()}
 
 
 def _pipeline(config, names: dict[str, Declaration], layers: str) -> list[tuple[str, list[str], list[str]]]:

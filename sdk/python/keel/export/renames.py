@@ -13,7 +13,8 @@ from .split import Parts
 def renames(model, declarations: list[Declaration], parts: Parts) -> list[dict]:
     """Rules in the order of their passes."""
     rules, experts = _of_transformers(model)
-    rules += [rule for d in declarations for rule in _of_linear(d)]
+    rules += [rule for d in declarations for rule in _of_weight(d)]
+    rules += _of_merged(declarations)
     for d in (d for d in declarations if d.kind == "moe"):
         rules += _of_experts(d, experts)
     return list({repr(rule): rule for rule in rules}.values())
@@ -23,11 +24,32 @@ def rule(op: str, sources: list[str], targets: list[str], **more) -> dict:
     return {"op": op, "from": sources, "to": targets, **more}
 
 
-def _of_linear(d: Declaration) -> list[dict]:
-    if d.kind != "linear" or "transposed" not in d.tensors:
+def _of_weight(d: Declaration) -> list[dict]:
+    """Its weight's name is that of the declaration and ".weight", and its rows are outputs."""
+    source = d.tensors.get("weight")
+    if source is None or d.tied_to is not None or "layout" in d.fields:
         return []
-    name = _any_layer(re.escape(d.tensors["weight"]))
-    return [rule("TRANSPOSE", [f"({name})"], [r"\1"])]
+    op = "TRANSPOSE" if "transposed" in d.tensors else "RENAME"
+    if op == "RENAME" and source == f"{d.name}.weight":
+        return []
+    ending = "" if source == f"{d.name}.weight" else ".weight"
+    return [rule(op, [f"({_any_layer(re.escape(source))})"], [rf"\1{ending}"])]
+
+
+def _of_merged(declarations: list[Declaration]) -> list[dict]:
+    """Of matrices that are taken apart by rows (fuse/merged.py)."""
+    whole: dict[str, list[Declaration]] = {}
+    for d in declarations:
+        if d.kind == "linear" and "layout" in d.fields:
+            whole.setdefault(d.tensors["weight"].removesuffix(".weight"), []).append(d)
+    out = []
+    for name, parts in whole.items():
+        parts.sort(key=lambda d: d.fields["layout"]["start"])
+        path, _, own = name.rpartition(".")
+        source = rf"({_any_layer(re.escape(path))})\.{own}\.(weight|bias)"
+        targets = [rf"\1.{d.name.rpartition('.')[2]}.\2" for d in parts]
+        out.append(rule("SPLIT", [source], targets, dim=0, sizes=[d.fields["out"] for d in parts]))
+    return out
 
 
 def _any_layer(pattern: str) -> str:
@@ -70,7 +92,7 @@ def _of_stacked(d: Declaration) -> list[dict]:
 def _of_transformers(model) -> tuple[list[dict], dict[str, list[str]]]:
     """Rules, and by the tensor that holds all experts the names of each expert's matrices: "{e}.gate_proj"."""
     from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import MergeModulelist, WeightConverter
+    from transformers.core_model_loading import MergeModulelist, WeightConverter, WeightRenaming
 
     rules, experts = [], {}
     for transform in get_model_conversion_mapping(model, add_legacy=False):
@@ -80,7 +102,7 @@ def _of_transformers(model) -> tuple[list[dict], dict[str, list[str]]]:
                 experts[target] = [_of_one_expert(source) for source in transform.source_patterns]
             else:
                 rules += _converter(transform)
-        else:
+        elif type(transform) is WeightRenaming:  # not those that swap names or count on
             rules += _renaming(transform)
     return rules, experts
 
@@ -93,7 +115,7 @@ def _of_one_expert(pattern: str) -> str:
 def _renaming(transform) -> list[dict]:
     out = []
     for source, target in zip(transform.source_patterns, transform.target_patterns):
-        found = _whole(source, target)
+        found = _whole(source, target, transform.scope_prefix)
         if found is not None:
             out.append(rule("RENAME", [found[0]], [found[1]]))
     return out
@@ -107,19 +129,24 @@ def _converter(transform) -> list[dict]:
     if len(transform.operations) != 1 or type(transform.operations[0]) not in names:
         return []
     op = transform.operations[0]
-    pairs = [_whole(s, t) for s in transform.source_patterns for t in transform.target_patterns]
+    pairs = [_whole(s, t, transform.scope_prefix) for s in transform.source_patterns for t in transform.target_patterns]
     if None in pairs:
         return []
     sources, targets = (list(dict.fromkeys(p[i] for p in pairs)) for i in (0, 1))
     return [rule(names[type(op)], sources, targets, **({} if isinstance(op, Transpose) else {"dim": op.dim}))]
 
 
-def _whole(source: str, target: str) -> tuple[str, str] | None:
-    """A pattern that is searched for and its replacement, as a pattern of a whole name; None: RE2 cannot say it."""
+def _whole(source: str, target: str, scope: str | None = None) -> tuple[str, str] | None:
+    """A pattern that is searched for (in names of the part `scope`) and its replacement, as a pattern of a whole name.
+
+    None: RE2 cannot say it. A pattern that ends in a word ends where the word does, as in transformers.
+    """
     if "(?" in source or "(?" in target:
         return None
-    start, source = ("", source[1:]) if source.startswith("^") else ("(.*?)", source)
+    start = rf"(.*?\b{re.escape(scope)}\..*?)" if scope else "(.*?)"
+    start, source = ("", source[1:]) if source.startswith("^") and not scope else (start, source.lstrip("^"))
     end, source = ("", source[:-1]) if source.endswith("$") else ("(.*)", source)
+    end = r"((?:\W.*)?)" if end and re.search(r"[a-zA-Z0-9]$", source) else end
     shift, groups = bool(start), re.compile(source.replace("*.", r".*\.")).groups
     target = re.sub(r"\\(\d)", lambda m: f"\\{int(m.group(1)) + shift}", target.replace(r"\.", ".").lstrip("^"))
     last = groups + shift + 1

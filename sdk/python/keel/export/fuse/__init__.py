@@ -3,6 +3,7 @@
 from ..graph import Function
 from ..interpret import Tensors
 from .cleanup import cleaned
+from .merged import without_merged
 from .rope import with_ropes
 from .router import with_routers
 
@@ -11,7 +12,7 @@ def fused(function: Function, tensors: Tensors) -> Function:
     function = cleaned(function)
     function = with_ropes(function, tensors)
     function = with_routers(function, tensors)
-    return cleaned(function)
+    return without_merged(cleaned(function))
 
 
 __all__ = ["fused"]

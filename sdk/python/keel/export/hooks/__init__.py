@@ -70,7 +70,8 @@ def _hook_leaf(module: torch.nn.Module, found: Found, undo: contextlib.ExitStack
         values = dataclasses.astuple(arguments)
 
         def forward(self, x):
-            return torch.ops.keel.norm(x, getattr(self, "weight", None), getattr(self, "bias", None), *values)
+            own = norms.parameters_of(self)
+            return torch.ops.keel.norm(x, own.get("weight"), own.get("bias"), *values)
 
         _set_forward(module, forward, undo)
 

@@ -34,10 +34,20 @@ class NormArguments:
     cast_last: bool
 
 
+def parameters_of(module: torch.nn.Module) -> dict[str, torch.nn.Parameter] | None:
+    """The norm's "weight" and "bias", as far as it has them; None: it has others. A single one is the weight."""
+    own = dict(module.named_parameters(recurse=False))
+    if len(own) == 1 and "bias" not in own:
+        own = {"weight": next(iter(own.values()))}
+    if set(own) - {"weight", "bias"} or any(p.dim() != 1 for p in own.values()):
+        return None
+    return own
+
+
 def recognise_norm(module: torch.nn.Module) -> NormArguments | None:
     """The arguments of `keel::norm` that give the module's values in f32 and in bf16, or None."""
-    parameters = dict(module.named_parameters(recurse=False))
-    if set(parameters) - {"weight", "bias"} or any(p.dim() != 1 for p in parameters.values()):
+    parameters = parameters_of(module)
+    if parameters is None:
         return None
     saved = {name: p.data for name, p in parameters.items()}
     try:
