@@ -58,7 +58,9 @@ MaybeError ReadBatchRequest(std::string_view line, int64_t number, BatchRequest*
     return std::nullopt;
   }
   Fields fields(value.get_object());
-  std::string custom_id = RequireString(fields, "custom_id", "a string of your own, one a line");
+  std::string custom_id =
+      RequireString(fields, "custom_id",
+                    "a string of your own, one a line; a body alone has prompt, messages or input");
   if (!fields.ok()) return fields.error();
   request->custom_id = std::move(custom_id);
   if (const std::string method = RequireString(fields, "method", "\"POST\""); method != "POST") {
