@@ -26,11 +26,11 @@ struct PooledRows {
 
 // N tokens of S sequences, in order of sequence.
 struct Batch {
-  std::vector<int32_t> token_ids;        // [N]
-  std::vector<BatchSequence> sequences;  // [S]
-  std::vector<int32_t> logit_rows;       // rows of token_ids whose logits are wanted, ascending
-  std::vector<PooledRows> pooled;        // instead of logit_rows, where vectors are wanted
-  std::vector<int32_t> token_types;      // [N], for models that read them; empty: all 0
+  std::vector<int32_t> token_ids;         // [N]
+  std::vector<BatchSequence> sequences;   // [S]
+  std::vector<int32_t> logit_rows;        // rows of token_ids whose logits are wanted, ascending
+  std::vector<PooledRows> pooled = {};    // instead of logit_rows, where vectors are wanted
+  std::vector<int32_t> token_types = {};  // [N], for models that read them; empty: all 0
 };
 
 }  // namespace keel

@@ -37,7 +37,7 @@ absl::StatusOr<at::Tensor> Logits(const RecordedModel& model, ExecMode mode, int
   const std::vector<int32_t> num_blocks(groups, 8);
   if (absl::Status status = (*executor)->AllocateCache(num_blocks, 1); !status.ok()) return status;
   const std::vector<std::vector<int32_t>> blocks(groups, {6, 2});
-  Batch batch{{3, 1, 4, 1, 5, 9}, {{0, 6, 0, blocks}}, {0, 1, 2, 3, 4, 5}, {}, {}};
+  Batch batch{{3, 1, 4, 1, 5, 9}, {{0, 6, 0, blocks}}, {0, 1, 2, 3, 4, 5}};
   if (!beside.empty()) {
     batch.token_ids.insert(batch.token_ids.end(), beside.begin(), beside.end());
     batch.sequences.push_back({0, static_cast<int32_t>(beside.size()), 0,

@@ -52,12 +52,11 @@ class Parallel {
     if (absl::Status status = (*executor)->AllocateCache(num_blocks, 2); !status.ok())
       return status;
     const std::vector<std::vector<int32_t>> blocks(groups, {6, 2}), others(groups, {1});
-    const Batch first{
-        {3, 1, 4, 1, 5, 9, 7, 7}, {{0, 6, 0, blocks}, {0, 2, 1, others}}, {0, 2, 5}, {}, {}};
+    const Batch first{{3, 1, 4, 1, 5, 9, 7, 7}, {{0, 6, 0, blocks}, {0, 2, 1, others}}, {0, 2, 5}};
     auto logits = (*executor)->Step(first);
     if (!logits.ok()) return logits.status();
     const at::Tensor head = logits->clone();
-    logits = (*executor)->Step({{2, 6}, {{6, 2, 0, blocks}}, {0, 1}, {}, {}});
+    logits = (*executor)->Step({{2, 6}, {{6, 2, 0, blocks}}, {0, 1}});
     if (!logits.ok()) return logits.status();
     return at::cat({head, *logits});
   }

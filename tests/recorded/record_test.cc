@@ -162,11 +162,11 @@ class ServingTest : public ::testing::TestWithParam<std::string> {
     if (absl::Status status = (*executor)->AllocateCache(num_blocks, 1); !status.ok())
       return status;
     const std::vector<std::vector<int32_t>> blocks(groups, {6, 2});
-    Batch first{{3, 1, 4, 1, 5, 9}, {{0, 6, 0, blocks}}, {0, 1, 2, 3, 4, 5}, {}, {}};
+    Batch first{{3, 1, 4, 1, 5, 9}, {{0, 6, 0, blocks}}, {0, 1, 2, 3, 4, 5}};
     auto logits = (*executor)->Step(first);
     if (!logits.ok()) return logits.status();
     const at::Tensor head = logits->clone();
-    Batch second{{2, 6}, {{6, 2, 0, blocks}}, {0, 1}, {}, {}};
+    Batch second{{2, 6}, {{6, 2, 0, blocks}}, {0, 1}};
     logits = (*executor)->Step(second);
     if (!logits.ok()) return logits.status();
     return at::cat({head, *logits});
