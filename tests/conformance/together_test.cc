@@ -1,6 +1,7 @@
 // Arguments: pairs of a plugin's library and a directory with a config.json. Loaded one beside the
 // other, in one order and in the other, each records what it records alone.
 #include <cstdio>
+#include <list>
 #include <map>
 #include <string>
 #include <utility>
@@ -22,14 +23,14 @@ TEST(TogetherTest, EachRecordsBesideTheOthersWhatItRecordsAlone) {
     alone[library] = GraphText(recording.model.graph);
   }
   for (const bool backwards : {false, true}) {
-    std::vector<Recording> loaded;  // all at once
+    std::list<Recording> loaded;  // all at once
     for (size_t i = 0; i < g_models.size(); ++i) {
       const auto& [library, dir] = g_models[backwards ? g_models.size() - 1 - i : i];
       KEEL_ASSERT_OK_AND_ASSIGN(Recording recording, RecordDirectory(library, dir));
       EXPECT_EQ(GraphText(recording.model.graph), alone[library]) << library;
       loaded.push_back(std::move(recording));
     }
-    while (!loaded.empty()) loaded.erase(loaded.begin());  // the first goes first
+    while (!loaded.empty()) loaded.pop_front();  // the first goes first
   }
 }
 
