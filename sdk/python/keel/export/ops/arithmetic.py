@@ -346,11 +346,22 @@ def argmax(c, node, x, dim=None, keepdim=False):
 
 @converts("matmul", "bmm", "mm")
 def matmul(c, node, a, b):
+    if _is_transposed_parameter(c, b):
+        return c.table["linear"](c, node, a, b.args[0])
     if c.parameter(b) is not None and len(c.shape(b)) == 2:
         return c.table["linear"](c, node, a, b, transposed=True)
     if c.parameter(a) is not None and len(c.shape(a)) == 2:
         return c.build.permute(c.table["linear"](c, node, b, a, flipped=True), (1, 0))
     return _matmul(c, node, a, b)
+
+
+def _is_transposed_parameter(c, x):
+    """weight.T, as some models write a linear."""
+    schema = getattr(x.target, "_schema", None)
+    if x.op != "call_function" or schema is None or not x.args or not c.is_tensor(x.args[0]):
+        return False
+    swaps = schema.name.split("::")[1] in ("t", "numpy_T", "transpose") or list(x.args[1:]) == [[1, 0]]
+    return swaps and len(c.shape(x)) == 2 and c.parameter(x.args[0]) is not None
 
 
 def _matmul(c, node, a, b):

@@ -373,6 +373,8 @@ def slice_scatter(c, node, base, source, dim=0, start=None, end=None, step=1):
 
 def _every_written(c, node, base, source, dim, places):
     """Elements `places` of a dimension: where a mask says so, those of the source, spread."""
+    if not places:
+        return c.value(base)
     shape = c.shape(node)
     dim %= len(shape)
     size = shape[dim]
