@@ -111,7 +111,7 @@ class RoutersTest(unittest.TestCase):
 
     def test_vllm_router(self):
         program = shutil.which("vllm-router")
-        self.assertIsNotNone(program)
+        self.assertIsNotNone(program, "no vllm-router on PATH; run.sh puts it there")
         self.through([program, "--policy", "cache_aware", "--worker-urls", *self.urls])
 
 
