@@ -11,6 +11,7 @@
 #include "core/conformance/numeric_checks.h"
 #include "core/conformance/subject.h"
 #include "core/exec/executor.h"
+#include "core/graph/stages.h"
 
 namespace keel::conformance {
 namespace {
@@ -31,6 +32,7 @@ Finding Load(const ModelUnderTest& model, const Stages& stages) {
     if (first.ok() && IsFloatingPoint((*first)->dtype)) options.dtype = (*first)->dtype;
   }
   options.kernels = model.source.kernels;
+  options.pooling = FindFunction(stages.model.graph, "pool") != nullptr;
   AttentionRegistry attention;
   const Finding registered = RegisterAttention(model, attention);
   if (registered.outcome != Outcome::kPass) return registered;

@@ -155,10 +155,10 @@ class RerankTest : public CallFixture {
   RerankTest() : CallFixture(ParseRerank, Fake("embed")) {}
 };
 
-// By the cosine between {1, 97} and {1, 98}, {9, 97}, {1, 97}.
+// By the cosine between {1, 97} and {3, 98}, {9, 97}, {1, 97}.
 TEST_F(RerankTest, TheBestComesFirst) {
   const json::value body =
-      Run(R"({"query":"a","documents":["b","aaaaaaaaa",{"text":"a"}],"model":"alias"})");
+      Run(R"({"query":"a","documents":["bbb","aaaaaaaaa",{"text":"a"}],"model":"alias"})");
   EXPECT_EQ(body.at("id"), "rerank-id");
   EXPECT_EQ(body.at("model"), "alias");
   const json::array& results = body.at("results").as_array();
@@ -174,7 +174,7 @@ TEST_F(RerankTest, TheBestComesFirst) {
 
 TEST_F(RerankTest, TopNAndDocumentsAreTheCallersChoice) {
   const json::value body =
-      Run(R"({"query":"a","documents":["b","a"],"top_n":1,"return_documents":false})");
+      Run(R"({"query":"a","documents":["bbb","a"],"top_n":1,"return_documents":false})");
   EXPECT_EQ(body.at("results"), json::parse(R"([{"index":1,"relevance_score":1E0}])"));
   EXPECT_EQ(ErrorOf(R"({"documents":["b"]})").field, "query");
   EXPECT_EQ(ErrorOf(R"({"query":"a","documents":["b"],"top_n":-1})").field, "top_n");
