@@ -5,6 +5,7 @@ Builds, tests, goldens and the README's check read it. (Python reads it too: kee
 
 FAMILIES = [
     "bamba",
+    "bert",
     "bloom",
     "deepseek_v3",
     "gemma3",

@@ -13,6 +13,10 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
+constexpr char kUrls[] =
+    "\"/v1/chat/completions\", \"/v1/completions\", \"/v1/embeddings\" or another endpoint of the "
+    "server that answers with JSON";
+
 std::string RequireString(Fields& fields, const char* name, const char* expected) {
   const std::optional<std::string_view> value = fields.String(name);
   if (!value.has_value()) {
@@ -27,6 +31,7 @@ const char* UrlOfBareBody(const json::object& line) {
     if (line.contains(name)) return nullptr;
   }
   if (line.contains("messages")) return "/v1/chat/completions";
+  if (line.contains("input")) return "/v1/embeddings";
   return line.contains("prompt") ? "/v1/completions" : nullptr;
 }
 
@@ -53,13 +58,15 @@ MaybeError ReadBatchRequest(std::string_view line, int64_t number, BatchRequest*
     return std::nullopt;
   }
   Fields fields(value.get_object());
-  std::string custom_id = RequireString(fields, "custom_id", "a string of your own, one a line");
+  std::string custom_id =
+      RequireString(fields, "custom_id",
+                    "a string of your own, one a line; a body alone has prompt, messages or input");
   if (!fields.ok()) return fields.error();
   request->custom_id = std::move(custom_id);
   if (const std::string method = RequireString(fields, "method", "\"POST\""); method != "POST") {
     fields.Fail(InvalidField("method", "method is \"" + method + "\", expected \"POST\""));
   }
-  request->url = RequireString(fields, "url", "\"/v1/chat/completions\" or \"/v1/completions\"");
+  request->url = RequireString(fields, "url", kUrls);
   if (const json::object* body = fields.Object("body")) {
     request->body = *body;
   } else {
@@ -74,8 +81,7 @@ MaybeError ParseBatchCall(const BatchRequest& request, const std::vector<std::st
   const auto endpoint = std::find_if(endpoints.begin(), endpoints.end(),
                                      [&](const auto& e) { return e.path == request.url; });
   if (endpoint == endpoints.end()) {
-    return InvalidField("url", "url is " + Show(json::value(request.url)) +
-                                   ", expected \"/v1/chat/completions\" or \"/v1/completions\"");
+    return InvalidField("url", "url is " + Show(json::value(request.url)) + ", expected " + kUrls);
   }
   CallContext context{.engine = engine, .model = {}, .request_id = request_id};
   if (MaybeError error = ReadModelName(request.body, names, &context.model)) return error;

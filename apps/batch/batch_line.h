@@ -4,7 +4,8 @@
 //   {"id": "...", "custom_id": "a",
 //    "response": {"status_code": 200, "request_id": "...", "body": {...}}, "error": null}
 //
-// A body alone is taken too, {"prompt": ...} or {"messages": ...}: its custom_id is "line-7".
+// A body alone is taken too, {"prompt": ...}, {"messages": ...} or {"input": ...} (embeddings): its
+// custom_id is "line-7".
 #ifndef KEEL_APPS_BATCH_BATCH_LINE_H_
 #define KEEL_APPS_BATCH_BATCH_LINE_H_
 

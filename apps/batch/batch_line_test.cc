@@ -55,6 +55,15 @@ TEST_F(BatchLineTest, BothEndpointsAreRead) {
   EXPECT_THAT(call_.answer->Body(), HasSubstr(R"("id":"cmpl-17","object":"text_completion")"));
 }
 
+TEST_F(BatchLineTest, EmbeddingsAreAnEndpointToo) {
+  EXPECT_EQ(ErrorOf(R"({"custom_id": "a", "method": "POST", "url": "/v1/embeddings",
+                        "body": {"input": ["a", "b"]}})"),
+            "no error");
+  EXPECT_EQ(call_.requests.size(), 2u);
+  EXPECT_EQ(ErrorOf(R"({"input": "a"})"), "no error");
+  EXPECT_EQ(call_.requests.size(), 1u);
+}
+
 TEST_F(BatchLineTest, ErrorsNameTheField) {
   EXPECT_THAT(ErrorOf("not json"), HasSubstr("the line is no valid JSON"));
   EXPECT_EQ(ErrorOf("[]"), "the line is a list of 0, expected a JSON object");
@@ -64,8 +73,8 @@ TEST_F(BatchLineTest, ErrorsNameTheField) {
   EXPECT_EQ(ErrorOf(ReplaceIn(kChat, "POST", "GET")), "method is \"GET\", expected \"POST\"");
   EXPECT_THAT(ErrorOf(ReplaceIn(kChat, "\"method\": \"POST\",", "")),
               HasSubstr("method is missing"));
-  EXPECT_THAT(ErrorOf(ReplaceIn(kChat, "/v1/chat/completions", "/v1/embeddings")),
-              HasSubstr("url is \"/v1/embeddings\" (a string), expected \"/v1/chat/completions\""));
+  EXPECT_THAT(ErrorOf(ReplaceIn(kChat, "/v1/chat/completions", "/v1/images")),
+              HasSubstr("url is \"/v1/images\" (a string), expected \"/v1/chat/completions\""));
   EXPECT_THAT(ErrorOf(R"({"custom_id": "a", "method": "POST", "url": "/v1/completions"})"),
               HasSubstr("body is missing"));
   EXPECT_THAT(ErrorOf(ReplaceIn(kChat, "\"temperature\": 0", "\"temperature\": \"hot\"")),

@@ -179,6 +179,10 @@ std::optional<int> CommandLine::Parse(int argc, const char* const* argv) {
     std::cerr << app_.get_name() << ": " << wrong << "\n";
   } catch (const CLI::Success& success) {  // help or version
     return app_.exit(success);
+  } catch (const CLI::RequiredError& error) {
+    // A required flag that is misspelt is an unknown flag first.
+    std::cerr << app_.get_name() << ": "
+              << (app_.remaining().empty() ? ExplainValue(app_, error) : ExplainRest(app_)) << "\n";
   } catch (const CLI::ExtrasError&) {
     std::cerr << app_.get_name() << ": " << ExplainRest(app_) << "\n";
   } catch (const CLI::ParseError& error) {

@@ -73,6 +73,14 @@ TEST_F(CommandLineTest, WrongFlagsAreExplained) {
   EXPECT_THAT(err_, HasSubstr("--port"));
 }
 
+TEST_F(CommandLineTest, AMisspeltRequiredFlagIsNamed) {
+  line_.app().get_option("--port")->required();
+  EXPECT_EQ(Parse({"--prot=80"}), 2);
+  EXPECT_EQ(err_, "keel-test: unknown flag --prot; did you mean --port?\n");
+  EXPECT_EQ(Parse({"--model=m"}), 2);
+  EXPECT_EQ(err_, "keel-test: --port is required\n");
+}
+
 TEST_F(CommandLineTest, AWordIsAModelWhereThatIsTaken) {
   line_.AddPositionalModel();
   EXPECT_EQ(Parse({"org/one", "--port", "80"}), std::nullopt);

@@ -105,16 +105,36 @@ void AddFlags(CLI::App& app, Flags* flags) {
       ->default_str("true");
 }
 
+bool IsTrue(const boost::json::object& info, const char* key) {
+  const boost::json::value* value = info.if_contains(key);
+  return value != nullptr && value->is_bool() && value->get_bool();
+}
+
+struct Example {
+  const char* path;
+  const char* body;
+};
+Example ExampleFor(boost::json::string_view task, bool has_chat_template) {
+  if (task == "embed") return {"v1/embeddings", R"({"input":"Once upon a time"})"};
+  if (task == "classify") return {"classify", R"({"input":"Once upon a time"})"};
+  if (has_chat_template) {
+    return {"v1/chat/completions", R"({"messages":[{"role":"user","content":"Define: river"}]})"};
+  }
+  return {"v1/completions", R"({"prompt":"Once upon a time","max_tokens":32})"};
+}
+
 // The first line on stdout: something to try.
-void PrintCurl(const std::string& host, uint16_t port, bool has_key, bool has_chat_template) {
+void PrintCurl(const std::string& host, uint16_t port, bool has_key,
+               const boost::json::object& info) {
+  const boost::json::value* task = info.if_contains("task");
+  const Example example = ExampleFor(task == nullptr ? "generate" : task->get_string(),
+                                     IsTrue(info, "has_chat_template"));
   const bool is_any = host == "0.0.0.0" || host == "::";
   std::string shown = is_any ? "127.0.0.1" : host;
   if (shown.find(':') != std::string::npos) shown = "[" + shown + "]";
-  std::printf("curl http://%s:%d/v1/%s -H 'Content-Type: application/json' %s-d '%s'\n",
-              shown.c_str(), port, has_chat_template ? "chat/completions" : "completions",
-              has_key ? "-H 'Authorization: Bearer YOUR_KEY' " : "",
-              has_chat_template ? R"({"messages":[{"role":"user","content":"Define: river"}]})"
-                                : R"({"prompt":"Once upon a time","max_tokens":32})");
+  std::printf("curl http://%s:%d/%s -H 'Content-Type: application/json' %s-d '%s'\n", shown.c_str(),
+              port, example.path, has_key ? "-H 'Authorization: Bearer YOUR_KEY' " : "",
+              example.body);
   std::fflush(stdout);
 }
 
@@ -122,11 +142,6 @@ int Fail(const Status& status) {
   ReleaseLog();
   std::cerr << "keel-server: " << status.message() << "\n";
   return 1;
-}
-
-bool IsTrue(const boost::json::object& info, const char* key) {
-  const boost::json::value* value = info.if_contains(key);
-  return value != nullptr && value->is_bool() && value->get_bool();
 }
 
 // Says every few seconds what an end waits for, so that it is not taken for a hang.
@@ -195,7 +210,7 @@ int Main(int argc, char** argv) {
   (*app)->SetReady();
   loading = false;
   PrintCurl(flags.server.http.host, (*app)->port(), !flags.api_keys.empty(),
-            IsTrue((*app)->models().Describe(at_start.front()).info, "has_chat_template"));
+            (*app)->models().Describe(at_start.front()).info);
   ReleaseLog();
   LogInfo("serving on http://" + flags.server.http.host + ":" + std::to_string((*app)->port()));
 

@@ -5,6 +5,8 @@
 //   reply      the prompt's text (of messages: the last one's content), then <eos>; sequence k of n
 //              starts at byte k. With ignore_eos it starts again.
 //   logprobs   token: -0.5; alternative i: token + i with -0.5 - i
+//   vectors    of the task "embed" {tokens, first token}, normalized; of "classify" (tokens + i) / 100 for
+//              label i; a text_pair counts as part of the text. use_activation 0: not normalized
 //   failures   "[fail]" in the prompt ends the request with an error after 3 tokens; "[die]" ends
 //              the engine; structured output is not served
 //   options    see kOptions
@@ -13,6 +15,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
@@ -59,6 +62,8 @@ constexpr Option kOptions[] = {
     {"step-ms", "Testing", "MS", "0", "Time of a step."},
     {"load-ms", "Testing", "MS", "0", "Time that loading takes."},
     {"chat-template", "Testing", "", "true", "Say that the model has a chat template."},
+    {"task", "Testing", "TASK", "generate", "What the engine says that it does."},
+    {"labels", "Testing", "N", "1", "Of a classifier."},
     {"load-error", "Testing", "TEXT", "", "Fail to load with this message."},
 };
 
@@ -98,6 +103,7 @@ struct keel_output {
   keel_status status = 0;
   bool is_first = false, is_last = false;
   int64_t n_logprobs = -2, n_prompt_logprobs = -2;  // -2: not asked for
+  std::vector<float> vector;
   std::shared_ptr<const std::vector<int32_t>> prompt;
   // Of the last logprob that was read.
   mutable std::vector<int32_t> top_tokens;
@@ -181,6 +187,7 @@ struct keel_engine {
   void Run();
   void Step(Running& running);
   void StepSequence(Running& running, size_t index);
+  std::vector<float> VectorOf(const Running& running, const std::string& task) const;
   void Deliver(Running& running, keel_output output);
   bool AllDone(const Running& running) const {
     return std::all_of(running.sequences.begin(), running.sequences.end(),
@@ -207,6 +214,9 @@ keel_status keel_engine::Submit(const keel_request& request, keel_output_fn fn, 
   auto prompt = std::make_shared<std::vector<int32_t>>(request.prompt);
   if (prompt->empty()) {
     for (const unsigned char c : request.text) prompt->push_back(c);
+  }
+  if (const auto pair = request.strings.find("text_pair"); pair != request.strings.end()) {
+    for (const unsigned char c : pair->second) prompt->push_back(c);
   }
   const int64_t limit = options_.Int("max-model-len");
   if (static_cast<int64_t>(prompt->size()) >= limit) {
@@ -335,6 +345,10 @@ void keel_engine::StepSequence(Running& running, size_t index) {
     output.finish_reason = "error";
     output.status = kInternal;
     output.message = "the step failed";
+  } else if (const auto task = request.strings.find("task");
+             task != request.strings.end() && task->second != "generate") {
+    output.finish_reason = "stop";
+    output.vector = VectorOf(running, task->second);
   } else if (max_tokens == 0) {
     output.finish_reason = "length";
   } else {
@@ -388,6 +402,20 @@ void keel_engine::StepSequence(Running& running, size_t index) {
   Deliver(running, std::move(output));
 }
 
+std::vector<float> keel_engine::VectorOf(const Running& running, const std::string& task) const {
+  const auto tokens = static_cast<float>(running.prompt->size());
+  std::vector<float> out;
+  if (task == "classify") {
+    for (int64_t i = 0; i < options_.Int("labels"); ++i)
+      out.push_back((tokens + static_cast<float>(i)) / 100);
+    return out;
+  }
+  const auto first = static_cast<float>(running.prompt->front());
+  const float length =
+      running.request.Int("use_activation", 1) != 0 ? std::hypot(tokens, first) : 1;
+  return {tokens / length, first / length};
+}
+
 void keel_engine::Deliver(Running& running, keel_output output) {
   if (running.fn != nullptr) {
     running.unread += static_cast<int64_t>(output.tokens.size());
@@ -437,7 +465,9 @@ const std::set<std::string_view> kInts = {"max_tokens",
                                           "add_generation_prompt",
                                           "continue_final_message",
                                           "stream",
-                                          "max_unread_tokens"};
+                                          "max_unread_tokens",
+                                          "dimensions",
+                                          "use_activation"};
 const std::set<std::string_view> kFloats = {"temperature",
                                             "top_p",
                                             "min_p",
@@ -451,6 +481,8 @@ const std::set<std::string_view> kStrings = {"tools",
                                              "documents",
                                              "cache_salt",
                                              "request_id",
+                                             "task",
+                                             "text_pair",
                                              "structured_json",
                                              "structured_regex",
                                              "structured_grammar",
@@ -545,7 +577,9 @@ const char* keel_engine_info(const keel_engine* engine) {
   thread_local std::string info;
   info = R"({"model":"fake","architecture":"FakeForCausalLM","vocab_size":258,"max_model_len":)" +
          engine->options_.values.at("max-model-len") + R"(,"has_chat_template":)" +
-         engine->options_.values.at("chat-template") + "}";
+         engine->options_.values.at("chat-template") + R"(,"task":")" +
+         engine->options_.values.at("task") + R"(","pooling":{"size":)" +
+         engine->options_.values.at("labels") + R"(,"labels":["low","middle","high"]}})";
   return info.c_str();
 }
 keel_status keel_engine_metrics(const keel_engine*, keel_bytes_fn sink, void* user) {
@@ -750,6 +784,10 @@ keel_status keel_output_status(const keel_output* output, const char** message) 
 const int32_t* keel_output_prompt_tokens(const keel_output* output, size_t* n) {
   *n = output->prompt->size();
   return output->prompt->data();
+}
+const float* keel_output_vector(const keel_output* output, size_t* n) {
+  *n = output->vector.size();
+  return output->vector.data();
 }
 size_t keel_output_cached_tokens(const keel_output*) { return 0; }
 double keel_output_cumulative_logprob(const keel_output*) { return 0; }

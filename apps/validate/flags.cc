@@ -64,7 +64,7 @@ std::optional<int> ParseValidateFlags(int argc, const char* const* argv, Validat
       ->check(CLI::ExistingFile);
   app.add_option("--config", kit.subject.configs,
                  "a directory with a config.json (and weights) of a model of this plugin; without "
-                 "one, only the file and its loading are looked at")
+                 "one, only the file, its loading and its attention are looked at")
       ->type_name("DIR")
       ->check(CLI::ExistingPath);
   app.add_option("--group", groups, "groups by letter, S,L; all of them if not given")

@@ -17,7 +17,9 @@ namespace keel::apps {
 
 class CallFixture : public ::testing::Test {
  protected:
-  explicit CallFixture(ParseCall parse) : parse_(parse) {}
+  explicit CallFixture(ParseCall parse) : CallFixture(parse, Options()) {}
+  CallFixture(ParseCall parse, const Options& options)
+      : engine_(std::move(Engine::Create(options)).value()), parse_(parse) {}
 
   MaybeError Parse(const std::string& text, Call* call) {
     boost::json::value body;
@@ -45,7 +47,7 @@ class CallFixture : public ::testing::Test {
                              : StreamCall(engine_, std::move(call));
   }
 
-  Engine engine_ = std::move(Engine::Create(Options())).value();
+  Engine engine_;
   CallLimits limits_;
 
  private:

@@ -143,18 +143,21 @@ keel_status keel_engine_submit(keel_engine* engine, const keel_request* request,
                                void* user, uint64_t* id) {
   return Guard({{"engine", engine}, {"request", request}, {"id", id}}, [&]() -> absl::Status {
     std::shared_ptr<keel::PollQueue> queue;
+    const std::shared_ptr<keel::DrainQueue> drained = engine->DrainedIfAny();
     keel::OutputCallback callback;
     if (fn != nullptr) {
       callback = [fn, user](keel::Output output) {
-        const keel_output view{std::move(output)};
+        const keel_output view{std::move(output), user};
         fn(user, &view);
       };
+    } else if (drained != nullptr) {
+      callback = [drained, user](keel::Output output) { drained->Push(std::move(output), user); };
     } else {
       queue = std::make_shared<keel::PollQueue>(*engine->engine);
-      callback = [queue](keel::Output output) { queue->Push(std::move(output)); };
+      callback = [queue, user](keel::Output output) { queue->Push(std::move(output), user); };
     }
     keel::Request copy = request->request.Finish();
-    if (queue != nullptr) copy.max_unread_tokens = keel::PollQueue::kMaxUnreadTokens;
+    if (fn == nullptr) copy.max_unread_tokens = keel::PollQueue::kMaxUnreadTokens;
     const absl::StatusOr<uint64_t> submitted = engine->engine->Submit(copy, std::move(callback));
     if (!submitted.ok()) return submitted.status();
     *id = *submitted;

@@ -37,11 +37,11 @@ bool AnyNull(std::initializer_list<Argument> arguments) noexcept {
   return false;
 }
 
-void PollQueue::Push(Output output) {
+void PollQueue::Push(Output output, void* user) {
   {
     absl::MutexLock lock(&mutex_);
     if (!closed_) {
-      outputs_.push_back(std::move(output));
+      outputs_.emplace_back(std::move(output), user);
       return;
     }
   }
@@ -49,13 +49,13 @@ void PollQueue::Push(Output output) {
 }
 
 void PollQueue::Close() {
-  std::deque<Output> unread;
+  std::deque<keel_output> unread;
   {
     absl::MutexLock lock(&mutex_);
     closed_ = true;
     unread.swap(outputs_);
   }
-  for (const Output& output : unread) Read(output);
+  for (const keel_output& output : unread) Read(output.output);
 }
 
 void PollQueue::Read(const Output& output) {
@@ -72,7 +72,7 @@ absl::Status PollQueue::Pop(int64_t timeout_ms, const keel_output** out, bool* l
     if (!mutex_.AwaitWithTimeout(absl::Condition(&ready), timeout)) {
       return absl::DeadlineExceededError(absl::StrCat("no output within ", timeout_ms, " ms"));
     }
-    current_ = keel_output(std::move(outputs_.front()));
+    current_ = std::move(outputs_.front());
     outputs_.pop_front();
   }
   Read(current_.output);

@@ -10,11 +10,14 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
 #include "core/engine/engine.h"
 #include "core/engine/request.h"
 #include "core/model/options.h"
@@ -31,6 +34,7 @@ namespace keel {
 struct RequestDraft : Request {
   GrammarSpec grammar_options;
   BeamOptions beam_options;
+  PoolingRequest pooling_options;
 
   // Options of what was not asked for are left out.
   Request Finish() const;
@@ -97,11 +101,13 @@ keel_status Guard(std::initializer_list<Argument> arguments, Body body) noexcept
 }  // namespace keel
 
 struct keel_output {
-  explicit keel_output(keel::Output from = {}) : output(std::move(from)) {
+  explicit keel_output(keel::Output from = {}, void* of = nullptr)
+      : output(std::move(from)), user(of) {
     if (!output.status.ok()) error.Set(output.status);
   }
 
   keel::Output output;
+  void* user;  // keel_engine_submit's
   keel::ErrorText error;
 };
 
@@ -118,7 +124,7 @@ class PollQueue {
   explicit PollQueue(Engine& engine) : engine_(engine) {}
 
   // On the engine's thread.
-  void Push(Output output);
+  void Push(Output output, void* user);
   // The next output; DEADLINE_EXCEEDED after `timeout_ms` (-1: never). `*out` lives until the next
   // call.
   absl::Status Pop(int64_t timeout_ms, const keel_output** out, bool* last);
@@ -130,7 +136,7 @@ class PollQueue {
 
   Engine& engine_;
   absl::Mutex mutex_;
-  std::deque<Output> outputs_ ABSL_GUARDED_BY(mutex_);
+  std::deque<keel_output> outputs_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   keel_output current_;  // the reader's
 };
@@ -150,6 +156,40 @@ class PolledRequests {
   std::map<uint64_t, Entry> entries_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Outputs of all drained requests, in the order they were made. It flows as PollQueue does.
+class DrainQueue {
+ public:
+  // The engine must outlive the requests.
+  static absl::StatusOr<std::shared_ptr<DrainQueue>> Create(Engine& engine);
+  ~DrainQueue();
+  DrainQueue(const DrainQueue&) = delete;
+  DrainQueue& operator=(const DrainQueue&) = delete;
+
+  // Readable while outputs wait.
+  int event_fd() const { return event_fd_; }
+
+  // On the engine's thread.
+  void Push(Output output, void* user);
+  // What waits, at most `max` (0: all); DEADLINE_EXCEEDED after `timeout_ms` (-1: never). They live
+  // until the next call.
+  absl::Status Drain(int64_t timeout_ms, size_t max, absl::Span<const keel_output* const>* out);
+  void Close();
+
+ private:
+  DrainQueue(Engine& engine, int event_fd) : engine_(engine), event_fd_(event_fd) {}
+  void Read(const Output& output);
+  // After a change of outputs_ from or to empty.
+  void Signal(bool waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Engine& engine_;
+  const int event_fd_;
+  absl::Mutex mutex_;
+  std::deque<keel_output> outputs_ ABSL_GUARDED_BY(mutex_);
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<keel_output> current_;  // the reader's, as is the next
+  std::vector<const keel_output*> pointers_;
+};
+
 }  // namespace keel
 
 struct keel_models {
@@ -158,9 +198,22 @@ struct keel_models {
 
 struct keel_engine {
   // Requests go on without the handle where a pool keeps the engine.
-  ~keel_engine() { polled.Close(); }
+  ~keel_engine() {
+    polled.Close();
+    if (drained != nullptr) drained->Close();
+  }
+
+  // Made by the first call.
+  absl::StatusOr<std::shared_ptr<keel::DrainQueue>> Drained();
+  // NULL before that.
+  std::shared_ptr<keel::DrainQueue> DrainedIfAny() {
+    absl::MutexLock lock(&mutex);
+    return drained;
+  }
 
   keel::PolledRequests polled;
+  absl::Mutex mutex;
+  std::shared_ptr<keel::DrainQueue> drained;  // set once, under mutex
   std::string info;
   keel::Engine* engine = nullptr;
 

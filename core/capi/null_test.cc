@@ -110,6 +110,9 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_engine_resume);
   WALK(keel_engine_read);
   WALK(keel_engine_poll);
+  WALK(keel_engine_event_fd);
+  WALK(keel_engine_drain);
+  WALK(keel_output_user);
   WALK(keel_output_request);
   WALK(keel_output_index);
   WALK(keel_output_text);
@@ -124,6 +127,7 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_output_error_detail);
   WALK(keel_output_prompt_tokens);
   WALK(keel_output_cached_tokens);
+  WALK(keel_output_vector);
   WALK(keel_output_is_last);
   WALK(keel_models_new);
   WALK(keel_models_add);

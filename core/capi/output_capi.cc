@@ -127,6 +127,10 @@ const int32_t* keel_output_prompt_tokens(const keel_output* output, size_t* n) {
   return GetArray<int32_t>(output, n, [](const Output& o) { return o.prompt_tokens.get(); });
 }
 
+const float* keel_output_vector(const keel_output* output, size_t* n) {
+  return GetArray<float>(output, n, [](const Output& o) { return &o.vector; });
+}
+
 size_t keel_output_cached_tokens(const keel_output* output) {
   return Get<size_t>(output, 0,
                      [](const Output& o) { return static_cast<size_t>(o.cached_tokens); });
@@ -134,6 +138,10 @@ size_t keel_output_cached_tokens(const keel_output* output) {
 
 int32_t keel_output_is_last(const keel_output* output) {
   return Get<int32_t>(output, 0, [](const Output& o) { return o.is_last ? 1 : 0; });
+}
+
+void* keel_output_user(const keel_output* output) {
+  return AnyNull({{"output", output}}) ? nullptr : output->user;
 }
 
 }  // extern "C"

@@ -81,6 +81,9 @@ constexpr IntParameter kInts[] = {
      [](RequestDraft& r, int64_t v) { Chat(r).continue_final_message = v != 0; }},
     {{"stream", 0, 1}, [](RequestDraft& r, int64_t v) { r.stream = v != 0; }},
     {{"max_unread_tokens", 0}, [](RequestDraft& r, int64_t v) { r.max_unread_tokens = v; }},
+    {{"dimensions", 1}, [](RequestDraft& r, int64_t v) { r.pooling_options.dimensions = v; }},
+    {{"use_activation", 0, 1},
+     [](RequestDraft& r, int64_t v) { r.pooling_options.use_activation = v != 0; }},
 };
 
 constexpr FloatParameter kFloats[] = {
@@ -101,6 +104,7 @@ constexpr StringParameter kStrings[] = {
     {"documents", [](RequestDraft& r, std::string v) { Chat(r).documents = std::move(v); }},
     {"cache_salt", [](RequestDraft& r, std::string v) { r.cache_salt = std::move(v); }},
     {"request_id", [](RequestDraft& r, std::string v) { r.request_id = std::move(v); }},
+    {"text_pair", [](RequestDraft& r, std::string v) { r.text_pair = std::move(v); }},
     {"structured_whitespace_pattern",
      [](RequestDraft& r, std::string v) { r.grammar_options.whitespace_pattern = std::move(v); }},
 };
@@ -182,6 +186,19 @@ absl::Status SetGrammar(const GrammarParameter& parameter, RequestDraft& request
   return absl::OkStatus();
 }
 
+absl::Status SetTask(RequestDraft& request, std::string task) {
+  if (task == "generate") {
+    request.pooling.reset();
+  } else if (task == "embed" || task == "classify") {
+    request.pooling = PoolingRequest{.task = std::move(task)};
+  } else {
+    return WithField(absl::InvalidArgumentError(absl::StrCat(
+                         "task is '", task, "', expected generate, embed or classify")),
+                     "task");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SetString(absl::Span<const StringParameter> table, absl::string_view kind,
                        absl::string_view name, RequestDraft& request, std::string value) {
   const StringParameter* parameter = Find(table, name);
@@ -202,6 +219,10 @@ Request RequestDraft::Finish() const {
   if (out.beams.has_value()) {
     out.beams->length_penalty = beam_options.length_penalty;
     out.beams->early_stopping = beam_options.early_stopping;
+  }
+  if (out.pooling.has_value()) {
+    out.pooling->dimensions = pooling_options.dimensions;
+    out.pooling->use_activation = pooling_options.use_activation;
   }
   return out;
 }
@@ -257,6 +278,8 @@ keel_status keel_request_set_string(keel_request* request, const char* name, con
   return Guard({{"request", request}, {"name", name}, {"value", value, n}}, [&] {
     if (const auto* grammar = keel::Find(absl::MakeConstSpan(keel::kGrammars), name))
       return keel::SetGrammar(*grammar, request->request, std::string(value, n));
+    if (absl::string_view(name) == "task")
+      return keel::SetTask(request->request, std::string(value, n));
     return keel::SetString(keel::kStrings, "text", name, request->request, std::string(value, n));
   });
 }

@@ -70,4 +70,10 @@ TEST(RequestCapiTest, OutputsSayWhatTheirErrorIsAbout) {
   EXPECT_EQ(keel_output_stop_token(&fine), -1);
 }
 
+TEST(OutputCapiTest, AnOutputSaysWhoseItIs) {
+  int mine = 0;
+  const keel_output output({}, &mine);
+  EXPECT_EQ(keel_output_user(&output), &mine);
+}
+
 }  // namespace

@@ -22,6 +22,7 @@ constexpr Clause kClauses[] = {
     {207, "the host runs all of the graph", {206}, clauses::Served},
     {208, "all keys of config.json are known", {206}, clauses::ConfigKeys},
     {209, "the type of weights is served", {105}, clauses::Dtype},
+    {210, "a graph file was made for this config.json", {206}, clauses::GraphBinding},
 
     {301, "each attention has an implementation", {207, 209}, clauses::Attention},
     {302, "each layer attends or has a state", {206}, clauses::Layers},

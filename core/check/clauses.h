@@ -2,9 +2,15 @@
 #ifndef KEEL_CORE_CHECK_CLAUSES_H_
 #define KEEL_CORE_CHECK_CLAUSES_H_
 
+#include <string>
+
+#include "absl/strings/string_view.h"
 #include "core/check/clause.h"
 
 namespace keel::clauses {
+
+// What to do about a model that states what does not hold: `in_plugin`, but a graph file is made anew.
+std::string Mend(const Inspection& x, absl::string_view in_plugin);
 
 // files.cc
 Finding Directory(Inspection& x);
@@ -23,6 +29,7 @@ Finding Graph(Inspection& x);
 Finding Served(Inspection& x);
 Finding ConfigKeys(Inspection& x);
 Finding Dtype(Inspection& x);
+Finding GraphBinding(Inspection& x);
 
 // attention.cc
 Finding Attention(Inspection& x);

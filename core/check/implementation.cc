@@ -9,10 +9,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/json.h"
+#include "core/base/status.h"
 #include "core/check/clauses.h"
 #include "core/check/words.h"
 #include "core/config/generic_keys.h"
 #include "core/exec/rank.h"
+#include "core/graph/stages.h"
+#include "core/model/pooling.h"
+#include "core/model/remote_graph.h"
 #include "core/ops/plugin_kernel.h"
 #include "core/ops/served.h"
 
@@ -48,7 +52,23 @@ void FindUnknownKeys(const json::object& config, const std::string& path,
   }
 }
 
+bool IsGraphFile(const Inspection& x) {
+  return x.choice.has_value() && x.choice->plugin.kind == PluginKind::kGraph;
+}
+
+absl::StatusOr<RecordedModel> ReadOrRecord(const Inspection& x) {
+  if (!IsGraphFile(x)) return RecordChoice(x.plugin, *x.choice, *x.trust, *x.checkpoint);
+  RecordedModel read;  // whose it is has a clause of its own
+  KEEL_ASSIGN_OR_RETURN(read.graph, ReadRemoteGraph(*x.trust, x.choice->plugin));
+  return read;
+}
+
 }  // namespace
+
+std::string Mend(const Inspection& x, absl::string_view in_plugin) {
+  if (!IsGraphFile(x)) return std::string(in_plugin);
+  return absl::StrCat("export the graph again: ", ExportAgain(x.choice->plugin, x.dir));
+}
 
 Finding Architecture(Inspection& x) {
   absl::StatusOr<ModelQuery> query = QueryOf(x.config, x.options.engine.model.impl, x.dir);
@@ -135,15 +155,17 @@ Finding PluginLoads(Inspection& x) {
 }
 
 Finding Graph(Inspection& x) {
-  absl::StatusOr<RecordedModel> recorded =
-      RecordChoice(x.plugin, *x.choice, *x.trust, *x.checkpoint);
+  absl::StatusOr<RecordedModel> recorded = ReadOrRecord(x);
   if (!recorded.ok()) {
     return Fail(recorded.status(),
-                "mend config.json where the message names a key, else the plugin");
+                Mend(x, "mend config.json where the message names a key, else the plugin"));
   }
   x.graph = std::move(recorded->graph);
   x.config_keys = std::move(recorded->config_keys);
-  AddHostFunctions(&x.graph);
+  const auto pooling = PoolingOf(x.options.engine.pooling, *x.checkpoint, x.graph);
+  if (!pooling.ok()) return Fail(pooling.status(), "see --runner, --convert and --pooler-config");
+  if (pooling->has_value() && !(*pooling)->uses_head) RemoveFunction("pool", x.graph);
+  AddHostFunctions(pooling->has_value(), &x.graph);
   const proto::ModelSpec& spec = x.graph.spec();
   int64_t nodes = 0;
   for (const proto::Function& function : x.graph.functions()) nodes += function.nodes_size();
@@ -188,6 +210,16 @@ Finding Dtype(Inspection& x) {
                                    type == TorchName(x.dtype) ? "" : ", converted at load"));
   }
   return Pass(absl::StrCat(TorchName(x.dtype), " (", dtype->reason, ")"), std::move(details));
+}
+
+Finding GraphBinding(Inspection& x) {
+  if (!IsGraphFile(x)) return Pass("no graph file serves it");
+  const PluginRef& ref = x.choice->plugin;
+  if (absl::Status status = CheckBinding(x.graph, ref, *x.checkpoint); !status.ok())
+    return Fail(status, Mend(x, ""));
+  const proto::Provenance& from = x.graph.provenance();
+  return Pass(absl::StrCat("sha256 ", from.config_sha256()),
+              {DescribeChoice(*x.choice, *x.trust, x.graph.plugin())});
 }
 
 }  // namespace keel::clauses

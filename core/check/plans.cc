@@ -70,8 +70,8 @@ Finding TpPlan(Inspection& x) {
     break;
   }
   if (!status.ok()) {
-    return Fail(std::string(status.message()), "mend the plan that the plugin's config states",
-                std::move(rules));
+    return Fail(std::string(status.message()),
+                Mend(x, "mend the plan that the plugin's config states"), std::move(rules));
   }
   return Pass(absl::StrCat(Count(x.graph.spec().tp_plan_size(), "pattern"), proven),
               std::move(rules));
@@ -109,8 +109,8 @@ Finding PpPlan(Inspection& x) {
                                  absl::StrJoin(part.outputs(), ", ")));
   }
   if (absl::Status status = CheckPpPlan(x.graph); !status.ok()) {
-    return Fail(std::string(status.message()), "mend the plan that the plugin's config states",
-                std::move(parts));
+    return Fail(std::string(status.message()),
+                Mend(x, "mend the plan that the plugin's config states"), std::move(parts));
   }
   if (absl::Status status = CutStages(x.graph, std::max(asked, 1)).status();
       asked > 1 && !status.ok())

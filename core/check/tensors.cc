@@ -13,7 +13,7 @@ namespace keel::clauses {
 Finding Renames(Inspection& x) {
   absl::StatusOr<TensorComparison> compared = CompareTensors(x.graph, x.checkpoint, x.dtype);
   if (!compared.ok())
-    return Fail(compared.status(), "mend the rules that the plugin's config states");
+    return Fail(compared.status(), Mend(x, "mend the rules that the plugin's config states"));
   x.tensors = *std::move(compared);
   return Pass(Count(x.graph.spec().renames_size(), "rule"));
 }
@@ -24,8 +24,9 @@ Finding Missing(Inspection& x) {
   return Fail(
       absl::StrCat(Count(static_cast<int64_t>(missing.size()), "tensor"),
                    " that the model declares"),
-      "download the checkpoint again, or add renames to the plugin if they have other names "
-      "there",
+      Mend(x,
+           "download the checkpoint again, or add renames to the plugin if they have other names "
+           "there"),
       FirstLines(missing));
 }
 
@@ -37,8 +38,9 @@ Finding Leftover(Inspection& x) {
         absl::StrCat(Count(static_cast<int64_t>(leftover.size()), "tensor"),
                      " of declared modules that the model does not take: its answers would "
                      "be wrong"),
-        "declare them in the plugin (a linear's bias is a flag), or ignore them by a rename "
-        "rule",
+        Mend(x,
+             "declare them in the plugin (a linear's bias is a flag), or ignore them by a rename "
+             "rule"),
         FirstLines(leftover));
   }
   if (unused.empty()) return Pass("none");

@@ -1,8 +1,11 @@
 // The list of checks: which function looks at which requirement.
+#include "core/conformance/attention_checks.h"
 #include "core/conformance/check.h"
 #include "core/conformance/config_checks.h"
 #include "core/conformance/graph_checks.h"
+#include "core/conformance/kernel_checks.h"
 #include "core/conformance/load_checks.h"
+#include "core/conformance/processor_checks.h"
 #include "core/conformance/static_checks.h"
 #include "core/conformance/version_checks.h"
 
@@ -49,8 +52,10 @@ constexpr Check kChecks[] = {
     {43, CheckProcessSettings},
     {44, CheckLeftBehind},
     {45, CheckLoadTime},
+    {46, CheckBesideAnother},
     {50, CheckOldestHost},
     {51, CheckFutureHost},
+    {52, CheckNullEntries},
     {60, CheckTakesItsConfigs},
     {61, CheckSameSpec},
     {62, CheckMissingKeys},
@@ -70,6 +75,25 @@ constexpr Check kChecks[] = {
     {88, CheckPipelinePlan},
     {110, CheckOpsThatFail},
     {111, CheckCreateAndDestroy},
+    {130, CheckAttentionServes},
+    {131, CheckAttentionNumbers},
+    {132, CheckAttentionForeignKeys},
+    {133, CheckAttentionPlacement},
+    {134, CheckAttentionBorders},
+    {135, CheckAttentionBits},
+    {140, CheckKernelInfer},
+    {141, CheckKernelBorders},
+    {142, CheckKernelNoRows},
+    {143, CheckKernelPlacement},
+    {144, CheckKernelRows},
+    {145, CheckKernelBits},
+    {146, CheckKernelStates},
+    {150, CheckProcessorCounts},
+    {151, CheckProcessorRows},
+    {152, CheckProcessorItems},
+    {153, CheckProcessorThreads},
+    {154, CheckProcessorPlaceholders},
+    {155, CheckProcessorSizes},
 };
 
 }  // namespace

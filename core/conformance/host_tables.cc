@@ -85,13 +85,39 @@ TableCopy TableCopy::Longer(const void* table, size_t size) {
   return TableCopy(table, size, longer, longer);
 }
 
-TableCopy OtherHost::Copy(const void* table, size_t size, size_t first_size) const {
-  return age_ == Age::kOldest ? TableCopy::Shorter(table, size, first_size)
-                              : TableCopy::Longer(table, size);
+TableCopy TableCopy::Without(const void* table, size_t size, size_t offset) {
+  TableCopy copy(table, size, size, size);
+  if (offset < size) copy.words_[offset / sizeof(uint64_t)] = 0;
+  return copy;
 }
 
-OtherHost::OtherHost(Age age)
+TableCopy OtherHost::Copy(const void* table, size_t size, size_t first_size) {
+  switch (age_) {
+    case Age::kOldest:
+      return TableCopy::Shorter(table, size, first_size);
+    case Age::kFuture:
+      return TableCopy::Longer(table, size);
+    case Age::kThis:
+      break;
+  }
+  const size_t optional = (size - first_size) / sizeof(uint64_t);
+  const size_t offset =
+      without_ < optional ? first_size + without_ * sizeof(uint64_t) : size;  // or in no table yet
+  without_ = without_ < optional ? SIZE_MAX : without_ - optional;
+  return TableCopy::Without(table, size, offset);
+}
+
+OtherHost::OtherHost(Age age) : OtherHost(age, SIZE_MAX) {}
+
+OtherHost OtherHost::Without(size_t entry) { return OtherHost(Age::kThis, entry); }
+
+size_t OtherHost::NumOptionalEntries() {
+  return (sizeof(keel_spec_api) - kFirstSpec + sizeof(keel_ops) - kFirstOps) / sizeof(uint64_t);
+}
+
+OtherHost::OtherHost(Age age, size_t without)
     : age_(age),
+      without_(without),
       config_(Copy(&ConfigApi(), sizeof(keel_config_api), kFirstConfig)),
       features_(Copy(&FeaturesApi(), sizeof(keel_features_api), kFirstFeatures)),
       spec_(Copy(&SpecApi(), sizeof(keel_spec_api), kFirstSpec)),

@@ -22,6 +22,8 @@ class TableCopy {
   static TableCopy Shorter(const void* table, size_t size, size_t shown);
   // Shows four entries more than there are, all poison.
   static TableCopy Longer(const void* table, size_t size);
+  // Shows all of it, but the entry at `offset`, if that is within, is NULL.
+  static TableCopy Without(const void* table, size_t size, size_t offset);
 
   const void* get() const { return words_.data(); }
 
@@ -36,17 +38,24 @@ class OtherHost {
   enum class Age {
     kOldest,  // each table as its interface was first released
     kFuture,  // each table longer than any plugin knows
+    kThis,
   };
   explicit OtherHost(Age age);
+  // This host with an entry that is NULL, one of those that its tables have won since they were first
+  // released: 0 to NumOptionalEntries() - 1.
+  static OtherHost Without(size_t entry);
+  static size_t NumOptionalEntries();
 
   const HostInterfaces& interfaces() const { return interfaces_; }
   // Makes recordings of `source` use these tables; this must outlive it.
   void Serve(ModelSource& source) const;
 
  private:
-  TableCopy Copy(const void* table, size_t size, size_t first_size) const;
+  OtherHost(Age age, size_t without);
+  TableCopy Copy(const void* table, size_t size, size_t first_size);
 
   const Age age_;
+  size_t without_;  // of kThis: how many optional entries of the tables to come are before that one
   TableCopy config_, features_, spec_, build_, ops_;
   HostInterfaces interfaces_;
 };

@@ -38,7 +38,9 @@ Finding Find(const KitOptions& options, const Requirement& requirement) {
   }
   if (options.subject.configs.empty()) return Skip("no --config was given");
   if (options.numbers_program.empty()) {
-    return Skip(absl::StrCat(kNumericProgram, ", which computes, is not beside this program"));
+    return Skip(absl::StrCat(kNumericProgram,
+                             ", which computes, is not beside this program; `./bazelw run "
+                             "//apps:validate` in a copy of Keel has it"));
   }
   return RunInWorker(options.numbers_program, options.subject, requirement.number, options.limit);
 }

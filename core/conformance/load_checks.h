@@ -12,6 +12,7 @@ Finding CheckMissingInterfaces(const Subject& subject);
 Finding CheckProcessSettings(const Subject& subject);
 Finding CheckLeftBehind(const Subject& subject);
 Finding CheckLoadTime(const Subject& subject);
+Finding CheckBesideAnother(const Subject& subject);
 
 }  // namespace keel::conformance
 

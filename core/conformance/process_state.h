@@ -19,6 +19,8 @@ int CountThreads();
 int CountOpenFiles();
 // Bytes of this process in memory; 0 under a sanitizer, which keeps what was freed.
 int64_t ResidentBytes();
+// What malloc has given out and not got back; 0 with a sanitizer, which has its own.
+int64_t HeapBytes();
 
 }  // namespace keel::conformance
 

@@ -39,13 +39,18 @@ absl::StatusOr<const keel_model_class*> ClassFor(const Plugin& plugin,
   for (const std::string& name : names) {
     if (const keel_model_class* found = plugin.FindModel(name)) return found;
   }
+  std::vector<std::string> served;
   for (const keel_model_class* c : plugin.classes().models) {
+    for (const char* const* name = c->architectures; *name != nullptr; ++name) {
+      served.emplace_back(*name);
+    }
     if (names.empty() && type.has_value() && c->model_type != nullptr && *type == c->model_type) {
       return c;
     }
   }
   return absl::NotFoundError(absl::StrCat("no class of the plugin serves its architectures, ",
-                                          absl::StrJoin(names, ", ")));
+                                          absl::StrJoin(names, ", "), "; it has classes for ",
+                                          absl::StrJoin(served, ", ")));
 }
 
 absl::StatusOr<ModelUnderTest> Open(const std::shared_ptr<Plugin>& plugin,

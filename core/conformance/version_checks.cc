@@ -1,5 +1,9 @@
 #include "core/conformance/version_checks.h"
 
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -24,6 +28,17 @@ std::string Recorded(const Subject& subject, const HostInterfaces& interfaces,
   return bytes;
 }
 
+// Ends the process as a call beyond a table's end does, where the address 0 was called.
+void OnNullCall(int signal, siginfo_t* info, void*) {
+  if (info->si_addr != nullptr) {
+    ::signal(signal, SIG_DFL);
+    return;  // happens again
+  }
+  constexpr char kMessage[] = "called an entry that is NULL\n";
+  if (write(STDOUT_FILENO, kMessage, sizeof(kMessage) - 1) < 0) _exit(1);
+  _exit(kPoisonExit);
+}
+
 }  // namespace
 
 // A call beyond a table's end does not come back: the process ends there (kPoisonExit).
@@ -39,6 +54,27 @@ Finding CheckOldestHost(const Subject& subject) {
     Record(model);  // it may refuse: an older host can do less
     return Pass();
   });
+}
+
+Finding CheckNullEntries(const Subject& subject) {
+  struct sigaction on_null = {}, before = {};
+  on_null.sa_sigaction = OnNullCall;
+  on_null.sa_flags = SA_SIGINFO;
+  sigaction(SIGSEGV, &on_null, &before);
+  Finding finding;
+  for (size_t entry = 0; entry < OtherHost::NumOptionalEntries(); ++entry) {
+    const OtherHost host = OtherHost::Without(entry);
+    finding = ForEachModel(subject, host.interfaces(), [&](ModelUnderTest& model) {
+      host.Serve(model.source);
+      Trying(absl::StrCat(model.where, " on a host where entry ", entry,
+                          " of those since 0.2 is NULL"));
+      Record(model);  // it may refuse
+      return Pass();
+    });
+    if (finding.outcome != Outcome::kPass) break;
+  }
+  sigaction(SIGSEGV, &before, nullptr);
+  return finding;
 }
 
 Finding CheckFutureHost(const Subject& subject) {

@@ -8,6 +8,7 @@ namespace keel::conformance {
 
 Finding CheckOldestHost(const Subject& subject);
 Finding CheckFutureHost(const Subject& subject);
+Finding CheckNullEntries(const Subject& subject);
 
 }  // namespace keel::conformance
 

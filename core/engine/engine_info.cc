@@ -24,6 +24,14 @@ MetricsConfig::Labels Implementation(const EngineOptions& options, const Model& 
           {"dtype", std::string(TorchName(model.dtype))}};
 }
 
+boost::json::object PoolingJson(const Pooling& pooling) {
+  return {{"type", PoolingTypeName(pooling.type)},
+          {"activation", VectorActivationName(pooling.activation)},
+          {"size", pooling.size},
+          {"reads_pairs", pooling.task == PoolingTask::kClassify},
+          {"labels", boost::json::array(pooling.labels.begin(), pooling.labels.end())}};
+}
+
 int64_t NumBlocks(const Model& model) {
   return model.blocks.groups.empty() ? 0 : model.blocks.groups[0].num_blocks;
 }
@@ -62,6 +70,8 @@ std::string InfoJson(const EngineOptions& options, const Model& model) {
   info["eos_token_ids"] =
       boost::json::array(model.eos_token_ids.begin(), model.eos_token_ids.end());
   info["has_chat_template"] = model.text.chat_template != nullptr;
+  info["task"] = model.pooling.has_value() ? PoolingTaskName(model.pooling->task) : "generate";
+  if (model.pooling.has_value()) info["pooling"] = PoolingJson(*model.pooling);
   info["warnings"] = boost::json::array(model.warnings.begin(), model.warnings.end());
   return boost::json::serialize(info);
 }

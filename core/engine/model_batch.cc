@@ -4,19 +4,35 @@
 
 namespace keel {
 
-Batch MakeBatch(const Step& step, LogitRows& rows) {
+namespace {
+
+Batch NewBatch(const Step& step) {
   Batch batch;
   batch.token_ids.reserve(static_cast<size_t>(step.num_tokens));
   batch.sequences.reserve(step.items.size());
+  return batch;
+}
+
+// Adds the tokens of the step. Returns the row of position 0: that of a token is so much further on.
+int32_t AddTokens(const Step::Item& item, Batch& batch) {
+  const RunningSequence& sequence = *item.sequence->running;
+  const int32_t begin = sequence.num_computed, end = begin + item.num_tokens;
+  const auto first = static_cast<int32_t>(batch.token_ids.size()) - begin;
+  batch.token_ids.insert(batch.token_ids.end(), sequence.tokens.begin() + begin,
+                         sequence.tokens.begin() + end);
+  batch.sequences.push_back({begin, item.num_tokens, sequence.table.state_slot,
+                             sequence.table.blocks, sequence.prompt_tokens});
+  return first;
+}
+
+}  // namespace
+
+Batch MakeBatch(const Step& step, LogitRows& rows) {
+  Batch batch = NewBatch(step);
   for (const Step::Item& item : step.items) {
     RunningSequence& sequence = *item.sequence->running;
     const int32_t begin = sequence.num_computed, end = begin + item.num_tokens;
-    // Token at `position` is row `first` + position of the batch.
-    const auto first = static_cast<int32_t>(batch.token_ids.size()) - begin;
-    batch.token_ids.insert(batch.token_ids.end(), sequence.tokens.begin() + begin,
-                           sequence.tokens.begin() + end);
-    batch.sequences.push_back({begin, item.num_tokens, sequence.table.state_slot,
-                               sequence.table.blocks, sequence.prompt_tokens});
+    const int32_t first = AddTokens(item, batch);
     const auto add_row = [&](int32_t position) {
       batch.logit_rows.push_back(first + position);
       return static_cast<int64_t>(batch.logit_rows.size()) - 1;
@@ -30,6 +46,37 @@ Batch MakeBatch(const Step& step, LogitRows& rows) {
     rows.sampled.push_back({&sequence, static_cast<int64_t>(batch.logit_rows.size())});
     for (int32_t p = end - 1 - sequence.num_drafts; p < end; ++p) add_row(p);
   }
+  return batch;
+}
+
+Batch MakePoolingBatch(const Step& step, PoolingType type,
+                       std::vector<RunningSequence*>& sequences) {
+  Batch batch = NewBatch(step);
+  for (const Step::Item& item : step.items) {
+    RunningSequence& sequence = *item.sequence->running;
+    const int32_t first = AddTokens(item, batch);
+    if (!sequence.token_types.empty()) {
+      batch.token_types.resize(batch.token_ids.size());
+      std::copy(sequence.token_types.begin() + sequence.num_computed,
+                sequence.token_types.begin() + sequence.num_computed + item.num_tokens,
+                batch.token_types.end() - item.num_tokens);
+    }
+    if (!item.reaches_end) continue;
+    sequences.push_back(&sequence);
+    const int32_t tokens = sequence.size();
+    switch (type) {
+      case PoolingType::kCls:
+        batch.pooled.push_back({first, 1});
+        break;
+      case PoolingType::kLast:
+        batch.pooled.push_back({first + tokens - 1, 1});
+        break;
+      case PoolingType::kMean:
+        batch.pooled.push_back({first, tokens});
+        break;
+    }
+  }
+  if (!batch.token_types.empty()) batch.token_types.resize(batch.token_ids.size());
   return batch;
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/engine/running_request.h"
 #include "core/exec/batch.h"
+#include "core/model/options.h"
 #include "core/scheduler/scheduler.h"
 
 namespace keel {
@@ -29,6 +30,11 @@ struct LogitRows {
 };
 
 Batch MakeBatch(const Step& step, LogitRows& rows);
+
+// Of a model that answers with vectors, from hidden states that `type` says. `sequences`: whose vector
+// each of the batch's `pooled` becomes.
+Batch MakePoolingBatch(const Step& step, PoolingType type,
+                       std::vector<RunningSequence*>& sequences);
 
 }  // namespace keel
 #endif  // KEEL_CORE_ENGINE_MODEL_BATCH_H_

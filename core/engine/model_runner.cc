@@ -28,6 +28,7 @@ absl::StatusOr<at::Tensor> RunModel(Executor& executor, const Step& step, const 
 }  // namespace
 
 absl::StatusOr<absl::Span<Sampled>> ModelRunner::Run(const Step& step, StepTimer& timer) {
+  if (pooling_.has_value()) return RunPooling(step, timer);
   timer.Enter(StepPart::kPrepare);
   rows_ = {};
   const Batch batch = MakeBatch(step, rows_);
@@ -53,6 +54,25 @@ absl::StatusOr<absl::Span<Sampled>> ModelRunner::Run(const Step& step, StepTimer
     job += 1 + sampled.sequence->fork_seeds.size();
   }
   FindCandidates(logits);
+  return absl::MakeSpan(sampled_);
+}
+
+absl::StatusOr<absl::Span<Sampled>> ModelRunner::RunPooling(const Step& step, StepTimer& timer) {
+  timer.Enter(StepPart::kPrepare);
+  std::vector<RunningSequence*> sequences;
+  const Batch batch = MakePoolingBatch(step, *pooling_, sequences);
+  timer.Enter(StepPart::kForward);
+  KEEL_ASSIGN_OR_RETURN(const at::Tensor vectors, RunModel(executor_, step, batch));
+  timer.Enter(StepPart::kSample);
+  sampled_.clear();
+  sampled_.resize(sequences.size());
+  const auto* values = vectors.const_data_ptr<float>();
+  const int64_t size = vectors.size(1);
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    sampled_[i].sequence = sequences[i];
+    sampled_[i].vector.assign(values, values + size);
+    values += size;
+  }
   return absl::MakeSpan(sampled_);
 }
 

@@ -4,6 +4,7 @@
 #define KEEL_CORE_ENGINE_MODEL_RUNNER_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -13,6 +14,7 @@
 #include "core/engine/sampled.h"
 #include "core/engine/step_timer.h"
 #include "core/exec/executor.h"
+#include "core/model/options.h"
 #include "core/sampling/sample_all.h"
 #include "core/scheduler/scheduler.h"
 
@@ -21,9 +23,9 @@ namespace keel {
 // The engine thread's; masks of grammars are filled on a thread of its own while the model runs.
 class ModelRunner {
  public:
-  // `executor` must outlive it. `vocab_size`: columns of its logits.
-  ModelRunner(Executor& executor, int64_t vocab_size)
-      : executor_(executor), vocab_size_(vocab_size) {}
+  // `executor` must outlive it. `vocab_size`: columns of its logits. `pooling`: it gives vectors.
+  ModelRunner(Executor& executor, int64_t vocab_size, std::optional<PoolingType> pooling = {})
+      : executor_(executor), vocab_size_(vocab_size), pooling_(pooling) {}
 
   // One result for each sequence whose last token is in the step, in the step's order; they stay
   // until the next call. Takes drafts that did not hold from the sequences' tokens, and adds the
@@ -35,6 +37,7 @@ class ModelRunner {
   absl::Span<float> Row(float* logits, int64_t row, int64_t num_rows = 1) const {
     return {logits + row * vocab_size_, static_cast<size_t>(num_rows * vocab_size_)};
   }
+  absl::StatusOr<absl::Span<Sampled>> RunPooling(const Step& step, StepTimer& timer);
   void ReportPrompts(float* logits);
   void AddDraws(const LogitRows::Sampled& row, Sampled& sampled, float* logits);
   void TakeDraws(Sampled& sampled, SampleJob* jobs);
@@ -42,6 +45,7 @@ class ModelRunner {
 
   Executor& executor_;
   const int64_t vocab_size_;
+  const std::optional<PoolingType> pooling_;
   MaskWorker masks_;
   // Scratch of a step.
   LogitRows rows_;

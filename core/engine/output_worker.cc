@@ -91,6 +91,7 @@ void OutputWorker::Handle(OutputEvent& event) {
   MoveTo(pending.prompt_logprobs, event.prompt_logprobs);
   pending.cumulative_logprob = event.cumulative_logprob;
   pending.cached_tokens = event.cached_tokens;
+  pending.vector = std::move(event.vector);
   if (event.end.has_value()) return End(stream, *std::move(event.end));
   OutputChannel& channel = *stream.channel;
   const bool has_news = !pending.text.empty() || !pending.prompt_logprobs.empty();

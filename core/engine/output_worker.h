@@ -74,6 +74,7 @@ struct OutputEvent {
   std::vector<SampledToken> prompt_logprobs = {};
   double cumulative_logprob = 0;  // of all tokens so far
   int32_t cached_tokens = 0;
+  std::vector<float> vector = {};
   std::optional<SequenceEnd> end = {};  // nothing comes after it
 };
 

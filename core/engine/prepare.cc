@@ -37,10 +37,13 @@ absl::Status CheckCharacters(const Model& model, absl::string_view text) {
     return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   });
   if (characters <= limit) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("prompt has ", characters, " characters, the model takes at most ",
-                   model.max_model_len - 1, " tokens and one for the answer (max_model_len ",
-                   model.max_model_len, "), which ", limit, " characters surely fill; shorten it"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "prompt has ", characters, " characters, the model takes at most ",
+      model.pooling.has_value()
+          ? absl::StrCat(model.max_model_len, " tokens (max_model_len), which ")
+          : absl::StrCat(model.max_model_len - 1, " tokens and one for the answer (max_model_len ",
+                         model.max_model_len, "), which "),
+      limit, " characters surely fill; shorten it"));
 }
 
 // `text` up to `bytes`, without a part of a character at its end.
@@ -193,13 +196,6 @@ absl::StatusOr<int64_t> MaxTokens(const Model& model, const Request& request,
   return max_tokens;
 }
 
-// Prompts whose keys are not the same share none.
-std::string CacheSalt(const Model& model, const Request& request, int64_t prompt_tokens) {
-  const PromptRope& rope = model.prompt_rope;
-  if (rope.trained == 0 || prompt_tokens <= rope.trained) return request.cache_salt;
-  return absl::StrCat("rope ", rope.each_own ? prompt_tokens : 0, "/", request.cache_salt);
-}
-
 // Refuses constraints that contradict each other from the first token on.
 absl::Status CheckFirstToken(RunningSequence& sequence) {
   if (!sequence.sampler.is_constrained()) return absl::OkStatus();
@@ -218,6 +214,12 @@ RequestPreparer::RequestPreparer(const Model& model, const PromptLookupOptions& 
       metrics_(metrics),
       grammars_(
           GrammarCompiler::Create(model.text.tokenizer, model.vocab_size, model.eos_token_ids)) {}
+
+std::string RequestPreparer::CacheSalt(const Request& request, int64_t prompt_tokens) const {
+  const PromptRope& rope = model_.prompt_rope;
+  if (rope.trained == 0 || prompt_tokens <= rope.trained) return request.cache_salt;
+  return absl::StrCat("rope ", rope.each_own ? prompt_tokens : 0, "/", request.cache_salt);
+}
 
 absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request& request) const {
   EncodeOptions encode;
@@ -242,6 +244,10 @@ absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request
 absl::StatusOr<std::unique_ptr<RunningRequest>> RequestPreparer::Prepare(
     const Request& request, OutputCallback callback) const {
   KEEL_RETURN_IF_ERROR(CheckLimits(request));
+  if (request.pooling.has_value() || model_.pooling.has_value())
+    return PreparePooling(request, std::move(callback));
+  if (request.text_pair.has_value())
+    return Refuse("text_pair", "text_pair is for tasks that read two texts together");
   KEEL_RETURN_IF_ERROR(CheckBeams(request));
   KEEL_ASSIGN_OR_RETURN(std::vector<int32_t> prompt, PromptTokens(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.size());
@@ -292,7 +298,7 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
   auto out = std::make_unique<RunningSequence>(
       &running, std::move(sampler), std::make_shared<OutputStream>(channel, detokenizer));
   out->priority = request.priority;
-  out->cache_salt = CacheSalt(model_, request, static_cast<int64_t>(running.prompt->size()));
+  out->cache_salt = CacheSalt(request, static_cast<int64_t>(running.prompt->size()));
   out->tokens = *running.prompt;
   out->prompt_tokens = static_cast<int32_t>(running.prompt->size());
   if (!request.stop.empty()) {

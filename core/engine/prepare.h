@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -14,6 +15,7 @@
 #include "core/engine/running_request.h"
 #include "core/grammar/grammar_compiler.h"
 #include "core/model/model.h"
+#include "core/text/tokenizer.h"
 
 namespace keel {
 
@@ -25,7 +27,8 @@ class RequestPreparer {
   RequestPreparer(const Model& model, const PromptLookupOptions& drafts, Metrics& metrics);
 
   // INVALID_ARGUMENT: a parameter, a grammar, a prompt that is too long, with both numbers;
-  // constraints that leave no first token. RESOURCE_EXHAUSTED: a grammar beyond its limits.
+  // constraints that leave no first token; a vector of a model that generates text, and text of one
+  // that gives vectors. RESOURCE_EXHAUSTED: a grammar beyond its limits.
   // UNIMPLEMENTED: by name.
   absl::StatusOr<std::unique_ptr<RunningRequest>> Prepare(const Request& request,
                                                           OutputCallback callback) const;
@@ -34,6 +37,13 @@ class RequestPreparer {
   absl::StatusOr<std::vector<int32_t>> PromptTokens(const Request& request) const;
 
  private:
+  // prepare_pooling.cc: of a model that answers with vectors.
+  absl::StatusOr<std::unique_ptr<RunningRequest>> PreparePooling(const Request& request,
+                                                                 OutputCallback callback) const;
+  absl::StatusOr<Tokenizer::Pair> PoolingPrompt(const Request& request) const;
+
+  // Prompts whose keys are not the same share none.
+  std::string CacheSalt(const Request& request, int64_t prompt_tokens) const;
   absl::StatusOr<std::unique_ptr<GrammarMatcher>> CompileGrammar(const GrammarSpec& spec) const;
   absl::StatusOr<std::unique_ptr<RunningSequence>> MakeSequence(RunningRequest& running,
                                                                 OutputCallback callback) const;

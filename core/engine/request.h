@@ -28,10 +28,19 @@ struct ChatPrompt {
   bool continue_final_message = false;
 };
 
+// What is asked of a model that answers with vectors.
+struct PoolingRequest {
+  std::string task = {};                    // "embed" or "classify"
+  std::optional<bool> use_activation = {};  // unset: as the model says
+  std::optional<int64_t> dimensions = {};   // unset: all that there are
+};
+
 struct Request {
   std::variant<std::monostate, std::string, std::vector<int32_t>, ChatPrompt>
       prompt;                              // text, ids or messages
   std::optional<bool> add_special_tokens;  // unset: yes for text, no for messages
+  std::optional<std::string> text_pair;    // a second text that is read together with the prompt's
+  std::optional<PoolingRequest> pooling;   // set: a vector is wanted, and nothing is generated
 
   // Unset values come from generation_config.json, then from SamplingParams.
   struct Sampling {
@@ -76,6 +85,7 @@ struct Output {
   std::vector<SampledToken> logprobs;  // of tokens, when asked for
   double cumulative_logprob = 0;       // of all tokens, with logprobs, best_of or beam search
   std::vector<SampledToken> prompt_logprobs;  // first output only; entry i is of prompt token i + 1
+  std::vector<float> vector;                  // last output only, of a request with `pooling`
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_reason;  // the stop string, or the stop token's id
   std::optional<int32_t>

@@ -57,6 +57,8 @@ struct RunningSequence : Sequence {
   std::vector<uint64_t> fork_seeds;
   int64_t num_candidates = 0;
 
+  std::vector<int32_t> token_types;  // of its prompt: 0, of a second text 1; empty: all 0
+
   std::optional<StopText> stop;             // set: there are stop strings
   std::unique_ptr<GrammarMatcher> grammar;  // null: any text
   std::vector<uint32_t> mask;               // ModelRunner's: what the grammar allows next

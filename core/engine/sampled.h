@@ -26,6 +26,7 @@ struct Sampled {
   std::vector<SampledToken> tokens;   // the accepted drafts, then one more if `status` is OK
   std::vector<Fork> forks;            // of sequence->fork_seeds, in their order
   BeamSearch::Candidates candidates;  // instead of tokens, of a beam
+  std::vector<float> vector;          // instead of tokens, of a model that answers with vectors
   // Why nothing could be chosen: INVALID_ARGUMENT (its constraints leave no token), DATA_LOSS (the
   // logits are no numbers), or what its grammar said.
   absl::Status status;

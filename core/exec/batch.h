@@ -19,11 +19,18 @@ struct BatchSequence {
       0;  // tokens of its prompt: rope that goes by the length of a text goes by them
 };
 
+// Rows [first, first + num) of token_ids, whose hidden states become one vector: that of their mean.
+struct PooledRows {
+  int32_t first = 0, num = 1;
+};
+
 // N tokens of S sequences, in order of sequence.
 struct Batch {
-  std::vector<int32_t> token_ids;        // [N]
-  std::vector<BatchSequence> sequences;  // [S]
-  std::vector<int32_t> logit_rows;       // rows of token_ids whose logits are wanted, ascending
+  std::vector<int32_t> token_ids;         // [N]
+  std::vector<BatchSequence> sequences;   // [S]
+  std::vector<int32_t> logit_rows;        // rows of token_ids whose logits are wanted, ascending
+  std::vector<PooledRows> pooled = {};    // instead of logit_rows, where vectors are wanted
+  std::vector<int32_t> token_types = {};  // [N], for models that read them; empty: all 0
 };
 
 }  // namespace keel

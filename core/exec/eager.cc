@@ -111,14 +111,15 @@ absl::StatusOr<at::Tensor> RunForward(EagerRun& run, const LiveModel& live,
   return run.Take(hidden);
 }
 
-absl::StatusOr<at::Tensor> RunLogits(EagerRun& run, const LiveModel& live,
-                                     const at::Tensor& hidden) {
+absl::StatusOr<at::Tensor> RunHead(EagerRun& run, const LiveModel& live, const char* name,
+                                   decltype(keel_model_class::logits) head,
+                                   const at::Tensor& hidden) {
   const keel_tensor in = run.AddTensor("hidden", proto::MODEL, hidden);
-  keel_tensor logits = 0;
-  const absl::Status returned = CallThrough(
-      live.call, "logits", [&] { return live.model_class->logits(live.model, &run, in, &logits); });
+  keel_tensor out = 0;
+  const absl::Status returned =
+      CallThrough(live.call, name, [&] { return head(live.model, &run, in, &out); });
   KEEL_RETURN_IF_ERROR(FirstError(run, returned));
-  return run.Take(logits);
+  return run.Take(out);
 }
 
 }  // namespace keel

@@ -52,9 +52,10 @@ class EagerRun : public Recorder {
 absl::StatusOr<at::Tensor> RunForward(EagerRun& run, const LiveModel& live,
                                       const proto::Function& signature,
                                       const std::vector<at::Tensor>& inputs);
-// Calls the model's logits under `run`.
-absl::StatusOr<at::Tensor> RunLogits(EagerRun& run, const LiveModel& live,
-                                     const at::Tensor& hidden);
+// Calls `head`, the model's logits or pool, under `run`.
+absl::StatusOr<at::Tensor> RunHead(EagerRun& run, const LiveModel& live, const char* name,
+                                   decltype(keel_model_class::logits) head,
+                                   const at::Tensor& hidden);
 
 }  // namespace keel
 

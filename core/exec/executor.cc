@@ -103,6 +103,7 @@ class RankedExecutor : public Executor {
       limits_.num_state_slots = num_state_slots;
     }
     limits_.num_blocks.assign(num_blocks.begin(), num_blocks.end());
+    has_cache_ = true;
     return absl::OkStatus();
   }
 
@@ -121,8 +122,7 @@ class RankedExecutor : public Executor {
   }
 
   absl::StatusOr<at::Tensor> Step(const Batch& batch) override {
-    if (limits_.num_blocks.empty() && limits_.num_state_slots == 0)
-      return absl::FailedPreconditionError("Step before AllocateCache");
+    if (!has_cache_) return absl::FailedPreconditionError("Step before AllocateCache");
     KEEL_RETURN_IF_ERROR(CheckBatch(batch, limits_));
     KEEL_ASSIGN_OR_RETURN(const StepTensors step,
                           CatchAten([&] { return MakeStep(batch, limits_); }));
@@ -168,6 +168,7 @@ class RankedExecutor : public Executor {
   std::vector<std::unique_ptr<Rank>> ranks_;
   const int stages_, ranks_a_stage_;
   BatchLimits limits_;
+  bool has_cache_ = false;  // an encoder's is empty
 };
 
 // What the ranks of one stage run, and with which attentions.
@@ -211,7 +212,7 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
   // Before gigabytes are read.
   KEEL_RETURN_IF_ERROR(CheckServed(graph));
   KEEL_RETURN_IF_ERROR(CheckKernels(graph, options.kernels, NumericsOf(options)));
-  const uint32_t embed_tokens = AddHostFunctions(&graph);
+  const uint32_t embed_tokens = AddHostFunctions(options.pooling, &graph);
   KEEL_ASSIGN_OR_RETURN(const std::vector<StagePlan> plans, PlanStages(graph, attention, options));
   LoadReport report;
   for (const StagePlan& plan : plans) Report(plan.attention, &report);

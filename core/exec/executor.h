@@ -1,4 +1,4 @@
-// Runs a model: owns its weights and its KV cache, turns a packed batch into logits.
+// Runs a model: owns its weights and its KV cache, turns a packed batch into logits or vectors.
 //
 // One executor a model, whatever the number of ranks: with tensor parallelism it drives its ranks, with pipeline
 // parallelism those of each stage, and returns the logits of the last stage's first rank (docs/parallel.md). Not
@@ -60,8 +60,9 @@ class Executor {
   // Copies blocks and states, in order, before the step that needs them.
   virtual absl::Status Do(const CacheWork& work) = 0;
 
-  // Runs one step. Returns logits [batch.logit_rows.size(), vocab] f32, on the CPU, contiguous; they stay valid until
-  // the next Step. INVALID_ARGUMENT for a batch that doesn't hold together (a broken caller).
+  // Runs one step. Returns logits [batch.logit_rows.size(), vocab], or with ExecutorOptions::pooling vectors
+  // [batch.pooled.size(), size]; f32, on the CPU, contiguous; they stay valid until the next Step. INVALID_ARGUMENT for a
+  // batch that doesn't hold together (a broken caller).
   virtual absl::StatusOr<at::Tensor> Step(const Batch& batch) = 0;
 
   // What loading decided.

@@ -56,7 +56,21 @@ absl::StatusOr<at::Tensor> FakeExecutor::Step(const Batch& batch) {
     first = end;
   }
   num_tokens_ += first;
-  return logits;
+  return batch.pooled.empty() ? logits : Vectors(batch);
+}
+
+at::Tensor FakeExecutor::Vectors(const Batch& batch) const {
+  at::Tensor out = at::zeros({static_cast<int64_t>(batch.pooled.size()), 3}, at::kFloat);
+  float* vector = out.data_ptr<float>();
+  for (const PooledRows& rows : batch.pooled) {
+    const auto tokens =
+        absl::MakeConstSpan(batch.token_ids)
+            .subspan(static_cast<size_t>(rows.first), static_cast<size_t>(rows.num));
+    *vector++ = static_cast<float>(rows.num);
+    *vector++ = static_cast<float>(tokens.front());
+    *vector++ = static_cast<float>(tokens.back());
+  }
+  return out;
 }
 
 // Writes the fresh tokens to the sequence's blocks and reads all that are there.

@@ -24,7 +24,8 @@ class FakeExecutor : public Executor {
   absl::Status AllocateCache(absl::Span<const int32_t> num_blocks,
                              int32_t num_state_slots) override;
   absl::Status Do(const CacheWork& work) override;
-  // INTERNAL where a sequence's blocks do not hold its tokens.
+  // INTERNAL where a sequence's blocks do not hold its tokens. Of pooled rows the vector {rows, the first
+  // one's token, the last one's}.
   absl::StatusOr<at::Tensor> Step(const Batch& batch) override;
 
   // The next step fails with it.
@@ -35,6 +36,7 @@ class FakeExecutor : public Executor {
  private:
   absl::StatusOr<std::vector<int32_t>> TokensOf(const BatchSequence& sequence,
                                                 absl::Span<const int32_t> fresh);
+  at::Tensor Vectors(const Batch& batch) const;
 
   const int32_t vocab_size_, block_size_;
   const Logits logits_;

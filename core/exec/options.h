@@ -46,6 +46,9 @@ struct ExecutorOptions {
   int32_t pipeline_parallel = 1;      // stages that the layers are divided into, likewise
   // Whole experts to each of the tensor-parallel ranks (base_model_ep_plan), not a part of each.
   bool expert_parallel = false;
+  // Steps give vectors, of hidden states through the graph's `pool` if it has one, and not logits: the
+  // head that would make those is not loaded.
+  bool pooling = false;
   LiveModel live = {};         // with kEager, kShadow
   PluginKernels kernels = {};  // of the model's plugin
   // The logits of a sequence's token have the same bits whatever else is in its step and however its

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tanh.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <utility>
 
@@ -58,7 +59,8 @@ absl::StatusOr<at::Tensor> Apply(const Interpreter& function, OpRunner& ops, con
 
 }  // namespace
 
-uint32_t AddHostFunctions(proto::Graph* graph) {
+uint32_t AddHostFunctions(bool pooling, proto::Graph* graph) {
+  RemoveFunction(pooling ? "logits" : "pool", *graph);
   const proto::ModelSpec& spec = graph->spec();
   const Extent tokens{1, "N", 1}, rows{1, "R", 1}, hidden{spec.hidden_size(), "", 1},
       vocabulary{spec.vocab_size(), "", 1};
@@ -72,6 +74,7 @@ uint32_t AddHostFunctions(proto::Graph* graph) {
   }
   AddFunction(graph, "embed", proto::OP_EMBED, embed_tokens, {proto::I64, {tokens}},
               {proto::MODEL, {tokens, hidden}});
+  if (pooling) return embed_tokens;
   uint32_t lm_head = FindObject(*graph, spec.lm_head());
   if (FindFunction(*graph, "logits") == nullptr) {
     if (lm_head == 0) {
@@ -94,6 +97,7 @@ uint32_t AddHostFunctions(proto::Graph* graph) {
 Rank::Rank(proto::Graph graph, const ExecutorOptions& options)
     : graph_(std::move(graph)),
       mode_(options.mode),
+      pooling_(options.pooling),
       numerics_(NumericsOf(options)),
       live_(options.live) {}
 
@@ -104,7 +108,8 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
   auto rank = std::unique_ptr<Rank>(new Rank(std::move(graph), options));
   for (const auto& [name, function] :
        {std::pair("forward", &rank->forward_), std::pair("embed", &rank->embed_),
-        std::pair("logits", &rank->logits_), std::pair("head", &rank->head_)}) {
+        std::pair("logits", &rank->logits_), std::pair("head", &rank->head_),
+        std::pair("pool", &rank->pool_)}) {
     if (const proto::Function* found = FindFunction(rank->graph_, name)) function->emplace(*found);
   }
   if (!rank->forward_.has_value()) return absl::InvalidArgumentError("the graph has no forward");
@@ -130,6 +135,7 @@ absl::StatusOr<at::Tensor> Rank::Run(const StepTensors& step, Collectives* pipel
       KEEL_RETURN_IF_ERROR(pipeline->Send(carried, pipeline->rank() + 1));
     return at::Tensor();
   }
+  if (pooling_) return Pool(outputs[0], step.pooled);
   KEEL_ASSIGN_OR_RETURN(const at::Tensor rows,
                         CatchAten([&] { return outputs[0].index_select(0, step.logit_rows); }));
   return Logits(rows);
@@ -155,6 +161,9 @@ absl::StatusOr<std::vector<at::Tensor>> Rank::ForwardInputs(const StepTensors& s
       inputs.push_back(std::move(carried));
     } else if (input.name() == "input_ids") {
       inputs.push_back(step.token_ids);
+    } else if (input.name() == "token_type_ids") {
+      inputs.push_back(step.token_types.defined() ? step.token_types
+                                                  : at::zeros_like(step.token_ids));
     } else {
       inputs.push_back(step.positions);
     }
@@ -185,7 +194,8 @@ absl::StatusOr<at::Tensor> Rank::Logits(const at::Tensor& hidden) {
     at::Tensor logits;
     if (mode_ == ExecMode::kEager && live_.model_class->logits != nullptr) {
       EagerRun run(*ops_, "logits");
-      KEEL_ASSIGN_OR_RETURN(logits, RunLogits(run, live_, hidden));
+      KEEL_ASSIGN_OR_RETURN(logits,
+                            RunHead(run, live_, "logits", live_.model_class->logits, hidden));
     } else {
       KEEL_ASSIGN_OR_RETURN(logits, Apply(*logits_, *ops_, hidden));
     }
@@ -202,6 +212,30 @@ absl::StatusOr<at::Tensor> Rank::Logits(const at::Tensor& hidden) {
     }
     return logits.contiguous();
   });
+}
+
+// The mean in f32, which a vector of many tokens needs.
+absl::StatusOr<at::Tensor> Rank::Pool(const at::Tensor& hidden, absl::Span<const PooledRows> rows) {
+  KEEL_ASSIGN_OR_RETURN(
+      const at::Tensor means, CatchAten([&] {
+        at::Tensor out = at::empty({static_cast<int64_t>(rows.size()), hidden.size(1)}, at::kFloat);
+        for (size_t i = 0; i < rows.size(); ++i) {
+          out[static_cast<int64_t>(i)] =
+              hidden.narrow(0, rows[i].first, rows[i].num).to(at::kFloat).mean(0);
+        }
+        return out;
+      }));
+  if (!pool_.has_value() || rows.empty()) return means;
+  KEEL_ASSIGN_OR_RETURN(const at::Tensor in,
+                        CatchAten([&] { return means.to(hidden.scalar_type()); }));
+  at::Tensor vectors;
+  if (mode_ == ExecMode::kEager && live_.model_class->pool != nullptr) {
+    EagerRun run(*ops_, "pool");
+    KEEL_ASSIGN_OR_RETURN(vectors, RunHead(run, live_, "pool", live_.model_class->pool, in));
+  } else {
+    KEEL_ASSIGN_OR_RETURN(vectors, Apply(*pool_, *ops_, in));
+  }
+  return CatchAten([&] { return vectors.to(at::kFloat).contiguous(); });
 }
 
 }  // namespace keel

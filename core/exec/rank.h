@@ -21,10 +21,11 @@
 
 namespace keel {
 
-// Adds the functions that the plugin left to the host, declaring what they use: "embed", from ids [N]
-// to embeddings, and "head", from hidden states to logits, unless there is a logits function. Ties
-// lm_head where the spec says so. Returns the object of the embedding.
-uint32_t AddHostFunctions(proto::Graph* graph);
+// Leaves one way to answer: vectors, with `pooling`, or logits. Adds the functions that the plugin left
+// to the host, declaring what they use: "embed", from ids [N] to embeddings, and for logits "head", from
+// hidden states, unless there is a logits function. Ties lm_head where the spec says so. Returns the
+// object of the embedding.
+uint32_t AddHostFunctions(bool pooling, proto::Graph* graph);
 
 // Whom a rank works with; null: nobody. `tensor`: the ranks of its stage. `pipeline`: those of the
 // other stages that have the same part, whose rank is the number of the stage.
@@ -47,8 +48,8 @@ class Rank {
 
   OpRunner& ops() { return *ops_; }
 
-  // Logits [R, vocab], f32, of the last stage; undefined of the others, which hand on what lives at
-  // their end. Throws nothing.
+  // Logits [R, vocab] or vectors [P, size], f32, of the last stage; undefined of the others, which hand
+  // on what lives at their end. Throws nothing.
   absl::StatusOr<at::Tensor> Step(const StepTensors& step, const RankLinks& links);
 
  private:
@@ -58,17 +59,20 @@ class Rank {
   absl::StatusOr<at::Tensor> Embed(const at::Tensor& token_ids);
   absl::StatusOr<std::vector<at::Tensor>> Forward(const StepTensors& step, Collectives* pipeline);
   absl::StatusOr<at::Tensor> Logits(const at::Tensor& hidden);
+  absl::StatusOr<at::Tensor> Pool(const at::Tensor& hidden, absl::Span<const PooledRows> rows);
   absl::StatusOr<std::vector<at::Tensor>> ForwardInputs(const StepTensors& step,
                                                         Collectives* pipeline);
 
   const proto::Graph graph_;
   const ExecMode mode_;
+  const bool pooling_;
   const Numerics numerics_;
   const LiveModel live_;
   std::unique_ptr<OpRunner> ops_;
   std::optional<Interpreter> forward_;
   std::optional<Interpreter> embed_;          // of the first stage
-  std::optional<Interpreter> logits_, head_;  // one of them of the last
+  std::optional<Interpreter> logits_, head_;  // one of them of the last, unless it pools
+  std::optional<Interpreter> pool_;           // of the last, if it pools and there is one
 };
 
 }  // namespace keel

@@ -380,8 +380,7 @@ TEST_F(RowsFuzzTest, WhatTheProofAcceptsGivesOtherSequencesTheSameBits) {
       convolved += differ.has_value() && HasOp(graph, proto::OP_CONV);
       EXPECT_FALSE(differ.value_or(false))
           << "graph " << i << ": " << graph.functions(0).DebugString();
-    } else if (absl::StrContains(verified.message(), "could mix") && ++refused % 4 == 0 &&
-               !HasOp(graph, proto::OP_RECUR)) {  // whose kernels trust the proof
+    } else if (absl::StrContains(verified.message(), "could mix") && ++refused % 4 == 0) {
       refused_and_mixing += OthersDiffer(graph).value_or(false);
     }
   }

@@ -1,5 +1,7 @@
 // An eager run held against the recorded function: each op that the plugin calls must be the
-// graph's next node, with the same attributes and operands, and give what the graph's node gives.
+// graph's next node, with the same attributes and operands, and give what the graph's node gives. A
+// recurrence, and a kernel of the plugin's over states, run once: their results are taken over. A
+// kernel without states runs twice, so that one that keeps something between calls is found.
 #ifndef KEEL_CORE_EXEC_SHADOW_H_
 #define KEEL_CORE_EXEC_SHADOW_H_
 

@@ -90,6 +90,16 @@ absl::Status CheckBatch(const Batch& batch, const BatchLimits& limits) {
     }
     previous = row;
   }
+  for (const PooledRows& rows : batch.pooled) {
+    if (rows.first < 0 || rows.num < 1 || int64_t{rows.first} + rows.num > tokens) {
+      return absl::InvalidArgumentError(absl::StrCat("batch: ", rows.num, " rows to pool from row ",
+                                                     rows.first, " on, of ", tokens, " tokens"));
+    }
+  }
+  if (!batch.token_types.empty() && static_cast<int64_t>(batch.token_types.size()) != tokens) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("batch: ", batch.token_types.size(), " token types for ", tokens, " tokens"));
+  }
   return absl::OkStatus();
 }
 
@@ -107,6 +117,12 @@ StepTensors MakeStep(const Batch& batch, const BatchLimits& limits) {
             step.token_ids.mutable_data_ptr<int64_t>());
   std::copy(batch.logit_rows.begin(), batch.logit_rows.end(),
             step.logit_rows.mutable_data_ptr<int64_t>());
+  if (!batch.token_types.empty()) {
+    step.token_types = at::empty({tokens}, at::kLong);
+    std::copy(batch.token_types.begin(), batch.token_types.end(),
+              step.token_types.mutable_data_ptr<int64_t>());
+  }
+  step.pooled = batch.pooled;
 
   int64_t* position = step.positions.mutable_data_ptr<int64_t>();
   int32_t* cu_q = common.cu_q.mutable_data_ptr<int32_t>();

@@ -26,9 +26,11 @@ struct BatchLimits {
 absl::Status CheckBatch(const Batch& batch, const BatchLimits& limits);
 
 struct StepTensors {
-  at::Tensor token_ids;   // [N] i64
-  at::Tensor positions;   // [N] i64
-  at::Tensor logit_rows;  // [R] i64
+  at::Tensor token_ids;    // [N] i64
+  at::Tensor positions;    // [N] i64
+  at::Tensor logit_rows;   // [R] i64
+  at::Tensor token_types;  // [N] i64; undefined: all 0
+  std::vector<PooledRows> pooled;
   StepContext context;
 };
 

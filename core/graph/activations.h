@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "core/graph/graph.pb.h"
 
 namespace keel {
@@ -15,9 +16,14 @@ namespace keel {
 inline constexpr int64_t kMaxElementsARow = int64_t{1} << 22;
 inline constexpr int64_t kMaxElementsBesides = int64_t{1} << 28;
 
-// `function` of `graph`, whose types have been verified. A value is held from the node that makes it
-// to its last use. The error names the node at which it would be too much.
-absl::Status CheckActivations(const proto::Graph& graph, const proto::Function& function);
+struct HeldElements {
+  int64_t a_row = 0, besides = 0;
+};
+
+// The most that `function` of `graph`, whose types have been verified, holds at once. A value is held
+// from the node that makes it to its last use. kInvalidArgument names the node at which it would be
+// more than the bounds above.
+absl::StatusOr<HeldElements> MostHeld(const proto::Graph& graph, const proto::Function& function);
 
 }  // namespace keel
 #endif  // KEEL_CORE_GRAPH_ACTIVATIONS_H_

@@ -31,6 +31,22 @@ TEST(ActivationsTest, ARepeatIsBoundedByWhatItMakes) {
               TooMuch("(repeat)"));
 }
 
+TEST(ActivationsTest, TheMostThatIsHeldAtOnceIsToldInElements) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel plain, RecordTinyModel());
+  KEEL_ASSERT_OK_AND_ASSIGN(const RecordedModel wide,
+                            RecordTinyModel({.after_mlp = [](keel_run* r, keel_tensor x) {
+                              x = r->ops->repeat(r, x, 1, 1 << 10);
+                              return r->ops->narrow(r, x, 1, 0, 64);
+                            }}));
+  const auto a_row = [](const RecordedModel& model) {
+    return MostHeld(model.graph, model.graph.functions(0))->a_row;
+  };
+  EXPECT_GE(a_row(plain), 2 * 64);
+  EXPECT_LT(a_row(plain), 1 << 12);
+  EXPECT_GE(a_row(wide), 1 << 16);
+  EXPECT_LT(a_row(wide), (1 << 16) + (1 << 12));
+}
+
 // Each is small, all of them are alive when the last is made.
 TEST(ActivationsTest, ValuesThatAreHeldTogetherCountTogether) {
   const auto record = [](keel_run* r, keel_tensor x, bool together) {

@@ -17,8 +17,14 @@ using proto::Declaration;
 using proto::Function;
 using proto::Node;
 
-bool KeepsHeads(const Declaration& d) {
-  return d.has_attention() && d.attention().kind() != proto::Attention::ENCODER;
+// Those of a tower, which has a function of its own, are not the plan's to divide.
+bool IsOfForward(const proto::Graph& graph, uint32_t object) {
+  return std::any_of(graph.functions().begin(), graph.functions().end(), [&](const Function& f) {
+    return f.name() == "forward" &&
+           std::any_of(f.nodes().begin(), f.nodes().end(), [&](const Node& node) {
+             return node.op() == proto::OP_ATTENTION && node.object() == object;
+           });
+  });
 }
 
 absl::Status DontDivide(int ranks, absl::string_view key, const Declaration& d, int64_t heads) {
@@ -29,8 +35,9 @@ absl::Status DontDivide(int ranks, absl::string_view key, const Declaration& d, 
 
 // Said here in the config's words; propagation would find it too, as a view that can't be split.
 absl::Status CheckHeads(const proto::Graph& graph, int ranks) {
-  for (const Declaration& d : graph.declarations()) {
-    if (!KeepsHeads(d)) continue;
+  for (int i = 0; i < graph.declarations_size(); ++i) {
+    const Declaration& d = graph.declarations(i);
+    if (!d.has_attention() || !IsOfForward(graph, static_cast<uint32_t>(i + 1))) continue;
     if (d.attention().heads() % ranks != 0)
       return DontDivide(ranks, "num_attention_heads", d, d.attention().heads());
     if (PartsOfHeads(d.attention().kv_heads(), ranks) == 0)

@@ -190,6 +190,20 @@ const Function* FindFunction(const proto::Graph& graph, absl::string_view name) 
   return nullptr;
 }
 
+bool SeesAhead(const proto::Graph& graph) {
+  const auto& nodes = FindFunction(graph, "forward")->nodes();
+  return std::any_of(nodes.begin(), nodes.end(), [&](const Node& node) {
+    return node.op() == proto::OP_ATTENTION &&
+           graph.declarations(static_cast<int>(node.object()) - 1).attention().kind() ==
+               proto::Attention::ENCODER;
+  });
+}
+
+void RemoveFunction(absl::string_view name, proto::Graph& graph) {
+  for (int i = graph.functions_size() - 1; i >= 0; --i)
+    if (graph.functions(i).name() == name) graph.mutable_functions()->DeleteSubrange(i, 1);
+}
+
 std::vector<LayerBorder> BordersOf(const proto::Graph& graph) {
   const Function& forward = *FindFunction(graph, "forward");
   const Values values(forward);

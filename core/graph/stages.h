@@ -35,6 +35,10 @@ std::string LiveValueText(const proto::Graph& graph, uint32_t id);
 
 // The function `name`, or null.
 const proto::Function* FindFunction(const proto::Graph& graph, absl::string_view name);
+// Whether tokens in forward see those that follow: an attention of the kind ENCODER.
+bool SeesAhead(const proto::Graph& graph);
+// Takes the function away, if it is there.
+void RemoveFunction(absl::string_view name, proto::Graph& graph);
 
 // One graph a stage, with all declarations (UsedObjects says which are its own) and its part of
 // forward, whose inputs named kCarried + "0", "1" ... are the outputs of the stage before. The

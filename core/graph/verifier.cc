@@ -268,7 +268,7 @@ absl::Status VerifyGraph(const proto::Graph& graph) {
       return BadGraph(absl::StrCat("function '", Shown(function.name()), "' comes twice"),
                       "each once");
     KEEL_RETURN_IF_ERROR(FunctionVerifier(graph, function).Run());
-    KEEL_RETURN_IF_ERROR(CheckActivations(graph, function));
+    KEEL_RETURN_IF_ERROR(MostHeld(graph, function).status());
     if (absl::StartsWith(function.name(), "encode/")) continue;  // rows of an item may mix
     if (absl::Status status = CheckRowsDontMix(graph, function); !status.ok())
       return Annotate(status, "graph");

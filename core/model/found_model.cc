@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -16,6 +17,7 @@
 #include "core/base/status.h"
 #include "core/checkpoint/locate.h"
 #include "core/config/known_keys.h"
+#include "core/graph/errors.h"
 #include "core/model/remote_graph.h"
 #include "core/plugin/discovery.h"
 #include "core/plugin/interfaces.h"
@@ -86,8 +88,9 @@ absl::StatusOr<std::string> FindModelDir(const ModelOptions& options) {
 }
 
 Prefer PreferenceOf(const ModelOptions& options) {
-  return options.remote_code.mode == RemoteCodePolicy::Mode::kFull ? Prefer::kLibrary
-                                                                   : Prefer::kGraph;
+  const bool wants_code = options.remote_code.mode == RemoteCodePolicy::Mode::kFull &&
+                          options.impl != ModelImpl::kTransformers;
+  return wants_code ? Prefer::kLibrary : Prefer::kGraph;
 }
 
 absl::StatusOr<PluginCatalog> FindPlugins(const ModelOptions& options, const std::string& dir,
@@ -96,6 +99,7 @@ absl::StatusOr<PluginCatalog> FindPlugins(const ModelOptions& options, const std
   for (const std::string& path : options.plugin_paths)
     search.plugin_paths.push_back(JoinPath(options.base_dir, path));
   search.in_tree_dirs = InTreePluginDirs();
+  if (!options.graph_dir.empty()) search.graph_dir = JoinPath(options.base_dir, options.graph_dir);
   search.checkpoint_dir = dir;
   search.prefer_code = prefer == Prefer::kLibrary;
   KEEL_ASSIGN_OR_RETURN(FoundPlugins found, DiscoverPlugins(search));
@@ -196,12 +200,14 @@ absl::StatusOr<std::shared_ptr<Plugin>> LoadChoice(const ModelChoice& choice,
   return LoadPlugin(ref, trust);
 }
 
-std::string DescribeChoice(const ModelChoice& choice, const PluginTrust& trust) {
+std::string DescribeChoice(const ModelChoice& choice, const PluginTrust& trust,
+                           absl::string_view graph_of) {
   const PluginRef& ref = choice.plugin;
   const bool is_data = ref.kind == PluginKind::kGraph;
   const absl::string_view how = is_data ? ", data" : trust.IsForJail(ref) ? ", jailed" : "";
-  return absl::StrCat(ref.note.id, " ", ref.note.version, " (", ref.name, ", ",
-                      PluginOriginName(ref.origin), how, ")");
+  std::string what = absl::StrCat(ref.note.id, " ", ref.note.version);
+  if (ref.note.id.empty()) what = graph_of.empty() ? "a graph" : absl::CHexEscape(Shown(graph_of));
+  return absl::StrCat(what, " (", ref.name, ", ", PluginOriginName(ref.origin), how, ")");
 }
 
 absl::StatusOr<RecordedModel> RecordChoice(const std::shared_ptr<Plugin>& plugin,
@@ -210,8 +216,12 @@ absl::StatusOr<RecordedModel> RecordChoice(const std::shared_ptr<Plugin>& plugin
   if (plugin == nullptr) {
     RecordedModel out;
     const bool is_data = choice.plugin.kind == PluginKind::kGraph;
-    KEEL_ASSIGN_OR_RETURN(out.graph, is_data ? ReadRemoteGraph(trust, choice.plugin, checkpoint)
-                                             : RecordRemoteGraph(trust, choice, checkpoint));
+    if (is_data) {
+      KEEL_ASSIGN_OR_RETURN(out.graph, ReadRemoteGraph(trust, choice.plugin));
+      KEEL_RETURN_IF_ERROR(CheckBinding(out.graph, choice.plugin, checkpoint));
+    } else {
+      KEEL_ASSIGN_OR_RETURN(out.graph, RecordRemoteGraph(trust, choice, checkpoint));
+    }
     return out;
   }
   ModelSource source;

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "core/attention/registry.h"
 #include "core/base/plugin_call.h"
 #include "core/checkpoint/checkpoint.h"
@@ -85,8 +86,11 @@ PluginKernels KernelsOf(const std::shared_ptr<Plugin>& plugin);
 // from a jail (remote_graph.h).
 absl::StatusOr<std::shared_ptr<Plugin>> LoadChoice(const ModelChoice& choice,
                                                    const PluginTrust& trust);
-// "org.keel.llama 0.1.0 (libllama.so, in-tree)", "... (new.graph, the checkpoint, data)".
-std::string DescribeChoice(const ModelChoice& choice, const PluginTrust& trust);
+// "org.keel.llama 0.1.0 (libllama.so, in-tree)", "... (new.graph, the checkpoint, data)". A graph file
+// that no manifest names has what it says itself, Graph.plugin: "transformers 5.23.0 (keel-graph.pb,
+// the checkpoint, data)".
+std::string DescribeChoice(const ModelChoice& choice, const PluginTrust& trust,
+                           absl::string_view graph_of = "");
 // The model that `choice` names: recorded from `plugin`, which LoadChoice gave, or without code.
 absl::StatusOr<RecordedModel> RecordChoice(const std::shared_ptr<Plugin>& plugin,
                                            const ModelChoice& choice, const PluginTrust& trust,

@@ -9,9 +9,11 @@
 #include "core/base/error_detail.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
+#include "core/graph/stages.h"
 #include "core/model/cache_size.h"
 #include "core/model/found_model.h"
 #include "core/model/remote_graph.h"
+#include "core/model/step_memory.h"
 
 namespace keel {
 namespace {
@@ -30,16 +32,25 @@ std::vector<int32_t> EosTokens(const Model& model) {
   return {ids.begin(), ids.end()};
 }
 
+// Tokens of a text; 0: not said.
+int64_t MaxPositions(const proto::ModelSpec& spec, const Model& model) {
+  const int64_t said = model.pooling.has_value() ? model.pooling->max_tokens : 0;
+  if (said == 0) return spec.max_positions();
+  return spec.max_positions() == 0 ? said : std::min(said, spec.max_positions());
+}
+
 // Sets what the model may keep, and allocates it.
 absl::Status AllocateCache(const EngineOptions& options, int64_t max_positions, Model& model) {
   KEEL_ASSIGN_OR_RETURN(const CacheSize size,
                         SizeCache(options.cache, options.scheduler, model.executor->cache_layout(),
                                   max_positions, model.warnings));
   model.max_model_len = size.max_len;
+  model.max_step_tokens = options.scheduler.max_num_batched_tokens;
   model.kv_cache_bytes = size.bytes;
   model.blocks.block_size = options.cache.block_size;
   // What a prefix left in a state is not kept.
-  model.blocks.prefix_caching = options.cache.enable_prefix_caching && size.num_state_slots == 0;
+  model.blocks.prefix_caching = options.cache.enable_prefix_caching && size.num_state_slots == 0 &&
+                                !(model.pooling.has_value() && model.pooling->is_whole);
   model.blocks.groups = size.groups;
   model.blocks.num_state_slots = size.num_state_slots;
   std::vector<int32_t> num_blocks;
@@ -79,8 +90,9 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   KEEL_ASSIGN_OR_RETURN(RecordedModel recorded,
                         RecordChoice(plugin, found.choice, found.trust, *found.checkpoint));
   if (plugin == nullptr) {
-    KEEL_RETURN_IF_ERROR(CheckNeedsNoCode(options.executor.mode, recorded.graph,
-                                          DescribeChoice(found.choice, found.trust)));
+    KEEL_RETURN_IF_ERROR(
+        CheckNeedsNoCode(options.executor.mode, recorded.graph,
+                         DescribeChoice(found.choice, found.trust, recorded.graph.plugin())));
   }
   const proto::ModelSpec spec = recorded.graph.spec();
   auto kept = std::make_shared<KeptPlugins>();
@@ -101,11 +113,14 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
     progress("loading weights", done, total);
   };
 
+  KEEL_ASSIGN_OR_RETURN(const int64_t step_bytes,
+                        StepBytes(recorded.graph, options.scheduler.max_num_batched_tokens));
+
   Model model;
   model.name = options.model.name;
   model.dir = dir;
   model.architecture = spec.architecture();
-  model.plugin = DescribeChoice(found.choice, found.trust);
+  model.plugin = DescribeChoice(found.choice, found.trust, recorded.graph.plugin());
   model.impl = std::string(ImplWord(found.choice.source));
   model.impl_source = std::string(ImplSourceName(found.choice.source));
   model.impl_reason = found.choice.reason;
@@ -114,6 +129,10 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.checkpoint = found.checkpoint;
   model.generation = found.checkpoint->generation_config();
   model.prompt_rope = PromptRopeOf(recorded.graph);
+  KEEL_ASSIGN_OR_RETURN(model.pooling,
+                        PoolingOf(options.pooling, *found.checkpoint, recorded.graph));
+  exec.pooling = model.pooling.has_value();
+  if (exec.pooling && !model.pooling->uses_head) RemoveFunction("pool", recorded.graph);
   KEEL_ASSIGN_OR_RETURN(model.executor, Executor::Create(std::move(recorded.graph),
                                                          model.checkpoint, kept->attention, exec));
   const LoadReport& report = model.executor->report();
@@ -134,7 +153,9 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   KEEL_ASSIGN_OR_RETURN(model.text, text.get());
   model.text.content_format = options.model.content_format;
   model.eos_token_ids = EosTokens(model);
-  KEEL_RETURN_IF_ERROR(AllocateCache(options, spec.max_positions(), model));
+  KEEL_RETURN_IF_ERROR(AllocateCache(options, MaxPositions(spec, model), model));
+  KEEL_RETURN_IF_ERROR(
+      CheckStepMemory(step_bytes, options.scheduler.max_num_batched_tokens, AvailableMemory()));
   return model;
 }
 

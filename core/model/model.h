@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "core/graph/graph.pb.h"
 #include "core/graph/rope_length.h"
 #include "core/model/options.h"
+#include "core/model/pooling.h"
 #include "core/model/text_probe.h"
 
 namespace keel {
@@ -31,9 +33,11 @@ struct Model {
   DType dtype = DType::kF32;     // of weights and activations
   int64_t vocab_size = 0;
   int64_t max_model_len = 0;
+  int64_t max_step_tokens = 0;     // that a step of its engine computes
   BlockAllocator::Options blocks;  // of its cache, as the executor has it
   int64_t kv_cache_bytes = 0;
   PromptRope prompt_rope;
+  std::optional<Pooling> pooling;  // set: it answers with vectors and generates nothing
   std::vector<int32_t> eos_token_ids;
   GenerationConfig generation;        // defaults of requests
   std::vector<std::string> warnings;  // what a user should know

@@ -1,5 +1,6 @@
 #include "core/model/options.h"
 
+#include <boost/json/object.hpp>
 #include <type_traits>
 #include <utility>
 
@@ -7,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/error_detail.h"
+#include "core/base/json.h"
 #include "core/base/nearest.h"
 
 namespace keel {
@@ -123,6 +125,55 @@ absl::Status SetContentFormat(EngineOptions& options, absl::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status SetRunner(EngineOptions& options, absl::string_view value) {
+  if (value == "auto") {
+    options.pooling.runner = Runner::kAuto;
+  } else if (value == "generate") {
+    options.pooling.runner = Runner::kGenerate;
+  } else if (value == "pooling") {
+    options.pooling.runner = Runner::kPooling;
+  } else {
+    return Expected(value, "auto, generate or pooling");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetConvert(EngineOptions& options, absl::string_view value) {
+  if (value == "auto") {
+    options.pooling.convert = Convert::kAuto;
+  } else if (value == "none") {
+    options.pooling.convert = Convert::kNone;
+  } else if (value == "embed") {
+    options.pooling.convert = Convert::kEmbed;
+  } else {
+    return Expected(value, "auto, none or embed");
+  }
+  return absl::OkStatus();
+}
+
+// vLLM's JSON: {"pooling_type": "MEAN", "use_activation": false}.
+absl::Status SetPoolerConfig(EngineOptions& options, absl::string_view value) {
+  constexpr char kExpected[] =
+      "an object with pooling_type (CLS, LAST or MEAN) and use_activation (true or false)";
+  const absl::StatusOr<boost::json::value> config = ParseJson(value, "--pooler-config");
+  if (!config.ok() || !config->is_object()) return Expected(value, kExpected);
+  PoolingOptions out = options.pooling;
+  for (const auto& [key, setting] : config->get_object()) {
+    if ((key == "pooling_type" || key == "seq_pooling_type") && setting.is_string()) {
+      out.type.reset();
+      for (const PoolingType type : {PoolingType::kCls, PoolingType::kLast, PoolingType::kMean})
+        if (setting.get_string() == PoolingTypeName(type)) out.type = type;
+      if (!out.type.has_value()) return Expected(value, kExpected);
+    } else if (key == "use_activation" && setting.is_bool()) {
+      out.use_activation = setting.get_bool();
+    } else {
+      return Expected(value, kExpected);
+    }
+  }
+  options.pooling = out;
+  return absl::OkStatus();
+}
+
 absl::Status SetExec(EngineOptions& options, absl::string_view value) {
   const std::optional<ExecMode> mode = ExecModeFromName(value);
   if (!mode.has_value()) return Expected(value, "graph, eager or shadow");
@@ -151,10 +202,15 @@ constexpr EngineFlag kFlags[] = {
      SetInt<0, kMaxCount, &EngineOptions::cache, &CacheOptions::max_model_len>},
     {"model-impl", "Model", "NAME", "auto",
      "where the model's implementation comes from: auto (--plugin-path, else in-tree, else the "
-     "checkpoint's own graph file, else its library if that is trusted), native (in-tree), plugin "
+     "checkpoint's graph file, else its own library if that is trusted), native (in-tree), plugin "
      "(--plugin-path or the checkpoint's own), transformers (a graph file, as one is exported from "
      "the Python class)",
      SetModelImpl},
+    {"graph-dir", "Model", "DIR", "",
+     "where graph files are that the checkpoint does not bring: DIR/<sha256 of config.json>.pb, "
+     "else "
+     "DIR/keel-graph.pb, as keel export-transformers -o DIR writes it",
+     SetText<&EngineOptions::model, &ModelOptions::graph_dir>},
     {"plugin-path", "Model", "PATH", "",
      "plugin file, or directory of plugins, tried before the in-tree ones; may be given again",
      AddPluginPath},
@@ -173,6 +229,19 @@ constexpr EngineFlag kFlags[] = {
      "what a chat template is given as a message's content: string, openai (a list of parts), or "
      "auto (what its source reads)",
      SetContentFormat},
+    {"runner", "Model", "RUNNER", "auto",
+     "what the model does: generate (text), pooling (embeddings, classes), or auto (pooling for an "
+     "encoder, a classifier and what sentence-transformers' modules.json describes)",
+     SetRunner},
+    {"convert", "Model", "HOW", "auto",
+     "how a model comes to give vectors: auto (its own head, else its hidden states), none (its "
+     "own "
+     "head), embed (its hidden states, whatever it was made for)",
+     SetConvert},
+    {"pooler-config", "Model", "JSON", "{}",
+     "how hidden states become a vector, instead of what the model says: "
+     "{\"pooling_type\": \"CLS\"|\"LAST\"|\"MEAN\", \"use_activation\": true|false}",
+     SetPoolerConfig},
     {"attention-implementation", "Execution", "NAME", "",
      "paged, sdpa, eager or a plugin's, for all of a model or by part (text=NAME,image=NAME); "
      "default: the config's, else the fastest that serves the model",

@@ -25,10 +25,11 @@ namespace keel {
 struct ModelOptions {
   std::string name;         // a directory or a Hugging Face id
   std::string served_name;  // what clients call it; "": the directory's own name, or the id
-  // What a relative `name`, plugin path or trace file is relative to; "": the working directory.
+  // What a relative `name`, plugin path, graph directory or trace file is relative to; "": the working directory.
   std::string base_dir;
   std::optional<DType> dtype;  // of weights and activations; unset: the checkpoint's
   std::vector<std::string> plugin_paths;
+  std::string graph_dir;  // "": none
   ModelImpl impl = ModelImpl::kAuto;
   RemoteCodePolicy remote_code;
   // What chat templates are given as a message's content; unset: what each reads.
@@ -48,6 +49,26 @@ struct CacheOptions {
   bool enable_prefix_caching = true;
 };
 
+// What the model does: text, or vectors; auto: what it was made for.
+enum class Runner { kAuto, kGenerate, kPooling };
+// How it comes to give vectors: auto (its own head, else its hidden states as embeddings), its own head
+// or none, or its hidden states whatever it was made for.
+enum class Convert { kAuto, kNone, kEmbed };
+// Whose hidden states make a text's vector: the first token's, the last one's, all tokens'.
+enum class PoolingType { kCls, kLast, kMean };
+// "CLS", "LAST", "MEAN".
+inline constexpr const char* kPoolingTypeNames[] = {"CLS", "LAST", "MEAN"};
+inline const char* PoolingTypeName(PoolingType type) {
+  return kPoolingTypeNames[static_cast<int>(type)];
+}
+
+struct PoolingOptions {
+  Runner runner = Runner::kAuto;
+  Convert convert = Convert::kAuto;
+  std::optional<PoolingType> type;  // unset: the model's
+  bool use_activation = true;       // false: vectors as they come, unless a request asks
+};
+
 enum class SpeculationMethod { kNone, kNgram };
 
 struct SpeculationOptions {
@@ -62,6 +83,7 @@ struct SpeculationOptions {
 struct EngineOptions {
   ModelOptions model;
   ExecutorOptions executor;  // mode, attention, parallelism, deterministic; LoadModel says the rest
+  PoolingOptions pooling;
   CacheOptions cache;
   SchedulerOptions scheduler = {.max_prefill_beside_decodes = 64};
   SpeculationOptions speculation;

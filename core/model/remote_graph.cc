@@ -19,17 +19,24 @@ absl::StatusOr<std::string> ConfigText(const Checkpoint& checkpoint) {
   return absl::NotFoundError(absl::StrCat(checkpoint.dir(), ": config.json is gone"));
 }
 
-absl::Status CheckBinding(const proto::Graph& graph, const Checkpoint& checkpoint) {
+}  // namespace
+
+std::string ExportAgain(const PluginRef& ref, const std::string& dir) {
+  const bool in_manifest = !ref.sha256.empty();
+  return absl::StrCat(in_manifest ? "keel-plugin export-graph " : "keel export-transformers ", dir);
+}
+
+absl::Status CheckBinding(const proto::Graph& graph, const PluginRef& ref,
+                          const Checkpoint& checkpoint) {
   KEEL_ASSIGN_OR_RETURN(const proto::Provenance actual, ProvenanceOf(checkpoint, ""));
   const std::string& stated = graph.provenance().config_sha256();
   if (stated == actual.config_sha256()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
-      "was recorded for a config.json with ",
+      LabelOf(ref), ": was made for a config.json with ",
       IsSha256Hex(stated) ? absl::StrCat("sha256 ", stated) : "a sha256 that it does not say",
-      ", this one has ", actual.config_sha256(), "; export it again (keel-plugin export-graph)"));
+      ", this one has ", actual.config_sha256(),
+      "; export it again: ", ExportAgain(ref, checkpoint.dir())));
 }
-
-}  // namespace
 
 absl::StatusOr<proto::Provenance> ProvenanceOf(const Checkpoint& checkpoint,
                                                const std::string& plugin_sha256) {
@@ -41,15 +48,9 @@ absl::StatusOr<proto::Provenance> ProvenanceOf(const Checkpoint& checkpoint,
   return out;
 }
 
-absl::StatusOr<proto::Graph> ReadRemoteGraph(const PluginTrust& trust, const PluginRef& ref,
-                                             const Checkpoint& checkpoint) {
-  KEEL_ASSIGN_OR_RETURN(const std::string bytes, trust.ReadGraph(ref, kMaxGraphFileBytes));
-  const std::string where = absl::StrCat("graph file ", ref.name);
-  absl::StatusOr<proto::Graph> graph = ParseGraphFile(bytes);
-  if (!graph.ok()) return Annotate(graph.status(), where);
-  if (absl::Status status = CheckBinding(*graph, checkpoint); !status.ok())
-    return Annotate(status, where);
-  return graph;
+absl::StatusOr<proto::Graph> ReadRemoteGraph(const PluginTrust& trust, const PluginRef& ref) {
+  KEEL_ASSIGN_OR_RETURN(const JailedImage image, trust.SealGraph(ref, kMaxGraphFileBytes));
+  return ReadGraphInJail(image);
 }
 
 absl::StatusOr<proto::Graph> RecordRemoteGraph(const PluginTrust& trust, const ModelChoice& choice,

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/graph/graph.pb.h"
@@ -13,10 +14,17 @@
 
 namespace keel {
 
-// The graph file `ref`. kFailedPrecondition if it is of another config.json: a graph holds for the
-// bytes of the one that it was recorded from.
-absl::StatusOr<proto::Graph> ReadRemoteGraph(const PluginTrust& trust, const PluginRef& ref,
-                                             const Checkpoint& checkpoint);
+// The graph file `ref`, parsed in a jail and verified. Whether it is this checkpoint's is for
+// CheckBinding to say.
+absl::StatusOr<proto::Graph> ReadRemoteGraph(const PluginTrust& trust, const PluginRef& ref);
+
+// kFailedPrecondition if `graph`, of the file `ref`, is of another config.json: a graph holds for the
+// bytes of the one that it was made from.
+absl::Status CheckBinding(const proto::Graph& graph, const PluginRef& ref,
+                          const Checkpoint& checkpoint);
+
+// The command that makes the graph file `ref` anew for the checkpoint in `dir`.
+std::string ExportAgain(const PluginRef& ref, const std::string& dir);
 
 // What the library `choice.plugin` records in a jail.
 absl::StatusOr<proto::Graph> RecordRemoteGraph(const PluginTrust& trust, const ModelChoice& choice,

@@ -186,6 +186,12 @@ absl::StatusOr<at::Tensor> RunRecurrence(const proto::Node& node,
                                          const at::Tensor& states,
                                          absl::Span<const int32_t> state_slots,
                                          absl::Span<const int32_t> cu_q) {
+  // The kernels walk the step's rows in these; the row proof says as much of a graph that is served.
+  if (inputs[0].size(0) != cu_q.back()) {
+    return absl::InvalidArgumentError(absl::StrCat("recurrence over ", inputs[0].size(0),
+                                                   " rows in a step of ", cu_q.back(),
+                                                   " tokens; its operand must be the tokens'"));
+  }
   const Args args(node, inputs);
   Fp32States of_step(states, state_slots, cu_q);
   KEEL_ASSIGN_OR_RETURN(const at::Tensor y,

@@ -14,8 +14,8 @@
 namespace keel {
 
 // inputs: x, then the node's tensor arguments. `states` [slots, ...] is read and written in the slots of the step's S
-// sequences, whose rows of x are [cu_q[i], cu_q[i + 1]). Returns what KEEL_RECUR_* says, in the type of x. Throws
-// c10::Error.
+// sequences, whose rows of x are [cu_q[i], cu_q[i + 1]). Returns what KEEL_RECUR_* says, in the type of x.
+// kInvalidArgument: x has another number of rows than the step. Throws c10::Error.
 absl::StatusOr<at::Tensor> RunRecurrence(const proto::Node& node,
                                          absl::Span<const at::Tensor> inputs,
                                          const at::Tensor& states,

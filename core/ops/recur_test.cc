@@ -187,6 +187,15 @@ TEST(RecurKindsTest, TakeTheirArgumentsByName) {
       [](double h) { return 0.5 * h + 3; }, 1, 0);
 }
 
+TEST(RecurRowsTest, OthersThanTheStepsAreRefusedBeforeAKernelWalksThem) {
+  for (const int64_t rows : {1, 3}) {  // of a step of two tokens
+    EXPECT_THAT(RunKind(KEEL_RECUR_SCAN, at::full({rows, 1}, 3.0),
+                        {{"a", at::full({rows, 1}, 0.5)}}, at::full({2, 1}, 1.0)),
+                testing::StatusIs(absl::StatusCode::kInvalidArgument,
+                                  ::testing::HasSubstr("rows in a step of 2 tokens")));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, RecurTest, ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf));
 
 }  // namespace

@@ -14,9 +14,9 @@ absl::Status CheckInputs(const proto::Function& forward) {
       KEEL_ASSIGN_OR_RETURN(const TensorType type, FromProto(input.type()));
       return Unserved(absl::StrCat("forward with positions ", ToString(type)));
     }
-    if (input.name() == "embeds" || input.name() == "positions" || input.name() == "input_ids") {
+    const absl::string_view name = input.name();
+    if (name == "embeds" || name == "positions" || name == "input_ids" || name == "token_type_ids")
       continue;
-    }
     return Unserved(absl::StrCat("forward with an input '", input.name(), "'"));
   }
   return absl::OkStatus();
@@ -30,7 +30,6 @@ absl::Status Unserved(absl::string_view what) {
 
 absl::Status CheckServed(const proto::Graph& graph) {
   for (const proto::Function& function : graph.functions()) {
-    if (function.name() == "pool") return Unserved("pool, a head that answers with vectors,");
     if (absl::StartsWith(function.name(), "encode/"))
       return Unserved(absl::StrCat(function.name(), ", an encoder,"));
     if (function.name() == "forward") KEEL_RETURN_IF_ERROR(CheckInputs(function));

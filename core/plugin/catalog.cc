@@ -15,8 +15,9 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-bool Contains(const Names& names, absl::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
+template <typename List, typename Item>
+bool Contains(const List& list, const Item& item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
 }
 
 // The plugin of `origin` that has `name` in `list` and, if given, is of `kind`; null if none has.
@@ -59,7 +60,7 @@ Names AllNames(const FoundPlugins& found, Names PluginNote::*list) {
 
 struct SourceRow {
   absl::string_view name, word;
-  PluginOrigin origin;
+  std::array<PluginOrigin, 2> origins;  // in order
   PluginKind kind;
   std::array<ModelImpl, 2> impls;  // that take it, beside kAuto
 };
@@ -68,22 +69,22 @@ struct SourceRow {
 constexpr SourceRow kSources[] = {
     {"--plugin-path",
      "plugin",
-     PluginOrigin::kPluginPath,
+     {PluginOrigin::kPluginPath, PluginOrigin::kPluginPath},
      PluginKind::kLibrary,
      {ModelImpl::kPlugin, ModelImpl::kPlugin}},
     {"in-tree",
      "native",
-     PluginOrigin::kInTree,
+     {PluginOrigin::kInTree, PluginOrigin::kInTree},
      PluginKind::kLibrary,
      {ModelImpl::kNative, ModelImpl::kNative}},
     {"a graph file",
      "graph",
-     PluginOrigin::kCheckpoint,
+     {PluginOrigin::kGraphDir, PluginOrigin::kCheckpoint},
      PluginKind::kGraph,
      {ModelImpl::kPlugin, ModelImpl::kTransformers}},
     {"the checkpoint",
      "plugin",
-     PluginOrigin::kCheckpoint,
+     {PluginOrigin::kCheckpoint, PluginOrigin::kCheckpoint},
      PluginKind::kLibrary,
      {ModelImpl::kPlugin, ModelImpl::kPlugin}},
 };
@@ -155,9 +156,7 @@ absl::string_view ImplSourceName(ImplSource source) { return RowOf(source).name;
 absl::string_view ImplWord(ImplSource source) { return RowOf(source).word; }
 
 std::string PluginCatalog::LeftOut(ImplSource source, const ModelQuery& query) const {
-  const auto& impls = RowOf(source).impls;
-  if (query.impl != ModelImpl::kAuto &&
-      std::find(impls.begin(), impls.end(), query.impl) == impls.end())
+  if (query.impl != ModelImpl::kAuto && !Contains(RowOf(source).impls, query.impl))
     return absl::StrCat("left out by --model-impl ", ModelImplName(query.impl));
   // kPlugin asks for it by name: the trust in the file decides then.
   if (query.impl == ModelImpl::kAuto && source == ImplSource::kCheckpoint &&
@@ -170,17 +169,18 @@ std::string PluginCatalog::LeftOut(ImplSource source, const ModelQuery& query) c
 absl::StatusOr<std::optional<ModelChoice>> PluginCatalog::FindIn(ImplSource source,
                                                                  const ModelQuery& query) const {
   const SourceRow& row = RowOf(source);
-  for (const std::string& architecture : query.architectures) {
-    KEEL_ASSIGN_OR_RETURN(
-        const PluginRef* ref,
-        FindOne(found_, row.origin, &PluginNote::architectures, architecture, row.kind));
-    if (ref != nullptr) return ModelChoice{*ref, architecture, query.model_type, source, {}, ""};
-  }
-  if (query.architectures.empty() && !query.model_type.empty()) {
-    KEEL_ASSIGN_OR_RETURN(
-        const PluginRef* ref,
-        FindOne(found_, row.origin, &PluginNote::model_types, query.model_type, row.kind));
-    if (ref != nullptr) return ModelChoice{*ref, "", query.model_type, source, {}, ""};
+  for (const PluginOrigin origin : row.origins) {
+    for (const std::string& architecture : query.architectures) {
+      KEEL_ASSIGN_OR_RETURN(
+          const PluginRef* ref,
+          FindOne(found_, origin, &PluginNote::architectures, architecture, row.kind));
+      if (ref != nullptr) return ModelChoice{*ref, architecture, query.model_type, source, {}, ""};
+    }
+    if (query.architectures.empty() && !query.model_type.empty()) {
+      KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, FindOne(found_, origin, &PluginNote::model_types,
+                                                          query.model_type, row.kind));
+      if (ref != nullptr) return ModelChoice{*ref, "", query.model_type, source, {}, ""};
+    }
   }
   return std::nullopt;
 }
@@ -208,7 +208,8 @@ std::string PluginCatalog::DescribePlace(ImplSource source) const {
   const SourceRow& row = RowOf(source);
   Names files;
   for (const PluginRef& ref : found_.plugins) {
-    if (ref.origin == row.origin && ref.kind == row.kind) files.push_back(ref.name);
+    const bool is_here = Contains(row.origins, ref.origin);
+    if (is_here && ref.kind == row.kind) files.push_back(ref.name);
   }
   std::string place(row.name);
   if (source == ImplSource::kInTree && !found_.in_tree_dirs.empty())
@@ -220,9 +221,12 @@ std::string PluginCatalog::DescribePlace(ImplSource source) const {
 
 absl::Status PluginCatalog::NotFound(const ModelQuery& query) const {
   if (query.impl == ModelImpl::kTransformers) {
-    return absl::NotFoundError(
-        absl::StrCat("--model-impl is transformers, but there is no graph of the Python class of ",
-                     Describe(query), "; make one: ", ExportCommand(query)));
+    std::string message = absl::StrCat(
+        "--model-impl is transformers, but there is no graph of the Python class of ",
+        Describe(query), ", in the checkpoint or --graph-dir; make one: ", ExportCommand(query));
+    for (const std::string& reason : found_.skipped)
+      absl::StrAppend(&message, "; skipped ", reason);
+    return absl::NotFoundError(message);
   }
   Names places;
   for (const ImplSource source : kImplSources) {

@@ -27,7 +27,8 @@ enum class ModelImpl {
 enum class ImplSource {
   kPluginPath,  // a library that the operator named
   kInTree,      // this installation's family
-  kGraphFile,   // the checkpoint's graph, bound to its config: data, which needs no trust
+  kGraphFile,  // a graph that is bound to this config, of --graph-dir, else of the checkpoint: data,
+               // which needs no trust
   kCheckpoint,  // the checkpoint's own library, where --trust-remote-code allows it
 };
 inline constexpr ImplSource kImplSources[] = {ImplSource::kPluginPath, ImplSource::kInTree,
@@ -70,7 +71,7 @@ struct ModelChoice {
 };
 
 // What discovery found, by what it provides. Where several places provide a name, --plugin-path comes
-// before in-tree before the checkpoint; two plugins of one place are an error, kFailedPrecondition.
+// before in-tree before the checkpoint, and --graph-dir's graphs before the checkpoint's; two plugins of one place are an error, kFailedPrecondition.
 class PluginCatalog {
  public:
   PluginCatalog(FoundPlugins found, RemoteCodePolicy::Mode remote_code)

@@ -62,6 +62,19 @@ TEST(PluginCatalogTest, ACheckpointsGraphNeedsNoTrust) {
   EXPECT_EQ(Serves(found, Query("NewForCausalLM", ModelImpl::kNative)), "");
 }
 
+TEST(PluginCatalogTest, TheOperatorsGraphComesBeforeTheCheckpointsAndAfterTheFamily) {
+  FoundPlugins found = Families();
+  for (const PluginOrigin origin : {PluginOrigin::kCheckpoint, PluginOrigin::kGraphDir}) {
+    const std::string name = origin == PluginOrigin::kGraphDir ? "mine.pb" : "theirs.pb";
+    found.plugins.push_back(Ref(name, origin, {"LlamaForCausalLM", "NewForCausalLM"}));
+    found.plugins.back().kind = PluginKind::kGraph;
+  }
+  EXPECT_EQ(Serves(found, Query("NewForCausalLM")), "mine.pb");
+  EXPECT_EQ(Serves(found, Query("LlamaForCausalLM")), "libllama.so");
+  EXPECT_EQ(Serves(found, Query("LlamaForCausalLM", ModelImpl::kTransformers)), "mine.pb");
+  EXPECT_EQ(Serves(found, Query("LlamaForCausalLM", ModelImpl::kNative)), "libllama.so");
+}
+
 TEST(PluginCatalogTest, PluginPathComesBeforeInTreeBeforeTheCheckpoint) {
   FoundPlugins found = Families();
   const ModelQuery query = Query("LlamaForCausalLM");

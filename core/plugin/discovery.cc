@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/plugin/graph_files.h"
 #include "core/plugin/inspect.h"
 #include "core/plugin/manifest.h"
 #include "core/plugin/sealed_file.h"
@@ -102,7 +103,11 @@ absl::StatusOr<PluginRef> CheckpointRef(const std::string& directory,
                                         const PluginManifest& manifest,
                                         const PluginArtifact& artifact) {
   absl::StatusOr<std::string> path = ResolveInCheckpoint(directory, artifact.path);
-  if (!path.ok()) return Annotate(path.status(), absl::StrCat("plugin ", artifact.path));
+  if (!path.ok()) {
+    return Annotate(
+        path.status(),
+        absl::StrCat(artifact.kind == "graph" ? "graph file " : "plugin ", artifact.path));
+  }
   PluginRef ref;
   if (artifact.kind == "graph") {
     ref.path = *std::move(path);
@@ -120,7 +125,8 @@ absl::StatusOr<PluginRef> CheckpointRef(const std::string& directory,
   return ref;
 }
 
-absl::Status AddCheckpoint(const PluginSearch& search, FoundPlugins& found) {
+// What the checkpoint's manifest names.
+absl::Status AddFromManifest(const PluginSearch& search, FoundPlugins& found) {
   KEEL_ASSIGN_OR_RETURN(const std::optional<PluginManifest> manifest,
                         ReadCheckpointManifest(search.checkpoint_dir));
   if (!manifest.has_value()) return absl::OkStatus();
@@ -131,6 +137,16 @@ absl::Status AddCheckpoint(const PluginSearch& search, FoundPlugins& found) {
     return absl::OkStatus();
   }
   Add(CheckpointRef(search.checkpoint_dir, *manifest, *artifact), found);
+  return absl::OkStatus();
+}
+
+absl::Status AddCheckpoint(const PluginSearch& search, FoundPlugins& found) {
+  KEEL_RETURN_IF_ERROR(AddFromManifest(search, found));
+  const bool has_code =
+      std::any_of(found.plugins.begin(), found.plugins.end(), [](const PluginRef& ref) {
+        return ref.origin == PluginOrigin::kCheckpoint && ref.kind == PluginKind::kLibrary;
+      });
+  if (!(search.prefer_code && has_code)) AddGraphBesideCheckpoint(search.checkpoint_dir, found);
   return absl::OkStatus();
 }
 
@@ -194,6 +210,8 @@ absl::StatusOr<FoundPlugins> DiscoverPlugins(const PluginSearch& search) {
   for (const std::string& dir : search.in_tree_dirs) {
     AddDirectory(dir, PluginOrigin::kInTree, 2, found);
   }
+  if (!search.graph_dir.empty())
+    KEEL_RETURN_IF_ERROR(AddGraphDir(search.graph_dir, search.checkpoint_dir, found));
   if (!search.checkpoint_dir.empty()) {
     KEEL_RETURN_IF_ERROR(AddCheckpoint(search, found));
   }

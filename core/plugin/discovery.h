@@ -16,7 +16,9 @@ struct PluginSearch {
   std::vector<std::string> plugin_paths = {};
   // Directories of *.so, or of directories of *.so (plugins/llama/libllama.so).
   std::vector<std::string> in_tree_dirs = {};
-  // May bring a plugin of its own (core/plugin/manifest.h); "" for none.
+  // --graph-dir, where the operator keeps graph files (core/plugin/graph_files.h); "" for none.
+  std::string graph_dir = "";
+  // May bring a plugin of its own (core/plugin/manifest.h) or a graph file; "" for none.
   std::string checkpoint_dir = "";
   // Of a checkpoint that brings a graph and a library, the library.
   bool prefer_code = false;
@@ -29,8 +31,8 @@ struct FoundPlugins {
   std::vector<std::string> in_tree_dirs;  // those that were searched, for messages
 };
 
-// Errors: a --plugin-path that is missing or, if it names a file, no plugin (the reason); a manifest
-// of the checkpoint that can't be read. Whatever else is wrong with a file in a directory goes to
+// Errors: a --plugin-path that is missing or, if it names a file, no plugin (the reason); a
+// --graph-dir that is no directory; a manifest of the checkpoint that can't be read. Whatever else is wrong with a file in a directory goes to
 // `skipped`. A file that is found twice counts once, where it was found first.
 absl::StatusOr<FoundPlugins> DiscoverPlugins(const PluginSearch& search);
 

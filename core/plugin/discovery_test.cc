@@ -159,6 +159,68 @@ TEST(DiscoveryTest, ConfigJsonMayNameTheManifest) {
               StatusIs(kInvalid, HasSubstr("auto_map.KeelPlugin")));
 }
 
+TEST(GraphFilesTest, OneBesideTheCheckpointServesWhatConfigJsonNames) {
+  const std::string dir = MakeDir("beside");
+  Write(dir + "/keel-graph.pb", "not read here");
+  KEEL_ASSERT_OK_AND_ASSIGN(const FoundPlugins none, DiscoverPlugins({.checkpoint_dir = dir}));
+  EXPECT_THAT(none.plugins, IsEmpty());  // without a config.json it is nobody's
+
+  Write(dir + "/config.json", R"({"architectures": ["NewModel"], "model_type": "new"})");
+  KEEL_ASSERT_OK_AND_ASSIGN(const FoundPlugins found, DiscoverPlugins({.checkpoint_dir = dir}));
+  ASSERT_EQ(found.plugins.size(), 1u);
+  const PluginRef& ref = found.plugins[0];
+  EXPECT_EQ(ref.kind, PluginKind::kGraph);
+  EXPECT_EQ(ref.origin, PluginOrigin::kCheckpoint);
+  EXPECT_EQ(LabelOf(ref), "graph file keel-graph.pb");
+  EXPECT_THAT(ref.note.architectures, ElementsAre("NewModel"));
+  EXPECT_THAT(ref.note.model_types, ElementsAre("new"));
+}
+
+TEST(GraphFilesTest, OneThatLiesElsewhereIsSkippedByName) {
+  const std::string dir = MakeDir("graph_link");
+  Write(::testing::TempDir() + "/elsewhere.pb", "a graph");
+  Write(dir + "/config.json", "{}");
+  ASSERT_EQ(symlink("../elsewhere.pb", (dir + "/keel-graph.pb").c_str()), 0);
+  KEEL_ASSERT_OK_AND_ASSIGN(const FoundPlugins found, DiscoverPlugins({.checkpoint_dir = dir}));
+  EXPECT_THAT(found.plugins, IsEmpty());
+  EXPECT_THAT(found.skipped,
+              ElementsAre(HasSubstr("graph file keel-graph.pb: is a link that leads out")));
+}
+
+TEST(GraphFilesTest, WhereCodeIsPreferredACheckpointsLibraryComesBeforeIt) {
+  const std::string dir = MakeDir("graph_and_code");
+  Copy(kMinimal, dir + "/libminimal.so");
+  Write(dir + "/keel_plugin.json", Manifest("libminimal.so"));
+  Write(dir + "/config.json", R"({"architectures": ["MinimalForCausalLM"]})");
+  Write(dir + "/keel-graph.pb", "a graph");
+  KEEL_ASSERT_OK_AND_ASSIGN(const FoundPlugins both, DiscoverPlugins({.checkpoint_dir = dir}));
+  EXPECT_EQ(both.plugins.size(), 2u);
+  KEEL_ASSERT_OK_AND_ASSIGN(const FoundPlugins code,
+                            DiscoverPlugins({.checkpoint_dir = dir, .prefer_code = true}));
+  ASSERT_EQ(code.plugins.size(), 1u);
+  EXPECT_EQ(code.plugins[0].name, "libminimal.so");
+}
+
+TEST(GraphFilesTest, ADirectoryHasThemByTheSha256OfTheConfigOrOneForAll) {
+  const std::string model = MakeDir("bound"), graphs = MakeDir("graphs");
+  Write(model + "/config.json", "{}");
+  const std::string of_config =
+      "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a.pb";
+  const auto found = [&] {
+    return DiscoverPlugins({.graph_dir = graphs, .checkpoint_dir = model})->plugins;
+  };
+  EXPECT_THAT(found(), IsEmpty());
+  Write(graphs + "/keel-graph.pb", "a graph");
+  ASSERT_EQ(found().size(), 1u);
+  EXPECT_EQ(found()[0].name, "keel-graph.pb");
+  EXPECT_EQ(found()[0].origin, PluginOrigin::kGraphDir);
+  Write(graphs + "/" + of_config, "a graph");
+  ASSERT_EQ(found().size(), 1u);
+  EXPECT_EQ(found()[0].name, of_config);
+  EXPECT_THAT(DiscoverPlugins({.graph_dir = "/none", .checkpoint_dir = model}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("--graph-dir /none")));
+}
+
 TEST(ManifestTest, AnArtifactCannotLieOutsideTheCheckpoint) {
   for (const char* path : {"../libminimal.so", "/lib/libminimal.so", ".hidden.so", ""}) {
     EXPECT_THAT(ParsePluginManifest(Manifest(path), "keel_plugin.json"),

@@ -22,6 +22,9 @@ constexpr RequirementGroup kGroups[] = {
     {'R', "Record: what forward says"},
     {'X', "Faults"},
     {'N', "Numbers"},
+    {'A', "Attention of the plugin's own"},
+    {'K', "Kernels of the plugin's own"},
+    {'P', "Processors of the plugin's own"},
 };
 
 constexpr Requirement kRequirements[] = {
@@ -97,6 +100,9 @@ constexpr Requirement kRequirements[] = {
      "leaves no thread and no open file behind after shutdown",
      "its code runs after it was unmapped, or files run out"},
     {45, 'L', Level::kShould, Enforced::kKit, "loads within 100 ms", "a server starts late"},
+    {46, 'L', Level::kMust, Enforced::kKit,
+     "works beside another plugin, loaded before it or after it, and when that one has gone",
+     "a server of several models fails by the order in which they came"},
 
     // Hosts of other versions.
     {50, 'V', Level::kShould, Enforced::kKit,
@@ -104,6 +110,9 @@ constexpr Requirement kRequirements[] = {
      "on an older host of the same major it jumps into nowhere; a MUST from 1.0 on"},
     {51, 'V', Level::kMust, Enforced::kKit, "works alike with tables that are longer than it knows",
      "a newer host can't serve it"},
+    {52, 'V', Level::kShould, Enforced::kKit,
+     "takes an entry that is NULL for one that is not there: KEEL_HAS looks at both",
+     "on a host that leaves an entry out it jumps to nowhere; a MUST from 1.0 on"},
 
     // config.json.
     {60, 'C', Level::kMust, Enforced::kKit,
@@ -170,6 +179,67 @@ constexpr Requirement kRequirements[] = {
      "more ranks give wrong text"},
     {124, 'N', Level::kMust, Enforced::kKit, "gives the same logits in two stages as in one",
      "more stages give wrong text"},
+
+    // Attention classes, on caches and steps of the kit's.
+    {130, 'A', Level::kMust, Enforced::kKit,
+     "refuses in prepare, with UNIMPLEMENTED and a reason, what it does not serve, and serves all "
+     "else",
+     "a model loads and fails at its first request"},
+    {131, 'A', Level::kMust, Enforced::kKit,
+     "computes softmax(q k^T scale) v over the keys that each query sees, as far as its cache is "
+     "exact",
+     "the model answers otherwise than with the host's attention"},
+    {132, 'A', Level::kMust, Enforced::kKit,
+     "reads no key but those that the sequence may see: blocks in any order, NaN beside them",
+     "one request's text reaches another's"},
+    {133, 'A', Level::kMust, Enforced::kKit,
+     "reads q, k and v by their strides, byte_offset and the alignment of their elements alone",
+     "it reads wrong numbers, or crashes, by how the host's tensors lie"},
+    {134, 'A', Level::kMust, Enforced::kKit,
+     "writes its result, its cache, plan and workspace, and nothing beside them",
+     "the memory of others changes"},
+    {135, 'A', Level::kMust, Enforced::kKit,
+     "keeps KEEL_KERNEL_DETERMINISTIC and KEEL_KERNEL_INVARIANT where it sets them",
+     "`--deterministic` gives other text by what else is in a step"},
+
+    // Kernels, as the models of the plugin call them.
+    {140, 'K', Level::kMust, Enforced::kKit,
+     "infers for each number of rows what it infers while recording",
+     "op by op it is another model than the one that serves"},
+    {141, 'K', Level::kMust, Enforced::kKit,
+     "fills all of its results, and writes nothing but them, its states and its workspace",
+     "the memory of others changes, or old numbers come back"},
+    {142, 'K', Level::kMust, Enforced::kKit, "runs with no rows, and with one",
+     "a step that has none for it ends the server"},
+    {143, 'K', Level::kMust, Enforced::kKit,
+     "reads operands at a byte_offset, aligned to their elements alone",
+     "it reads wrong numbers, or crashes, by where a weight lies in its file"},
+    {144, 'K', Level::kMust, Enforced::kKit, "keeps KEEL_KERNEL_ROWWISE where it sets it",
+     "one request's text reaches another's"},
+    {145, 'K', Level::kMust, Enforced::kKit,
+     "keeps KEEL_KERNEL_DETERMINISTIC and KEEL_KERNEL_INVARIANT where it sets them",
+     "`--deterministic` gives other text by what else is in a step"},
+    {146, 'K', Level::kMust, Enforced::kKit,
+     "with states: keeps each sequence to itself, and gives the same however it is cut into steps",
+     "one request's text reaches another's"},
+
+    // Processors, with media of the kit's.
+    {150, 'P', Level::kMust, Enforced::kKit,
+     "counts the tokens and features that the expanded prompt has",
+     "features land in the wrong rows"},
+    {151, 'P', Level::kMust, Enforced::kKit,
+     "preprocesses to the inputs that encode declares, for as many rows as it counts",
+     "the request fails, or features land in the wrong rows"},
+    {152, 'P', Level::kMust, Enforced::kKit,
+     "does with several items what it does with each of them", "one image answers for another"},
+    {153, 'P', Level::kMust, Enforced::kKit, "may be called on several threads at once",
+     "one request's image reaches another's"},
+    {154, 'P', Level::kMust, Enforced::kKit,
+     "refuses a prompt with more placeholders than items, or less",
+     "a placeholder that a user typed takes an image's place"},
+    {155, 'P', Level::kMust, Enforced::kKit,
+     "answers to media of any size, 1x1 and 1x10000 too, or says why not",
+     "a picture ends the server"},
 };
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kMaxSignatureBytes = 4096;
 
 absl::Status Named(const absl::Status& status, const PluginRef& ref) {
-  return Annotate(status, absl::StrCat("plugin ", ref.name));
+  return Annotate(status, LabelOf(ref));
 }
 
 }  // namespace
@@ -26,12 +26,18 @@ absl::string_view PluginOriginName(PluginOrigin origin) {
   switch (origin) {
     case PluginOrigin::kPluginPath:
       return "--plugin-path";
+    case PluginOrigin::kGraphDir:
+      return "--graph-dir";
     case PluginOrigin::kInTree:
       return "in-tree";
     case PluginOrigin::kCheckpoint:
       return "the checkpoint";
   }
   return "?";
+}
+
+std::string LabelOf(const PluginRef& ref) {
+  return absl::StrCat(ref.kind == PluginKind::kGraph ? "graph file " : "plugin ", ref.name);
 }
 
 absl::StatusOr<RemoteCodePolicy> ParseTrustRemoteCode(absl::string_view flag) {
@@ -148,15 +154,10 @@ absl::StatusOr<JailedImage> PluginTrust::AuthorizeJailed(const PluginRef& ref) c
   return JailedImage(*std::move(image));
 }
 
-absl::StatusOr<std::string> PluginTrust::ReadGraph(const PluginRef& ref, int64_t max_bytes) const {
+absl::StatusOr<JailedImage> PluginTrust::SealGraph(const PluginRef& ref, int64_t max_bytes) const {
   absl::StatusOr<PluginImage> image = Seal(ref, max_bytes);
   if (!image.ok()) return Named(image.status(), ref);
-  std::string text;
-  KEEL_RETURN_IF_ERROR(WithBytes(image->fd(), [&](absl::Span<const uint8_t> bytes) {
-    text.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    return absl::OkStatus();
-  }));
-  return text;
+  return JailedImage(*std::move(image));
 }
 
 }  // namespace keel

@@ -60,7 +60,7 @@ class AuthorizedImage : public PluginImage {
   explicit AuthorizedImage(PluginImage image) : PluginImage(std::move(image)) {}
 };
 
-// One that may be mapped into a jail, and nowhere else.
+// One that may be mapped into a jail, and nowhere else: a library, or a graph file to be read there.
 class JailedImage : public PluginImage {
  private:
   friend class PluginTrust;
@@ -94,9 +94,9 @@ class PluginTrust {
   // The same for a jail, which --trust-remote-code alone allows a checkpoint's plugin.
   absl::StatusOr<JailedImage> AuthorizeJailed(const PluginRef& ref) const;
 
-  // The bytes of a checkpoint's graph file, checked as above but for what only code has. Data: no
-  // policy keeps them out.
-  absl::StatusOr<std::string> ReadGraph(const PluginRef& ref, int64_t max_bytes) const;
+  // A graph file, checked as above but for what only code has, for a jail that reads it. Data: no
+  // policy keeps it out.
+  absl::StatusOr<JailedImage> SealGraph(const PluginRef& ref, int64_t max_bytes) const;
 
  private:
   absl::StatusOr<PluginImage> Seal(const PluginRef& ref, int64_t max_bytes) const;

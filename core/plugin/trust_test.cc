@@ -151,9 +151,10 @@ TEST(PluginTrustTest, ATrustedKeysSignatureIsAsGoodAsAPin) {
 TEST(PluginTrustTest, AGraphIsDataForEveryPolicyAndNeverCode) {
   PluginRef ref = Copy("graph", PluginOrigin::kCheckpoint);
   ref.kind = PluginKind::kGraph;
-  KEEL_ASSERT_OK_AND_ASSIGN(const std::string bytes, PluginTrust().ReadGraph(ref, 1 << 20));
-  EXPECT_EQ(bytes, ReadFile(kMinimal).value());
-  EXPECT_THAT(PluginTrust().ReadGraph(ref, 100), StatusIs(absl::StatusCode::kResourceExhausted));
+  KEEL_ASSERT_OK_AND_ASSIGN(const JailedImage image, PluginTrust().SealGraph(ref, 1 << 20));
+  EXPECT_EQ(image.sha256(), Sha256OfMinimal());
+  EXPECT_THAT(PluginTrust().SealGraph(ref, 100),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("graph file libminimal.so")));
   EXPECT_THAT(
       PluginTrust({.mode = Mode::kFull, .pinned_sha256 = {Sha256OfMinimal()}}).Authorize(ref),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no code to run")));

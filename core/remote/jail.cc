@@ -147,6 +147,18 @@ absl::StatusOr<Jail> Jail::Enter(const JailLimits& limits) {
   return Jail();
 }
 
+void Jail::Confine(const JailLimits& limits) {
+#if defined(KEEL_HAS_SANITIZER)
+  (void)limits;
+#else
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  ForbidFiles().IgnoreError();
+  SetLimits(limits).IgnoreError();
+  FilterSystemCalls().IgnoreError();
+#endif
+}
+
 absl::StatusOr<AuthorizedImage> Jail::Admit(FileDescriptor fd, const std::string& name) const {
   PluginRef ref;
   ref.name = name;

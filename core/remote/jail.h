@@ -1,4 +1,5 @@
-// The jail: what a process gives up before it runs a plugin that nobody vouches for.
+// The jail: what a process gives up before it runs a plugin, or reads a graph file, that nobody
+// vouches for.
 #ifndef KEEL_CORE_REMOTE_JAIL_H_
 #define KEEL_CORE_REMOTE_JAIL_H_
 
@@ -33,6 +34,10 @@ class Jail {
   // refuses a filter; kUnimplemented: a build with a sanitizer, whose runtime needs more than the
   // jail allows. After an error the process is locked in part and should end.
   static absl::StatusOr<Jail> Enter(const JailLimits& limits);
+
+  // For a process that runs no code it was given and reads data, which is bounded and refused by
+  // name as well: all of the above that this kernel and this build have. What they lack is left out.
+  static void Confine(const JailLimits& limits);
 
   // Makes the plugin in `fd`, a sealed memfd, one that may be mapped here. Errors as InspectPlugin.
   absl::StatusOr<AuthorizedImage> Admit(FileDescriptor fd, const std::string& name) const;

@@ -59,6 +59,7 @@ class JailService {
       case proto::JailRequest::kCallProcessor:
         if (processor_ == nullptr) return absl::FailedPreconditionError("no processor is open");
         return processor_->Call(request.call_processor(), reply);
+      case proto::JailRequest::kReadGraph:
       case proto::JailRequest::kAnswer:
       case proto::JailRequest::KIND_NOT_SET:
         break;

@@ -28,7 +28,8 @@
 namespace keel {
 namespace {
 
-constexpr CompanionProgram kProgram = {"keel-jail", "runs plugins that are not trusted",
+constexpr CompanionProgram kProgram = {"keel-jail",
+                                       "runs plugins and reads graph files that are not trusted",
                                        "KEEL_JAIL", "core/remote"};
 constexpr int64_t kMaxReplyMessages = 1 << 16;  // a graph is bytes in it
 constexpr absl::Duration kTimeToEnd = absl::Seconds(1);
@@ -106,13 +107,14 @@ absl::StatusOr<JailedPlugin> JailedPlugin::Start(const JailedImage& image,
   KEEL_ASSIGN_OR_RETURN(const std::string program, FindCompanion(kProgram, options.program));
   FileDescriptor other;
   KEEL_ASSIGN_OR_RETURN(Channel channel, Channel::Open(&other));
-  const std::string& name = image.ref().name;
+  const PluginRef& ref = image.ref();
   KEEL_ASSIGN_OR_RETURN(ChildProcess child,
                         ChildProcess::Start(program,
-                                            {absl::StrCat(options.limits.memory_bytes),
-                                             absl::StrCat(options.limits.cpu_seconds), name},
+                                            {ref.kind == PluginKind::kGraph ? "graph" : "plugin",
+                                             absl::StrCat(options.limits.memory_bytes),
+                                             absl::StrCat(options.limits.cpu_seconds), ref.name},
                                             {other.get(), image.fd()}));
-  return JailedPlugin(name, options, std::move(channel), std::move(child));
+  return JailedPlugin(ref, options, std::move(channel), std::move(child));
 }
 
 absl::Status JailedPlugin::AllowCpuTime() const {
@@ -144,7 +146,7 @@ absl::Status JailedPlugin::Ended(const absl::Status& error) {
   if (child.wait_status >= 0 && WIFEXITED(child.wait_status) &&
       WEXITSTATUS(child.wait_status) == Jail::kNotEntered) {
     return absl::FailedPreconditionError(
-        absl::StrCat("plugin ", name_, ": can't be jailed here: ", LastLine(child.output)));
+        absl::StrCat(label_, ": can't be jailed here: ", LastLine(child.output)));
   }
   std::string how;
   if (late) {
@@ -164,13 +166,13 @@ absl::Status JailedPlugin::Ended(const absl::Status& error) {
   }
   const std::string words = LastLine(child.output);
   const bool tell = !words.empty() && !absl::StartsWith(words, "denied system call");
-  return absl::InvalidArgumentError(absl::StrCat("plugin ", name_, ": in its jail, it ", how,
-                                                 tell ? ": " : "", tell ? words : ""));
+  return absl::InvalidArgumentError(
+      absl::StrCat(label_, ": in its jail, it ", how, tell ? ": " : "", tell ? words : ""));
 }
 
 absl::StatusOr<proto::JailReply> JailedPlugin::Ask(const proto::JailRequest& request,
                                                    const HostAnswers& host) {
-  if (!alive_) return absl::UnavailableError(absl::StrCat("plugin ", name_, ": its jail is gone"));
+  if (!alive_) return absl::UnavailableError(absl::StrCat(label_, ": its jail is gone"));
   const absl::Time deadline = absl::Now() + options_.wall_limit;
   if (absl::Status status = AllowCpuTime(); !status.ok()) return Ended(status);
   absl::StatusOr<proto::JailReply> answered = Exchange(request, deadline);
@@ -187,9 +189,7 @@ absl::StatusOr<proto::JailReply> JailedPlugin::Ask(const proto::JailRequest& req
   const std::string said = Untrusted(reply.message());
   return absl::Status(
       known ? static_cast<absl::StatusCode>(reply.code()) : absl::StatusCode::kInvalidArgument,
-      absl::StartsWith(said, absl::StrCat("plugin ", name_))
-          ? said
-          : absl::StrCat("plugin ", name_, ": ", said));
+      absl::StartsWith(said, label_) ? said : absl::StrCat(label_, ": ", said));
 }
 
 absl::StatusOr<proto::Graph> RecordInJail(const JailedImage& image,
@@ -208,6 +208,16 @@ absl::StatusOr<proto::Graph> RecordInJail(const JailedImage& image,
   graph->set_plugin(absl::StrCat(note.id, " ", note.version));
   graph->clear_provenance();  // a jail does not say where it is
   graph->mutable_provenance()->set_plugin_sha256(image.sha256());
+  return graph;
+}
+
+absl::StatusOr<proto::Graph> ReadGraphInJail(const JailedImage& image, const JailOptions& options) {
+  KEEL_ASSIGN_OR_RETURN(JailedPlugin jail, JailedPlugin::Start(image, options));
+  proto::JailRequest request;
+  request.mutable_read_graph();
+  KEEL_ASSIGN_OR_RETURN(const proto::JailReply reply, jail.Ask(request));
+  absl::StatusOr<proto::Graph> graph = ParseGraphFile(reply.graph());
+  if (!graph.ok()) return Annotate(graph.status(), LabelOf(image.ref()));
   return graph;
 }
 

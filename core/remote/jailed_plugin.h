@@ -1,4 +1,4 @@
-// A plugin that runs in a jail (jail.h), seen from the host: requests go in, answers come out, and
+// A plugin that runs, or a graph file that is read, in a jail (jail.h), seen from the host: requests go in, answers come out, and
 // nothing that the plugin does reaches this process but by them.
 #ifndef KEEL_CORE_REMOTE_JAILED_PLUGIN_H_
 #define KEEL_CORE_REMOTE_JAILED_PLUGIN_H_
@@ -45,8 +45,8 @@ class JailedPlugin {
   static absl::StatusOr<JailedPlugin> Start(const JailedImage& image,
                                             const JailOptions& options = {});
 
-  // Sends a request and waits for its reply, whose code is OK. Errors begin with "plugin <name>":
-  // what the plugin said (its code, escaped text), or how its process ended: a denied system call by
+  // Sends a request and waits for its reply, whose code is OK. Errors begin with "plugin <name>" or
+  // "graph file <name>": what the plugin said (its code, escaped text), or how its process ended: a denied system call by
   // name, a crash, a limit. kFailedPrecondition: this machine can't jail, with the reason. After an
   // error that is not the plugin's own word the process is gone: is_alive().
   absl::StatusOr<proto::JailReply> Ask(const proto::JailRequest& request,
@@ -55,8 +55,9 @@ class JailedPlugin {
   bool is_alive() const { return alive_; }
 
  private:
-  JailedPlugin(std::string name, JailOptions options, Channel channel, ChildProcess child)
-      : name_(std::move(name)),
+  JailedPlugin(const PluginRef& ref, JailOptions options, Channel channel, ChildProcess child)
+      : name_(ref.name),
+        label_(LabelOf(ref)),
         options_(std::move(options)),
         channel_(std::move(channel)),
         child_(std::move(child)) {}
@@ -66,7 +67,7 @@ class JailedPlugin {
   // What became of the process, which gave `error` instead of an answer.
   absl::Status Ended(const absl::Status& error);
 
-  std::string name_;
+  std::string name_, label_;
   JailOptions options_;
   Channel channel_;
   ChildProcess child_;
@@ -78,6 +79,11 @@ class JailedPlugin {
 absl::StatusOr<proto::Graph> RecordInJail(const JailedImage& image,
                                           const proto::RecordRequest& request,
                                           const JailOptions& options = {});
+
+// The graph in `image`, a graph file: parsed and verified in a jail of its own, as far as this machine
+// has one, and verified here again.
+absl::StatusOr<proto::Graph> ReadGraphInJail(const JailedImage& image,
+                                             const JailOptions& options = {});
 
 }  // namespace keel
 

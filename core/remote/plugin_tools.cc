@@ -13,9 +13,9 @@
 #include "core/graph/graph_file.h"
 #include "core/plugin/discovery.h"
 #include "core/plugin/sealed_file.h"
-#include "core/plugin/sha256.h"
 #include "core/plugin/trust.h"
 #include "core/plugin/trust_store.h"
+#include "core/remote/jailed_plugin.h"
 
 namespace keel {
 namespace {
@@ -37,8 +37,8 @@ absl::StatusOr<PluginRef> FindInCheckpoint(const std::string& directory, bool pr
                         DiscoverPlugins({.checkpoint_dir = directory, .prefer_code = prefer_code}));
   if (!found.plugins.empty()) return std::move(found.plugins[0]);
   if (!found.skipped.empty()) return absl::InvalidArgumentError(found.skipped[0]);
-  return absl::NotFoundError(
-      absl::StrCat(directory, ": no keel_plugin.json, so it brings no plugin"));
+  return absl::NotFoundError(absl::StrCat(
+      directory, ": no keel_plugin.json and no keel-graph.pb, so it brings no plugin"));
 }
 
 bool IsLibrary(const std::string& path) {
@@ -92,28 +92,26 @@ json::object DescribeLibrary(const AuthorizedImage& image) {
 }
 
 absl::StatusOr<json::object> DescribeGraph(const PluginRef& ref) {
-  KEEL_ASSIGN_OR_RETURN(const std::string bytes, PluginTrust().ReadGraph(ref, kMaxGraphFileBytes));
-  const absl::StatusOr<proto::Graph> graph = ParseGraphFile(bytes);
-  if (!graph.ok()) return Annotate(graph.status(), absl::StrCat("graph file ", ref.name));
+  KEEL_ASSIGN_OR_RETURN(const JailedImage image, PluginTrust().SealGraph(ref, kMaxGraphFileBytes));
+  KEEL_ASSIGN_OR_RETURN(const proto::Graph graph, ReadGraphInJail(image));
   json::object functions;
-  for (const proto::Function& function : graph->functions())
+  for (const proto::Function& function : graph.functions())
     functions[function.name()] = function.nodes_size();
   std::string text;
-  google::protobuf::TextFormat::PrintToString(*graph, &text);
-  const proto::Provenance& from = graph->provenance();
-  return json::object{
-      {"kind", "graph"},
-      {"path", ref.path},
-      {"sha256", Sha256Hex({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()})},
-      {"plugin", graph->plugin()},
-      {"opset", graph->opset()},
-      {"architecture", graph->spec().architecture()},
-      {"provenance", json::object{{"plugin_sha256", from.plugin_sha256()},
-                                  {"config_sha256", from.config_sha256()},
-                                  {"recorded_by", from.recorded_by()}}},
-      {"declarations", graph->declarations_size()},
-      {"functions", std::move(functions)},
-      {"text", text}};
+  google::protobuf::TextFormat::PrintToString(graph, &text);
+  const proto::Provenance& from = graph.provenance();
+  return json::object{{"kind", "graph"},
+                      {"path", ref.path},
+                      {"sha256", image.sha256()},
+                      {"plugin", graph.plugin()},
+                      {"opset", graph.opset()},
+                      {"architecture", graph.spec().architecture()},
+                      {"provenance", json::object{{"plugin_sha256", from.plugin_sha256()},
+                                                  {"config_sha256", from.config_sha256()},
+                                                  {"recorded_by", from.recorded_by()}}},
+                      {"declarations", graph.declarations_size()},
+                      {"functions", std::move(functions)},
+                      {"text", text}};
 }
 
 }  // namespace

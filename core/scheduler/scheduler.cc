@@ -160,12 +160,14 @@ void Scheduler::ScheduleWaiting(Step& step) {
 
 bool Scheduler::Admit(Sequence* sequence, Step& step) {
   if (!blocks_.HasStateSlot()) return false;
+  if (sequence->is_whole && sequence->size() > Budget(step)) return false;
   // At least one token must be computed: its logits are what the sequence waits for.
   const int32_t cached = blocks_.Begin(sequence->cache_salt, sequence->tokens, sequence->media,
                                        sequence->reads_prefix_cache ? sequence->size() - 1 : 0,
                                        work_, sequence->table);
+  const int32_t behind = sequence->size() - cached;
   const int32_t num_tokens =
-      std::min({sequence->size() - cached, PrefillBudget(step), sequence->max_chunk});
+      sequence->is_whole ? behind : std::min({behind, PrefillBudget(step), sequence->max_chunk});
   if (!blocks_.Grow(sequence->table, cached, num_tokens, work_)) {
     blocks_.Release(sequence->table);
     return false;

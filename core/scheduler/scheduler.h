@@ -48,8 +48,9 @@ class Scheduler {
   Scheduler(const SchedulerOptions& options, BlockAllocator& blocks)
       : options_(options), blocks_(blocks) {}
 
-  // Queues a sequence: by priority, then arrival. It must fit the cache on its own at its full length (the engine
-  // refuses it otherwise), so whoever is first always gets to run.
+  // Queues a sequence: by priority, then arrival. It must fit the cache on its own at its full length, and a whole one
+  // max_num_batched_tokens (the engine refuses it otherwise), so whoever is first always gets to run. A whole one has no
+  // tokens to generate, and does not come among those that do, whose decodes may never leave it the room.
   void Add(Sequence* sequence);
 
   // Queues a copy of a running sequence; `child` has its tokens. It shares the blocks of what is computed where there is

@@ -43,6 +43,61 @@ TEST(SchedulerTest, CutsAPromptAtTheBudgetAndContinuesIt) {
   }
 }
 
+TEST(SchedulerTest, AWholeSequenceWaitsForAStepThatHasRoomForAllOfIt) {
+  BlockAllocator blocks(Blocks(64, /*prefix_caching=*/false));
+  Scheduler scheduler(
+      {.max_num_seqs = 4, .max_num_batched_tokens = 10, .max_prefill_beside_decodes = 2}, blocks);
+  std::vector<std::unique_ptr<Sequence>> all;
+  for (const int32_t size : {6, 3, 5, 10, 1}) {
+    all.push_back(Make(all.size(), size));
+    all.back()->is_whole = true;
+    scheduler.Add(all.back().get());
+  }
+  // In order of arrival: what is behind one that does not fit waits with it.
+  const std::vector<std::vector<int32_t>> expected = {{6, 3}, {5}, {10}, {1}};
+  for (const std::vector<int32_t>& sizes : expected) {
+    const Step step = scheduler.Schedule();
+    std::vector<int32_t> found;
+    for (const Step::Item& item : step.items) {
+      found.push_back(item.num_tokens);
+      EXPECT_TRUE(item.reaches_end);
+    }
+    EXPECT_EQ(found, sizes);
+    EXPECT_TRUE(step.preempted.empty());
+    scheduler.Advance(step);
+    for (const Step::Item& item : step.items) scheduler.Remove(item.sequence);
+    KEEL_EXPECT_OK(scheduler.CheckIntegrity());
+  }
+  EXPECT_TRUE(scheduler.empty());
+}
+
+TEST(SchedulerTest, AWholeSequenceLargerThanAStepIsStuck) {
+  BlockAllocator blocks(Blocks(64));
+  Scheduler scheduler({.max_num_seqs = 4, .max_num_batched_tokens = 10}, blocks);
+  const auto sequence = Make(1, 11);
+  sequence->is_whole = true;
+  scheduler.Add(sequence.get());
+  EXPECT_TRUE(scheduler.Schedule().empty());
+  EXPECT_EQ(scheduler.FirstStuck(), sequence.get());
+}
+
+// An encoder keeps nothing.
+TEST(SchedulerTest, SequencesRunWithoutAnyCache) {
+  BlockAllocator blocks(
+      {.block_size = 4, .prefix_caching = false, .groups = {}, .num_state_slots = 0});
+  Scheduler scheduler({.max_num_seqs = 4, .max_num_batched_tokens = 10}, blocks);
+  const auto a = Make(1, 4), b = Make(2, 5);
+  a->is_whole = b->is_whole = true;
+  scheduler.Add(a.get());
+  scheduler.Add(b.get());
+  const Step step = scheduler.Schedule();
+  EXPECT_EQ(step.num_tokens, 9);
+  scheduler.Advance(step);
+  scheduler.Remove(a.get());
+  scheduler.Remove(b.get());
+  KEEL_EXPECT_OK(scheduler.CheckIntegrity());
+}
+
 TEST(SchedulerTest, ANewcomerSharesTheStepOfARunningDecode) {
   BlockAllocator blocks(Blocks(64));
   Scheduler scheduler({.max_num_seqs = 4, .max_num_batched_tokens = 100}, blocks);

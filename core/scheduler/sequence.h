@@ -26,6 +26,7 @@ struct Sequence {
   // takes those that did not hold away before Advance. A sequence that can't run with them, or pauses, loses them.
   int32_t num_drafts = 0;
   bool reads_prefix_cache = true;  // false: every token is computed, somebody wants its logits
+  bool is_whole = false;  // all of it in one step, or none: its tokens see those that follow
   int32_t max_chunk = std::numeric_limits<int32_t>::max();  // tokens of it in one step
   // ------------------------------------------------------------------------------------------------------------------
   uint64_t arrival = 0;
@@ -51,6 +52,7 @@ inline Sequence ForkOf(const Sequence& parent) {
   child.tokens = parent.tokens;
   child.prompt_tokens = parent.prompt_tokens;
   child.reads_prefix_cache = parent.reads_prefix_cache;
+  child.is_whole = parent.is_whole;
   child.max_chunk = parent.max_chunk;
   return child;
 }

@@ -86,6 +86,24 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
   return ids;
 }
 
+absl::StatusOr<Tokenizer::Pair> Tokenizer::EncodePair(absl::string_view first,
+                                                      absl::string_view second,
+                                                      bool add_special_tokens) const {
+  if (first.size() + second.size() > kMaxTextBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("the texts have ", first.size() + second.size(),
+                                                   " bytes, at most ", kMaxTextBytes,
+                                                   " are taken"));
+  }
+  std::vector<int32_t> both;
+  keel_text_error error;
+  const keel_text_status status =
+      keel_text_encode_pair(handle_, first.data(), first.size(), second.data(), second.size(),
+                            add_special_tokens, AppendIds, &both, &error);
+  KEEL_RETURN_IF_ERROR(ToStatus(status, error, "tokenizing"));
+  const auto middle = both.begin() + static_cast<ptrdiff_t>(both.size() / 2);
+  return Pair{{both.begin(), middle}, {middle, both.end()}};
+}
+
 absl::StatusOr<std::string> Tokenizer::Decode(absl::Span<const int32_t> ids,
                                               bool skip_special_tokens) const {
   // A negative id becomes a huge one, which no vocabulary has.

@@ -44,6 +44,14 @@ class Tokenizer {
   absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text,
                                               const EncodeOptions& options = {}) const;
 
+  struct Pair {
+    std::vector<int32_t> ids;
+    std::vector<int32_t> types;  // one an id: of the first text 0, of the second what the file says
+  };
+  // Two texts that a model reads together, joined as the post-processor says. Errors as Encode's.
+  absl::StatusOr<Pair> EncodePair(absl::string_view first, absl::string_view second,
+                                  bool add_special_tokens = true) const;
+
   // Ids that the vocabulary lacks are left out. Bytes that are no UTF-8 become U+FFFD. For text that
   // arrives token by token use IncrementalDetokenizer.
   absl::StatusOr<std::string> Decode(absl::Span<const int32_t> ids,

@@ -27,7 +27,8 @@
  *              [one at a time]      any thread, but one call at a time for one object
  *
  * since: the minor version that brought a function. Changes, the newest first:
- *   0.2  keel_check_model, keel_plugin_*
+ *   0.2  keel_check_model, keel_plugin_*, keel_output_vector, keel_engine_event_fd, keel_engine_drain,
+ *        keel_output_user
  *   0.1  first version
  */
 #ifndef KEEL_SDK_ABI_ENGINE_H_
@@ -116,8 +117,9 @@ KEEL_ENGINE_API void keel_engine_free(keel_engine* engine);
 KEEL_ENGINE_API keel_status keel_engine_check(const keel_engine* engine);
 /* A JSON object: model, architecture, model_impl ("native", "plugin" or "graph": what runs),
  * model_impl_source, model_impl_reason (why that one), plugin, attention_implementation, exec,
- * dtype, max_model_len, vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template
- * ... Engine-owned; it never changes. [callback too] since 0.1 */
+ * dtype, max_model_len, vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template,
+ * task ("generate", "embed" or "classify": what requests may ask of it), of the latter two pooling
+ * (an object: size of a vector, type, activation, labels) ... Engine-owned; it never changes. [callback too] since 0.1 */
 KEEL_ENGINE_API const char* keel_engine_info(const keel_engine* engine);
 /* Prometheus text exposition of the engine's counters (vLLM's metric names), in one call of `sink`.
  * [any] since 0.1 */
@@ -178,6 +180,13 @@ KEEL_ENGINE_API keel_status keel_request_set_messages(keel_request* request, con
  *              object; the value is not looked at), structured_regex, structured_choice (JSON array
  *              of strings), structured_grammar (Lark or EBNF); structured_whitespace_pattern
  *   add_string stop, bad_words        add_int stop_token_ids, allowed_token_ids
+ * To ask a model for a vector instead of text (keel_engine_info says its task), since 0.2:
+ *   set_string task ("generate", "embed" or "classify"), text_pair (a second text, read together with
+ *              that of the prompt)
+ *   set_int    dimensions (the first so many numbers of an embedding, of models made for it),
+ *              use_activation (1; 0: the model's numbers as they come, not normalized, no
+ *              probabilities)
+ * What is said of generation has no effect then. The request has one output: keel_output_vector.
  * Sampling values left unset come from the model's generation_config.json, then from the neutral
  * value. A temperature of 0 is greedy. What an engine does not serve yet is refused at submit with
  * UNIMPLEMENTED, by name. [one at a time] since 0.1, all of them */
@@ -201,7 +210,7 @@ KEEL_ENGINE_API keel_status keel_request_add_logit_bias(keel_request* request, i
 typedef void (*keel_output_fn)(void* user, const keel_output* output);
 
 /* Queues the request (its values are copied) and puts its id into `id`. `fn` may be NULL: then its
- * outputs are kept for keel_engine_poll, and one that is 4096 tokens ahead of its reader pauses
+ * outputs are kept for keel_engine_poll (or keel_engine_drain, see there), and one that is 4096 tokens ahead of its reader pauses
  * until they are polled. Refused requests fail here: prompt too long (INVALID_ARGUMENT, with both
  * numbers), queue full (RESOURCE_EXHAUSTED). [any] since 0.1 */
 KEEL_ENGINE_API keel_status keel_engine_submit(keel_engine* engine, const keel_request* request,
@@ -373,6 +382,35 @@ KEEL_ENGINE_API keel_status keel_plugin_verify(const char* path, const char* tru
  * `file`: file, sha256, plugin, architecture. [one at a time] since 0.2 */
 KEEL_ENGINE_API keel_status keel_plugin_export_graph(const keel_options* options, const char* file,
                                                      keel_bytes_fn sink, void* user);
+
+/* ---- vectors ---------------------------------------------------------------------------------- */
+
+/* The vector of a request whose task is "embed" or "classify", in its last output; 0 entries in every
+ * other. Of embed the embedding, of classify a number for each label (of keel_engine_info's
+ * pooling.labels). Lives as the output does. [callback too] since 0.2 */
+KEEL_ENGINE_API const float* keel_output_vector(const keel_output* output, size_t* n);
+
+/* ---- outputs of many requests at once --------------------------------------------------------- */
+
+/* For programs with an event loop (epoll, asyncio, Go, Rust): no thread a request waits, and no
+ * foreign thread calls back. From the first call of either function on, each request submitted
+ * without a callback is drained: its outputs come from keel_engine_drain alone, and keel_engine_poll
+ * answers NOT_FOUND for it. Requests submitted before stay polled. A drained request that is 4096
+ * tokens ahead of its reader pauses until it is drained. */
+
+/* A descriptor that is readable while outputs wait to be drained. The engine's: watch it, but
+ * neither read nor close it. It is closed when the engine is freed.
+ * [callback too] since 0.2 */
+KEEL_ENGINE_API keel_status keel_engine_event_fd(keel_engine* engine, int32_t* fd);
+/* Gives the waiting outputs of all drained requests in the order they were made, at most `max` of
+ * them (0: all), as an array of `*n`. Waits up to `timeout_ms` (-1: for ever; 0: not at all) for the
+ * first; DEADLINE_EXCEEDED: none yet. Array and outputs are the engine's and live until its next
+ * keel_engine_drain. One thread at a time for one engine. [not in a callback] since 0.2 */
+KEEL_ENGINE_API keel_status keel_engine_drain(keel_engine* engine, int64_t timeout_ms, size_t max,
+                                              const keel_output* const** outputs, size_t* n);
+/* The `user` that keel_engine_submit was given: whose output it is, known before the id is.
+ * [callback too] since 0.2 */
+KEEL_ENGINE_API void* keel_output_user(const keel_output* output);
 
 #ifdef __cplusplus
 }

@@ -78,7 +78,7 @@ def main(output, validator, paths):
             with open(path, "rb") as file:
                 data = file.read()
             info.size = len(data)
-            info.mode = 0o755 if executable and not name.endswith((".cc", ".md", ".json")) else 0o644
+            info.mode = 0o755 if executable and not name.endswith((".c", ".cc", ".json", ".lock", ".md", ".rs", ".toml")) else 0o644
             tar.addfile(info, io.BytesIO(data))
     with open(output, "wb") as file:  # no time and no name in it: the same bytes each time
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:

@@ -35,6 +35,11 @@ def outside_plugin(name, language = "cc"):
         data = [library],
     )
     native.filegroup(
+        name = "sources",
+        srcs = native.glob(["*.c", "*.cc", "src/**/*.rs", "Cargo.*"]),
+        visibility = ["//sdk/dist:__pkg__"],
+    )
+    native.filegroup(
         name = "testdata",
         srcs = native.glob(["testdata/**"]),
         visibility = ["//tests:__subpackages__"],

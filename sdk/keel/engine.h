@@ -302,6 +302,12 @@ class Output {
     return {tokens, n};
   }
   size_t cached_tokens() const { return keel_output_cached_tokens(output_); }
+  // Of a request whose task is "embed" or "classify", in its last output.
+  std::span<const float> vector() const {
+    size_t n = 0;
+    const float* vector = keel_output_vector(output_, &n);
+    return {vector, n};
+  }
   // Of all tokens so far; 0 unless logprobs, best_of or beam_width was set.
   double cumulative_logprob() const { return keel_output_cumulative_logprob(output_); }
   // The last output of the whole request.
@@ -420,6 +426,27 @@ class Engine {
     return Output(output);
   }
 
+  // For event loops: from the first call of either on, requests submitted without a callback give
+  // their outputs to Drain instead of Poll. The descriptor is readable while outputs wait; it is the
+  // engine's.
+  Result<int> EventFd() {
+    int32_t fd = -1;
+    if (Status status = Status::FromAbi(keel_engine_event_fd(engine_.get(), &fd)); !status.ok()) {
+      return status;
+    }
+    return fd;
+  }
+  // The waiting outputs of all those requests, at most `max` (0: all); waits at most `timeout_ms`
+  // for the first, then DEADLINE_EXCEEDED. They live until the next Drain. One thread at a time.
+  Result<std::vector<Output>> Drain(int64_t timeout_ms = -1, size_t max = 0) {
+    const keel_output* const* outputs = nullptr;
+    size_t n = 0;
+    Status status =
+        Status::FromAbi(keel_engine_drain(engine_.get(), timeout_ms, max, &outputs, &n));
+    if (!status.ok()) return status;
+    return std::vector<Output>(outputs, outputs + n);
+  }
+
  private:
   friend class Lease;
   explicit Engine(keel_engine* engine) : engine_(engine) {}
@@ -470,6 +497,7 @@ struct OwnedOutput {
   size_t prompt_tokens = 0;
   size_t cached_tokens = 0;
   double cumulative_logprob = 0;
+  std::vector<float> vector;
   bool is_last = false;
 
   OwnedOutput() = default;
@@ -484,6 +512,7 @@ struct OwnedOutput {
         prompt_tokens(view.prompt_tokens().size()),
         cached_tokens(view.cached_tokens()),
         cumulative_logprob(view.cumulative_logprob()),
+        vector(view.vector().begin(), view.vector().end()),
         is_last(view.is_last()) {
     for (size_t i = 0; i < tokens.size(); ++i) {
       const std::optional<Logprob> logprob = view.logprob(i);
@@ -501,6 +530,7 @@ struct OwnedOutput {
     stop_reason = std::move(next.stop_reason);
     stop_token = next.stop_token;
     status = std::move(next.status);
+    vector = std::move(next.vector);
     is_last = is_last || next.is_last;
   }
 };

@@ -281,6 +281,20 @@ struct PluginOf {
 
 }  // namespace keel
 
+// libstdc++, which a plugin has linked in statically, takes 72 KiB for exceptions that are thrown when
+// memory is out, and gives them back to nobody: each load would cost that much. A sanitizer's build
+// shares the host's libstdc++.
+#if defined(__GLIBCXX__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+namespace __gnu_cxx {
+void __freeres() __attribute__((weak));  // NOLINT: its name
+}
+namespace keel {
+__attribute__((destructor)) inline void FreeExceptionMemory() {
+  if (__gnu_cxx::__freeres != nullptr) __gnu_cxx::__freeres();
+}
+}  // namespace keel
+#endif
+
 // KEEL_PLUGIN("org.example.llama", "1.0.0", LlamaForCausalLM, ...): the plugin's one exported
 // symbol and its note. The list holds models, processors, attention and kernels.
 #define KEEL_PLUGIN(plugin_id, plugin_version, ...)                                          \

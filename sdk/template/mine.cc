@@ -35,7 +35,8 @@ struct MyModelConfig : AttentionSizes {
     }
   }
 
-  // What the host needs to know: sizes, and how tensor parallelism splits the linears.
+  // What the host needs to know: sizes, how tensor parallelism splits the linears, and where the
+  // model may be cut into stages.
   Spec spec() const {
     Spec s;
     s.num_layers = num_hidden_layers;
@@ -46,7 +47,10 @@ struct MyModelConfig : AttentionSizes {
     s.tp_plan = {{"layers.*.self_attn.q_proj", "colwise"}, {"layers.*.self_attn.k_proj", "colwise"},
                  {"layers.*.self_attn.v_proj", "colwise"}, {"layers.*.self_attn.o_proj", "rowwise"},
                  {"layers.*.mlp.gate_proj", "colwise"},    {"layers.*.mlp.up_proj", "colwise"},
-                 {"layers.*.mlp.down_proj", "rowwise"}};
+                 {"layers.*.mlp.down_proj", "rowwise"},    {"lm_head", "colwise_gather_output"}};
+    s.pp_plan = {{"embed_tokens", {"input_ids"}, {"inputs_embeds"}},
+                 {"layers", {"hidden_states", "attention_mask"}, {"hidden_states"}},
+                 {"norm", {"hidden_states"}, {"hidden_states"}}};
     return s;
   }
 };

@@ -1,5 +1,6 @@
 """keel-check: every family passes, and what is broken fails its own clause and no other."""
 
+import hashlib
 import json
 import pathlib
 import re
@@ -11,6 +12,7 @@ import unittest
 from tests.server import checkpoints
 
 PROGRAM = pathlib.Path("apps/check/check").absolute()
+EXPORT = pathlib.Path("apps/plugin/plugin").absolute()
 PAGE = pathlib.Path("docs/check.md")
 WRONG_TP_PLAN = pathlib.Path("tests/plugins/libwrong_tp_plan.so").absolute()
 VL_PLUGIN = pathlib.Path("tests/recorded/qwen2_5_vl/libqwen2_5_vl.so").absolute()
@@ -123,6 +125,47 @@ class GoodTest(CheckTest):
         self.assertEqual(report.of("fail"), set(), report.json)
         self.assertIn("128.0 KiB a token", report.clause(601)["found"])
         self.assertIn("1.0 GiB for a sequence of 8192", report.clause(603)["found"])
+
+
+class GraphFileTest(CheckTest):
+    """The tiny Llama by its graph, in a file beside it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.graph = self.model / "keel-graph.pb"
+        command = [EXPORT, "export-graph", self.model, "--output", self.graph, "--no-manifest"]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        self.flags = ("--model-impl", "transformers")
+
+    def test_what_it_says(self) -> None:
+        report = Report(self.model, *self.flags)
+        self.assertEqual(report.of("warn") | report.of("fail") | report.of("skip"), set())
+        self.assertIn("serves LlamaForCausalLM by keel-graph.pb", report.clause(204)["found"])
+        digest = hashlib.sha256((self.model / "config.json").read_bytes()).hexdigest()
+        self.assertEqual(report.clause(210)["found"], f"sha256 {digest}")
+        self.assertEqual(Report(self.model).clause(210)["found"], "no graph file serves it")
+
+    def test_another_config(self) -> None:
+        self.edit(mystery_factor=3)
+        report = self.assert_fails(210, *self.flags, says="was made for a config.json with sha256")
+        self.assertIn(f"keel export-transformers {self.model}", report.clause(210)["remedy"])
+
+    def test_damage(self) -> None:
+        self.graph.write_bytes(self.graph.read_bytes()[:-3])
+        report = self.assert_fails(206, *self.flags, says="keel-graph.pb: is damaged")
+        self.assertIn("export the graph again", report.clause(206)["remedy"])
+
+    def test_a_name_that_is_left_over(self) -> None:
+        self.edit_header(
+            lambda h: h.update({"model.layers.0.mlp.up_proj.bias": dict(h["model.norm.weight"])})
+        )
+        report = self.assert_fails(503, *self.flags, says="mlp.up_proj.bias")
+        self.assertIn("export the graph again", report.clause(503)["remedy"])
+
+    def test_no_such_file(self) -> None:
+        self.graph.unlink()
+        self.assert_fails(204, *self.flags, says=f"keel export-transformers {self.model}")
+        self.assert_fails(202, "--graph-dir", self.model / "none", says="--graph-dir")
 
 
 class BrokenTest(CheckTest):

@@ -137,13 +137,13 @@ TEST_F(RemoteCodeTest, AGraphServesTheConfigThatItWasRecordedForAlone) {
   Export("llama.graph");
   std::ofstream(Path("config.json"), std::ios::app) << "\n";
   EXPECT_THAT(Refusal(Remote()),
-              HasSubstr("graph file llama.graph: was recorded for a config.json"));
+              HasSubstr("graph file llama.graph: was made for a config.json"));
 }
 
 TEST_F(RemoteCodeTest, ADamagedGraphIsRefusedByName) {
   std::ofstream(Path("llama.graph")) << "no graph";
   WriteManifest({{"kind", "graph"}, {"path", "llama.graph"}, {"sha256", std::string(64, '0')}});
-  EXPECT_THAT(Refusal(Remote()), HasSubstr("plugin llama.graph: has sha256"));
+  EXPECT_THAT(Refusal(Remote()), HasSubstr("graph file llama.graph: has sha256"));
 }
 
 TEST_F(RemoteCodeTest, TheCodeInTheProcessIfItIsPinned) {

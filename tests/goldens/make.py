@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 import transformers
 
+import make_vectors
 import random_weights
 import tiny_tokenizer
 import variants
@@ -150,8 +151,8 @@ def write_json(path: pathlib.Path, value) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_tokenizer(directory: pathlib.Path, vocab_size: int) -> None:
-    tokenizer = tiny_tokenizer.build(vocab_size)
+def write_tokenizer(directory: pathlib.Path, vocab_size: int, *pair: str) -> None:
+    tokenizer = tiny_tokenizer.build(vocab_size, *pair)
     tokenizer.save_pretrained(directory)
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
     write_json(directory / "text_goldens.json", tiny_tokenizer.goldens(tokenizer))
@@ -223,8 +224,15 @@ def main() -> None:
             for path in directory.iterdir():
                 if path.name != "graph.textproto":  # that is written by //tests/recorded:update
                     path.unlink()
-            seed = write_checkpoint(directory, variant)
-            facts = write_goldens(directory, variant, seed)
+            if variant.vectors_of:
+                facts = make_vectors.write(directory, variant)
+                write_json(directory / "goldens.json", facts)
+                if variant.servable:
+                    write_tokenizer(directory, variant.config["vocab_size"], make_vectors.PAIR)
+                    write_json(directory / "texts.json", make_vectors.texts(directory, variant))
+            else:
+                seed = write_checkpoint(directory, variant)
+                facts = write_goldens(directory, variant, seed)
             print(f"{family}/{variant.name}: {json.dumps(facts)}", flush=True)
 
 

@@ -63,6 +63,11 @@ _GAINS = {
     # Phi.
     "fc1": 1.5,
     "fc2": 3.0,
+    # BERT, whose dense layers say their own gains.
+    "query": 1.5,
+    "position_embeddings": 2.0,
+    "token_type_embeddings": 1.0,
+    "classifier": 2.0,
     # GPT-2.
     "wte": 3.0,
     "wpe": 2.0,
@@ -80,7 +85,7 @@ def _values(
     name: str, shape: tuple[int, ...], gains: dict[str, float], rng: np.random.Generator
 ) -> np.ndarray:
     module, kind = name.split(".")[-2:]
-    norm = "norm" in module or module.startswith("ln") or module.endswith("_ln")
+    norm = "norm" in module.lower() or module.startswith("ln") or module.endswith("_ln")
     if kind in ("bias", "input_gate_bias", "recurrent_gate_bias"):
         return (0.2 if norm else 0.5) * rng.standard_normal(shape)
     if norm:

@@ -41,7 +41,8 @@ def byte_symbols(text: str) -> list[str]:
     return [c for piece, _ in pre_tokenizer.pre_tokenize_str(text) for c in piece]
 
 
-def build(vocab_size: int) -> transformers.PreTrainedTokenizerFast:
+def build(vocab_size: int, pair: str = "<|bos|> $A $B") -> transformers.PreTrainedTokenizerFast:
+    """`pair`: how two texts are joined; "$B:1" gives the second one's tokens the type 1."""
     tokens = SPECIAL + byte_symbols("\n" + "".join(map(chr, range(32, 127))))
     for symbol in byte_symbols(LONG_CHARACTERS):
         if symbol not in tokens:
@@ -58,7 +59,7 @@ def build(vocab_size: int) -> transformers.PreTrainedTokenizerFast:
     backend.decoder = tokenizers.decoders.ByteLevel()
     backend.add_special_tokens(SPECIAL)
     backend.post_processor = tokenizers.processors.TemplateProcessing(
-        single="<|bos|> $A", pair="<|bos|> $A $B", special_tokens=[("<|bos|>", 0)]
+        single="<|bos|> $A", pair=pair, special_tokens=[(t, i) for i, t in enumerate(SPECIAL) if t in pair]
     )
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=backend,

@@ -9,7 +9,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/graph/graph_file.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
@@ -26,6 +28,18 @@ absl::StatusOr<std::vector<int32_t>> ReadIds(const SafetensorsFile& file, const 
   return std::vector<int32_t>(ids, ids + view->elements());
 }
 
+// Lives as long as the file.
+absl::StatusOr<at::Tensor> ReadFloats(const SafetensorsFile& file, absl::string_view kind,
+                                      int length) {
+  const TensorView* view = file.Find(absl::StrCat(kind, length));
+  if (view == nullptr)
+    return absl::NotFoundError(absl::StrCat(file.path(), ": no tensor ", kind, length));
+  return CatchAten([&] {
+    return at::from_blob(const_cast<uint8_t*>(view->data), view->shape,
+                         at::TensorOptions().dtype(at::kFloat));
+  });
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ModelUnderTest>> ModelUnderTest::Open(const std::string& plugin,
@@ -33,6 +47,16 @@ absl::StatusOr<std::unique_ptr<ModelUnderTest>> ModelUnderTest::Open(const std::
   auto model = std::make_unique<ModelUnderTest>();
   KEEL_ASSIGN_OR_RETURN(model->checkpoint_, Checkpoint::Open(dir));
   KEEL_ASSIGN_OR_RETURN(model->recording_, RecordPlugin(plugin, model->checkpoint_->config()));
+  KEEL_RETURN_IF_ERROR(model->ReadGoldens(dir));
+  return model;
+}
+
+absl::StatusOr<std::unique_ptr<ModelUnderTest>> ModelUnderTest::OpenGraph(const std::string& graph,
+                                                                          const std::string& dir) {
+  auto model = std::make_unique<ModelUnderTest>();
+  KEEL_ASSIGN_OR_RETURN(model->checkpoint_, Checkpoint::Open(dir));
+  KEEL_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(graph));
+  KEEL_ASSIGN_OR_RETURN(model->recording_.model.graph, ParseGraphFile(bytes));
   KEEL_RETURN_IF_ERROR(model->ReadGoldens(dir));
   return model;
 }
@@ -51,13 +75,13 @@ absl::Status ModelUnderTest::ReadGoldens(const std::string& dir) {
   for (const int length : lengths) {
     Golden golden;
     KEEL_ASSIGN_OR_RETURN(golden.prompt, ReadIds(*golden_file_, absl::StrCat(kPrompt, length)));
-    KEEL_ASSIGN_OR_RETURN(golden.greedy, ReadIds(*golden_file_, absl::StrCat("greedy_", length)));
-    const TensorView* logits = golden_file_->Find(absl::StrCat("logits_", length));
-    if (logits == nullptr) return absl::NotFoundError("goldens without logits");
-    KEEL_ASSIGN_OR_RETURN(golden.logits, CatchAten([&] {
-                            return at::from_blob(const_cast<uint8_t*>(logits->data), logits->shape,
-                                                 at::TensorOptions().dtype(at::kFloat));
-                          }));
+    if (golden_file_->Find(absl::StrCat("vectors_", length)) != nullptr) {
+      KEEL_ASSIGN_OR_RETURN(golden.types, ReadIds(*golden_file_, absl::StrCat("types_", length)));
+      KEEL_ASSIGN_OR_RETURN(golden.vectors, ReadFloats(*golden_file_, "vectors_", length));
+    } else {
+      KEEL_ASSIGN_OR_RETURN(golden.greedy, ReadIds(*golden_file_, absl::StrCat("greedy_", length)));
+      KEEL_ASSIGN_OR_RETURN(golden.logits, ReadFloats(*golden_file_, "logits_", length));
+    }
     goldens_.push_back(std::move(golden));
   }
   return absl::OkStatus();
@@ -68,6 +92,7 @@ absl::StatusOr<std::unique_ptr<Executor>> ModelUnderTest::NewExecutor(ExecutorOp
                                                                       int32_t num_state_slots) {
   options.live = {recording_.model.model_class, recording_.model.model.get()};
   options.kernels = recording_.kernels;
+  options.pooling = gives_vectors();
   KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
                         Executor::Create(graph(), checkpoint_, attention_, options));
   const std::vector<int32_t> of_groups(executor->cache_layout().groups.size(), num_blocks);

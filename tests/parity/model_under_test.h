@@ -1,4 +1,4 @@
-// A checkpoint with transformers' goldens, and a plugin that serves it.
+// A checkpoint with transformers' goldens, and the plugin or the graph file that serves it.
 #ifndef KEEL_TESTS_PARITY_MODEL_UNDER_TEST_H_
 #define KEEL_TESTS_PARITY_MODEL_UNDER_TEST_H_
 
@@ -23,6 +23,9 @@ struct Golden {
   std::vector<int32_t> prompt;
   at::Tensor logits;            // [prompt, vocab] f32
   std::vector<int32_t> greedy;  // what generate() goes on with
+  // Of a model that gives vectors, instead: which of two texts each token is of, and its vector.
+  std::vector<int32_t> types;
+  at::Tensor vectors;  // [prompt, size] f32
 };
 
 class ModelUnderTest {
@@ -31,7 +34,12 @@ class ModelUnderTest {
   static absl::StatusOr<std::unique_ptr<ModelUnderTest>> Open(const std::string& plugin,
                                                               const std::string& checkpoint_dir);
 
+  // Takes the graph file `graph` in the plugin's place.
+  static absl::StatusOr<std::unique_ptr<ModelUnderTest>> OpenGraph(
+      const std::string& graph, const std::string& checkpoint_dir);
+
   const std::vector<Golden>& goldens() const { return goldens_; }
+  bool gives_vectors() const { return goldens_.front().vectors.defined(); }
   const proto::Graph& graph() const { return recording_.model.graph; }
 
   // An executor in fp32 as `options` say, with a cache of `num_blocks` blocks of 16, and recurrent states if the

@@ -2,15 +2,12 @@
 // each way of running and each attention implementation: logits of every prompt position within
 // 1e-4 of the largest, and 32 greedy tokens exactly, whole and in chunks, alone and in a batch of
 // unequal lengths. With several ranks and stages, as the family's plans divide it: in chunks and in a
-// batch alone, which holds the rest.
+// batch alone, which holds the rest. Of a model that gives vectors: those of every token, alone and in a
+// batch, whole.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
-#include <ATen/ops/argmax.h>
-#include <ATen/ops/cat.h>
 
-#include <algorithm>
 #include <filesystem>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -18,109 +15,14 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_matchers.h"
 #include "core/exec/executor.h"
-#include "core/tensor/aten.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/parity/config_defaults.h"
 #include "tests/parity/model_under_test.h"
+#include "tests/parity/streams.h"
 
 namespace keel {
 namespace {
-
-constexpr double kLogitTolerance = 1e-4;  // of the largest logit
-constexpr int32_t kBlockSize = 16;
-constexpr int32_t kBlocks = 96;
-constexpr int32_t kStateSlots = 5;
-
-// A prompt on its way through the executor.
-struct Stream {
-  const Golden* golden;
-  std::vector<int32_t> ids;  // prompt, then what was generated
-  std::vector<int32_t> blocks;
-  int32_t state_slot = -1;  // -1: the model has no states
-  int32_t done = 0;
-  std::vector<at::Tensor> prompt_logits;
-
-  int32_t prompt_size() const { return static_cast<int32_t>(golden->prompt.size()); }
-  bool finished() const { return ids.size() >= golden->prompt.size() + golden->greedy.size(); }
-};
-
-std::vector<Stream> Streams(const std::vector<const Golden*>& goldens) {
-  std::vector<int32_t> order(kBlocks);
-  for (int32_t i = 0; i < kBlocks; ++i) order[i] = i;
-  std::shuffle(order.begin(), order.end(), std::mt19937(7));
-  std::vector<Stream> streams;
-  size_t next = 0;
-  for (const Golden* golden : goldens) {
-    Stream stream{golden, golden->prompt, {}, -1, 0, {}};
-    const size_t tokens = golden->prompt.size() + golden->greedy.size();
-    for (size_t i = 0; i < tokens; i += kBlockSize) stream.blocks.push_back(order[next++]);
-    streams.push_back(std::move(stream));
-  }
-  return streams;
-}
-
-// Its blocks in every group of layers: the same, but for those that a window has passed.
-std::vector<std::vector<int32_t>> BlocksOf(const Stream& stream, const CacheLayout& layout) {
-  std::vector<std::vector<int32_t>> out;
-  for (const CacheLayout::Group& group : layout.groups) {
-    out.push_back(stream.blocks);
-    const int64_t passed = group.window > 0 ? stream.done + 1 - group.window : 0;
-    for (int64_t i = 0; (i + 1) * kBlockSize <= passed; ++i) out.back()[i] = kNoBlock;
-  }
-  return out;
-}
-
-void GiveStates(Executor& executor, std::vector<Stream>& streams) {
-  if (executor.cache_layout().state_bytes == 0) return;
-  CacheWork zeros;
-  for (Stream& stream : streams) {
-    stream.state_slot = kStateSlots - 1 - static_cast<int32_t>(zeros.states.size());
-    zeros.states.push_back({-1, stream.state_slot});
-  }
-  KEEL_ASSERT_OK(executor.Do(zeros));
-}
-
-// Runs steps until every stream has its tokens; a step takes at most `chunk` tokens of a prompt.
-void Generate(Executor& executor, std::vector<Stream>& streams, int32_t chunk) {
-  const CacheLayout layout = executor.cache_layout();
-  for (;;) {
-    Batch batch;
-    std::vector<std::pair<Stream*, int32_t>> parts;
-    for (Stream& stream : streams) {
-      if (stream.finished()) continue;
-      const int32_t tokens = std::min(chunk, static_cast<int32_t>(stream.ids.size()) - stream.done);
-      for (int32_t i = 0; i < tokens; ++i) {
-        batch.logit_rows.push_back(static_cast<int32_t>(batch.token_ids.size()));
-        batch.token_ids.push_back(stream.ids[stream.done + i]);
-      }
-      batch.sequences.push_back({stream.done, tokens, stream.state_slot, BlocksOf(stream, layout)});
-      parts.emplace_back(&stream, tokens);
-    }
-    if (parts.empty()) return;
-    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits, executor.Step(batch));
-    int64_t row = 0;
-    for (const auto& [stream, tokens] : parts) {
-      const at::Tensor own = logits.narrow(0, row, tokens);
-      row += tokens;
-      if (stream->done < stream->prompt_size()) stream->prompt_logits.push_back(own.clone());
-      stream->done += tokens;
-      if (stream->done < static_cast<int32_t>(stream->ids.size())) continue;
-      const at::Tensor last = own.select(0, tokens - 1);
-      stream->ids.push_back(static_cast<int32_t>(at::argmax(last).item<int64_t>()));
-    }
-  }
-}
-
-void ExpectParity(const Stream& stream, const std::string& what) {
-  const at::Tensor logits = at::cat(stream.prompt_logits), &golden = stream.golden->logits;
-  ASSERT_EQ(logits.sizes(), golden.sizes()) << what;
-  const double difference = at::abs(logits - golden).max().item<double>();
-  const double largest = at::abs(golden).max().item<double>();
-  EXPECT_LE(difference, kLogitTolerance * largest) << what;
-  const std::vector<int32_t> tokens(stream.ids.begin() + stream.prompt_size(), stream.ids.end());
-  EXPECT_EQ(tokens, stream.golden->greedy) << what;
-}
 
 struct Way {
   const char* name;
@@ -168,6 +70,12 @@ class ParityTest : public ::testing::Test {
         continue;  // sinks
       KEEL_ASSERT_OK(made.status());
       const auto& executor = *made;
+      if (model->gives_vectors()) {
+        for (const Golden* golden : together) ExpectVectors(*executor, {golden}, "alone");
+        ExpectVectors(*executor, together, "together");
+        if (HasFatalFailure()) return;
+        continue;
+      }
       for (const Golden* golden : together) ExpectGolden(*executor, {golden}, 512, "alone, whole");
       ExpectGolden(*executor, {together.back()}, 37, "alone, in chunks");
       ExpectGolden(*executor, together, 512, "together, whole");
@@ -182,7 +90,11 @@ class ParityTest : public ::testing::Test {
       // Tiny sizes: that these are refused by name is tested beside the code.
       if (absl::StrContains(executor.status().message(), "ranks don't divide")) continue;
       KEEL_ASSERT_OK(executor.status());
-      ExpectGolden(**executor, together, 37, "together, in chunks");
+      if (model->gives_vectors()) {
+        ExpectVectors(**executor, together, "together");
+      } else {
+        ExpectGolden(**executor, together, 37, "together, in chunks");
+      }
       if (HasFatalFailure()) return;
       ++divided;
     }
@@ -190,13 +102,42 @@ class ParityTest : public ::testing::Test {
   }
 
  private:
+  // Of an encoder, which takes a text whole: each token's vector.
+  static void ExpectVectors(Executor& executor, const std::vector<const Golden*>& goldens,
+                            const std::string& what) {
+    Batch batch;
+    for (const Golden* golden : goldens) {
+      const auto first = static_cast<int32_t>(batch.token_ids.size());
+      const auto size = static_cast<int32_t>(golden->prompt.size());
+      batch.token_ids.insert(batch.token_ids.end(), golden->prompt.begin(), golden->prompt.end());
+      batch.token_types.insert(batch.token_types.end(), golden->types.begin(), golden->types.end());
+      batch.sequences.push_back({0, size});
+      for (int32_t i = 0; i < size; ++i) batch.pooled.push_back({first + i, 1});
+    }
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor vectors, executor.Step(batch));
+    int64_t row = 0;
+    for (const Golden* golden : goldens) {
+      const auto size = static_cast<int64_t>(golden->prompt.size());
+      const at::Tensor own = vectors.narrow(0, row, size);
+      row += size;
+      ASSERT_EQ(own.sizes(), golden->vectors.sizes()) << what;
+      EXPECT_LE(at::abs(own - golden->vectors).max().item<double>(),
+                kLogitTolerance * at::abs(golden->vectors).max().item<double>())
+          << what << ", prompt of " << size;
+    }
+  }
+
   static void ExpectGolden(Executor& executor, const std::vector<const Golden*>& goldens,
                            int32_t chunk, const std::string& what) {
-    std::vector<Stream> streams = Streams(goldens);
-    ASSERT_NO_FATAL_FAILURE(GiveStates(executor, streams)) << what;
-    ASSERT_NO_FATAL_FAILURE(Generate(executor, streams, chunk)) << what;
+    KEEL_ASSERT_OK_AND_ASSIGN(const std::vector<Stream> streams,
+                              RunStreams(executor, goldens, chunk));
     for (const Stream& stream : streams) {
-      ExpectParity(stream, absl::StrCat(what, ", prompt of ", stream.prompt_size()));
+      SCOPED_TRACE(absl::StrCat(what, ", prompt of ", stream.prompt_size()));
+      KEEL_ASSERT_OK_AND_ASSIGN(const Deviation deviation, DeviationOf(stream));
+      EXPECT_LE(deviation.logits, kLogitTolerance);
+      const std::vector<int32_t> tokens(stream.ids.begin() + stream.prompt_size(),
+                                        stream.ids.end());
+      EXPECT_EQ(tokens, stream.golden->greedy);
     }
   }
 

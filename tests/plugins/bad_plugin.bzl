@@ -39,16 +39,17 @@ def bad_plugins(name, define = [], others = []):
         srcs = ["libbad_%s.so" % macro.lower() for macro in define] + others,
     )
 
-def misbehaving_plugins(name, define):
-    """A filegroup `name` of misbehaves.c once with each of the macros in `define`."""
+def misbehaving_plugins(name, define, source = "misbehaves", linkopts = []):
+    """A filegroup `name` of <source>.c once with each of the macros in `define`."""
     for macro in define:
         bad_plugin(
-            name = "misbehaves_" + macro.lower(),
-            srcs = ["misbehaves.c"],
+            name = "%s_%s" % (source, macro.lower()),
+            srcs = [source + ".c"],
             define = macro,
+            linkopts = linkopts,
         )
     native.filegroup(
         name = name,
         testonly = True,
-        srcs = ["libmisbehaves_%s.so" % macro.lower() for macro in define],
+        srcs = ["lib%s_%s.so" % (source, macro.lower()) for macro in define],
     )

@@ -6,6 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#if defined(TAKES_A_NAME)
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#endif
 
 #include "sdk/abi/plugin.h"
 #include "sdk/abi/plugin_note.h"
@@ -186,7 +191,9 @@ static keel_status model_forward(const void* self, keel_run* run, const keel_for
 #elif defined(MIXES_ROWS)
   x = ops->cumsum(run, x, 0);
 #elif defined(CALLS_PAST_A_TABLE)
-  x = ops->binary(run, x, x, KEEL_BINARY_MAX);
+  if (ops->binary != NULL) x = ops->binary(run, x, x, KEEL_BINARY_MAX); /* whatever the size is */
+#elif defined(CALLS_A_NULL_ENTRY)
+  if (KEEL_HAS_FIELD(ops, keel_ops, binary)) x = ops->binary(run, x, x, KEEL_BINARY_MAX);
 #elif defined(FORWARD_CHANGES) || defined(DEPENDS_ON_THE_PROCESS) || defined(EAGER_DIFFERS)
   x = ops->affine(run, x, factor(), 0);
 #endif
@@ -224,7 +231,34 @@ static const keel_list models = {sizeof models, 1, model_items};
 static void* volatile leaked;
 #endif
 
+#if defined(TAKES_A_NAME)
+static int taken = -1;
+
+/* A name of which the process has one. */
+static int take_name(const keel_host* host) {
+  static const char message[] = "the name is taken";
+  struct sockaddr_un name = {.sun_family = AF_UNIX};
+  snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "keel-misbehaves-%d", (int)getpid());
+  taken = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (taken >= 0 && bind(taken, (const struct sockaddr*)&name, sizeof name) == 0) return 1;
+  if (taken >= 0) close(taken);
+  taken = -1;
+  host->set_error(host->self, 6 /* ALREADY_EXISTS */, message, sizeof message - 1);
+  return 0;
+}
+#endif
+
+static void shut_down(void* self) {
+#if defined(TAKES_A_NAME)
+  close(taken);
+#endif
+  free(self);
+}
+
 static keel_status init(const keel_host* host, void** self) {
+#if defined(TAKES_A_NAME)
+  if (!take_name(host)) return 6;
+#endif
   plugin* p = calloc(1, sizeof *p);
   if (p == NULL) return 8;
   p->host = host;
@@ -259,7 +293,7 @@ const keel_plugin* keel_plugin_entry_v1(void) {
   static const keel_plugin descriptor = {
       TEST_PLUGIN("misbehaves"),
       .init = init,
-      .shutdown = free,
+      .shutdown = shut_down,
       .get_interface = get_interface,
   };
 #if defined(TWO_DESCRIPTORS)

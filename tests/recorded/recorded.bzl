@@ -110,5 +110,5 @@ def recorded_model(name, architectures, hdrs = []):
             "*.json",
             "graph.textproto",
         ]),
-        visibility = ["//tests/recorded:__pkg__"],
+        visibility = ["//tests:__subpackages__"],
     )

@@ -17,8 +17,9 @@ namespace {
 std::set<std::string> DirectoriesOf(const std::string& dir) {
   const std::vector<std::string> recorded = keel::RecordedDirectories(dir);
   std::set<std::string> out(recorded.begin(), recorded.end());
-  const bool is_one = std::filesystem::exists(keel::JoinPath(dir, "config.json"));
-  out.insert(is_one ? dir : keel::JoinPath(dir, "default"));
+  for (const std::string& one : {dir, keel::JoinPath(dir, "default")}) {
+    if (std::filesystem::exists(keel::JoinPath(one, "config.json"))) out.insert(one);
+  }
   return out;
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Finds libtorch, downloading it if it must, and says where it is.
 
-usage: fetch.py [FILE]     writes to FILE {"include": directory, "libraries": {file name: path}}
+usage: fetch.py [FILE]     writes to FILE {"include": directory, "libraries": {file name: path},
+                           "packages": the directory that Python imports torch from, null if none}
 
 The first of these that there is:
   1. $KEEL_LIBTORCH, a directory with include/ and lib/;
@@ -24,6 +25,8 @@ import sys
 import tempfile
 import zipfile
 
+import cuda_stubs
+
 LOCK = pathlib.Path(__file__).resolve().parent / "wheels.lock"
 VERSION = re.search(r"^torch==(\S+)", LOCK.read_text(), re.MULTILINE).group(1)
 
@@ -37,6 +40,18 @@ MEMBERS = [
     "torch/lib/libtorch_cpu.so",
     "torch/lib/libc10.so",
     "torch/lib/libgomp*",
+    # Python's torch, which tests of the exporter run (third_party/transformers).
+    "torch/*.py",
+    "torch/_C.*.so",
+    "torch/bin/torch_shm_manager",
+    "torch/lib/libc10_cuda.so",
+    "torch/lib/libshm.so",
+    "torch/lib/libtorch.so",
+    "torch/lib/libtorch_global_deps.so",
+    "torch/lib/libtorch_python.so",
+    "torchgen/*.py",
+    "functorch/*.py",
+    "torch-*.dist-info/METADATA",
     "nvidia/*/lib/libcudart.so*",
     "nvidia/*/lib/libcupti.so*",
     "*.dist-info/*LICENSE*",
@@ -49,6 +64,7 @@ def main():
         root = given() or installed() or downloaded()
         if sys.argv[1:]:
             found = {"include": str(root / "include"), "libraries": libraries(root)}
+            found["packages"] = str(root.parent) if (root / "__init__.py").exists() else None
             pathlib.Path(sys.argv[1]).write_text(json.dumps(found))
     except Problem as problem:
         sys.exit(f"libtorch: {problem}")
@@ -83,7 +99,7 @@ def installed():
 
 def downloaded():
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    home = cache / "keel" / f"libtorch-{VERSION}"
+    home = cache / "keel" / f"libtorch-{VERSION}-python"
     if not home.exists():
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home.parent, prefix="libtorch-") as work:
@@ -123,6 +139,7 @@ def download(work):
                 if any(fnmatch.fnmatch(name, pattern) for pattern in MEMBERS):
                     archive.extract(name, unpacked)
         wheel.unlink()
+    cuda_stubs.make(unpacked / "torch/lib", list(unpacked.glob("nvidia/*/lib/*.so*")))
     return unpacked
 
 

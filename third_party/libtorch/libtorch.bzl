@@ -4,6 +4,7 @@ HEADERS = ["ATen", "c10", "caffe2", "torch"]
 
 def _libtorch_repository_impl(ctx):
     fetch = ctx.path(Label("//third_party/libtorch:fetch.py"))
+    ctx.path(Label("//third_party/libtorch:cuda_stubs.py"))
     ctx.path(Label("//third_party/libtorch:wheels.lock"))
     python = ctx.which("python3")
     if not python:

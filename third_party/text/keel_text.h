@@ -59,6 +59,13 @@ keel_text_status keel_text_encode(const keel_text_tokenizer* tokenizer, const ch
                                   int32_t add_special_tokens, int32_t split_special,
                                   keel_text_ids_fn sink, void* user, keel_text_error* error);
 
+/* Two texts as one. Calls the sink twice: with the ids, then with as many types, which say of which
+ * text each token is (0, 1), as the file's post-processor has it. */
+keel_text_status keel_text_encode_pair(const keel_text_tokenizer* tokenizer, const char* first,
+                                       size_t n_first, const char* second, size_t n_second,
+                                       int32_t add_special_tokens, keel_text_ids_fn sink,
+                                       void* user, keel_text_error* error);
+
 /* Unknown ids are left out. */
 keel_text_status keel_text_decode(const keel_text_tokenizer* tokenizer, const uint32_t* ids,
                                   size_t n, int32_t skip_special_tokens, keel_text_bytes_fn sink,

@@ -12,6 +12,7 @@
 #include "apps/wire/openai/answer.h"
 #include "apps/wire/openai/field_table.h"
 #include "apps/wire/openai/logprobs.h"
+#include "apps/wire/openai/prompts.h"
 #include "apps/wire/openai/sampling_fields.h"
 #include "apps/wire/token_texts.h"
 
@@ -20,8 +21,6 @@ namespace json = boost::json;
 namespace {
 
 constexpr int64_t kDefaultMaxTokens = 16;  // OpenAI's
-
-using Prompt = std::variant<std::string, std::vector<int32_t>>;
 
 class CompletionsAnswer : public OpenAiAnswer {
  public:
@@ -136,51 +135,10 @@ class CompletionsAnswer : public OpenAiAnswer {
   std::vector<size_t> offsets_;  // of the next token's text, by choice
 };
 
-// A string, a list of strings, a list of ids, or a list of lists of ids.
-std::vector<Prompt> ReadPrompts(Fields& fields) {
-  constexpr std::string_view kExpected =
-      "a string, a list of token ids, or a list of one of these (not empty)";
-  const json::value* value = fields.Find("prompt");
-  if (value == nullptr) {
-    fields.Fail(InvalidField("prompt", "prompt is missing, expected " + std::string(kExpected)));
-    return {};
-  }
-  if (const json::string* text = value->if_string()) return {std::string(*text)};
-  const json::array* list = value->if_array();
-  if (list == nullptr || list->empty()) {
-    fields.FailType("prompt", *value, kExpected);
-    return {};
-  }
-  if (list->front().is_number()) {
-    auto ids = ReadTokenIds(*list);
-    if (ids.has_value()) return {*std::move(ids)};
-    fields.FailType("prompt", *value, "a list of token ids (whole numbers)");
-    return {};
-  }
-  std::vector<Prompt> prompts;
-  for (const json::value& item : *list) {
-    if (const json::string* text = item.if_string()) {
-      prompts.emplace_back(std::string(*text));
-      continue;
-    }
-    auto ids = item.is_array() ? ReadTokenIds(item.get_array()) : std::nullopt;
-    if (!ids.has_value() || ids->empty()) {
-      fields.FailType("prompt[" + std::to_string(prompts.size()) + "]", item,
-                      "a string or a list of token ids");
-      return {};
-    }
-    prompts.emplace_back(*std::move(ids));
-  }
-  return prompts;
-}
-
 Request NewRequest(Fields& fields, const Prompt& prompt, const CallLimits& limits,
                    const CompletionsAnswer::Options& options) {
   Request request;
-  const std::string* text = std::get_if<std::string>(&prompt);
-  const Status status = text != nullptr
-                            ? request.SetPrompt(*text)
-                            : request.SetPromptTokens(std::get<std::vector<int32_t>>(prompt));
+  const Status status = SetPrompt(prompt, request);
   if (!status.ok()) fields.Fail(FromEngine(status, "prompt"));
   ReadSamplingFields(fields, limits, request);
   const int64_t max_tokens = fields.Int("max_tokens").value_or(kDefaultMaxTokens);
@@ -216,7 +174,7 @@ MaybeError ParseCompletions(const json::object& body, const CallContext& context
   options.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
   options.special_in_text = !fields.Bool("skip_special_tokens").value_or(true);
   options.echo = fields.Bool("echo").value_or(false);
-  const std::vector<Prompt> prompts = ReadPrompts(fields);
+  const std::vector<Prompt> prompts = ReadPrompts(fields, "prompt");
   CheckSequences(fields, prompts.size(), context.limits);
   for (const Prompt& prompt : prompts) {
     if (!fields.ok()) break;

@@ -1,8 +1,11 @@
 #include "apps/wire/openai/openai.h"
 
 #include "apps/wire/openai/chat.h"
+#include "apps/wire/openai/classify.h"
 #include "apps/wire/openai/completions.h"
+#include "apps/wire/openai/embeddings.h"
 #include "apps/wire/openai/error.h"
+#include "apps/wire/openai/scores.h"
 
 namespace keel::apps {
 namespace {
@@ -20,7 +23,15 @@ const Dialect& OpenAi() {
   static const Dialect dialect = {.name = "openai",
                                   .endpoints = {{"/v1/completions", ParseCompletions},
                                                 {"/v1/chat/completions", ParseChat},
-                                                {"/invocations", ParseInvocation}},
+                                                {"/invocations", ParseInvocation},
+                                                {"/v1/embeddings", ParseEmbeddings},
+                                                {"/pooling", ParsePooling},
+                                                {"/classify", ParseClassify},
+                                                {"/score", ParseScore},
+                                                {"/v1/score", ParseScore},
+                                                {"/rerank", ParseRerank},
+                                                {"/v1/rerank", ParseRerank},
+                                                {"/v2/rerank", ParseRerank}},
                                   .error_form = OpenAiErrorBody};
   return dialect;
 }

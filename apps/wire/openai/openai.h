@@ -6,7 +6,8 @@
 
 namespace keel::apps {
 
-// POST /v1/completions, POST /v1/chat/completions, and POST /invocations, which is either.
+// POST /v1/completions, POST /v1/chat/completions, and POST /invocations, which is either; of models that
+// give vectors POST /v1/embeddings and vLLM's /pooling, /classify, /score and /rerank.
 const Dialect& OpenAi();
 
 }  // namespace keel::apps

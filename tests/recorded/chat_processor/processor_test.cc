@@ -6,7 +6,7 @@
 #include "core/checkpoint/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/recorded/processor_under_test.h"
+#include "tests/recorded/open_processor.h"
 
 namespace keel {
 namespace {
@@ -19,7 +19,7 @@ std::string g_plugin, g_dir;
 TEST(ChatProcessorTest, IsFoundByEachOfItsNamesAndChats) {
   for (const char* name : {"ChatProcessor", "OldChatProcessor"}) {
     KEEL_ASSERT_OK_AND_ASSIGN(const auto processor,
-                              ProcessorUnderTest::Open(g_plugin, name, g_dir, {}));
+                              OpenProcessor(g_plugin, name, g_dir, {}));
     EXPECT_THAT(processor->Chat("[1]"), testing::IsOkAndHolds("<user>[1]</user>"));
     KEEL_ASSERT_OK_AND_ASSIGN(const Delivered tokens, processor->Tokens());
     EXPECT_TRUE(tokens.texts.empty());
@@ -28,7 +28,7 @@ TEST(ChatProcessorTest, IsFoundByEachOfItsNamesAndChats) {
 
 TEST(ChatProcessorTest, WhatItThrowsBecomesAStatus) {
   KEEL_ASSERT_OK_AND_ASSIGN(const auto processor,
-                            ProcessorUnderTest::Open(g_plugin, "ChatProcessor", g_dir, {}));
+                            OpenProcessor(g_plugin, "ChatProcessor", g_dir, {}));
   EXPECT_THAT(processor->Count({}), StatusIs(absl::StatusCode::kUnimplemented,
                                              HasSubstr("ChatProcessor.count: takes no media")));
   EXPECT_THAT(processor->Preprocess({}),
@@ -40,7 +40,7 @@ TEST(ChatProcessorTest, WhatItThrowsBecomesAStatus) {
 TEST(ChatProcessorTest, SaysWhichFileItLacks) {
   const testing::ScratchDir dir;
   dir.Write("config.json", "{}");
-  EXPECT_THAT(ProcessorUnderTest::Open(g_plugin, "ChatProcessor", dir.path(), {}),
+  EXPECT_THAT(OpenProcessor(g_plugin, "ChatProcessor", dir.path(), {}),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("frame.txt: not found")));
 }
 

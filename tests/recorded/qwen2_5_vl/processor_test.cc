@@ -9,7 +9,7 @@
 #include "core/config/config_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/recorded/processor_under_test.h"
+#include "tests/recorded/open_processor.h"
 
 namespace keel {
 namespace {
@@ -29,7 +29,7 @@ class Qwen2_5_VLProcessorTest : public ::testing::Test {
  protected:
   void SetUp() override {
     KEEL_ASSERT_OK_AND_ASSIGN(
-        processor_, ProcessorUnderTest::Open(g_plugin, "Qwen2_5_VLProcessor", g_dir,
+        processor_, OpenProcessor(g_plugin, "Qwen2_5_VLProcessor", g_dir,
                                              {{"<|image_pad|>", 13}, {"<|video_pad|>", 14}}));
   }
   keel_media_count Count(const keel_media& sizes) {
@@ -96,7 +96,7 @@ TEST_F(Qwen2_5_VLProcessorTest, NamesItsTokens) {
 
 TEST_F(Qwen2_5_VLProcessorTest, RefusesATokenizerWithoutItsTokens) {
   EXPECT_THAT(
-      ProcessorUnderTest::Open(g_plugin, "Qwen2_5_VLProcessor", g_dir, {{"<|image_pad|>", 13}}),
+      OpenProcessor(g_plugin, "Qwen2_5_VLProcessor", g_dir, {{"<|image_pad|>", 13}}),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("<|video_pad|>")));
 }
 

@@ -7,7 +7,7 @@
 #include "core/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/recorded/processor_under_test.h"
+#include "tests/recorded/open_processor.h"
 
 namespace keel {
 namespace {
@@ -36,7 +36,7 @@ std::vector<float> Sound(int64_t samples) {
 class Qwen2AudioProcessorTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    KEEL_ASSERT_OK_AND_ASSIGN(processor_, ProcessorUnderTest::Open(g_plugin, "Qwen2AudioProcessor",
+    KEEL_ASSERT_OK_AND_ASSIGN(processor_, OpenProcessor(g_plugin, "Qwen2AudioProcessor",
                                                                    g_dir, {{"<|AUDIO|>", 15}}));
   }
   std::unique_ptr<ProcessorUnderTest> processor_;

@@ -80,6 +80,12 @@ impl TextTokenizer {
         Ok(encoding.map_err(Failure::invalid)?.get_ids().to_vec())
     }
 
+    /// Both texts as one, as the post-processor joins them, and of which of them each token is.
+    pub fn encode_pair(&self, a: &str, b: &str, add: bool) -> Result<(Vec<u32>, Vec<u32>), Failure> {
+        let encoding = self.inner.encode_fast((a, b), add).map_err(Failure::invalid)?;
+        Ok((encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec()))
+    }
+
     /// `Tokenizer::encode_fast` with `plain` in place of its added vocabulary.
     fn encode_plain(&self, text: &str, add: bool) -> tokenizers::Result<tokenizers::Encoding> {
         let normalized = self.plain.extract_and_normalize(self.inner.get_normalizer(), text);
@@ -197,6 +203,28 @@ pub unsafe extern "C" fn keel_text_encode(
         let input = text(input, n, "the text")?;
         let ids = (*tokenizer).encode(input, add_special_tokens != 0, split_special != 0)?;
         sink(user, ids.as_ptr(), ids.len());
+        Ok(())
+    })
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn keel_text_encode_pair(
+    tokenizer: *const TextTokenizer,
+    first: *const c_char,
+    n_first: usize,
+    second: *const c_char,
+    n_second: usize,
+    add_special_tokens: i32,
+    sink: IdsFn,
+    user: *mut c_void,
+    error: *mut Error,
+) -> Status {
+    guard(error, || {
+        let first = text(first, n_first, "the first text")?;
+        let second = text(second, n_second, "the second text")?;
+        let (ids, types) = (*tokenizer).encode_pair(first, second, add_special_tokens != 0)?;
+        sink(user, ids.as_ptr(), ids.len());
+        sink(user, types.as_ptr(), types.len());
         Ok(())
     })
 }

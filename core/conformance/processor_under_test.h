@@ -1,22 +1,24 @@
-// A plugin's processor, called through the ABI as a host calls it, with assets of the test's.
-#ifndef KEEL_TESTS_RECORDED_PROCESSOR_UNDER_TEST_H_
-#define KEEL_TESTS_RECORDED_PROCESSOR_UNDER_TEST_H_
+// A plugin's processor, called through the ABI as a host calls it, with assets of the kit's: the files
+// of one directory, a tokenizer that knows whole tokens only, nearest-neighbour resizing.
+#ifndef KEEL_CORE_CONFORMANCE_PROCESSOR_UNDER_TEST_H_
+#define KEEL_CORE_CONFORMANCE_PROCESSOR_UNDER_TEST_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/plugin/plugin.h"
 #include "sdk/abi/plugin.h"
-#include "tests/recorded/recording.h"
 
-namespace keel {
+namespace keel::conformance {
 
 // What a call delivered, by key.
 struct Delivered {
@@ -42,6 +44,9 @@ class TestMedia {
   // RGB8, pixel(y, x, channel).
   static TestMedia Image(int64_t height, int64_t width,
                          uint8_t (*pixel)(int64_t, int64_t, int64_t));
+  // The same in each frame.
+  static TestMedia Video(int64_t frames, int64_t height, int64_t width, double rate,
+                         uint8_t (*pixel)(int64_t, int64_t, int64_t));
   static TestMedia Audio(std::vector<float> samples, double rate);
   // Sizes without data, for count.
   static keel_media Sizes(uint32_t modality, int64_t height, int64_t width, int64_t length,
@@ -63,11 +68,13 @@ class ProcessorUnderTest {
  public:
   ~ProcessorUnderTest();
 
-  // Finds the plugin of processor_class `name` by its note, loads it, creates the processor for
-  // dir/config.json. `tokens` are the tokenizer's.
-  static absl::StatusOr<std::unique_ptr<ProcessorUnderTest>> Open(
-      const std::string& plugin, const std::string& name, const std::string& dir,
-      std::map<std::string, int64_t> tokens);
+  // The tokenizer's number of a token, or -1.
+  using TokenId = std::function<int64_t(const std::string&)>;
+
+  // The processor of `processor_class`, one of the plugin's, for dir/config.json.
+  static absl::StatusOr<std::unique_ptr<ProcessorUnderTest>> Create(
+      std::shared_ptr<Plugin> plugin, const keel_processor_class* processor_class,
+      const std::string& dir, TokenId token_id);
 
   const keel_processor_class& functions() const { return *class_; }
   // Images that the processor had resized: "30x40 -> 56x84, filter 3".
@@ -75,6 +82,7 @@ class ProcessorUnderTest {
 
   absl::StatusOr<Delivered> Tokens() const;
   absl::StatusOr<keel_media_count> Count(const keel_media& sizes) const;
+  absl::StatusOr<std::vector<keel_media_count>> CountAll(absl::Span<const keel_media> sizes) const;
   absl::StatusOr<Delivered> Preprocess(absl::Span<const keel_media> items) const;
   absl::StatusOr<std::string> Replacement(const keel_media_count& item, uint32_t index) const;
   absl::StatusOr<Delivered> Expand(const std::vector<int64_t>& ids,
@@ -93,6 +101,6 @@ class ProcessorUnderTest {
   void* processor_ = nullptr;
 };
 
-}  // namespace keel
+}  // namespace keel::conformance
 
-#endif  // KEEL_TESTS_RECORDED_PROCESSOR_UNDER_TEST_H_
+#endif  // KEEL_CORE_CONFORMANCE_PROCESSOR_UNDER_TEST_H_

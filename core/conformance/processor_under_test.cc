@@ -1,7 +1,8 @@
-#include "tests/recorded/processor_under_test.h"
+#include "core/conformance/processor_under_test.h"
 
 #include <boost/json/value.hpp>
 #include <deque>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,10 +10,8 @@
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/config/config_view.h"
-#include "core/plugin/catalog.h"
-#include "core/plugin/discovery.h"
 
-namespace keel {
+namespace keel::conformance {
 namespace {
 
 template <typename T>
@@ -80,6 +79,17 @@ TestMedia TestMedia::Image(int64_t height, int64_t width,
   return out;
 }
 
+TestMedia TestMedia::Video(int64_t frames, int64_t height, int64_t width, double rate,
+                           uint8_t (*pixel)(int64_t, int64_t, int64_t)) {
+  TestMedia out = Image(height, width, pixel);
+  out.media_ = Sizes(KEEL_MODALITY_VIDEO, height, width, frames, rate);
+  const std::vector<uint8_t> frame = out.bytes_;
+  for (int64_t t = 1; t < frames; ++t)
+    out.bytes_.insert(out.bytes_.end(), frame.begin(), frame.end());
+  out.shape_ = {frames, height, width, 3};
+  return out;
+}
+
 TestMedia TestMedia::Audio(std::vector<float> samples, double rate) {
   TestMedia out;
   out.media_ = Sizes(KEEL_MODALITY_AUDIO, 0, 0, static_cast<int64_t>(samples.size()), rate);
@@ -114,11 +124,10 @@ keel_media TestMedia::media() const {
   return media;
 }
 
-// Files of one directory, a tokenizer that knows whole tokens only, nearest-neighbour resizing.
 class FakeAssets {
  public:
-  FakeAssets(std::string dir, std::map<std::string, int64_t> tokens)
-      : dir_(std::move(dir)), tokens_(std::move(tokens)) {
+  FakeAssets(std::string dir, ProcessorUnderTest::TokenId token_id)
+      : dir_(std::move(dir)), token_id_(std::move(token_id)) {
     assets_ = {sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize};
   }
   const keel_assets* get() const { return &assets_; }
@@ -153,19 +162,19 @@ class FakeAssets {
     Self(self).files_.push_back(std::make_unique<File>(*std::move(json), name));
     return Self(self).files_.back()->document.root();
   }
-  static int64_t TokenId(void* self, const char* token) {
-    const auto found = Self(self).tokens_.find(token);
-    return found == Self(self).tokens_.end() ? -1 : found->second;
-  }
+  static int64_t TokenId(void* self, const char* token) { return Self(self).token_id_(token); }
   static keel_status Encode(void* self, keel_str text, const keel_sink* sink) {
     const int64_t id = TokenId(self, std::string(text.data, text.size).c_str());
     return sink->ints(sink->self, "ids", &id, 1);
   }
   static keel_status Resize(void* self, const keel_dl_tensor* image, uint32_t resample,
                             keel_dl_tensor* out) {
-    Self(self).resized_.push_back(absl::StrCat(image->shape[0], "x", image->shape[1], " -> ",
-                                               out->shape[0], "x", out->shape[1], ", filter ",
-                                               resample));
+    {
+      const std::lock_guard<std::mutex> lock(Self(self).mutex_);
+      Self(self).resized_.push_back(absl::StrCat(image->shape[0], "x", image->shape[1], " -> ",
+                                                 out->shape[0], "x", out->shape[1], ", filter ",
+                                                 resample));
+    }
     const auto* from = static_cast<const uint8_t*>(image->data) + image->byte_offset;
     auto* to = static_cast<uint8_t*>(out->data) + out->byte_offset;
     for (int64_t y = 0; y < out->shape[0]; ++y) {
@@ -181,10 +190,11 @@ class FakeAssets {
   }
 
   const std::string dir_;
-  const std::map<std::string, int64_t> tokens_;
+  const ProcessorUnderTest::TokenId token_id_;
   std::deque<std::string> texts_;
   std::vector<std::unique_ptr<File>> files_;
-  std::vector<std::string> resized_;
+  std::mutex mutex_;
+  std::vector<std::string> resized_;  // under mutex_
   keel_assets assets_ = {};
 };
 
@@ -194,22 +204,16 @@ ProcessorUnderTest::~ProcessorUnderTest() {
 
 const std::vector<std::string>& ProcessorUnderTest::resized() const { return assets_->resized(); }
 
-absl::StatusOr<std::unique_ptr<ProcessorUnderTest>> ProcessorUnderTest::Open(
-    const std::string& plugin, const std::string& name, const std::string& dir,
-    std::map<std::string, int64_t> tokens) {
-  KEEL_ASSIGN_OR_RETURN(FoundPlugins found, DiscoverPlugins({.plugin_paths = {plugin}}));
-  const PluginCatalog catalog(std::move(found), RemoteCodePolicy::Mode::kNone);
-  KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, catalog.FindProcessor(name));
-  if (ref == nullptr) return absl::NotFoundError(absl::StrCat("no note lists ", name));
+absl::StatusOr<std::unique_ptr<ProcessorUnderTest>> ProcessorUnderTest::Create(
+    std::shared_ptr<Plugin> plugin, const keel_processor_class* processor_class,
+    const std::string& dir, TokenId token_id) {
   std::unique_ptr<ProcessorUnderTest> out(new ProcessorUnderTest);
-  KEEL_ASSIGN_OR_RETURN(out->plugin_, OpenPlugin(*ref));
-  out->class_ = out->plugin_->FindProcessor(name);
-  if (out->class_ == nullptr) return absl::NotFoundError(absl::StrCat("no class ", name));
-
+  out->plugin_ = std::move(plugin);
+  out->class_ = processor_class;
   KEEL_ASSIGN_OR_RETURN(const std::string text, ReadFile(JoinPath(dir, "config.json")));
   KEEL_ASSIGN_OR_RETURN(const boost::json::value json, ParseJson(text, "config.json"));
   ConfigDocument config(json, "config.json");
-  out->assets_ = std::make_unique<FakeAssets>(dir, std::move(tokens));
+  out->assets_ = std::make_unique<FakeAssets>(dir, std::move(token_id));
   const absl::Status created = out->Call("create", [&] {
     return out->class_->create(out->plugin_->self(), config.root(), out->assets_->get(),
                                &out->processor_);
@@ -232,12 +236,25 @@ absl::StatusOr<Delivered> ProcessorUnderTest::Tokens() const {
 }
 
 absl::StatusOr<keel_media_count> ProcessorUnderTest::Count(const keel_media& sizes) const {
-  keel_media_count count = {};
-  count.struct_size = sizeof(count);
-  const keel_media* from = &sizes;
-  keel_media_count* to = &count;
-  KEEL_RETURN_IF_ERROR(Call("count", [&] { return class_->count(processor_, &from, 1, &to); }));
-  return count;
+  KEEL_ASSIGN_OR_RETURN(const std::vector<keel_media_count> counts,
+                        CountAll(absl::MakeConstSpan(&sizes, 1)));
+  return counts[0];
+}
+
+absl::StatusOr<std::vector<keel_media_count>> ProcessorUnderTest::CountAll(
+    absl::Span<const keel_media> sizes) const {
+  std::vector<keel_media_count> counts(sizes.size());
+  std::vector<keel_media_count*> to;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    counts[i].struct_size = sizeof(keel_media_count);
+    counts[i].modality = sizes[i].modality;
+    to.push_back(&counts[i]);
+  }
+  KEEL_RETURN_IF_ERROR(Call("count", [&] {
+    return class_->count(processor_, PointersTo(sizes).data(), static_cast<uint32_t>(sizes.size()),
+                         to.data());
+  }));
+  return counts;
 }
 
 absl::StatusOr<Delivered> ProcessorUnderTest::Preprocess(absl::Span<const keel_media> items) const {
@@ -287,4 +304,4 @@ absl::StatusOr<Delivered> ProcessorUnderTest::Positions(
   return out.Take();
 }
 
-}  // namespace keel
+}  // namespace keel::conformance

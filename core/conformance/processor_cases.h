@@ -1,0 +1,44 @@
+// A plugin's processors with the media that each takes.
+#ifndef KEEL_CORE_CONFORMANCE_PROCESSOR_CASES_H_
+#define KEEL_CORE_CONFORMANCE_PROCESSOR_CASES_H_
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "core/conformance/check.h"
+#include "core/conformance/processor_under_test.h"
+#include "core/graph/graph.pb.h"
+
+namespace keel::conformance {
+
+// One modality of a processor.
+struct ProcessorCase {
+  const ProcessorUnderTest& processor;
+  uint32_t modality;                        // KEEL_MODALITY_*
+  std::string name;                         // "image"
+  std::string token = "";                   // what a prompt holds
+  int64_t placeholder = -1;                 // its id
+  std::set<int64_t> ids = {};               // the modality's, the placeholder among them
+  std::vector<int64_t> text = {};           // some ids of no modality's
+  std::vector<TestMedia> items = {};        // of ordinary sizes, those that it takes
+  const proto::Function* encode = nullptr;  // the model's tower for them, or null
+
+  // A prompt with a placeholder for each of so many items, text around them.
+  std::vector<int64_t> Prompt(size_t items) const;
+};
+
+// The sizes of media, without the data: what count gets.
+keel_media SizesOf(const TestMedia& media);
+// An image, a video's frame, or a sound of so many samples; what the kit shows to processors.
+TestMedia MakeMedia(uint32_t modality, int64_t height, int64_t width, int64_t length);
+
+// Runs `check` on each modality of each processor with each config; skips without a config.
+Finding ForEachProcessor(const Subject& subject,
+                         absl::FunctionRef<Finding(const ProcessorCase&)> check);
+
+}  // namespace keel::conformance
+
+#endif  // KEEL_CORE_CONFORMANCE_PROCESSOR_CASES_H_

@@ -1,0 +1,330 @@
+#include "core/conformance/processor_checks.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/status.h"
+#include "core/conformance/processor_cases.h"
+#include "core/graph/types.h"
+
+namespace keel::conformance {
+namespace {
+
+using Counts = std::vector<keel_media_count>;
+
+std::string SizeText(const keel_media& m) {
+  if (m.modality == KEEL_MODALITY_AUDIO) return absl::StrCat(m.length, " samples");
+  return absl::StrCat(
+      m.modality == KEEL_MODALITY_VIDEO ? absl::StrCat(m.length, " frames of ") : "", m.height, "x",
+      m.width);
+}
+
+Finding Failed(absl::string_view what, const absl::Status& status) {
+  return Fail(absl::StrCat(what, ": ", status.message()));
+}
+
+int64_t CountIn(const std::vector<int64_t>& ids, const std::set<int64_t>& wanted) {
+  return std::count_if(ids.begin(), ids.end(), [&](int64_t id) { return wanted.count(id) != 0; });
+}
+
+int64_t CountIn(const std::string& text, const std::string& word) {
+  int64_t n = 0;
+  for (size_t at = text.find(word); !word.empty() && at != std::string::npos;
+       at = text.find(word, at + word.size())) {
+    ++n;
+  }
+  return n;
+}
+
+bool SameCount(const keel_media_count& a, const keel_media_count& b) {
+  return a.tokens == b.tokens && a.features == b.features && a.patches == b.patches &&
+         a.grid_t == b.grid_t && a.grid_h == b.grid_h && a.grid_w == b.grid_w;
+}
+
+// A prompt with one item is as long as count says.
+Finding CheckExpanded(const ProcessorCase& c, const keel_media_count& count) {
+  if (c.processor.functions().expand == nullptr) {
+    const auto text = c.processor.Replacement(count, 0);
+    if (!text.ok()) return Failed("replacement", text.status());
+    const int64_t found = CountIn(*text, c.token);
+    if (found == count.features) return Pass();
+    return Fail(absl::StrCat("replacement has ", found, " times ", c.token, ", count says ",
+                             count.features, " features"));
+  }
+  auto out = c.processor.Expand(c.Prompt(1), {count});
+  if (!out.ok()) return Failed("expand", out.status());
+  const std::vector<int64_t>& ids = out->ints["input_ids"];
+  const std::vector<int64_t>& types = out->ints["mm_token_type_ids"];
+  const int64_t tokens = CountIn(ids, c.ids), features = CountIn(ids, {c.placeholder});
+  if (tokens != count.tokens || features != count.features) {
+    return Fail(absl::StrCat("expand gives ", tokens, " tokens, of them ", features,
+                             " for features; count says ", count.tokens, " and ", count.features));
+  }
+  if (types.size() != ids.size()) {
+    return Fail(absl::StrCat("expand gives ", ids.size(), " input_ids and ", types.size(),
+                             " mm_token_type_ids"));
+  }
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const bool is_media = c.ids.count(ids[i]) != 0;
+    if (is_media == (types[i] == c.modality)) continue;
+    return Fail(absl::StrCat("mm_token_type_ids[", i, "] is ", types[i], " where the id is ",
+                             ids[i], is_media ? ", one of the item's" : ", text"));
+  }
+  return Pass();
+}
+
+// How many rows `encode` gives for these inputs.
+absl::StatusOr<int64_t> RowsOfEncode(const proto::Function& encode, const Delivered& inputs) {
+  std::map<std::string, int64_t> symbols;
+  std::vector<TensorType> values;
+  for (const proto::Function::Input& input : encode.inputs()) {
+    KEEL_ASSIGN_OR_RETURN(const TensorType type, FromProto(input.type()));
+    values.push_back(type);
+    const auto given = inputs.tensors.find(input.name());
+    if (given == inputs.tensors.end())
+      return absl::NotFoundError(absl::StrCat("preprocess gives no ", input.name()));
+    const std::vector<int64_t>& dims = given->second.dims;
+    bool fits = dims.size() == type.dims.size();
+    for (size_t d = 0; d < dims.size() && fits; ++d) {
+      const Extent& extent = type.dims[d];
+      if (!extent.symbolic()) {
+        fits = dims[d] == extent.size;
+        continue;
+      }
+      const int64_t n = dims[d] * extent.divisor / extent.size;
+      fits = n * extent.size == dims[d] * extent.divisor &&
+             symbols.try_emplace(extent.symbol, n).first->second == n;
+    }
+    if (!fits) {
+      return absl::FailedPreconditionError(absl::StrCat("preprocess gives ", input.name(), " [",
+                                                        absl::StrJoin(dims, ", "),
+                                                        "], the model takes ", ToString(type)));
+    }
+  }
+  for (const proto::Node& node : encode.nodes()) {
+    for (const proto::Type& type : node.types()) {
+      KEEL_ASSIGN_OR_RETURN(values.emplace_back(), FromProto(type));
+    }
+  }
+  const Extent rows = values[encode.outputs(0) - 1].dims[0];
+  return rows.symbolic() ? rows.size * symbols[rows.symbol] / rows.divisor : rows.size;
+}
+
+Finding CheckRowsOf(const ProcessorCase& c, const std::vector<keel_media>& media) {
+  std::vector<keel_media> sizes = media;
+  for (keel_media& one : sizes) one.data = nullptr;
+  const auto counts = c.processor.CountAll(sizes);
+  if (!counts.ok()) return Failed("count", counts.status());
+  const auto inputs = c.processor.Preprocess(media);
+  if (!inputs.ok()) return Failed("count takes it, but preprocess", inputs.status());
+  int64_t features = 0, patches = 0;
+  for (const keel_media_count& count : *counts)
+    features += count.features, patches += count.patches;
+  const auto pixels = inputs->tensors.find("pixel_values");
+  if (pixels != inputs->tensors.end() && patches > 0 && pixels->second.dims[0] != patches) {
+    return Fail(absl::StrCat("preprocess gives ", pixels->second.dims[0],
+                             " rows of pixel_values, count says ", patches, " patches"));
+  }
+  if (c.encode == nullptr) return Pass();
+  const absl::StatusOr<int64_t> rows = RowsOfEncode(*c.encode, *inputs);
+  if (!rows.ok()) return Fail(std::string(rows.status().message()));
+  if (*rows == features) return Pass();
+  return Fail(absl::StrCat("encode gives ", *rows, " rows, count says ", features, " features"));
+}
+
+// Floating-point inputs of several items are those of each, one behind the other.
+Finding CheckPacked(const Delivered& first, const Delivered& second, const Delivered& both) {
+  for (const auto& [name, tensor] : both.tensors) {
+    const auto a = first.tensors.find(name), b = second.tensors.find(name);
+    if (tensor.dtype != KEEL_F32 || a == first.tensors.end() || b == second.tensors.end()) continue;
+    std::vector<uint8_t> packed = a->second.bytes;
+    packed.insert(packed.end(), b->second.bytes.begin(), b->second.bytes.end());
+    if (packed == tensor.bytes) continue;
+    return Fail(absl::StrCat(name, " of two items is not that of the first, then of the second"));
+  }
+  return Pass();
+}
+
+// All that a processor says to one item, as text.
+std::string Answers(const ProcessorCase& c, const keel_media& media) {
+  keel_media sizes = media;
+  sizes.data = nullptr;
+  const auto count = c.processor.Count(sizes);
+  if (!count.ok()) return count.status().ToString();
+  std::string text = absl::StrCat(count->tokens, " ", count->features, " ", count->patches, "\n");
+  const auto inputs = c.processor.Preprocess({media});
+  if (!inputs.ok()) return absl::StrCat(text, inputs.status().ToString());
+  for (const auto& [name, tensor] : inputs->tensors) {
+    absl::StrAppend(&text, name, " ");
+    text.append(tensor.bytes.begin(), tensor.bytes.end());
+  }
+  if (c.processor.functions().expand == nullptr) return text;
+  auto out = c.processor.Expand(c.Prompt(1), {*count});
+  if (!out.ok()) return absl::StrCat(text, out.status().ToString());
+  return absl::StrCat(text, absl::StrJoin(out->ints["input_ids"], " "));
+}
+
+std::vector<keel_media> ExtremeSizes(uint32_t modality) {
+  const auto image = [&](int64_t height, int64_t width) {
+    return TestMedia::Sizes(modality, height, width, modality == KEEL_MODALITY_VIDEO ? 3 : 1, 2);
+  };
+  if (modality != KEEL_MODALITY_AUDIO) {
+    return {image(1, 1), image(1, 10000),       image(10000, 1), image(2, 3),
+            image(0, 0), image(100000, 100000), image(13, 7919), image(3, 200)};
+  }
+  const auto sound = [&](int64_t samples) {
+    return TestMedia::Sizes(modality, 0, 0, samples, 16000);
+  };
+  return {sound(1), sound(0), sound(7919), sound(int64_t{16000} * 3600)};
+}
+
+}  // namespace
+
+Finding CheckProcessorCounts(const Subject& subject) {
+  return ForEachProcessor(subject, [](const ProcessorCase& c) {
+    for (const TestMedia& item : c.items) {
+      const keel_media sizes = SizesOf(item);
+      Trying(SizeText(sizes));
+      const auto count = c.processor.Count(sizes);
+      if (!count.ok()) return Failed("count", count.status());
+      Finding finding = CheckExpanded(c, *count);
+      if (finding.outcome == Outcome::kPass) continue;
+      finding.message = absl::StrCat(SizeText(sizes), ": ", finding.message);
+      return finding;
+    }
+    return Pass();
+  });
+}
+
+Finding CheckProcessorRows(const Subject& subject) {
+  return ForEachProcessor(subject, [](const ProcessorCase& c) {
+    for (const TestMedia& item : c.items) {
+      Trying(SizeText(item.media()));
+      Finding finding = CheckRowsOf(c, {item.media()});
+      if (finding.outcome == Outcome::kPass) continue;
+      finding.message = absl::StrCat(SizeText(item.media()), ": ", finding.message);
+      return finding;
+    }
+    return Pass();
+  });
+}
+
+Finding CheckProcessorItems(const Subject& subject) {
+  return ForEachProcessor(subject, [](const ProcessorCase& c) {
+    if (c.items.size() < 2) return Pass();
+    const keel_media first = c.items[0].media(), second = c.items[1].media();
+    const std::string what = absl::StrCat(SizeText(first), " and ", SizeText(second));
+    Trying(what);
+    const auto a = c.processor.Count(SizesOf(c.items[0]));
+    const auto b = c.processor.Count(SizesOf(c.items[1]));
+    const auto both = c.processor.CountAll({SizesOf(c.items[0]), SizesOf(c.items[1])});
+    if (!a.ok() || !b.ok() || !both.ok()) return Failed("count", both.status());
+    if (!SameCount(*a, (*both)[0]) || !SameCount(*b, (*both)[1]))
+      return Fail(absl::StrCat("counts ", what, " otherwise together than each by itself"));
+    const auto inputs_a = c.processor.Preprocess({first});
+    const auto inputs_b = c.processor.Preprocess({second});
+    const auto inputs = c.processor.Preprocess({first, second});
+    if (!inputs_a.ok() || !inputs_b.ok() || !inputs.ok())
+      return Failed(absl::StrCat("preprocess of ", what), inputs.status());
+    const Finding packed = CheckPacked(*inputs_a, *inputs_b, *inputs);
+    if (packed.outcome != Outcome::kPass || c.processor.functions().expand == nullptr)
+      return packed;
+    int64_t tokens[3] = {};
+    const Counts prompts[3] = {*both, {*a}, {*b}};
+    for (int i = 0; i < 3; ++i) {
+      auto prompt = c.processor.Expand(c.Prompt(prompts[i].size()), prompts[i]);
+      if (!prompt.ok()) return Failed("expand", prompt.status());
+      tokens[i] = CountIn(prompt->ints["input_ids"], c.ids);
+    }
+    if (tokens[0] == tokens[1] + tokens[2]) return Pass();
+    return Fail(absl::StrCat("expand gives ", tokens[0],
+                             " tokens for two items, for each by itself ", tokens[1], " and ",
+                             tokens[2]));
+  });
+}
+
+Finding CheckProcessorThreads(const Subject& subject) {
+  return ForEachProcessor(subject, [](const ProcessorCase& c) {
+    constexpr int kThreads = 4, kRounds = 10;
+    std::vector<keel_media> media;
+    std::vector<std::string> expected;
+    for (const TestMedia& item : c.items) {
+      media.push_back(item.media());
+      expected.push_back(Answers(c, media.back()));
+    }
+    if (media.empty()) return Pass();
+    Trying("calls on several threads at once");
+    std::vector<std::thread> threads;
+    std::vector<int> wrong(kThreads, 0);
+    for (int t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&, t] {
+        for (int round = 0; round < kRounds; ++round) {
+          const size_t i = static_cast<size_t>(t + round) % media.size();
+          wrong[t] += Answers(c, media[i]) != expected[i];
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const int n : wrong) {
+      if (n > 0) return Fail("answers otherwise when it is called on several threads at once");
+    }
+    return Pass();
+  });
+}
+
+Finding CheckProcessorPlaceholders(const Subject& subject) {
+  return ForEachProcessor(subject, [](const ProcessorCase& c) {
+    if (c.items.empty() || c.processor.functions().expand == nullptr) return Pass();
+    const auto count = c.processor.Count(SizesOf(c.items[0]));
+    if (!count.ok()) return Failed("count", count.status());
+    struct Mismatch {
+      size_t placeholders;
+      Counts items;
+    };
+    for (const Mismatch& m : {Mismatch{2, {*count}}, Mismatch{1, {}}, Mismatch{0, {*count}}}) {
+      const std::string what =
+          absl::StrCat(m.placeholders, " placeholders with ", m.items.size(), " items");
+      Trying(absl::StrCat("expand of ", what));
+      const auto out = c.processor.Expand(c.Prompt(m.placeholders), m.items);
+      if (out.ok()) {
+        return Fail(absl::StrCat("expand takes ", what,
+                                 "; a placeholder that a user typed would become an item's"));
+      }
+    }
+    return Pass();
+  });
+}
+
+Finding CheckProcessorSizes(const Subject& subject) {
+  return ForEachProcessor(subject, [](const ProcessorCase& c) {
+    constexpr int64_t kMaxPixels = 100000;
+    for (const keel_media& sizes : ExtremeSizes(c.modality)) {
+      const std::string what = SizeText(sizes);
+      Trying(absl::StrCat("count of ", what));
+      const auto count = c.processor.Count(sizes);
+      if (!count.ok() && absl::StrContains(count.status().message(), "no message"))
+        return Fail(absl::StrCat("count refuses ", what, " without a word"));
+      if (!count.ok()) continue;
+      if (count->tokens < 0 || count->features < 0 || count->features > count->tokens) {
+        return Fail(absl::StrCat("count of ", what, " gives ", count->tokens, " tokens and ",
+                                 count->features, " features"));
+      }
+      if (std::max(sizes.height * sizes.width, sizes.length) > kMaxPixels) continue;
+      Trying(absl::StrCat("preprocess of ", what));
+      const TestMedia media = MakeMedia(c.modality, sizes.height, sizes.width, sizes.length);
+      const auto inputs = c.processor.Preprocess({media.media()});
+      if (!inputs.ok())
+        return Failed(absl::StrCat("count takes ", what, ", but preprocess"), inputs.status());
+    }
+    return Pass();
+  });
+}
+
+}  // namespace keel::conformance

@@ -1,0 +1,98 @@
+"""Holds a graph against the model that it came from: the same numbers, and no row that reaches another."""
+
+import dataclasses
+
+import torch
+
+from .graph import Function, Graph, Refused
+from .interpret import Tensors, evaluate, run
+from .trace import LENGTH, example, logits_of
+
+LENGTHS = (LENGTH + 6, 41)  # others than the traced one; the second is longer than the windows of small models
+TOLERANCE = 1e-4
+
+
+@dataclasses.dataclass
+class Checks:
+    """The largest difference of logits, relative to the largest logit, by length."""
+
+    errors: dict[int, float]
+
+    @property
+    def error(self) -> float:
+        return max(self.errors.values())
+
+
+def check(model: torch.nn.Module, function: Function, graph: Graph, tensors: Tensors) -> Checks:
+    """Raises Refused if the numbers differ."""
+    errors = {}
+    for seed, length in enumerate(LENGTHS, 1):
+        ids, positions = example(length, graph.spec["vocab_size"], seed)
+        wanted = logits_of(model, ids, positions).float()
+        got = run_graph(graph, ids[0], positions[0], tensors)
+        errors[length] = ((got - wanted).abs().max() / wanted.abs().max()).item()
+    checks = Checks(errors)
+    if not checks.error < TOLERANCE:
+        raise Refused(f"its graph computes other logits than the model: they differ by {errors} (of the largest, by length), "
+                      f"expected less than {TOLERANCE}")  # fmt: skip
+    check_rows(graph, tensors)
+    return checks
+
+
+def run_graph(graph: Graph, ids: torch.Tensor, positions: torch.Tensor, tensors: Tensors) -> torch.Tensor:
+    """Logits [N, vocabulary] the way the engine makes them: embeddings, forward, head."""
+    spec = graph.spec
+    embeds = torch.nn.functional.embedding(ids, tensors[f"{spec['embed_tokens']}.weight"].float()) * spec["embed_scale"]
+    inputs = {"embeds": embeds, "positions": positions, "input_ids": ids}
+    forward = graph.function("forward")
+    hidden = run(forward, [inputs[v.name] for v in forward.inputs], tensors)
+    logits = graph.function("logits")
+    if logits is not None:
+        return run(logits, [hidden], tensors)
+    head = "embed_tokens" if spec["tie_word_embeddings"] else "lm_head"
+    out = hidden.float() @ tensors[f"{spec[head]}.weight"].float().T * spec["logit_scale"]
+    softcap = spec["logit_softcap"]
+    return softcap * torch.tanh(out / softcap) if softcap else out
+
+
+def check_rows(graph: Graph, tensors: Tensors) -> None:
+    """With attention and recurrences made functions of single rows, rows in another order give results in that order."""
+    forward = graph.function("forward")
+    ids, positions = example(LENGTHS[0], graph.spec["vocab_size"], 3)
+    order = torch.randperm(LENGTHS[0], generator=torch.Generator().manual_seed(0))
+    size = graph.spec["hidden_size"]
+    embeds = torch.randn(LENGTHS[0], size, generator=torch.Generator().manual_seed(1))
+    inputs = {"embeds": embeds, "positions": positions[0], "input_ids": ids[0]}
+    separate = _rows_apart(forward)
+    straight = run(separate, [inputs[v.name] for v in separate.inputs], tensors)
+    mixed = run(separate, [inputs[v.name][order] for v in separate.inputs], tensors)
+    if (straight[order] - mixed).abs().max() > TOLERANCE * straight.abs().max():
+        raise Refused(f"rows reach others outside of attention: {_first_mixing(separate, inputs, order, tensors)}")
+
+
+def _rows_apart(function: Function) -> Function:
+    def rule(build, node, x):
+        if node.op == "ATTENTION" and x[2] is not None:
+            heads, kv_heads = node.object.fields["heads"], node.object.fields["kv_heads"]
+            return build.repeat(x[2], 1, heads // kv_heads)
+        if node.op == "RECUR":
+            return _alone(build, node, x)
+        return None
+
+    return function.rebuilt(rule)
+
+
+def _alone(build, node, x):
+    """Something of the same shape that sees one row: x itself, or v where x is a query."""
+    value = x[1 + node.names.index("v")] if "v" in node.names else x[0]
+    return build.cast(value, node.output.dtype)
+
+
+def _first_mixing(function: Function, inputs: dict, order: torch.Tensor, tensors: Tensors) -> str:
+    known = [{v: inputs[v.name] for v in function.inputs}, {v: inputs[v.name][order] for v in function.inputs}]
+    for node in function.nodes():
+        straight, mixed = (evaluate([node.output], k, tensors)[0] for k in known)
+        if straight.shape[:1] == order.shape and straight.is_floating_point():
+            if (straight[order] - mixed).abs().max() > TOLERANCE * straight.abs().max():
+                return f"{node.op} {node.object.name if node.object else ''} {node.output.type}"
+    return "no node alone"

@@ -1,0 +1,18 @@
+"""Makes of what a program says in many ops what Keel has one for. `fused` is all of it, in order."""
+
+from ..graph import Function
+from ..interpret import Tensors
+from .cleanup import cleaned
+from .merged import without_merged
+from .rope import with_ropes
+from .router import with_routers
+
+
+def fused(function: Function, tensors: Tensors) -> Function:
+    function = cleaned(function)
+    function = with_ropes(function, tensors)
+    function = with_routers(function, tensors)
+    return without_merged(cleaned(function))
+
+
+__all__ = ["fused"]

@@ -1,0 +1,33 @@
+"""What a graph file states about its model besides the graph: the fields of core/config/model_spec.proto."""
+
+from .graph import Declaration
+from .plans import plans
+from .renames import renames
+from .split import Parts
+
+
+def model_spec(model, parts: Parts, declarations: list[Declaration], layers: str) -> dict:
+    config = model.config.get_text_config()
+    num_layers = len(model.get_submodule(layers))
+    fields = {
+        "architecture": type(model).__name__,
+        "model_type": model.config.model_type,
+        "num_layers": num_layers,
+        "hidden_size": model.get_input_embeddings().weight.shape[1],
+        "vocab_size": _vocabulary(model, parts),
+        "max_positions": int(getattr(config, "max_position_embeddings", None) or 0),
+        "tie_word_embeddings": parts.tied,
+        "embed_scale": parts.embed_scale,
+        "logit_scale": parts.logit_scale,
+        "logit_softcap": parts.logit_softcap,
+        "base_model_prefix": model.base_model_prefix,
+        "embed_tokens": parts.embed_tokens,
+        "lm_head": parts.lm_head,
+        "inputs": [v.name for v in parts.extras],
+        "renames": renames(model, declarations, parts),
+    }
+    return fields | plans(model, declarations, layers)
+
+
+def _vocabulary(model, parts: Parts) -> int:
+    return model.get_output_embeddings().weight.shape[0]

@@ -1,0 +1,9 @@
+"""What each op of a traced program is in Keel's graph: `TABLE`, functions by the name of the ATen op.
+
+A function gets the converter, the program's node and its arguments, and gives the value (or values) that stand for it.
+"""
+
+from .table import TABLE
+from . import arithmetic, complex_numbers, objects, shape  # noqa: F401, isort: skip, fill the table
+
+__all__ = ["TABLE"]

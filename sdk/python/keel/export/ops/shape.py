@@ -1,0 +1,410 @@
+"""Shapes: views, parts, joins, indices, casts."""
+
+import torch
+
+from .. import graph as g
+from ..graph import Refused, Rows
+from .table import converts
+
+
+@converts(
+    "alias", "contiguous", "clone", "detach", "dropout", "lift_fresh_copy", "lift_fresh", "native_dropout",
+    "feature_dropout", "positive", "alias_copy", "view_as_real_copy",
+)  # fmt: skip
+def same(c, node, x, *_, **__):
+    return c.value(x)
+
+
+@converts("to", "_to_copy", "type_as", "float", "to_dtype")
+def cast(c, node, x, *_, **__):
+    return c.as_dtype(x, c.dtype(node))
+
+
+@converts("view", "reshape", "_unsafe_view", "unsqueeze", "squeeze", "flatten", "unflatten", "view_as", "reshape_as")
+def view(c, node, x, *_, **__):
+    return c.without_ones(c.value(x), node)
+
+
+@converts("transpose", "swapaxes")
+def transpose(c, node, x, first, second):
+    order = list(range(len(c.shape(x))))
+    order[first], order[second] = order[second], order[first]
+    return _permuted(c, x, order)
+
+
+@converts("permute")
+def permute(c, node, x, order):
+    return _permuted(c, x, [d % len(order) for d in order])
+
+
+@converts("t", "numpy_T")
+def t(c, node, x):
+    return _permuted(c, x, list(range(len(c.shape(x))))[::-1])
+
+
+@converts("movedim")
+def movedim(c, node, x, source, destination):
+    rank = len(c.shape(x))
+    order = [d for d in range(rank) if d != source % rank]
+    order.insert(destination % rank, source % rank)
+    return _permuted(c, x, order)
+
+
+def _permuted(c, x, order):
+    shape = c.shape(x)
+    kept = [d for d in order if shape[d] != 1]
+    return c.build.permute(c.value(x), [sorted(kept).index(d) for d in kept])
+
+
+# ---- parts
+
+
+@converts("slice")
+def slice_(c, node, x, dim=0, start=None, end=None, step=1):
+    if isinstance(c.raw(x), Pieces):
+        return Pieces()
+    if c.shape(node) == c.shape(x):
+        return c.value(x)
+    size = c.shape(x)[dim]
+    if isinstance(size, Rows) or not all(isinstance(e, (int, type(None))) for e in (start, end)):
+        raise Refused("it takes some of the tokens by their number in the batch")
+    start, end, _ = slice(start, end).indices(size)
+    if step == 1:
+        return c.without_ones(narrowed(c, x, dim, start, end - start, keep=True), node)
+    return c.without_ones(_every(c, c.value(x), c.axis(x, dim), range(start, end, step)), node)
+
+
+def _every(c, value, at, numbers):
+    """The elements `numbers` of dimension `at`; as one of each `step`, where they go through all of it."""
+    size, step = value.dims[at], numbers.step
+    if size % step or numbers.start >= step or len(numbers) != size // step:
+        return c.build.take(value, at, _indices(c, value, at, list(numbers)))
+    value = c.build.view(value, (*value.dims[:at], size // step, step, *value.dims[at + 1 :]))
+    return c.build.narrow(value, at + 1, numbers.start, 1)
+
+
+def _indices(c, value, at, numbers):
+    ones = [1] * len(value.dims)
+    ones[at] = len(numbers)
+    return c.build.constant(torch.tensor(numbers).view(ones))
+
+
+def narrowed(c, x, dim, start, length, keep=False):
+    """A part of dimension `dim`; of length one it goes, unless `keep`."""
+    at, value = c.axis(x, dim), c.value(x)
+    if at is None:
+        return value
+    value = c.build.narrow(value, at, start, length)
+    if length == 1 and not keep:
+        value = c.build.view(value, (*value.dims[:at], *value.dims[at + 1 :]))
+    return value
+
+
+@converts("narrow")
+def narrow(c, node, x, dim, start, length):
+    return narrowed(c, x, dim, start, length)
+
+
+@converts("select")
+def select(c, node, x, dim, index):
+    size = c.shape(x)[dim]
+    if isinstance(size, Rows):
+        raise Refused("it takes one of the tokens by its number in the batch")
+    return narrowed(c, x, dim, index % size, 1)
+
+
+@converts("split", "split_with_sizes", "chunk", "tensor_split")
+def split(c, node, x, _, dim=0):
+    parts, start = [], 0
+    for part in node.meta["val"]:
+        length = part.shape[dim]
+        if not isinstance(length, int):
+            raise Refused("it splits the tokens of the batch")
+        parts.append(narrowed(c, x, dim, start, length))
+        start += length
+    return parts
+
+
+@converts("unbind")
+def unbind(c, node, x, dim=0):
+    return [narrowed(c, x, dim, i, 1) for i in range(len(node.meta["val"]))]
+
+
+# ---- joins
+
+
+@converts("cat", "concat")
+def cat(c, node, xs, dim=0):
+    dim %= len(c.shape(node))
+    return _joined(c, node, [(x, c.shape(x)) for x in xs if 0 not in c.shape(x)], dim)
+
+
+@converts("stack")
+def stack(c, node, xs, dim=0):
+    dim %= len(c.shape(node))
+    shape = c.shape(node)
+    each = [*shape[:dim], 1, *shape[dim + 1 :]]
+    return _joined(c, node, [(x, each) for x in xs], dim)
+
+
+def _joined(c, node, parts, dim):
+    shape = c.shape(node)
+    kept = [i for i, size in enumerate(shape) if size != 1 or i == dim]
+    values = [c.build.view(c.as_dtype(x, c.dtype(node)), [sizes[i] for i in kept]) for x, sizes in parts]
+    return c.without_ones(c.build.cat(values, kept.index(dim)), node)
+
+
+@converts("expand", "expand_as", "broadcast_to", "repeat")
+def expand(c, node, x, *_, **__):
+    """Dimensions of one element, or none, repeated. `repeat` of others is a join of copies."""
+    want = c.shape(node)
+    have = [1] * (len(want) - len(c.shape(x))) + c.shape(x)
+    value, at = c.build.view(c.value(x), have), 0
+    for i, (old, new) in enumerate(zip(have, want)):
+        if old != new and isinstance(new, Rows):
+            return _for_each_token(c, node, x)
+        if old == 1 != new:
+            value = c.build.repeat(value, i, new)
+        elif old != new:
+            value = c.build.cat([value] * (new // old), i)
+    return c.without_ones(value, node)
+
+
+def _for_each_token(c, node, x):
+    """Added to zeros of the whole shape."""
+    rank, dtype = len(c.shape(node)), c.dtype(node)
+    if dtype == g.BOOL:
+        raise Refused("one truth for all tokens")
+    zeros = c.build.view(c.filled(0, node), c.shape(node))
+    return c.without_ones(c.build.arithmetic("ADD", zeros, c.with_ones(x, rank)), node)
+
+
+@converts("repeat_interleave")
+def repeat_interleave(c, node, x, times, dim=None, output_size=None):
+    if not isinstance(times, int) or dim is None:
+        raise Refused("repeats that depend on the data")
+    return c.without_ones(c.build.repeat(c.build.view(c.value(x), c.shape(x)), dim % len(c.shape(x)), times), node)
+
+
+@converts("flip")
+def flip(c, node, x, dims):
+    value = c.value(x)
+    for at in (c.axis(x, d) for d in dims):
+        if at is not None:
+            value = c.build.take(value, at, _indices(c, value, at, list(range(value.dims[at]))[::-1]))
+    return value
+
+
+@converts("roll")
+def roll(c, node, x, shifts, dims=()):
+    value = c.value(x)
+    for shift, at in zip(shifts, (c.axis(x, d) for d in dims), strict=True):
+        if at is not None:
+            size = value.dims[at]
+            parts = c.build.narrow(value, at, size - shift % size, shift % size), c.build.narrow(value, at, 0, size - shift % size)
+            value = c.build.cat(parts, at) if shift % size else value
+    return value
+
+
+@converts("pad", "constant_pad_nd")
+def pad(c, node, x, widths, mode="constant", value=0):
+    if mode not in ("constant", 0) and isinstance(mode, str):
+        raise Refused(f"padding by {mode}")
+    number = mode if not isinstance(mode, str) else (value or 0)
+    result, rank = c.build.view(c.value(x), c.shape(x)), len(c.shape(x))
+    for i in range(len(widths) // 2):
+        dim, (before, after) = rank - 1 - i, widths[2 * i : 2 * i + 2]
+        if isinstance(result.dims[dim], Rows) and (before or after):
+            raise Refused("it pads the tokens of the batch")
+        if before < 0 or after < 0:
+            result = c.build.narrow(result, dim, max(-before, 0), result.dims[dim] + min(before, 0) + min(after, 0))
+        parts = [_block(c, result, dim, n, number) for n in (before, after)]
+        result = c.build.cat([p for p in (parts[0], result, parts[1]) if p is not None], dim)
+    return c.without_ones(result, node)
+
+
+def _block(c, like, dim, size, number):
+    """`size` elements of a number along `dim`; of the tokens by what they are times nothing."""
+    if size <= 0:
+        return None
+    part = c.build.narrow(like, dim, 0, 1)
+    return c.build.repeat(c.build.affine(part, 0.0, float(number)), dim, size)
+
+
+@converts("tril", "triu")
+def triangle(c, node, x, diagonal=0):
+    dims = c.shape(node)
+    if any(isinstance(d, Rows) for d in dims):
+        raise Refused("a mask over pairs of tokens, outside of attention")
+    keep = getattr(torch, node.target._schema.name.split("::")[1].strip("_"))(torch.ones(dims), diagonal)
+    return c.without_ones(c.build.arithmetic("MUL", c.value(x), c.constant(keep, c.dtype(node))), node)
+
+
+# ---- indices
+
+
+@converts("gather", "take_along_dim")
+def gather(c, node, x, dim, indices, sparse_grad=False):
+    x_dims, at = _kept_for(c, x, dim)
+    value = c.build.view(c.value(x), [c.shape(x)[i] for i in x_dims])
+    index = c.build.view(c.as_dtype(indices, g.I64), [c.shape(indices)[i] for i in x_dims])
+    if isinstance(value.dims[at], Rows):
+        raise Refused("it takes tokens by their number in the batch")
+    rows = _one_a_row(c, index) if at == 0 else None
+    if rows is not None:
+        return c.without_ones(c.build.gather_rows(value, rows), node)
+    return c.without_ones(c.build.take(value, at, index), node)
+
+
+def _one_a_row(c, index):
+    """[N] of an index [N, ..] that is the same along all but the first dimension; None: it is not."""
+    while index.made_by("REPEAT") and index.node.ints[0] > 0:
+        index = index.node.inputs[0]
+    if index.dims[0] != Rows() or any(d != 1 for d in index.dims[1:]):
+        return None
+    return c.build.view(index, (Rows(),))
+
+
+@converts("scatter")
+def scatter(c, node, x, dim, indices, source=None, value=None):
+    source = value if source is None else source
+    x_dims, at = _kept_for(c, x, dim)
+    base = c.build.view(c.value(x), [c.shape(x)[i] for i in x_dims])
+    index = c.build.view(c.as_dtype(indices, g.I64), [c.shape(indices)[i] for i in x_dims])
+    if isinstance(base.dims[at], Rows):
+        raise Refused("it puts tokens by their number in the batch")
+    if c.is_tensor(source) and c.shape(source) == c.shape(indices):
+        values = c.build.view(c.as_dtype(source, base.dtype), index.dims)
+    else:
+        number = c.as_dtype(source, base.dtype) if c.is_tensor(source) else c.number(source, base.dtype)
+        values = c.build.expand(c.build.view(number, [1] * len(index.dims)), index)
+    return c.without_ones(c.build.scatter(base, at, index, values), node)
+
+
+def _kept_for(c, x, dim):
+    """The dimensions of x that are not one, with `dim` in any case, and where that is among them."""
+    dim %= len(c.shape(x))
+    kept = [i for i, size in enumerate(c.shape(x)) if size != 1 or i == dim]
+    return kept, kept.index(dim)
+
+
+@converts("index")
+def index(c, node, x, indices):
+    given = [(dim, i) for dim, i in enumerate(indices) if i is not None]
+    if len(given) != 1 or c.dtype(given[0][1]) not in (g.I64, g.I32):
+        raise Refused("an index by several values or by truths")
+    dim, indices = given[0]
+    return _picked(c, node, x, dim, indices)
+
+
+@converts("index_select")
+def index_select(c, node, x, dim, indices):
+    return _picked(c, node, x, dim, indices)
+
+
+def _picked(c, node, x, dim, indices):
+    at, value = c.axis(x, dim), c.value(x)
+    if at is None:
+        raise Refused("an index of one element")
+    if isinstance(value.dims[at], Rows):
+        raise Refused("it takes tokens by their number in the batch")
+    order = [at, *(i for i in range(len(value.dims)) if i != at)]
+    known = c.raw(indices) if isinstance(c.raw(indices), torch.Tensor) else c.buffer(indices)
+    if known is not None:
+        known = known % value.dims[at]  # from the end, where it is below 0
+        if known.dim() == 1 and torch.equal(known, known[0] + torch.arange(len(known))):
+            return c.without_ones(c.build.narrow(value, at, int(known[0]), len(known)), node)
+    index = c.value(indices) if known is None else c.constant(known)
+    picked = c.build.gather_rows(c.build.permute(value, order), index)
+    before, count = list(range(len(index.dims), len(index.dims) + at)), len(picked.dims)
+    back = [*before, *range(len(index.dims)), *range(len(index.dims) + at, count)]
+    return c.without_ones(c.build.permute(picked, back), node)
+
+
+@converts("one_hot")
+def one_hot(c, node, x, classes=-1):
+    if classes < 1:
+        raise Refused("one_hot of an unknown number of classes")
+    value = c.build.view(c.value(x), (*c.shape(x), 1))
+    numbers = c.build.constant(torch.arange(classes))
+    return c.without_ones(c.build.cast(c.build.compare("eq", value, numbers), c.dtype(node)), node)
+
+
+# ---- a tensor that is written in parts
+
+
+class Pieces:
+    """An empty tensor that is being filled by slices along one dimension."""
+
+    def __init__(self, parts=None):
+        self.parts = parts or {}
+
+    def filled(self, c, at, size):
+        values, start = [], 0
+        while start < size and start in self.parts:
+            length, value = self.parts[start]
+            values.append(value)
+            start += length
+        return c.build.cat(values, at) if start == size else None
+
+
+@converts("new_empty", "empty", "empty_like", "new_empty_strided", "empty_strided")
+def empty(c, node, *_, **__):
+    return Pieces()
+
+
+@converts("copy")
+def copy(c, node, x, source, non_blocking=False):
+    return expand(c, node, source) if c.shape(source) != c.shape(node) else c.as_dtype(source, c.dtype(node))
+
+
+@converts("slice_scatter")
+def slice_scatter(c, node, base, source, dim=0, start=None, end=None, step=1):
+    size = c.shape(node)[dim]
+    if isinstance(size, Rows):
+        if c.shape(source) == c.shape(node):
+            return c.as_dtype(source, c.dtype(node))
+        raise Refused("it writes tokens by their number in the batch")
+    start, end, _ = slice(start, end).indices(size)
+    if step != 1:
+        return _every_written(c, node, base, source, dim, range(start, end, step))
+    return _written(c, node, base, source, dim, start, end)
+
+
+def _every_written(c, node, base, source, dim, places):
+    """Elements `places` of a dimension: where a mask says so, those of the source, spread."""
+    shape = c.shape(node)
+    dim %= len(shape)
+    size = shape[dim]
+    spread = [places.index(i) if i in places else 0 for i in range(size)]
+    source_value = c.build.view(c.as_dtype(source, c.dtype(node)), c.shape(source))
+    ones = [size if i == dim else 1 for i in range(len(shape))]
+    spread = c.build.take(source_value, dim, c.build.constant(torch.tensor(spread).view(ones)))
+    mask = c.build.constant(torch.tensor([i in places for i in range(size)]).view(ones))
+    old = c.build.view(c.value(base), shape)
+    return c.without_ones(c.build.where(mask, spread, old), node)
+
+
+@converts("select_scatter")
+def select_scatter(c, node, base, source, dim, index):
+    size = c.shape(node)[dim]
+    if isinstance(size, Rows):
+        raise Refused("it writes one of the tokens by its number in the batch")
+    return _written(c, node, base, source, dim, index % size, index % size + 1)
+
+
+def _written(c, node, base, source, dim, start, end):
+    shape = c.shape(node)
+    dim %= len(shape)
+    kept = [i for i, size in enumerate(shape) if size != 1 or i == dim]
+    at, size = kept.index(dim), shape[dim]
+    part = c.build.view(c.as_dtype(source, c.dtype(node)), [end - start if i == dim else shape[i] for i in kept])
+    old = c.raw(base)
+    if isinstance(old, Pieces):
+        pieces = Pieces({**old.parts, start: (end - start, part)})
+        whole = pieces.filled(c, at, size)
+        return pieces if whole is None else c.without_ones(whole, node)
+    old = c.build.view(c.value(base), [shape[i] for i in kept])
+    before = [c.build.narrow(old, at, 0, start)] if start else []
+    after = [c.build.narrow(old, at, end, size - end)] if end < size else []
+    return c.without_ones(c.build.cat([*before, part, *after], at), node)

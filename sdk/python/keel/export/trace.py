@@ -1,0 +1,90 @@
+"""From a model of transformers to an ExportedProgram whose hard parts are single `keel::` ops."""
+
+import inspect
+
+import torch
+import transformers.exporters.exporter_dynamo  # noqa: F401, registers the patches named "dynamo"
+from transformers.exporters.utils import apply_patches
+
+from . import hooks
+from .graph import Refused
+
+LENGTH = 7  # of the example; no size of a model may be equal to it by accident, but none is wrong if it is
+MAX_LENGTH = 1 << 16
+FIRST_POSITION = "_keel_first_position"
+
+
+class _Logits(torch.nn.Module):
+    """The model as a function of ids [1, N] and positions [1, N] to what it is asked for."""
+
+    def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.model = model
+        self.takes = set(inspect.signature(model.forward).parameters)
+        self.first = vars(model).get(FIRST_POSITION, 0)
+
+    def forward(self, input_ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+        position_ids = position_ids + self.first if self.first else position_ids
+        arguments = {"position_ids": position_ids, "use_cache": False, "return_dict": True}
+        given = {name: value for name, value in arguments.items() if name in self.takes}
+        out = self.model(input_ids=input_ids, **given)
+        logits = getattr(out, "logits", None)
+        return out.last_hidden_state if logits is None else logits
+
+
+def example(length: int, vocab_size: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and positions of one row."""
+    random = torch.Generator().manual_seed(seed)
+    return torch.randint(0, vocab_size, (1, length), generator=random), torch.arange(length)[None]
+
+
+def trace(model: torch.nn.Module) -> tuple[torch.export.ExportedProgram, hooks.Found]:
+    """Traces `model` (bf16 weights, so that every cast to f32 can be seen) over a number of tokens N."""
+    model.eval()
+    vars(model)[FIRST_POSITION] = _first_position(model)
+    most = getattr(model.config.get_text_config(), "max_position_embeddings", None) or MAX_LENGTH
+    tokens = torch.export.Dim("N", min=2, max=min(MAX_LENGTH, most))  # tables of positions end there
+    inputs = example(LENGTH, model.get_input_embeddings().weight.shape[0])
+    with hooks.installed(model) as found, torch.no_grad(), apply_patches("dynamo"):
+        try:
+            program = torch.export.export(
+                _Logits(model),
+                inputs,
+                dynamic_shapes=({1: tokens}, {1: tokens}),
+                strict=False,
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+        except Refused:
+            raise
+        except Exception as error:
+            raise Refused(f"torch.export cannot trace it: {_first_line(error)}") from error
+    return program.run_decompositions({}), found  # takes no op apart, but makes values of writes in place
+
+
+def _first_position(model: torch.nn.Module) -> int:
+    """The position of the first token: some models count from behind their padding index if they are given none."""
+    padding = getattr(model.config.get_text_config(), "pad_token_id", None)
+    if padding is None or "position_ids" not in inspect.signature(model.forward).parameters:
+        return 0
+    ids = torch.arange(LENGTH)[None] + padding + 1
+    positions = torch.arange(LENGTH)[None]
+    with torch.no_grad():
+        try:
+            said = model(input_ids=ids, use_cache=False).logits
+            for first in (0, padding + 1):
+                if torch.allclose(model(input_ids=ids, position_ids=positions + first, use_cache=False).logits, said):
+                    return first
+        except Exception:  # the trace says why
+            pass
+    return 0
+
+
+def logits_of(model: torch.nn.Module, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """What the model itself says: [N, vocabulary]."""
+    with torch.no_grad():
+        return _Logits(model.eval())(ids, positions)[0]
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -1,0 +1,44 @@
+"""Runs the commands of docs/transformers.md."""
+
+import contextlib
+import io
+import pathlib
+import re
+import shlex
+import shutil
+import tempfile
+import unittest
+
+import transformers_env  # noqa: F401, isort: skip
+from keel.export import command
+
+DOCS = pathlib.Path("docs/transformers.md")
+CHECKPOINT = pathlib.Path("plugins/llama/testdata/default")
+
+
+class DocsTest(unittest.TestCase):
+    def test_the_commands_do_what_the_page_says(self):
+        commands = re.findall(r"^keel export-transformers (.*)$", DOCS.read_text(), re.MULTILINE)
+        self.assertGreaterEqual(len(commands), 2)
+        for line in commands:
+            with self.subTest(line), tempfile.TemporaryDirectory() as work:
+                checkpoint = pathlib.Path(work) / "MODEL"
+                shutil.copytree(CHECKPOINT, checkpoint)
+                arguments = [a.replace("MODEL", str(checkpoint)).replace("DIR", f"{work}/out") for a in shlex.split(line)]
+                out = io.StringIO()
+                with contextlib.redirect_stdout(out):
+                    self.assertEqual(command.main(arguments), 0)
+                self.assertIn("keel-graph.pb", out.getvalue())
+                if "--report" in arguments:
+                    self.assertIn("4 ropes", out.getvalue())
+
+    def test_what_cannot_be_exported_is_said(self):
+        with tempfile.TemporaryDirectory() as work:
+            err = io.StringIO()
+            with contextlib.redirect_stderr(err):
+                self.assertEqual(command.main([work]), 1)
+            self.assertIn("has no config.json", err.getvalue())
+
+
+if __name__ == "__main__":
+    unittest.main()

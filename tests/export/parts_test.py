@@ -1,0 +1,69 @@
+"""What is recognised by trying: masks, norms, activations; and what cannot be taken is refused by name."""
+
+import unittest
+
+import transformers_env  # noqa: F401, isort: skip
+import torch
+from keel.export.graph import Refused
+from keel.export.hooks.activations import recognise_activation
+from keel.export.hooks.attention import recognise_mask
+from keel.export.hooks.norms import NormArguments, recognise_norm
+from keel.export.renames import _whole
+from keel.export.weights import window
+from transformers import masking_utils as masks
+from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+
+class MaskTest(unittest.TestCase):
+    def test_masks_are_what_they_hide(self):
+        causal = masks.causal_mask_function
+        self.assertEqual(recognise_mask(causal, None), (True, 0, 0))
+        self.assertEqual(recognise_mask(masks.bidirectional_mask_function, None), (False, 0, 0))
+        self.assertEqual(recognise_mask(masks.sliding_window_causal_mask_function(7), 7), (True, 7, 0))
+        chunks = masks.chunked_causal_mask_function(8, torch.zeros(1, dtype=torch.int64))
+        self.assertEqual(recognise_mask(chunks, 8), (True, 0, 8))
+
+    def test_another_mask_is_refused(self):
+        with self.assertRaisesRegex(Refused, "none of causal, bidirectional, window and chunk"):
+            recognise_mask(lambda batch, head, query, key: (query + key) % 2 == 0, None)
+
+
+class NormTest(unittest.TestCase):
+    def test_norms_are_what_they_compute(self):
+        self.assertEqual(recognise_norm(LlamaRMSNorm(16, 1e-3)), NormArguments(1e-3, False, 0.0, False))
+        self.assertEqual(recognise_norm(Gemma3RMSNorm(16, 1e-3)), NormArguments(1e-3, False, 1.0, True))
+        self.assertEqual(recognise_norm(torch.nn.LayerNorm(16, 1e-4)), NormArguments(1e-4, True, 0.0, True))
+        self.assertIsNone(recognise_norm(torch.nn.Identity()))
+
+    def test_trying_leaves_no_trace(self):
+        norm = LlamaRMSNorm(16)
+        recognise_norm(norm)
+        self.assertTrue(torch.equal(norm.weight, torch.ones(16)))
+
+
+class ActivationTest(unittest.TestCase):
+    def test_activations_are_what_they_compute(self):
+        self.assertEqual(recognise_activation(torch.nn.SiLU()), "silu")
+        self.assertEqual(recognise_activation(torch.nn.GELU(approximate="tanh")), "gelu_tanh")
+        self.assertIsNone(recognise_activation(torch.nn.Mish()))
+
+
+class WeightsTest(unittest.TestCase):
+    def test_a_window_takes_no_memory_and_is_no_symmetric_matrix(self):
+        matrix = window(torch.Size([3000, 3000]), torch.float32, "w")
+        self.assertLess(matrix.untyped_storage().nbytes(), 100_000)
+        self.assertFalse(torch.equal(matrix, matrix.T))
+        self.assertTrue(torch.equal(matrix, window(matrix.shape, torch.float32, "w")))
+
+
+class RenameTest(unittest.TestCase):
+    def test_a_pattern_that_is_searched_for_becomes_one_of_whole_names(self):
+        self.assertEqual(_whole(r"^embed\.(\w+)", r"words.\1"), (r"embed\.(\w+)(.*)", r"words.\1\2"))
+        self.assertEqual(_whole(r"\.attn\.", ".self_attn."), (r"(.*?)\.attn\.(.*)", r"\1.self_attn.\2"))
+        self.assertEqual(_whole("fc", "up", "vit"), (r"(.*?\bvit\..*?)fc((?:\W.*)?)", r"\1up\2"))
+        self.assertIsNone(_whole(r"^model(?!\.x)", "y"))
+
+
+if __name__ == "__main__":
+    unittest.main()
