@@ -45,10 +45,13 @@ std::string_view Beginning(std::string_view text) {
   return text.substr(0, cut);
 }
 
-// A body takes a few times its own size as values, and no more, whatever it is.
+// A body takes a few times its own size as values, and no more, whatever it is. What its readers copy
+// of it later lies beside them and is not counted.
 class BoundedMemory : public json::memory_resource {
  public:
   explicit BoundedMemory(size_t body_bytes) : left_((16 << 20) + 4 * body_bytes) {}
+
+  void Lift() { left_ = std::numeric_limits<size_t>::max() / 2; }
 
  private:
   void* do_allocate(size_t bytes, size_t alignment) override {
@@ -231,13 +234,14 @@ MaybeError ParseBody(std::string_view text, json::value* body, std::string_view 
   try {
     json::parser parser(json::make_shared_resource<BoundedMemory>(text.size()), options);
     // All values lie together and go together, so that memory goes back to the system.
-    parser.reset(json::make_shared_resource<json::monotonic_resource>(
-        kFirstBytes, json::make_shared_resource<BoundedMemory>(text.size())));
+    const json::storage_ptr memory = json::make_shared_resource<BoundedMemory>(text.size());
+    parser.reset(json::make_shared_resource<json::monotonic_resource>(kFirstBytes, memory));
     read = parser.write_some(text.data(), text.size(), error);
     if (!error) {
       // Not assigned: that would copy them.
       std::destroy_at(body);
       std::construct_at(body, parser.release());
+      static_cast<BoundedMemory*>(memory.get())->Lift();
     }
   } catch (const std::bad_alloc&) {
     return InvalidField("", std::string(what) + " holds too many values for its " +

@@ -141,6 +141,17 @@ TEST(ParseBodyTest, WhatIsNoObjectIsRefusedInWords) {
   }
 }
 
+// The bound is for what was sent; its values are copied by who reads them.
+TEST(ParseBodyTest, ValuesMayBeCopiedBeyondTheBoundOfABody) {
+  std::string text = R"({"a": [1)";
+  for (int i = 0; i < 200'000; ++i) text += ",1";
+  json::value body;
+  ASSERT_FALSE(ParseBody(text + "]}", &body).has_value());
+  std::vector<json::value> copies;
+  for (int i = 0; i < 10; ++i) copies.emplace_back(body.at("a"), body.storage());
+  EXPECT_EQ(copies.back().as_array().size(), 200'001u);
+}
+
 TEST(ParseBodyTest, DeepNestingIsRefused) {
   json::value body;
   const auto nested = [](int depth) {
