@@ -73,8 +73,8 @@ absl::StatusOr<std::vector<Stream>> RunStreams(Executor& executor,
         batch.logit_rows.push_back(static_cast<int32_t>(batch.token_ids.size()));
         batch.token_ids.push_back(stream.ids[stream.done + i]);
       }
-      batch.sequences.push_back({stream.done, tokens, stream.state_slot, BlocksOf(stream, layout),
-                                 stream.prompt_size()});
+      batch.sequences.push_back(
+          {stream.done, tokens, stream.state_slot, BlocksOf(stream, layout), stream.prompt_size()});
       parts.emplace_back(&stream, tokens);
     }
     if (parts.empty()) return streams;
