@@ -24,6 +24,9 @@ constexpr int64_t kHeads = 16, kNope = 128, kRope = 64, kValue = 128, kRank = 51
 
 proto::Graph Graph(bool latent) {
   proto::Graph graph;
+  proto::Function* forward = graph.add_functions();
+  forward->set_name("forward");
+  forward->add_nodes()->set_object(2);  // the attention, which has a cache only if it is used
   graph.add_declarations()->mutable_linear();
   proto::Attention* a = graph.add_declarations()->mutable_attention();
   a->set_kv_share_layer(-1);
