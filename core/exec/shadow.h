@@ -31,7 +31,7 @@ class ShadowRun : public EagerRun {
 
  private:
   absl::Status CompareNode(const proto::Node& actual, const proto::Node& expected) const;
-  absl::Status RunExpected(const proto::Node& expected);
+  absl::Status RunExpected(const proto::Node& actual, const proto::Node& expected);
   absl::Status CompareValues(const proto::Node& actual, const proto::Node& expected) const;
 
   const proto::Function& expected_;
