@@ -98,7 +98,9 @@ class ParityTest : public ::testing::Test {
       if (HasFatalFailure()) return;
       ++divided;
     }
-    EXPECT_GE(divided, 2) << "of 2, 3 and 4 ranks, and of stages";
+    // A model without stages is divided by ranks alone, and by those that its tiny sizes allow.
+    EXPECT_GE(divided, model->graph().spec().pp_plan().empty() ? 1 : 2)
+        << "of 2, 3 and 4 ranks, and of stages";
   }
 
  private:

@@ -63,6 +63,9 @@ def _pipeline(config, names: dict[str, Declaration], layers: str) -> list[tuple[
         if not given.issuperset(said[name][0]):
             return []
         given.update(said[name][1])
+        # The model hands embeddings on as hidden states; a host does too (docs/parallel.md).
+        if list(said[name][1]) == ["inputs_embeds"]:
+            given.add("hidden_states")
     if layers not in children:
         return []
     return [(name, list(said[name][0]), list(said[name][1])) for name in children]
