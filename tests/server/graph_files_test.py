@@ -86,11 +86,11 @@ class NewClassTest(unittest.TestCase):
                     "auto: a graph file serves NovelForCausalLM by keel-graph.pb",
                     info["model_impl_reason"],
                 )
-                listed = server.get("/v1/models").json()["data"][0]["keel"]
-                self.assertEqual(listed["model_impl_source"], "a graph file")
+                (listed,) = server.get("/v1/models").json()["data"]
+                self.assertEqual(listed["keel"]["model_impl_source"], "a graph file")
                 self.assertEqual(server.metric("keel:model_info", 'model_impl="graph"'), 1)
                 goldens = checkpoints.LLAMA / "goldens.safetensors"
-                body = greedy(model.name, checkpoints.read_ids(goldens, "prompt_7"))
+                body = greedy(listed["id"], checkpoints.read_ids(goldens, "prompt_7"))
                 answer = server.post("/v1/completions", {**body, "max_tokens": 32})
                 self.assertEqual(
                     answer.json()["choices"][0]["token_ids"],
@@ -114,7 +114,7 @@ class PageTest(unittest.TestCase):
                 )
                 self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
                 if "--text" in words:
-                    self.assertIn('name: "model.embed_tokens"', done.stdout)
+                    self.assertIn('embed_tokens: "model.embed_tokens"', done.stdout)
             with Server(*shlex.split(commands[-1][1])) as server:
                 self.assertEqual(server.get("/info").json()["model_impl"], "graph")
 
