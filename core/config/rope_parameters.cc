@@ -239,10 +239,12 @@ absl::Status LongRope(const Reader& reader, const Reader& top, double max_positi
   const size_t pairs = rope.inv_freq.size();
   KEEL_ASSIGN_OR_RETURN(const std::vector<double> shorter, reader.Numbers("short_factor", pairs));
   KEEL_ASSIGN_OR_RETURN(const std::vector<double> longer, reader.Numbers("long_factor", pairs));
-  rope.long_inv_freq = rope.inv_freq;
+  rope.long_inv_freq.resize(pairs);
   for (size_t i = 0; i < pairs; ++i) {
-    rope.inv_freq[i] /= shorter[i];
-    rope.long_inv_freq[i] /= longer[i];
+    // In f32, as transformers: long positions multiply the last bit.
+    const auto period = static_cast<float>(1 / rope.inv_freq[i]);
+    rope.inv_freq[i] = 1 / (static_cast<float>(shorter[i]) * period);
+    rope.long_inv_freq[i] = 1 / (static_cast<float>(longer[i]) * period);
   }
   rope.original_max_positions = static_cast<int64_t>(orig);
   rope.attention_factor = given.has_value() ? *given

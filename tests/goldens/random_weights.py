@@ -93,7 +93,8 @@ def _values(
     if kind == "A_log":  # some heads forget within tokens, some remember hundreds
         return rng.uniform(-5, 1, shape)
     if kind == "recurrent_param":  # likewise: the decay is exp(-8 softplus(it) sigmoid(..))
-        return rng.uniform(-8, 0, shape)
+        # Not too near to 1: sqrt(1 - decay^2) would be made of rounding, another on each machine.
+        return rng.uniform(-4, 0, shape)
     if kind == "e_score_correction_bias":  # changes which experts are chosen, not all of them
         return 0.2 * rng.standard_normal(shape)
     if kind == "time_decay":
