@@ -1,4 +1,5 @@
 // The clauses about how tokens see each other: the attention interface and recurrent states.
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
@@ -12,6 +13,8 @@
 #include "core/check/clauses.h"
 #include "core/check/words.h"
 #include "core/exec/rank.h"
+#include "core/graph/op_attributes.h"
+#include "core/graph/stages.h"
 #include "core/ops/graph_attention.h"
 
 namespace keel::clauses {
@@ -47,6 +50,20 @@ std::string Describe(const AttentionChoice& choice, const std::set<std::string>&
                       arguments.empty()
                           ? "no arguments"
                           : absl::StrCat("arguments ", absl::StrJoin(arguments, ", ")));
+}
+
+// The attentions in forward that keep nothing, each with the layer that is marked around it: such an
+// attention need not name a layer. Those of towers are in functions of their own.
+std::map<uint32_t, int> EncoderLayers(const proto::Graph& graph) {
+  std::map<uint32_t, int> layers;
+  int layer = 0;
+  for (const proto::Node& node : FindFunction(graph, "forward")->nodes()) {
+    if (node.op() == proto::OP_MARK) layer = static_cast<int>(op::Mark(node).index());
+    if (node.op() != proto::OP_ATTENTION) continue;
+    const proto::Declaration& d = graph.declarations(static_cast<int>(node.object()) - 1);
+    if (d.attention().kind() == proto::Attention::ENCODER) layers.emplace(node.object(), layer);
+  }
+  return layers;
 }
 
 }  // namespace
@@ -89,6 +106,10 @@ Finding Layers(Inspection& x) {
       with.insert(d.state().layer());
       ++states;
     }
+  }
+  for (const auto& [object, layer] : EncoderLayers(x.graph)) {
+    with.insert(layer);
+    ++attentions;
   }
   std::vector<int> without;
   for (int layer = 0; layer < x.graph.spec().num_layers(); ++layer) {

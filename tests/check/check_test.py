@@ -105,6 +105,11 @@ class GoodTest(CheckTest):
         self.assertEqual(report.clause(302)["found"], "0 attentions, 4 recurrent states")
         self.assertIn("recurrent states", report.clause(601)["details"][0])
 
+    def test_a_model_that_encodes(self) -> None:
+        report = Report("plugins/bert/testdata/default")
+        self.assertEqual(report.clause(302)["found"], "2 attentions, 0 recurrent states")
+        self.assertEqual(report.clause(603)["found"], "0 bytes for a sequence of 128 tokens")
+
     def test_the_table(self) -> None:
         done = run(self.model)
         self.assertEqual(done.returncode, 0, done.stdout)

@@ -21,6 +21,7 @@ void Add(const Output& output, Answer& answer) {
     if (const auto logprob = output.prompt_logprob(i))
       text.prompt_logprobs.push_back(logprob->logprob);
   }
+  text.vector.assign(output.vector().begin(), output.vector().end());
   text.cumulative_logprob = output.cumulative_logprob();
   ++text.num_outputs;
   if (!output.finish_reason().empty()) {

@@ -40,6 +40,7 @@ struct Text {
   std::vector<float> logprobs;
   double cumulative_logprob = 0;
   std::vector<float> prompt_logprobs;
+  std::vector<float> vector;  // of a request for one
   int num_outputs = 0, num_ends = 0;
 };
 

@@ -70,7 +70,7 @@ TEST_F(EmbeddingsTest, ErrorsNameTheField) {
     EXPECT_THAT(error.message, HasSubstr(message)) << body;
   };
   expect("{}", "input", "input is missing, expected a string");
-  expect(R"({"input":[]})", "input", "input is []");
+  expect(R"({"input":[]})", "input", "input is a list of 0, expected");
   expect(R"({"input":["a",5]})", "input[1]", "input[1] is 5 (a number)");
   expect(R"({"input":"a","encoding_format":"hex"})", "encoding_format",
          "encoding_format is 'hex', expected float or base64");
