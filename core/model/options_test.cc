@@ -21,6 +21,7 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
                                                         {"model-impl", "native"},
                                                         {"plugin-path", "a.so"},
                                                         {"plugin-path", "b.so"},
+                                                        {"graph-dir", "graphs"},
                                                         {"trust-file", "trust"},
                                                         {"trust-remote-code", "true"},
                                                         {"chat-template-content-format", "openai"},
@@ -41,6 +42,7 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
   EXPECT_EQ(options.model.dtype, DType::kF16);
   EXPECT_EQ(options.model.impl, ModelImpl::kNative);
   EXPECT_THAT(options.model.plugin_paths, ElementsAre("a.so", "b.so"));
+  EXPECT_EQ(options.model.graph_dir, "graphs");
   EXPECT_EQ(options.model.remote_code.mode, RemoteCodePolicy::Mode::kJailed);
   EXPECT_EQ(options.model.remote_code.trust_file, "trust");
   EXPECT_EQ(options.model.content_format, ContentFormat::kParts);
@@ -94,6 +96,7 @@ TEST(OptionsTest, ARefusedValueChangesNothingAndIsNamed) {
   for (const EngineFlag& flag : EngineFlags()) {
     if (absl::string_view(flag.value_name) == "FILE" || absl::string_view(flag.name) == "model" ||
         absl::string_view(flag.name) == "plugin-path" ||
+        absl::string_view(flag.name) == "graph-dir" ||
         absl::string_view(flag.name) == "attention-implementation") {
       continue;  // any text will do
     }

@@ -44,10 +44,8 @@ TEST_F(GraphReaderTest, GivesTheGraphOfTheFile) {
 
 TEST_F(GraphReaderTest, SaysWhatIsWrongWithIt) {
   KEEL_ASSERT_OK_AND_ASSIGN(RecordedModel model, testing::RecordTinyModel());
-  std::string cut = SerializeGraphFile(model.graph);
-  cut.pop_back();
-  EXPECT_THAT(Read(cut), StatusIs(absl::StatusCode::kInvalidArgument,
-                                  HasSubstr("graph file tiny.graph: is damaged")));
+  EXPECT_THAT(Read("\x12\x7fshort"), StatusIs(absl::StatusCode::kInvalidArgument,
+                                              HasSubstr("graph file tiny.graph: is damaged")));
   model.graph.set_opset(99);
   EXPECT_THAT(Read(SerializeGraphFile(model.graph)),
               StatusIs(absl::StatusCode::kInvalidArgument,

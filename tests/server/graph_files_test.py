@@ -27,7 +27,7 @@ MUTATE = pathlib.Path("tests/recorded/mutate_graph").absolute()
 # Attention of several kinds, experts, latents, recurrences alone and beside attention.
 FAMILIES = ("llama", "gemma3", "gpt_oss", "deepseek_v3", "mamba2", "recurrent_gemma")
 SEED = 20261130
-rounds = 25
+rounds = 12
 
 PROMPT = [7, 9, 30, 11, 5]
 OTHERS = [[8, 8, 8, 40, 41, 42, 43], [60, 3, 60]]
