@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/plugin/plugin_ref.h"
+#include "core/plugin/found_plugins.h"
 
 namespace keel {
 
@@ -24,16 +24,10 @@ struct PluginSearch {
   bool prefer_code = false;
 };
 
-struct FoundPlugins {
-  std::vector<PluginRef> plugins;  // in the order of PluginSearch, by path within a directory
-  // Files that are no plugins of this host, with the reason: "plugin libfoo.so: needs ABI 0.7 ...".
-  std::vector<std::string> skipped;
-  std::vector<std::string> in_tree_dirs;  // those that were searched, for messages
-};
-
 // Errors: a --plugin-path that is missing or, if it names a file, no plugin (the reason); a
-// --graph-dir that is no directory; a manifest of the checkpoint that can't be read. Whatever else is wrong with a file in a directory goes to
-// `skipped`. A file that is found twice counts once, where it was found first.
+// --graph-dir that is no directory; a manifest of the checkpoint that can't be read. Whatever else
+// is wrong with a file in a directory goes to `skipped`. A file that is found twice counts once,
+// where it was found first.
 absl::StatusOr<FoundPlugins> DiscoverPlugins(const PluginSearch& search);
 
 // Where the plugins of this installation are: $KEEL_PLUGIN_DIR (directories separated by ':') if it

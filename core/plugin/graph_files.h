@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "core/plugin/discovery.h"
+#include "core/plugin/found_plugins.h"
 
 namespace keel {
 

@@ -153,8 +153,8 @@ TEST(PluginTrustTest, AGraphIsDataForEveryPolicyAndNeverCode) {
   ref.kind = PluginKind::kGraph;
   KEEL_ASSERT_OK_AND_ASSIGN(const JailedImage image, PluginTrust().SealGraph(ref, 1 << 20));
   EXPECT_EQ(image.sha256(), Sha256OfMinimal());
-  EXPECT_THAT(PluginTrust().SealGraph(ref, 100),
-              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("graph file libminimal.so")));
+  EXPECT_THAT(PluginTrust().SealGraph(ref, 100), StatusIs(absl::StatusCode::kResourceExhausted,
+                                                          HasSubstr("graph file libminimal.so")));
   EXPECT_THAT(
       PluginTrust({.mode = Mode::kFull, .pinned_sha256 = {Sha256OfMinimal()}}).Authorize(ref),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no code to run")));

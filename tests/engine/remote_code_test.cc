@@ -136,8 +136,7 @@ TEST_F(RemoteCodeTest, AGraphServesTheConfigThatItWasRecordedForAlone) {
   if (kHasSanitizer) GTEST_SKIP() << "a build with a sanitizer can't jail";
   Export("llama.graph");
   std::ofstream(Path("config.json"), std::ios::app) << "\n";
-  EXPECT_THAT(Refusal(Remote()),
-              HasSubstr("graph file llama.graph: was made for a config.json"));
+  EXPECT_THAT(Refusal(Remote()), HasSubstr("graph file llama.graph: was made for a config.json"));
 }
 
 TEST_F(RemoteCodeTest, ADamagedGraphIsRefusedByName) {

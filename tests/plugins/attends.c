@@ -26,14 +26,15 @@ typedef struct instance {
 
 static keel_status prepare(void* self, const keel_attention_use* use, keel_attention_cache* cache,
                            void** out) {
-  static const char message[] = "float32, causal, without chunks and softcap alone";
   const plugin* p = self;
   if (use->dtype != KEEL_F32 || use->desc->kind != KEEL_ATTENTION_CAUSAL || use->desc->chunk != 0 ||
       use->desc->softcap != 0) {
-#if !defined(REFUSES_WITHOUT_A_REASON)
+#if defined(REFUSES_WITHOUT_A_REASON)
+    (void)p;
+#else
+    static const char message[] = "float32, causal, without chunks and softcap alone";
     p->host->set_error(p->host->self, 12 /* UNIMPLEMENTED */, message, sizeof message - 1);
 #endif
-    (void)message;
     return 12;
   }
   instance* i = malloc(sizeof *i);

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "core/attention/registry.h"
 #include "core/base/status_matchers.h"
@@ -35,8 +36,8 @@ absl::Status RunShadow(const std::string& library) {
   options.mode = ExecMode::kShadow;
   options.kernels = recording->kernels;
   options.live = {recording->model.model_class, recording->model.model.get()};
-  auto executor =
-      Executor::Create(recording->model.graph, *checkpoint, AttentionRegistry(), options);
+  auto executor = Executor::Create(recording->model.graph, *std::move(checkpoint),
+                                   AttentionRegistry(), options);
   if (!executor.ok()) return executor.status();
   const size_t groups = (*executor)->cache_layout().groups.size();
   if (absl::Status status = (*executor)->AllocateCache(std::vector<int32_t>(groups, 8), 1);

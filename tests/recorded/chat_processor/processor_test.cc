@@ -18,8 +18,7 @@ std::string g_plugin, g_dir;
 
 TEST(ChatProcessorTest, IsFoundByEachOfItsNamesAndChats) {
   for (const char* name : {"ChatProcessor", "OldChatProcessor"}) {
-    KEEL_ASSERT_OK_AND_ASSIGN(const auto processor,
-                              OpenProcessor(g_plugin, name, g_dir, {}));
+    KEEL_ASSERT_OK_AND_ASSIGN(const auto processor, OpenProcessor(g_plugin, name, g_dir, {}));
     EXPECT_THAT(processor->Chat("[1]"), testing::IsOkAndHolds("<user>[1]</user>"));
     KEEL_ASSERT_OK_AND_ASSIGN(const Delivered tokens, processor->Tokens());
     EXPECT_TRUE(tokens.texts.empty());

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/recorded/open_processor.h"
+#include "tests/recorded/recording.h"
 
 namespace keel {
 namespace {
@@ -28,9 +29,9 @@ keel_media Image(int64_t height, int64_t width) {
 class Qwen2_5_VLProcessorTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    KEEL_ASSERT_OK_AND_ASSIGN(
-        processor_, OpenProcessor(g_plugin, "Qwen2_5_VLProcessor", g_dir,
-                                             {{"<|image_pad|>", 13}, {"<|video_pad|>", 14}}));
+    KEEL_ASSERT_OK_AND_ASSIGN(processor_,
+                              OpenProcessor(g_plugin, "Qwen2_5_VLProcessor", g_dir,
+                                            {{"<|image_pad|>", 13}, {"<|video_pad|>", 14}}));
   }
   keel_media_count Count(const keel_media& sizes) {
     absl::StatusOr<keel_media_count> count = processor_->Count(sizes);
@@ -95,9 +96,8 @@ TEST_F(Qwen2_5_VLProcessorTest, NamesItsTokens) {
 }
 
 TEST_F(Qwen2_5_VLProcessorTest, RefusesATokenizerWithoutItsTokens) {
-  EXPECT_THAT(
-      OpenProcessor(g_plugin, "Qwen2_5_VLProcessor", g_dir, {{"<|image_pad|>", 13}}),
-      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("<|video_pad|>")));
+  EXPECT_THAT(OpenProcessor(g_plugin, "Qwen2_5_VLProcessor", g_dir, {{"<|image_pad|>", 13}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("<|video_pad|>")));
 }
 
 uint8_t Pixel(int64_t y, int64_t x, int64_t c) {

@@ -36,8 +36,8 @@ std::vector<float> Sound(int64_t samples) {
 class Qwen2AudioProcessorTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    KEEL_ASSERT_OK_AND_ASSIGN(processor_, OpenProcessor(g_plugin, "Qwen2AudioProcessor",
-                                                                   g_dir, {{"<|AUDIO|>", 15}}));
+    KEEL_ASSERT_OK_AND_ASSIGN(
+        processor_, OpenProcessor(g_plugin, "Qwen2AudioProcessor", g_dir, {{"<|AUDIO|>", 15}}));
   }
   std::unique_ptr<ProcessorUnderTest> processor_;
 };
