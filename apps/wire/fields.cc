@@ -45,29 +45,29 @@ std::string_view Beginning(std::string_view text) {
   return text.substr(0, cut);
 }
 
-// A body takes a few times its own size as values, and no more, whatever it is. What its readers copy
-// of it later lies beside them and is not counted.
+// A body takes a few times its own size as values, and no more, whatever it is.
+size_t MostBytes(std::string_view body) { return (16 << 20) + 4 * body.size(); }
+
+// Gives at most `*left` bytes.
 class BoundedMemory : public json::memory_resource {
  public:
-  explicit BoundedMemory(size_t body_bytes) : left_((16 << 20) + 4 * body_bytes) {}
-
-  void Lift() { left_ = std::numeric_limits<size_t>::max() / 2; }
+  explicit BoundedMemory(std::shared_ptr<size_t> left) : left_(std::move(left)) {}
 
  private:
   void* do_allocate(size_t bytes, size_t alignment) override {
-    if (bytes > left_) throw std::bad_alloc();
-    left_ -= bytes;
+    if (bytes > *left_) throw std::bad_alloc();
+    *left_ -= bytes;
     return ::operator new(bytes, std::align_val_t(alignment));
   }
   void do_deallocate(void* memory, size_t bytes, size_t alignment) override {
-    left_ += bytes;
+    *left_ += bytes;
     ::operator delete(memory, bytes, std::align_val_t(alignment));
   }
   bool do_is_equal(const json::memory_resource& other) const noexcept override {
     return this == &other;
   }
 
-  size_t left_;
+  const std::shared_ptr<size_t> left_;
 };
 
 std::optional<int64_t> ToInt(const json::value& value) {
@@ -232,16 +232,20 @@ MaybeError ParseBody(std::string_view text, json::value* body, std::string_view 
   boost::system::error_code error;
   size_t read = 0;
   try {
-    json::parser parser(json::make_shared_resource<BoundedMemory>(text.size()), options);
+    json::parser parser(
+        json::make_shared_resource<BoundedMemory>(std::make_shared<size_t>(MostBytes(text))),
+        options);
     // All values lie together and go together, so that memory goes back to the system.
-    const json::storage_ptr memory = json::make_shared_resource<BoundedMemory>(text.size());
-    parser.reset(json::make_shared_resource<json::monotonic_resource>(kFirstBytes, memory));
+    const auto left = std::make_shared<size_t>(MostBytes(text));
+    parser.reset(json::make_shared_resource<json::monotonic_resource>(
+        kFirstBytes, json::make_shared_resource<BoundedMemory>(left)));
     read = parser.write_some(text.data(), text.size(), error);
     if (!error) {
       // Not assigned: that would copy them.
       std::destroy_at(body);
       std::construct_at(body, parser.release());
-      static_cast<BoundedMemory*>(memory.get())->Lift();
+      // What readers copy of it lies beside it and is not counted.
+      *left = std::numeric_limits<size_t>::max() / 2;
     }
   } catch (const std::bad_alloc&) {
     return InvalidField("", std::string(what) + " holds too many values for its " +
