@@ -58,14 +58,11 @@ class Config {
     return std::string(s.data, s.size);
   }
 
-  // A number of layers, required. What a config makes for each of them (lists, plans) must not grow
-  // with a wrong number: one that is out of bounds is an error, and taken for 1.
-  int64_t NumLayers(const char* key) const {
-    constexpr int64_t kMost = 1 << 16;
-    const int64_t layers = Int(key);
-    if (layers >= 1 && layers <= kMost) return layers;
-    Fail(key, "is " + std::to_string(layers) + ", expected 1 to " + std::to_string(kMost));
-    return 1;
+  // A number of layers, required or with a default. What a config makes for each of them (lists,
+  // plans) must not grow with a wrong number: one that is out of bounds is an error, and taken for 1.
+  int64_t NumLayers(const char* key) const { return CheckedLayers(key, Int(key)); }
+  int64_t NumLayers(const char* key, int64_t dflt) const {
+    return CheckedLayers(key, Int(key, dflt));
   }
 
   // Lists; empty when absent. No alternatives in the key.
@@ -134,6 +131,12 @@ class Config {
   }
 
  private:
+  int64_t CheckedLayers(const char* key, int64_t layers) const {
+    constexpr int64_t kMost = 1 << 16;
+    if (layers >= 1 && layers <= kMost) return layers;
+    Fail(key, "is " + std::to_string(layers) + ", expected 1 to " + std::to_string(kMost));
+    return 1;
+  }
   static std::string Element(const char* key, size_t index) {
     return std::string(key) + "/" + std::to_string(index);
   }

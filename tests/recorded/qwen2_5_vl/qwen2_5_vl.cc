@@ -17,7 +17,7 @@ struct Qwen2_5_VLVisionConfig {
   uint32_t hidden_act;
   std::vector<int64_t> fullatt_block_indexes;
   explicit Qwen2_5_VLVisionConfig(const Config& c)
-      : depth(c.Int("depth", 32)),
+      : depth(c.NumLayers("depth", 32)),
         hidden_size(c.Int("hidden_size", 3584)),
         intermediate_size(c.Int("intermediate_size", 3420)),
         num_heads(c.Int("num_heads", 16)),

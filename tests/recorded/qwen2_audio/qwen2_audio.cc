@@ -15,7 +15,7 @@ struct Qwen2AudioEncoderConfig {
   uint32_t activation_function;
   explicit Qwen2AudioEncoderConfig(const Config& c)
       : d_model(c.Int("d_model", 1280)),
-        encoder_layers(c.Int("encoder_layers", 32)),
+        encoder_layers(c.NumLayers("encoder_layers", 32)),
         encoder_attention_heads(c.Int("encoder_attention_heads", 20)),
         encoder_ffn_dim(c.Int("encoder_ffn_dim", 5120)),
         num_mel_bins(c.Int("num_mel_bins", 128)),
