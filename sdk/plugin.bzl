@@ -26,6 +26,7 @@ def keel_plugin(
         deps = [],
         architectures = [],
         configs = [],
+        check_args = [],
         copts = [],
         linkopts = [],
         testonly = False,
@@ -49,6 +50,7 @@ def keel_plugin(
       deps: besides the SDK; linked statically.
       architectures: if given, the check fails unless the plugin serves exactly these.
       configs: files config.json of models that it serves, small ones, for the check.
+      check_args: more flags of the check, as ["--group", "S,L"].
       copts: for its sources.
       linkopts: for the library.
       testonly: as in every rule.
@@ -89,7 +91,7 @@ def keel_plugin(
         srcs = [validator],
         args = ["$(rootpath %s)" % library] +
                (["--architectures", ",".join(architectures)] if architectures else []) +
-               ["--config=$(rootpath %s)" % config for config in configs],
+               ["--config=$(rootpath %s)" % config for config in configs] + check_args,
         data = [library] + configs,
     )
     native.genrule(
