@@ -22,6 +22,10 @@ class CoverageTest(unittest.TestCase):
             "write it anew: ./bazelw run //tests/transformers:survey -- --page",
         )
 
+    def test_the_guide_says_the_count(self):
+        said = survey.COUNT.findall(survey.GUIDE.read_text(encoding="utf-8"))
+        self.assertEqual(said, survey.COUNT.findall(survey.summary(survey.read_table())))
+
     def test_the_subset_is_what_the_table_says(self):
         torch.set_num_threads(1)
         survey.warm_up()

@@ -14,6 +14,7 @@ import dataclasses
 import multiprocessing
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ import transformers_env  # noqa: F401, puts transformers on the path
 SOURCES = pathlib.Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."))
 TABLE = SOURCES / "tests/transformers/coverage.tsv"
 PAGE = SOURCES / "docs/transformers-coverage.md"
+GUIDE = SOURCES / "docs/transformers.md"  # which says the count
+COUNT = re.compile(r"\d+ of \d+ decoders equal \(\d+ %\)")
 CHECK_GRAPH = "tests/transformers/check_graph"
 VERSION = "5.23"
 FIELDS = ("class", "model_type", "result", "reason")
@@ -216,6 +219,11 @@ def page(rows: dict[str, Row]) -> str:
     return beginning + "\n" + "\n".join(lines) + "\n"
 
 
+def write_pages(rows: dict[str, Row]) -> None:
+    PAGE.write_text(page(rows), encoding="utf-8")
+    GUIDE.write_text(COUNT.sub(COUNT.search(summary(rows)).group(), GUIDE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def survey(names: Sequence[str], check_graph: str, work: pathlib.Path, jobs: int, keep: bool = False) -> Iterator[Row]:
     """Rows as they come."""
     work.mkdir(parents=True, exist_ok=True)
@@ -231,12 +239,12 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="classes at once (default 1)")
     parser.add_argument("--update", action="store_true", help="write coverage.tsv")
     parser.add_argument("--allow-worse", action="store_true", help="with --update: also what is worse than it was")
-    parser.add_argument("--page", action="store_true", help="only print docs/transformers-coverage.md anew")
+    parser.add_argument("--page", action="store_true", help="only write docs/transformers*.md anew")
     parser.add_argument("--keep", type=pathlib.Path, metavar="DIR", help="keep checkpoints, graphs and logs there")
     args = parser.parse_args()
 
     if args.page:
-        PAGE.write_text(page(read_table()), encoding="utf-8")
+        write_pages(read_table())
         return 0
     import torch
     import transformers
@@ -262,7 +270,7 @@ def main() -> int:
     if args.update:
         table = before | {n: r if args.allow_worse or n not in worse else before[n] for n, r in rows.items()}
         write_table(table)
-        PAGE.write_text(page(table), encoding="utf-8")
+        write_pages(table)
     return int(bool(worse))
 
 
