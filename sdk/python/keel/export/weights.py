@@ -48,7 +48,7 @@ def fill(model: torch.nn.Module, dtype: torch.dtype) -> None:
 
 def _is_unset(buffer: torch.Tensor) -> bool:
     """Whether it has no numbers yet that others go with: decays of a linear attention, and what is made of them."""
-    return buffer.is_floating_point() and bool((buffer == buffer.flatten()[0]).all())
+    return buffer.is_floating_point() and buffer.numel() > 0 and bool((buffer == buffer.flatten()[0]).all())
 
 
 def window(shape: torch.Size, dtype: torch.dtype, name: str) -> torch.Tensor:
