@@ -8,15 +8,22 @@ import shlex
 import shutil
 import tempfile
 import unittest
+from unittest import mock
 
 import transformers_env  # noqa: F401, isort: skip
-from keel.export import command
+from keel.export import checkpoint, command
 
 DOCS = pathlib.Path("docs/transformers.md")
 CHECKPOINT = pathlib.Path("plugins/llama/testdata/default")
 
 
 class DocsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        """All commands are given the same checkpoint: it is traced once."""
+        exported = checkpoint.export_directory(CHECKPOINT)
+        cls.enterClassContext(mock.patch.object(checkpoint, "export", lambda _: exported))
+
     def test_the_commands_do_what_the_page_says(self):
         commands = re.findall(r"^keel export-transformers (.*)$", DOCS.read_text(), re.MULTILINE)
         self.assertGreaterEqual(len(commands), 2)

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import apart
+import reasons
 import transformers_env  # noqa: F401, puts transformers on the path
 
 SOURCES = pathlib.Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."))
@@ -67,6 +68,13 @@ class Row:
 
 def survey_class(name: str, check_graph: str, work: pathlib.Path) -> Row:
     """Everything about one class, in this process."""
+    row = _survey_class(name, check_graph, work)
+    if row.result != "equal":
+        row.reason = reasons.REASONS.get(name, row.reason)
+    return row
+
+
+def _survey_class(name: str, check_graph: str, work: pathlib.Path) -> Row:
     import golden
     import keel.export.export
     from keel.export import Refused, build, emit, trace

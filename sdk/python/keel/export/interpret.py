@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from . import graph as g
 from .graph import Declaration, Function, Node, Refused, Value, made
-from .hooks import recurrences
+from .hooks import own_recurrences, recurrences
 from .hooks.activations import FUNCTIONS
 from .hooks.attention import attention, visible
 from .hooks.experts import experts
@@ -213,6 +213,10 @@ def _recur(node, d, x, tensors):
                                     a.get("dt_bias"))[0].T  # fmt: skip
         case "GATED_DELTA":
             return recurrences.delta(*(t[None] for t in (first, a["k"], a["v"], a["g"], a["beta"])), 1.0, False)[0]
+        case "LINEAR_ATTENTION":
+            return own_recurrences.linear_attention(*(t[None] for t in (first, a["k"], a["v"], a["g"])))[0]
+        case "SCAN":
+            return own_recurrences.linear_scan(first[None], a["a"][None])[0]
     raise Refused(f"the recurrence {kind} has no meaning here")
 
 

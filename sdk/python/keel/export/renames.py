@@ -75,7 +75,8 @@ def _any_layer(pattern: str) -> str:
 
 def _of_experts(d: Declaration, stored: dict[str, list[str]]) -> list[dict]:
     """Sets the names of an expert's matrices; rules that take them out of what holds them all, where a checkpoint does so."""
-    for matrix, parts in (("gate_up", ("gate", "up")), ("down", ("down",))):
+    first = ("gate", "up") if d.fields["gate"] else ("up",)
+    for matrix, parts in (("gate_up", first), ("down", ("down",))):
         sources = stored.get(d.tensors[matrix].rpartition(".")[2])
         if sources is None or len(sources) != len(parts):
             return _of_stacked(d)
@@ -94,8 +95,10 @@ def _of_stacked(d: Declaration) -> list[dict]:
         biases = [d.tensors[key].rpartition(".")[2] for key in ("gate_up_bias", "down_bias")]
         for matrix, bias in zip(stacked, biases, strict=True):
             out.append(rule("RENAME", [rf"({prefix})\.{bias}"], [rf"\1.{matrix}.bias"]))
-    out.append(rule("SPLIT" if layout["concatenated"] else "INTERLEAVE", [rf"({prefix})\.{stacked[0]}\.(weight|bias)"],
-                    [r"\1.gate_proj.\2", r"\1.up_proj.\2"], dim=1))  # fmt: skip
+    if layout["gated"]:
+        op = "SPLIT" if layout["concatenated"] else "INTERLEAVE"
+        targets = [r"\1.gate_proj.\2", r"\1.up_proj.\2"]
+        out.append(rule(op, [rf"({prefix})\.{stacked[0]}\.(weight|bias)"], targets, dim=1))
     out.append(rule("UNSTACK", [rf"({prefix})\.(\w+_proj\.(?:weight|bias))"], [r"\1.{e}.\2"]))
     return out
 

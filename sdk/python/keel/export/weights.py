@@ -42,8 +42,13 @@ def fill(model: torch.nn.Module, dtype: torch.dtype) -> None:
         parameter.requires_grad_(False)
     buffers = dict(model.named_buffers())
     for name in model.state_dict():
-        if name in buffers and buffers[name].is_floating_point():  # what a checkpoint holds is a weight
+        if name in buffers and _is_unset(buffers[name]):  # what a checkpoint holds is a weight
             buffers[name].data = window(buffers[name].shape, buffers[name].dtype, name)
+
+
+def _is_unset(buffer: torch.Tensor) -> bool:
+    """Whether it has no numbers yet that others go with: decays of a linear attention, and what is made of them."""
+    return buffer.is_floating_point() and buffer.numel() > 0 and bool((buffer == buffer.flatten()[0]).all())
 
 
 def window(shape: torch.Size, dtype: torch.dtype, name: str) -> torch.Tensor:

@@ -6,10 +6,11 @@ from .cleanup import cleaned
 from .merged import without_merged
 from .rope import with_ropes
 from .router import with_routers
+from .values import with_joined_values
 
 
 def fused(function: Function, tensors: Tensors) -> Function:
-    function = cleaned(function)
+    function = with_joined_values(cleaned(function))
     function = with_ropes(function, tensors)
     function = with_routers(function, tensors)
     return without_merged(cleaned(function))

@@ -18,6 +18,7 @@ PARTS = {"ADD", "SUB", "MUL", "UNARY", "CAT", "NARROW", "VIEW", "PERMUTE", "CAST
 TABLE_PARTS = PARTS | {"MATMUL", "EXPAND", "CONSTANT", "DIV", "POW", "GATHER_ROWS", "PARAM"}
 POSITIONS = (1, 7, 12)
 LENGTH = 13
+FAR = 1 << 20
 TOLERANCE = 1e-4
 
 
@@ -33,7 +34,8 @@ class Piece:
 def with_ropes(function: Function, tensors: Tensors) -> Function:
     positions = function.inputs[1]
     tables = _of_positions(function)
-    values = _table_values(tables, positions, tensors)
+    values = _table_values(tables, positions, tensors, 0)
+    far = _table_values(tables, positions, tensors, _far(tables))
     found: dict[Value, tuple[Value, dict]] = {}
     tried: set[Value] = set()
     for node in function.nodes():
@@ -44,7 +46,7 @@ def with_ropes(function: Function, tensors: Tensors) -> Function:
             if result not in tried:
                 tried.add(result)
                 piece = _piece(result, tables)
-                fields = None if piece is None else recognise(piece, values, tensors)
+                fields = None if piece is None else recognise(piece, values, far, tensors)
                 if fields is not None:
                     here[result] = (piece.x, fields)
         found |= _kept(here, node)
@@ -112,9 +114,16 @@ def _of_positions(function: Function) -> set[Value]:
     return tables
 
 
-def _table_values(tables: set[Value], positions: Value, tensors: Tensors) -> dict[Value, torch.Tensor]:
+def _far(tables: set[Value]) -> int:
+    """A position that no text of a test has, as far as the model's own tables go."""
+    rows = [v.node.inputs[0].dims[0] for v in tables if v.made_by("GATHER_ROWS")]
+    return max(0, min([FAR, *(n - LENGTH for n in rows if isinstance(n, int))]))
+
+
+def _table_values(tables: set[Value], positions: Value, tensors: Tensors, first: int) -> dict[Value, torch.Tensor]:
+    """What they are for tokens at the positions `first`, `first` + 1 ..."""
     wanted = [v for v in tables if v is not positions]
-    known = {positions: torch.arange(LENGTH)}
+    known = {positions: torch.arange(first, first + LENGTH)}
     return known | dict(zip(wanted, evaluate(wanted, known, tensors)))
 
 
@@ -189,8 +198,9 @@ def _upwards(value: Value) -> list[Value]:
 # ---- trying
 
 
-def recognise(piece: Piece, tables: dict[Value, torch.Tensor], tensors: Tensors) -> dict | None:
-    """The fields of the rope that the piece is, or None."""
+def recognise(piece: Piece, tables: dict[Value, torch.Tensor], far: dict[Value, torch.Tensor],
+              tensors: Tensors) -> dict | None:  # fmt: skip
+    """The fields of the rope that the piece is, or None. `far`: the tables of far positions."""
     x, size = piece.x, piece.x.dims[-1]
     if isinstance(size, Rows) or piece.result.dims != x.dims or size % 2 or x.dims.count(Rows()) != 1:
         return None
@@ -204,7 +214,7 @@ def recognise(piece: Piece, tables: dict[Value, torch.Tensor], tensors: Tensors)
     for interleaved, reordered in ((False, False), (True, False), (True, True)):
         tried = {p: m[pairs] if reordered else m for p, m in matrices.items()}
         fields = _rotation(tried, size, interleaved)
-        if fields is not None:
+        if fields is not None and _only_turns(piece, shape, pairs if reordered else None, fields, far, tensors):
             in_f32 = x.dtype == g.MODEL and _turns_in_f32(piece, tables)
             return fields | {"fp32": in_f32, "reordered": reordered}
     return None
@@ -240,6 +250,23 @@ def _matrices(piece, shape, rows, size, tables, tensors) -> dict[int, torch.Tens
         return None
 
 
+def _only_turns(piece, shape, order, fields, far, tensors) -> bool:
+    """Whether it does no more than turn far away as well: some models scale what is far."""
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    y = evaluate([piece.result], far | {piece.x: x}, tensors)[0]
+    y = y if order is None else y[..., order]
+    a, b = _halves(fields["rotary_size"], fields["interleaved"])
+    wanted, got = ((t[..., a].square() + t[..., b].square()).sqrt() for t in (x * fields["attention_factor"], y))
+    rest = slice(fields["rotary_size"], None)
+    return torch.allclose(got, wanted, rtol=1e-3, atol=1e-3) and torch.allclose(y[..., rest], x[..., rest], atol=1e-4)
+
+
+def _halves(total: int, interleaved: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first and the second element of each pair that is turned."""
+    half = torch.arange(total // 2)
+    return (2 * half, 2 * half + 1) if interleaved else (half, half + total // 2)
+
+
 def _rotation(matrices: dict[int, torch.Tensor], size: int, interleaved: bool) -> dict | None:
     first = matrices[POSITIONS[0]]
     off = first - torch.diag(first.diagonal())
@@ -248,11 +275,10 @@ def _rotation(matrices: dict[int, torch.Tensor], size: int, interleaved: bool) -
     for total in dict.fromkeys([rotary, size]):
         if not total:
             continue
-        half = torch.arange(total // 2)
-        a, b = (2 * half, 2 * half + 1) if interleaved else (half, half + total // 2)
+        a, b = _halves(total, interleaved)
         frequency = torch.atan2(first[b, a], first[a, a])
         factor = (first[a, a] ** 2 + first[b, a] ** 2).sqrt()
-        if (factor - factor[0]).abs().max() > TOLERANCE or frequency.min() < -1e-6:
+        if (factor - factor[0]).abs().max() > TOLERANCE or frequency.min() < -1e-6 or not frequency.any():
             continue
         if all((_turned(size, a, b, frequency * p, factor) - m).abs().max() < TOLERANCE for p, m in matrices.items()):
             return {

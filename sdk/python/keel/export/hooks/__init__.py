@@ -3,8 +3,9 @@
 | part | hook | op |
 |---|---|---|
 | attention, masks | transformers' attention and mask interfaces | `keel::attention` |
-| experts | transformers' experts interface | `keel::experts` |
+| experts | transformers' experts interface; the forward of some classes | `keel::experts` |
 | recurrences | functions of the modeling module | `keel::conv1d`, `ssd`, `scan`, `delta` |
+| loops over tokens | methods and classes by name | `keel::linear_scan`, `linear_attention` |
 | norms, activations | modules that behave like one when tried | `keel::norm`, `keel::act` |
 """
 
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 import torch
 from transformers import masking_utils
 
-from . import activations, attention, experts, norms, recurrences
+from . import activations, attention, experts, norms, own_experts, own_recurrences, recurrences
 
 
 @dataclasses.dataclass
@@ -38,11 +39,16 @@ def installed(model: torch.nn.Module) -> Iterator[Found]:
         for name, module in model.named_modules():
             _choose_implementations(module, undo)
             _set(module, "_keel_name", name, undo)
-            if experts.has_experts(module):
+            own = own_experts.FORWARDS.get(type(module).__name__)
+            if own is not None:
+                _set(module, "_keel_act", own_experts.activation_of(module), undo)
+                _set_forward(module, own, undo)
+            elif experts.has_experts(module):
                 _set(module, "_keel_gate", experts.recognise_gate(module), undo)
             elif not any(True for _ in module.children()):
                 _hook_leaf(module, found, undo)
         _hook_recurrences(model, found, undo)
+        _hook_loops(model, found, undo)
         for name, function in attention.MASK_PARTS.items():
             _set(masking_utils, name, function, undo)
         yield found
@@ -84,6 +90,19 @@ def _hook_recurrences(model: torch.nn.Module, found: Found, undo: contextlib.Exi
             if name in vars(owner):
                 found.recurrences[name] += 1
                 _set(owner, name, function, undo)
+
+
+def _hook_loops(model: torch.nn.Module, found: Found, undo: contextlib.ExitStack) -> None:
+    """Recurrences that are loops over the tokens."""
+    for module in model.modules():
+        forward = own_recurrences.FORWARDS.get(type(module).__name__)
+        if forward is not None:
+            found.recurrences[type(module).__name__] += 1
+            _set_forward(module, forward, undo)
+        for name, function in own_recurrences.METHODS.items():
+            if hasattr(type(module), name):
+                found.recurrences[type(module).__name__] += 1
+                _set(module, name, function, undo)
 
 
 def _set_forward(module: torch.nn.Module, forward, undo: contextlib.ExitStack) -> None:

@@ -236,7 +236,10 @@ def _minmax(name, reduction):
         if reduction is None or b is None:
             raise Refused(f"{name} over everything")
         value = _reduced(c, a, [b], reduction, c.dtype(a))
-        return [value, None]  # its index is not given
+        of, at = c.value(a), c.axis(a, b)
+        if at is None or at != len(of.dims) - 1:
+            return [value, None]  # its index is not given
+        return [value, c.build.view(c.build.topk(of, 1)[1], value.dims)]
 
     return convert
 
@@ -284,11 +287,26 @@ for _name in ("sum", "mean", "amax"):
     converts(_name)(_reduction(_name))
 
 
+@converts("norm", "linalg_vector_norm")
+def vector_norm(c, node, x, order=2, dim=None, keepdim=False, dtype=None):
+    """(sum |x|^order)^(1/order)."""
+    if order not in (1, 2) or dim is None:
+        raise Refused(f"a norm of the order {order}, expected 1 or 2")
+    dims, kind = [dim] if isinstance(dim, int) else dim, c.dtype(node)
+    value = c.as_dtype(x, kind)
+    powers = c.build.unary("abs", value) if order == 1 else c.build.arithmetic("MUL", value, value)
+    with c.standing_for(x, powers):
+        total = _reduced(c, x, dims, "sum", kind)
+    return total if order == 1 else c.build.unary("sqrt", total)
+
+
 @converts("var")
 def variance(c, node, x, dim=None, correction=1, unbiased=None, keepdim=False):
     """mean((x - mean)^2), of all elements of one dimension."""
     if isinstance(dim, list) and len(dim) == 1:
         dim = dim[0]
+    if not isinstance(dim, int):
+        raise Refused("a variance over several dimensions")
     at = c.axis(x, dim)
     correction = (1 if unbiased else 0) if unbiased is not None else correction
     value = c.value(x)
@@ -298,6 +316,11 @@ def variance(c, node, x, dim=None, correction=1, unbiased=None, keepdim=False):
     result = c.build.reduce(c.build.arithmetic("MUL", centred, centred), at, "mean")
     size = value.dims[at]
     return result if not correction else c.build.affine(result, size / (size - correction), 0.0)
+
+
+@converts("std")
+def deviation(c, node, x, *args, **kwargs):
+    return c.build.unary("sqrt", variance(c, node, x, *args, **kwargs))
 
 
 @converts("softmax", "_softmax")

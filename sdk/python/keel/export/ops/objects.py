@@ -3,6 +3,7 @@
 from .. import graph as g
 from ..graph import Refused, Rows, Type
 from ..hooks.attention import UNKNOWN
+from .shape import Padded
 from .table import converts
 
 
@@ -163,7 +164,7 @@ def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap,
 
 @converts("keel_experts")
 def keel_experts(c, node, x, ids, weights, gate_up, down, gate_up_bias, down_bias, act, limit, up_offset, concatenated,
-                 transposed):  # fmt: skip
+                 transposed, gated=True):  # fmt: skip
     names = {key: None if t is None else c.parameter(t) for key, t in (
         ("gate_up", gate_up), ("down", down), ("gate_up_bias", gate_up_bias), ("down_bias", down_bias))}  # fmt: skip
     if names["gate_up"] is None:
@@ -173,10 +174,10 @@ def keel_experts(c, node, x, ids, weights, gate_up, down, gate_up_bias, down_bia
     name = names["gate_up"].rpartition(".")[0]
     fields = {
         "act": g.ACTS[act], "experts": experts, "top_k": top_k, "hidden_size": c.shape(x)[-1],
-        "intermediate_size": width // 2, "bias": gate_up_bias is not None, "gate": "{e}.gate_proj",
-        "up": "{e}.up_proj", "down": "{e}.down_proj", "limit": limit, "up_offset": up_offset, "routed_scale": 1.0,
+        "intermediate_size": width // 2 if gated else width, "bias": gate_up_bias is not None,
+        "gate": "{e}.gate_proj" if gated else "", "up": "{e}.up_proj", "down": "{e}.down_proj", "limit": limit, "up_offset": up_offset, "routed_scale": 1.0,
     }  # fmt: skip
-    layout = {"concatenated": concatenated, "transposed": transposed}
+    layout = {"concatenated": concatenated, "transposed": transposed, "gated": gated}
     object = c.declare("moe", name, fields | {"layout": layout}, tensors={k: n for k, n in names.items() if n})
     ids, weights = (c.build.view(c.value(t), [d for d in c.shape(t)[:-1] if d != 1] + [top_k]) for t in (ids, weights))
     return c.build.moe_routed(object, c.value(x), ids, weights)
@@ -187,7 +188,7 @@ def keel_experts(c, node, x, ids, weights, gate_up, down, gate_up_bias, down_bia
 
 def _state(c, node, kind, shape):
     """A state of the layer, named by the module that it is in."""
-    kinds = {"conv": 0, "ssm": 1, "delta": 2}
+    kinds = {"conv": 0, "ssm": 1, "delta": 2, "scan": 3}
     layer = c.build.layer
     if layer is None:
         raise Refused("a recurrence outside of the layers")
@@ -203,13 +204,53 @@ def _given(c, **arguments):
 
 @converts("keel_conv1d")
 def keel_conv1d(c, node, x, weight, bias, silu):
-    channels, kernel = c.shape(weight)
+    result = _causal_conv(c, node, x, weight, bias)
+    result = c.build.act("silu", result) if silu else result
+    return c.build.permute(result, (1, 0))
+
+
+def _causal_conv(c, node, x, weight, bias):
+    channels, kernel = c.shape(weight)[0], c.shape(weight)[-1]
     state = _state(c, node, "conv", [channels, kernel - 1])
     value = c.laid(x, (0, 2, 1))
     value = c.build.view(value, (Rows(), channels))
-    result = c.build.recur(state, "CAUSAL_CONV1D", value, value.type, _given(c, weight=weight, bias=bias))
-    result = c.build.act("silu", result) if silu else result
-    return c.build.permute(result, (1, 0))
+    return c.build.recur(state, "CAUSAL_CONV1D", value, value.type, _given(c, weight=weight, bias=bias))
+
+
+@converts("conv1d")
+def conv1d(c, node, x, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
+    """A causal one: padded on both sides, and cut behind the last token by what follows."""
+    channels, of_group, kernel = c.shape(weight)
+    if c.shape(x)[-1] != Rows() or (of_group, groups) != (1, channels) or list(padding) != [kernel - 1]:
+        raise Refused("a convolution that is not causal by channel: padded by its width less one, and cut behind the text")
+    if [*stride, *dilation] != [1, 1]:
+        raise Refused("a convolution with strides")
+    return Padded(c.build.permute(_causal_conv(c, node, x, weight, bias), (1, 0)))
+
+
+@converts("convolution")
+def convolution(c, node, x, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+    if transposed or len(c.shape(weight)) != 3:
+        raise Refused("a convolution of another kind than over the text")
+    return conv1d(c, node, x, weight, bias, stride, padding, dilation, groups)
+
+
+@converts("keel_linear_scan")
+def keel_linear_scan(c, node, x, a):
+    channels = c.shape(x)[2]
+    state = _state(c, node, "scan", [channels])
+    value, decay = (c.build.view(c.as_dtype(t, c.dtype(a)), (Rows(), channels)) for t in (x, a))
+    return c.build.cast(c.build.recur(state, "SCAN", value, value.type, {"a": decay}), c.dtype(node))
+
+
+@converts("keel_linear_attention")
+def keel_linear_attention(c, node, q, k, v, gate):
+    heads, v_size = c.shape(v)[2:]
+    state = _state(c, node, "delta", [heads, c.shape(k)[3], v_size])
+    q, k, v = (c.build.view(c.value(t), (Rows(), *c.shape(t)[2:])) for t in (q, k, v))
+    arguments = {"k": k, "v": v, "g": c.build.view(c.value(gate), (Rows(), heads))}
+    result = c.build.recur(state, "LINEAR_ATTENTION", q, Type(q.dtype, (Rows(), heads, v_size)), arguments)
+    return c.without_ones(c.build.cast(result, c.dtype(node)), node)
 
 
 @converts("keel_ssd")

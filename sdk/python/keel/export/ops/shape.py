@@ -63,15 +63,36 @@ def _permuted(c, x, order):
 def slice_(c, node, x, dim=0, start=None, end=None, step=1):
     if isinstance(c.raw(x), Pieces):
         return Pieces()
+    if isinstance(c.raw(x), Padded):
+        if c.shape(node)[-1] != Rows() or start not in (0, None) or step != 1:
+            raise Refused("a causal convolution that is cut elsewhere than behind the last token")
+        return c.raw(x).value
     if c.shape(node) == c.shape(x):
         return c.value(x)
     size = c.shape(x)[dim]
+    if start in (0, None) and c.shape(node)[dim] == Rows() and not isinstance(size, Rows):
+        return _as_far_as_the_text(c, node, x, dim)
     if isinstance(size, Rows) or not all(isinstance(e, (int, type(None))) for e in (start, end)):
         raise Refused("it takes some of the tokens by their number in the batch")
     start, end, _ = slice(start, end).indices(size)
     if step == 1:
         return c.without_ones(narrowed(c, x, dim, start, end - start, keep=True), node)
     return c.without_ones(_every(c, c.value(x), c.axis(x, dim), range(start, end, step)), node)
+
+
+def _as_far_as_the_text(c, node, x, dim):
+    """The first N of a table: of each token what is at its position."""
+    at, value = c.axis(x, dim), c.value(x)
+    order = [at, *(i for i in range(len(value.dims)) if i != at)]
+    rows = c.build.gather_rows(c.build.permute(value, order), c.positions)
+    return c.without_ones(c.build.permute(rows, [order.index(i) for i in range(len(order))]), node)
+
+
+class Padded:
+    """What a convolution gives that is padded on both sides: `value` [C, N], and some columns behind it."""
+
+    def __init__(self, value):
+        self.value = value
 
 
 def _every(c, value, at, numbers):

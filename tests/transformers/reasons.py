@@ -1,0 +1,29 @@
+"""Why a class is not equal, for readers: in place of what the exporter says of it, which is about the first op it meets."""
+
+_SPARSE = "attends to the keys that an index of its own chooses (sparse attention)"
+_BIAS = "adds to the scores of its attention what it computes from the queries"
+
+REASONS = {
+    **dict.fromkeys(
+        (
+            "AXK2ForCausalLM",
+            "DeepseekV32ForCausalLM",
+            "DeepseekV4ForCausalLM",
+            "Dots3NoteForCausalLM",
+            "GlmMoeDsaForCausalLM",
+            "HYV4ForCausalLM",
+            "MiniMaxM3VLForCausalLM",
+            "Qwen4ExpForCausalLM",
+        ),
+        _SPARSE,
+    ),
+    **dict.fromkeys(("Inkling2ForCausalLM", "InklingForCausalLM"), _BIAS),
+    "BltForCausalLM": "reads bytes in patches that a second model cuts",
+    "DogeForCausalLM": "its routers mix the tokens of a text, so that a token depends on later ones",
+    "HrmTextForCausalLM": "runs its layers several times for a token",
+    "JetMoeForCausalLM": "routes the projections of its attention to experts",
+    "LongcatFlashForCausalLM": "has two attentions in a layer",
+    "ReformerModelWithLMHead": "attends to the keys that hash alike",
+    "RwkvForCausalLM": "a recurrence (WKV) that no op of Keel's is",
+    "xLSTMForCausalLM": "a recurrence (mLSTM) that no op of Keel's is",
+}
