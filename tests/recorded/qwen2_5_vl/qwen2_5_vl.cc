@@ -28,10 +28,13 @@ struct Qwen2_5_VLVisionConfig {
         out_hidden_size(c.Int("out_hidden_size", 3584)),
         hidden_act(c.Activation("hidden_act", "silu")),
         fullatt_block_indexes(c.Ints("fullatt_block_indexes")) {
-    if (num_heads < 1 || hidden_size % (4 * num_heads) != 0)
-      c.Fail("hidden_size",
-             "is " + std::to_string(hidden_size) +
-                 ", expected a multiple of 4 * num_heads = " + std::to_string(4 * num_heads));
+    constexpr int64_t kMostHeadDim = 1 << 16;  // a constant holds the frequencies of a head
+    if (num_heads < 1 || hidden_size % num_heads != 0 || head_dim() % 4 != 0 ||
+        head_dim() > kMostHeadDim)
+      c.Fail("hidden_size", "is " + std::to_string(hidden_size) + " for num_heads " +
+                                std::to_string(num_heads) +
+                                ", expected a multiple of 4 for each head, at most " +
+                                std::to_string(kMostHeadDim));
   }
   int64_t head_dim() const { return hidden_size / num_heads; }
   int64_t patch_values() const {
