@@ -21,6 +21,9 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
+// Each becomes some kilobytes on its way through a template, however short it is.
+constexpr size_t kMaxMessages = 1 << 16;
+
 class ChatAnswer : public OpenAiAnswer {
  public:
   struct Options {
@@ -147,6 +150,12 @@ json::array ReadMessages(Fields& fields) {
     fields.Fail(InvalidField("messages",
                              "messages is " + std::string(list == nullptr ? "missing" : "empty") +
                                  ", expected [{\"role\": \"user\", \"content\": \"...\"}]"));
+    return messages;
+  }
+  if (list->size() > kMaxMessages) {
+    fields.Fail(InvalidField("messages", "messages has " + std::to_string(list->size()) +
+                                             " entries, expected at most " +
+                                             std::to_string(kMaxMessages)));
     return messages;
   }
   for (size_t i = 0; i < list->size() && fields.ok(); ++i) {

@@ -27,7 +27,8 @@ constexpr FieldInfo Ignored(std::string_view name) {
 }
 
 constexpr FieldInfo kFields[] = {
-    Chat("messages", "list", "the conversation; content is a text or parts of type text"),
+    Chat("messages", "list",
+         "the conversation, up to 65536 entries; content is a text or parts of type text"),
     Completions("prompt", "text, token ids, or a list", "one answer for each prompt and each of n"),
     Served("model", "text", "which model; the first one if absent"),
     Served("n", "number", "answers for each prompt"),
