@@ -12,7 +12,6 @@ REASONS = {
             "Dots3NoteForCausalLM",
             "GlmMoeDsaForCausalLM",
             "HYV4ForCausalLM",
-            "MiniMaxM3VLForCausalLM",
             "Qwen4ExpForCausalLM",
         ),
         _SPARSE,

@@ -10,6 +10,8 @@ SUBSET = (
     "GPT2LMHeadModel",  # positions by an embedding, transposed matrices
     "GptOssForCausalLM",  # sinks, experts with a bias
     "JambaForCausalLM",  # Mamba beside attention
+    "Llama4ForCausalLM",  # ropes of complex numbers, scales of far queries, experts of its own
     "NemotronHForCausalLM",  # Mamba-2, experts without a gate
     "PhiForCausalLM",  # a part of each head turned, biases
+    "Qwen3NextForCausalLM",  # the gated delta rule
 )

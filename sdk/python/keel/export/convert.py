@@ -245,6 +245,8 @@ class Converter:
         try:
             return function(self, node, *node.args, **node.kwargs)
         except Refused as refusal:
+            if any(refusal is self._values.get(x) for x in node.all_input_nodes):
+                raise  # of what it takes, where it is said already
             raise Refused(f"{self.module(node) or 'the model'} ({node.target}): {refusal}") from refusal
 
     def _computed(self, node: FxNode) -> torch.Tensor | None:
