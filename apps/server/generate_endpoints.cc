@@ -50,7 +50,10 @@ class EventStream : public BodyStream, public RunningCall {
       }
     }
     if (auto exchange = exchange_.lock()) exchange->Note(TokensNote(answer_->usage()));
-    if (!more) answer_->AppendEnd(events);
+    if (!more) {
+      answer_->AppendEnd(events);
+      engine_ = nullptr;  // who reads the answer may ask for a model that needs the room
+    }
     return more;
   }
 
@@ -64,7 +67,7 @@ class EventStream : public BodyStream, public RunningCall {
   }
 
  private:
-  const std::shared_ptr<Engine> engine_;  // the answer's texts are its
+  std::shared_ptr<Engine> engine_;  // the answer's texts are its
   const std::shared_ptr<Generation> generation_;
   const std::unique_ptr<Answer> answer_;
   const std::weak_ptr<Exchange> exchange_;

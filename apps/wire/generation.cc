@@ -31,10 +31,11 @@ Result<std::shared_ptr<Generation>> Generation::Start(std::shared_ptr<Engine> en
   auto generation = std::make_shared<Generation>(PrivateTag(), std::move(engine), std::move(wake));
   generation->running_ = requests.size();
   generation->seen_.resize(requests.size());
+  const std::shared_ptr<Engine> held = generation->engine_;
   for (size_t i = 0; i < requests.size(); ++i) {
     if (Status status = requests[i].SetInt("max_unread_tokens", kMaxUnread); !status.ok())
       return status;
-    Result<uint64_t> id = generation->engine_->Submit(
+    Result<uint64_t> id = held->Submit(
         requests[i], [generation, i](const Output& output) { generation->OnOutput(i, output); });
     if (!id.ok()) {
       generation->Cancel();
@@ -68,15 +69,19 @@ void Generation::OnOutput(size_t prompt, const Output& output) {
 bool Generation::Take(std::vector<Piece>* pieces) {
   std::deque<Piece> taken;
   bool more = false;
+  std::shared_ptr<Engine> engine;
   {
     std::lock_guard lock(mutex_);
     taken.swap(waiting_);
     more = running_ > 0;
+    // Let go with the last piece, whoever holds this object still: who reads the answer may ask for
+    // a model that needs the room.
+    engine = more ? engine_ : std::move(engine_);
   }
   for (Piece& piece : taken) {
     // NOT_FOUND is no news: it has ended.
     [[maybe_unused]] const Status status =
-        engine_->Read(piece.request, static_cast<int64_t>(piece.output.tokens.size()));
+        engine->Read(piece.request, static_cast<int64_t>(piece.output.tokens.size()));
     pieces->push_back(std::move(piece));
   }
   return more;
@@ -84,15 +89,17 @@ bool Generation::Take(std::vector<Piece>* pieces) {
 
 void Generation::Cancel() {
   std::vector<uint64_t> ids;
+  std::shared_ptr<Engine> engine;
   {
     std::lock_guard lock(mutex_);
     if (cancelled_ || running_ == 0) return;
     cancelled_ = true;
     ids = ids_;
+    engine = engine_;
   }
   for (const uint64_t id : ids) {
     // NOT_FOUND is no news: it ended by itself.
-    [[maybe_unused]] const Status status = engine_->Cancel(id);
+    [[maybe_unused]] const Status status = engine->Cancel(id);
   }
 }
 

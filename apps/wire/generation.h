@@ -66,7 +66,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
  private:
   void OnOutput(size_t prompt, const Output& output);
 
-  const std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Engine> engine_;  // null once all is taken
   const Wake wake_;
   std::mutex mutex_;
   std::deque<Piece> waiting_;
