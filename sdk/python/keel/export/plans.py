@@ -68,6 +68,10 @@ def _pipeline(config, names: dict[str, Declaration], layers: str) -> list[tuple[
             given.add("hidden_states")
     if layers not in children:
         return []
+    of_none = [name for name, d in names.items() if d.kind == "linear" and d.tied_to is None and name != "lm_head"
+               and not any(f"{name}.".startswith(f"{child}.") for child in children)]  # fmt: skip
+    if of_none:  # a stage would not know that it has to run them
+        return []
     return [(name, list(said[name][0]), list(said[name][1])) for name in children]
 
 
