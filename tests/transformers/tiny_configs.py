@@ -161,6 +161,7 @@ _FAMILIES = {
     "xmod": {**_DECODER, "default_language": "en_XX"},
     "zamba": {
         "num_hidden_layers": 3,
+        "layer_types": ...,
         "layers_block_type": ["linear_attention", "hybrid", "hybrid"],
         "attention_hidden_size": 128,
         "attention_head_dim": 32,

@@ -31,11 +31,9 @@ def split(function: Function, model: torch.nn.Module) -> Parts:
     if hidden.made_by("CAST") and hidden.node.inputs[0].dtype == g.MODEL:
         hidden = hidden.node.inputs[0]
     size = embed.fields["size"]
-    if hidden.dtype == g.F32:
-        hidden = Builder().cast(hidden, g.MODEL)
-    if hidden.type != Type(g.MODEL, (Rows(), size)):
+    if hidden.dims != (Rows(), size):
         raise Refused(f"the head takes {hidden.type}, expected {g.MODEL}[N, {size}], the size of an embedding")
-    forward, extras = _forward(function, hidden, embeds, size)
+    forward, extras = _forward(function, Builder().cast(hidden, g.MODEL), embeds, size)
     parts = Parts(forward, None, embed.name, head.object.name, embed_scale=scale, extras=extras)
     parts.tied = head.object.tensors["weight"] == embed.tensors["weight"]
     if parts.tied:
@@ -123,7 +121,7 @@ def _logits(function: Function, hidden: Value, head, embed: Declaration, parts: 
     rows = Value(Type(g.MODEL, (Rows(), embed.fields["size"])), name="hidden")
     if parts.tied:
         head.object.name, head.object.tied_to = "lm_head", embed
-    result = rebuilt(function.output, {hidden: rows})
+    result = rebuilt(function.output, {hidden: Builder().cast(rows, hidden.dtype)})
     parts.logits = Function("logits", [rows], Builder().cast(result, g.MODEL))
 
 

@@ -44,11 +44,12 @@ def trace(model: torch.nn.Module) -> tuple[torch.export.ExportedProgram, hooks.F
     """Traces `model` (bf16 weights, so that every cast to f32 can be seen) over a number of tokens N."""
     model.eval()
     with _buffers_kept(model):
+        vars(model)[FIRST_POSITION] = _first_position(model)
+    with _buffers_kept(model):
         return _trace(model)
 
 
 def _trace(model: torch.nn.Module) -> tuple[torch.export.ExportedProgram, hooks.Found]:
-    vars(model)[FIRST_POSITION] = _first_position(model)
     most = getattr(model.config.get_text_config(), "max_position_embeddings", None) or MAX_LENGTH
     most = min(MAX_LENGTH, most) if most > 0 else MAX_LENGTH  # tables of positions end there
     tokens = torch.export.Dim("N", min=2, max=most)
