@@ -156,6 +156,7 @@ _FAMILIES = {
         "shape_vocab_size": 8,
     },
     "roformer": _DECODER,
+    "xlm": {"causal": True},
     "xlm-roberta": _DECODER,
     "xlm-roberta-xl": _DECODER,
     "xmod": {**_DECODER, "default_language": "en_XX"},

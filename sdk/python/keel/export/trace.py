@@ -28,6 +28,8 @@ class _Logits(torch.nn.Module):
     def forward(self, input_ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
         position_ids = position_ids + self.first if self.first else position_ids
         arguments = {"position_ids": position_ids, "use_cache": False, "return_dict": True}
+        if "lengths" in self.takes:  # which would be counted in the ids: all are of one text
+            arguments["attention_mask"] = torch.ones_like(input_ids)
         given = {name: value for name, value in arguments.items() if name in self.takes}
         out = self.model(input_ids=input_ids, **given)
         logits = getattr(out, "logits", None)
