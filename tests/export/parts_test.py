@@ -1,13 +1,15 @@
 """What is recognised by trying: masks, norms, activations; and what cannot be taken is refused by name."""
 
+import types
 import unittest
 
 import transformers_env  # noqa: F401, isort: skip
 import torch
-from keel.export.graph import Refused
+from keel.export.graph import Declaration, Refused
 from keel.export.hooks.activations import recognise_activation
 from keel.export.hooks.attention import recognise_mask
 from keel.export.hooks.norms import NormArguments, recognise_norm
+from keel.export.plans import _pipeline
 from keel.export.renames import _whole
 from keel.export.weights import window
 from transformers import masking_utils as masks
@@ -55,6 +57,16 @@ class WeightsTest(unittest.TestCase):
         self.assertLess(matrix.untyped_storage().nbytes(), 100_000)
         self.assertFalse(torch.equal(matrix, matrix.T))
         self.assertTrue(torch.equal(matrix, window(matrix.shape, torch.float32, "w")))
+
+
+class PlanTest(unittest.TestCase):
+    def test_a_pipeline_that_leaves_out_a_module_is_none(self):
+        said = {"embed_tokens": (["input_ids"], ["inputs_embeds"]), "layers": (["hidden_states"], ["hidden_states"])}
+        config = types.SimpleNamespace(base_model_pp_plan=said)
+        names = {"layers.*.q_proj": Declaration("layers.0.q_proj", "linear", {})}
+        children = [child for child, *_ in _pipeline(config, names, set(names), "layers")]
+        self.assertEqual(children, ["embed_tokens", "layers"])
+        self.assertEqual(_pipeline(config, names, {*names, "projection"}, "layers"), [])
 
 
 class RenameTest(unittest.TestCase):

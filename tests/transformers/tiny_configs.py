@@ -68,7 +68,13 @@ _FAMILIES = {
     "bert-generation": _DECODER,
     "big_bird": {**_DECODER, "attention_type": "original_full"},
     "camembert": _DECODER,
-    "cohere_compass_text": {"layer_types": ["sliding_attention", "full_attention"]},
+    "cohere_compass_text": {
+        "layer_types": ["sliding_attention", "full_attention"],
+        "rope_parameters": {
+            kind: {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 2, 2]}
+            for kind in ("sliding_attention", "full_attention")
+        },
+    },
     "ctrl": {"dff": 96},
     "data2vec-text": _DECODER,
     "dbrx": {
@@ -126,6 +132,13 @@ _FAMILIES = {
     "megatron-bert": _DECODER,
     "minimax_m3_vl_text": {"dense_intermediate_size": 96, "shared_intermediate_size": 32},
     "phi3": {"head_dim": ...},
+    "phi4_multimodal": {
+        "vision_config": {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2},
+        "audio_config": {
+            **{"hidden_size": 32, "intermediate_size": 48, "num_blocks": 2, "num_attention_heads": 2},
+            **{"ext_pw_out_channel": 32, "depthwise_separable_out_channel": 32, "nemo_conv_channels": 32},
+        },
+    },
     "qwen3_5_moe_text": {"head_dim": 64},  # a quarter is turned, in turns of three
     "qwen3_5_text": {"head_dim": 64},
     "qwen3_moe": {"num_experts": 8},
@@ -143,11 +156,14 @@ _FAMILIES = {
         "shape_vocab_size": 8,
     },
     "roformer": _DECODER,
+    "xlm": {"causal": True},
     "xlm-roberta": _DECODER,
     "xlm-roberta-xl": _DECODER,
     "xmod": {**_DECODER, "default_language": "en_XX"},
     "zamba": {
-        "layers_block_type": ["linear_attention", "hybrid"],
+        "num_hidden_layers": 3,
+        "layer_types": ...,
+        "layers_block_type": ["linear_attention", "hybrid", "hybrid"],
         "attention_hidden_size": 128,
         "attention_head_dim": 32,
         "num_key_value_heads": 4,

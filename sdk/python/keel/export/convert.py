@@ -52,8 +52,10 @@ class Converter:
         signature = program.graph_signature
         self._parameters = dict(signature.inputs_to_parameters)
         self._buffers = {**signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
-        first = {id(p): name for name, p in reversed(list(model.named_parameters(remove_duplicate=False)))}
-        self._same = {name: first[id(p)] for name, p in model.named_parameters(remove_duplicate=False)}
+        named, tied = list(model.named_parameters(remove_duplicate=False)), getattr(model, "all_tied_weights_keys", {})
+        # Of several names of a weight the one that a checkpoint has: none that is tied to another, and the first.
+        first = {id(p): name for name, p in sorted(reversed(named), key=lambda item: item[0] not in tied)}
+        self._same = {name: first[id(p)] for name, p in named}
         self._kept = {f"model.{name}" for name in model.state_dict()}
 
     # ---- what a node of the program is
@@ -200,7 +202,8 @@ class Converter:
 
     def param(self, name: str) -> Value:
         """A tensor of the checkpoint as a value, without its ones."""
-        tensor = self.model.get_parameter(name) if name in dict(self.model.named_parameters()) else self.model.get_buffer(name)
+        parameters = dict(self.model.named_parameters(remove_duplicate=False))
+        tensor = parameters[name] if name in parameters else self.model.get_buffer(name)
         dtype = DTYPES[tensor.dtype]
         shape = list(tensor.shape)
         object = self.declare("param", name, {"dtype": dtype, "shape": shape}, tensors={"": name})

@@ -26,7 +26,7 @@ def model_spec(model, parts: Parts, declarations: list[Declaration], layers: str
         "inputs": [v.name for v in parts.extras],
         "renames": renames(model, declarations, parts),
     }
-    return fields | plans(model, declarations, layers)
+    return fields | plans(model, declarations, parts.forward, layers)
 
 
 def _vocabulary(model, parts: Parts) -> int:

@@ -2,7 +2,7 @@
 
 import re
 
-from .graph import Declaration
+from .graph import Declaration, Function
 
 # docs/parallel.md: "What a plan means"; those about gradients say nothing here.
 STYLES = {
@@ -17,7 +17,7 @@ HOST_INPUTS = {"input_ids", "attention_mask", "position_ids", "position_embeddin
 MATRICES = {"gate_up_proj", "up_proj", "down_proj"}  # of a mixture of experts, which is one declaration
 
 
-def plans(model, declarations: list[Declaration], layers: str) -> dict:
+def plans(model, declarations: list[Declaration], forward: Function, layers: str) -> dict:
     """`tp_plan`, `ep_plan` and `pp_plan` of a spec. Rules that match nothing here are left out."""
     config, prefix = model.config.get_text_config(), model.base_model_prefix
     names = {_pattern(d.name, prefix): d for d in declarations}
@@ -30,7 +30,8 @@ def plans(model, declarations: list[Declaration], layers: str) -> dict:
         if rules and field == "tp_plan" and all(pattern == "lm_head" for pattern, _ in rules):
             rules = []
         out[field] = rules
-    out["pp_plan"] = _pipeline(config, names, layers.removeprefix(f"{prefix}."))
+    run = {_pattern(n.object.name, prefix) for n in forward.nodes() if n.object is not None and n.object.tensors}
+    out["pp_plan"] = _pipeline(config, names, run, layers.removeprefix(f"{prefix}."))
     return out
 
 
@@ -54,8 +55,13 @@ def _of_parts(said: dict[str, str], declarations: list[Declaration]) -> dict[str
     return {pattern: split.get(style, style) if taken else style for pattern, style in out.items()}
 
 
-def _pipeline(config, names: dict[str, Declaration], layers: str) -> list[tuple[str, list[str], list[str]]]:
-    """The plan, if its children are those that are here, the layers are among them, and each gets what it takes."""
+def _pipeline(
+    config, names: dict[str, Declaration], run: set[str], layers: str
+) -> list[tuple[str, list[str], list[str]]]:
+    """The plan, if its children are those that are here, the layers are among them, and each gets what it takes.
+
+    `run` has the names of what holds weights in forward.
+    """
     said = getattr(config, "base_model_pp_plan", None) or {}
     children = [name for name in said if name == "embed_tokens" or _matches(name, names)]
     given = set(HOST_INPUTS)
@@ -68,6 +74,8 @@ def _pipeline(config, names: dict[str, Declaration], layers: str) -> list[tuple[
             given.add("hidden_states")
     if layers not in children:
         return []
+    if not all(any(f"{name}.".startswith(f"{child}.") for child in children) for name in run):
+        return []  # a stage would not know that it has to run what is of no child
     return [(name, list(said[name][0]), list(said[name][1])) for name in children]
 
 

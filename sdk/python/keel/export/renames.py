@@ -14,7 +14,7 @@ def renames(model, declarations: list[Declaration], parts: Parts) -> list[dict]:
     """Rules in the order of their passes."""
     rules, experts = _of_transformers(model)
     rules += [rule for d in declarations for rule in _of_weight(d)]
-    rules += _of_merged(declarations)
+    rules += _of_merged(declarations) + _of_embedding(model, parts)
     for d in (d for d in declarations if d.kind == "moe"):
         rules += _of_experts(d, experts)
         rules += _of_score_bias(d)
@@ -64,6 +64,15 @@ def _of_merged(declarations: list[Declaration]) -> list[dict]:
         targets = [rf"\1.{d.name.rpartition('.')[2]}.\2" for d in parts]
         out.append(rule("SPLIT", [source], targets, dim=0, sizes=[d.fields["out"] for d in parts]))
     return out
+
+
+def _of_embedding(model, parts: Parts) -> list[dict]:
+    """Leaves out the rows behind the vocabulary, which are of no token of a text."""
+    rows, vocabulary = (table.weight.shape[0] for table in (model.get_input_embeddings(), model.get_output_embeddings()))
+    if rows <= vocabulary:
+        return []
+    source = rf"({re.escape(parts.embed_tokens)})\.weight"
+    return [rule("SPLIT", [source], [r"\1.weight", r"\1.more.weight"], dim=0, sizes=[vocabulary, rows - vocabulary])]
 
 
 def _any_layer(pattern: str) -> str:

@@ -31,9 +31,9 @@ def split(function: Function, model: torch.nn.Module) -> Parts:
     if hidden.made_by("CAST") and hidden.node.inputs[0].dtype == g.MODEL:
         hidden = hidden.node.inputs[0]
     size = embed.fields["size"]
-    if hidden.type != Type(g.MODEL, (Rows(), size)):
+    if hidden.dims != (Rows(), size):
         raise Refused(f"the head takes {hidden.type}, expected {g.MODEL}[N, {size}], the size of an embedding")
-    forward, extras = _forward(function, hidden, embeds, size)
+    forward, extras = _forward(function, Builder().cast(hidden, g.MODEL), embeds, size)
     parts = Parts(forward, None, embed.name, head.object.name, embed_scale=scale, extras=extras)
     parts.tied = head.object.tensors["weight"] == embed.tensors["weight"]
     if parts.tied:
@@ -45,7 +45,7 @@ def split(function: Function, model: torch.nn.Module) -> Parts:
 def _embedding(function: Function, model: torch.nn.Module) -> tuple[Declaration, float, Value]:
     """The table of tokens, the factor behind it, and the value that the engine gives instead."""
     weight = model.get_input_embeddings().weight
-    names = {name for name, p in model.named_parameters() if p is weight}
+    names = {name for name, p in model.named_parameters(remove_duplicate=False) if p is weight}
     nodes = function.nodes()
     found = [n for n in nodes if n.op == "EMBED" and n.object.tensors["weight"] in names and n.inputs[0] is function.inputs[0]]
     if not found:
@@ -66,7 +66,8 @@ def _exact(scale: float, size: int) -> float:
 def _head(function: Function, model: torch.nn.Module):
     """The last linear of hidden states to the vocabulary."""
     output = model.get_output_embeddings()
-    names = {name for name, p in model.named_parameters() if output is not None and p is output.weight}
+    weight = None if output is None else output.weight
+    names = {name for name, p in model.named_parameters(remove_duplicate=False) if p is weight}
     heads = [n for n in function.nodes() if n.op == "LINEAR" and n.object.tensors["weight"] in names]
     if not heads:
         raise Refused("its logits do not come from an output embedding (get_output_embeddings)")
@@ -120,7 +121,7 @@ def _logits(function: Function, hidden: Value, head, embed: Declaration, parts: 
     rows = Value(Type(g.MODEL, (Rows(), embed.fields["size"])), name="hidden")
     if parts.tied:
         head.object.name, head.object.tied_to = "lm_head", embed
-    result = rebuilt(function.output, {hidden: rows})
+    result = rebuilt(function.output, {hidden: Builder().cast(rows, hidden.dtype)})
     parts.logits = Function("logits", [rows], Builder().cast(result, g.MODEL))
 
 

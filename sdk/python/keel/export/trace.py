@@ -1,6 +1,8 @@
 """From a model of transformers to an ExportedProgram whose hard parts are single `keel::` ops."""
 
+import contextlib
 import inspect
+from collections.abc import Iterator
 
 import torch
 import transformers.exporters.exporter_dynamo  # noqa: F401, registers the patches named "dynamo"
@@ -26,6 +28,8 @@ class _Logits(torch.nn.Module):
     def forward(self, input_ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
         position_ids = position_ids + self.first if self.first else position_ids
         arguments = {"position_ids": position_ids, "use_cache": False, "return_dict": True}
+        if "lengths" in self.takes:  # which would be counted in the ids: all are of one text
+            arguments["attention_mask"] = torch.ones_like(input_ids)
         given = {name: value for name, value in arguments.items() if name in self.takes}
         out = self.model(input_ids=input_ids, **given)
         logits = getattr(out, "logits", None)
@@ -41,9 +45,16 @@ def example(length: int, vocab_size: int, seed: int = 0) -> tuple[torch.Tensor, 
 def trace(model: torch.nn.Module) -> tuple[torch.export.ExportedProgram, hooks.Found]:
     """Traces `model` (bf16 weights, so that every cast to f32 can be seen) over a number of tokens N."""
     model.eval()
-    vars(model)[FIRST_POSITION] = _first_position(model)
+    with _buffers_kept(model):
+        vars(model)[FIRST_POSITION] = _first_position(model)
+    with _buffers_kept(model):
+        return _trace(model)
+
+
+def _trace(model: torch.nn.Module) -> tuple[torch.export.ExportedProgram, hooks.Found]:
     most = getattr(model.config.get_text_config(), "max_position_embeddings", None) or MAX_LENGTH
-    tokens = torch.export.Dim("N", min=2, max=min(MAX_LENGTH, most))  # tables of positions end there
+    most = min(MAX_LENGTH, most) if most > 0 else MAX_LENGTH  # tables of positions end there
+    tokens = torch.export.Dim("N", min=2, max=most)
     inputs = example(LENGTH, model.get_input_embeddings().weight.shape[0])
     with hooks.installed(model) as found, torch.no_grad(), apply_patches("dynamo"):
         try:
@@ -59,6 +70,17 @@ def trace(model: torch.nn.Module) -> tuple[torch.export.ExportedProgram, hooks.F
         except Exception as error:
             raise Refused(f"torch.export cannot trace it: {_first_line(error)}") from error
     return program.run_decompositions({}), found  # takes no op apart, but makes values of writes in place
+
+
+@contextlib.contextmanager
+def _buffers_kept(model: torch.nn.Module) -> Iterator[None]:
+    """Puts them back at the end: some models round their tables to the type of what they are given."""
+    held = [(module, name, buffer) for module in model.modules() for name, buffer in module.named_buffers(recurse=False)]
+    try:
+        yield
+    finally:
+        for module, name, buffer in held:
+            setattr(module, name, buffer)
 
 
 def _first_position(model: torch.nn.Module) -> int:

@@ -75,7 +75,9 @@ def _hook_leaf(module: torch.nn.Module, found: Found, undo: contextlib.ExitStack
         found.norms[type(module).__name__] += 1
         values = dataclasses.astuple(arguments)
 
-        def forward(self, x):
+        def forward(self, x, *more, **named):
+            if any(m is not None for m in (*more, *named.values())):  # a gate: more than a norm
+                return type(self).forward(self, x, *more, **named)
             own = norms.parameters_of(self)
             return torch.ops.keel.norm(x, own.get("weight"), own.get("bias"), *values)
 

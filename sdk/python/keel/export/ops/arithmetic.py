@@ -350,6 +350,8 @@ def cumsum(c, node, x, dim, dtype=None):
 @converts("topk")
 def topk(c, node, x, k, dim=-1, largest=True, sorted=True):
     at, value = c.axis(x, dim), c.value(x)
+    if at is None and k == 1:  # of one there is
+        return [value, c.build.affine(c.build.cast(value, g.I64), 0.0, 0.0)]
     if not largest or at != len(value.dims) - 1:
         raise Refused("the smallest, or not of the last dimension")
     results = c.build.topk(value, k)

@@ -154,7 +154,7 @@ def unbind(c, node, x, dim=0):
 # ---- joins
 
 
-@converts("cat", "concat")
+@converts("cat", "concat", "concatenate")
 def cat(c, node, xs, dim=0):
     dim %= len(c.shape(node))
     return _joined(c, node, [(x, c.shape(x)) for x in xs if 0 not in c.shape(x)], dim)
