@@ -5,25 +5,32 @@
 namespace keel::apps {
 namespace json = boost::json;
 
-std::vector<Prompt> ReadPrompts(Fields& fields, std::string_view field) {
-  constexpr std::string_view kExpected =
-      "a string, a list of token ids, or a list of one of these (not empty)";
-  const std::string name(field);
+TextOrList ReadTextOrList(Fields& fields, std::string_view field, std::string_view expected) {
   const json::value* value = fields.Find(field);
   if (value == nullptr) {
-    fields.Fail(InvalidField(name, name + " is missing, expected " + std::string(kExpected)));
+    const std::string name(field);
+    fields.Fail(InvalidField(name, name + " is missing, expected " + std::string(expected)));
     return {};
   }
-  if (const json::string* text = value->if_string()) return {std::string(*text)};
+  if (const json::string* text = value->if_string()) return {text, nullptr};
   const json::array* list = value->if_array();
   if (list == nullptr || list->empty()) {
-    fields.FailType(field, *value, kExpected);
+    fields.FailType(field, *value, expected);
     return {};
   }
+  return {nullptr, list};
+}
+
+std::vector<Prompt> ReadPrompts(Fields& fields, std::string_view field) {
+  const auto [text, list] = ReadTextOrList(
+      fields, field, "a string, a list of token ids, or a list of one of these (not empty)");
+  if (text != nullptr) return {std::string(*text)};
+  if (list == nullptr) return {};
+  const std::string name(field);
   if (list->front().is_number()) {
     auto ids = ReadTokenIds(*list);
     if (ids.has_value()) return {*std::move(ids)};
-    fields.FailType(field, *value, "a list of token ids (whole numbers)");
+    fields.FailType(field, *fields.Find(field), "a list of token ids (whole numbers)");
     return {};
   }
   std::vector<Prompt> prompts;

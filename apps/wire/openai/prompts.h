@@ -13,6 +13,14 @@
 
 namespace keel::apps {
 
+// A required field that is a text or a list of things; `expected` says which.
+struct TextOrList {
+  const boost::json::string* text = nullptr;
+  const boost::json::array* list =
+      nullptr;  // not empty; null for a text, and both if it is refused
+};
+TextOrList ReadTextOrList(Fields& fields, std::string_view field, std::string_view expected);
+
 using Prompt = std::variant<std::string, std::vector<int32_t>>;
 
 // A string, a list of strings, a list of ids, or a list of lists of ids.

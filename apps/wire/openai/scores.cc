@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "apps/wire/openai/prompts.h"
 #include "apps/wire/openai/vectors.h"
 
 namespace keel::apps {
@@ -97,18 +98,10 @@ class RerankAnswer : public PairAnswer {
 
 // A string, or a list of strings; Cohere's documents are objects with a text too.
 Texts ReadTexts(Fields& fields, const std::string& name) {
-  constexpr std::string_view kExpected = "a string or a list of strings (not empty)";
-  const json::value* value = fields.Find(name);
-  if (value == nullptr) {
-    fields.Fail(InvalidField(name, name + " is missing, expected " + std::string(kExpected)));
-    return {};
-  }
-  if (const json::string* text = value->if_string()) return {std::string(*text)};
-  const json::array* list = value->if_array();
-  if (list == nullptr || list->empty()) {
-    fields.FailType(name, *value, kExpected);
-    return {};
-  }
+  const auto [single, list] =
+      ReadTextOrList(fields, name, "a string or a list of strings (not empty)");
+  if (single != nullptr) return {std::string(*single)};
+  if (list == nullptr) return {};
   Texts texts;
   for (const json::value& item : *list) {
     const json::value* text = &item;
