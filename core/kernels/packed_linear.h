@@ -1,0 +1,74 @@
+// Linear layers over weights that were packed for the kernels when a model was loaded.
+//
+//   y[m, n] = round(residual[m, n] + round(sum_k x[m, k] * w[n, k] + bias[n]))
+//
+// Outputs come in panels of kPanel; a panel's weights lie side by side along k, in the order in which a kernel reads
+// them, one layout a WeightType whatever the CPU. So decoding reads memory in one stream a thread, and the same bytes
+// serve prompts. Sums are in fp32, or in int32 within a group where x is quantized too.
+//
+// Linears of one input (q, k and v; gate and up) are given in one call: x is converted once, and the threads meet once.
+#ifndef KEEL_CORE_KERNELS_PACKED_LINEAR_H_
+#define KEEL_CORE_KERNELS_PACKED_LINEAR_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "core/base/cpu.h"
+#include "core/kernels/lanes.h"
+
+namespace keel {
+
+inline constexpr int64_t kPanel = 64;  // outputs
+
+// How a linear's weights are stored.
+enum class WeightType { kF32, kBF16, kF16, kInt8, kInt4 };
+
+struct PackedFormat {
+  WeightType weights = WeightType::kBF16;
+  // Inputs that share a scale: of kInt4 32, 64 or 128; 0 elsewhere, where kInt8 has one scale an output.
+  int64_t group = 0;
+  // With kInt8: each row of x is quantized by its own scale, and products are of integers (w8a8).
+  bool int8_activations = false;
+
+  bool operator==(const PackedFormat&) const = default;
+};
+
+inline int64_t Panels(int64_t n) { return (n + kPanel - 1) / kPanel; }
+// Bytes of one panel, scales included; a multiple of 64.
+int64_t PanelBytes(const PackedFormat& format, int64_t k);
+
+// A weight matrix as a checkpoint has it: [n, k], rows ldw elements apart.
+struct PlainWeights {
+  KernelType type = KernelType::kF32;
+  const void* w = nullptr;
+  int64_t n = 0, k = 0, ldw = 0;
+};
+
+// Packs panels [begin, end) into `packed`, which is where panel 0 begins: Panels(n) * PanelBytes bytes, 64-byte aligned.
+// Outputs past n are zero. Panels are independent, so threads may share the work.
+void PackPanels(const PackedFormat& format, const PlainWeights& weights, int64_t begin, int64_t end,
+                void* packed);
+
+struct PackedLinear {
+  PackedFormat format = {};
+  int64_t n = 0, k = 0;
+  const void* weights = nullptr;  // as PackPanels made them
+  const float* bias = nullptr;    // [n], or null
+
+  KernelType type = KernelType::kF32;  // of x, y and residual
+  int64_t m = 0;
+  const void* x = nullptr;         // [m, k], rows ldx elements apart
+  void* y = nullptr;               // [m, n], rows ldy apart
+  const void* residual = nullptr;  // [m, n], rows ldr apart; may be y; null: none
+  int64_t ldx = 0, ldy = 0, ldr = 0;
+};
+
+// Runs them on all threads. All have the same x, m, k and type.
+void RunPackedLinears(absl::Span<const PackedLinear> linears);
+inline void RunPackedLinear(const PackedLinear& linear) { RunPackedLinears({&linear, 1}); }
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_KERNELS_PACKED_LINEAR_H_
