@@ -4,7 +4,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
-#include <new>
 
 #include "absl/functional/function_ref.h"
 #include "core/kernels/parallel.h"
@@ -131,17 +130,16 @@ double Peak(void (*f)(), double operations) {
 
 }  // namespace
 
-void MachineProbe::Free::operator()(char* p) const {
-  ::operator delete (p, std::align_val_t{4096});
-}
-
 MachineProbe::MachineProbe(int64_t read_bytes)
-    : bytes_(read_bytes / 4096 * 4096),
-      memory_(static_cast<char*>(::operator new (bytes_, std::align_val_t{4096}))) {
-  std::memset(memory_.get(), 1, bytes_);
+    : bytes_(read_bytes / 4096 * 4096), memory_(AllocateHugeMemory(bytes_)) {
+  if (memory_ == nullptr) {
+    bytes_ = 0;
+    return;
+  }
+  ParallelFor(bytes_ / 4096, 1, [&](int64_t begin, int64_t end) {
+    std::memset(memory_.get() + begin * 4096, 1, (end - begin) * 4096);
+  });
 }
-
-MachineProbe::~MachineProbe() = default;
 
 double MachineProbe::ReadBandwidth() const {
   uint64_t (*read)(const char*, int64_t) = ReadAll;
