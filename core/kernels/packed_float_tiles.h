@@ -21,9 +21,8 @@ namespace keel::packed {
 
 #define KEEL_UNROLL _Pragma("GCC unroll 8")
 
-constexpr int64_t kBlockInputs = 512;
-// What is read in one go is asked for so many bytes before.
-constexpr int64_t kAheadOfStream = 8192;
+// Inputs of a block: few rows come faster through the L1 cache, many reuse their sums for longer.
+constexpr int64_t BlockInputs(int64_t rows) { return rows <= 16 ? 128 : 512; }
 
 // Instruction sets. Call makes a function of a body, whose Run is written for none.
 struct Avx2 {
@@ -119,7 +118,6 @@ struct Ahead {
   const char* next = nullptr;
   const char* end = nullptr;
 };
-constexpr int kStream = -1;  // instead of kLines: the columns that are read kAheadOfStream later
 
 // kRows rows times kVectors registers of columns. Sets the sums or adds to them.
 template <typename Isa, typename W, int kRows, int kVectors, int kAhead>
@@ -142,11 +140,7 @@ struct Tile {
     [[maybe_unused]] const char* next = ahead.next;
     const char* const end = w + lines.count * kLineBytes;
     for (; w != end; w += kLineBytes) {
-      if constexpr (kAhead == kStream) {
-        KEEL_UNROLL for (int b = 0; b < kVectors * kVectorBytes; b += 64) {
-          __builtin_prefetch(w + kAheadOfStream + b);
-        }
-      } else if constexpr (kAhead > 0) {
+      if constexpr (kAhead > 0) {
         KEEL_UNROLL for (int i = 0; i < kAhead; ++i) __builtin_prefetch(next + 64 * i, 0, 2);  // L2
         next += next < ahead.end ? 64 * kAhead : 0;
       }
@@ -243,9 +237,11 @@ void MultiplyPanel(const char* w, int64_t k, int64_t columns, const Rows<typenam
   const int64_t lines = (k + W::kInputs - 1) / W::kInputs;
   const int64_t tiles = TileCount<Isa, kVectors>(rows.count), strips = columns / kColumns;
   if (tiles == 1 && strips == 1) {
-    return MultiplyStrip<Isa, W, kVectors, kStream>({w, lines}, rows, true, nullptr, 0);
+    // One stream from end to end, which the hardware sees by itself.
+    return MultiplyStrip<Isa, W, kVectors, 0>({w, lines}, rows, true, nullptr, 0);
   }
-  const int64_t blocks = (k + kBlockInputs - 1) / kBlockInputs;
+  const int64_t block_inputs = BlockInputs(rows.count);
+  const int64_t blocks = (k + block_inputs - 1) / block_inputs;
   for (int64_t block = 0; block < blocks; ++block) {
     const int64_t begin = lines * block / blocks, end = lines * (block + 1) / blocks;
     const int64_t bytes = (end - begin) * kLineBytes;

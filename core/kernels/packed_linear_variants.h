@@ -18,7 +18,7 @@ namespace keel {
 // Threads share panels by halves, so that a few panels can be divided evenly.
 inline constexpr int64_t kSplit = 32;  // outputs
 // `run` is given no more rows at once.
-inline constexpr int64_t kMaxPartRows = 256;
+inline constexpr int64_t kMaxPartRows = 128;
 
 // Rows [row_begin, row_end) and columns [column_begin, column_end) of y; columns begin at a multiple of kSplit and end at
 // one or at n.
