@@ -130,6 +130,7 @@ std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu) {
   AppendPackedFloatPlain(&variants);
 #if defined(__x86_64__)
   AppendPackedFloat(cpu, &variants);
+  AppendPackedAmx(cpu, &variants);
 #else
   (void)cpu;
 #endif

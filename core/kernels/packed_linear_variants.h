@@ -54,6 +54,7 @@ inline int64_t PaddedRowBytes(int64_t bytes) {
 void AppendPackedFloatPlain(std::vector<PackedLinearVariant>* variants);
 #if defined(__x86_64__)
 void AppendPackedFloat(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+void AppendPackedAmx(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
 #endif
 
 }  // namespace keel
