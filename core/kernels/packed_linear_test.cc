@@ -323,6 +323,35 @@ TEST(PackedLinearTest, LinearsOfOneInputRunInOneCall) {
   }
 }
 
+// What the busiest thread has to do, beside an equal share.
+double Imbalance(const PackedLinearGrid& grid, int64_t m, int64_t pieces, int64_t threads) {
+  const auto ceil = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
+  return static_cast<double>(ceil(m, grid.rows) * ceil(pieces, grid.columns) * threads) /
+         static_cast<double>(m * pieces);
+}
+
+TEST(PackedLinearTest, ManyRowsKeepAllThreadsBusy) {
+  for (const int64_t n : {576, 896, 1152, 2048, 9728, 151936}) {
+    for (int64_t threads = 2; threads <= 64; threads += threads < 8 ? 1 : 8) {
+      for (const int64_t m : {128, 512}) {
+        const int64_t pieces = (n + kSplit - 1) / kSplit;
+        const PackedLinearGrid grid = DividePackedLinears(m, pieces, threads);
+        EXPECT_LE(grid.rows * grid.columns, threads);
+        EXPECT_LE(Imbalance(grid, m, pieces, threads), 1.25)
+            << n << " outputs, " << m << " rows, " << threads << " threads: " << grid.rows << " x "
+            << grid.columns;
+      }
+    }
+  }
+}
+
+TEST(PackedLinearTest, OneRowAndManyColumnsAreDividedByColumns) {
+  EXPECT_EQ(DividePackedLinears(1, 4, 64).columns, 4);
+  EXPECT_EQ(DividePackedLinears(1, 4748, 64).columns, 64);
+  EXPECT_EQ(DividePackedLinears(64, 4748, 32).columns, 32);
+  EXPECT_EQ(DividePackedLinears(1, 18, 2).columns, 2);
+}
+
 TEST(PackedLinearTest, PackingRoundsToTheFormatAndPadsWithZeros) {
   const int64_t n = 70, k = 9;
   Numbers w(KernelType::kF32, n * k);

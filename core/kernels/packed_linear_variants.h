@@ -37,6 +37,13 @@ struct PackedLinearVariant {
   void (*run)(const PackedLinear& linear, const void* rows, const PackedLinearPart& part);
 };
 
+// y, or the y of several linears side by side, as a grid of parts, one a thread. Rows are divided only where columns are too
+// few to keep all threads equally busy: weights are then read more than once. `pieces` are of kSplit columns.
+struct PackedLinearGrid {
+  int64_t rows = 1, columns = 1;
+};
+PackedLinearGrid DividePackedLinears(int64_t m, int64_t pieces, int64_t threads);
+
 // Those that `cpu` can run, slowest first; the last one that takes a linear is the best for it.
 std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu);
 
