@@ -139,10 +139,15 @@ void RunPackedLinears(absl::Span<const PackedLinear> linears,
   if (!linears.empty()) Call(linears, variants).Run();
 }
 
-void RunPackedLinears(absl::Span<const PackedLinear> linears) {
-  static const auto& variants =
-      *new std::vector<PackedLinearVariant>(PackedLinearVariants(Cpu()));  // outlives all threads
-  RunPackedLinears(linears, variants);
+void RunPackedLinears(absl::Span<const PackedLinear> linears, Numerics numerics) {
+  // They outlive all threads.
+  static const auto& all = *new std::vector<PackedLinearVariant>(PackedLinearVariants(Cpu()));
+  static const auto& invariant = *new std::vector<PackedLinearVariant>([] {
+    std::vector<PackedLinearVariant> variants = all;
+    std::erase_if(variants, [](const PackedLinearVariant& v) { return !v.invariant; });
+    return variants;
+  }());
+  RunPackedLinears(linears, numerics == Numerics::kInvariant ? invariant : all);
 }
 
 }  // namespace keel

@@ -14,6 +14,7 @@
 
 #include "absl/types/span.h"
 #include "core/kernels/lanes.h"
+#include "core/kernels/numerics.h"
 
 namespace keel {
 
@@ -73,8 +74,11 @@ struct PackedLinear {
 // k and type; one's y may be no other's operand. Which columns a thread computes depends on the shapes alone, so with few
 // rows each thread reads the same weights at every step. Converted rows of x lie in memory that each thread keeps from
 // call to call: nothing is allocated once the largest shape was seen.
-void RunPackedLinears(absl::Span<const PackedLinear> linears);
-inline void RunPackedLinear(const PackedLinear& linear) { RunPackedLinears({&linear, 1}); }
+void RunPackedLinears(absl::Span<const PackedLinear> linears,
+                      Numerics numerics = Numerics::kFastest);
+inline void RunPackedLinear(const PackedLinear& linear, Numerics numerics = Numerics::kFastest) {
+  RunPackedLinears({&linear, 1}, numerics);
+}
 
 }  // namespace keel
 

@@ -302,6 +302,37 @@ TEST(PackedLinearTest, AnyPartsOfYMakeTheSameWhole) {
   }
 }
 
+TEST(PackedLinearTest, InvariantVariantsGiveARowTheSameBitsAmongAnyOthers) {
+  const int64_t m = 45, n = 103, k = 700;
+  for (const WeightType weights : kFloats) {
+    for (const KernelType type : kTypes) {
+      Problem all(weights, type, {m, n, k}, 1);
+      for (const PackedLinearVariant& variant : Variants()) {
+        if (!variant.invariant || !variant.takes(all.linear.format, type)) continue;
+        RunPackedLinears({&all.linear, 1}, {&variant, 1});
+        for (const int64_t first : {0, 7, 20}) {
+          for (const int64_t rows : {1, 2, 3, 5, 7, 16, 25}) {
+            if (first + rows > m) continue;
+            Numbers y(type, rows * n);
+            PackedLinear few = all.linear;
+            few.m = rows;
+            few.x = static_cast<const char*>(few.x) + first * few.ldx * Size(type);
+            few.residual = static_cast<const char*>(few.residual) + first * few.ldr * Size(type);
+            few.y = y.data(), few.ldy = n;
+            RunPackedLinears({&few, 1}, {&variant, 1});
+            for (int64_t i = 0; i < rows; ++i) {
+              for (int64_t j = 0; j < n; ++j) {
+                ASSERT_EQ(y.Get(i * n + j), all.y.Get((first + i) * all.linear.ldy + j))
+                    << variant.name << ", row " << first + i << " in " << rows << ", column " << j;
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(PackedLinearTest, LinearsOfOneInputRunInOneCall) {
   for (const KernelType type : kTypes) {
     for (const int64_t m : {1, 5, 65}) {

@@ -35,6 +35,8 @@ struct PackedLinearVariant {
   void (*convert)(const PackedLinear& linear, int64_t row_begin, int64_t row_end, void* rows);
   // Writes the part of linear.y. `rows` are those that `convert` made for the part's.
   void (*run)(const PackedLinear& linear, const void* rows, const PackedLinearPart& part);
+  // An output's bits depend on its row of x and its weights alone: not on the part, so not on m or threads.
+  bool invariant = false;
 };
 
 // y, or the y of several linears side by side, as a grid of parts, one a thread. Rows are divided only where columns are too
