@@ -23,8 +23,8 @@ namespace keel::packed {
 
 #define KEEL_UNROLL _Pragma("GCC unroll 8")
 
-// Inputs of a block: few rows come faster through the L1 cache, many reuse their sums for longer.
-constexpr int64_t BlockInputs(int64_t rows) { return rows <= 16 ? 128 : 512; }
+// Bytes of a block: few rows come faster through the L1 cache, many reuse their sums for longer.
+constexpr int64_t BlockBytes(int64_t rows) { return (rows <= 16 ? 16 : 64) << 10; }
 
 // Instruction sets. Call makes a function of a body, whose Run is written for none.
 struct Avx2 {
@@ -242,8 +242,8 @@ void MultiplyPanel(const char* w, int64_t k, int64_t columns, const Rows<typenam
     // One stream from end to end, which the hardware sees by itself.
     return MultiplyStrip<Isa, W, kVectors, 0>({w, lines}, rows, true, nullptr, 0);
   }
-  const int64_t block_inputs = BlockInputs(rows.count);
-  const int64_t blocks = (k + block_inputs - 1) / block_inputs;
+  const int64_t block_bytes = BlockBytes(rows.count);
+  const int64_t blocks = (lines * kLineBytes + block_bytes - 1) / block_bytes;
   for (int64_t block = 0; block < blocks; ++block) {
     const int64_t begin = lines * block / blocks, end = lines * (block + 1) / blocks;
     const int64_t bytes = (end - begin) * kLineBytes;
