@@ -52,6 +52,10 @@ inline int64_t PaddedRowBytes(int64_t bytes) {
 
 // One line a variant or family of them; each appends what `cpu` can run. Defined in the file of that name.
 void AppendPackedFloatPlain(std::vector<PackedLinearVariant>* variants);  // packed_float_plain.cc
+void AppendPackedIntPlain(std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntAvx2(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntAvx512(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntVnni(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
 
 }  // namespace keel
 
