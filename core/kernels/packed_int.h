@@ -17,6 +17,9 @@
 #include "core/kernels/packed_linear.h"
 #include "core/kernels/packed_linear_variants.h"
 
+// Before loops over registers: without it GCC keeps arrays of them in memory at -O2.
+#define KEEL_UNROLL _Pragma("GCC unroll 8")
+
 namespace keel::packed {
 
 // ---- Weights
@@ -69,12 +72,13 @@ void UnpackIntPanel(const PackedFormat& format, int64_t k, const void* panel, fl
 
 // ---- Rows of x
 
-// How quantized inputs lie. A step of a row is
+// How four quantized inputs lie, half a step.
 enum class RowKind {
-  kBytes,  // int8_t[8]
-  kSplit,  // int8_t[2][8]: numbers of 16 bits, high * 256 + low
-  kWords,  // int16_t[8], in the order 0 2 1 3, 4 6 5 7: factors of the even and the odd bytes of 32 bits
+  kBytes,  // int8_t[4]
+  kSplit,  // int8_t[2][4]: numbers of 16 bits, high * 256 + low
+  kWords,  // int16_t[4], in the order 0 2 1 3: factors of the even and the odd bytes of 32 bits
 };
+inline constexpr int64_t HalfStepBytes(RowKind kind) { return kind == RowKind::kBytes ? 4 : 8; }
 
 // The greatest |q|. Of 16 bits it is the one that splits into two signed bytes.
 inline int MaxQuantized(const PackedFormat& format) {
@@ -84,7 +88,7 @@ inline int MaxQuantized(const PackedFormat& format) {
 // Groups without a greater number are zeros: beyond lie quotients that are infinite.
 inline constexpr float kLeastX = 1e-30f;
 
-// Quantizes a group of fp32 x into steps `stride` bytes apart: q = round(x / scale). Returns scale and the sum of q. The
+// Quantizes a group of fp32 x into half steps `stride` bytes apart: q = round(x / scale). Returns scale and the sum of q. The
 // scale of a group with an infinity or a NaN is NaN, of one whose numbers are all next to nothing 0.
 struct QuantizedGroup {
   float scale;
@@ -110,7 +114,7 @@ struct IntBlock {
   const uint8_t* weights = nullptr;
   const _Float16* scales = nullptr;
   int64_t weight_stride = 0, scale_stride = 0;
-  const uint8_t* x = nullptr;          // [steps][rows][bytes of a step]
+  const uint8_t* x = nullptr;          // [steps][2][rows][HalfStepBytes]
   const float* x_scales = nullptr;     // [groups][rows]
   const int32_t* x_offsets = nullptr;  // [groups][rows]: -zero * (sum of q)
   float* sums = nullptr;               // [rows][kPanel], added to

@@ -27,34 +27,34 @@ template <int kRows, int kVectors, RowKind kKind>
 KEEL_TARGET_MADD KEEL_INLINE void DotStep(const uint8_t* w, const uint8_t* x,
                                           Vector::Int (&dots)[kRows][kVectors]) {
   if constexpr (kKind == RowKind::kWords) {
-    for (int half = 0; half < 2; ++half, w += kHalfStep, x += kStep) {
+    KEEL_UNROLL for (int half = 0; half < 2; ++half, w += kHalfStep, x += kRows * 8) {
       Vector::Int even[kVectors], odd[kVectors];
-      for (int v = 0; v < kVectors; ++v) {
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
         const Vector::Int codes = Vector::Load(w + v * 4 * Vector::kColumns);
         even[v] = Vector::EvenBytes(codes);
         odd[v] = Vector::OddBytes(codes);
       }
-      for (int r = 0; r < kRows; ++r) {
-        const Vector::Int a = Broadcast4(x + r * 2 * kStep), b = Broadcast4(x + r * 2 * kStep + 4);
-        for (int v = 0; v < kVectors; ++v) {
-          dots[r][v] = Vector::Add32(dots[r][v], Vector::MultiplyWords(even[v], a));
-          dots[r][v] = Vector::Add32(dots[r][v], Vector::MultiplyWords(odd[v], b));
+      KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
+        const Vector::Int a = Broadcast4(x + r * 8), b = Broadcast4(x + r * 8 + 4);
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+          Vector::Add32(Vector::MultiplyWords(even[v], a), &dots[r][v]);
+          Vector::Add32(Vector::MultiplyWords(odd[v], b), &dots[r][v]);
         }
       }
     }
   } else {
     const Vector::Int ones = Vector::Set(0x00010001);
     Vector::Int first[kVectors], second[kVectors];
-    for (int v = 0; v < kVectors; ++v) {
+    KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
       first[v] = Vector::Load(w + v * 4 * Vector::kColumns);
       second[v] = Vector::Load(w + kHalfStep + v * 4 * Vector::kColumns);
     }
-    for (int r = 0; r < kRows; ++r) {
-      const Vector::Int a = Broadcast4(x + r * kStep), b = Broadcast4(x + r * kStep + 4);
-      for (int v = 0; v < kVectors; ++v) {
+    KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
+      const Vector::Int a = Broadcast4(x + r * 4), b = Broadcast4(x + (kRows + r) * 4);
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
         const Vector::Int sums =
             Vector::Add16(Vector::MultiplyBytes(first[v], a), Vector::MultiplyBytes(second[v], b));
-        dots[r][v] = Vector::Add32(dots[r][v], Vector::MultiplyWords(sums, ones));
+        Vector::Add32(Vector::MultiplyWords(sums, ones), &dots[r][v]);
       }
     }
   }
@@ -70,18 +70,19 @@ KEEL_TARGET_MADD void DotTile(const IntBlock& b) {
                                                            g * b.scale_stride);
     for (int64_t c = 0; c < b.columns; c += kVectors * Vector::kColumns) {
       Vector::Int dots[kRows][kVectors];
-      for (int r = 0; r < kRows; ++r) {
-        for (int v = 0; v < kVectors; ++v) dots[r][v] = Vector::Set(b.x_offsets[g * kRows + r]);
+      KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) dots[r][v] =
+            Vector::Set(b.x_offsets[g * kRows + r]);
       }
       const uint8_t* w = b.weights + g * b.weight_stride + c * 4;
       for (int64_t step = 0; step < steps; ++step) {
         DotStep<kRows, kVectors, kKind>(w + step * 2 * kHalfStep, x + step * kRows * kStepBytes,
                                         dots);
       }
-      for (int v = 0; v < kVectors; ++v) {
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
         const int64_t column = c + v * Vector::kColumns;
         const Vector::Float weight_scales = Vector::LoadF16(scales + column);
-        for (int r = 0; r < kRows; ++r) {
+        KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
           Vector::AddScaled(dots[r][v], b.x_scales[g * kRows + r], weight_scales,
                             b.sums + r * kPanel + column);
         }

@@ -12,14 +12,12 @@ namespace {
 constexpr int64_t kBlock = 128;
 constexpr int64_t kTilesAChunk = 4;
 
-// How a tile of rows lies: its steps side by side, then the groups' scales, then their offsets.
+// How a tile of rows lies: [half steps][rows], then the groups' scales, then their offsets.
 struct RowLayout {
-  int64_t step_bytes, steps, groups;
+  int64_t step_bytes, steps, groups;  // bytes of a row
 
   RowLayout(RowKind kind, const IntLayout& weights)
-      : step_bytes(kind == RowKind::kBytes ? kStep : 2 * kStep),
-        steps(weights.steps),
-        groups(weights.groups) {}
+      : step_bytes(2 * HalfStepBytes(kind)), steps(weights.steps), groups(weights.groups) {}
 
   int64_t RowBytes() const {
     return (steps * step_bytes + groups * 8 + 63) / 64 * 64;  // a scale and an offset
@@ -56,9 +54,10 @@ void ConvertIntRows(const IntKernel& kernel, const PackedLinear& linear, int64_t
         const int64_t count = std::min(linear.k - step * kStep, steps * kStep);
         kernel.widen(linear, first + r, step * kStep, count, wide);
         std::fill(wide + count, wide + steps * kStep, 0.0f);
-        const QuantizedGroup group = kernel.quantize(wide, steps, kernel.kind, max,
-                                                     tile + (step * height + r) * layout.step_bytes,
-                                                     height * layout.step_bytes);
+        const int64_t half_step = layout.step_bytes / 2;
+        const QuantizedGroup group =
+            kernel.quantize(wide, steps, kernel.kind, max,
+                            tile + (2 * step * height + r) * half_step, height * half_step);
         scales[g * height + r] = group.scale;
         offsets[g * height + r] = -zero * group.sum;
       }

@@ -26,29 +26,31 @@ KEEL_TARGET_VNNI inline __m512i Broadcast4(const uint8_t* p) {
   return _mm512_set1_epi32(bytes);
 }
 
+// Of an intrinsic that overwrites its sum, GCC 12 lets the sum wander through registers and memory.
+KEEL_TARGET_VNNI inline void AddProducts(const __m512i& codes, const __m512i& x, __m512i* dots) {
+  asm("vpdpbusd %1, %2, %0" : "+v"(*dots) : "v"(x), "v"(codes));
+}
+
 // Adds steps of a group: codes are the unsigned factors, so a row of x needs no sum of the weights.
 template <int kRows, int kVectors, bool kSplit>
 KEEL_TARGET_VNNI inline void DotGroup(const uint8_t* w, const uint8_t* x, int64_t steps,
                                       __m512i (&dots)[kRows][kVectors],
                                       __m512i (&high)[kRows][kVectors]) {
-  constexpr int64_t kStepBytes = kSplit ? 2 * kStep : kStep;
-  for (int64_t step = 0; step < steps; ++step, x += kRows * kStepBytes) {
-    for (int half = 0; half < 2; ++half, w += kHalfStep) {
-      __m512i codes[kVectors];
-      for (int v = 0; v < kVectors; ++v) codes[v] = _mm512_loadu_si512(w + v * 64);
-      for (int r = 0; r < kRows; ++r) {
-        const uint8_t* q = x + r * kStepBytes + half * 4;
-        if constexpr (kSplit) {
-          const __m512i upper = Broadcast4(q), lower = Broadcast4(q + kStep);
-          for (int v = 0; v < kVectors; ++v) {
-            high[r][v] = _mm512_dpbusd_epi32(high[r][v], codes[v], upper);
-            dots[r][v] = _mm512_dpbusd_epi32(dots[r][v], codes[v], lower);
-          }
-        } else {
-          const __m512i bytes = Broadcast4(q);
-          for (int v = 0; v < kVectors; ++v) {
-            dots[r][v] = _mm512_dpbusd_epi32(dots[r][v], codes[v], bytes);
-          }
+  constexpr int64_t kBytes = HalfStepBytes(kSplit ? RowKind::kSplit : RowKind::kBytes);
+  for (int64_t half = 0; half < 2 * steps; ++half, w += kHalfStep, x += kRows * kBytes) {
+    __m512i codes[kVectors];
+    KEEL_UNROLL for (int v = 0; v < kVectors; ++v) codes[v] = _mm512_loadu_si512(w + v * 64);
+    KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
+      if constexpr (kSplit) {
+        const __m512i upper = Broadcast4(x + r * kBytes), lower = Broadcast4(x + r * kBytes + 4);
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+          AddProducts(codes[v], upper, &high[r][v]);
+          AddProducts(codes[v], lower, &dots[r][v]);
+        }
+      } else {
+        const __m512i bytes = Broadcast4(x + r * kBytes);
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+          AddProducts(codes[v], bytes, &dots[r][v]);
         }
       }
     }
@@ -62,18 +64,18 @@ KEEL_TARGET_VNNI void DotTile(const IntBlock& b) {
   for (int64_t g = 0; g < b.groups; ++g, scales += b.scale_stride) {
     const int64_t steps = g + 1 < b.groups ? b.group_steps : b.last_steps;
     __m512i dots[kRows][kVectors], high[kRows][kVectors];
-    for (int r = 0; r < kRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) {
+    KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
         dots[r][v] = _mm512_set1_epi32(b.x_offsets[g * kRows + r]);
         high[r][v] = _mm512_setzero_si512();
       }
     }
     DotGroup<kRows, kVectors, kSplit>(b.weights + g * b.weight_stride, x, steps, dots, high);
     x += steps * kRows * (kSplit ? 2 * kStep : kStep);
-    for (int v = 0; v < kVectors; ++v) {
+    KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
       const __m512 weight_scales = _mm512_maskz_cvtph_ps(
           kAll, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales) + v));
-      for (int r = 0; r < kRows; ++r) {
+      KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
         if constexpr (kSplit) {
           dots[r][v] = _mm512_add_epi32(dots[r][v], _mm512_maskz_slli_epi32(kAll, high[r][v], 8));
         }
