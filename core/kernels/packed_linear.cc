@@ -130,6 +130,8 @@ std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu) {
   AppendPackedFloatPlain(&variants);
   AppendPackedIntPlain(&variants);
 #if defined(__x86_64__)
+  AppendPackedFloat(cpu, &variants);
+  AppendPackedAmx(cpu, &variants);
   AppendPackedIntAvx2(cpu, &variants);
   AppendPackedIntAvx512(cpu, &variants);
   AppendPackedIntVnni(cpu, &variants);

@@ -47,7 +47,8 @@ struct PlainWeights {
   int64_t n = 0, k = 0, ldw = 0;
 };
 
-// Packs panels [begin, end) into `packed`, which is where panel 0 begins: Panels(n) * PanelBytes bytes, 64-byte aligned.
+// Packs panels [begin, end) into `packed`, which is where panel 0 begins: Panels(n) * PanelBytes bytes, 64-byte aligned,
+// best in large pages (huge_memory.h).
 // Outputs past n are zero. Panels are independent, so threads may share the work.
 void PackPanels(const PackedFormat& format, const PlainWeights& weights, int64_t begin, int64_t end,
                 void* packed);

@@ -18,7 +18,7 @@ namespace keel {
 // Threads share panels by halves, so that a few panels can be divided evenly.
 inline constexpr int64_t kSplit = 32;  // outputs
 // `run` is given no more rows at once.
-inline constexpr int64_t kMaxPartRows = 256;
+inline constexpr int64_t kMaxPartRows = 128;
 
 // Rows [row_begin, row_end) and columns [column_begin, column_end) of y; columns begin at a multiple of kSplit and end at
 // one or at n.
@@ -50,12 +50,16 @@ inline int64_t PaddedRowBytes(int64_t bytes) {
   return (lines + (lines % 2 == 0 ? 1 : 0)) * 64;
 }
 
-// One line a variant or family of them; each appends what `cpu` can run. Defined in the file of that name.
-void AppendPackedFloatPlain(std::vector<PackedLinearVariant>* variants);  // packed_float_plain.cc
+// Families of variants, a file each: they append what `cpu` can run.
+void AppendPackedFloatPlain(std::vector<PackedLinearVariant>* variants);
 void AppendPackedIntPlain(std::vector<PackedLinearVariant>* variants);
+#if defined(__x86_64__)
+void AppendPackedFloat(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+void AppendPackedAmx(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
 void AppendPackedIntAvx2(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
 void AppendPackedIntAvx512(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
 void AppendPackedIntVnni(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+#endif
 
 }  // namespace keel
 
