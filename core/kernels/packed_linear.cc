@@ -125,9 +125,13 @@ PackedLinearGrid DividePackedLinears(int64_t m, int64_t pieces, int64_t threads)
 std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu) {
   std::vector<PackedLinearVariant> variants;
   AppendPackedFloatPlain(&variants);
+  AppendPackedIntPlain(&variants);
 #if defined(__x86_64__)
   AppendPackedFloat(cpu, &variants);
   AppendPackedAmx(cpu, &variants);
+  AppendPackedIntAvx2(cpu, &variants);
+  AppendPackedIntAvx512(cpu, &variants);
+  AppendPackedIntVnni(cpu, &variants);
 #else
   (void)cpu;
 #endif
