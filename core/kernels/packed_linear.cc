@@ -126,9 +126,13 @@ class Call {
 }  // namespace
 
 std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu) {
-  (void)cpu;
   std::vector<PackedLinearVariant> variants;
   AppendPackedFloatPlain(&variants);
+#if defined(__x86_64__)
+  AppendPackedFloat(cpu, &variants);
+#else
+  (void)cpu;
+#endif
   return variants;
 }
 
