@@ -128,8 +128,12 @@ class Call {
 std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu) {
   std::vector<PackedLinearVariant> variants;
   AppendPackedFloatPlain(&variants);
+  AppendPackedIntPlain(&variants);
 #if defined(__x86_64__)
   AppendPackedFloat(cpu, &variants);
+  AppendPackedIntAvx2(cpu, &variants);
+  AppendPackedIntAvx512(cpu, &variants);
+  AppendPackedIntVnni(cpu, &variants);
 #else
   (void)cpu;
 #endif

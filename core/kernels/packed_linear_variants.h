@@ -52,8 +52,12 @@ inline int64_t PaddedRowBytes(int64_t bytes) {
 
 // Families of variants, a file each: they append what `cpu` can run.
 void AppendPackedFloatPlain(std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntPlain(std::vector<PackedLinearVariant>* variants);
 #if defined(__x86_64__)
 void AppendPackedFloat(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntAvx2(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntAvx512(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntVnni(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
 #endif
 
 }  // namespace keel
