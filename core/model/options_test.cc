@@ -27,6 +27,8 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
                                                         {"chat-template-content-format", "openai"},
                                                         {"exec", "shadow"},
                                                         {"deterministic", "TRUE"},
+                                                        {"quantize", "int4-g64"},
+                                                        {"weight-cache", "/tmp/packed"},
                                                         {"tensor-parallel-size", "2"},
                                                         {"pipeline-parallel-size", "3"},
                                                         {"enable-expert-parallel", "true"},
@@ -48,6 +50,8 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
   EXPECT_EQ(options.model.content_format, ContentFormat::kParts);
   EXPECT_EQ(options.executor.mode, ExecMode::kShadow);
   EXPECT_TRUE(options.executor.deterministic);
+  EXPECT_EQ(options.executor.quantization, Quantization::kInt4Group64);
+  EXPECT_EQ(options.model.weight_cache, "/tmp/packed");
   EXPECT_EQ(options.executor.tensor_parallel, 2);
   EXPECT_EQ(options.executor.pipeline_parallel, 3);
   EXPECT_TRUE(options.executor.expert_parallel);
@@ -75,6 +79,7 @@ TEST(OptionsTest, DefaultsOfTheTableAreThoseOfTheStructs) {
                                  static_cast<double>(o.executor.pipeline_parallel),
                                  static_cast<double>(o.executor.expert_parallel),
                                  static_cast<double>(o.executor.deterministic),
+                                 static_cast<double>(o.executor.quantization),
                                  static_cast<double>(o.model.impl),
                                  static_cast<double>(o.model.remote_code.mode),
                                  static_cast<double>(o.scheduler.max_num_seqs),
@@ -88,6 +93,7 @@ TEST(OptionsTest, DefaultsOfTheTableAreThoseOfTheStructs) {
     };
     EXPECT_EQ(numbers(options), numbers(fresh)) << flag.name;
     EXPECT_EQ(options.model.dtype, fresh.model.dtype) << flag.name;
+    EXPECT_EQ(options.model.weight_cache, fresh.model.weight_cache) << flag.name;
   }
 }
 
@@ -97,6 +103,7 @@ TEST(OptionsTest, ARefusedValueChangesNothingAndIsNamed) {
     if (absl::string_view(flag.value_name) == "FILE" || absl::string_view(flag.name) == "model" ||
         absl::string_view(flag.name) == "plugin-path" ||
         absl::string_view(flag.name) == "graph-dir" ||
+        absl::string_view(flag.name) == "weight-cache" ||
         absl::string_view(flag.name) == "attention-implementation") {
       continue;  // any text will do
     }
