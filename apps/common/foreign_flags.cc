@@ -36,7 +36,7 @@ constexpr Hint kHints[] = {
     {"--num-shard", "--tensor-parallel-size does that"},
     {"--parallel", "--max-num-seqs does that"},
     {"--pp-size", "--pipeline-parallel-size does that"},
-    {"--quantization", "quantized weights are not served yet"},
+    {"--quantization", "--quantize does that to any checkpoint; quantized ones are not served yet"},
     {"--speculative-config", "--spec-method and --spec-tokens do that"},
     {"--swap-space", "what does not fit is computed anew; there is no swap"},
     {"--threads", "the environment variable OMP_NUM_THREADS does that"},

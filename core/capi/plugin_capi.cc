@@ -6,11 +6,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/sha256.h"
 #include "core/base/status.h"
 #include "core/capi/handles.h"
 #include "core/graph/graph_file.h"
 #include "core/model/model.h"
-#include "core/plugin/sha256.h"
 #include "core/remote/plugin_tools.h"
 #include "sdk/abi/engine.h"
 

@@ -71,13 +71,18 @@ Finding Cache(Inspection& x) {
 }
 
 Finding WeightMemory(Inspection& x) {
-  const absl::StatusOr<int64_t> bytes = WeightBytes(*x.checkpoint, x.dtype);
+  const Quantization quantization = x.options.engine.executor.quantization;
+  const absl::StatusOr<int64_t> bytes = WeightBytes(*x.checkpoint, x.dtype, quantization);
   if (!bytes.ok()) return Fail(bytes.status(), "download the checkpoint again");
   const int64_t free = AvailableMemory();
-  const std::string text = absl::StrCat(BytesText(*bytes), " in ", TorchName(x.dtype), "; ",
-                                        BytesText(free), " are free on this machine");
+  const bool is_plain = quantization == Quantization::kNone;
+  const std::string text =
+      absl::StrCat(BytesText(*bytes), " in ", TorchName(x.dtype), is_plain ? "" : " and ",
+                   is_plain ? "" : QuantizationName(quantization), "; ", BytesText(free),
+                   " are free on this machine");
   if (*bytes <= free) return Pass(text);
-  return Warn(text, "serve it on a machine with more memory, or in a smaller --dtype");
+  return Warn(text,
+              "serve it on a machine with more memory, in a smaller --dtype, or --quantize it");
 }
 
 Finding CacheMemory(Inspection& x) {

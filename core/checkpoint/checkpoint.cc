@@ -1,6 +1,9 @@
 #include "core/checkpoint/checkpoint.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -8,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include "core/base/sha256.h"
 #include "core/base/status.h"
 
 namespace keel {
@@ -190,6 +194,30 @@ int64_t Checkpoint::mapped_bytes() const {
     if (file.mapped != nullptr) bytes += static_cast<int64_t>(file.mapped->file_bytes());
   }
   return bytes;
+}
+
+absl::StatusOr<std::string> Checkpoint::Identity() const {
+  size_t num_files = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    num_files = files_.size();
+  }
+  std::string identity;
+  for (size_t i = 0; i < num_files; ++i) {
+    KEEL_ASSIGN_OR_RETURN(const SafetensorsFile* file, Map(i));
+    struct stat info;
+    if (stat(file->path().c_str(), &info) != 0)
+      return absl::ErrnoToStatus(errno, absl::StrCat("cannot stat ", file->path()));
+    absl::StrAppend(&identity, file->path(), " ", file->file_bytes(), " ", info.st_mtim.tv_sec, ".",
+                    info.st_mtim.tv_nsec, " ", Sha256Hex(file->header()), "\n");
+  }
+  return identity;
+}
+
+void Checkpoint::DropPages() const {
+  absl::MutexLock lock(&mutex_);
+  for (const WeightFile& file : files_)
+    if (file.mapped != nullptr) file.mapped->DropPages();
 }
 
 absl::StatusOr<std::optional<std::string>> Checkpoint::ReadText(absl::string_view file_name,

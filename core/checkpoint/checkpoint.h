@@ -51,6 +51,12 @@ class Checkpoint {
   int64_t weight_bytes() const { return weight_bytes_; }
   int64_t mapped_bytes() const;
 
+  // A text that is another one when a weight file is: of each its path, size, time of change, and what its header says.
+  // Maps all of them.
+  absl::StatusOr<std::string> Identity() const;
+  // Takes the pages of the weight files out of the process's memory; who reads a tensor then reads the file again.
+  void DropPages() const;
+
   // A text file of the directory ("tokenizer.json", "chat_template.jinja"), nullopt if it has none.
   absl::StatusOr<std::optional<std::string>> ReadText(absl::string_view file_name,
                                                       int64_t max_bytes = 64 << 20) const;

@@ -222,6 +222,12 @@ SafetensorsFile::SafetensorsFile(std::string path, MappedFile file, std::vector<
   for (size_t i = 0; i < tensors_.size(); ++i) index_by_name_.emplace(tensors_[i].name, i);
 }
 
+absl::Span<const uint8_t> SafetensorsFile::header() const {
+  const absl::Span<const uint8_t> all = file_.bytes();
+  if (tensors_.empty()) return all;
+  return all.first(static_cast<size_t>(tensors_.front().data - all.data()));
+}
+
 const TensorView* SafetensorsFile::Find(absl::string_view name) const {
   const auto it = index_by_name_.find(name);
   return it == index_by_name_.end() ? nullptr : &tensors_[it->second];

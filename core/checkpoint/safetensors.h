@@ -51,6 +51,9 @@ class SafetensorsFile {
   absl::Span<const TensorView> tensors() const { return tensors_; }
   const TensorView* Find(absl::string_view name) const;  // null if there is none
   size_t file_bytes() const { return file_.bytes().size(); }
+  // Length and JSON: all before the tensors' bytes.
+  absl::Span<const uint8_t> header() const;
+  void DropPages() const { keel::DropPages(file_.bytes()); }
 
  private:
   SafetensorsFile(std::string path, MappedFile file, std::vector<TensorView> tensors);

@@ -12,12 +12,12 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/child_process.h"
+#include "core/base/sha256.h"
 #include "core/config/config_view.h"
 #include "core/conformance/subject.h"
 #include "core/graph/pp_plan.h"
 #include "core/graph/rows.h"
 #include "core/graph/sharding.h"
-#include "core/plugin/sha256.h"
 
 namespace keel::conformance {
 namespace {

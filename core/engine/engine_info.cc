@@ -21,7 +21,8 @@ MetricsConfig::Labels Implementation(const EngineOptions& options, const Model& 
           {"attention_implementation", model.attention},
           {"attention_reason", model.attention_reason},
           {"exec", ExecModeName(options.executor.mode)},
-          {"dtype", std::string(TorchName(model.dtype))}};
+          {"dtype", std::string(TorchName(model.dtype))},
+          {"quantization", QuantizationName(model.quantization)}};
 }
 
 boost::json::object PoolingJson(const Pooling& pooling) {
@@ -62,6 +63,8 @@ std::string InfoJson(const EngineOptions& options, const Model& model) {
   info["kv_cache_blocks"] = NumBlocks(model);
   info["kv_cache_groups"] = std::move(groups);
   info["kv_cache_bytes"] = model.kv_cache_bytes;
+  info["packed_weight_bytes"] = model.packed_bytes;
+  info["packed_weights_from_cache"] = model.packed_from_cache;
   info["state_slots"] = model.blocks.num_state_slots;
   info["block_size"] = model.blocks.block_size;
   info["tensor_parallel_size"] = options.executor.tensor_parallel;

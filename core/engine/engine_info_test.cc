@@ -20,6 +20,8 @@ Model MakeModel() {
   model.impl_reason = "auto: in-tree serves LlamaForCausalLM by libllama.so";
   model.attention = "paged";
   model.dtype = DType::kBF16;
+  model.quantization = Quantization::kInt8;
+  model.packed_bytes = 1000;
   model.max_model_len = 128;
   model.blocks.block_size = 8;
   model.blocks.groups = {{40, 0, 0}, {5, 16, 0}};
@@ -38,6 +40,9 @@ TEST(EngineInfoTest, SaysWhatRunsTheModel) {
             "auto: in-tree serves LlamaForCausalLM by libllama.so");
   EXPECT_EQ(info.at("exec").as_string(), "eager");
   EXPECT_EQ(info.at("dtype").as_string(), "bfloat16");
+  EXPECT_EQ(info.at("quantization").as_string(), "int8");
+  EXPECT_EQ(info.at("packed_weight_bytes").as_int64(), 1000);
+  EXPECT_FALSE(info.at("packed_weights_from_cache").as_bool());
   EXPECT_EQ(info.at("block_size").as_int64(), 8);
   EXPECT_EQ(info.at("kv_cache_blocks").as_int64(), 40);
   EXPECT_EQ(info.at("kv_cache_groups").as_array().size(), 2u);

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/attention/registry.h"
+#include "core/base/error_detail.h"
 #include "core/base/status.h"
 #include "core/exec/rank.h"
 #include "core/exec/step.h"
@@ -21,6 +22,7 @@
 #include "core/ops/served.h"
 #include "core/parallel/collectives.h"
 #include "core/tensor/aten.h"
+#include "core/weights/pack.h"
 #include "core/weights/weights.h"
 
 namespace keel {
@@ -39,6 +41,13 @@ absl::Status CheckOptions(const ExecutorOptions& options) {
   if (options.pipeline_parallel < 1) {
     return absl::InvalidArgumentError(absl::StrCat(
         "pipeline parallelism is ", options.pipeline_parallel, ", expected at least 1"));
+  }
+  if (options.quantization != Quantization::kNone && options.deterministic) {
+    return WithFlag(
+        absl::InvalidArgumentError(
+            "--quantize and --deterministic: no batch-invariant kernel reads quantized weights; "
+            "leave one out"),
+        "quantize");
   }
   if (options.mode == ExecMode::kGraph) return absl::OkStatus();
   if (options.tensor_parallel > 1 || options.pipeline_parallel > 1) {
@@ -70,9 +79,11 @@ void Report(absl::Span<const AttentionChoice> choices, LoadReport* report) {
 // Ranks in order of stage, those of one stage side by side.
 class RankedExecutor : public Executor {
  public:
-  RankedExecutor(std::vector<std::unique_ptr<Rank>> ranks, int stages, int64_t vocab_size,
-                 int32_t block_size, LoadReport report)
+  // `cache` may be null; it may still be writing.
+  RankedExecutor(std::vector<std::unique_ptr<Rank>> ranks, std::unique_ptr<WeightCache> cache,
+                 int stages, int64_t vocab_size, int32_t block_size, LoadReport report)
       : Executor(std::move(report)),
+        weight_cache_(std::move(cache)),
         ranks_(std::move(ranks)),
         stages_(stages),
         ranks_a_stage_(static_cast<int>(ranks_.size()) / stages) {
@@ -165,6 +176,7 @@ class RankedExecutor : public Executor {
     return results[n - ranks_a_stage_];  // the first rank of the last stage
   }
 
+  const std::unique_ptr<WeightCache> weight_cache_;
   std::vector<std::unique_ptr<Rank>> ranks_;
   const int stages_, ranks_a_stage_;
   BatchLimits limits_;
@@ -205,6 +217,43 @@ absl::StatusOr<std::vector<StagePlan>> PlanStages(const proto::Graph& graph,
   return plans;
 }
 
+bool IsPacked(const ExecutorOptions& options) { return options.pack && !options.deterministic; }
+
+// Packs what each rank has, one after the other.
+class RankPacker {
+ public:
+  RankPacker(const proto::Graph& graph, const ExecutorOptions& options, WeightCache* cache,
+             LoadReport& report)
+      : graph_(graph), options_(options), cache_(cache), report_(report) {}
+
+  absl::StatusOr<std::shared_ptr<const Weights>> Pack(std::shared_ptr<const Weights> part) {
+    if (!IsPacked(options_)) return part;
+    const int ranks = options_.tensor_parallel * options_.pipeline_parallel, rank = packed_++;
+    PackOptions pack{
+        .dtype = options_.dtype, .quantization = options_.quantization, .cache = cache_};
+    pack.part =
+        absl::StrCat("rank ", rank, " of ", options_.tensor_parallel, " x ",
+                     options_.pipeline_parallel, options_.expert_parallel ? ", experts apart" : "");
+    if (options_.on_pack_bytes) {
+      pack.on_bytes = [&, rank, ranks](int64_t done, int64_t total) {
+        options_.on_pack_bytes(rank * total + done, ranks * total);
+      };
+    }
+    KEEL_ASSIGN_OR_RETURN(Packed packed, PackLinears(graph_, std::move(part), pack));
+    report_.packed_bytes += packed.bytes;
+    report_.packed_from_cache = packed.from_cache && (rank == 0 || report_.packed_from_cache);
+    report_.warnings.insert(report_.warnings.end(), packed.warnings.begin(), packed.warnings.end());
+    return std::move(packed.weights);
+  }
+
+ private:
+  const proto::Graph& graph_;
+  const ExecutorOptions& options_;
+  WeightCache* const cache_;
+  LoadReport& report_;
+  int packed_ = 0;  // ranks
+};
+
 absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
     proto::Graph graph, std::shared_ptr<const Checkpoint> checkpoint,
     const AttentionRegistry& attention, const ExecutorOptions& options) {
@@ -218,13 +267,20 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
   for (const StagePlan& plan : plans) Report(plan.attention, &report);
   KEEL_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights,
                         LoadWeights(graph, std::move(checkpoint),
-                                    {options.dtype, NumericsOf(options), options.on_load_bytes}));
+                                    {.dtype = options.dtype,
+                                     .numerics = NumericsOf(options),
+                                     .keep_types = IsPacked(options),
+                                     .on_bytes = options.on_load_bytes}));
+  std::unique_ptr<WeightCache> cache;
+  if (!options.weight_cache.empty()) cache = std::make_unique<WeightCache>(options.weight_cache);
+  RankPacker packer(graph, options, cache.get(), report);
   std::vector<std::unique_ptr<Rank>> ranks;
   for (const StagePlan& plan : plans) {
     for (int i = 0; i < options.tensor_parallel; ++i) {
       KEEL_ASSIGN_OR_RETURN(
           std::shared_ptr<const Weights> part,
           ShardWeights(weights, plan.sharded.weights, i, options.tensor_parallel));
+      KEEL_ASSIGN_OR_RETURN(part, packer.Pack(std::move(part)));
       KEEL_ASSIGN_OR_RETURN(
           std::unique_ptr<Rank> rank,
           Rank::Create(plan.sharded.graph, std::move(part), plan.attention, options));
@@ -233,8 +289,9 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
   }
   report.warnings.insert(report.warnings.end(), weights->warnings.begin(), weights->warnings.end());
   const int64_t vocab = graph.declarations(static_cast<int>(embed_tokens) - 1).embedding().rows();
-  return std::make_unique<RankedExecutor>(std::move(ranks), options.pipeline_parallel, vocab,
-                                          options.block_size, std::move(report));
+  return std::make_unique<RankedExecutor>(std::move(ranks), std::move(cache),
+                                          options.pipeline_parallel, vocab, options.block_size,
+                                          std::move(report));
 }
 
 }  // namespace

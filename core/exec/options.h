@@ -11,6 +11,7 @@
 #include "core/base/plugin_call.h"
 #include "core/graph/plugin_kernels.h"
 #include "core/tensor/dtype.h"
+#include "core/weights/quantization.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
@@ -54,7 +55,12 @@ struct ExecutorOptions {
   // The logits of a sequence's token have the same bits whatever else is in its step and however its
   // prompt was cut into steps; slower. One CPU type: others round elsewhere.
   bool deterministic = false;
-  std::function<void(int64_t done, int64_t total)> on_load_bytes = {};  // may be null
+  // Linears are packed for the kernels, unless the run is deterministic: its kernels read them as they are.
+  bool pack = true;
+  Quantization quantization = Quantization::kNone;  // --quantize; what is not packed has none
+  std::string weight_cache = {};                    // the directory of packed weights; "": none
+  // Both may be null.
+  std::function<void(int64_t done, int64_t total)> on_load_bytes = {}, on_pack_bytes = {};
 };
 
 }  // namespace keel

@@ -11,11 +11,8 @@
 #define KEEL_CORE_KERNELS_PACKED_LINEAR_H_
 
 #include <cstdint>
-#include <string>
-#include <vector>
 
 #include "absl/types/span.h"
-#include "core/base/cpu.h"
 #include "core/kernels/lanes.h"
 
 namespace keel {
@@ -35,6 +32,9 @@ struct PackedFormat {
   bool operator==(const PackedFormat&) const = default;
 };
 
+// Where a panel lies in `packed` is p * PanelBytes(format, k); what is in it, with r(k) for k rounded up:
+//   kF32, kF16   [k][64]
+//   kBF16        [r(k) / 2][64][2]: pairs along k side by side, as dot products of bf16 take them
 inline int64_t Panels(int64_t n) { return (n + kPanel - 1) / kPanel; }
 // Bytes of one panel, scales included; a multiple of 64.
 int64_t PanelBytes(const PackedFormat& format, int64_t k);
@@ -51,6 +51,9 @@ struct PlainWeights {
 void PackPanels(const PackedFormat& format, const PlainWeights& weights, int64_t begin, int64_t end,
                 void* packed);
 
+// The panel in fp32, [kPanel, k]: what its kernels compute with.
+void UnpackPanel(const PackedFormat& format, int64_t k, const void* panel, float* out);
+
 struct PackedLinear {
   PackedFormat format = {};
   int64_t n = 0, k = 0;
@@ -65,7 +68,10 @@ struct PackedLinear {
   int64_t ldx = 0, ldy = 0, ldr = 0;
 };
 
-// Runs them on all threads. All have the same x, m, k and type.
+// Runs them on all threads, by the fastest variants (packed_linear_variants.h) that this CPU has. All have the same x, m,
+// k and type; one's y may be no other's operand. Which columns a thread computes depends on the shapes alone, so with few
+// rows each thread reads the same weights at every step. Converted rows of x lie in memory that each thread keeps from
+// call to call: nothing is allocated once the largest shape was seen.
 void RunPackedLinears(absl::Span<const PackedLinear> linears);
 inline void RunPackedLinear(const PackedLinear& linear) { RunPackedLinears({&linear, 1}); }
 

@@ -18,9 +18,11 @@
 #include "core/checkpoint/locate.h"
 #include "core/config/known_keys.h"
 #include "core/graph/errors.h"
+#include "core/kernels/packed_linear.h"
 #include "core/model/remote_graph.h"
 #include "core/plugin/discovery.h"
 #include "core/plugin/interfaces.h"
+#include "core/weights/pack_format.h"
 
 namespace keel {
 namespace {
@@ -72,6 +74,16 @@ absl::Status NoAttention(const std::string& name, const PluginCatalog& catalog) 
   return absl::NotFoundError(
       absl::StrCat("--attention-implementation: no attention implementation '", name,
                    "'; there are ", absl::StrJoin(names, ", ")));
+}
+
+// Tokens that config.json says there are; 0: it does not.
+absl::StatusOr<int64_t> VocabularyOf(const Checkpoint& checkpoint) {
+  for (const char* key : {"/vocab_size", "/text_config/vocab_size"}) {
+    KEEL_ASSIGN_OR_RETURN(const std::optional<int64_t> size,
+                          FindJson<int64_t>(checkpoint.config(), key, "config.json"));
+    if (size.has_value()) return *size;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -162,15 +174,28 @@ absl::StatusOr<FoundModel> FindModel(const ModelOptions& options, const std::str
                     dtype.dtype};
 }
 
-absl::StatusOr<int64_t> WeightBytes(const Checkpoint& checkpoint, DType dtype) {
-  int64_t bytes = 0;
+absl::StatusOr<int64_t> WeightBytes(const Checkpoint& checkpoint, DType dtype,
+                                    Quantization quantization) {
+  KEEL_ASSIGN_OR_RETURN(const int64_t vocab, VocabularyOf(checkpoint));
+  const PackedFormat format = QuantizedFormat(quantization, dtype);
+  int64_t bytes = 0, looked_up = 0, tables = 0;
   for (const std::string& name : checkpoint.names()) {
     KEEL_ASSIGN_OR_RETURN(const TensorView* tensor, checkpoint.Find(name));
-    bytes += IsFloatingPoint(tensor->dtype)
-                 ? tensor->elements() * static_cast<int64_t>(BytesOf(dtype))
-                 : static_cast<int64_t>(tensor->bytes);
+    const std::vector<int64_t>& shape = tensor->shape;
+    const int64_t plain = tensor->elements() * static_cast<int64_t>(BytesOf(dtype));
+    if (!IsFloatingPoint(tensor->dtype)) {
+      bytes += static_cast<int64_t>(tensor->bytes);
+    } else if (shape.size() < 2 || shape.back() == 0) {
+      bytes += plain;
+    } else {
+      const int64_t k = shape.back();
+      const int64_t packed = tensor->elements() / k * PanelBytes(format, k) / kPanel;
+      bytes += packed;
+      if (shape.size() == 2 && shape[0] == vocab && ++tables == 1) looked_up = plain - packed;
+    }
   }
-  return bytes;
+  // One table by token is the head, tied to embeddings that are looked up; of two, one is looked up alone.
+  return tables > 1 ? bytes + looked_up : bytes;
 }
 
 PluginLoader& Loader() {

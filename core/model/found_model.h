@@ -23,6 +23,7 @@
 #include "core/plugin/loader.h"
 #include "core/plugin/trust.h"
 #include "core/tensor/dtype.h"
+#include "core/weights/quantization.h"
 
 namespace keel {
 
@@ -72,8 +73,11 @@ struct FoundModel {
 absl::StatusOr<FoundModel> FindModel(const ModelOptions& options, const std::string& dir,
                                      Prefer prefer);
 
-// Bytes that its weights take in `dtype`. Reads headers.
-absl::StatusOr<int64_t> WeightBytes(const Checkpoint& checkpoint, DType dtype);
+// Bytes that its weights take in `dtype`, its matrices quantized. An estimate by the tensors' shapes, as nothing says yet
+// which of them linears apply: a few that would not be quantized are small; embeddings that are not the head, too, are
+// counted as they lie in the checkpoint. Reads headers.
+absl::StatusOr<int64_t> WeightBytes(const Checkpoint& checkpoint, DType dtype,
+                                    Quantization quantization);
 
 // The process's loader.
 PluginLoader& Loader();

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/error_detail.h"
+#include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/graph/stages.h"
@@ -14,6 +15,7 @@
 #include "core/model/found_model.h"
 #include "core/model/remote_graph.h"
 #include "core/model/step_memory.h"
+#include "core/weights/weight_cache.h"
 
 namespace keel {
 namespace {
@@ -37,6 +39,11 @@ int64_t MaxPositions(const proto::ModelSpec& spec, const Model& model) {
   const int64_t said = model.pooling.has_value() ? model.pooling->max_tokens : 0;
   if (said == 0) return spec.max_positions();
   return spec.max_positions() == 0 ? said : std::min(said, spec.max_positions());
+}
+
+std::string WeightCacheDir(const ModelOptions& options) {
+  if (!options.weight_cache.has_value()) return WeightCache::DefaultDir();
+  return options.weight_cache->empty() ? "" : JoinPath(options.base_dir, *options.weight_cache);
 }
 
 // Sets what the model may keep, and allocates it.
@@ -109,8 +116,12 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
     exec.live = {recorded.model_class, recorded.model.get(), CallInto(plugin)};
     exec.kernels = KernelsOf(plugin);
   }
+  exec.weight_cache = WeightCacheDir(options.model);
   exec.on_load_bytes = [&](int64_t done, int64_t total) {
     progress("loading weights", done, total);
+  };
+  exec.on_pack_bytes = [&](int64_t done, int64_t total) {
+    progress("packing weights", done, total);
   };
 
   KEEL_ASSIGN_OR_RETURN(const int64_t step_bytes,
@@ -139,6 +150,9 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.attention = Joined(report.attention, &AttentionInUse::name);
   model.attention_reason = Joined(report.attention, &AttentionInUse::reason);
   model.warnings = report.warnings;
+  model.quantization = exec.quantization;
+  model.packed_bytes = report.packed_bytes;
+  model.packed_from_cache = report.packed_from_cache;
 
   if (exec.mode == ExecMode::kGraph) {
     // The graph is all that is needed: the plugin's code goes, unless it works on the data too.
@@ -193,11 +207,11 @@ absl::StatusOr<proto::Graph> RecordGraphOf(const ModelOptions& options) {
   return graph.ok() ? std::move(graph) : WithModel(graph.status(), options.name);
 }
 
-absl::StatusOr<int64_t> WeightBytesOf(const ModelOptions& options) {
+absl::StatusOr<int64_t> WeightBytesOf(const ModelOptions& options, Quantization quantization) {
   KEEL_ASSIGN_OR_RETURN(const std::string dir, FindModelDir(options));
   const absl::StatusOr<int64_t> bytes = [&]() -> absl::StatusOr<int64_t> {
     KEEL_ASSIGN_OR_RETURN(const FoundModel found, FindModel(options, dir, PreferenceOf(options)));
-    return WeightBytes(*found.checkpoint, found.dtype);
+    return WeightBytes(*found.checkpoint, found.dtype, quantization);
   }();
   return bytes.ok() ? bytes : WithModel(bytes.status(), options.name);
 }

@@ -17,6 +17,7 @@
 #include "core/model/options.h"
 #include "core/model/pooling.h"
 #include "core/model/text_probe.h"
+#include "core/weights/quantization.h"
 
 namespace keel {
 
@@ -36,6 +37,9 @@ struct Model {
   int64_t max_step_tokens = 0;     // that a step of its engine computes
   BlockAllocator::Options blocks;  // of its cache, as the executor has it
   int64_t kv_cache_bytes = 0;
+  Quantization quantization = Quantization::kNone;
+  int64_t packed_bytes = 0;  // of its linears; 0: they are used as they are
+  bool packed_from_cache = false;
   PromptRope prompt_rope;
   std::optional<Pooling> pooling;  // set: it answers with vectors and generates nothing
   std::vector<int32_t> eos_token_ids;
@@ -56,10 +60,10 @@ absl::StatusOr<Model> LoadModel(const EngineOptions& options);
 // a graph file holds. Reads no weight.
 absl::StatusOr<proto::Graph> RecordGraphOf(const ModelOptions& options);
 
-// Bytes that its weights will take in the type it runs in. Reads what is quick to read and refuses
+// Bytes that its weights will take in the type it runs in, quantized or not. Reads what is quick to read and refuses
 // what LoadModel would: files that are missing or don't parse, an architecture that no plugin
 // serves.
-absl::StatusOr<int64_t> WeightBytesOf(const ModelOptions& options);
+absl::StatusOr<int64_t> WeightBytesOf(const ModelOptions& options, Quantization quantization);
 
 }  // namespace keel
 #endif  // KEEL_CORE_MODEL_MODEL_H_

@@ -97,6 +97,24 @@ absl::Status SetDtype(EngineOptions& options, absl::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status SetQuantize(EngineOptions& options, absl::string_view value) {
+  const std::optional<Quantization> quantization = QuantizationFromName(value);
+  if (!quantization.has_value())
+    return Expected(value, "none, int8, w8a8, int4, int4-g64 or int4-g128");
+  options.executor.quantization = *quantization;
+  return absl::OkStatus();
+}
+
+absl::Status SetWeightCache(EngineOptions& options, absl::string_view value) {
+  if (value.empty()) return Expected(value, "auto, off or a directory");
+  if (value == "auto") {
+    options.model.weight_cache.reset();
+  } else {
+    options.model.weight_cache = value == "off" ? "" : std::string(value);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SetModelImpl(EngineOptions& options, absl::string_view value) {
   const absl::StatusOr<ModelImpl> impl = ParseModelImpl(value);
   if (!impl.ok()) return Expected(value, "auto, native, plugin or transformers");
@@ -197,6 +215,10 @@ constexpr EngineFlag kFlags[] = {
     {"dtype", "Model", "TYPE", "auto",
      "type of weights and activations: auto (the checkpoint's), bfloat16, float16, float32",
      SetDtype},
+    {"quantize", "Model", "TYPE", "none",
+     "type of the linears' weights, quantized as they are loaded: none, int8, w8a8 (int8, and "
+     "activations too), int4 (also int4-g64, int4-g128: weights that share a scale)",
+     SetQuantize},
     {"max-model-len", "Model", "TOKENS", "0",
      "longest prompt and answer together; 0: what the model's config says",
      SetInt<0, kMaxCount, &EngineOptions::cache, &CacheOptions::max_model_len>},
@@ -266,6 +288,11 @@ constexpr EngineFlag kFlags[] = {
      "memory of keys and values as a share of what is free when the weights are loaded; never more "
      "than --max-num-seqs sequences of full length can use",
      SetKvShare},
+    {"weight-cache", "Memory", "DIR", "auto",
+     "where weights are kept as they were packed, for a quick next start: a directory, off, or "
+     "auto "
+     "($XDG_CACHE_HOME/keel/weights, else ~/.cache/keel/weights)",
+     SetWeightCache},
     {"block-size", "Memory", "TOKENS", "16", "tokens in a cache block",
      SetInt<1, 1024, &EngineOptions::cache, &CacheOptions::block_size>},
     {"enable-prefix-caching", "Memory", "", "true",

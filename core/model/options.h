@@ -31,6 +31,8 @@ struct ModelOptions {
   std::vector<std::string> plugin_paths;
   std::string graph_dir;  // "": none
   ModelImpl impl = ModelImpl::kAuto;
+  // Where packed weights are kept for the next start; unset: WeightCache::DefaultDir(), "": nowhere.
+  std::optional<std::string> weight_cache;
   RemoteCodePolicy remote_code;
   // What chat templates are given as a message's content; unset: what each reads.
   std::optional<ContentFormat> content_format;
@@ -82,7 +84,8 @@ struct SpeculationOptions {
 
 struct EngineOptions {
   ModelOptions model;
-  ExecutorOptions executor;  // mode, attention, parallelism, deterministic; LoadModel says the rest
+  // mode, attention, parallelism, deterministic, quantization; LoadModel says the rest
+  ExecutorOptions executor;
   PoolingOptions pooling;
   CacheOptions cache;
   SchedulerOptions scheduler = {.max_prefill_beside_decodes = 64};

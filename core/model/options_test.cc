@@ -27,6 +27,8 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
                                                         {"chat-template-content-format", "openai"},
                                                         {"exec", "shadow"},
                                                         {"deterministic", "TRUE"},
+                                                        {"quantize", "int4-g64"},
+                                                        {"weight-cache", "/tmp/packed"},
                                                         {"tensor-parallel-size", "2"},
                                                         {"pipeline-parallel-size", "3"},
                                                         {"enable-expert-parallel", "true"},
@@ -48,6 +50,8 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
   EXPECT_EQ(options.model.content_format, ContentFormat::kParts);
   EXPECT_EQ(options.executor.mode, ExecMode::kShadow);
   EXPECT_TRUE(options.executor.deterministic);
+  EXPECT_EQ(options.executor.quantization, Quantization::kInt4Group64);
+  EXPECT_EQ(options.model.weight_cache, "/tmp/packed");
   EXPECT_EQ(options.executor.tensor_parallel, 2);
   EXPECT_EQ(options.executor.pipeline_parallel, 3);
   EXPECT_TRUE(options.executor.expert_parallel);

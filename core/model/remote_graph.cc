@@ -3,9 +3,9 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/sha256.h"
 #include "core/base/status.h"
 #include "core/graph/graph_file.h"
-#include "core/plugin/sha256.h"
 #include "core/remote/jailed_plugin.h"
 
 namespace keel {

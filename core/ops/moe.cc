@@ -4,11 +4,12 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/clamp.h>
 #include <ATen/ops/clamp_max.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/floor_divide.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
-#include <ATen/ops/sort.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/topk.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -18,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/kernels/kernel_type.h"
+#include "core/kernels/packed_group.h"
 #include "core/ops/activation.h"
 #include "core/ops/indices.h"
 #include "core/ops/invariant.h"
@@ -41,20 +44,97 @@ at::Tensor KeepTopGroups(const proto::Moe& moe, const at::Tensor& scores) {
       .view_as(scores);
 }
 
-at::Tensor RunMlp(const proto::Moe& moe, const ExpertWeights::Mlp& mlp, const at::Tensor& x,
-                  Numerics numerics) {
+// act(gate) * up; act(up) where `gate` is undefined.
+at::Tensor Gated(const proto::Moe& moe, at::Tensor gate, at::Tensor up, Numerics numerics) {
   const auto act = [&](const at::Tensor& y) {
     return ByElement(numerics, y, [&](const at::Tensor& z) { return Activation(z, moe.act()); });
   };
-  at::Tensor up = mlp.up->Apply(x);
-  if (mlp.gate == nullptr) return mlp.down->Apply(act(up));
-  at::Tensor gate = mlp.gate->Apply(x);
+  if (!gate.defined()) return act(up);
   if (moe.limit() > 0) {
     gate = at::clamp_max(gate, moe.limit());
     up = at::clamp(up, -moe.limit(), moe.limit());
   }
   if (moe.up_offset() != 0) up = up + moe.up_offset();
-  return mlp.down->Apply(act(gate) * up);
+  return act(gate) * up;
+}
+
+// Pairs of a token and one of its experts, by rising expert, those of one expert by rising token. Experts of other ranks
+// are left out.
+struct Pairs {
+  struct Group {
+    int64_t expert, begin, end;  // pairs [begin, end)
+  };
+  std::vector<Group> groups;  // of each expert that has pairs
+  at::Tensor order;           // [pairs] i64: which of the routing's, as one row
+  at::Tensor tokens;          // [pairs] i64
+
+  Pairs(const ExpertWeights& weights, const Routing& routing) {
+    const int64_t k = routing.experts.size(1), experts = std::ssize(weights.experts);
+    const at::Tensor flat = ClampedIndices(routing.experts.reshape({-1}), experts).contiguous();
+    const int64_t* expert = flat.const_data_ptr<int64_t>();
+    std::vector<std::vector<int64_t>> of_expert(experts);
+    for (int64_t i = 0; i < flat.numel(); ++i) of_expert[expert[i]].push_back(i);
+    std::vector<int64_t> sorted;
+    for (int64_t e = 0; e < experts; ++e) {
+      if (of_expert[e].empty() || weights.experts[e].up == nullptr) continue;
+      const int64_t begin = std::ssize(sorted);
+      sorted.insert(sorted.end(), of_expert[e].begin(), of_expert[e].end());
+      groups.push_back({e, begin, std::ssize(sorted)});
+    }
+    order = at::tensor(sorted, at::kLong);
+    tokens = at::floor_divide(order, k);
+  }
+};
+
+// Expert after expert; x and the result have a row a pair.
+at::Tensor RunMlps(const proto::Moe& moe, const ExpertWeights& weights, const at::Tensor& x,
+                   const Pairs& pairs, Numerics numerics) {
+  std::vector<at::Tensor> out;
+  for (const Pairs::Group& group : pairs.groups) {
+    const ExpertWeights::Mlp& mlp = weights.experts[group.expert];
+    const at::Tensor rows = x.narrow(0, group.begin, group.end - group.begin);
+    const at::Tensor gate = mlp.gate == nullptr ? at::Tensor() : mlp.gate->Apply(rows);
+    out.push_back(mlp.down->Apply(Gated(moe, gate, mlp.up->Apply(rows), numerics)));
+  }
+  return at::cat(out);
+}
+
+// One pass over the gate and up of all experts that are asked for, one over their down.
+at::Tensor RunPackedMlps(const proto::Moe& moe, const ExpertWeights& weights, const at::Tensor& x,
+                         const Pairs& pairs) {
+  const auto call = [](const LinearWeight& linear, const Pairs::Group& group, const at::Tensor& in,
+                       const at::Tensor& out) {
+    PackedLinear made = *linear.packed();
+    TORCH_CHECK(in.size(1) == made.k && out.size(1) == made.n &&
+                    KernelTypeOf(in.scalar_type()) == made.type,
+                "experts of [", made.n, ", ", made.k, "] over ", in.sizes(), " ", in.scalar_type());
+    made.m = group.end - group.begin;
+    made.x =
+        static_cast<const char*>(in.const_data_ptr()) + group.begin * made.k * in.element_size();
+    made.y = static_cast<char*>(out.mutable_data_ptr()) + group.begin * made.n * out.element_size();
+    made.ldx = made.k;
+    made.ldy = made.n;
+    return made;
+  };
+  const auto make = [&](const LinearPtr& any) {
+    return at::empty({x.size(0), any->packed()->n}, x.options());
+  };
+  const ExpertWeights::Mlp& first = weights.experts[pairs.groups[0].expert];
+  const at::Tensor up = make(first.up), out = make(first.down);
+  const at::Tensor gate = first.gate == nullptr ? at::Tensor() : make(first.gate);
+  std::vector<PackedLinear> linears;
+  for (const Pairs::Group& group : pairs.groups) {
+    const ExpertWeights::Mlp& mlp = weights.experts[group.expert];
+    if (gate.defined()) linears.push_back(call(*mlp.gate, group, x, gate));
+    linears.push_back(call(*mlp.up, group, x, up));
+  }
+  RunPackedGroup(linears);
+  const at::Tensor inner = Gated(moe, gate, up, Numerics::kFastest).contiguous();
+  linears.clear();
+  for (const Pairs::Group& group : pairs.groups)
+    linears.push_back(call(*weights.experts[group.expert].down, group, inner, out));
+  RunPackedGroup(linears);
+  return out;
 }
 
 Routing Route(const proto::Moe& moe, const at::Tensor& score_bias, const at::Tensor& logits) {
@@ -107,29 +187,15 @@ at::Tensor RunExperts(const proto::Moe& moe, const ExpertWeights& weights, const
                   routing.weights.sizes() == routing.experts.sizes(),
               "moe of ", x.sizes(), " with expert ids ", routing.experts.sizes(), " and weights ",
               routing.weights.sizes());
-  const int64_t k = routing.experts.size(1), pairs = routing.experts.numel();
-  const at::Tensor flat =
-      ClampedIndices(routing.experts.reshape({pairs}), std::ssize(weights.experts));
-  const auto [sorted, order] = at::sort(flat, /*stable=*/true, 0, false);
-  const at::Tensor tokens = at::floor_divide(order, k);
+  const Pairs pairs(weights, routing);
+  if (pairs.groups.empty()) return at::zeros_like(x);
+  const at::Tensor in = at::index_select(x, 0, pairs.tokens);
+  const bool packed = weights.experts[pairs.groups[0].expert].up->packed() != nullptr;
+  const at::Tensor y =
+      packed ? RunPackedMlps(moe, weights, in, pairs) : RunMlps(moe, weights, in, pairs, numerics);
   const at::Tensor pair_weights =
-      routing.weights.reshape({pairs}).index_select(0, order).to(x.scalar_type()).unsqueeze(1);
-  const int64_t* expert = sorted.const_data_ptr<int64_t>();
-  at::Tensor out = at::zeros_like(x);
-  for (int64_t begin = 0; begin < pairs;) {
-    int64_t end = begin + 1;
-    while (end < pairs && expert[end] == expert[begin]) ++end;
-    if (weights.experts[expert[begin]].up == nullptr) {  // another rank's
-      begin = end;
-      continue;
-    }
-    const at::Tensor rows = tokens.narrow(0, begin, end - begin);
-    const at::Tensor y =
-        RunMlp(moe, weights.experts[expert[begin]], at::index_select(x, 0, rows), numerics);
-    out.index_add_(0, rows, y * pair_weights.narrow(0, begin, end - begin));
-    begin = end;
-  }
-  return out;
+      routing.weights.reshape({-1}).index_select(0, pairs.order).to(x.scalar_type()).unsqueeze(1);
+  return at::zeros_like(x).index_add_(0, pairs.tokens, y * pair_weights);
 }
 
 }  // namespace keel

@@ -25,13 +25,16 @@ namespace {
 
 using proto::Declaration;
 
-at::Tensor RunEmbed(const EmbeddingWeight& w, const at::Tensor& ids) {
+at::Tensor RunEmbed(const EmbeddingWeight& w, const at::Tensor& ids, DType dtype) {
   const bool is_part = w.first.has_value();
   const at::Tensor clamped = ClampedIndices(ids, is_part ? w.total : w.rows.size(0));
-  if (!is_part) return at::index_select(w.rows, 0, clamped);
+  const at::ScalarType type = *ToScalarType(dtype);
+  if (!is_part) return at::index_select(w.rows, 0, clamped).to(type);
   const at::Tensor own = clamped.sub(*w.first);
   const at::Tensor other = own.lt(0).logical_or(own.ge(w.rows.size(0)));
-  return at::index_select(w.rows, 0, own.masked_fill(other, 0)).masked_fill(other.unsqueeze(-1), 0);
+  return at::index_select(w.rows, 0, own.masked_fill(other, 0))
+      .to(type)
+      .masked_fill(other.unsqueeze(-1), 0);
 }
 
 }  // namespace
@@ -173,7 +176,7 @@ absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
     case proto::OP_LINEAR:
       return weights_->linear(object).Apply(inputs[0]);
     case proto::OP_EMBED:
-      return RunEmbed(weights_->of<EmbeddingWeight>(object), inputs[0]);
+      return RunEmbed(weights_->of<EmbeddingWeight>(object), inputs[0], dtype_);
     case proto::OP_NORM:
       return RunNorm(d.norm(), weights_->of<NormWeight>(object), inputs[0], numerics_);
     case proto::OP_ROPE:

@@ -8,10 +8,10 @@
 #include "absl/strings/str_join.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include "core/base/sha256.h"
 #include "core/base/status.h"
 #include "core/plugin/note.h"
 #include "core/plugin/sealed_file.h"
-#include "core/plugin/sha256.h"
 
 namespace keel {
 namespace {

@@ -6,10 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "core/base/file.h"
+#include "core/base/sha256.h"
 #include "core/base/status.h"
 #include "core/plugin/inspect.h"
 #include "core/plugin/sealed_file.h"
-#include "core/plugin/sha256.h"
 
 namespace keel {
 namespace {

@@ -19,9 +19,9 @@
 #include "absl/time/time.h"
 #include "core/base/file.h"
 #include "core/base/file_descriptor.h"
+#include "core/base/sha256.h"
 #include "core/base/status.h"
 #include "core/plugin/manifest.h"
-#include "core/plugin/sha256.h"
 
 namespace keel {
 namespace {

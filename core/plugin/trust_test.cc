@@ -9,9 +9,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
+#include "core/base/sha256.h"
 #include "core/base/status_matchers.h"
 #include "core/plugin/discovery.h"
-#include "core/plugin/sha256.h"
 
 namespace keel {
 namespace {

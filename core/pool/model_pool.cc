@@ -184,7 +184,8 @@ absl::Status ModelPool::MakeReady(Entry& entry) {
 
 absl::StatusOr<std::unique_ptr<Engine>> ModelPool::LoadEngine(Entry& entry) {
   // Nobody is unloaded for a model whose files are not there.
-  KEEL_ASSIGN_OR_RETURN(const int64_t weight_bytes, WeightBytesOf(entry.options.model));
+  KEEL_ASSIGN_OR_RETURN(const int64_t weight_bytes,
+                        WeightBytesOf(entry.options.model, entry.options.executor.quantization));
   KEEL_ASSIGN_OR_RETURN(const std::vector<EntryPtr> evicted, ClaimRoom(entry, weight_bytes));
   for (const EntryPtr& other : evicted) FinishUnload(*other, /*remove=*/false);
   EngineOptions options = entry.options;

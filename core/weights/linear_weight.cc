@@ -17,30 +17,31 @@ at::Tensor PartOf(const at::Tensor& whole, int64_t dim, const WeightSplit& split
 }
 
 DenseLinear::DenseLinear(at::Tensor weight, at::Tensor bias, Numerics numerics)
-    : weight_(std::move(weight)), bias_(std::move(bias)), key_(KernelKey::Of(weight_, numerics)) {
-  TORCH_CHECK(weight_.dim() == 2, "a linear's weights are ", weight_.sizes());
+    : plain_{std::move(weight), std::move(bias)}, key_(KernelKey::Of(plain_.weight, numerics)) {
+  TORCH_CHECK(plain_.weight.dim() == 2, "a linear's weights are ", plain_.weight.sizes());
 }
 
 at::Tensor DenseLinear::Apply(const at::Tensor& x) const {
-  TORCH_CHECK(x.dim() >= 1 && x.size(-1) == weight_.size(1) && x.scalar_type() == key_.type,
-              "a linear of ", x.sizes(), " ", x.scalar_type(), ", expected [.., ", weight_.size(1),
-              "] ", key_.type);
+  TORCH_CHECK(x.dim() >= 1 && x.size(-1) == plain_.weight.size(1) && x.scalar_type() == key_.type,
+              "a linear of ", x.sizes(), " ", x.scalar_type(), ", expected [.., ",
+              plain_.weight.size(1), "] ", key_.type);
   const int64_t rows = x.dim() == 2 ? x.size(0) : x.numel() / std::max<int64_t>(1, x.size(-1));
-  return LinearKernel(key_, rows).run(x, weight_, bias_);
+  return LinearKernel(key_, rows).run(x, plain_.weight, plain_.bias);
 }
 
 std::shared_ptr<const LinearWeight> DenseLinear::Shard(const WeightSplit& split, int part) const {
   const bool rows = split.kind == WeightSplit::kRows;
   TORCH_CHECK(rows || split.kind == WeightSplit::kColumns, "a linear is split by rows or columns");
   at::Tensor bias;
-  if (bias_.defined() && rows) bias = PartOf(bias_, 0, split, part);
-  if (bias_.defined() && !rows && part == 0) bias = bias_;
-  return std::make_shared<DenseLinear>(PartOf(weight_, rows ? 0 : 1, split, part), bias,
+  if (plain_.bias.defined() && rows) bias = PartOf(plain_.bias, 0, split, part);
+  if (plain_.bias.defined() && !rows && part == 0) bias = plain_.bias;
+  return std::make_shared<DenseLinear>(PartOf(plain_.weight, rows ? 0 : 1, split, part), bias,
                                        key_.numerics);
 }
 
 int64_t DenseLinear::bytes() const {
-  return static_cast<int64_t>(weight_.nbytes() + (bias_.defined() ? bias_.nbytes() : 0));
+  return static_cast<int64_t>(plain_.weight.nbytes() +
+                              (plain_.bias.defined() ? plain_.bias.nbytes() : 0));
 }
 
 }  // namespace keel

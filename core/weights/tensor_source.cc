@@ -27,6 +27,10 @@ bool IsIgnorable(absl::string_view name) {
   return false;
 }
 
+bool IsUsual(at::ScalarType type) {
+  return type == at::kFloat || type == at::kBFloat16 || type == at::kHalf;
+}
+
 // `name` without the base model's prefix if it has it, else with it.
 std::string WithOtherPrefix(const std::string& name, const std::string& base_model_prefix) {
   const std::string prefix = base_model_prefix + ".";
@@ -93,7 +97,8 @@ absl::StatusOr<at::Tensor> TensorSource::Read(const std::string& name) {
 }
 
 absl::StatusOr<at::Tensor> TensorSource::Make(const TensorRecipe& recipe, const std::string& name,
-                                              const std::vector<int64_t>& shape, DType dtype) {
+                                              const std::vector<int64_t>& shape, DType dtype,
+                                              bool keep_type) {
   KEEL_ASSIGN_OR_RETURN(at::Tensor tensor,
                         MakeTensor(recipe, [this](const std::string& part) { return Read(part); }));
   if (tensor.sizes() != at::IntArrayRef(shape)) {
@@ -108,20 +113,21 @@ absl::StatusOr<at::Tensor> TensorSource::Make(const TensorRecipe& recipe, const 
   }
   const std::optional<at::ScalarType> type = ToScalarType(dtype);
   if (!type) return absl::UnimplementedError(absl::StrCat(name, ": no tensors of this type"));
+  if (keep_type && IsUsual(tensor.scalar_type())) return tensor;
   absl::StatusOr<at::Tensor> cast = CatchAten([&] { return tensor.to(*type); });
   if (!cast.ok()) return Annotate(cast.status(), name);
   return cast;
 }
 
 absl::Status TensorSource::Get(const std::string& name, const std::vector<int64_t>& shape,
-                               DType dtype, at::Tensor* out) {
+                               DType dtype, at::Tensor* out, bool keep_type) {
   const auto found = FindRecipe(name);
   if (found == recipes_.end()) {
     missing_.push_back(name);
     return absl::OkStatus();
   }
   taken_.insert(found->first);
-  absl::StatusOr<at::Tensor> tensor = Make(found->second, name, shape, dtype);
+  absl::StatusOr<at::Tensor> tensor = Make(found->second, name, shape, dtype, keep_type);
   if (tensor.ok()) {
     *out = *std::move(tensor);
     return absl::OkStatus();

@@ -45,8 +45,9 @@ class TensorSource {
 
   // The tensor, where it lies in the file if it has the wanted type. One that the checkpoint has not
   // is left undefined and counted (see CheckComplete). kInvalidArgument names both shapes.
+  // `keep_type`: one of f32, bf16 or f16 is not cast.
   absl::Status Get(const std::string& name, const std::vector<int64_t>& shape, DType dtype,
-                   at::Tensor* out);
+                   at::Tensor* out, bool keep_type = false);
 
   // kNotFound names the first five tensors that Get did not find, and how many more.
   absl::Status CheckComplete() const;
@@ -73,7 +74,7 @@ class TensorSource {
   Recipes::const_iterator FindRecipe(const std::string& name) const;
   absl::StatusOr<at::Tensor> Read(const std::string& name);
   absl::StatusOr<at::Tensor> Make(const TensorRecipe& recipe, const std::string& name,
-                                  const std::vector<int64_t>& shape, DType dtype);
+                                  const std::vector<int64_t>& shape, DType dtype, bool keep_type);
 
   const proto::ModelSpec* spec_;
   const Checkpoint* checkpoint_;

@@ -17,9 +17,9 @@ namespace {
 
 using proto::Declaration;
 
-// Of two tensors of one shape and type.
+// Of two tensors of one shape.
 bool HaveSameBits(const at::Tensor& a, const at::Tensor& b) {
-  return a.nbytes() == b.nbytes() && a.is_contiguous() && b.is_contiguous() &&
+  return a.scalar_type() == b.scalar_type() && a.is_contiguous() && b.is_contiguous() &&
          std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0;
 }
 
@@ -100,7 +100,7 @@ class Loader {
         d.has_linear() ? std::vector<int64_t>{d.linear().out(), d.linear().in()}
                        : std::vector<int64_t>{d.embedding().rows(), d.embedding().size()};
     modules_.insert(d.name());
-    return source_.Get(d.name() + ".weight", shape, options_.dtype, out);
+    return source_.Get(d.name() + ".weight", shape, options_.dtype, out, options_.keep_types);
   }
 
   // The matrix of `other`, unless the checkpoint has one of its own for `d` that differs: a fine-tune
@@ -202,8 +202,8 @@ class Loader {
         const std::string name =
             absl::StrCat(d.name(), ".", absl::StrReplaceAll(part.name, {{"{e}", absl::StrCat(e)}}));
         at::Tensor weight;
-        KEEL_RETURN_IF_ERROR(
-            source_.Get(name + ".weight", {part.rows, part.columns}, options_.dtype, &weight));
+        KEEL_RETURN_IF_ERROR(source_.Get(name + ".weight", {part.rows, part.columns},
+                                         options_.dtype, &weight, options_.keep_types));
         KEEL_ASSIGN_OR_RETURN(const ObjectWeights linear,
                               Linear(weight, name, part.rows, m.bias()));
         if (const auto* made = std::get_if<LinearPtr>(&linear)) out.experts[e].*part.linear = *made;

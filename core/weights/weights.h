@@ -29,7 +29,7 @@ namespace keel {
 using LinearPtr = std::shared_ptr<const LinearWeight>;
 
 struct EmbeddingWeight {
-  at::Tensor rows;  // [rows, size]
+  at::Tensor rows;  // [rows, size]; of any float type: what is looked up is cast
   // Of a rank's part of the rows: the id of the first, and how many there are in all. Ids of other
   // parts give zeros.
   std::optional<int64_t> first = std::nullopt;
@@ -77,6 +77,8 @@ struct Weights {
 struct WeightOptions {
   DType dtype = DType::kF32;  // of all but params that declare their own
   Numerics numerics = Numerics::kFastest;
+  // Matrices of linears, experts and embeddings stay in the checkpoint's type: PackLinears takes them so.
+  bool keep_types = false;
   TensorSource::OnBytes on_bytes = {};  // may be null
 };
 

@@ -7,11 +7,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
+#include "core/base/sha256.h"
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
 #include "core/model/model.h"
 #include "core/plugin/manifest.h"
-#include "core/plugin/sha256.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -1,6 +1,6 @@
 // SHA-256 (FIPS 180-4), by OpenSSL.
-#ifndef KEEL_CORE_PLUGIN_SHA256_H_
-#define KEEL_CORE_PLUGIN_SHA256_H_
+#ifndef KEEL_CORE_BASE_SHA256_H_
+#define KEEL_CORE_BASE_SHA256_H_
 
 #include <cstdint>
 #include <string>
@@ -17,4 +17,4 @@ bool IsSha256Hex(absl::string_view text);
 
 }  // namespace keel
 
-#endif  // KEEL_CORE_PLUGIN_SHA256_H_
+#endif  // KEEL_CORE_BASE_SHA256_H_

@@ -1,4 +1,4 @@
-#include "core/plugin/sha256.h"
+#include "core/base/sha256.h"
 
 #include <openssl/sha.h>
 

@@ -1,0 +1,58 @@
+// The ways to compute packed linears. Each format has a plain variant that the others are tested against.
+//
+// A variant is two functions: `convert` turns rows of x into what `run` multiplies with (wider, narrower or quantized),
+// once for all linears of a call; `run` computes a part of y from them. Both run on one thread.
+#ifndef KEEL_CORE_KERNELS_PACKED_LINEAR_VARIANTS_H_
+#define KEEL_CORE_KERNELS_PACKED_LINEAR_VARIANTS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "core/base/cpu.h"
+#include "core/kernels/packed_linear.h"
+
+namespace keel {
+
+// Threads share panels by halves, so that a few panels can be divided evenly.
+inline constexpr int64_t kSplit = 32;  // outputs
+// `run` is given no more rows at once.
+inline constexpr int64_t kMaxPartRows = 256;
+
+// Rows [row_begin, row_end) and columns [column_begin, column_end) of y; columns begin at a multiple of kSplit and end at
+// one or at n.
+struct PackedLinearPart {
+  int64_t row_begin = 0, row_end = 0, column_begin = 0, column_end = 0;
+};
+
+struct PackedLinearVariant {
+  std::string name;
+  bool (*takes)(const PackedFormat& format, KernelType type);
+  // Bytes from one converted row to the next: a multiple of 64.
+  int64_t (*row_bytes)(const PackedFormat& format, int64_t k);
+  // Converts rows [row_begin, row_end) of linear.x into `rows`, 64-byte aligned, of which the first is row_begin's.
+  void (*convert)(const PackedLinear& linear, int64_t row_begin, int64_t row_end, void* rows);
+  // Writes the part of linear.y. `rows` are those that `convert` made for the part's.
+  void (*run)(const PackedLinear& linear, const void* rows, const PackedLinearPart& part);
+};
+
+// Those that `cpu` can run, slowest first; the last one that takes a linear is the best for it.
+std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu);
+
+// As RunPackedLinears, with the best of `variants` for each.
+void RunPackedLinears(absl::Span<const PackedLinear> linears,
+                      absl::Span<const PackedLinearVariant> variants);
+
+// Bytes of a row of `bytes`, and padding: rows that are a multiple of 4096 bytes apart share few lines of the L1 cache.
+inline int64_t PaddedRowBytes(int64_t bytes) {
+  const int64_t lines = (bytes + 63) / 64;
+  return (lines + (lines % 2 == 0 ? 1 : 0)) * 64;
+}
+
+// One line a variant or family of them; each appends what `cpu` can run. Defined in the file of that name.
+void AppendPackedFloatPlain(std::vector<PackedLinearVariant>* variants);  // packed_float_plain.cc
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_KERNELS_PACKED_LINEAR_VARIANTS_H_

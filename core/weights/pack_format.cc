@@ -1,0 +1,76 @@
+#include "core/weights/pack_format.h"
+
+#include <map>
+
+namespace keel {
+namespace {
+
+using proto::Function;
+using proto::Node;
+
+// Marks the linears that `value` comes from without another object between them.
+void MarkLinearsBehind(uint32_t value, const std::map<uint32_t, const Node*>& makers,
+                       std::vector<bool>& marks) {
+  std::vector<uint32_t> values = {value};
+  std::vector<bool> seen;
+  while (!values.empty()) {
+    const uint32_t next = values.back();
+    values.pop_back();
+    if (seen.size() <= next) seen.resize(next + 1);
+    const auto maker = makers.find(next);
+    if (seen[next] || maker == makers.end()) continue;
+    seen[next] = true;
+    const Node& node = *maker->second;
+    if (node.object() == 0) {
+      values.insert(values.end(), node.inputs().begin(), node.inputs().end());
+    } else if (node.op() == proto::OP_LINEAR && node.object() <= marks.size()) {
+      marks[node.object() - 1] = true;
+    }
+  }
+}
+
+void MarkRouters(const Function& function, std::vector<bool>& marks) {
+  std::map<uint32_t, const Node*> makers;
+  for (const Node& node : function.nodes())
+    for (const uint32_t value : node.outputs()) makers[value] = &node;
+  for (const Node& node : function.nodes()) {
+    if (node.op() != proto::OP_MOE && node.op() != proto::OP_MOE_ROUTED) continue;
+    for (int i = 1; i < node.inputs_size(); ++i) MarkLinearsBehind(node.inputs(i), makers, marks);
+  }
+}
+
+}  // namespace
+
+PackedFormat QuantizedFormat(Quantization quantization, DType dtype) {
+  switch (quantization) {
+    case Quantization::kNone:
+      break;
+    case Quantization::kInt8:
+      return {WeightType::kInt8};
+    case Quantization::kW8A8:
+      return {.weights = WeightType::kInt8, .int8_activations = true};
+    case Quantization::kInt4:
+      return {WeightType::kInt4, 32};
+    case Quantization::kInt4Group64:
+      return {WeightType::kInt4, 64};
+    case Quantization::kInt4Group128:
+      return {WeightType::kInt4, 128};
+  }
+  return {dtype == DType::kF32   ? WeightType::kF32
+          : dtype == DType::kF16 ? WeightType::kF16
+                                 : WeightType::kBF16};
+}
+
+std::vector<bool> NeverQuantized(const proto::Graph& graph) {
+  std::vector<bool> never(graph.declarations_size());
+  for (const Function& function : graph.functions()) MarkRouters(function, never);
+  for (int i = 0; i < graph.declarations_size(); ++i) {
+    const proto::Declaration& d = graph.declarations(i);
+    if (d.has_linear() && d.linear().out() < kPanel) never[i] = true;
+    const uint32_t kv_up = d.attention().kv_up();
+    if (kv_up >= 1 && kv_up <= never.size()) never[kv_up - 1] = true;
+  }
+  return never;
+}
+
+}  // namespace keel
