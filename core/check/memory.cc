@@ -71,7 +71,7 @@ Finding Cache(Inspection& x) {
 }
 
 Finding WeightMemory(Inspection& x) {
-  const Quantization quantization = x.options.engine.executor.quantization;
+  const auto quantization = x.options.engine.executor.quantization;
   const absl::StatusOr<int64_t> bytes = WeightBytes(*x.checkpoint, x.dtype, quantization);
   if (!bytes.ok()) return Fail(bytes.status(), "download the checkpoint again");
   const int64_t free = AvailableMemory();

@@ -453,6 +453,12 @@ TEST_F(ExecutorTest, TheReportSaysWhichAttentionRunsAndWhy) {
   EXPECT_THAT(config->report().warnings, ElementsAre(HasSubstr("\"ring\"")));
 }
 
+TEST_F(ExecutorTest, QuantizedWeightsHaveNoInvariantKernel) {
+  EXPECT_THAT(Create({.deterministic = true, .quantization = Quantization::kInt8}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("--quantize"), HasSubstr("--deterministic"))));
+}
+
 TEST_F(ExecutorTest, AnAttentionIsRefusedBeforeWeightsAreRead) {
   KEEL_ASSERT_OK_AND_ASSIGN(checkpoint_, testing::WriteCheckpoint(dir_.path(), {}));
   EXPECT_THAT(Create({.attention = "flash"}),

@@ -66,29 +66,37 @@ KEEL_INLINE void StoreRow(const PackedLinear& linear, int64_t row, int64_t colum
   }
 }
 
-// Row `row` of x in fp32.
+// Inputs [k, k + count) of row `row` of x in fp32.
 template <int kWidth, typename T>
-KEEL_INLINE void WidenRowOf(const PackedLinear& linear, int64_t row, float* out) {
-  const auto* x = static_cast<const typename T::Storage*>(linear.x) + row * linear.ldx;
-  int64_t k = 0;
-  for (; k + lanes::kLanes <= linear.k; k += lanes::kLanes) {
+KEEL_INLINE void WidenPartOf(const PackedLinear& linear, int64_t row, int64_t k, int64_t count,
+                             float* out) {
+  const auto* x = static_cast<const typename T::Storage*>(linear.x) + row * linear.ldx + k;
+  int64_t i = 0;
+  for (; i + lanes::kLanes <= count; i += lanes::kLanes) {
     lanes::F32x16<kWidth> wide;
-    T::template LoadLanes<kWidth>(x + k, &wide);
-    lanes::F32::StoreLanes<kWidth>(wide, out + k);
+    T::template LoadLanes<kWidth>(x + i, &wide);
+    lanes::F32::StoreLanes<kWidth>(wide, out + i);
   }
-  for (; k < linear.k; ++k) out[k] = T::Load(x + k);
+  for (; i < count; ++i) out[i] = T::Load(x + i);
 }
 
 template <int kWidth>
-KEEL_INLINE void WidenRow(const PackedLinear& linear, int64_t row, float* out) {
+KEEL_INLINE void WidenPart(const PackedLinear& linear, int64_t row, int64_t k, int64_t count,
+                           float* out) {
   switch (linear.type) {
     case KernelType::kF32:
-      return WidenRowOf<kWidth, lanes::F32>(linear, row, out);
+      return WidenPartOf<kWidth, lanes::F32>(linear, row, k, count, out);
     case KernelType::kBF16:
-      return WidenRowOf<kWidth, lanes::BF16>(linear, row, out);
+      return WidenPartOf<kWidth, lanes::BF16>(linear, row, k, count, out);
     case KernelType::kF16:
-      return WidenRowOf<kWidth, lanes::F16>(linear, row, out);
+      return WidenPartOf<kWidth, lanes::F16>(linear, row, k, count, out);
   }
+}
+
+// All of it.
+template <int kWidth>
+KEEL_INLINE void WidenRow(const PackedLinear& linear, int64_t row, float* out) {
+  WidenPart<kWidth>(linear, row, 0, linear.k, out);
 }
 
 }  // namespace keel::packed

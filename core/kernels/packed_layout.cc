@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "absl/base/internal/raw_logging.h"
+#include "core/kernels/packed_int.h"
 #include "core/kernels/packed_linear.h"
 
 namespace keel {
@@ -79,9 +80,10 @@ int64_t PanelBytes(const PackedFormat& format, int64_t k) {
       return k * kPanel * 2;
     case WeightType::kInt8:
     case WeightType::kInt4:
-      break;
+      if (format.group != 32 && format.group != 64 && format.group != 128) break;
+      return packed::IntLayout(format, k).PanelBytes();
   }
-  ABSL_RAW_LOG(FATAL, "no layout for this format");
+  ABSL_RAW_LOG(FATAL, "no layout for groups of %d inputs", static_cast<int>(format.group));
 }
 
 void PackPanels(const PackedFormat& format, const PlainWeights& weights, int64_t begin, int64_t end,
@@ -101,7 +103,8 @@ void PackPanels(const PackedFormat& format, const PlainWeights& weights, int64_t
         break;
       case WeightType::kInt8:
       case WeightType::kInt4:
-        break;  // PanelBytes has ended the process
+        packed::PackIntPanel(format, weights, panel, out);
+        break;
     }
   }
 }
@@ -116,7 +119,7 @@ void UnpackPanel(const PackedFormat& format, int64_t k, const void* panel, float
       return UnpackPanelOf<lanes::F16, 1>(k, panel, out);
     case WeightType::kInt8:
     case WeightType::kInt4:
-      ABSL_RAW_LOG(FATAL, "no layout for this format");
+      return packed::UnpackIntPanel(format, k, panel, out);
   }
 }
 

@@ -126,9 +126,17 @@ class Call {
 }  // namespace
 
 std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu) {
-  (void)cpu;
   std::vector<PackedLinearVariant> variants;
   AppendPackedFloatPlain(&variants);
+  AppendPackedIntPlain(&variants);
+#if defined(__x86_64__)
+  AppendPackedFloat(cpu, &variants);
+  AppendPackedIntAvx2(cpu, &variants);
+  AppendPackedIntAvx512(cpu, &variants);
+  AppendPackedIntVnni(cpu, &variants);
+#else
+  (void)cpu;
+#endif
   return variants;
 }
 

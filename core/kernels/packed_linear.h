@@ -24,9 +24,10 @@ enum class WeightType { kF32, kBF16, kF16, kInt8, kInt4 };
 
 struct PackedFormat {
   WeightType weights = WeightType::kBF16;
-  // Inputs that share a scale: of kInt4 32, 64 or 128; 0 elsewhere, where kInt8 has one scale an output.
+  // Inputs that share a scale: 32, 64 or 128 with kInt8 and kInt4; 0 elsewhere.
   int64_t group = 0;
-  // With kInt8: each row of x is quantized by its own scale, and products are of integers (w8a8).
+  // With kInt8: x is quantized to 8 bits too (w8a8), by a scale a row and group. Without it x keeps 16 bits of the
+  // greatest number of its group.
   bool int8_activations = false;
 
   bool operator==(const PackedFormat&) const = default;

@@ -50,8 +50,15 @@ inline int64_t PaddedRowBytes(int64_t bytes) {
   return (lines + (lines % 2 == 0 ? 1 : 0)) * 64;
 }
 
-// One line a variant or family of them; each appends what `cpu` can run. Defined in the file of that name.
-void AppendPackedFloatPlain(std::vector<PackedLinearVariant>* variants);  // packed_float_plain.cc
+// Families of variants, a file each: they append what `cpu` can run.
+void AppendPackedFloatPlain(std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntPlain(std::vector<PackedLinearVariant>* variants);
+#if defined(__x86_64__)
+void AppendPackedFloat(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntAvx2(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntAvx512(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntVnni(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+#endif
 
 }  // namespace keel
 

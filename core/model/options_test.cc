@@ -79,6 +79,7 @@ TEST(OptionsTest, DefaultsOfTheTableAreThoseOfTheStructs) {
                                  static_cast<double>(o.executor.pipeline_parallel),
                                  static_cast<double>(o.executor.expert_parallel),
                                  static_cast<double>(o.executor.deterministic),
+                                 static_cast<double>(o.executor.quantization),
                                  static_cast<double>(o.model.impl),
                                  static_cast<double>(o.model.remote_code.mode),
                                  static_cast<double>(o.scheduler.max_num_seqs),
@@ -92,6 +93,7 @@ TEST(OptionsTest, DefaultsOfTheTableAreThoseOfTheStructs) {
     };
     EXPECT_EQ(numbers(options), numbers(fresh)) << flag.name;
     EXPECT_EQ(options.model.dtype, fresh.model.dtype) << flag.name;
+    EXPECT_EQ(options.model.weight_cache, fresh.model.weight_cache) << flag.name;
   }
 }
 
@@ -101,6 +103,7 @@ TEST(OptionsTest, ARefusedValueChangesNothingAndIsNamed) {
     if (absl::string_view(flag.value_name) == "FILE" || absl::string_view(flag.name) == "model" ||
         absl::string_view(flag.name) == "plugin-path" ||
         absl::string_view(flag.name) == "graph-dir" ||
+        absl::string_view(flag.name) == "weight-cache" ||
         absl::string_view(flag.name) == "attention-implementation") {
       continue;  // any text will do
     }

@@ -15,12 +15,14 @@
 
 #include <iterator>
 #include <limits>
+#include <numeric>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "core/kernels/kernel_type.h"
 #include "core/kernels/packed_group.h"
+#include "core/kernels/weighted_rows.h"
 #include "core/ops/activation.h"
 #include "core/ops/indices.h"
 #include "core/ops/invariant.h"
@@ -85,6 +87,37 @@ struct Pairs {
     tokens = at::floor_divide(order, k);
   }
 };
+
+// Each token's rows of y [pairs, size], weighted, in their order.
+at::Tensor SumOfExperts(const Routing& routing, const Pairs& pairs, const at::Tensor& y) {
+  const int64_t n = routing.experts.size(0);
+  const at::Tensor weights =
+      routing.weights.reshape({-1}).index_select(0, pairs.order).to(y.scalar_type()).to(at::kFloat);
+  const int64_t* token = pairs.tokens.const_data_ptr<int64_t>();
+  std::vector<int64_t> first(n + 1), row_of(pairs.tokens.numel());
+  std::vector<float> weight_of(row_of.size());
+  for (size_t i = 0; i < row_of.size(); ++i) ++first[token[i] + 1];
+  std::partial_sum(first.begin(), first.end(), first.begin());
+  std::vector<int64_t> next = first;
+  for (size_t i = 0; i < row_of.size(); ++i) {
+    const int64_t place = next[token[i]]++;
+    row_of[place] = static_cast<int64_t>(i);
+    weight_of[place] = weights.const_data_ptr<float>()[i];
+  }
+  const at::Tensor rows = y.contiguous();
+  at::Tensor out = at::empty({n, y.size(1)}, y.options());
+  WeightedRows sum;
+  sum.type = *KernelTypeOf(y.scalar_type());
+  sum.x = rows.const_data_ptr();
+  sum.y = out.mutable_data_ptr();
+  sum.first = first.data();
+  sum.row_of = row_of.data();
+  sum.weights = weight_of.data();
+  sum.rows = n;
+  sum.size = y.size(1);
+  RunWeightedRows(sum);
+  return out;
+}
 
 // Expert after expert; x and the result have a row a pair.
 at::Tensor RunMlps(const proto::Moe& moe, const ExpertWeights& weights, const at::Tensor& x,
@@ -193,9 +226,7 @@ at::Tensor RunExperts(const proto::Moe& moe, const ExpertWeights& weights, const
   const bool packed = weights.experts[pairs.groups[0].expert].up->packed() != nullptr;
   const at::Tensor y =
       packed ? RunPackedMlps(moe, weights, in, pairs) : RunMlps(moe, weights, in, pairs, numerics);
-  const at::Tensor pair_weights =
-      routing.weights.reshape({-1}).index_select(0, pairs.order).to(x.scalar_type()).unsqueeze(1);
-  return at::zeros_like(x).index_add_(0, pairs.tokens, y * pair_weights);
+  return SumOfExperts(routing, pairs, y);
 }
 
 }  // namespace keel

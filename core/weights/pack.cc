@@ -85,10 +85,11 @@ absl::StatusOr<std::string> KeyOf(const proto::Graph& graph, const Weights& weig
   KEEL_ASSIGN_OR_RETURN(const std::string identity, weights.checkpoint->Identity());
   std::string text = absl::StrCat("layout ", kLayoutVersion, "\n", options.part, "\n",
                                   TorchName(options.dtype), "\n", identity);
+  absl::StrAppend(&text, graph.spec().base_model_prefix(), "\n");
   for (const auto& rename : graph.spec().renames())
     absl::StrAppend(&text, rename.SerializeAsString());
   for (const proto::Declaration& d : graph.declarations())
-    absl::StrAppend(&text, d.name(), " ", d.tied_to(), "\n");
+    absl::StrAppend(&text, d.SerializeAsString());
   for (const Place& place : plan.places) {
     absl::StrAppend(&text, place.offset, " ", place.n(), " ", place.k(), " ",
                     static_cast<int>(place.format.weights), " ", place.format.group, " ",
@@ -214,6 +215,7 @@ absl::StatusOr<Packed> PackLinears(const proto::Graph& graph,
       if (!status.ok()) warn("packed weights are not kept for the next start: ", status);
     }
   }
+  weights->checkpoint->DropPages();
   out.weights = WithPacked(*weights, plan, options.dtype, std::move(bytes));
   return out;
 }

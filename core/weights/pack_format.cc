@@ -46,9 +46,9 @@ PackedFormat QuantizedFormat(Quantization quantization, DType dtype) {
     case Quantization::kNone:
       break;
     case Quantization::kInt8:
-      return {WeightType::kInt8};
+      return {WeightType::kInt8, 128};
     case Quantization::kW8A8:
-      return {.weights = WeightType::kInt8, .int8_activations = true};
+      return {WeightType::kInt8, 128, true};
     case Quantization::kInt4:
       return {WeightType::kInt4, 32};
     case Quantization::kInt4Group64:

@@ -6,11 +6,14 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/testing.h"
 #include "core/tensor/aten.h"
@@ -126,6 +129,24 @@ TEST_F(PackTest, LinearsAndExpertsGiveTheirProductsInAnyType) {
       EXPECT_LT(WorstDifference(*packed.weights, dtype), bound);
       EXPECT_FALSE(packed.from_cache);
     }
+  }
+}
+
+TEST_F(PackTest, QuantizedOnesGiveThemNearly) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto weights, Load(DType::kF32, DType::kBF16));
+  KEEL_ASSERT_OK_AND_ASSIGN(const Packed plain,
+                            PackLinears(graph_, weights, {.dtype = DType::kBF16}));
+  for (const auto& [quantization, bound, size] :
+       {std::tuple(Quantization::kInt8, 0.02, 0.6), std::tuple(Quantization::kW8A8, 0.04, 0.6),
+        std::tuple(Quantization::kInt4, 0.15, 0.4),
+        std::tuple(Quantization::kInt4Group64, 0.2, 0.4),
+        std::tuple(Quantization::kInt4Group128, 0.2, 0.4)}) {
+    SCOPED_TRACE(QuantizationName(quantization));
+    KEEL_ASSERT_OK_AND_ASSIGN(
+        const Packed packed,
+        PackLinears(graph_, weights, {.dtype = DType::kBF16, .quantization = quantization}));
+    EXPECT_LT(WorstDifference(*packed.weights, DType::kBF16), bound);
+    EXPECT_LT(static_cast<double>(packed.bytes), size * static_cast<double>(plain.bytes));
   }
 }
 

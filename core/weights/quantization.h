@@ -11,8 +11,8 @@ namespace keel {
 
 enum class Quantization {
   kNone,
-  kInt8,          // a scale an output; activations stay as they are
-  kW8A8,          // the same weights; each row of activations becomes int8, too
+  kInt8,          // a scale for 128 weights; activations keep 16 bits
+  kW8A8,          // the same weights; activations become int8, too, with a scale for 128
   kInt4,          // a scale for 32 weights
   kInt4Group64,   // for 64
   kInt4Group128,  // for 128

@@ -198,11 +198,12 @@ absl::Status WeightCache::MakeRoom(int64_t bytes) const {
   }
   const fs::space_info space = fs::space(dir_, error);
   if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("cannot read ", dir_));
-  const int64_t limit = (static_cast<int64_t>(space.available) + total) / kShareOfDisk;
+  const int64_t limit =
+      max_bytes_ > 0 ? max_bytes_ : (static_cast<int64_t>(space.available) + total) / kShareOfDisk;
   if (bytes > limit) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(dir_, " may take ", limit,
-                     " bytes, a quarter of what is free there, and they are ", bytes));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "they have ", bytes, " bytes, and files in ", dir_, " may take ", limit,
+        max_bytes_ > 0 ? "" : ", a quarter of what the disk would have free without them"));
   }
   std::sort(files.begin(), files.end(),
             [](const File& a, const File& b) { return a.used < b.used; });

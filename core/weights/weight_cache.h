@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,7 +42,9 @@ class WeightCache {
   // "$XDG_CACHE_HOME/keel/weights", else "$HOME/.cache/keel/weights"; "" where neither is set.
   static std::string DefaultDir();
 
-  explicit WeightCache(std::string dir) : dir_(std::move(dir)) {}
+  // `max_bytes`: what its files may take; 0: the quarter.
+  explicit WeightCache(std::string dir, int64_t max_bytes = 0)
+      : dir_(std::move(dir)), max_bytes_(max_bytes) {}
   // What is being written gets five seconds more, then it is given up.
   ~WeightCache();
   WeightCache(const WeightCache&) = delete;
@@ -71,6 +74,7 @@ class WeightCache {
   absl::Status MakeRoom(int64_t bytes) const;
 
   const std::string dir_;
+  const int64_t max_bytes_;
   std::vector<std::unique_ptr<Writer>> writers_;
   std::atomic<bool> give_up_ = false;
 };

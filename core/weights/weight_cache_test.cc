@@ -1,12 +1,15 @@
 #include "core/weights/weight_cache.h"
 
-#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
@@ -44,12 +47,6 @@ class WeightCacheTest : public ::testing::Test {
     KEEL_ASSERT_OK(cache_.Write(Key(key), "a model", Bytes(first), kBytes));
     KEEL_ASSERT_OK(cache_.Flush());
   }
-  void Rewrite(const std::string& path, const std::function<void(std::string&)>& change) {
-    std::string text = *ReadFile(path);
-    change(text);
-    std::ofstream(path, std::ios::binary) << text;
-  }
-
   testing::ScratchDir dir_;
   WeightCache cache_{JoinPath(dir_.path(), "a/b")};
 };
@@ -139,6 +136,24 @@ TEST_F(WeightCacheTest, WhatAKilledProcessLeftIsRemoved) {
   EXPECT_THAT(Files(), SizeIs(2));
   Write('b', 1);
   EXPECT_THAT(Files(), SizeIs(2));
+}
+
+TEST_F(WeightCacheTest, TheOneUsedLongestAgoMakesRoom) {
+  constexpr int64_t kFile = kCacheHeaderBytes + kBytes;
+  WeightCache cache(cache_.dir(), 2 * kFile);
+  for (const char key : {'a', 'b'}) {
+    KEEL_ASSERT_OK(cache.Write(Key(key), "", Bytes(1), kBytes));
+    KEEL_ASSERT_OK(cache.Flush());
+    std::filesystem::last_write_time(
+        cache.PathOf(Key(key)),
+        std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  }
+  KEEL_ASSERT_OK(cache.Find(Key('a'), kBytes).status());  // now b is the oldest
+  KEEL_ASSERT_OK(cache.Write(Key('c'), "", Bytes(1), kBytes));
+  KEEL_ASSERT_OK(cache.Flush());
+  EXPECT_FALSE(IsRegularFile(cache.PathOf(Key('b'))));
+  EXPECT_TRUE(IsRegularFile(cache.PathOf(Key('a'))));
+  EXPECT_TRUE(IsRegularFile(cache.PathOf(Key('c'))));
 }
 
 TEST_F(WeightCacheTest, MoreThanItsShareOfTheDiskIsRefused) {

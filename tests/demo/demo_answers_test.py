@@ -24,7 +24,7 @@ def user(content: str) -> list[dict[str, str]]:
 
 
 class DemoAnswersTest(unittest.TestCase):
-    def answers(self, prompts: list[list[dict[str, str]]]) -> list[str]:
+    def answers(self, prompts: list[list[dict[str, str]]], *flags: str) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
             source, output = pathlib.Path(folder, "in.jsonl"), pathlib.Path(folder, "out.jsonl")
             with open(source, "w", encoding="utf-8") as file:
@@ -32,7 +32,7 @@ class DemoAnswersTest(unittest.TestCase):
                     body = {"messages": messages, "temperature": 0, "max_tokens": 64}
                     line = {"custom_id": str(i), "method": "POST", "url": "/v1/chat/completions"}
                     file.write(json.dumps({**line, "body": body}) + "\n")
-            command = [BATCH, "--input", source, "--output", output, "--keep-order"]
+            command = [BATCH, "--input", source, "--output", output, "--keep-order", *flags]
             run = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
             self.assertEqual(run.returncode, 0, run.stderr)
             bodies = [
@@ -73,6 +73,15 @@ class DemoAnswersTest(unittest.TestCase):
             prompts.append(user(conversations.with_article(question, word)))
             expected.append(answer)
         self.check(prompts, expected)
+
+    def test_defines_most_words_quantized(self) -> None:
+        """Shares of right answers; a model of six million parameters feels four bits."""
+        words = list(conversations.load_words().items())[::5]
+        prompts = [user(conversations.with_article(conversations.ASK[0], word)) for word, _ in words]
+        for quantization, least in (("int8", 0.97), ("w8a8", 0.9), ("int4", 0.5)):
+            answers = self.answers(prompts, "--quantize", quantization)
+            right = sum(said == answer for said, (_, (_, answer)) in zip(answers, words, strict=True))
+            self.assertGreaterEqual(right / len(words), least, quantization)
 
     def test_answers_small_talk(self) -> None:
         talk = [(text, said) for texts, said in conversations.SMALL_TALK for text in texts]

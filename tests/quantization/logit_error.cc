@@ -6,15 +6,18 @@
 // The reference is DIR in float32. Compared to it are DIR, or the checkpoint DIR2 of the same model with other values
 // (fake_quantize.py makes llama.cpp's), with each of the quantizations; `none` beside them is bfloat16 itself. Prints for
 // each the mean absolute difference of logits, the same as a share of the logits' standard deviation, the mean KL
-// divergence in nats, and how often the likeliest token is the same.
+// divergence in nats, and how often the likeliest token is the same; on stderr, how long loading took and how much memory
+// it left resident.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/exp.h>
 #include <ATen/ops/log_softmax.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <map>
 #include <numeric>
 #include <random>
@@ -24,6 +27,8 @@
 
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "core/base/status.h"
 #include "core/model/model.h"
 #include "core/tensor/aten.h"
@@ -53,6 +58,14 @@ std::string Take(Flags& flags, const std::string& name) {
   return value;
 }
 
+double InMiB(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+int64_t ResidentBytes() {
+  int64_t pages = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> pages >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
 // Logits of each token of `ids`, [N, vocab] f32.
 absl::StatusOr<at::Tensor> LogitsOf(Flags flags, const std::string& dtype,
                                     const std::string& quantization,
@@ -60,11 +73,15 @@ absl::StatusOr<at::Tensor> LogitsOf(Flags flags, const std::string& dtype,
   EngineOptions options;
   flags["dtype"] = dtype;
   flags["quantize"] = quantization;
-  flags["weight-cache"] = "off";
+  flags.emplace("weight-cache", "off");
   for (const auto& [name, value] : flags) KEEL_RETURN_IF_ERROR(SetEngineFlag(options, name, value));
   options.cache.memory_bytes = int64_t{1} << 30;
   options.scheduler.max_num_seqs = 1;
+  const absl::Time start = absl::Now();
   KEEL_ASSIGN_OR_RETURN(const Model model, LoadModel(options));
+  std::fprintf(stderr, "%s: loaded in %.0f ms, %.0f MiB packed%s, ", quantization.c_str(),
+               absl::ToDoubleMilliseconds(absl::Now() - start), InMiB(model.packed_bytes),
+               model.packed_from_cache ? " before" : "");
   std::vector<std::vector<int32_t>> blocks;
   for (const CacheGroup& group : model.blocks.groups) {
     blocks.emplace_back(std::min<size_t>(group.num_blocks, ids.size() / 16 + 1));
@@ -77,6 +94,7 @@ absl::StatusOr<at::Tensor> LogitsOf(Flags flags, const std::string& dtype,
   batch.logit_rows.resize(ids.size());
   std::iota(batch.logit_rows.begin(), batch.logit_rows.end(), 0);
   KEEL_ASSIGN_OR_RETURN(const at::Tensor logits, model.executor->Step(batch));
+  std::fprintf(stderr, "%.0f MiB resident after a step\n", InMiB(ResidentBytes()));
   return CatchAten([&] { return logits.clone(); });
 }
 

@@ -1,0 +1,302 @@
+// Products of packed weights of floating point by tiles of y that stay in registers, written once for all instruction
+// sets. For packed_float.cc only, as lanes.h.
+//
+// A panel goes by blocks of inputs, so that it comes from memory once, whatever the number of rows: the first tile of rows
+// asks for the next block while it computes, the others find theirs in the L2 cache. 16-bit weights are widened as they
+// are read, by every tile anew: that costs less than to store them wide in between (measured on Zen 4, 64 and 256 rows).
+#ifndef KEEL_CORE_KERNELS_PACKED_FLOAT_TILES_H_
+#define KEEL_CORE_KERNELS_PACKED_FLOAT_TILES_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "core/kernels/lanes.h"
+#include "core/kernels/packed_epilogue.h"
+#include "core/kernels/packed_linear.h"
+#include "core/kernels/packed_linear_variants.h"
+
+namespace keel::packed {
+
+#define KEEL_UNROLL _Pragma("GCC unroll 8")
+
+constexpr int64_t kBlockInputs = 512;
+// What is read in one go is asked for so many bytes before.
+constexpr int64_t kAheadOfStream = 8192;
+
+// Instruction sets. Call makes a function of a body, whose Run is written for none.
+struct Avx2 {
+  static constexpr int kLanes = 8;
+  static constexpr int kAccumulators = 12;  // of 16 registers
+  template <typename Body, typename... Args>
+  KEEL_TARGET_AVX2 static void Call(const Args&... args) {
+    Body::Run(args...);
+  }
+};
+struct Avx512 {
+  static constexpr int kLanes = 16;
+  static constexpr int kAccumulators = 24;  // of 32
+  template <typename Body, typename... Args>
+  KEEL_TARGET_AVX512 static void Call(const Args&... args) {
+    Body::Run(args...);
+  }
+};
+constexpr int kTallest = 6;  // rows of a tile
+
+// How weights are multiplied. A line holds an input, or a pair, of all columns of a panel; a step multiplies it, or half
+// of it, by one X of a row. The instructions are named, as GCC knows no registers of this width where it first sees the
+// code, and as some of those that it would choose overwrite a factor: sums would wander through registers and memory.
+template <typename Isa>
+struct F32Lines {
+  using X = float;
+  using F32 = typename lanes::Vector<Isa::kLanes>::F32;
+  static constexpr int kInputs = 1, kSteps = 1, kColumnBytes = 4;
+
+  static KEEL_INLINE void Load(const char* p, int, F32* out) { std::memcpy(out, p, sizeof(*out)); }
+  static KEEL_INLINE void Broadcast(const X* x, F32* out) {
+    asm("vbroadcastss %1, %0" : "=v"(*out) : "m"(*x));
+  }
+  static KEEL_INLINE void MultiplyAdd(const F32* w, const F32* x, F32* sum) {
+    asm("vfmadd231ps %1, %2, %0" : "+v"(*sum) : "v"(*w), "v"(*x));
+  }
+};
+
+template <typename Isa>
+struct F16Lines : F32Lines<Isa> {
+  static constexpr int kColumnBytes = 2;
+  static KEEL_INLINE void Load(const char* p, int, typename F32Lines<Isa>::F32* out) {
+    lanes::Convert<Isa::kLanes>::WidenF16(reinterpret_cast<const _Float16*>(p), out);
+  }
+};
+
+// A pair of bf16 is the upper halves of two fp32.
+template <typename Isa>
+struct BF16Lines : F32Lines<Isa> {
+  static constexpr int kInputs = 2, kSteps = 2;
+  static KEEL_INLINE void Load(const char* p, int step, typename F32Lines<Isa>::F32* out) {
+    typename lanes::Vector<Isa::kLanes>::U32 pairs;
+    std::memcpy(&pairs, p, sizeof(pairs));
+    if (step == 0) {
+      pairs <<= 16;
+    } else {
+      pairs &= 0xffff0000u;
+    }
+    std::memcpy(out, &pairs, sizeof(pairs));
+  }
+};
+
+// Pairs of weights by pairs of x, both bf16, in one instruction of AVX-512 BF16.
+template <typename Isa>
+struct BF16Dots : F32Lines<Isa> {
+  using X = uint32_t;
+  using F32 = typename F32Lines<Isa>::F32;  // of pairs, too
+  static constexpr int kInputs = 2;
+  static KEEL_INLINE void Broadcast(const X* x, F32* out) {
+    asm("vpbroadcastd %1, %0" : "=v"(*out) : "m"(*x));
+  }
+  static KEEL_INLINE void MultiplyAdd(const F32* w, const F32* x, F32* sum) {
+    asm("vdpbf16ps %1, %2, %0" : "+v"(*sum) : "v"(*w), "v"(*x));
+  }
+};
+
+// Lines of a block from some column on, kPanel columns apart.
+struct Lines {
+  const char* w = nullptr;
+  int64_t count = 0;
+};
+
+// Rows of x from the block's first input, `ldx` apart, and their sums, kPanel apart.
+template <typename X>
+struct Rows {
+  const X* x = nullptr;
+  int64_t ldx = 0, count = 0;
+  float* sums = nullptr;
+};
+
+enum class Ahead { kNothing, kBlock, kStream };
+
+// kRows rows times kVectors registers of columns. Sets the sums or adds to them, and asks for the same columns of as many
+// lines that begin `ahead` bytes later.
+template <typename Isa, typename W, int kRows, int kVectors, Ahead kAhead>
+struct Tile {
+  using X = typename W::X;
+  using F32 = typename W::F32;
+  static constexpr int kVectorBytes = Isa::kLanes * W::kColumnBytes;
+
+  static KEEL_INLINE void Run(const Lines& lines, const X* x, int64_t ldx, float* sums, bool set,
+                              int64_t ahead) {
+    constexpr int64_t kLineBytes = kPanel * W::kColumnBytes;
+    F32 acc[kRows][kVectors];
+    KEEL_UNROLL for (int i = 0; i < kRows; ++i) {
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+        acc[i][v] = F32{};
+        if (!set) std::memcpy(&acc[i][v], sums + i * kPanel + v * Isa::kLanes, sizeof(F32));
+      }
+    }
+    const char* w = lines.w;
+    const char* const end = w + lines.count * kLineBytes;
+    for (; w != end; w += kLineBytes) {
+      KEEL_UNROLL for (int b = 0; b < kVectors * kVectorBytes; b += 64) {
+        if (kAhead == Ahead::kStream) __builtin_prefetch(w + ahead + b, 0, 3);
+        if (kAhead == Ahead::kBlock) __builtin_prefetch(w + ahead + b, 0, 2);  // not into L1
+      }
+      KEEL_UNROLL for (int step = 0; step < W::kSteps; ++step, ++x) Multiply(w, x, ldx, step, acc);
+    }
+    KEEL_UNROLL for (int i = 0; i < kRows; ++i) {
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+        std::memcpy(sums + i * kPanel + v * Isa::kLanes, &acc[i][v], sizeof(F32));
+      }
+    }
+  }
+
+  // What is fewer, rows or columns, stays in registers while the others pass.
+  static KEEL_INLINE void Multiply(const char* w, const X* x, int64_t ldx, int step,
+                                   F32 (&acc)[kRows][kVectors]) {
+    if constexpr (kRows < kVectors) {
+      F32 factors[kRows];
+      KEEL_UNROLL for (int i = 0; i < kRows; ++i) W::Broadcast(x + i * ldx, &factors[i]);
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+        F32 weight;
+        W::Load(w + v * kVectorBytes, step, &weight);
+        KEEL_UNROLL for (int i = 0; i < kRows; ++i) {
+          W::MultiplyAdd(&weight, &factors[i], &acc[i][v]);
+        }
+      }
+    } else {
+      F32 weights[kVectors];
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+        W::Load(w + v * kVectorBytes, step, &weights[v]);
+      }
+      KEEL_UNROLL for (int i = 0; i < kRows; ++i) {
+        F32 factor;
+        W::Broadcast(x + i * ldx, &factor);
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+          W::MultiplyAdd(&weights[v], &factor, &acc[i][v]);
+        }
+      }
+    }
+  }
+};
+
+template <typename Isa, typename W, int kRows, int kVectors>
+void RunTile(const Lines& lines, const typename W::X* x, int64_t ldx, float* sums, bool set,
+             Ahead ahead, int64_t ahead_bytes) {
+  switch (ahead) {
+    case Ahead::kNothing:
+      return Isa::template Call<Tile<Isa, W, kRows, kVectors, Ahead::kNothing>>(lines, x, ldx, sums,
+                                                                                set, ahead_bytes);
+    case Ahead::kBlock:
+      return Isa::template Call<Tile<Isa, W, kRows, kVectors, Ahead::kBlock>>(lines, x, ldx, sums,
+                                                                              set, ahead_bytes);
+    case Ahead::kStream:
+      return Isa::template Call<Tile<Isa, W, kRows, kVectors, Ahead::kStream>>(lines, x, ldx, sums,
+                                                                               set, ahead_bytes);
+  }
+}
+
+// All rows, by tiles as even in height as can be, times kVectors registers of columns.
+template <typename Isa, typename W, int kVectors>
+void MultiplyStrip(const Lines& lines, const Rows<typename W::X>& rows, bool set, Ahead ahead,
+                   int64_t ahead_bytes) {
+  constexpr int64_t kHeight = std::min(kTallest, Isa::kAccumulators / kVectors);
+  const int64_t tiles = (rows.count + kHeight - 1) / kHeight;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t begin = rows.count * tile / tiles, end = rows.count * (tile + 1) / tiles;
+    const auto run = [&]<int kRows>(std::integral_constant<int, kRows>) {
+      if constexpr (kRows <= kHeight) {
+        RunTile<Isa, W, kRows, kVectors>(lines, rows.x + begin * rows.ldx, rows.ldx,
+                                         rows.sums + begin * kPanel, set,
+                                         tile == 0 ? ahead : Ahead::kNothing, ahead_bytes);
+      }
+    };
+    switch (end - begin) {
+      case 1:
+        run(std::integral_constant<int, 1>());
+        break;
+      case 2:
+        run(std::integral_constant<int, 2>());
+        break;
+      case 3:
+        run(std::integral_constant<int, 3>());
+        break;
+      case 4:
+        run(std::integral_constant<int, 4>());
+        break;
+      case 5:
+        run(std::integral_constant<int, 5>());
+        break;
+      default:
+        run(std::integral_constant<int, kTallest>());
+        break;
+    }
+  }
+}
+
+// Sums of columns [0, columns) of a panel, kSplit or kPanel, from `w` on. `last`: nothing follows that is wanted soon.
+template <typename Isa, typename W, int kVectors>
+void MultiplyPanel(const char* w, int64_t k, int64_t columns, const Rows<typename W::X>& rows,
+                   bool last) {
+  constexpr int64_t kColumns = int64_t{kVectors} * Isa::kLanes;
+  constexpr int64_t kLineBytes = kPanel * W::kColumnBytes;
+  const int64_t lines = (k + W::kInputs - 1) / W::kInputs;
+  if (columns == kColumns && rows.count <= std::min(kTallest, Isa::kAccumulators / kVectors)) {
+    return MultiplyStrip<Isa, W, kVectors>({w, lines}, rows, true, Ahead::kStream, kAheadOfStream);
+  }
+  const int64_t blocks = (k + kBlockInputs - 1) / kBlockInputs;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t begin = lines * block / blocks, end = lines * (block + 1) / blocks;
+    const Ahead ahead = last && block + 1 == blocks ? Ahead::kNothing : Ahead::kBlock;
+    for (int64_t column = 0; column < columns; column += kColumns) {
+      Rows<typename W::X> to = rows;
+      to.x += begin * W::kSteps;
+      to.sums += column;
+      MultiplyStrip<Isa, W, kVectors>(
+          {w + begin * kLineBytes + column * W::kColumnBytes, end - begin}, to, block == 0, ahead,
+          (end - begin) * kLineBytes);
+    }
+  }
+}
+
+template <typename Isa>
+struct StoreRows {
+  static KEEL_INLINE void Run(const PackedLinear& linear, int64_t row_begin, int64_t row_end,
+                              int64_t column_begin, int64_t column_end, const float* sums) {
+    for (int64_t row = row_begin; row < row_end; ++row, sums += kPanel) {
+      StoreRow<Isa::kLanes>(linear, row, column_begin, column_end, sums);
+    }
+  }
+};
+
+// A variant's `run`, with rows of x `ldx` apart. Few rows leave registers for many columns: longer runs of a line.
+template <typename Isa, typename W>
+void RunPart(const PackedLinear& linear, const typename W::X* x, int64_t ldx,
+             const PackedLinearPart& part) {
+  alignas(64) float sums[kMaxPartRows * kPanel];
+  const Rows<typename W::X> rows = {x, ldx, part.row_end - part.row_begin, sums};
+  const int64_t panel_bytes = PanelBytes(linear.format, linear.k);
+  for (int64_t column = part.column_begin, next = 0; column < part.column_end; column = next) {
+    next = std::min((column / kPanel + 1) * kPanel, part.column_end);
+    // Whole halves of a panel: what lies past n is zero.
+    const int64_t columns = (next - column + kSplit - 1) / kSplit * kSplit;
+    const char* w = static_cast<const char*>(linear.weights) + column / kPanel * panel_bytes +
+                    column % kPanel * W::kColumnBytes;
+    const bool last = next == part.column_end;
+    const int64_t most = Isa::kLanes == 16 || rows.count == 1 ? columns / Isa::kLanes
+                         : rows.count <= 3                    ? 4
+                                                              : 2;
+    if (most == 8) {
+      if constexpr (Isa::kLanes == 8) MultiplyPanel<Isa, W, 8>(w, linear.k, columns, rows, last);
+    } else if (most == 4) {
+      MultiplyPanel<Isa, W, 4>(w, linear.k, columns, rows, last);
+    } else {
+      MultiplyPanel<Isa, W, 2>(w, linear.k, columns, rows, last);
+    }
+    Isa::template Call<StoreRows<Isa>>(linear, part.row_begin, part.row_end, column, next,
+                                       static_cast<const float*>(sums));
+  }
+}
+
+}  // namespace keel::packed
+
+#endif  // KEEL_CORE_KERNELS_PACKED_FLOAT_TILES_H_
