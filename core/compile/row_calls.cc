@@ -227,7 +227,8 @@ CallPtr MakeEmbed(const ir::Op& op, const Operands& operands, OpRunner& ops) {
   const auto& weights = ops.weights().of<EmbeddingWeight>(op.node.object());
   const ir::Value& ids = operands.value(op.inputs[0]);
   if (weights.first.has_value() || ids.type.rank() != 1 || ids.dtype() != DType::kI64 ||
-      !ir::IsContiguous(ids) || !weights.rows.is_contiguous()) {
+      !ir::IsContiguous(ids) || !weights.rows.is_contiguous() ||
+      weights.rows.scalar_type() != *ToScalarType(ops.dtype())) {
     return nullptr;
   }
   RowsOperand table;

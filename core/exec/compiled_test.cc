@@ -132,9 +132,8 @@ TEST(CompiledTest, StagesGiveTheInterpretersBits) {
 TEST(CompiledTest, EveryPassMayBeLeftOut) {
   const Compiled model(TinyModel{});
   KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor graph, model.Logits({.mode = ExecMode::kGraph}));
-  for (const char* pass :
-       {"fold-constants", "group-linears", "fuse-residual", "fuse-add-norm", "fuse-act-mul",
-        "paged-attention", "fuse-rope-write", "remove-dead"}) {
+  for (const char* pass : {"fold-constants", "group-linears", "fuse-residual", "fuse-add-norm",
+                           "fuse-act-mul", "paged-attention", "fuse-rope-write", "remove-dead"}) {
     KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits,
                               model.Logits({.disabled_passes = {"gather-early", pass}}));
     EXPECT_TRUE(logits.equal(graph)) << pass;

@@ -41,8 +41,8 @@ struct LoadReport {
   std::vector<std::string> warnings;      // what a user should know
   // With print_graph: of each stage, what a rank of it runs, before and after the passes of a compiled step.
   std::vector<std::string> graphs = {};
-  int64_t packed_bytes = 0;               // of linears, over all ranks
-  bool packed_from_cache = false;         // all of them were mapped, none was packed
+  int64_t packed_bytes = 0;        // of linears, over all ranks
+  bool packed_from_cache = false;  // all of them were mapped, none was packed
 };
 
 class Executor {

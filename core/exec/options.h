@@ -47,8 +47,8 @@ struct ExecutorOptions {
   // kCompiled is kGraph with `deterministic`: compiled steps keep no bits from step to step.
   ExecMode mode = ExecMode::kCompiled;
   std::vector<std::string> disabled_passes = {};  // of kCompiled; names of core/compile/pass.h
-  bool print_graph = false;  // LoadReport::graphs is wanted
-  DType dtype = DType::kF32;  // type of weights and activations
+  bool print_graph = false;                       // LoadReport::graphs is wanted
+  DType dtype = DType::kF32;                      // type of weights and activations
   // Which implementation, as core/attention/choose.h says; "": not given.
   std::string attention = {};         // --attention-implementation
   std::string config_attention = {};  // _attn_implementation of config.json

@@ -275,11 +275,13 @@ constexpr EngineFlag kFlags[] = {
      "default: the config's, else the fastest that serves the model",
      SetText<&EngineOptions::executor, &ExecutorOptions::attention>},
     {"exec", "Execution", "MODE", "compiled",
-     "compiled: a step is a list of kernel calls, made of the recorded graph; graph: the graph node by node; eager: op by "
+     "compiled: a step is a list of kernel calls, made of the recorded graph; graph: the graph "
+     "node by node; eager: op by "
      "op through the plugin; shadow: the last two, compared",
      SetExec},
     {"disable-pass", "Execution", "NAME", "",
-     "leaves out a pass over the graph of a compiled step; may be given several times", AddDisabledPass},
+     "leaves out a pass over the graph of a compiled step; may be given several times",
+     AddDisabledPass},
     {"print-graph", "Execution", "", "false",
      "prints the graph of a step when it is loaded, before and after the passes",
      SetSwitch<&EngineOptions::executor, &ExecutorOptions::print_graph>},
