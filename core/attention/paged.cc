@@ -14,10 +14,6 @@
 namespace keel {
 namespace {
 
-// From so many queries of a sequence on, ATen's blocked kernel beats ours, which takes one at a
-// time.
-constexpr int64_t kDenseQueries = 8;
-
 // A per-head argument as f32, kept alive by `keep`.
 const float* HeadArg(const AttentionCall& call, absl::string_view name, at::Tensor* keep) {
   const NamedArg* arg = call.Find(name);

@@ -8,6 +8,9 @@
 
 namespace keel {
 
+// From so many queries of a sequence on, ATen's blocked kernel beats ours, which takes one at a time.
+inline constexpr int64_t kDenseQueries = 8;
+
 class PagedCacheAttention : public HostAttention {
  public:
   // `invariant`: the kernel for every query, so that a query's result has the same bits whatever

@@ -49,7 +49,7 @@ absl::Status CheckOptions(const ExecutorOptions& options) {
             "leave one out"),
         "quantize");
   }
-  if (options.mode == ExecMode::kGraph) return absl::OkStatus();
+  if (!RunsPlugin(options.mode)) return absl::OkStatus();
   if (options.tensor_parallel > 1 || options.pipeline_parallel > 1) {
     return absl::InvalidArgumentError(
         "eager and shadow runs have one rank: sharding and cutting are transformations of the "
@@ -284,6 +284,7 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
       KEEL_ASSIGN_OR_RETURN(
           std::unique_ptr<Rank> rank,
           Rank::Create(plan.sharded.graph, std::move(part), plan.attention, options));
+      if (i == 0 && options.print_graph) report.graphs.push_back(rank->listing());
       ranks.push_back(std::move(rank));
     }
   }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "core/base/plugin_call.h"
@@ -16,17 +17,23 @@
 
 namespace keel {
 
-// How forward is run: the recorded graph, op by op through the plugin, or both compared at every op.
-enum class ExecMode { kGraph, kEager, kShadow };
+// How a step is run: the recorded graph as a list of kernel calls, the graph node by node, op by op through the plugin,
+// or the last two compared at every op.
+enum class ExecMode { kCompiled, kGraph, kEager, kShadow };
 
-// "graph", "eager", "shadow".
-inline constexpr const char* kExecModeNames[] = {"graph", "eager", "shadow"};
+// "compiled", "graph", "eager", "shadow".
+inline constexpr const char* kExecModeNames[] = {"compiled", "graph", "eager", "shadow"};
 inline const char* ExecModeName(ExecMode mode) { return kExecModeNames[static_cast<int>(mode)]; }
 inline std::optional<ExecMode> ExecModeFromName(absl::string_view name) {
-  for (const ExecMode mode : {ExecMode::kGraph, ExecMode::kEager, ExecMode::kShadow}) {
+  for (const ExecMode mode :
+       {ExecMode::kCompiled, ExecMode::kGraph, ExecMode::kEager, ExecMode::kShadow}) {
     if (name == ExecModeName(mode)) return mode;
   }
   return std::nullopt;
+}
+// Whether the plugin's forward is called in every step.
+inline bool RunsPlugin(ExecMode mode) {
+  return mode == ExecMode::kEager || mode == ExecMode::kShadow;
 }
 
 // A plugin's live model, needed by kEager and kShadow. Borrowed.
@@ -37,8 +44,11 @@ struct LiveModel {
 };
 
 struct ExecutorOptions {
-  ExecMode mode = ExecMode::kGraph;
-  DType dtype = DType::kF32;  // type of weights and activations
+  // kCompiled is kGraph with `deterministic`: compiled steps keep no bits from step to step.
+  ExecMode mode = ExecMode::kCompiled;
+  std::vector<std::string> disabled_passes = {};  // of kCompiled; names of core/compile/pass.h
+  bool print_graph = false;                       // LoadReport::graphs is wanted
+  DType dtype = DType::kF32;                      // type of weights and activations
   // Which implementation, as core/attention/choose.h says; "": not given.
   std::string attention = {};         // --attention-implementation
   std::string config_attention = {};  // _attn_implementation of config.json

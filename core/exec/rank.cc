@@ -99,7 +99,9 @@ Rank::Rank(proto::Graph graph, const ExecutorOptions& options)
       mode_(options.mode),
       pooling_(options.pooling),
       numerics_(NumericsOf(options)),
-      live_(options.live) {}
+      live_(options.live),
+      hands_on_(!options.pooling && FindFunction(graph_, "logits") == nullptr &&
+                FindFunction(graph_, "head") == nullptr) {}
 
 absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
                                                    std::shared_ptr<const Weights> weights,
@@ -116,13 +118,29 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
   KEEL_ASSIGN_OR_RETURN(
       rank->ops_, OpRunner::Create(rank->graph_, std::move(weights), attention, options.kernels,
                                    options.dtype, options.block_size, rank->numerics_));
+  if (options.mode == ExecMode::kCompiled && rank->numerics_ == Numerics::kFastest)
+    KEEL_RETURN_IF_ERROR(rank->Compile(options));
   return rank;
+}
+
+absl::Status Rank::Compile(const ExecutorOptions& options) {
+  CompileOptions compile;
+  compile.ends_in_forward = pooling_ || hands_on_;
+  compile.disabled_passes = options.disabled_passes;
+  compile.keep_listing = options.print_graph;
+  c10::InferenceMode guard;
+  absl::StatusOr<std::unique_ptr<Program>> program = Program::Compile(*ops_, compile);
+  if (absl::IsUnimplemented(program.status())) return absl::OkStatus();  // node by node then
+  KEEL_RETURN_IF_ERROR(program.status());
+  program_ = *std::move(program);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<at::Tensor> Rank::Step(const StepTensors& step, const RankLinks& links) {
   ops_->SetCollectives(links.tensor);
   ops_->BeginStep(&step.context);
-  absl::StatusOr<at::Tensor> logits = Run(step, links.pipeline);
+  absl::StatusOr<at::Tensor> logits =
+      program_ != nullptr ? RunProgram(step, links.pipeline) : Run(step, links.pipeline);
   ops_->EndStep();
   ops_->SetCollectives(nullptr);
   return logits;
@@ -141,6 +159,42 @@ absl::StatusOr<at::Tensor> Rank::Run(const StepTensors& step, Collectives* pipel
   return Logits(rows);
 }
 
+absl::StatusOr<at::Tensor> Rank::RunProgram(const StepTensors& step, Collectives* pipeline) {
+  std::vector<at::Tensor> inputs;
+  for (const std::string& name : program_->inputs()) {
+    KEEL_ASSIGN_OR_RETURN(at::Tensor input, InputOf(name, step, pipeline));
+    inputs.push_back(std::move(input));
+  }
+  KEEL_ASSIGN_OR_RETURN(
+      std::vector<at::Tensor> outputs,
+      program_->Run(inputs, step.token_ids.size(0), step.logit_rows.size(0), step.context));
+  if (hands_on_) {
+    for (const at::Tensor& carried : outputs) {
+      // The next step uses the memory again.
+      KEEL_ASSIGN_OR_RETURN(const at::Tensor own, CatchAten([&] { return carried.clone(); }));
+      KEEL_RETURN_IF_ERROR(pipeline->Send(own, pipeline->rank() + 1));
+    }
+    return at::Tensor();
+  }
+  if (pooling_) return Pool(outputs[0], step.pooled);
+  return std::move(outputs[0]);
+}
+
+absl::StatusOr<at::Tensor> Rank::InputOf(const std::string& name, const StepTensors& step,
+                                         Collectives* pipeline) {
+  if (absl::StartsWith(name, kCarried)) {
+    KEEL_ASSIGN_OR_RETURN(const at::Tensor carried, pipeline->Receive(pipeline->rank() - 1));
+    return CatchAten([&] { return carried.contiguous(); });
+  }
+  if (name == "input_ids") return step.token_ids;
+  if (name == "logit_rows") return step.logit_rows;
+  if (name == "token_type_ids") {
+    if (step.token_types.defined()) return step.token_types;
+    return CatchAten([&] { return at::zeros_like(step.token_ids); });
+  }
+  return step.positions;
+}
+
 absl::StatusOr<at::Tensor> Rank::Embed(const at::Tensor& token_ids) {
   KEEL_ASSIGN_OR_RETURN(const at::Tensor rows, Apply(*embed_, *ops_, token_ids));
   const double scale = graph_.spec().embed_scale();
@@ -153,20 +207,10 @@ absl::StatusOr<std::vector<at::Tensor>> Rank::ForwardInputs(const StepTensors& s
                                                             Collectives* pipeline) {
   std::vector<at::Tensor> inputs;
   for (const proto::Function::Input& input : forward_->function().inputs()) {
-    if (input.name() == "embeds") {
-      KEEL_ASSIGN_OR_RETURN(at::Tensor embeds, Embed(step.token_ids));
-      inputs.push_back(std::move(embeds));
-    } else if (absl::StartsWith(input.name(), kCarried)) {
-      KEEL_ASSIGN_OR_RETURN(at::Tensor carried, pipeline->Receive(pipeline->rank() - 1));
-      inputs.push_back(std::move(carried));
-    } else if (input.name() == "input_ids") {
-      inputs.push_back(step.token_ids);
-    } else if (input.name() == "token_type_ids") {
-      inputs.push_back(step.token_types.defined() ? step.token_types
-                                                  : at::zeros_like(step.token_ids));
-    } else {
-      inputs.push_back(step.positions);
-    }
+    KEEL_ASSIGN_OR_RETURN(at::Tensor tensor, input.name() == "embeds"
+                                                 ? Embed(step.token_ids)
+                                                 : InputOf(input.name(), step, pipeline));
+    inputs.push_back(std::move(tensor));
   }
   return inputs;
 }
@@ -174,7 +218,7 @@ absl::StatusOr<std::vector<at::Tensor>> Rank::ForwardInputs(const StepTensors& s
 absl::StatusOr<std::vector<at::Tensor>> Rank::Forward(const StepTensors& step,
                                                       Collectives* pipeline) {
   KEEL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> inputs, ForwardInputs(step, pipeline));
-  if (mode_ == ExecMode::kGraph) return forward_->Run(*ops_, inputs);
+  if (!RunsPlugin(mode_)) return forward_->Run(*ops_, inputs);
   const proto::Function& function = forward_->function();
   if (mode_ == ExecMode::kEager) {
     EagerRun run(*ops_, "forward");

@@ -7,11 +7,13 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/attention/choose.h"
+#include "core/compile/program.h"
 #include "core/exec/interpreter.h"
 #include "core/exec/options.h"
 #include "core/exec/step.h"
@@ -47,6 +49,8 @@ class Rank {
                                                       const ExecutorOptions& options);
 
   OpRunner& ops() { return *ops_; }
+  // Of a compiled step, as Program::listing says; "" of another.
+  std::string listing() const { return program_ != nullptr ? program_->listing() : ""; }
 
   // Logits [R, vocab] or vectors [P, size], f32, of the last stage; undefined of the others, which hand
   // on what lives at their end. Throws nothing.
@@ -55,7 +59,12 @@ class Rank {
  private:
   Rank(proto::Graph graph, const ExecutorOptions& options);
 
+  absl::Status Compile(const ExecutorOptions& options);
   absl::StatusOr<at::Tensor> Run(const StepTensors& step, Collectives* pipeline);
+  absl::StatusOr<at::Tensor> RunProgram(const StepTensors& step, Collectives* pipeline);
+  // What the step gives under the name of one of its inputs.
+  absl::StatusOr<at::Tensor> InputOf(const std::string& name, const StepTensors& step,
+                                     Collectives* pipeline);
   absl::StatusOr<at::Tensor> Embed(const at::Tensor& token_ids);
   absl::StatusOr<std::vector<at::Tensor>> Forward(const StepTensors& step, Collectives* pipeline);
   absl::StatusOr<at::Tensor> Logits(const at::Tensor& hidden);
@@ -68,7 +77,9 @@ class Rank {
   const bool pooling_;
   const Numerics numerics_;
   const LiveModel live_;
+  const bool hands_on_;  // to a stage behind this one
   std::unique_ptr<OpRunner> ops_;
+  std::unique_ptr<Program> program_;  // null: functions are run one by one
   std::optional<Interpreter> forward_;
   std::optional<Interpreter> embed_;          // of the first stage
   std::optional<Interpreter> logits_, head_;  // one of them of the last, unless it pools

@@ -18,22 +18,46 @@ KernelType TypeOf(const at::Tensor& x) {
 
 }  // namespace
 
-at::Tensor FusedRmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  TORCH_CHECK(weight.dim() == 1 && weight.is_contiguous() && x.size(-1) == weight.size(0) &&
-                  weight.scalar_type() == x.scalar_type(),
-              "an RMSNorm of ", x.sizes(), " ", x.scalar_type(), " by ", weight.sizes(), " ",
-              weight.scalar_type());
+at::Tensor FusedNorm(const at::Tensor& x, const NormTensors& norm) {
+  for (const at::Tensor* w : {&norm.weight, &norm.bias}) {
+    TORCH_CHECK(!w->defined() || (w->dim() == 1 && w->is_contiguous() && w->size(0) == norm.size &&
+                                  w->scalar_type() == x.scalar_type()),
+                "a norm of ", x.sizes(), " ", x.scalar_type(), " by ", w->sizes(), " ",
+                w->scalar_type());
+  }
+  TORCH_CHECK(x.dim() >= 1 && x.size(-1) == norm.size, "a norm of ", x.sizes(), ", expected [.., ",
+              norm.size, "]");
   const at::Tensor in = x.contiguous();
   at::Tensor y = at::empty(x.sizes(), x.options());
-  RmsNormRows rows;
+  NormRows rows;
   rows.type = TypeOf(x);
   rows.x = in.const_data_ptr();
-  rows.w = weight.const_data_ptr();
+  rows.x_stride = norm.size;
+  rows.w = norm.weight.defined() ? norm.weight.const_data_ptr() : nullptr;
+  rows.b = norm.bias.defined() ? norm.bias.const_data_ptr() : nullptr;
   rows.y = y.mutable_data_ptr();
-  rows.size = weight.size(0);
-  rows.rows = in.numel() / rows.size;
-  rows.eps = static_cast<float>(eps);
-  RunRmsNorm(rows);
+  rows.size = norm.size;
+  rows.rows = in.numel() / norm.size;
+  rows.eps = static_cast<float>(norm.eps);
+  rows.center = norm.center;
+  rows.cast_last = norm.cast_last;
+  RunNormRows(rows);
+  return y;
+}
+
+at::Tensor FusedActivation(const at::Tensor& x, Act act) {
+  const at::Tensor in = x.contiguous();
+  at::Tensor y = at::empty(x.sizes(), x.options());
+  ElementRows rows;
+  rows.type = TypeOf(x);
+  rows.op = ElementOp::kAct;
+  rows.act = act;
+  rows.a = in.const_data_ptr();
+  rows.y = y.mutable_data_ptr();
+  rows.size = x.dim() > 0 ? x.size(-1) : 1;
+  rows.rows = rows.size > 0 ? in.numel() / rows.size : 0;
+  rows.a_stride = rows.y_stride = rows.size;
+  RunElementRows(rows);
   return y;
 }
 

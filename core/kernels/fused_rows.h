@@ -1,15 +1,25 @@
-// RMSNorm and rotary embedding of tensors in one pass over each row (core/kernels/row_ops.h);
-// kernel_table.h says when. All throw c10::Error.
+// Norms, rotary embedding and activations of tensors in one pass over each row (core/kernels/row_ops.h,
+// element_rows.h); kernel_table.h says when. All throw c10::Error.
 #ifndef KEEL_CORE_KERNELS_FUSED_ROWS_H_
 #define KEEL_CORE_KERNELS_FUSED_ROWS_H_
 
 #include <ATen/core/Tensor.h>
 
+#include "core/kernels/element_rows.h"
+
 namespace keel {
 
-// x / sqrt(mean(x^2) + eps) over the last dimension, rounded to x's type, times `weight` [size] of
-// that type, rounded again.
-at::Tensor FusedRmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps);
+// An RMSNorm, or with `center` a LayerNorm, over a last dimension of `size`, as row_ops.h says.
+struct NormTensors {
+  int64_t size = 0;
+  at::Tensor weight, bias;  // [size], of x's type; may be undefined
+  double eps = 0;
+  bool center = false, cast_last = false;
+};
+at::Tensor FusedNorm(const at::Tensor& x, const NormTensors& norm);
+
+// Element by element.
+at::Tensor FusedActivation(const at::Tensor& x, Act act);
 
 // Pairs (i, i + half) of each head of x [N, heads, 2 * half] are rotated by cos and sin [N, half] of
 // x's type.

@@ -4,7 +4,10 @@
 #include <ATen/ops/abs.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/silu.h>
 
 #include "gtest/gtest.h"
 
@@ -15,12 +18,22 @@ double Difference(const at::Tensor& a, const at::Tensor& b) {
   return at::abs(a.to(at::kDouble) - b.to(at::kDouble)).max().item<double>();
 }
 
-TEST(FusedRowsTest, RmsNormIsItsFormulaForAnyStridesAndDimensions) {
-  const at::Tensor weight = at::randn({24});
+TEST(FusedRowsTest, NormsAreTheirFormulasForAnyStridesAndDimensions) {
+  const at::Tensor weight = at::randn({24}), bias = at::randn({24});
   const at::Tensor x = at::randn({5, 3, 48}).narrow(2, 7, 24);  // strided
+  const NormTensors rms{24, weight, {}, 1e-5};
   const at::Tensor expected = x / (x.square().mean(-1, true) + 1e-5).sqrt() * weight;
-  EXPECT_LT(Difference(FusedRmsNorm(x, weight, 1e-5), expected), 1e-5);
-  EXPECT_TRUE(at::equal(FusedRmsNorm(x, weight, 1e-5), FusedRmsNorm(x.contiguous(), weight, 1e-5)));
+  EXPECT_LT(Difference(FusedNorm(x, rms), expected), 1e-5);
+  EXPECT_TRUE(at::equal(FusedNorm(x, rms), FusedNorm(x.contiguous(), rms)));
+  const at::Tensor layer = at::layer_norm(x, {24}, weight, bias, 1e-5);
+  EXPECT_LT(Difference(FusedNorm(x, {24, weight, bias, 1e-5, /*center=*/true}), layer), 1e-5);
+}
+
+TEST(FusedRowsTest, ActivationsAreAtensForAnyStrides) {
+  const at::Tensor x = at::randn({5, 48}).mul(4).narrow(1, 7, 21);
+  EXPECT_LT(Difference(FusedActivation(x, Act::kSilu), at::silu(x)), 1e-6);
+  EXPECT_LT(Difference(FusedActivation(x, Act::kGelu), at::gelu(x, "none")), 2e-6);
+  EXPECT_LT(Difference(FusedActivation(x, Act::kGeluTanh), at::gelu(x, "tanh")), 2e-6);
 }
 
 TEST(FusedRowsTest, RopeRotatesHalvesForAnyStrides) {
@@ -35,8 +48,10 @@ TEST(FusedRowsTest, RopeRotatesHalvesForAnyStrides) {
 }
 
 TEST(FusedRowsTest, OperandsThatDoNotFitAreRefused) {
-  EXPECT_THROW(FusedRmsNorm(at::randn({2, 8}), at::randn({7}), 1e-5), c10::Error);
-  EXPECT_THROW(FusedRmsNorm(at::randn({2, 8}), at::randn({8}).to(at::kHalf), 1e-5), c10::Error);
+  EXPECT_THROW(FusedNorm(at::randn({2, 8}), {8, at::randn({7}), {}, 1e-5}), c10::Error);
+  EXPECT_THROW(FusedNorm(at::randn({2, 8}), {8, at::randn({8}).to(at::kHalf), {}, 1e-5}),
+               c10::Error);
+  EXPECT_THROW(FusedNorm(at::randn({2, 8}), {7, {}, {}, 1e-5}), c10::Error);
   EXPECT_THROW(FusedRope(at::randn({2, 3, 8}), at::randn({2, 3}), at::randn({2, 4})), c10::Error);
   EXPECT_THROW(FusedRope(at::randn({2, 3, 8}), at::randn({3, 4}), at::randn({3, 4})), c10::Error);
 }

@@ -2,7 +2,6 @@
 
 #include <limits>
 
-#include "core/kernels/fused_rows.h"
 #include "core/kernels/gemv_bf16.h"
 #include "core/kernels/linear.h"
 
@@ -52,8 +51,11 @@ constexpr Row<LinearFunction> kLinear[] = {
     {{"widened panels", LinearInFp32}, DeviceType::CPU, k16Bit, kFastest, HasNo16BitGemm},
     {{"aten", LinearAten}, kEveryDevice, kEveryType, kFastest},
 };
-constexpr Row<RmsNormFunction> kRmsNorm[] = {
-    {{"fused", FusedRmsNorm}, DeviceType::CPU, kFloats, kBoth},
+constexpr Row<NormFunction> kNorm[] = {
+    {{"fused", FusedNorm}, DeviceType::CPU, kFloats, kBoth},
+};
+constexpr Row<ActFunction> kAct[] = {
+    {{"fused", FusedActivation}, DeviceType::CPU, kFloats, kBoth},
 };
 constexpr Row<RopeFunction> kRope[] = {
     {{"fused", FusedRope}, DeviceType::CPU, kFloats, kBoth},
@@ -78,8 +80,12 @@ const Kernel<LinearFunction>& LinearKernel(const KernelKey& key, int64_t rows,
   return *kernel;
 }
 
-const Kernel<RmsNormFunction>* RmsNormKernel(const KernelKey& key, const CpuFeatures& cpu) {
-  return Choose(kRmsNorm, key, /*rows=*/0, cpu);
+const Kernel<NormFunction>* NormKernel(const KernelKey& key, const CpuFeatures& cpu) {
+  return Choose(kNorm, key, /*rows=*/0, cpu);
+}
+
+const Kernel<ActFunction>* ActKernel(const KernelKey& key, const CpuFeatures& cpu) {
+  return Choose(kAct, key, /*rows=*/0, cpu);
 }
 
 const Kernel<RopeFunction>* RopeKernel(const KernelKey& key, const CpuFeatures& cpu) {

@@ -1,8 +1,8 @@
 // Which kernel runs an op: the one place that asks for device, element type, CPU and numerics.
 //
 // A new kernel is a row of a table in kernel_table.cc. Rows are tried in order, the first that takes
-// the key runs. What a kernel asks of an op's attributes beyond that (a full rotation, an RMSNorm
-// without a bias) stands at its Function below, and the op asks only where that holds.
+// the key runs. What a kernel asks of an op's attributes beyond that (a full rotation)
+// stands at its Function below, and the op asks only where that holds.
 #ifndef KEEL_CORE_KERNELS_KERNEL_TABLE_H_
 #define KEEL_CORE_KERNELS_KERNEL_TABLE_H_
 
@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "core/base/cpu.h"
+#include "core/kernels/fused_rows.h"
 #include "core/kernels/numerics.h"
 
 namespace keel {
@@ -36,8 +37,10 @@ struct Kernel {
 // As core/kernels/linear.h says.
 using LinearFunction = at::Tensor(const at::Tensor& x, const at::Tensor& weight,
                                   const at::Tensor& bias);
-// RMSNorm with a weight, without a bias, rounded before the weight.
-using RmsNormFunction = at::Tensor(const at::Tensor& x, const at::Tensor& weight, double eps);
+// Weights, where there are some, of x's type.
+using NormFunction = at::Tensor(const at::Tensor& x, const NormTensors& norm);
+// Element by element.
+using ActFunction = at::Tensor(const at::Tensor& x, Act act);
 // Halves of the whole head, in x's type.
 using RopeFunction = at::Tensor(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 
@@ -45,7 +48,8 @@ using RopeFunction = at::Tensor(const at::Tensor& x, const at::Tensor& cos, cons
 const Kernel<LinearFunction>& LinearKernel(const KernelKey& key, int64_t rows,
                                            const CpuFeatures& cpu = Cpu());
 // Null: none but ATen's operators one by one.
-const Kernel<RmsNormFunction>* RmsNormKernel(const KernelKey& key, const CpuFeatures& cpu = Cpu());
+const Kernel<NormFunction>* NormKernel(const KernelKey& key, const CpuFeatures& cpu = Cpu());
+const Kernel<ActFunction>* ActKernel(const KernelKey& key, const CpuFeatures& cpu = Cpu());
 const Kernel<RopeFunction>* RopeKernel(const KernelKey& key, const CpuFeatures& cpu = Cpu());
 
 }  // namespace keel

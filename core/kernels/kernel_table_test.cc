@@ -49,7 +49,7 @@ TEST(KernelTableTest, AnotherDeviceHasAtensOwn) {
               "aten");
   }
   const KernelKey cuda{c10::DeviceType::CUDA, at::kBFloat16, Numerics::kFastest};
-  EXPECT_EQ(RmsNormKernel(cuda), nullptr);
+  EXPECT_EQ(NormKernel(cuda), nullptr);
   EXPECT_EQ(RopeKernel(cuda), nullptr);
 }
 
@@ -57,10 +57,10 @@ TEST(KernelTableTest, NormsAndRopeOfFloatsAreFused) {
   for (const Numerics numerics : {Numerics::kFastest, Numerics::kInvariant}) {
     for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
       const KernelKey key{c10::DeviceType::CPU, type, numerics};
-      ASSERT_NE(RmsNormKernel(key), nullptr);
+      ASSERT_NE(NormKernel(key), nullptr);
       ASSERT_NE(RopeKernel(key), nullptr);
     }
-    EXPECT_EQ(RmsNormKernel({c10::DeviceType::CPU, at::kDouble, numerics}), nullptr);
+    EXPECT_EQ(NormKernel({c10::DeviceType::CPU, at::kDouble, numerics}), nullptr);
     EXPECT_EQ(RopeKernel({c10::DeviceType::CPU, at::kLong, numerics}), nullptr);
   }
 }

@@ -12,36 +12,108 @@ using namespace lanes;  // NOLINT: this file is about nothing else
 
 constexpr int64_t kElementsAPiece = 16 << 10;  // less is not worth waking a thread for
 
+template <int kWidth>
+KEEL_INLINE F32x16<kWidth> Splat(float x) {
+  F32x16<kWidth> out;
+  KEEL_EACH_PART_OF(kWidth) out.part[i] = typename Vector<kWidth>::F32{} + x;
+  return out;
+}
+
 template <typename T>
 KEEL_INLINE float Round(float x) {
   const typename T::Storage stored = T::Store(x);
   return T::Load(&stored);
 }
 
+// Sixteen elements of a row; past its end zeros.
 template <int kWidth, typename T>
-KEEL_INLINE void RmsNorm(const RmsNormRows& r, int64_t begin, int64_t end) {
+KEEL_INLINE void LoadPart(const typename T::Storage* p, int64_t count, F32x16<kWidth>* out) {
+  if (count >= kLanes) return T::LoadLanes(p, out);
+  typename T::Storage part[kLanes] = {};
+  std::copy(p, p + count, part);
+  T::LoadLanes(part, out);
+}
+template <int kWidth, typename T>
+KEEL_INLINE void StorePart(const F32x16<kWidth>& x, int64_t count, typename T::Storage* p) {
+  if (count >= kLanes) return T::StoreLanes(x, p);
+  typename T::Storage part[kLanes];
+  T::StoreLanes(x, part);
+  std::copy(part, part + count, p);
+}
+
+// Row by row x + add into sum.
+template <int kWidth, typename T>
+KEEL_INLINE void AddRow(const typename T::Storage* x, const typename T::Storage* add, int64_t size,
+                        typename T::Storage* sum) {
+  for (int64_t i = 0; i < size; i += kLanes) {
+    F32x16<kWidth> a, b;
+    LoadPart<kWidth, T>(x + i, size - i, &a);
+    LoadPart<kWidth, T>(add + i, size - i, &b);
+    StorePart<kWidth, T>(a + b, size - i, sum + i);
+  }
+}
+
+template <int kWidth, typename T>
+KEEL_INLINE float MeanOfRow(const typename T::Storage* x, int64_t size) {
+  F32x16<kWidth> sum = {}, v;
+  for (int64_t i = 0; i < size; i += kLanes) {
+    LoadPart<kWidth, T>(x + i, size - i, &v);
+    sum += v;
+  }
+  return Sum(sum) / static_cast<float>(size);
+}
+
+// Of (x - mean)^2.
+template <int kWidth, typename T>
+KEEL_INLINE float MeanSquareOfRow(const typename T::Storage* x, int64_t size, float mean) {
+  F32x16<kWidth> squares = {}, v;
+  int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    T::LoadLanes(x + i, &v);
+    v = v - Splat<kWidth>(mean);
+    squares += v * v;
+  }
+  float sum = Sum(squares);
+  for (; i < size; ++i) sum += (T::Load(x + i) - mean) * (T::Load(x + i) - mean);
+  return sum / static_cast<float>(size);
+}
+
+template <int kWidth, typename T>
+KEEL_INLINE void NormRow(const NormRows& r, const typename T::Storage* x, typename T::Storage* y) {
   using Storage = typename T::Storage;
-  const Storage* w = static_cast<const Storage*>(r.w);
+  const auto* w = static_cast<const Storage*>(r.w);
+  const auto* b = static_cast<const Storage*>(r.b);
+  const float mean = r.center ? MeanOfRow<kWidth, T>(x, r.size) : 0;
+  const float scale = 1.0f / std::sqrt(MeanSquareOfRow<kWidth, T>(x, r.size, mean) + r.eps);
+  for (int64_t i = 0; i < r.size; i += kLanes) {
+    F32x16<kWidth> v, factor;
+    LoadPart<kWidth, T>(x + i, r.size - i, &v);
+    v = (v - Splat<kWidth>(mean)) * scale;
+    if (w != nullptr) {
+      if (!r.cast_last) T::RoundLanes(&v);
+      LoadPart<kWidth, T>(w + i, r.size - i, &factor);
+      v = v * factor;
+    }
+    if (b != nullptr) {
+      if (!r.cast_last) T::RoundLanes(&v);
+      LoadPart<kWidth, T>(b + i, r.size - i, &factor);
+      v = v + factor;
+    }
+    StorePart<kWidth, T>(v, r.size - i, y + i);
+  }
+}
+
+template <int kWidth, typename T>
+KEEL_INLINE void Norm(const NormRows& r, int64_t begin, int64_t end) {
+  using Storage = typename T::Storage;
   for (int64_t row = begin; row < end; ++row) {
-    const Storage* x = static_cast<const Storage*>(r.x) + row * r.size;
-    Storage* y = static_cast<Storage*>(r.y) + row * r.size;
-    F32x16<kWidth> squares = {}, v, weight;
-    int64_t i = 0;
-    for (; i + kLanes <= r.size; i += kLanes) {
-      T::LoadLanes(x + i, &v);
-      squares += v * v;
+    const Storage* x = static_cast<const Storage*>(r.x) + row * r.x_stride;
+    if (r.add != nullptr) {
+      Storage* sum = static_cast<Storage*>(r.sum) + row * r.size;
+      AddRow<kWidth, T>(x, static_cast<const Storage*>(r.add) + row * r.add_stride, r.size, sum);
+      x = sum;
     }
-    float sum = Sum(squares);
-    for (; i < r.size; ++i) sum += T::Load(x + i) * T::Load(x + i);
-    const float scale = 1.0f / std::sqrt(sum / static_cast<float>(r.size) + r.eps);
-    for (i = 0; i + kLanes <= r.size; i += kLanes) {
-      T::LoadLanes(x + i, &v);
-      T::LoadLanes(w + i, &weight);
-      v = v * scale;
-      T::RoundLanes(&v);
-      T::StoreLanes(v * weight, y + i);
-    }
-    for (; i < r.size; ++i) y[i] = T::Store(Round<T>(T::Load(x + i) * scale) * T::Load(w + i));
+    NormRow<kWidth, T>(r, x, static_cast<Storage*>(r.y) + row * r.size);
   }
 }
 
@@ -85,44 +157,78 @@ KEEL_INLINE void Rope(const RopeRows& r, int64_t begin, int64_t end) {
   }
 }
 
-template <int kWidth>
-KEEL_INLINE void RmsNormOfType(const RmsNormRows& r, int64_t begin, int64_t end) {
-  switch (r.type) {
-    case KernelType::kF32:
-      return RmsNorm<kWidth, F32>(r, begin, end);
-    case KernelType::kBF16:
-      return RmsNorm<kWidth, BF16>(r, begin, end);
-    case KernelType::kF16:
-      return RmsNorm<kWidth, F16>(r, begin, end);
+template <int kWidth, typename T>
+KEEL_INLINE void WriteKvRows(const KvRows& r, int64_t begin, int64_t end) {
+  using Storage = typename T::Storage;
+  const int64_t half = r.k_dim / 2;
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t block = r.slots[row] / r.block_size, offset = r.slots[row] % r.block_size;
+    for (int64_t head = 0; head < r.heads; ++head) {
+      const int64_t slot = (block * r.heads + head) * r.block_size + offset;
+      const auto* k =
+          static_cast<const Storage*>(r.k) + row * r.k_row_stride + head * r.k_head_stride;
+      const auto* v =
+          static_cast<const Storage*>(r.v) + row * r.v_row_stride + head * r.v_head_stride;
+      Storage* k_slot = static_cast<Storage*>(r.k_cache) + slot * r.k_dim;
+      if (r.cos != nullptr) {
+        RopeHead<kWidth, T>(k, static_cast<const Storage*>(r.cos) + row * half,
+                            static_cast<const Storage*>(r.sin) + row * half, k_slot, half);
+      } else {
+        std::copy(k, k + r.k_dim, k_slot);
+      }
+      std::copy(v, v + r.v_dim, static_cast<Storage*>(r.v_cache) + slot * r.v_dim);
+    }
   }
 }
 
+// Calls f<T> for the element type.
+#define KEEL_OF_TYPE(kind, f, ...)         \
+  switch (kind) {                          \
+    case KernelType::kF32:                 \
+      return f<kWidth, F32>(__VA_ARGS__);  \
+    case KernelType::kBF16:                \
+      return f<kWidth, BF16>(__VA_ARGS__); \
+    case KernelType::kF16:                 \
+      return f<kWidth, F16>(__VA_ARGS__);  \
+  }
+
+template <int kWidth>
+KEEL_INLINE void NormOfType(const NormRows& r, int64_t begin, int64_t end) {
+  KEEL_OF_TYPE(r.type, Norm, r, begin, end)
+}
 template <int kWidth>
 KEEL_INLINE void RopeOfType(const RopeRows& r, int64_t begin, int64_t end) {
-  switch (r.type) {
-    case KernelType::kF32:
-      return Rope<kWidth, F32>(r, begin, end);
-    case KernelType::kBF16:
-      return Rope<kWidth, BF16>(r, begin, end);
-    case KernelType::kF16:
-      return Rope<kWidth, F16>(r, begin, end);
-  }
+  KEEL_OF_TYPE(r.type, Rope, r, begin, end)
+}
+template <int kWidth>
+KEEL_INLINE void WriteKvOfType(const KvRows& r, int64_t begin, int64_t end) {
+  KEEL_OF_TYPE(r.type, WriteKvRows, r, begin, end)
 }
 
-void RmsNormPlain(const RmsNormRows& r, int64_t b, int64_t e) { RmsNormOfType<4>(r, b, e); }
+void NormPlain(const NormRows& r, int64_t b, int64_t e) { NormOfType<4>(r, b, e); }
 void RopePlain(const RopeRows& r, int64_t b, int64_t e) { RopeOfType<4>(r, b, e); }
+void WriteKvPlain(const KvRows& r, int64_t b, int64_t e) { WriteKvOfType<4>(r, b, e); }
 #if defined(__x86_64__)
-KEEL_TARGET_AVX2 void RmsNormAvx2(const RmsNormRows& r, int64_t b, int64_t e) {
-  RmsNormOfType<8>(r, b, e);
-}
+KEEL_TARGET_AVX2 void NormAvx2(const NormRows& r, int64_t b, int64_t e) { NormOfType<8>(r, b, e); }
 KEEL_TARGET_AVX2 void RopeAvx2(const RopeRows& r, int64_t b, int64_t e) { RopeOfType<8>(r, b, e); }
-KEEL_TARGET_AVX512 void RmsNormAvx512(const RmsNormRows& r, int64_t b, int64_t e) {
-  RmsNormOfType<16>(r, b, e);
+KEEL_TARGET_AVX2 void WriteKvAvx2(const KvRows& r, int64_t b, int64_t e) {
+  WriteKvOfType<8>(r, b, e);
+}
+KEEL_TARGET_AVX512 void NormAvx512(const NormRows& r, int64_t b, int64_t e) {
+  NormOfType<16>(r, b, e);
 }
 KEEL_TARGET_AVX512 void RopeAvx512(const RopeRows& r, int64_t b, int64_t e) {
   RopeOfType<16>(r, b, e);
 }
+KEEL_TARGET_AVX512 void WriteKvAvx512(const KvRows& r, int64_t b, int64_t e) {
+  WriteKvOfType<16>(r, b, e);
+}
 #endif
+
+// Rows that are worth a thread, of so many elements each.
+int64_t GrainOf(int64_t elements) {
+  return std::max<int64_t>(1, kElementsAPiece / std::max<int64_t>(1, elements));
+}
 
 const RowOpsVariant& Fastest() {
   static const auto* variant = new RowOpsVariant(RowOpsVariants(Cpu()).back());
@@ -132,27 +238,37 @@ const RowOpsVariant& Fastest() {
 }  // namespace
 
 std::vector<RowOpsVariant> RowOpsVariants(const CpuFeatures& cpu) {
-  std::vector<RowOpsVariant> variants = {{"plain", RmsNormPlain, RopePlain}};
+  std::vector<RowOpsVariant> variants = {{"plain", NormPlain, RopePlain, WriteKvPlain}};
 #if defined(__x86_64__)
-  if (cpu.avx2) variants.push_back({"avx2", RmsNormAvx2, RopeAvx2});
-  if (cpu.avx512) variants.push_back({"avx512", RmsNormAvx512, RopeAvx512});
+  if (cpu.avx2) variants.push_back({"avx2", NormAvx2, RopeAvx2, WriteKvAvx2});
+  if (cpu.avx512) variants.push_back({"avx512", NormAvx512, RopeAvx512, WriteKvAvx512});
 #else
   (void)cpu;
 #endif
   return variants;
 }
 
-void RunRmsNorm(const RmsNormRows& norm) {
-  const int64_t grain = std::max<int64_t>(1, kElementsAPiece / std::max<int64_t>(1, norm.size));
-  ParallelFor(norm.rows, grain,
-              [&](int64_t begin, int64_t end) { Fastest().rms_norm(norm, begin, end); });
+void RunNormRows(const NormRows& norm) {
+  ParallelFor(norm.rows, GrainOf(norm.size),
+              [&](int64_t begin, int64_t end) { Fastest().norm(norm, begin, end); });
 }
 
 void RunRope(const RopeRows& rope) {
-  const int64_t elements = std::max<int64_t>(1, rope.heads * rope.half * 2);
-  const int64_t grain = std::max<int64_t>(1, kElementsAPiece / elements);
-  ParallelFor(rope.rows, grain,
+  ParallelFor(rope.rows, GrainOf(rope.heads * rope.half * 2),
               [&](int64_t begin, int64_t end) { Fastest().rope(rope, begin, end); });
+}
+
+void RunWriteKv(const KvRows& kv) {
+  ParallelFor(kv.rows, GrainOf(kv.heads * (kv.k_dim + kv.v_dim)),
+              [&](int64_t begin, int64_t end) { Fastest().write_kv(kv, begin, end); });
+}
+
+void RunRopeAndWriteKv(const RopeRows& rope, const KvRows& kv) {
+  const int64_t elements = rope.heads * rope.half * 2 + kv.heads * (kv.k_dim + kv.v_dim);
+  ParallelFor(rope.rows, GrainOf(elements), [&](int64_t begin, int64_t end) {
+    Fastest().rope(rope, begin, end);
+    Fastest().write_kv(kv, begin, end);
+  });
 }
 
 }  // namespace keel

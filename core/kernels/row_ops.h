@@ -1,5 +1,5 @@
-// The small ops of a decoder layer, one pass over each row: RMSNorm and rotary embedding. In ATen
-// each is a dozen operators, which at one token a step is most of their cost.
+// The small ops of a decoder layer, one pass over each row: norms, rotary embedding, and writing keys and values into
+// their cache. In ATen each is a dozen operators, which at one token a step is most of their cost.
 #ifndef KEEL_CORE_KERNELS_ROW_OPS_H_
 #define KEEL_CORE_KERNELS_ROW_OPS_H_
 
@@ -12,14 +12,24 @@
 
 namespace keel {
 
-// y = x / sqrt(mean(x^2) + eps), in fp32, rounded to x's type, times w, rounded again.
-struct RmsNormRows {
+// An RMSNorm, or with `center` a LayerNorm, of each row, in fp32:
+//   s = x + add, rounded to the type           (x itself without `add`)
+//   n = s / sqrt(mean(s^2) + eps)              center: (s - mean(s)) / sqrt(mean((s - mean(s))^2) + eps)
+//   y = round(round(round(n) * w) + b)         cast_last: round(n * w + b); without w or b no such step
+struct NormRows {
   KernelType type = KernelType::kF32;
-  const void* x = nullptr;  // [rows, size], contiguous
-  const void* w = nullptr;  // [size]
+  const void* x = nullptr;  // [rows, size], rows x_stride elements apart
+  int64_t x_stride = 0;
+  const void* w = nullptr;  // [size], or null
+  const void* b = nullptr;  // [size], or null
   void* y = nullptr;        // [rows, size], contiguous
   int64_t rows = 0, size = 0;
   float eps = 0;
+  bool center = false, cast_last = false;
+  const void* add = nullptr;  // [rows, size], rows add_stride apart; null: nothing is added
+  int64_t add_stride = 0;
+  void* sum =
+      nullptr;  // with `add`: s, [rows, size], contiguous; may be x or add if that is contiguous
 };
 
 // For each head h of row n, over pairs (i, i + half): (a, b) -> (a cos - b sin, b cos + a sin), each
@@ -34,17 +44,37 @@ struct RopeRows {
   int64_t rows = 0, heads = 0, half = 0;
 };
 
+// Where the keys and values of a step's tokens go: row n into slot slots[n], which is block * block_size + offset.
+struct KvRows {
+  KernelType type = KernelType::kF32;
+  const void* k = nullptr;  // [rows, heads, k_dim], elements of a head side by side, in elements:
+  int64_t k_row_stride = 0, k_head_stride = 0;
+  const void* v = nullptr;  // [rows, heads, v_dim]
+  int64_t v_row_stride = 0, v_head_stride = 0;
+  const int64_t* slots = nullptr;  // [rows]
+  void* k_cache = nullptr;         // [blocks, heads, block_size, k_dim], contiguous
+  void* v_cache = nullptr;         // [blocks, heads, block_size, v_dim], contiguous
+  int64_t rows = 0, heads = 0, k_dim = 0, v_dim = 0, block_size = 0;
+  // Not null: keys are rotated on their way, as RopeRows says; k_dim is 2 * half. [rows, k_dim / 2].
+  const void* cos = nullptr;
+  const void* sin = nullptr;
+};
+
 // Ways to compute them, for rows [begin, end). The first is the plain reference.
 struct RowOpsVariant {
   std::string name;
-  void (*rms_norm)(const RmsNormRows&, int64_t begin, int64_t end);
+  void (*norm)(const NormRows&, int64_t begin, int64_t end);
   void (*rope)(const RopeRows&, int64_t begin, int64_t end);
+  void (*write_kv)(const KvRows&, int64_t begin, int64_t end);
 };
 std::vector<RowOpsVariant> RowOpsVariants(const CpuFeatures& cpu);
 
 // The fastest variant, on all threads.
-void RunRmsNorm(const RmsNormRows& norm);
+void RunNormRows(const NormRows& norm);
 void RunRope(const RopeRows& rope);
+void RunWriteKv(const KvRows& kv);
+// Both at once, of the same rows: queries rotated, keys rotated into the cache.
+void RunRopeAndWriteKv(const RopeRows& rope, const KvRows& kv);
 
 }  // namespace keel
 

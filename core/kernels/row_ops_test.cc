@@ -62,8 +62,11 @@ TYPED_TEST(RowOpsTest, RmsNormOfEveryVariantIsTheFormulaInFp64) {
     for (int64_t size : {1, 7, 16, 33, 64, 129}) {
       const auto x = Random<T>(3 * size, static_cast<int>(size)), w = Random<T>(size, 1);
       std::vector<typename T::Storage> y(3 * size);
-      RmsNormRows rows{T::kType, x.data(), w.data(), y.data(), 3, size, 1e-5f};
-      variant.rms_norm(rows, 0, 3);
+      NormRows rows;
+      rows.type = T::kType;
+      rows.x = x.data(), rows.x_stride = size, rows.w = w.data(), rows.y = y.data();
+      rows.rows = 3, rows.size = size, rows.eps = 1e-5f;
+      variant.norm(rows, 0, 3);
       for (int64_t r = 0; r < 3; ++r) {
         double squares = 0;
         for (int64_t i = 0; i < size; ++i) squares += std::pow(T::Get(x[r * size + i]), 2);
@@ -72,6 +75,91 @@ TYPED_TEST(RowOpsTest, RmsNormOfEveryVariantIsTheFormulaInFp64) {
           const double expected = T::Get(x[r * size + i]) * scale * T::Get(w[i]);
           EXPECT_NEAR(T::Get(y[r * size + i]), expected, 2 * T::kStep * std::abs(expected) + 1e-6)
               << variant.name << ", size " << size;
+        }
+      }
+    }
+  }
+}
+
+// What is added is rounded, and both kinds of norm take biases before and after the last rounding.
+TYPED_TEST(RowOpsTest, NormsOfASumOfEveryVariantAreTheFormulaInFp64) {
+  using T = TypeParam;
+  for (const RowOpsVariant& variant : RowOpsVariants(Cpu())) {
+    for (const bool center : {false, true}) {
+      for (const int64_t size : {3, 16, 50}) {
+        const int64_t stride = size + 5;
+        const auto x = Random<T>(2 * stride, 1), add = Random<T>(2 * stride, 2);
+        const auto w = Random<T>(size, 3), b = Random<T>(size, 4);
+        std::vector<typename T::Storage> y(2 * size), sum(2 * size);
+        NormRows rows;
+        rows.type = T::kType;
+        rows.x = x.data(), rows.x_stride = stride, rows.add = add.data(), rows.add_stride = stride;
+        rows.w = w.data(), rows.b = b.data(), rows.y = y.data(), rows.sum = sum.data();
+        rows.rows = 2, rows.size = size, rows.eps = 1e-5f;
+        rows.center = center, rows.cast_last = size == 50;
+        variant.norm(rows, 0, 2);
+        for (int64_t r = 0; r < 2; ++r) {
+          std::vector<double> s;
+          double mean = 0, squares = 0;
+          for (int64_t i = 0; i < size; ++i) {
+            const float exact = T::Get(x[r * stride + i]) + T::Get(add[r * stride + i]);
+            EXPECT_EQ(T::Get(sum[r * size + i]), T::Get(T::Put(exact)));
+            s.push_back(T::Get(sum[r * size + i]));
+            if (center) mean += s.back() / static_cast<double>(size);
+          }
+          for (const double v : s) squares += (v - mean) * (v - mean);
+          const double scale = 1 / std::sqrt(squares / static_cast<double>(size) + double{1e-5f});
+          for (int64_t i = 0; i < size; ++i) {
+            const double product = (s[i] - mean) * scale * T::Get(w[i]);
+            const double expected = product + T::Get(b[i]);
+            EXPECT_NEAR(T::Get(y[r * size + i]), expected,
+                        2 * T::kStep * (std::abs(product) + std::abs(expected)) + 1e-6)
+                << variant.name << ", size " << size;
+          }
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(RowOpsTest, KeysAndValuesGoToTheirSlotsInEveryVariant) {
+  using T = TypeParam;
+  constexpr int64_t kHeads = 2, kBlockSize = 4, kVDim = 5, kBlocks = 3;
+  const std::vector<int64_t> slots = {9, 2, 3};
+  const int64_t rows = static_cast<int64_t>(slots.size());
+  for (const RowOpsVariant& variant : RowOpsVariants(Cpu())) {
+    for (const bool rotates : {false, true}) {
+      constexpr int64_t kHalf = 9, kDim = 2 * kHalf, kStride = kHeads * kDim + 3;
+      const auto k = Random<T>(rows * kStride, 1), v = Random<T>(rows * kHeads * kVDim, 2);
+      const auto cos = Random<T>(rows * kHalf, 3), sin = Random<T>(rows * kHalf, 4);
+      std::vector<typename T::Storage> k_cache(kBlocks * kHeads * kBlockSize * kDim),
+          v_cache(kBlocks * kHeads * kBlockSize * kVDim), rotated(rows * kHeads * kDim);
+      KvRows kv;
+      kv.type = T::kType;
+      kv.k = k.data(), kv.k_row_stride = kStride, kv.k_head_stride = kDim;
+      kv.v = v.data(), kv.v_row_stride = kHeads * kVDim, kv.v_head_stride = kVDim;
+      kv.slots = slots.data(), kv.k_cache = k_cache.data(), kv.v_cache = v_cache.data();
+      kv.rows = rows, kv.heads = kHeads, kv.k_dim = kDim, kv.v_dim = kVDim;
+      kv.block_size = kBlockSize;
+      if (rotates) kv.cos = cos.data(), kv.sin = sin.data();
+      variant.write_kv(kv, 0, rows);
+      RopeRows rope;
+      rope.type = T::kType;
+      rope.x = k.data(), rope.row_stride = kStride, rope.head_stride = kDim;
+      rope.cos = cos.data(), rope.sin = sin.data(), rope.y = rotated.data();
+      rope.rows = rows, rope.heads = kHeads, rope.half = kHalf;
+      variant.rope(rope, 0, rows);
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t h = 0; h < kHeads; ++h) {
+          const int64_t slot =
+              (slots[r] / kBlockSize * kHeads + h) * kBlockSize + slots[r] % kBlockSize;
+          for (int64_t i = 0; i < kDim; ++i) {
+            EXPECT_EQ(T::Get(k_cache[slot * kDim + i]),
+                      T::Get(rotates ? rotated[(r * kHeads + h) * kDim + i]
+                                     : k[r * kStride + h * kDim + i]));
+          }
+          for (int64_t i = 0; i < kVDim; ++i)
+            EXPECT_EQ(T::Get(v_cache[slot * kVDim + i]), T::Get(v[(r * kHeads + h) * kVDim + i]));
         }
       }
     }

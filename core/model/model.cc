@@ -68,10 +68,10 @@ absl::Status AllocateCache(const EngineOptions& options, int64_t max_positions, 
 // What needs a plugin's code in this process, where there is none.
 absl::Status CheckNeedsNoCode(ExecMode mode, const proto::Graph& graph,
                               const std::string& description) {
-  if (mode != ExecMode::kGraph) {
+  if (RunsPlugin(mode)) {
     return WithFlag(absl::FailedPreconditionError(absl::StrCat(
                         "--exec=", ExecModeName(mode), " runs a plugin's code op by op, and ",
-                        description, " has none in this process; use --exec=graph")),
+                        description, " has none in this process; use --exec=compiled")),
                     "exec");
   }
   for (const proto::Declaration& d : graph.declarations()) {
@@ -154,7 +154,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.packed_bytes = report.packed_bytes;
   model.packed_from_cache = report.packed_from_cache;
 
-  if (exec.mode == ExecMode::kGraph) {
+  if (!RunsPlugin(exec.mode)) {
     // The graph is all that is needed: the plugin's code goes, unless it works on the data too.
     recorded.model.reset();
     if (plugin != nullptr) KEEL_RETURN_IF_ERROR(Loader().UnloadIfUnused(plugin));

@@ -194,8 +194,14 @@ absl::Status SetPoolerConfig(EngineOptions& options, absl::string_view value) {
 
 absl::Status SetExec(EngineOptions& options, absl::string_view value) {
   const std::optional<ExecMode> mode = ExecModeFromName(value);
-  if (!mode.has_value()) return Expected(value, "graph, eager or shadow");
+  if (!mode.has_value()) return Expected(value, "compiled, graph, eager or shadow");
   options.executor.mode = *mode;
+  return absl::OkStatus();
+}
+
+absl::Status AddDisabledPass(EngineOptions& options, absl::string_view value) {
+  if (value.empty()) return Expected(value, "the name of a pass");
+  options.executor.disabled_passes.emplace_back(value);
   return absl::OkStatus();
 }
 
@@ -268,9 +274,17 @@ constexpr EngineFlag kFlags[] = {
      "paged, sdpa, eager or a plugin's, for all of a model or by part (text=NAME,image=NAME); "
      "default: the config's, else the fastest that serves the model",
      SetText<&EngineOptions::executor, &ExecutorOptions::attention>},
-    {"exec", "Execution", "MODE", "graph",
-     "graph: run the recorded graph; eager: op by op through the plugin; shadow: both, compared",
+    {"exec", "Execution", "MODE", "compiled",
+     "compiled: a step is a list of kernel calls, made of the recorded graph; graph: the graph "
+     "node by node; eager: op by "
+     "op through the plugin; shadow: the last two, compared",
      SetExec},
+    {"disable-pass", "Execution", "NAME", "",
+     "leaves out a pass over the graph of a compiled step; may be given several times",
+     AddDisabledPass},
+    {"print-graph", "Execution", "", "false",
+     "prints the graph of a step when it is loaded, before and after the passes",
+     SetSwitch<&EngineOptions::executor, &ExecutorOptions::print_graph>},
     {"deterministic", "Execution", "", "false",
      "same bits for a request whatever runs beside it; slower",
      SetSwitch<&EngineOptions::executor, &ExecutorOptions::deterministic>},

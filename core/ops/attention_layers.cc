@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/attention/dense.h"
+#include "core/attention/paged.h"
 #include "core/base/status.h"
 #include "core/graph/sharding.h"
 #include "core/ops/args.h"
@@ -189,6 +190,33 @@ absl::StatusOr<at::Tensor> AttentionLayers::Run(const proto::Node& node,
     KEEL_RETURN_IF_ERROR(layer.instance->Run(call));
   }
   return call.out;
+}
+
+std::optional<AttentionLayers::Paged> AttentionLayers::paged(uint32_t object) const {
+  const Layer& layer = layers_[object - 1];
+  if (layer.latent || layer.desc.kind != KEEL_ATTENTION_CAUSAL ||
+      dynamic_cast<const PagedCacheAttention*>(layer.implementation) == nullptr) {
+    return std::nullopt;
+  }
+  return Paged{&layer.desc, CacheLayer(layer.desc), !Shares(layer.desc)};
+}
+
+absl::Status AttentionLayers::Attend(uint32_t object, const at::Tensor& q,
+                                     absl::Span<const NamedArg> args, const at::Tensor& out,
+                                     const StepContext* step, KvCache& cache) {
+  const Layer& layer = layers_[object - 1];
+  if (step == nullptr || cache.groups()[0].num_blocks == 0)
+    return absl::FailedPreconditionError("attention runs outside of a step or without a cache");
+  const int32_t kept = CacheLayer(layer.desc);
+  AttentionCall call;
+  call.desc = &layer.desc;
+  call.q = q;
+  call.k_cache = cache.keys(kept);
+  call.v_cache = cache.values(kept);
+  call.metadata = &step->metadata[cache.group(kept)];
+  call.args = args;
+  call.out = out;
+  return layer.instance->Run(call);
 }
 
 absl::Status AttentionLayers::RunLatent(const Layer& layer, const at::Tensor& q,

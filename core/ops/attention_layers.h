@@ -44,11 +44,25 @@ class AttentionLayers {
   // graph declares and does not run are elsewhere.
   std::vector<KvLayerSpec> kv_layers() const;
 
+  // How a layer's attention can be computed by RunPagedAttention (core/kernels/paged_attention.h): the host's `paged`, over
+  // rows of keys and values that are as the model's.
+  struct Paged {
+    const keel_attention_desc* desc = nullptr;
+    int32_t layer = 0;    // whose rows in the cache
+    bool writes = false;  // its own, or another layer's
+  };
+  // nullopt: it is another implementation, or more than that kernel.
+  std::optional<Paged> paged(uint32_t object) const;
+
   void BeginStep();
 
   // Runs OP_ATTENTION. `step` is null outside of one. Throws c10::Error.
   absl::StatusOr<at::Tensor> Run(const proto::Node& node, absl::Span<const at::Tensor> inputs,
                                  const StepContext* step, KvCache& cache);
+
+  // As OpRunner::Attend says. Throws c10::Error.
+  absl::Status Attend(uint32_t object, const at::Tensor& q, absl::Span<const NamedArg> args,
+                      const at::Tensor& out, const StepContext* step, KvCache& cache);
 
  private:
   struct Layer {

@@ -39,20 +39,22 @@ at::Tensor NormBySteps(const proto::Norm& norm, const NormWeight& w, const at::T
   return w.bias.defined() ? y + w.bias : y;
 }
 
-// Whether it is what RmsNormFunction computes.
-bool IsPlainRms(const proto::Norm& norm, const NormWeight& w, const at::Tensor& x) {
-  return norm.kind() == proto::Norm::RMS && !norm.cast_last() && w.weight.defined() &&
-         !w.bias.defined() && w.weight.scalar_type() == x.scalar_type();
-}
-
 }  // namespace
+
+bool HasWeightsOf(const NormWeight& weights, at::ScalarType type) {
+  return (!weights.weight.defined() || weights.weight.scalar_type() == type) &&
+         (!weights.bias.defined() || weights.bias.scalar_type() == type);
+}
 
 at::Tensor RunNorm(const proto::Norm& norm, const NormWeight& weights, const at::Tensor& x,
                    Numerics numerics) {
   TORCH_CHECK(x.size(-1) == norm.size(), "a norm of size ", norm.size(), " got ", x.sizes());
-  if (IsPlainRms(norm, weights, x)) {
-    const auto* kernel = RmsNormKernel(KernelKey::Of(x, numerics));
-    if (kernel != nullptr) return kernel->run(x, weights.weight, norm.eps());
+  if (HasWeightsOf(weights, x.scalar_type())) {
+    const auto* kernel = NormKernel(KernelKey::Of(x, numerics));
+    if (kernel != nullptr) {
+      return kernel->run(x, {norm.size(), weights.weight, weights.bias, norm.eps(),
+                             norm.kind() == proto::Norm::LAYER, norm.cast_last()});
+    }
   }
   return NormBySteps(norm, weights, x, numerics);
 }

@@ -10,6 +10,9 @@
 
 namespace keel {
 
+// Whether they are of that type, as kernels need them.
+bool HasWeightsOf(const NormWeight& weights, at::ScalarType type);
+
 // Over the last dimension of x. Throws c10::Error.
 at::Tensor RunNorm(const proto::Norm& norm, const NormWeight& weights, const at::Tensor& x,
                    Numerics numerics);

@@ -198,13 +198,22 @@ absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
   }
 }
 
-at::Tensor OpRunner::RunRope(const proto::Node& node, const at::Tensor& x,
-                             const at::Tensor& positions) {
-  const proto::Rope& rope = DeclarationOf(node).rope();
+CosSin OpRunner::RopeTable(uint32_t object, const at::Tensor& positions, at::ScalarType type) {
+  const proto::Rope& rope = graph_.declarations(static_cast<int>(object) - 1).rope();
   const absl::Span<const int64_t> lengths =
       step_ != nullptr ? absl::MakeConstSpan(step_->lengths) : absl::Span<const int64_t>();
-  const CosSin& table = rope_.Get(node.object(), rope, positions, lengths, x.scalar_type());
-  return ApplyRope(rope, x, table, numerics_);
+  return rope_.Get(object, rope, positions, lengths, type);
+}
+
+absl::Status OpRunner::Attend(uint32_t object, const at::Tensor& q, absl::Span<const NamedArg> args,
+                              const at::Tensor& out) {
+  return CatchAten([&] { return attention_.Attend(object, q, args, out, step_, cache_); });
+}
+
+at::Tensor OpRunner::RunRope(const proto::Node& node, const at::Tensor& x,
+                             const at::Tensor& positions) {
+  return ApplyRope(DeclarationOf(node).rope(), x,
+                   RopeTable(node.object(), positions, x.scalar_type()), numerics_);
 }
 
 }  // namespace keel

@@ -41,6 +41,9 @@ class OpRunner {
       int32_t block_size, Numerics numerics);
 
   const proto::Graph& graph() const { return graph_; }
+  const Weights& weights() const { return *weights_; }
+  const AttentionLayers& attention() const { return attention_; }
+  DType dtype() const { return dtype_; }
   KvCache& cache() { return cache_; }
   RecurrentStates& states() { return states_; }
   const PluginKernels& kernels() const { return kernels_.kernels(); }
@@ -51,6 +54,14 @@ class OpRunner {
   // Between BeginStep and EndStep ops see `step`.
   void BeginStep(const StepContext* step);
   void EndStep();
+
+  // The rotation of rope `object` at these positions in this step, for x of that type. Valid until the step ends; the
+  // same tensor of positions finds it again. Throws c10::Error.
+  CosSin RopeTable(uint32_t object, const at::Tensor& positions, at::ScalarType type);
+  // Attends queries q [N, heads, qk_dim] to what the step has in the cache of attention `object`, into `out`
+  // [N, heads, v_dim], contiguous; attention().paged(object) must hold. Throws nothing.
+  absl::Status Attend(uint32_t object, const at::Tensor& q, absl::Span<const NamedArg> args,
+                      const at::Tensor& out);
 
   // Runs one node; an absent operand is undefined. `outputs` gets as many tensors as the op has.
   // Errors name the op, its object and the operands' shapes. Throws nothing.

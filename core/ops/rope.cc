@@ -118,21 +118,16 @@ CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions,
   return {table.cos.to(kept).contiguous(), table.sin.to(kept).contiguous()};
 }
 
-namespace {
-
-// Whether it is what RopeFunction computes.
-bool IsPlainRope(const proto::Rope& rope, const at::Tensor& x) {
-  return !rope.interleaved() && !rope.fp32() && rope.rotary_size() == x.size(2);
+bool IsPlainRope(const proto::Rope& rope) {
+  return !rope.interleaved() && !rope.fp32() && rope.rotary_size() == rope.head_dim();
 }
-
-}  // namespace
 
 at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin& table,
                      Numerics numerics) {
   TORCH_CHECK(x.dim() == 3 && x.size(2) == rope.head_dim() && x.size(0) == table.cos.size(0),
               "rope of ", x.sizes(), " at ", table.cos.size(0), " positions, expected [N, heads, ",
               rope.head_dim(), "]");
-  if (IsPlainRope(rope, x)) {
+  if (IsPlainRope(rope)) {
     const auto* kernel = RopeKernel(KernelKey::Of(x, numerics));
     if (kernel != nullptr) return kernel->run(x, table.cos, table.sin);
   }

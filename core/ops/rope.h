@@ -28,6 +28,9 @@ at::Tensor RopeFrequencies(const proto::Rope& rope, int64_t length);
 CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions,
                   absl::Span<const int64_t> lengths, at::ScalarType type, Numerics numerics);
 
+// Whether RopeFunction computes it: halves of whole heads, in their own type.
+bool IsPlainRope(const proto::Rope& rope);
+
 // Rotates x [N, heads, head_dim]; what is past rotary_size stays. All of these throw c10::Error.
 at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin& table,
                      Numerics numerics);

@@ -14,7 +14,7 @@ TOP = ("sdk", "core", "plugins", "apps", "tests", "third_party")
 
 # A folder of core uses only folders before it.
 CORE = (
-    "base tensor config checkpoint kernels cache attention parallel graph weights ops exec plugin remote text "
+    "base tensor config checkpoint kernels cache attention parallel graph weights ops compile exec plugin remote text "
     "chat media processor grammar sampling scheduler model check engine pool conformance capi"
 ).split()
 

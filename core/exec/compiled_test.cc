@@ -1,0 +1,181 @@
+// A compiled step gives the bits of the interpreter's, for every op that a graph may hold, whether linears are packed or
+// not, in steps of prompts and of single tokens, on one rank and on several.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
+#include <ATen/ops/cat.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/attention/registry.h"
+#include "core/base/status_matchers.h"
+#include "core/checkpoint/testing.h"
+#include "core/exec/executor.h"
+#include "core/graph/op_samples.h"
+#include "core/graph/tp_samples.h"
+#include "core/weights/testing.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::RecordTinyModel;
+using ::keel::testing::StatusIs;
+using ::keel::testing::TinyModel;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class Compiled {
+ public:
+  explicit Compiled(const TinyModel& model) {
+    auto recorded = RecordTinyModel(model);
+    EXPECT_TRUE(recorded.ok()) << recorded.status();
+    if (recorded.ok()) graph_ = recorded->graph;
+    auto written = testing::WriteCheckpoint(dir_.path(), testing::RandomTensors(graph_, 3));
+    EXPECT_TRUE(written.ok()) << written.status();
+    checkpoint_ = *std::move(written);
+  }
+
+  absl::StatusOr<std::unique_ptr<Executor>> Load(ExecutorOptions options) const {
+    options.block_size = 4;
+    return Executor::Create(graph_, checkpoint_, registry_, options);
+  }
+
+  // Of all tokens of two sequences: a prompt of nine in two chunks, one of five beside the second chunk, then a token of
+  // each. `last`: of the last token of each chunk alone.
+  absl::StatusOr<at::Tensor> Logits(const ExecutorOptions& options, bool last = false) const {
+    auto executor = Load(options);
+    if (!executor.ok()) return executor.status();
+    const size_t groups = (*executor)->cache_layout().groups.size();
+    const std::vector<int32_t> num_blocks(groups, 8);
+    if (absl::Status status = (*executor)->AllocateCache(num_blocks, 2); !status.ok())
+      return status;
+    const std::vector<std::vector<int32_t>> a(groups, {6, 2, 4}), b(groups, {1, 5});
+    std::vector<Batch> steps = {
+        {{3, 1, 4}, {{0, 3, 0, a}}, {0, 1, 2}},
+        {{1, 5, 9, 2, 6, 5, 7, 7, 8, 3, 1}, {{3, 6, 0, a}, {0, 5, 1, b}}, {}},
+        {{2, 6}, {{9, 1, 0, a}, {5, 1, 1, b}}, {0, 1}}};
+    for (int32_t row = 0; row < 11; ++row)
+      if (!last || row == 5 || row == 10) steps[1].logit_rows.push_back(row);
+    if (last) steps[0].logit_rows.clear();  // a chunk that nobody wants logits of
+    std::vector<at::Tensor> logits;
+    for (const Batch& step : steps) {
+      auto of_step = (*executor)->Step(step);
+      if (!of_step.ok()) return of_step.status();
+      logits.push_back(of_step->clone());
+    }
+    return at::cat(logits);
+  }
+
+ private:
+  proto::Graph graph_;
+  testing::ScratchDir dir_;
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  AttentionRegistry registry_;
+};
+
+double Difference(const at::Tensor& a, const at::Tensor& b) {
+  return (at::abs(a - b).max() / at::abs(b).max()).item<double>();
+}
+
+// Kernels of linears may go by the number of rows, which gathering early changes.
+const std::vector<std::string> kKeepsRows = {"gather-early"};
+
+void ExpectTheInterpretersBits(const TinyModel& tiny, int ranks = 1, int stages = 1) {
+  const Compiled model(tiny);
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const bool pack : {false, true}) {
+      ExecutorOptions options;
+      options.mode = ExecMode::kGraph;
+      options.dtype = dtype;
+      options.pack = pack;
+      options.tensor_parallel = ranks;
+      options.pipeline_parallel = stages;
+      KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor graph, model.Logits(options));
+      options.mode = ExecMode::kCompiled;
+      KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor gathered, model.Logits(options));
+      options.disabled_passes = kKeepsRows;
+      KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor compiled, model.Logits(options));
+      const std::string what =
+          absl::StrCat(TorchName(dtype), pack ? ", packed" : "", ", ", ranks, " ranks");
+      EXPECT_TRUE(compiled.equal(graph)) << what << ": " << Difference(compiled, graph);
+      EXPECT_LE(Difference(gathered, graph), dtype == DType::kF32 ? 1e-4 : 4e-2) << what;
+    }
+  }
+}
+
+TEST(CompiledTest, EveryOpGivesTheInterpretersBits) {
+  for (const testing::OpSample& sample : testing::OpSamples()) {
+    SCOPED_TRACE(sample.name);
+    ExpectTheInterpretersBits(sample.model);
+  }
+}
+
+TEST(CompiledTest, RanksGiveTheInterpretersBits) {
+  for (const testing::TpSample& sample : testing::TpSamples()) {
+    SCOPED_TRACE(sample.name);
+    ExpectTheInterpretersBits(sample.model, /*ranks=*/2);
+  }
+}
+
+TEST(CompiledTest, StagesGiveTheInterpretersBits) {
+  TinyModel tiny;
+  tiny.pp_plan = testing::LlamasPpPlan();
+  ExpectTheInterpretersBits(tiny, /*ranks=*/1, /*stages=*/2);
+  ExpectTheInterpretersBits(tiny, /*ranks=*/2, /*stages=*/2);
+}
+
+TEST(CompiledTest, EveryPassMayBeLeftOut) {
+  const Compiled model(TinyModel{});
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor graph, model.Logits({.mode = ExecMode::kGraph}));
+  for (const char* pass : {"fold-constants", "group-linears", "fuse-residual", "fuse-add-norm",
+                           "fuse-act-mul", "paged-attention", "fuse-rope-write", "remove-dead"}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits,
+                              model.Logits({.disabled_passes = {"gather-early", pass}}));
+    EXPECT_TRUE(logits.equal(graph)) << pass;
+  }
+  EXPECT_THAT(model.Load({.disabled_passes = {"fuse-everything"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("fuse-everything"), HasSubstr("group-linears"))));
+}
+
+TEST(CompiledTest, LogitsOfFewTokensAreThoseOfTheSameTokensAmongAll) {
+  const Compiled model(TinyModel{});
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor some, model.Logits({}, /*last=*/true));
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor all, model.Logits({}));
+  ASSERT_EQ(some.size(0), 4);
+  const int64_t rows[] = {3 + 5, 3 + 10, 14, 15};
+  for (int64_t i = 0; i < 4; ++i) EXPECT_LE(Difference(some[i], all[rows[i]]), 1e-5);
+}
+
+TEST(CompiledTest, DeterministicRunsAreTheInterpreters) {
+  const Compiled model(TinyModel{});
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto executor,
+                            model.Load({.print_graph = true, .deterministic = true}));
+  EXPECT_THAT(executor->report().graphs, ::testing::ElementsAre(""));
+}
+
+TEST(CompiledTest, TheGraphIsShownBeforeAndAfterThePasses) {
+  const Compiled model(TinyModel{});
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto executor, model.Load({.print_graph = true}));
+  ASSERT_EQ(executor->report().graphs.size(), 1u);
+  const std::string& text = executor->report().graphs[0];
+  const std::string before = text.substr(0, text.find("as run:")),
+                    after = text.substr(before.size());
+  EXPECT_THAT(before, AllOf(HasSubstr("attention model.layers.0.self_attn"),
+                            HasSubstr("linears model.layers.0.self_attn.q_proj ("),
+                            Not(HasSubstr("rope_write"))));
+  EXPECT_THAT(after, AllOf(HasSubstr("linears model.layers.0.self_attn.q_proj, "
+                                     "model.layers.0.self_attn.k_proj, "
+                                     "model.layers.0.self_attn.v_proj (%"),
+                           HasSubstr("rope_write model.layers.0.self_attn ("),
+                           HasSubstr("attend model.layers.0.self_attn ("),
+                           Not(HasSubstr("= rope ")), Not(HasSubstr("= add "))));
+}
+
+}  // namespace
+}  // namespace keel

@@ -1,0 +1,200 @@
+#include "core/kernels/element_rows.h"
+
+#include <algorithm>
+
+#include "core/kernels/parallel.h"
+
+namespace keel {
+namespace {
+
+using namespace lanes;  // NOLINT: this file is about nothing else
+
+constexpr int64_t kElementsAPiece = 16 << 10;  // less is not worth waking a thread for
+
+// exp(x) to about an ulp, by exp(n ln 2 + r) = 2^n exp(r) and Cephes' polynomial; x is held within what fp32 can say.
+template <int kWidth>
+KEEL_INLINE void Exp(typename Vector<kWidth>::F32* x) {
+  using F = typename Vector<kWidth>::F32;
+  using U = typename Vector<kWidth>::U32;
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest whole number
+  F v = *x;
+  v = v < -87.3f ? F{} - 87.3f : v;
+  v = v > 88.0f ? F{} + 88.0f : v;
+  const F shifted = v * 1.44269504088896341f + kRound;
+  const F n = shifted - kRound;
+  const F r = v - n * 0.693359375f - n * -2.12194440e-4f;
+  F p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  // The whole number is in the low bits of `shifted`; into the exponent with it.
+  *x = reinterpret_cast<F>(reinterpret_cast<U>(p) + (reinterpret_cast<U>(shifted) << 23));
+}
+
+// erf(x) to some ulps by a rational function; it is 1 in fp32 from 4 on.
+template <int kWidth>
+KEEL_INLINE void Erf(typename Vector<kWidth>::F32* x) {
+  using F = typename Vector<kWidth>::F32;
+  F v = *x;
+  v = v < -4.0f ? F{} - 4.0f : v;
+  v = v > 4.0f ? F{} + 4.0f : v;
+  const F s = v * v;
+  F p = s * -2.72614225801306e-10f + 2.77068142495902e-08f;
+  p = p * s - 2.10102402082508e-06f;
+  p = p * s - 5.69250639462346e-05f;
+  p = p * s - 7.34990630326855e-04f;
+  p = p * s - 2.95459980854025e-03f;
+  p = p * s - 1.60960333262415e-02f;
+  F q = s * -1.45660718464996e-05f - 2.13374055278905e-04f;
+  q = q * s - 1.68282697438203e-03f;
+  q = q * s - 7.37332916720468e-03f;
+  q = q * s - 1.42647390514189e-02f;
+  *x = v * p / q;
+}
+
+// 1 / (1 + exp(-x))
+template <int kWidth>
+KEEL_INLINE void Sigmoid(typename Vector<kWidth>::F32* x) {
+  typename Vector<kWidth>::F32 e = -*x;
+  Exp<kWidth>(&e);
+  *x = 1.0f / (1.0f + e);
+}
+
+// Sixteen elements; rounds between the steps of an activation that has some.
+template <int kWidth, typename T>
+KEEL_INLINE void Activate(Act act, F32x16<kWidth>* x) {
+  using F = typename Vector<kWidth>::F32;
+  switch (act) {
+    case Act::kSilu:
+      KEEL_EACH_PART_OF(kWidth) {
+        F e = -x->part[i];
+        Exp<kWidth>(&e);
+        x->part[i] = x->part[i] / (1.0f + e);
+      }
+      return;
+    case Act::kGelu:
+      KEEL_EACH_PART_OF(kWidth) {
+        F e = x->part[i] * 0.70710678118654752f;
+        Erf<kWidth>(&e);
+        x->part[i] = x->part[i] * 0.5f * (1.0f + e);
+      }
+      return;
+    case Act::kGeluTanh:  // (1 + tanh(u)) / 2 is sigmoid(2 u)
+      KEEL_EACH_PART_OF(kWidth) {
+        const F v = x->part[i];
+        F u = 1.5957691216057308f * (v + 0.044715f * (v * v * v));
+        Sigmoid<kWidth>(&u);
+        x->part[i] = v * u;
+      }
+      return;
+    case Act::kRelu:
+    case Act::kRelu2:
+      KEEL_EACH_PART_OF(kWidth) x->part[i] = x->part[i] < 0.0f ? F{} : x->part[i];
+      if (act == Act::kRelu2) *x = *x * *x;
+      return;
+    case Act::kQuickGelu: {
+      F32x16<kWidth> s = *x * 1.702f;
+      T::RoundLanes(&s);
+      KEEL_EACH_PART_OF(kWidth) Sigmoid<kWidth>(&s.part[i]);
+      T::RoundLanes(&s);
+      *x = *x * s;
+      return;
+    }
+  }
+}
+
+template <int kWidth, typename T>
+KEEL_INLINE void Compute(const ElementRows& r, const typename T::Storage* a,
+                         const typename T::Storage* b, typename T::Storage* y) {
+  F32x16<kWidth> x, z;
+  T::LoadLanes(a, &x);
+  if (r.op != ElementOp::kAct) T::LoadLanes(b, &z);
+  switch (r.op) {
+    case ElementOp::kAdd:
+      x = x + z;
+      break;
+    case ElementOp::kSub:
+      x = x - z;
+      break;
+    case ElementOp::kMul:
+      x = x * z;
+      break;
+    case ElementOp::kAct:
+      Activate<kWidth, T>(r.act, &x);
+      break;
+    case ElementOp::kActMul:
+      Activate<kWidth, T>(r.act, &x);
+      T::RoundLanes(&x);
+      x = x * z;
+      break;
+  }
+  T::StoreLanes(x, y);
+}
+
+template <int kWidth, typename T>
+KEEL_INLINE void Run(const ElementRows& r, int64_t begin, int64_t end) {
+  using Storage = typename T::Storage;
+  for (int64_t row = begin; row < end; ++row) {
+    const Storage* a = static_cast<const Storage*>(r.a) + row * r.a_stride;
+    const Storage* b = r.op == ElementOp::kAct
+                           ? a  // not read
+                           : static_cast<const Storage*>(r.b) + row * r.b_stride;
+    Storage* y = static_cast<Storage*>(r.y) + row * r.y_stride;
+    int64_t i = 0;
+    for (; i + kLanes <= r.size; i += kLanes) Compute<kWidth, T>(r, a + i, b + i, y + i);
+    if (i == r.size) continue;
+    Storage last_a[kLanes] = {}, last_b[kLanes] = {}, last_y[kLanes];
+    std::copy(a + i, a + r.size, last_a);
+    std::copy(b + i, b + r.size, last_b);
+    Compute<kWidth, T>(r, last_a, last_b, last_y);
+    std::copy(last_y, last_y + (r.size - i), y + i);
+  }
+}
+
+template <int kWidth>
+KEEL_INLINE void RunOfType(const ElementRows& r, int64_t begin, int64_t end) {
+  switch (r.type) {
+    case KernelType::kF32:
+      return Run<kWidth, F32>(r, begin, end);
+    case KernelType::kBF16:
+      return Run<kWidth, BF16>(r, begin, end);
+    case KernelType::kF16:
+      return Run<kWidth, F16>(r, begin, end);
+  }
+}
+
+void RunPlain(const ElementRows& r, int64_t b, int64_t e) { RunOfType<4>(r, b, e); }
+#if defined(__x86_64__)
+KEEL_TARGET_AVX2 void RunAvx2(const ElementRows& r, int64_t b, int64_t e) { RunOfType<8>(r, b, e); }
+KEEL_TARGET_AVX512 void RunAvx512(const ElementRows& r, int64_t b, int64_t e) {
+  RunOfType<16>(r, b, e);
+}
+#endif
+
+const ElementRowsVariant& Fastest() {
+  static const auto* variant = new ElementRowsVariant(ElementRowsVariants(Cpu()).back());
+  return *variant;
+}
+
+}  // namespace
+
+std::vector<ElementRowsVariant> ElementRowsVariants(const CpuFeatures& cpu) {
+  std::vector<ElementRowsVariant> variants = {{"plain", RunPlain}};
+#if defined(__x86_64__)
+  if (cpu.avx2) variants.push_back({"avx2", RunAvx2});
+  if (cpu.avx512) variants.push_back({"avx512", RunAvx512});
+#else
+  (void)cpu;
+#endif
+  return variants;
+}
+
+void RunElementRows(const ElementRows& rows) {
+  const int64_t grain = std::max<int64_t>(1, kElementsAPiece / std::max<int64_t>(1, rows.size));
+  ParallelFor(rows.rows, grain,
+              [&](int64_t begin, int64_t end) { Fastest().run(rows, begin, end); });
+}
+
+}  // namespace keel
