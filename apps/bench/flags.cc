@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "CLI/CLI.hpp"
+#include "apps/bench/shapes.h"
 
 namespace keel::apps {
 namespace {
@@ -64,6 +65,12 @@ void AddNumbers(CLI::App& app, const char* name, const char* help, std::vector<s
       ->group(group);
 }
 
+std::string JoinNames(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : "|") + name;
+  return text;
+}
+
 std::string Join(const std::array<std::string_view, 3>& words) {
   std::string text;
   for (const std::string_view word : words) {
@@ -90,6 +97,13 @@ void AddBenchFlags(CLI::App& app, BenchFlags* flags) {
       ->default_str("speed");
   constexpr char kAll[] = "Benchmark", kSpeed[] = "speed", kThroughput[] = "throughput",
                  kInterference[] = "interference", kPrefix[] = "prefix";
+  app.add_option("--shape", flags->shape,
+                 "Measure random weights of a known model's shape, instead of --model. They are "
+                 "written once, below "
+                 "$XDG_CACHE_HOME/keel/shapes: 270 MB, 1 GB, 2.5 GB, 8 GB, 3.7 GB.")
+      ->type_name(JoinNames(ShapeNames()))
+      ->check(CLI::IsMember(ShapeNames()).description(""))
+      ->group(kAll);
   AddRange(app, "--prompt-tokens",
            "Length of each prompt. A range, 64-256, makes them of different lengths (throughput, "
            "interference).",
@@ -137,6 +151,10 @@ void AddBenchFlags(CLI::App& app, BenchFlags* flags) {
 }
 
 Status CheckBenchFlags(const CLI::App& app, const BenchFlags& flags) {
+  if (!flags.shape.empty() && app.get_option("--model")->count() > 0) {
+    return Status(Code::kInvalidArgument,
+                  "--shape and --model both name what is measured; give one");
+  }
   for (const Use& use : kUses) {
     if (app.get_option(use.flag)->count() == 0) continue;
     const auto& scenarios = use.scenarios;

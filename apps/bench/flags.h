@@ -14,6 +14,7 @@ namespace keel::apps {
 
 struct BenchFlags {
   std::string scenario = "speed";
+  std::string shape;  // of random weights, instead of a model; "": none
   std::vector<size_t> batches = {1, 8};
   TokenRange prompt_tokens{512, 512}, new_tokens{32, 32};
   size_t repeats = 3;

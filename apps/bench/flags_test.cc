@@ -41,6 +41,13 @@ TEST_F(FlagsTest, SpeedIsTheScenarioWithoutOne) {
   EXPECT_EQ(flags_.repeats, 2U);
 }
 
+TEST_F(FlagsTest, AShapeStandsForAModel) {
+  EXPECT_EQ(Parse({"--shape", "qwen2.5-0.5b"}), "");
+  EXPECT_EQ(flags_.shape, "qwen2.5-0.5b");
+  EXPECT_THAT(Parse({"--shape", "qwen9"}), HasSubstr("--shape"));
+  EXPECT_THAT(Parse({"--shape", "qwen2.5-0.5b", "--model", "m"}), HasSubstr("give one"));
+}
+
 TEST_F(FlagsTest, ListsAndRanges) {
   EXPECT_EQ(Parse({"throughput", "--concurrency", "1,4", "--new-tokens", "8-16"}), "");
   EXPECT_THAT(flags_.concurrency, ElementsAre(1, 4));

@@ -11,6 +11,7 @@
 #include "apps/bench/flags.h"
 #include "apps/bench/metrics_delta.h"
 #include "apps/bench/scenarios.h"
+#include "apps/bench/shapes.h"
 #include "apps/common/command_line.h"
 #include "apps/common/load.h"
 #include "apps/common/log.h"
@@ -38,6 +39,14 @@ void Stop() {
 int Fail(const Status& status, int code = kFailed) {
   std::cerr << "keel-bench: " << status.message() << "\n";
   return code;
+}
+
+// Where random weights of flags.shape are, written if need be.
+Result<std::string> FindShape(const std::string& shape) {
+  Progress progress;
+  return ShapeDirectory(shape, [&](int64_t done, int64_t total) {
+    progress.Show("writing random weights of " + shape, done, total);
+  });
 }
 
 // The first requests of an engine find cold caches. The scenario speed warms up itself.
@@ -70,7 +79,7 @@ Result<json::object> Run(Engine& engine, const BenchFlags& flags, int64_t vocab_
 }
 
 int Main(int argc, char** argv) {
-  const std::string demo_model = FindDemoModel(argv[0]);
+  std::string model = FindDemoModel(argv[0]);
   EnterUsersDirectory();
   BenchFlags flags;
   CommandLine command_line("keel-bench",
@@ -84,7 +93,12 @@ int Main(int argc, char** argv) {
   }
   HandleStopSignals(Stop, kInterrupted);
 
-  auto loaded = LoadModel(command_line, demo_model, {});
+  if (!flags.shape.empty()) {
+    Result<std::string> directory = FindShape(flags.shape);
+    if (!directory.ok()) return Fail(directory.status());
+    model = *std::move(directory);
+  }
+  auto loaded = LoadModel(command_line, model, {});
   if (!loaded.ok()) return Fail(loaded.status());
   is_running = true;
   Result<json::object> result =
