@@ -23,6 +23,11 @@ struct BenchFlags {
   size_t streams = 16;
   size_t long_tokens = 4000;
   size_t prefix_tokens = 2000;
+  std::string base_url = "http://127.0.0.1:8000";
+  double request_rate = 0;  // a second; 0: all at once
+  double burstiness = 1;
+  size_t max_concurrency = 0;  // 0: no bound
+  size_t vocab_size = 1000;
   bool as_json = false;
   bool metrics = false;
 };

@@ -11,6 +11,8 @@
 #include "apps/bench/flags.h"
 #include "apps/bench/metrics_delta.h"
 #include "apps/bench/scenarios.h"
+#include "apps/bench/serve.h"
+#include "apps/bench/serve_report.h"
 #include "apps/bench/shapes.h"
 #include "apps/common/command_line.h"
 #include "apps/common/load.h"
@@ -78,6 +80,30 @@ Result<json::object> Run(Engine& engine, const BenchFlags& flags, int64_t vocab_
   return result;
 }
 
+// Measures a server, not an engine in this process.
+int RunServe(const BenchFlags& flags, const std::string& model) {
+  const ServeLoad load{.url = *ParseHttpUrl(flags.base_url),
+                       .model = model,
+                       .requests = flags.requests > 0 ? flags.requests : 100,
+                       .prompt_tokens = flags.prompt_tokens,
+                       .new_tokens = flags.new_tokens,
+                       .request_rate = flags.request_rate,
+                       .burstiness = flags.burstiness,
+                       .max_concurrency = flags.max_concurrency,
+                       .vocab_size = static_cast<int64_t>(flags.vocab_size)};
+  Progress progress;
+  is_running = true;
+  const Result<ServeResult> result = MeasureServe(load, progress, stop);
+  if (!result.ok()) return Fail(result.status());
+  if (flags.as_json) {
+    std::cout << json::serialize(ServeJson(load, *result)) << "\n";
+  } else {
+    std::cout << ServeText(load, *result);
+  }
+  if (!result->first_error.ok()) return Fail(result->first_error);
+  return stop ? kInterrupted : 0;
+}
+
 int Main(int argc, char** argv) {
   std::string model = FindDemoModel(argv[0]);
   EnterUsersDirectory();
@@ -92,6 +118,8 @@ int Main(int argc, char** argv) {
     return Fail(status, kWrongFlags);
   }
   HandleStopSignals(Stop, kInterrupted);
+  if (flags.scenario == "serve")
+    return RunServe(flags, command_line.EngineValue("model").value_or(""));
 
   if (!flags.shape.empty()) {
     Result<std::string> directory = FindShape(flags.shape);
