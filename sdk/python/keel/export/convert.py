@@ -49,6 +49,7 @@ class Converter:
         self._values: dict[FxNode, object] = {}
         self._known: dict[FxNode, torch.Tensor] = {}  # numbers that depend on no input
         self._declared: dict[tuple[str, str], Declaration] = {}
+        self._sizes: dict[object, int] = {}  # numbers of what an op finds, where what it looks at is known
         signature = program.graph_signature
         self._parameters = dict(signature.inputs_to_parameters)
         self._buffers = {**signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
@@ -107,6 +108,11 @@ class Converter:
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         return stack[-1][0].removeprefix("L['self'].").removeprefix("model.") if stack else ""
 
+    def learn(self, size: int | torch.SymInt, number: int) -> None:
+        """What a size is that depends on data, which is known."""
+        if isinstance(size, torch.SymInt):
+            self._sizes[size.node.expr] = number
+
     # ---- values
 
     def value(self, x: FxNode) -> Value:
@@ -126,6 +132,10 @@ class Converter:
         if isinstance(value, Refused):
             raise value
         return value
+
+    def is_a(self, x: FxNode, kind: type) -> bool:
+        """Whether `raw` gives one."""
+        return isinstance(self._values.get(x), kind)
 
     def values(self, x: FxNode) -> Sequence[Value]:
         return self.raw(x)
@@ -297,7 +307,7 @@ class Converter:
     def _dim(self, size) -> Dim:
         if isinstance(size, int):
             return size
-        expression = size.node.expr
+        expression = size.node.expr.subs(self._sizes)
         if expression.is_Integer:
             return int(expression)
         coefficient, rest = expression.as_coeff_Mul()

@@ -13,7 +13,7 @@ def model_spec(model, parts: Parts, declarations: list[Declaration], layers: str
         "architecture": type(model).__name__,
         "model_type": model.config.model_type,
         "num_layers": num_layers,
-        "hidden_size": model.get_input_embeddings().weight.shape[1],
+        "hidden_size": parts.forward.output.dims[1],
         "vocab_size": _vocabulary(model, parts),
         "max_positions": int(getattr(config, "max_position_embeddings", None) or 0),
         "tie_word_embeddings": parts.tied,

@@ -41,8 +41,11 @@ def rule(op: str, sources: list[str], targets: list[str], **more) -> dict:
 def _of_weight(d: Declaration) -> list[dict]:
     """Its weight's name is that of the declaration and ".weight", and its rows are outputs."""
     source = d.tensors.get("weight")
-    if source is None or d.tied_to is not None or "layout" in d.fields:
+    if source is None or "layout" in d.fields:
         return []
+    if d.tied_to is not None:
+        bias = d.tensors.get("bias", f"{d.name}.bias")
+        return [] if bias == f"{d.name}.bias" else [rule("RENAME", [re.escape(bias)], [f"{d.name}.bias"])]
     op = "TRANSPOSE" if "transposed" in d.tensors else "RENAME"
     if op == "RENAME" and source == f"{d.name}.weight":
         return []

@@ -2,7 +2,6 @@
 
 from .. import graph as g
 from ..graph import Refused, Rows, Type
-from ..hooks.attention import UNKNOWN
 from .shape import Padded
 from .table import converts
 
@@ -108,55 +107,6 @@ def _with_bias(c, node, result, bias):
 @converts("keel_act")
 def keel_act(c, node, x, name):
     return c.build.act(name, c.value(x))
-
-
-# ---- attention
-
-
-@converts("keel_mask")
-def keel_mask(c, node, like, causal, window, chunk):
-    if window == UNKNOWN:
-        raise Refused("an attention mask that is none of causal, bidirectional, window and chunk")
-    return Mask(causal, window, chunk)
-
-
-class Mask:
-    """What an attention mask hides."""
-
-    def __init__(self, causal, window, chunk):
-        self.causal, self.window, self.chunk = causal, window, chunk
-
-
-def _mask_of(c, node):
-    """Behind what models do with a mask: cut it to the length that it has, give it another type."""
-    while node is not None and c.is_tensor(node) and not isinstance(c.raw(node), Mask):
-        if node.op != "call_function" or not c.is_tensor(node.args[0]):
-            raise Refused("an attention mask that is computed from something else than positions")
-        node = node.args[0]
-    return None if node is None else c.raw(node)
-
-
-@converts("keel_attention")
-def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap, causal, window, chunk):
-    (_, heads, _, qk_dim), (_, kv_heads, keys, _), v_dim = c.shape(q), c.shape(k), c.shape(v)[3]
-    if c.shape(q)[2] != Rows() or keys != Rows():
-        raise Refused(f"attention over {keys} keys, expected those of its own tokens")
-    layer = layer if layer >= 0 else c.build.layer
-    if layer is None:
-        raise Refused("attention outside of the layers, without a layer_idx: whose keys and values it reads is not known")
-    said = _mask_of(c, mask)
-    if said is not None:
-        causal, window, chunk = said.causal, said.window, said.chunk
-    fields = {
-        "kind": "CAUSAL" if causal else "ENCODER", "layer": layer, "kv_share_layer": -1, "heads": heads,
-        "kv_heads": kv_heads, "qk_dim": qk_dim, "v_dim": v_dim, "window": window, "chunk": chunk, "scale": scale,
-        "softcap": softcap,
-    }  # fmt: skip
-    object = c.declare("attention", f"{module or 'attention'}.{layer}" if not module else module, fields)
-    order = (2, 1, 3)
-    q, k, v = (c.build.cast(c.build.view(c.laid(x, (0, 2, 1, 3)), [c.shape(x)[i] for i in order]), g.MODEL) for x in (q, k, v))
-    arguments = {} if sinks is None else {"sinks": c.value(sinks)}
-    return c.without_ones(c.build.attention(object, q, k, v, arguments), node)
 
 
 # ---- experts

@@ -1,0 +1,118 @@
+"""Attention by transformers' interface: what its mask hides, and what is added to its scores."""
+
+import dataclasses
+
+import torch
+
+from .. import graph as g
+from ..graph import Refused, Rows, Value
+from ..hooks.attention import UNKNOWN
+from .own_attention import HIDDEN, is_pairs, mask_of
+from .table import converts
+from .trial import Trial
+
+LENGTH = 61
+
+
+@converts("keel_mask")
+def keel_mask(c, node, like, causal, window, chunk):
+    if window == UNKNOWN:
+        raise Refused("an attention mask that is none of causal, bidirectional, window and chunk")
+    return Mask(causal, window, chunk)
+
+
+class Mask:
+    """What an attention mask hides."""
+
+    def __init__(self, causal, window, chunk):
+        self.causal, self.window, self.chunk = causal, window, chunk
+
+
+def _mask_of(c, node):
+    """Behind what models do with a mask: cut it to the length that it has, give it another type. None: it is more."""
+    while c.is_tensor(node) and not c.is_a(node, Mask):
+        if node.op != "call_function" or [x for x in node.all_input_nodes if is_pairs(c, x)] != [node.args[0]]:
+            return None
+        node = node.args[0]
+    return c.raw(node)
+
+
+@dataclasses.dataclass
+class Bias:
+    """What is added to the scores besides a mask: a number of each key, by head of keys."""
+
+    mask: Mask
+    of_keys: Value  # [N, kv_heads]
+
+
+def _bias_of(c, node, heads, kv_heads):
+    """A mask with a value of each key in it, found by trying it on numbers."""
+    masks, sources = _leaves(c, node)
+    if len(masks) != 1 or len(sources) != 1:
+        raise Refused("an attention mask that is computed from something else than positions and one value of each key")
+    source, trial = sources[0], Trial(c, LENGTH)
+    try:
+        random = torch.randn(trial.shape(source), generator=torch.Generator().manual_seed(0))
+        added = trial.value(node, {source: random}).float().expand(1, heads, LENGTH, LENGTH)[0]
+        see = added[0] > HIDDEN
+        by_key = random.reshape(kv_heads, 1, LENGTH).repeat_interleave(heads // kv_heads, 0).expand(added.shape)
+    except (RuntimeError, IndexError, TypeError) as error:
+        raise Refused(f"an attention mask that cannot be tried: {error}") from error
+    if not torch.equal(added > HIDDEN, see.expand(added.shape)) or not torch.equal(added[:, see], by_key[:, see]):
+        raise Refused("an attention mask that is no number of each key where a key is seen")
+    causal, window = mask_of(see)
+    of_keys = c.build.view(c.value(source), (kv_heads, Rows()) if kv_heads > 1 else (Rows(),))
+    return Bias(Mask(causal, window, 0), c.build.permute(of_keys, (1, 0)) if kv_heads > 1 else of_keys)
+
+
+def _leaves(c, node):
+    """The masks that a value for pairs of tokens is made of, and what it takes of each token besides."""
+    masks, sources, seen, stack = [], [], set(), [node]
+    while stack:
+        at = stack.pop()
+        if at in seen or not c.is_tensor(at) or at.op != "call_function":
+            continue
+        seen.add(at)
+        if c.is_a(at, Mask):
+            masks.append(at)
+        elif is_pairs(c, at):
+            stack.extend(at.all_input_nodes)
+        elif any(not isinstance(size, int) for size in at.meta["val"].shape):
+            sources.append(at)
+    return masks, sources
+
+
+@converts("keel_attention")
+def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap, causal, window, chunk):
+    (_, heads, _, qk_dim), (_, kv_heads, keys, _), v_dim = c.shape(q), c.shape(k), c.shape(v)[3]
+    if c.shape(q)[2] != Rows() or keys != Rows():
+        raise Refused(f"attention over {keys} keys, expected those of its own tokens")
+    layer = layer if layer >= 0 else c.build.layer
+    if layer is None:
+        raise Refused("attention outside of the layers, without a layer_idx: whose keys and values it reads is not known")
+    bias = None
+    if mask is not None:
+        said = _mask_of(c, mask)
+        if said is None:
+            bias = _bias_of(c, mask, heads, kv_heads)
+            said, qk_dim = bias.mask, qk_dim + 1
+        causal, window, chunk = said.causal, said.window, said.chunk
+    fields = {
+        "kind": "CAUSAL" if causal else "ENCODER", "layer": layer, "kv_share_layer": -1, "heads": heads,
+        "kv_heads": kv_heads, "qk_dim": qk_dim, "v_dim": v_dim, "window": window, "chunk": chunk, "scale": scale,
+        "softcap": softcap,
+    }  # fmt: skip
+    object = c.declare("attention", f"{module or 'attention'}.{layer}" if not module else module, fields)
+    order = (2, 1, 3)
+    q, k, v = (c.build.cast(c.build.view(c.laid(x, (0, 2, 1, 3)), [c.shape(x)[i] for i in order]), g.MODEL) for x in (q, k, v))
+    if bias is not None:
+        q, k = _with_bias(c, q, k, bias.of_keys, scale)
+    arguments = {} if sinks is None else {"sinks": c.value(sinks)}
+    return c.without_ones(c.build.attention(object, q, k, v, arguments), node)
+
+
+def _with_bias(c, q, k, bias, scale):
+    """q [N, heads, D] and k [N, kv_heads, D] with one more dimension, in which their product is the key's bias."""
+    ones = c.build.affine(c.build.narrow(q, 2, 0, 1), 0.0, 1.0)
+    bias = c.build.affine(c.build.view(bias, (*k.dims[:2], 1)), 1 / scale, 0.0)
+    return c.build.cat([q, ones], 2), c.build.cat([k, c.build.cast(bias, g.MODEL)], 2)
