@@ -71,6 +71,11 @@ class Converter:
             raise Refused(f"a value of type {dtype}")
         return DTYPES[dtype]
 
+    def is_short(self, node: FxNode) -> bool:
+        """Whether a dimension of it is the number of tokens less some."""
+        sizes = [size.node.expr for size in node.meta["val"].shape if isinstance(size, torch.SymInt)]
+        return any(e.is_Add and e.as_coeff_Add()[0] < 0 and e.as_coeff_Add()[1].is_Symbol for e in sizes)
+
     def kept(self, shape: Sequence[Dim]) -> list[Dim]:
         return [d for d in shape if d != 1]
 

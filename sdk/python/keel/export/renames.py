@@ -101,8 +101,13 @@ def _of_stacked(d: Declaration) -> list[dict]:
     """[E, 2 I, H] or, transposed, [E, H, 2 I], gate and up behind one another or in turn."""
     layout = d.fields["layout"]
     prefix = _any_layer(re.escape(d.name))
-    stacked = [d.tensors[key].rpartition(".")[2] for key in ("gate_up", "down")]
-    out = [rule("TRANSPOSE" if layout["transposed"] else "RENAME", [rf"({prefix}\.(?:{'|'.join(stacked)}))"], [r"\1.weight"])]
+    stacked = [d.tensors[key].removeprefix(f"{d.name}.") for key in ("gate_up", "down")]
+    out = []
+    if any("." in name for name in stacked):  # each in a module of its own
+        named = ["gate_up_proj" if layout["gated"] else "up_proj", "down_proj"]
+        out += [rule("RENAME", [rf"({prefix})\.{re.escape(s)}"], [rf"\1.{n}"]) for s, n in zip(stacked, named)]
+        stacked = named
+    out += [rule("TRANSPOSE" if layout["transposed"] else "RENAME", [rf"({prefix}\.(?:{'|'.join(stacked)}))"], [r"\1.weight"])]
     if d.fields["bias"]:
         biases = [d.tensors[key].rpartition(".")[2] for key in ("gate_up_bias", "down_bias")]
         for matrix, bias in zip(stacked, biases, strict=True):

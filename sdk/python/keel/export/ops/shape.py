@@ -4,6 +4,7 @@ import torch
 
 from .. import graph as g
 from ..graph import Refused, Rows
+from .convolutions import Padded, WithoutLast, cut_tokens, joined_tokens, padded_tokens
 from .table import converts
 from .writes import Pieces
 
@@ -68,9 +69,11 @@ def slice_(c, node, x, dim=0, start=None, end=None, step=1):
         if c.shape(node)[-1] != Rows() or start not in (0, None) or step != 1:
             raise Refused("a causal convolution that is cut elsewhere than behind the last token")
         return c.raw(x).value
+    size = c.shape(x)[dim]
+    if isinstance(size, Rows) and c.is_short(node):
+        return cut_tokens(c, node, x, dim, start, end)
     if c.shape(node) == c.shape(x):
         return c.value(x)
-    size = c.shape(x)[dim]
     if start in (0, None) and c.shape(node)[dim] == Rows() and not isinstance(size, Rows):
         return _as_far_as_the_text(c, node, x, dim)
     if isinstance(size, Rows) or not all(isinstance(e, (int, type(None))) for e in (start, end)):
@@ -87,13 +90,6 @@ def _as_far_as_the_text(c, node, x, dim):
     order = [at, *(i for i in range(len(value.dims)) if i != at)]
     rows = c.build.gather_rows(c.build.permute(value, order), c.positions)
     return c.without_ones(c.build.permute(rows, [order.index(i) for i in range(len(order))]), node)
-
-
-class Padded:
-    """What a convolution gives that is padded on both sides: `value` [C, N], and some columns behind it."""
-
-    def __init__(self, value):
-        self.value = value
 
 
 def _every(c, value, at, numbers):
@@ -158,6 +154,8 @@ def unbind(c, node, x, dim=0):
 @converts("cat", "concat", "concatenate")
 def cat(c, node, xs, dim=0):
     dim %= len(c.shape(node))
+    if any(c.is_a(x, WithoutLast) for x in xs):
+        return joined_tokens(c, node, xs, dim)
     return _joined(c, node, [(x, c.shape(x)) for x in xs if 0 not in c.shape(x)], dim)
 
 
@@ -237,7 +235,9 @@ def pad(c, node, x, widths, mode="constant", value=0):
     for i in range(len(widths) // 2):
         dim, (before, after) = rank - 1 - i, widths[2 * i : 2 * i + 2]
         if isinstance(result.dims[dim], Rows) and (before or after):
-            raise Refused("it pads the tokens of the batch")
+            if number or any(w for j, w in enumerate(widths) if j // 2 != i):
+                raise Refused("it pads the tokens of the batch")
+            return padded_tokens(c, node, x, dim, before, after)
         if before < 0 or after < 0:
             result = c.build.narrow(result, dim, max(-before, 0), result.dims[dim] + min(before, 0) + min(after, 0))
         parts = [_block(c, result, dim, n, number) for n in (before, after)]
