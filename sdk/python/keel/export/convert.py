@@ -9,7 +9,6 @@ that torch says it has.
 
 import contextlib
 import operator
-import re
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -17,6 +16,7 @@ from torch.fx import Node as FxNode
 
 from . import graph as g
 from .graph import Builder, Declaration, Dim, Refused, Rows, Value
+from .layers import Numbering
 from .ops import TABLE, complex_numbers, own_attention
 
 DTYPES = {
@@ -31,8 +31,8 @@ DTYPES = {
 }
 
 
-def convert(program: torch.export.ExportedProgram, model: torch.nn.Module, layers: str) -> g.Function:
-    """The function ids [N], positions [N] -> logits [N, vocabulary]. `layers` is the name of the list of layers."""
+def convert(program: torch.export.ExportedProgram, model: torch.nn.Module, layers: Numbering) -> g.Function:
+    """The function ids [N], positions [N] -> logits [N, vocabulary]."""
     return Converter(program, model, layers).run()
 
 
@@ -41,11 +41,10 @@ class Converter:
 
     table = TABLE
 
-    def __init__(self, program: torch.export.ExportedProgram, model: torch.nn.Module, layers: str):
+    def __init__(self, program: torch.export.ExportedProgram, model: torch.nn.Module, layers: Numbering):
         self.build = Builder()
-        self.program, self.model = program, model
+        self.program, self.model, self.layers = program, model, layers
         self.positions: Value | None = None
-        self._layer = re.compile(rf"\b{re.escape(layers)}\.(\d+)\b")
         self._values: dict[FxNode, object] = {}
         self._known: dict[FxNode, torch.Tensor] = {}  # numbers that depend on no input
         self._declared: dict[tuple[str, str], Declaration] = {}
@@ -238,7 +237,7 @@ class Converter:
         self.positions = inputs[1]
         for node in nodes:
             if node.op == "call_function" and node in live and not _is_size(node):
-                self.build.layer = self._layer_of(node)
+                self.build.layer = self.layers.of(node)
                 try:
                     self._values[node] = self._checked(node, self._convert(node))
                 except Refused as refusal:  # it counts where something needs the node that has to be converted
@@ -301,13 +300,6 @@ class Converter:
         if held is None:
             raise Refused(f"{node} has no value")
         return self.constant(held, self.dtype(node))
-
-    def _layer_of(self, node: FxNode) -> int | None:
-        for path, _ in (node.meta.get("nn_module_stack") or {}).values():
-            found = self._layer.search(path)
-            if found:
-                return int(found.group(1))
-        return None
 
     def _dim(self, size) -> Dim:
         if isinstance(size, int):

@@ -10,7 +10,7 @@ from .fuse import fused
 from .graph import Graph
 from .hooks import Found
 from .interpret import Tensors
-from .layers import find_layers
+from .layers import Numbering, find_layers
 from .model_spec import model_spec
 from .split import split
 from .trace import trace
@@ -33,13 +33,14 @@ def export(model: torch.nn.Module) -> Export:
     layers = find_layers(model)
     weights.fill(model, torch.bfloat16)  # every cast to f32 is seen
     program, found = trace(model)
-    function = convert(program, model, layers)
+    numbering = Numbering(program, model, layers)
+    function = convert(program, model, numbering)
     weights.fill(model, torch.float32)
     tensors = tensors_of(model)
     function = fused(function, tensors)
     parts = split(function, model)
     graph = Graph([parts.forward, *([parts.logits] if parts.logits else [])])
-    graph.spec = model_spec(model, parts, graph.declarations(), layers)
+    graph.spec = model_spec(model, parts, graph.declarations(), layers, numbering)
     return Export(graph, found, check.check(model, function, graph, tensors))
 
 

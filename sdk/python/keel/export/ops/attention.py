@@ -87,7 +87,8 @@ def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap,
     (_, heads, _, qk_dim), (_, kv_heads, keys, _), v_dim = c.shape(q), c.shape(k), c.shape(v)[3]
     if c.shape(q)[2] != Rows() or keys != Rows():
         raise Refused(f"attention over {keys} keys, expected those of its own tokens")
-    layer = layer if layer >= 0 else c.build.layer
+    counted = layer < 0 or c.layers.counted
+    layer = c.build.layer if counted else layer
     if layer is None:
         raise Refused("attention outside of the layers, without a layer_idx: whose keys and values it reads is not known")
     bias = None
@@ -102,7 +103,7 @@ def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap,
         "kv_heads": kv_heads, "qk_dim": qk_dim, "v_dim": v_dim, "window": window, "chunk": chunk, "scale": scale,
         "softcap": softcap,
     }  # fmt: skip
-    object = c.declare("attention", f"{module or 'attention'}.{layer}" if not module else module, fields)
+    object = c.declare("attention", f"{module or 'attention'}.{layer}" if c.layers.counted or not module else module, fields)
     order = (2, 1, 3)
     q, k, v = (c.build.cast(c.build.view(c.laid(x, (0, 2, 1, 3)), [c.shape(x)[i] for i in order]), g.MODEL) for x in (q, k, v))
     if bias is not None:
