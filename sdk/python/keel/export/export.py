@@ -32,16 +32,18 @@ def export(model: torch.nn.Module) -> Export:
     """
     layers = find_layers(model)
     weights.fill(model, torch.bfloat16)  # every cast to f32 is seen
-    program, found = trace(model)
-    numbering = Numbering(program, model, layers)
-    function = convert(program, model, numbering)
+    traced = trace(model)
+    numbering = Numbering(traced.program, model, layers)
+    function = convert(traced.program, model, numbering)
     weights.fill(model, torch.float32)
     tensors = tensors_of(model)
     function = fused(function, tensors)
     parts = split(function, model)
     graph = Graph([parts.forward, *([parts.logits] if parts.logits else [])])
     graph.spec = model_spec(model, parts, graph.declarations(), layers, numbering)
-    return Export(graph, found, check.check(model, function, graph, tensors))
+    if traced.most_tokens is not None:
+        graph.spec["max_positions"] = min(traced.most_tokens, graph.spec["max_positions"] or traced.most_tokens)
+    return Export(graph, traced.found, check.check(model, function, graph, tensors))
 
 
 def tensors_of(model: torch.nn.Module) -> Tensors:

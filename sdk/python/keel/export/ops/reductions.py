@@ -42,14 +42,14 @@ def vector_norm(c, node, x, order=2, dim=None, keepdim=False, dtype=None):
 
 
 @converts("var")
-def variance(c, node, x, dim=None, correction=1, unbiased=None, keepdim=False):
+def variance(c, node, x, dim=None, unbiased=True, keepdim=False, correction=None):
     """mean((x - mean)^2), of all elements of one dimension."""
     if isinstance(dim, list) and len(dim) == 1:
         dim = dim[0]
-    if not isinstance(dim, int):
+    if not isinstance(dim, int) or isinstance(dim, bool):
         raise Refused("a variance over several dimensions")
     at = c.axis(x, dim)
-    correction = (1 if unbiased else 0) if unbiased is not None else correction
+    correction = int(unbiased) if correction is None else correction
     value = c.value(x)
     mean = c.build.reduce(value, at, "mean")
     mean = c.build.view(mean, (*value.dims[:at], 1, *value.dims[at + 1 :]))
