@@ -6,8 +6,8 @@ import torch
 
 from .. import graph as g
 from ..graph import Refused, Rows, Value
-from ..hooks.attention import UNKNOWN
-from .own_attention import HIDDEN, is_pairs, mask_of
+from ..hooks.attention import UNKNOWN, visible
+from .own_attention import HIDDEN, is_pairs
 from .table import converts
 from .trial import Trial
 
@@ -28,15 +28,6 @@ class Mask:
         self.causal, self.window, self.chunk = causal, window, chunk
 
 
-def _mask_of(c, node):
-    """Behind what models do with a mask: cut it to the length that it has, give it another type. None: it is more."""
-    while c.is_tensor(node) and not c.is_a(node, Mask):
-        if node.op != "call_function" or [x for x in node.all_input_nodes if is_pairs(c, x)] != [node.args[0]]:
-            return None
-        node = node.args[0]
-    return c.raw(node)
-
-
 @dataclasses.dataclass
 class Bias:
     """What is added to the scores besides a mask: a number of each key, by head of keys."""
@@ -45,24 +36,13 @@ class Bias:
     of_keys: Value  # [N, kv_heads]
 
 
-def _bias_of(c, node, heads, kv_heads):
-    """A mask with a value of each key in it, found by trying it on numbers."""
+def _mask_of(c, node, heads, kv_heads):
+    """The mask behind what models do with it: cut it to the length that it has, give it another type, add to it."""
     masks, sources = _leaves(c, node)
-    if len(masks) != 1 or len(sources) != 1:
+    if len(masks) != 1 or len(sources) > 1:
         raise Refused("an attention mask that is computed from something else than positions and one value of each key")
-    source, trial = sources[0], Trial(c, LENGTH)
-    try:
-        random = torch.randn(trial.shape(source), generator=torch.Generator().manual_seed(0))
-        added = trial.value(node, {source: random}).float().expand(1, heads, LENGTH, LENGTH)[0]
-        see = added[0] > HIDDEN
-        by_key = random.reshape(kv_heads, 1, LENGTH).repeat_interleave(heads // kv_heads, 0).expand(added.shape)
-    except (RuntimeError, IndexError, TypeError) as error:
-        raise Refused(f"an attention mask that cannot be tried: {error}") from error
-    if not torch.equal(added > HIDDEN, see.expand(added.shape)) or not torch.equal(added[:, see], by_key[:, see]):
-        raise Refused("an attention mask that is no number of each key where a key is seen")
-    causal, window = mask_of(see)
-    of_keys = c.build.view(c.value(source), (kv_heads, Rows()) if kv_heads > 1 else (Rows(),))
-    return Bias(Mask(causal, window, 0), c.build.permute(of_keys, (1, 0)) if kv_heads > 1 else of_keys)
+    mask = c.raw(masks[0])
+    return mask if not sources else Bias(mask, _of_keys(c, node, mask, sources[0], heads, kv_heads))
 
 
 def _leaves(c, node):
@@ -73,13 +53,30 @@ def _leaves(c, node):
         if at in seen or not c.is_tensor(at) or at.op != "call_function":
             continue
         seen.add(at)
-        if c.is_a(at, Mask):
+        if at.target is torch.ops.keel.mask.default:
             masks.append(at)
         elif is_pairs(c, at):
             stack.extend(at.all_input_nodes)
         elif any(not isinstance(size, int) for size in at.meta["val"].shape):
             sources.append(at)
     return masks, sources
+
+
+def _of_keys(c, node, mask, source, heads, kv_heads):
+    """[N, kv_heads] of the source, if trying says that it is what is added where a key is seen."""
+    trial = Trial(c, LENGTH)
+    try:
+        random = torch.randn(trial.shape(source), generator=torch.Generator().manual_seed(0))
+        added = trial.value(node, {source: random}).float().expand(1, heads, LENGTH, LENGTH)[0]
+        by_key = random.reshape(kv_heads, 1, LENGTH).repeat_interleave(heads // kv_heads, 0).expand(added.shape)
+    except (RuntimeError, IndexError, TypeError) as error:
+        raise Refused(f"an attention mask that cannot be tried: {error}") from error
+    see = visible(LENGTH, mask.causal, mask.window, mask.chunk)
+    if not torch.equal(added > HIDDEN, see.expand(added.shape)) or not torch.equal(added[:, see], by_key[:, see]):
+        raise Refused("an attention mask that is no number of each key where a key is seen")
+    if kv_heads == 1:
+        return c.build.view(c.value(source), (Rows(), 1))
+    return c.build.permute(c.build.view(c.value(source), (kv_heads, Rows())), (1, 0))
 
 
 @converts("keel_attention")
@@ -93,10 +90,9 @@ def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap,
         raise Refused("attention outside of the layers, without a layer_idx: whose keys and values it reads is not known")
     bias = None
     if mask is not None:
-        said = _mask_of(c, mask)
-        if said is None:
-            bias = _bias_of(c, mask, heads, kv_heads)
-            said, qk_dim = bias.mask, qk_dim + 1
+        said = _mask_of(c, mask, heads, kv_heads)
+        if isinstance(said, Bias):
+            bias, said, qk_dim = said.of_keys, said.mask, qk_dim + 1
         causal, window, chunk = said.causal, said.window, said.chunk
     fields = {
         "kind": "CAUSAL" if causal else "ENCODER", "layer": layer, "kv_share_layer": -1, "heads": heads,
@@ -107,7 +103,7 @@ def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap,
     order = (2, 1, 3)
     q, k, v = (c.build.cast(c.build.view(c.laid(x, (0, 2, 1, 3)), [c.shape(x)[i] for i in order]), g.MODEL) for x in (q, k, v))
     if bias is not None:
-        q, k = _with_bias(c, q, k, bias.of_keys, scale)
+        q, k = _with_bias(c, q, k, bias, scale)
     arguments = {} if sinks is None else {"sinks": c.value(sinks)}
     return c.without_ones(c.build.attention(object, q, k, v, arguments), node)
 

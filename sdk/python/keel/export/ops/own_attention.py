@@ -41,7 +41,7 @@ def weights_of(c, node: FxNode, scores: FxNode) -> Weights:
         scale, see, bias = _tried(c, product, scores, heads)
     except (RuntimeError, IndexError, TypeError) as error:
         raise Refused(f"attention scores that cannot be tried: {error}") from error
-    causal, window = mask_of(see)
+    causal, window = _mask(see)
     fields = {
         "kind": "CAUSAL" if causal else "ENCODER", "layer": c.build.layer, "kv_share_layer": -1, "heads": heads,
         "kv_heads": kv_heads, "qk_dim": q.dims[2], "window": window, "chunk": 0, "scale": scale, "softcap": 0.0,
@@ -169,7 +169,7 @@ class _Numbers(Trial):
 # ---- what it is
 
 
-def mask_of(see: torch.Tensor) -> tuple[bool, int]:
+def _mask(see: torch.Tensor) -> tuple[bool, int]:
     """(causal, window)."""
     length = len(see)
     i, j = torch.arange(length)[:, None], torch.arange(length)[None]
