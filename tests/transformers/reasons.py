@@ -18,6 +18,8 @@ REASONS = {
     ),
     **dict.fromkeys(("Inkling2ForCausalLM", "InklingForCausalLM"), _BIAS),
     "BltForCausalLM": "reads bytes in patches that a second model cuts",
+    "CpmAntForCausalLM": "no token of a text is hidden from those before it, and learned vectors come before the text",
     "ReformerModelWithLMHead": "attends to the keys that hash alike",
     "RwkvForCausalLM": "a recurrence (WKV) that no op of Keel's is",
+    "XLNetLMHeadModel": "no token of a text is hidden from those before it",
 }

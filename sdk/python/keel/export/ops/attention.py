@@ -37,7 +37,7 @@ class Bias:
 
 
 def _mask_of(c, node, heads, kv_heads):
-    """The mask behind what models do with it: cut it to the length that it has, give it another type, add to it."""
+    """The mask behind what models do with it: cut it to its length, give it another type, add to it."""
     masks, sources = _leaves(c, node)
     if len(masks) != 1 or len(sources) > 1:
         raise Refused("an attention mask that is computed from something else than positions and one value of each key")
