@@ -31,11 +31,18 @@ struct Place {
   const char* constant = nullptr;  // kConstant
 };
 
-// Nanoseconds, added up over steps. What is in neither is the host's own.
+// Nanoseconds, added up over steps.
 struct StepTimes {
   int64_t steps = 0, total = 0;
   int64_t kernels = 0;    // in kernels of core/kernels
   int64_t fallbacks = 0;  // in ops through ATen
+
+  int64_t host() const { return total - kernels - fallbacks; }
+  StepTimes& operator+=(const StepTimes& other) {
+    steps += other.steps, total += other.total;
+    kernels += other.kernels, fallbacks += other.fallbacks;
+    return *this;
+  }
 };
 
 struct Frame {

@@ -132,6 +132,12 @@ class RankedExecutor : public Executor {
     return absl::OkStatus();
   }
 
+  StepTimes step_times() const override {
+    StepTimes all;
+    for (const auto& rank : ranks_) all += rank->step_times();
+    return all;
+  }
+
   absl::StatusOr<at::Tensor> Step(const Batch& batch) override {
     if (!has_cache_) return absl::FailedPreconditionError("Step before AllocateCache");
     KEEL_RETURN_IF_ERROR(CheckBatch(batch, limits_));

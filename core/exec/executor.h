@@ -16,6 +16,7 @@
 #include "core/cache/block_allocator.h"
 #include "core/cache/cache_layout.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/compile/frame.h"
 #include "core/exec/batch.h"
 #include "core/exec/options.h"
 #include "core/graph/graph.pb.h"
@@ -68,6 +69,9 @@ class Executor {
   // [batch.pooled.size(), size]; f32, on the CPU, contiguous; they stay valid until the next Step. INVALID_ARGUMENT for a
   // batch that doesn't hold together (a broken caller).
   virtual absl::StatusOr<at::Tensor> Step(const Batch& batch) = 0;
+
+  // Of compiled steps with ExecutorOptions::measure_steps, over all ranks; zeros of others.
+  virtual StepTimes step_times() const { return {}; }
 
   // What loading decided.
   const LoadReport& report() const { return report_; }

@@ -47,6 +47,7 @@ struct ExecutorOptions {
   // kCompiled is kGraph with `deterministic`: compiled steps keep no bits from step to step.
   ExecMode mode = ExecMode::kCompiled;
   std::vector<std::string> disabled_passes = {};  // of kCompiled; names of core/compile/pass.h
+  bool measure_steps = false;                     // Executor::step_times is wanted
   bool print_graph = false;                       // LoadReport::graphs is wanted
   DType dtype = DType::kF32;                      // type of weights and activations
   // Which implementation, as core/attention/choose.h says; "": not given.

@@ -133,6 +133,7 @@ absl::Status Rank::Compile(const ExecutorOptions& options) {
   if (absl::IsUnimplemented(program.status())) return absl::OkStatus();  // node by node then
   KEEL_RETURN_IF_ERROR(program.status());
   program_ = *std::move(program);
+  if (options.measure_steps) program_->MeasureTimes();
   return absl::OkStatus();
 }
 

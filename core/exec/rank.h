@@ -50,6 +50,7 @@ class Rank {
 
   OpRunner& ops() { return *ops_; }
   // Of a compiled step, as Program::listing says; "" of another.
+  StepTimes step_times() const { return program_ != nullptr ? program_->times() : StepTimes(); }
   std::string listing() const { return program_ != nullptr ? program_->listing() : ""; }
 
   // Logits [R, vocab] or vectors [P, size], f32, of the last stage; undefined of the others, which hand
