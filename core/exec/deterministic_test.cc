@@ -1,5 +1,4 @@
 // ExecutorOptions::deterministic: a sequence's logits have the same bits whatever its steps hold.
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <google/protobuf/text_format.h>
@@ -17,6 +16,7 @@
 #include "core/checkpoint/testing.h"
 #include "core/exec/executor.h"
 #include "core/graph/testing.h"
+#include "core/kernels/parallel.h"
 #include "core/weights/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -198,14 +198,13 @@ TEST_P(EveryModel, GivesATokenTheSameBitsInAnySteps) {
 TEST_P(EveryModel, GivesTheSameBitsOnAnyNumberOfThreads) {
   const Model model(GetParam());
   const int64_t vocab = model.graph.spec().vocab_size();
-  const int threads = at::get_num_threads();
   std::vector<at::Tensor> logits;
   for (const int n : {1, 2, 3}) {
-    at::set_num_threads(n);
+    ThreadPool pool({n});
+    const ScopedThreadPool scope(pool);
     KEEL_ASSERT_OK_AND_ASSIGN(auto executor, model.Load({.deterministic = true}));
     KEEL_ASSERT_OK_AND_ASSIGN(logits.emplace_back(), Logits(*executor, vocab, kOthers[3], 1));
   }
-  at::set_num_threads(threads);
   EXPECT_TRUE(SameBits(logits[0], logits[1]));
   EXPECT_TRUE(SameBits(logits[0], logits[2]));
 }
