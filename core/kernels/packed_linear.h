@@ -49,8 +49,7 @@ struct PlainWeights {
 };
 
 // Packs panels [begin, end) into `packed`, which is where panel 0 begins: Panels(n) * PanelBytes bytes, 64-byte aligned,
-// best in large pages (huge_memory.h).
-// Outputs past n are zero. Panels are independent, so threads may share the work.
+// best in large pages (huge_memory.h). Outputs past n are zero. Panels are independent, so threads may share the work.
 void PackPanels(const PackedFormat& format, const PlainWeights& weights, int64_t begin, int64_t end,
                 void* packed);
 
@@ -72,9 +71,9 @@ struct PackedLinear {
 };
 
 // Runs them on all threads, by the fastest variants (packed_linear_variants.h) that this CPU has. All have the same x, m,
-// k and type; one's y may be no other's operand. Which columns a thread computes depends on the shapes alone, so with few
-// rows each thread reads the same weights at every step. Converted rows of x lie in memory that each thread keeps from
-// call to call: nothing is allocated once the largest shape was seen.
+// k and type; one's y may be no other's operand. Which columns a thread computes depends on shapes and threads alone, so with
+// few rows each thread reads the same weights at every step. Each thread converts the rows of x that it needs, into memory
+// that it keeps from call to call: nothing is allocated once the largest shape was seen.
 void RunPackedLinears(absl::Span<const PackedLinear> linears,
                       Numerics numerics = Numerics::kFastest);
 inline void RunPackedLinear(const PackedLinear& linear, Numerics numerics = Numerics::kFastest) {
