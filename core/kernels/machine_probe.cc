@@ -40,8 +40,8 @@ uint64_t ReadAll(const char* p, int64_t bytes) {
 }
 
 #if defined(__x86_64__)
-// Chains enough that no product waits for the one before. To the compiler each sum is a new number in a register: it can
-// neither merge equal chains nor keep them in memory.
+// Chains enough that no product waits for the one before. To the compiler each sum is a new number in a register:
+// it can neither merge equal chains nor keep them in memory.
 #define KEEL_EACH_CHAIN(count) _Pragma("GCC unroll 24") for (int j = 0; j < (count); ++j)
 
 __attribute__((target("avx2"))) uint64_t ReadAllAvx2(const char* p, int64_t bytes) {

@@ -1,5 +1,5 @@
-// bf16 on CPUs with AMX: many rows by libtorch's GEMM of small matrices, which drives the tiles, few rows and what is left
-// over by dot products. That GEMM takes panels as they are packed.
+// bf16 on CPUs with AMX: many rows by libtorch's GEMM of small matrices, which drives the tiles, few rows and what is
+// left over by dot products. That GEMM takes panels as they are packed.
 #include <ATen/native/CPUBlas.h>
 
 #include <algorithm>
@@ -14,8 +14,8 @@
 namespace keel {
 namespace {
 
-// libtorch generates code for each number of rows, inputs and columns that it is called with, once a thread: one number
-// of rows keeps these few. Tiles have 16 rows, and two of them share a load of weights.
+// libtorch generates code for each number of rows, inputs and columns that it is called with, once a thread: one
+// number of rows keeps these few. Tiles have 16 rows, and two of them share a load of weights.
 constexpr int64_t kRows = 32;
 
 // The variant of dot products.

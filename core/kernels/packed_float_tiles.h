@@ -1,9 +1,10 @@
 // Products of packed weights of floating point by tiles of y that stay in registers, written once for all instruction
 // sets. For packed_float.cc only, as lanes.h.
 //
-// A panel goes by blocks of inputs, so that it comes from memory once, whatever the number of rows. While the tiles of a
-// block compute, each asks for its share of the next one: memory is busy all the time, and blocks are found in L2. 16-bit weights are widened as they
-// are read, by every tile anew: that costs less than to store them wide in between (measured on Zen 4, 64 and 256 rows).
+// A panel goes by blocks of inputs, so that it comes from memory once, whatever the number of rows. While the tiles
+// of a block compute, each asks for its share of the next one: memory is busy all the time, and blocks are found in
+// L2. 16-bit weights are widened as they are read, by every tile anew: that costs less than to store them wide in
+// between (measured on Zen 4, 64 and 256 rows).
 //
 // Each output is one sum in fp32, over k in order, whatever tile or block it is computed in: kernels are invariant.
 #ifndef KEEL_CORE_KERNELS_PACKED_FLOAT_TILES_H_
@@ -45,9 +46,10 @@ struct Avx512 {
 };
 constexpr int kTallest = 6;  // rows of a tile
 
-// How weights are multiplied. A line holds an input, or a pair, of all columns of a panel; a step multiplies it, or half
-// of it, by one X of a row. The instructions are named, as GCC knows no registers of this width where it first sees the
-// code, and as some of those that it would choose overwrite a factor: sums would wander through registers and memory.
+// How weights are multiplied. A line holds an input, or a pair, of all columns of a panel; a step multiplies it, or
+// half of it, by one X of a row. The instructions are named, as GCC knows no registers of this width where it first
+// sees the code, and as some of those that it would choose overwrite a factor: sums would wander through registers
+// and memory.
 template <typename Isa>
 struct F32Lines {
   using X = float;

@@ -146,14 +146,16 @@ void RunInt(const IntKernel& kernel, const PackedLinear& linear, const void* row
 template <const IntKernel& (*kKernel)(const PackedFormat&)>
 PackedLinearVariant IntVariant(std::string name) {
   return {
-      std::move(name), TakesInt,
+      std::move(name),
+      TakesInt,
       [](const PackedFormat& format, int64_t k) { return IntRowBytes(kKernel(format), format, k); },
       [](const PackedLinear& linear, int64_t row_begin, int64_t row_end, void* rows) {
         ConvertIntRows(kKernel(linear.format), linear, row_begin, row_end, rows);
       },
       [](const PackedLinear& linear, const void* rows, const PackedLinearPart& part) {
         RunInt(kKernel(linear.format), linear, rows, part);
-      }};
+      },
+      /*invariant=*/true};
 }
 
 }  // namespace keel::packed

@@ -6,7 +6,8 @@
 // them, one layout a WeightType whatever the CPU. So decoding reads memory in one stream a thread, and the same bytes
 // serve prompts. Sums are in fp32, or in int32 within a group where x is quantized too.
 //
-// Linears of one input (q, k and v; gate and up) are given in one call: x is converted once, and the threads meet once.
+// Linears of one input (q, k and v; gate and up) are given in one call: x is converted once, and the threads meet
+// once.
 #ifndef KEEL_CORE_KERNELS_PACKED_LINEAR_H_
 #define KEEL_CORE_KERNELS_PACKED_LINEAR_H_
 
@@ -48,9 +49,9 @@ struct PlainWeights {
   int64_t n = 0, k = 0, ldw = 0;
 };
 
-// Packs panels [begin, end) into `packed`, which is where panel 0 begins: Panels(n) * PanelBytes bytes, 64-byte aligned,
-// best in large pages (huge_memory.h).
-// Outputs past n are zero. Panels are independent, so threads may share the work.
+// Packs panels [begin, end) into `packed`, which is where panel 0 begins: Panels(n) * PanelBytes bytes, 64-byte
+// aligned, best in large pages (huge_memory.h). Outputs past n are zero. Panels are independent, so threads may share
+// the work.
 void PackPanels(const PackedFormat& format, const PlainWeights& weights, int64_t begin, int64_t end,
                 void* packed);
 
@@ -71,10 +72,10 @@ struct PackedLinear {
   int64_t ldx = 0, ldy = 0, ldr = 0;
 };
 
-// Runs them on all threads, by the fastest variants (packed_linear_variants.h) that this CPU has. All have the same x, m,
-// k and type; one's y may be no other's operand. Which columns a thread computes depends on the shapes alone, so with few
-// rows each thread reads the same weights at every step. Converted rows of x lie in memory that each thread keeps from
-// call to call: nothing is allocated once the largest shape was seen.
+// Runs them on all threads, by the fastest variants (packed_linear_variants.h) that this CPU has. All have the same
+// x, m, k and type; one's y may be no other's operand. Which columns a thread computes depends on shapes and threads
+// alone, so with few rows each thread reads the same weights at every step. Each thread converts the rows of x that
+// it needs, into memory that it keeps from call to call: nothing is allocated once the largest shape was seen.
 void RunPackedLinears(absl::Span<const PackedLinear> linears,
                       Numerics numerics = Numerics::kFastest);
 inline void RunPackedLinear(const PackedLinear& linear, Numerics numerics = Numerics::kFastest) {

@@ -2,8 +2,9 @@
 //
 //   bazel run -c opt //core/kernels:packed_linear_bench [-- ROUNDS [MODEL]]
 //
-// Machines that share their cores and memory with others are noisy: medians of all rounds, and ratios. KEEL_ISA limits the
-// packed kernels; where it leaves no dot products of bf16, at::linear gets fp32, the only type that it is fast in then.
+// Machines that share their cores and memory with others are noisy: medians of all rounds, and ratios. KEEL_ISA
+// limits the packed kernels; where it leaves no dot products of bf16, at::linear gets fp32, the only type that it is
+// fast in then.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/rand.h>
