@@ -110,7 +110,9 @@ struct IntBlock {
   int64_t rows = 0;
   int64_t columns = 0;  // kPanel or kSplit
   int64_t groups = 0, group_steps = 0, last_steps = 0;
-  // Codes [steps][2][kPanel][4] of the first group, and its scales, from the first column on; bytes to the next group's.
+  // From the first column on, of the first group: [steps][2][kPanel][4], what codes stand for, or with `nibbles` a group of
+  // kInt4 as it is packed; and scales. Bytes to the next group's.
+  bool nibbles = false;
   const uint8_t* weights = nullptr;
   const _Float16* scales = nullptr;
   int64_t weight_stride = 0, scale_stride = 0;
@@ -118,11 +120,15 @@ struct IntBlock {
   const float* x_scales = nullptr;     // [groups][rows]
   const int32_t* x_offsets = nullptr;  // [groups][rows]: -zero * (sum of q)
   float* sums = nullptr;               // [rows][kPanel], added to
+  // To be asked for ahead of its use: two lines every half step, so many bytes on each time.
+  const uint8_t* ahead = nullptr;
+  int64_t ahead_stride = 0;
 };
 
 struct IntKernel {
   RowKind kind;
-  int64_t tile_rows;  // at most kMaxTileRows; `dot` takes 1 .. as many
+  int64_t tile_rows;    // at most kMaxTileRows; `dot` takes 1 .. as many
+  int64_t nibble_rows;  // `dot` takes nibbles with so many
   void (*dot)(const IntBlock& block);
   // Looks codes of kInt4 up: `steps` steps of `columns` columns to [steps][2][kPanel][4].
   void (*expand)(const uint8_t* weights, int64_t steps, int64_t columns, uint8_t* out);
@@ -133,7 +139,7 @@ struct IntKernel {
   void (*store)(const PackedLinear& linear, int64_t row, int64_t column, int64_t end,
                 const float* sums);
 };
-inline constexpr int64_t kMaxTileRows = 8;
+inline constexpr int64_t kMaxTileRows = 6;
 
 // A PackedLinearVariant's functions for a kernel.
 bool TakesInt(const PackedFormat& format, KernelType type);
