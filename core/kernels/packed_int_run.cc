@@ -7,8 +7,8 @@
 namespace keel::packed {
 namespace {
 
-// Weights are taken in blocks of so many inputs, which stay in L1 while tiles of rows are multiplied with them: 8 KiB of
-// codes beside as many rows of x.
+// Weights are taken in blocks of so many inputs, which stay in L1 while tiles of rows are multiplied with them: 8 KiB
+// of codes beside as many rows of x.
 constexpr int64_t kBlock = 128;
 // Rows that a block is multiplied with before the next one.
 constexpr int64_t kChunk = 24;
