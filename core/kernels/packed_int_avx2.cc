@@ -68,7 +68,10 @@ namespace {
 // Sixteen registers: 8 sums, 4 of weights, 2 of x.
 template <RowKind kKind>
 void Dot(const IntBlock& b) {
-  DotRows<kKind, 4, 2>(b);
+  if constexpr (kKind == RowKind::kBytes) {
+    if (b.nibbles) return DotRows<kKind, true, 4, 2>(b);
+  }
+  DotRows<kKind, false, 4, 2>(b);
 }
 
 const IntKernel& KernelOf(const PackedFormat& format) {

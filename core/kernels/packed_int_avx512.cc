@@ -69,7 +69,11 @@ namespace {
 
 template <RowKind kKind>
 void Dot(const IntBlock& b) {
-  b.columns == kPanel ? DotRows<kKind, 4, 4>(b) : DotRows<kKind, 2, 2>(b);
+  if constexpr (kKind == RowKind::kBytes) {
+    if (b.nibbles)
+      return b.columns == kPanel ? DotRows<kKind, true, 4, 4>(b) : DotRows<kKind, true, 2, 2>(b);
+  }
+  b.columns == kPanel ? DotRows<kKind, false, 4, 4>(b) : DotRows<kKind, false, 2, 2>(b);
 }
 
 const IntKernel& KernelOf(const PackedFormat& format) {

@@ -108,6 +108,7 @@ void Store(const PackedLinear& linear, int64_t row, int64_t column, int64_t end,
 const IntKernel& KernelOf(const PackedFormat&) {
   static constexpr IntKernel kKernel = {.kind = RowKind::kWords,
                                         .tile_rows = 4,
+                                        .nibble_rows = 0,
                                         .dot = Dot,
                                         .expand = Expand,
                                         .quantize = QuantizeGroupPlain,

@@ -38,6 +38,7 @@ struct PackedFormat {
 // Where a panel lies in `packed` is p * PanelBytes(format, k); what is in it, with r(k) for k rounded up:
 //   kF32, kF16   [k][64]
 //   kBF16        [r(k) / 2][64][2]: pairs along k side by side, as dot products of bf16 take them
+//   kInt8, kInt4 [k / group] of scales [64] and codes, r(k) to 8 (packed_int.h)
 inline int64_t Panels(int64_t n) { return (n + kPanel - 1) / kPanel; }
 // Bytes of one panel, scales included; a multiple of 64.
 int64_t PanelBytes(const PackedFormat& format, int64_t k);

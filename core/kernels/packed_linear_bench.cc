@@ -1,6 +1,8 @@
 // The linears of whole models by the packed kernels and by at::linear, in turn with what the machine can do at most:
 //
-//   bazel run -c opt //core/kernels:packed_linear_bench [-- ROUNDS [MODEL]]
+//   bazel run -c opt //core/kernels:packed_linear_bench [-- ROUNDS [MODEL [FORMAT]]]
+//
+// GB/s are of packed bytes, scales included; FORMAT is one of kFormats, by default bf16.
 //
 // Machines that share their cores and memory with others are noisy: medians of all rounds, and ratios. KEEL_ISA
 // limits the packed kernels; where it leaves no dot products of bf16, at::linear gets fp32, the only type that it is
@@ -42,6 +44,22 @@ constexpr ModelShapes kModels[] = {
     {"qwen2.5-0.5b", {{1152, 896}, {896, 896}, {9728, 896}, {896, 4864}}, {151936, 896}},
     {"llama-3.2-1b", {{3072, 2048}, {2048, 2048}, {16384, 2048}, {2048, 8192}}, {128256, 2048}},
 };
+struct Named {
+  const char* name;
+  PackedFormat format;
+};
+constexpr Named kFormats[] = {
+    {"bf16", {.weights = WeightType::kBF16}},
+    {"int8-32", {.weights = WeightType::kInt8, .group = 32}},
+    {"int8-64", {.weights = WeightType::kInt8, .group = 64}},
+    {"int8-128", {.weights = WeightType::kInt8, .group = 128}},
+    {"w8a8-32", {.weights = WeightType::kInt8, .group = 32, .int8_activations = true}},
+    {"w8a8-64", {.weights = WeightType::kInt8, .group = 64, .int8_activations = true}},
+    {"w8a8-128", {.weights = WeightType::kInt8, .group = 128, .int8_activations = true}},
+    {"int4-32", {.weights = WeightType::kInt4, .group = 32}},
+    {"int4-64", {.weights = WeightType::kInt4, .group = 64}},
+    {"int4-128", {.weights = WeightType::kInt4, .group = 128}},
+};
 constexpr int64_t kRows[] = {1, 4, 16, 64, 512};
 
 constexpr int64_t kBytesAPass = 128 << 20;  // several times the cache, as far as operations allow
@@ -62,8 +80,9 @@ double Median(std::vector<double> values) {
 // Linears one after the other, each with weights of its own.
 class Pass {
  public:
-  Pass(const std::vector<Shape>& shapes, int64_t copies, int64_t m, at::ScalarType aten_type)
-      : m_(m) {
+  Pass(const PackedFormat& format, const std::vector<Shape>& shapes, int64_t copies, int64_t m,
+       at::ScalarType aten_type)
+      : format_(format), m_(m) {
     for (int64_t copy = 0; copy < copies; ++copy) {
       for (const Shape& shape : shapes) shapes_.push_back(shape);
     }
@@ -109,7 +128,7 @@ class Pass {
   double gflop() const { return operations_ * 1e-9; }
 
  private:
-  const PackedFormat format_ = {.weights = WeightType::kBF16};
+  const PackedFormat format_;
   int64_t m_, bytes_ = 0;
   double operations_ = 0;
   std::vector<Shape> shapes_;
@@ -119,14 +138,14 @@ class Pass {
   std::vector<at::Tensor> weights_, inputs_;
 };
 
-void Measure(const char* model, const char* part, const std::vector<Shape>& shapes, int64_t m,
-             int rounds, const MachineProbe& probe) {
+void Measure(const PackedFormat& format, const char* model, const char* part,
+             const std::vector<Shape>& shapes, int64_t m, int rounds, const MachineProbe& probe) {
   double once_bytes = 0;
   for (const Shape& shape : shapes) once_bytes += 2.0 * static_cast<double>(shape.n * shape.k);
   const double copies =
       std::min(kBytesAPass / once_bytes, kOperationsAPass / (once_bytes * static_cast<double>(m)));
   const bool dots = Cpu().avx512_bf16;
-  const Pass pass(shapes, std::max<int64_t>(1, static_cast<int64_t>(copies + 0.5)), m,
+  const Pass pass(format, shapes, std::max<int64_t>(1, static_cast<int64_t>(copies + 0.5)), m,
                   dots ? at::kBFloat16 : at::kFloat);
   std::vector<double> read, peak, packed, aten;
   for (int round = 0; round <= rounds; ++round) {
@@ -154,14 +173,23 @@ int main(int argc, char** argv) {
   c10::InferenceMode guard;
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 7;
   const keel::MachineProbe probe;
+  const char* name = argc > 3 ? argv[3] : "bf16";
+  const keel::Named* format =
+      std::find_if(std::begin(keel::kFormats), std::end(keel::kFormats),
+                   [&](const keel::Named& named) { return std::strcmp(named.name, name) == 0; });
+  if (format == std::end(keel::kFormats)) {
+    std::fprintf(stderr, "no format %s\n", name);
+    return 2;
+  }
   std::printf("%s, %d threads, %s\n", keel::ToString(keel::Cpu()).c_str(), keel::ParallelThreads(),
-              "bf16");
+              name);
   for (const keel::ModelShapes& model : keel::kModels) {
     if (argc > 2 && std::strcmp(argv[2], model.name) != 0) continue;
     for (const int64_t m : keel::kRows) {
       const std::vector<keel::Shape> layer(std::begin(model.layer), std::end(model.layer));
-      keel::Measure(model.name, "layers", layer, m, rounds, probe);
-      if (m <= 64) keel::Measure(model.name, "head", {model.head}, m, rounds, probe);
+      keel::Measure(format->format, model.name, "layers", layer, m, rounds, probe);
+      if (m <= 64)
+        keel::Measure(format->format, model.name, "head", {model.head}, m, rounds, probe);
     }
   }
 }
