@@ -1,7 +1,8 @@
 // The variants: rows of queries over tiles of keys. The mathematics is written once over GCC's vector
 // types; a variant is that code compiled for one instruction set by a target attribute.
+#include <algorithm>
 #include <cstdlib>
-#include <limits>
+#include <cstring>
 #include <memory>
 
 #include "core/kernels/attention_pack.h"
