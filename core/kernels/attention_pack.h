@@ -117,66 +117,57 @@ KEEL_INLINE void LoadWords(const typename T::Storage* row, int64_t first, int64_
   }
 }
 
-// Rows lie in blocks here and there, which no prefetcher of the CPU foresees.
+// Begins to read rows that lie here and there, which no prefetcher of the CPU foresees. Into the
+// second-level cache: the first has too few reads under way to keep up with memory.
 template <typename Storage>
-KEEL_INLINE void Prefetch(const Storage* row, int64_t size) {
-  const char* p = reinterpret_cast<const char*>(row);
-  for (int64_t i = 0; i < size * static_cast<int64_t>(sizeof(Storage)); i += 64)
-    __builtin_prefetch(p + i, 0, 2);
-}
-
-// How many rows ahead.
-constexpr int64_t kAhead = 64;
-
-// rows [panels * kPanel] of `size` elements, followed by as many of values -> [panels][WordsOf(size)][kPanel].
-template <int kWidth, typename T, bool kDot>
-KEEL_INLINE void PackKeys(const typename T::Storage* const* rows, int64_t panels, int64_t size,
-                          uint32_t* out) {
-  using U32 = typename Vector<kWidth>::U32;
-  constexpr bool kIsPairs = std::is_same_v<T, BF16>;
-  const int64_t words = WordsOf<kDot>(size), loaded_words = kIsPairs ? (size + 1) / 2 : words;
-  for (int64_t panel = 0; panel < panels; ++panel) {
-    for (int64_t word = 0; word < loaded_words; word += kWidth) {
-      const int64_t count = std::min<int64_t>(kWidth, loaded_words - word);
-      for (int64_t half = 0; half < 2; ++half) {
-        const typename T::Storage* const* from = rows + panel * kPanel<kWidth> + half * kWidth;
-        if (word == 0) {
-          const int64_t row = panel * kPanel<kWidth> + half * kWidth + kAhead;
-          for (int64_t i = row; i < std::min(row + kWidth, 2 * panels * kPanel<kWidth>); ++i)
-            Prefetch(rows[i], size);
-        }
-        U32 x[kWidth];
-#pragma GCC unroll 16
-        for (int i = 0; i < kWidth; ++i)
-          LoadWords<kWidth, T>(from[i], kIsPairs ? 2 * word : word, size, &x[i]);
-        Transpose<kWidth>(x);
-        uint32_t* to = out + half * kWidth;
-#pragma GCC unroll 16
-        for (int i = 0; i < kWidth; ++i) {
-          if (i >= count) break;
-          if constexpr (kIsPairs && !kDot) {
-            const U32 even = x[i] << 16, odd = x[i] & 0xffff0000u;
-            std::memcpy(to + (word + i) * 2 * kPanel<kWidth>, &even, sizeof(even));
-            std::memcpy(to + ((word + i) * 2 + 1) * kPanel<kWidth>, &odd, sizeof(odd));
-          } else {
-            std::memcpy(to + (word + i) * kPanel<kWidth>, &x[i], sizeof(x[i]));
-          }
-        }
-      }
-    }
-    out += words * kPanel<kWidth>;
+KEEL_INLINE void PrefetchRows(const Storage* const* rows, int64_t begin, int64_t end,
+                              int64_t size) {
+  for (int64_t row = begin; row < end; ++row) {
+    const char* p = reinterpret_cast<const char*>(rows[row]);
+    for (int64_t i = 0; i < size * static_cast<int64_t>(sizeof(Storage)); i += 64)
+      __builtin_prefetch(p + i, 0, 2);
   }
 }
 
-// rows [count] of `size` elements -> [PanelsOf(size)][count][kPanel]; columns past the end are 0.
+// rows [kPanel] of `size` elements -> [WordsOf(size)][kPanel].
+template <int kWidth, typename T, bool kDot>
+KEEL_INLINE void PackKeys(const typename T::Storage* const* rows, int64_t size, uint32_t* out) {
+  using U32 = typename Vector<kWidth>::U32;
+  constexpr bool kIsPairs = std::is_same_v<T, BF16>;
+  const int64_t words = kIsPairs ? (size + 1) / 2 : WordsOf<kDot>(size);
+  for (int64_t word = 0; word < words; word += kWidth) {
+    const int64_t count = std::min<int64_t>(kWidth, words - word);
+    for (int64_t half = 0; half < 2; ++half) {
+      U32 x[kWidth];
+#pragma GCC unroll 16
+      for (int i = 0; i < kWidth; ++i)
+        LoadWords<kWidth, T>(rows[half * kWidth + i], kIsPairs ? 2 * word : word, size, &x[i]);
+      Transpose<kWidth>(x);
+      uint32_t* to = out + half * kWidth;
+#pragma GCC unroll 16
+      for (int i = 0; i < kWidth; ++i) {
+        if (i >= count) break;
+        if constexpr (kIsPairs && !kDot) {
+          const U32 even = x[i] << 16, odd = x[i] & 0xffff0000u;
+          std::memcpy(to + (word + i) * 2 * kPanel<kWidth>, &even, sizeof(even));
+          std::memcpy(to + ((word + i) * 2 + 1) * kPanel<kWidth>, &odd, sizeof(odd));
+        } else {
+          std::memcpy(to + (word + i) * kPanel<kWidth>, &x[i], sizeof(x[i]));
+        }
+      }
+    }
+  }
+}
+
+// rows [kPanel] of `size` elements -> [PanelsOf(size)][stride][kPanel], the first of each `stride`.
+// Columns past the end are 0.
 template <int kWidth, typename T>
-KEEL_INLINE void PackValues(const typename T::Storage* const* rows, int64_t count, int64_t size,
+KEEL_INLINE void PackValues(const typename T::Storage* const* rows, int64_t size, int64_t stride,
                             uint32_t* out) {
   using Register = typename Vector<kWidth>::U32;
-  for (int64_t row = 0; row < count; ++row) {
-    if (row + kAhead < count) Prefetch(rows[row + kAhead], size);
+  for (int64_t row = 0; row < kPanel<kWidth>; ++row) {
+    uint32_t* to = out + row * kPanel<kWidth>;
     for (int64_t column = 0; column < size; column += kPanel<kWidth>) {
-      uint32_t* to = out + (column / kPanel<kWidth> * count + row) * kPanel<kWidth>;
       Register low, high;
       if constexpr (std::is_same_v<T, BF16>) {
         uint16_t tail[kPanel<kWidth>];
@@ -197,28 +188,26 @@ KEEL_INLINE void PackValues(const typename T::Storage* const* rows, int64_t coun
       }
       std::memcpy(to, &low, sizeof(low));
       std::memcpy(to + kWidth, &high, sizeof(high));
+      to += stride * kPanel<kWidth>;
     }
   }
 }
 
-// The same of bf16 as pairs of rows, [PanelsOf(size)][count / 2][kPanel]; `count` is even.
-KEEL_INLINE void PackValuePairs(const uint16_t* const* rows, int64_t count, int64_t size,
+// The same of bf16 as pairs of rows, [PanelsOf(size)][stride][kPanel], for the widest registers.
+KEEL_INLINE void PackValuePairs(const uint16_t* const* rows, int64_t size, int64_t stride,
                                 uint32_t* out) {
   typedef uint16_t U16x32 __attribute__((vector_size(64)));
-  constexpr int64_t kColumns = 32;
-  for (int64_t pair = 0; pair < count / 2; ++pair) {
-    if (2 * pair + kAhead < count) {
-      Prefetch(rows[2 * pair + kAhead], size);
-      Prefetch(rows[2 * pair + 1 + kAhead], size);
-    }
+  constexpr int64_t kColumns = kPanel<16>;
+  for (int64_t row = 0; row < kColumns; row += 2) {
+    uint32_t* to = out + row / 2 * kColumns;
     for (int64_t column = 0; column < size; column += kColumns) {
       U16x32 a = {}, b = {};
       if (size - column >= kColumns) {
-        std::memcpy(&a, rows[2 * pair] + column, sizeof(a));
-        std::memcpy(&b, rows[2 * pair + 1] + column, sizeof(b));
+        std::memcpy(&a, rows[row] + column, sizeof(a));
+        std::memcpy(&b, rows[row + 1] + column, sizeof(b));
       } else {
-        std::memcpy(&a, rows[2 * pair] + column, (size - column) * 2);
-        std::memcpy(&b, rows[2 * pair + 1] + column, (size - column) * 2);
+        std::memcpy(&a, rows[row] + column, (size - column) * 2);
+        std::memcpy(&b, rows[row + 1] + column, (size - column) * 2);
       }
       const U16x32 low =
           __builtin_shufflevector(a, b, 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8,
@@ -226,9 +215,9 @@ KEEL_INLINE void PackValuePairs(const uint16_t* const* rows, int64_t count, int6
       const U16x32 high = __builtin_shufflevector(a, b, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21,
                                                   53, 22, 54, 23, 55, 24, 56, 25, 57, 26, 58, 27,
                                                   59, 28, 60, 29, 61, 30, 62, 31, 63);
-      uint32_t* to = out + (column / kColumns * (count / 2) + pair) * kColumns;
       std::memcpy(to, &low, sizeof(low));
       std::memcpy(to + 16, &high, sizeof(high));
+      to += stride * kColumns;
     }
   }
 }

@@ -58,13 +58,20 @@ KEEL_INLINE void MultiplyAdd(uint32_t a, const typename Vector<kWidth>::F32& b,
   }
 }
 
-// c [kRows, kPanel] = a [kRows, k] b [k, kPanel]. Every element is one chain of additions along k, so
-// its bits do not depend on kRows.
+// c [kRows, kPanel] = a [kRows, k] b [k, kPanel], or (adds) += it. Every element is one chain of additions
+// along k, so its bits depend neither on kRows nor on the parts that k is taken in.
 template <int kWidth, bool kDot, int kRows>
 KEEL_INLINE void ProductOfPanel(const uint32_t* a, int64_t a_stride, const uint32_t* b, int64_t k,
-                                float* c, int64_t c_stride) {
+                                bool adds, float* c, int64_t c_stride) {
   using F32 = typename Vector<kWidth>::F32;
   F32 low[kRows] = {}, high[kRows] = {};
+  if (adds) {
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) {
+      std::memcpy(&low[r], c + r * c_stride, sizeof(low[r]));
+      std::memcpy(&high[r], c + r * c_stride + kWidth, sizeof(high[r]));
+    }
+  }
   for (int64_t i = 0; i < k; ++i) {
     F32 b0, b1;
     std::memcpy(&b0, b + i * kPanel<kWidth>, sizeof(b0));
@@ -82,10 +89,11 @@ KEEL_INLINE void ProductOfPanel(const uint32_t* a, int64_t a_stride, const uint3
   }
 }
 
-// c [rows, panels * kPanel] = a [rows, k] b; panels of b are `b_stride` words apart.
+// c [rows, panels * kPanel] = a [rows, k] b, or (adds) += it; panels of b are `b_stride` words apart.
 template <int kWidth, bool kDot>
 KEEL_INLINE void Product(const uint32_t* a, int64_t a_stride, int64_t rows, const uint32_t* b,
-                         int64_t b_stride, int64_t panels, int64_t k, float* c, int64_t c_stride) {
+                         int64_t b_stride, int64_t panels, int64_t k, bool adds, float* c,
+                         int64_t c_stride) {
   for (int64_t panel = 0; panel < panels; ++panel) {
     const uint32_t* b_panel = b + panel * b_stride;
     for (int64_t row = 0; row < rows;) {
@@ -93,7 +101,7 @@ KEEL_INLINE void Product(const uint32_t* a, int64_t a_stride, int64_t rows, cons
       float* c_row = c + row * c_stride + panel * kPanel<kWidth>;
       const int64_t left = rows - row;
       const auto take = [&]<int kRows>() __attribute__((always_inline)) {
-        ProductOfPanel<kWidth, kDot, kRows>(a_row, a_stride, b_panel, k, c_row, c_stride);
+        ProductOfPanel<kWidth, kDot, kRows>(a_row, a_stride, b_panel, k, adds, c_row, c_stride);
         row += kRows;
       };
       if (left >= kProductRows<kWidth>) {

@@ -1,5 +1,6 @@
 #include "core/kernels/paged_attention.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "core/kernels/parallel.h"

@@ -1,7 +1,8 @@
 // The variants: rows of queries over tiles of keys. The mathematics is written once over GCC's vector
 // types; a variant is that code compiled for one instruction set by a target attribute.
+#include <algorithm>
 #include <cstdlib>
-#include <limits>
+#include <cstring>
 #include <memory>
 
 #include "core/kernels/attention_pack.h"
@@ -55,33 +56,46 @@ Scratch& ThreadScratch() {
   return scratch;
 }
 
-// A packed tile: `columns` keys, whole panels, from `first_key` on, of which `range` are there.
+// Rows whose keys and values are read ahead.
+constexpr int64_t kAhead = 64;
+
+// A tile of keys in `panels` panels from `first_key` on, of which `range` are there.
 struct Tile {
-  int64_t first_key = 0, columns = 0;
+  int64_t first_key = 0, panels = 0;
   KeyRange range;
 };
 
+// Some rows of a block against a tile: they see something of its panels [begin, end), and nothing of
+// the others.
+struct Strip {
+  int64_t first = 0, count = 0;
+  int64_t begin = 0, end = 0;
+  Running found[kStripRows];
+};
+
+// What is done with a strip, in this order. Scores and values can be had panel by panel.
+enum class Step { kScores, kWeights, kValues, kFold };
+
 // One block of rows on its way through its tiles.
 struct Work {
-  // Rows [first, first + count) against a packed tile. What they give goes to `partials` if there are
-  // some, else into the block's running results.
-  using Strip = void (*)(const Work&, const Tile&, int64_t first, int64_t count, float* partials);
+  using TakeStep = void (*)(Step, const Work&, const Tile&, int64_t begin, int64_t end, Strip*);
 
   const PagedAttention* a;
   const AttentionRows* rows;
   Scratch* scratch;
-  Strip strip;
-  int64_t words = 0;       // of a packed query
-  int64_t out_stride = 0;  // of a row of values
+  TakeStep take;
+  int64_t words = 0;          // of a packed query
+  int64_t out_stride = 0;     // of a row of values
+  float* partials = nullptr;  // of the tile, or null: results go to the block's running ones
   ScoreRule rule = {};
 };
 
 // Where the rows of a tile's keys are; those that are not there are zeros.
 template <typename T>
 KEEL_INLINE void FindRows(const PagedAttention& a, const AttentionRows& rows, const Tile& tile,
-                          Scratch* s) {
+                          int64_t panel, Scratch* s) {
   using Storage = typename T::Storage;
-  const int64_t first = tile.first_key, count = tile.columns;
+  const int64_t first = tile.first_key, count = tile.panels * panel;
   const KeyRange& range = tile.range;
   const Storage** keys = reinterpret_cast<const Storage**>(s->kv_rows.Get(2 * count));
   const Storage** values = keys + count;
@@ -112,67 +126,95 @@ KEEL_INLINE void FindRows(const PagedAttention& a, const AttentionRows& rows, co
     }
   }
   for (; i < count; ++i) keys[i] = values[i] = zeros;
-  for (i = 0; i < std::min(count, kAhead); ++i) Prefetch(keys[i], a.qk_dim);
 }
 
+// The strip of the rows from `first` on.
+template <int kWidth>
+KEEL_INLINE Strip FindStrip(const Work& w, const Tile& tile, int64_t first) {
+  const AttentionRows& rows = *w.rows;
+  Strip strip;
+  strip.first = first;
+  strip.count = std::min(kStripRows, rows.rows() - first);
+  const int64_t first_query = rows.first_query + first / rows.heads;
+  const int64_t last_query = rows.first_query + (first + strip.count - 1) / rows.heads;
+  const KeyRange range = Intersection({KeysOfQuery(*w.a, rows.sequence, first_query).begin,
+                                       KeysOfQuery(*w.a, rows.sequence, last_query).end},
+                                      tile.range);
+  if (range.empty()) return strip;
+  strip.begin = (range.begin - tile.first_key) / kPanel<kWidth>;
+  strip.end = PanelsOf<kWidth>(range.end - tile.first_key);
+  return strip;
+}
+
+// The scores of a strip become weights, one row after the other.
 template <int kWidth, bool kDot>
-KEEL_INLINE void TakeStrip(const Work& w, const Tile& tile, int64_t first, int64_t count,
-                           float* partials) {
+KEEL_INLINE void WeighStrip(const Work& w, const Tile& tile, float* scores, int64_t stride,
+                            Strip* strip) {
   const PagedAttention& a = *w.a;
   const AttentionRows& rows = *w.rows;
-  Scratch& s = *w.scratch;
-  int64_t query = rows.first_query + first / rows.heads, head = first % rows.heads;
-  const int64_t last_query = rows.first_query + (first + count - 1) / rows.heads;
-  const KeyRange range = Intersection(
-      {KeysOfQuery(a, rows.sequence, query).begin, KeysOfQuery(a, rows.sequence, last_query).end},
-      tile.range);
-  if (range.empty()) {
-    for (int64_t r = 0; partials != nullptr && r < count; ++r)
-      partials[(first + r) * PartialStride(a)] = kNoScore;
-    return;
-  }
-  constexpr int64_t kKeysAWord = kDot ? 2 : 1;
-  // The panels that any of these rows sees something of.
-  const int64_t begin = (range.begin - tile.first_key) / kPanel<kWidth> * kPanel<kWidth>;
-  const int64_t panels = PanelsOf<kWidth>(range.end - tile.first_key - begin);
-  const int64_t columns = panels * kPanel<kWidth>, stride = tile.columns + 16;
-  float* scores = s.scores.Get(kStripRows * stride);
-  Product<kWidth, kDot>(s.queries.Get(0) + first * w.words, w.words, count,
-                        s.keys.Get(0) + begin * w.words, w.words * kPanel<kWidth>, panels, w.words,
-                        scores, stride);
-  Running found[kStripRows];
+  int64_t query = rows.first_query + strip->first / rows.heads, head = strip->first % rows.heads;
   ScoreRule rule = w.rule;
-  rule.first_key = tile.first_key + begin;
+  rule.first_key = tile.first_key + strip->begin * kPanel<kWidth>;
+  const int64_t columns = (strip->end - strip->begin) * kPanel<kWidth>;
   KeyRange mine = KeysOfQuery(a, rows.sequence, query);
-  for (int64_t r = 0; r < count; ++r) {
+  for (int64_t r = 0; r < strip->count; ++r) {
     if (a.slopes != nullptr) rule.slope = a.slopes[rows.first_head + head] * kLog2E;
     const KeyRange seen = Intersection(mine, tile.range);
     SoftmaxOfRow<kWidth, kDot>(rule, columns, seen.begin - rule.first_key,
-                               seen.end - rule.first_key, scores + r * stride, &found[r].max,
-                               &found[r].sum);
+                               seen.end - rule.first_key, scores + r * stride, &strip->found[r].max,
+                               &strip->found[r].sum);
     if (++head == rows.heads) head = 0, mine = KeysOfQuery(a, rows.sequence, ++query);
   }
-  float* values = s.tile_out.Get(kStripRows * w.out_stride);
-  Product<kWidth, kDot>(reinterpret_cast<const uint32_t*>(scores), stride, count,
-                        s.values.Get(0) + begin / kKeysAWord * kPanel<kWidth>,
-                        tile.columns / kKeysAWord * kPanel<kWidth>, PanelsOf<kWidth>(a.v_dim),
-                        columns / kKeysAWord, values, w.out_stride);
-  for (int64_t r = 0; r < count; ++r) {
-    const float* row = values + r * w.out_stride;
-    if (partials != nullptr) {
-      float* partial = partials + (first + r) * PartialStride(a);
-      partial[0] = found[r].max, partial[1] = found[r].sum;
-      std::memcpy(partial + 2, row, a.v_dim * sizeof(float));
+}
+
+// What a strip gave goes where the tile's results go.
+template <int kWidth>
+KEEL_INLINE void FoldStrip(const Work& w, const float* values, const Strip& strip) {
+  const PagedAttention& a = *w.a;
+  for (int64_t r = 0; r < strip.count; ++r) {
+    const int64_t row = strip.first + r;
+    if (w.partials == nullptr) {
+      Fold<kWidth>(strip.found[r], values + r * w.out_stride, a.v_dim,
+                   w.scratch->running.Get(0) + row, w.scratch->out.Get(0) + row * a.v_dim);
     } else {
-      Fold<kWidth>(found[r], row, a.v_dim, s.running.Get(0) + first + r,
-                   s.out.Get(0) + (first + r) * a.v_dim);
+      float* partial = w.partials + row * PartialStride(a);
+      partial[0] = strip.found[r].max, partial[1] = strip.found[r].sum;
+      std::memcpy(partial + 2, values + r * w.out_stride, a.v_dim * sizeof(float));
     }
   }
 }
 
+// A step of a strip, over the panels [begin, end) of the tile.
+template <int kWidth, bool kDot>
+KEEL_INLINE void TakeStep(Step step, const Work& w, const Tile& tile, int64_t begin, int64_t end,
+                          Strip* strip) {
+  constexpr int64_t kKeys = kPanel<kWidth>, kWords = kDot ? kKeys / 2 : kKeys;  // of a panel
+  Scratch& s = *w.scratch;
+  const int64_t stride = tile.panels * kKeys + 16;
+  float* scores = s.scores.Get(kStripRows * stride);
+  float* values = s.tile_out.Get(kStripRows * w.out_stride);
+  const int64_t done = begin - strip->begin;
+  switch (step) {
+    case Step::kScores:
+      return Product<kWidth, kDot>(s.queries.Get(0) + strip->first * w.words, w.words, strip->count,
+                                   s.keys.Get(0) + begin * kKeys * w.words, kKeys * w.words,
+                                   end - begin, w.words, false, scores + done * kKeys, stride);
+    case Step::kWeights:
+      return WeighStrip<kWidth, kDot>(w, tile, scores, stride, strip);
+    case Step::kValues:
+      return Product<kWidth, kDot>(reinterpret_cast<const uint32_t*>(scores) + done * kWords,
+                                   stride, strip->count, s.values.Get(0) + begin * kWords * kKeys,
+                                   tile.panels * kWords * kKeys, PanelsOf<kWidth>(w.a->v_dim),
+                                   (end - begin) * kWords, done > 0, values, w.out_stride);
+    case Step::kFold:
+      return FoldStrip<kWidth>(w, values, *strip);
+  }
+}
+
 template <int kWidth, typename T, bool kDot>
-KEEL_INLINE void TakeTile(const Work& w, int64_t index, float* partials) {
+KEEL_INLINE void TakeTile(const Work& w, int64_t index) {
   using Storage = typename T::Storage;
+  constexpr int64_t kKeys = kPanel<kWidth>, kWords = kDot ? kKeys / 2 : kKeys;
   const PagedAttention& a = *w.a;
   const AttentionRows& rows = *w.rows;
   Scratch& s = *w.scratch;
@@ -181,21 +223,46 @@ KEEL_INLINE void TakeTile(const Work& w, int64_t index, float* partials) {
   tile.range = Intersection({KeysOfQuery(a, rows.sequence, rows.first_query).begin,
                              KeysOfQuery(a, rows.sequence, last_query).end},
                             {index * rows.tile_keys, (index + 1) * rows.tile_keys});
-  tile.first_key = tile.range.begin / kPanel<kWidth> * kPanel<kWidth>;
-  const int64_t panels = PanelsOf<kWidth>(tile.range.end - tile.first_key);
-  tile.columns = panels * kPanel<kWidth>;
-  FindRows<T>(a, rows, tile, &s);
-  const auto* key_rows = reinterpret_cast<const Storage* const*>(s.kv_rows.Get(0));
-  const auto* value_rows = key_rows + tile.columns;
-  PackKeys<kWidth, T, kDot>(key_rows, panels, a.qk_dim, s.keys.Get(tile.columns * w.words));
-  uint32_t* values = s.values.Get(tile.columns * w.out_stride);
-  if constexpr (kDot) {
-    PackValuePairs(value_rows, tile.columns, a.v_dim, values);
-  } else {
-    PackValues<kWidth, T>(value_rows, tile.columns, a.v_dim, values);
+  tile.first_key = tile.range.begin / kKeys * kKeys;
+  tile.panels = PanelsOf<kWidth>(tile.range.end - tile.first_key);
+  FindRows<T>(a, rows, tile, kKeys, &s);
+  const auto* kv_rows = reinterpret_cast<const Storage* const*>(s.kv_rows.Get(0));
+  const int64_t count = tile.panels * kKeys;
+  uint32_t* keys = s.keys.Get(count * w.words);
+  uint32_t* values = s.values.Get(tile.panels * kWords * w.out_stride);
+  // One strip meets each panel as soon as that is packed: reading goes on while it is multiplied.
+  Strip strip = FindStrip<kWidth>(w, tile, 0);
+  const bool is_one = rows.rows() <= kStripRows;
+  PrefetchRows(kv_rows, 0, std::min(kAhead, 2 * count), a.qk_dim);
+  for (int64_t panel = 0; panel < tile.panels; ++panel) {
+    const int64_t ahead = panel * kKeys + kAhead;
+    PrefetchRows(kv_rows, ahead, std::min(ahead + kKeys, 2 * count), a.qk_dim);
+    PackKeys<kWidth, T, kDot>(kv_rows + panel * kKeys, a.qk_dim, keys + panel * kKeys * w.words);
+    if (is_one) w.take(Step::kScores, w, tile, panel, panel + 1, &strip);
   }
-  for (int64_t row = 0; row < rows.rows(); row += kStripRows)
-    w.strip(w, tile, row, std::min(kStripRows, rows.rows() - row), partials);
+  if (is_one) w.take(Step::kWeights, w, tile, 0, tile.panels, &strip);
+  for (int64_t panel = 0; panel < tile.panels; ++panel) {
+    const int64_t row = count + panel * kKeys, ahead = row + kAhead;
+    PrefetchRows(kv_rows, ahead, std::min(ahead + kKeys, 2 * count), a.v_dim);
+    if constexpr (kDot) {
+      PackValuePairs(kv_rows + row, a.v_dim, tile.panels * kWords, values + panel * kWords * kKeys);
+    } else {
+      PackValues<kWidth, T>(kv_rows + row, a.v_dim, tile.panels * kWords,
+                            values + panel * kWords * kKeys);
+    }
+    if (is_one) w.take(Step::kValues, w, tile, panel, panel + 1, &strip);
+  }
+  if (is_one) return w.take(Step::kFold, w, tile, 0, tile.panels, &strip);
+  for (int64_t row = 0; row < rows.rows(); row += kStripRows) {
+    strip = FindStrip<kWidth>(w, tile, row);
+    if (strip.begin == strip.end) {
+      for (int64_t r = 0; w.partials != nullptr && r < strip.count; ++r)
+        w.partials[(row + r) * PartialStride(a)] = kNoScore;
+      continue;
+    }
+    for (Step step : {Step::kScores, Step::kWeights, Step::kValues, Step::kFold})
+      w.take(step, w, tile, strip.begin, strip.end, &strip);
+  }
 }
 
 // What a row begins with.
@@ -222,11 +289,11 @@ KEEL_INLINE void StoreRow(const PagedAttention& a, const AttentionRows& rows, in
 
 template <int kWidth, typename T, bool kDot>
 KEEL_INLINE void RunSpan(const PagedAttention& a, const AttentionRows& rows,
-                         const AttentionSpan& span, Work::Strip strip, float* partials) {
+                         const AttentionSpan& span, Work::TakeStep take, float* partials) {
   using Storage = typename T::Storage;
   Scratch& s = ThreadScratch();
   const int64_t count = rows.rows();
-  Work w = {&a, &rows, &s, strip};
+  Work w = {&a, &rows, &s, take};
   w.words = WordsOf<kDot>(a.qk_dim);
   w.out_stride = PanelsOf<kWidth>(a.v_dim) * kPanel<kWidth>;
   w.rule.softcap = a.softcap;
@@ -243,8 +310,8 @@ KEEL_INLINE void RunSpan(const PagedAttention& a, const AttentionRows& rows,
   if (span.tiles < rows.tiles) {
     for (int64_t i = 0; i < span.tiles; ++i) {
       const int64_t tile = span.first_tile + i;
-      TakeTile<kWidth, T, kDot>(
-          w, tile, partials + rows.partials + (tile - rows.first_tile) * count * PartialStride(a));
+      w.partials = partials + rows.partials + (tile - rows.first_tile) * count * PartialStride(a);
+      TakeTile<kWidth, T, kDot>(w, tile);
     }
     return;
   }
@@ -252,8 +319,7 @@ KEEL_INLINE void RunSpan(const PagedAttention& a, const AttentionRows& rows,
   float* out = s.out.Get(count * a.v_dim);
   std::fill(out, out + count * a.v_dim, 0.0f);
   for (int64_t row = 0; row < count; ++row) running[row] = Start(a, rows, row);
-  for (int64_t i = 0; i < span.tiles; ++i)
-    TakeTile<kWidth, T, kDot>(w, span.first_tile + i, nullptr);
+  for (int64_t i = 0; i < span.tiles; ++i) TakeTile<kWidth, T, kDot>(w, span.first_tile + i);
   for (int64_t row = 0; row < count; ++row)
     StoreRow<kWidth, T>(a, rows, row, running[row], out + row * a.v_dim);
 }
@@ -276,14 +342,14 @@ KEEL_INLINE void MergeRows(const PagedAttention& a, const AttentionRows& rows,
 
 template <int kWidth>
 KEEL_INLINE void Run(const PagedAttention& a, const AttentionRows& rows, const AttentionSpan& span,
-                     Work::Strip strip, float* partials) {
+                     Work::TakeStep take, float* partials) {
   switch (a.type) {
     case KernelType::kF32:
-      return RunSpan<kWidth, F32, false>(a, rows, span, strip, partials);
+      return RunSpan<kWidth, F32, false>(a, rows, span, take, partials);
     case KernelType::kBF16:
-      return RunSpan<kWidth, BF16, false>(a, rows, span, strip, partials);
+      return RunSpan<kWidth, BF16, false>(a, rows, span, take, partials);
     case KernelType::kF16:
-      return RunSpan<kWidth, F16, false>(a, rows, span, strip, partials);
+      return RunSpan<kWidth, F16, false>(a, rows, span, take, partials);
   }
 }
 
@@ -300,18 +366,18 @@ KEEL_INLINE void Merge(const PagedAttention& a, const AttentionRows& rows, const
 }
 
 // A variant that multiplies in fp32, compiled for `target`.
-#define KEEL_ATTENTION_VARIANT(Name, kWidth, target)                                     \
-  target void Strip##Name(const Work& w, const Tile& tile, int64_t first, int64_t count, \
-                          float* partials) {                                             \
-    TakeStrip<kWidth, false>(w, tile, first, count, partials);                           \
-  }                                                                                      \
-  target void Run##Name(const PagedAttention& a, const AttentionRows& rows,              \
-                        const AttentionSpan& span, float* partials) {                    \
-    Run<kWidth>(a, rows, span, Strip##Name, partials);                                   \
-  }                                                                                      \
-  target void Merge##Name(const PagedAttention& a, const AttentionRows& rows,            \
-                          const float* partials) {                                       \
-    Merge<kWidth>(a, rows, partials);                                                    \
+#define KEEL_ATTENTION_VARIANT(Name, kWidth, target)                                             \
+  target void Take##Name(Step step, const Work& w, const Tile& tile, int64_t begin, int64_t end, \
+                         Strip* strip) {                                                         \
+    TakeStep<kWidth, false>(step, w, tile, begin, end, strip);                                   \
+  }                                                                                              \
+  target void Run##Name(const PagedAttention& a, const AttentionRows& rows,                      \
+                        const AttentionSpan& span, float* partials) {                            \
+    Run<kWidth>(a, rows, span, Take##Name, partials);                                            \
+  }                                                                                              \
+  target void Merge##Name(const PagedAttention& a, const AttentionRows& rows,                    \
+                          const float* partials) {                                               \
+    Merge<kWidth>(a, rows, partials);                                                            \
   }
 
 KEEL_ATTENTION_VARIANT(Plain, 4, )
@@ -323,13 +389,13 @@ KEEL_ATTENTION_VARIANT(Avx512, 16, KEEL_TARGET_AVX512)
 // way of avx512.
 #define KEEL_TARGET_AVX512_BF16 \
   __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
-KEEL_TARGET_AVX512_BF16 void StripPairs(const Work& w, const Tile& tile, int64_t first,
-                                        int64_t count, float* partials) {
-  TakeStrip<16, true>(w, tile, first, count, partials);
+KEEL_TARGET_AVX512_BF16 void TakePairs(Step step, const Work& w, const Tile& tile, int64_t begin,
+                                       int64_t end, Strip* strip) {
+  TakeStep<16, true>(step, w, tile, begin, end, strip);
 }
 KEEL_TARGET_AVX512_BF16 void RunPairs(const PagedAttention& a, const AttentionRows& rows,
                                       const AttentionSpan& span, float* partials) {
-  RunSpan<16, BF16, true>(a, rows, span, StripPairs, partials);
+  RunSpan<16, BF16, true>(a, rows, span, TakePairs, partials);
 }
 void RunAvx512Bf16(const PagedAttention& a, const AttentionRows& rows, const AttentionSpan& span,
                    float* partials) {
