@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
-#include "core/compile/passes/passes.h"
+#include "core/compile/passes.h"
 
 namespace keel::ir {
 

@@ -1,4 +1,4 @@
-// Passes over the function of a step. Each is a file of passes/, has a name, keeps what the function computes, and may
+// Passes over the function of a step. Each is a file of this folder, has a name, keeps what the function computes, and may
 // be left out.
 #ifndef KEEL_CORE_COMPILE_PASS_H_
 #define KEEL_CORE_COMPILE_PASS_H_

@@ -1,5 +1,5 @@
 // Each pass on the smallest function that it changes, and on what it must leave alone.
-#include "core/compile/passes/passes.h"
+#include "core/compile/passes.h"
 
 #include <ATen/ops/arange.h>
 

@@ -1,6 +1,7 @@
 #include "core/model/model.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <future>
 #include <set>
 
@@ -147,6 +148,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   KEEL_ASSIGN_OR_RETURN(model.executor, Executor::Create(std::move(recorded.graph),
                                                          model.checkpoint, kept->attention, exec));
   const LoadReport& report = model.executor->report();
+  for (const std::string& graph : report.graphs) std::fprintf(stderr, "%s\n", graph.c_str());
   model.attention = Joined(report.attention, &AttentionInUse::name);
   model.attention_reason = Joined(report.attention, &AttentionInUse::reason);
   model.warnings = report.warnings;

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,9 +19,8 @@
 #include "core/attention/registry.h"
 #include "core/base/status.h"
 #include "core/checkpoint/checkpoint.h"
-#include "core/checkpoint/testing.h"
 #include "core/exec/executor.h"
-#include "core/weights/testing.h"
+#include "core/weights/random_checkpoint.h"
 #include "tests/recorded/recording.h"
 
 namespace keel {
@@ -50,19 +50,18 @@ Batch Decode(int sequences, int context, size_t groups, int32_t state_slots) {
 }
 
 absl::StatusOr<std::unique_ptr<Checkpoint>> OpenCheckpoint(const proto::Graph& graph,
-                                                           const std::string& dir,
-                                                           const testing::ScratchDir& scratch) {
-  absl::StatusOr<std::unique_ptr<Checkpoint>> found = Checkpoint::Open(dir);
-  if (found.ok()) return found;
-  return testing::WriteCheckpoint(scratch.path(), testing::RandomTensors(graph, 1), DType::kBF16);
+                                                           const std::string& dir) {
+  if (std::filesystem::exists(dir + "/model.safetensors")) return Checkpoint::Open(dir);
+  const std::filesystem::path scratch = std::filesystem::temp_directory_path() / "keel_step_bench";
+  std::filesystem::create_directories(scratch);
+  return WriteCheckpoint(scratch.string(), RandomTensors(graph, 1), DType::kBF16);
 }
 
 absl::Status Run(const std::string& plugin, const std::string& dir, int sequences, int context,
                  int steps) {
   KEEL_ASSIGN_OR_RETURN(const Recording recording, RecordDirectory(plugin, dir));
-  const testing::ScratchDir scratch;
   KEEL_ASSIGN_OR_RETURN(const std::shared_ptr<const Checkpoint> checkpoint,
-                        OpenCheckpoint(recording.model.graph, dir, scratch));
+                        OpenCheckpoint(recording.model.graph, dir));
   const AttentionRegistry registry;
   std::vector<std::unique_ptr<Executor>> executors;
   for (const ExecMode mode : {ExecMode::kCompiled, ExecMode::kGraph}) {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/compile/attention_calls.h"
-#include "core/compile/passes/passes.h"
+#include "core/compile/passes.h"
 #include "core/graph/op_attributes.h"
 
 namespace keel::ir {

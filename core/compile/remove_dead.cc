@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/compile/passes/passes.h"
+#include "core/compile/passes.h"
 
 namespace keel::ir {
 namespace {

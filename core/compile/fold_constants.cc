@@ -4,7 +4,7 @@
 
 #include "core/base/status.h"
 #include "core/compile/operands.h"
-#include "core/compile/passes/passes.h"
+#include "core/compile/passes.h"
 #include "core/ops/tensor_ops.h"
 #include "core/tensor/aten.h"
 

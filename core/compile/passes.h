@@ -1,6 +1,6 @@
 // The passes by name; pass.h has their order, each file says what its own does.
-#ifndef KEEL_CORE_COMPILE_PASSES_PASSES_H_
-#define KEEL_CORE_COMPILE_PASSES_PASSES_H_
+#ifndef KEEL_CORE_COMPILE_PASSES_H_
+#define KEEL_CORE_COMPILE_PASSES_H_
 
 #include "absl/status/status.h"
 #include "core/compile/ir.h"
@@ -19,4 +19,4 @@ absl::Status FuseRopeWrite(Function& function, OpRunner& ops);
 absl::Status RemoveDead(Function& function, OpRunner& ops);
 
 }  // namespace keel::ir
-#endif  // KEEL_CORE_COMPILE_PASSES_PASSES_H_
+#endif  // KEEL_CORE_COMPILE_PASSES_H_

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "core/compile/operands.h"
-#include "core/compile/passes/passes.h"
+#include "core/compile/passes.h"
 #include "core/kernels/kernel_type.h"
 #include "core/ops/norm.h"
 #include "core/tensor/aten.h"
