@@ -33,10 +33,10 @@ class ScenariosTest(unittest.TestCase):
         self.assertEqual(values, sorted(values))
 
     def test_speed(self) -> None:
-        sizes = ("--batch", "2", "--prompt-tokens", "16", "--new-tokens", "4")
+        sizes = ("--batch", "2", "--prompt-tokens", "16", "--new-tokens", "96")
         found = report(*sizes, "--repeats", "1")
         self.assertEqual(found["scenario"], "speed")
-        self.assertEqual((found["prompt_tokens"], found["new_tokens"]), (16, 4))
+        self.assertEqual((found["prompt_tokens"], found["new_tokens"]), (16, 96))
         (row,) = found["results"]
         self.assertEqual(row["batch"], 2)
         self.assertGreater(row["decode"]["median"], 0)

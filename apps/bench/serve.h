@@ -16,8 +16,8 @@
 namespace keel::apps {
 
 struct ServeLoad {
-  HttpUrl url;
-  std::string model;  // "": the first that the server lists
+  HttpUrl url = {};
+  std::string model = {};  // "": the first that the server lists
   size_t requests = 100;
   TokenRange prompt_tokens = {}, new_tokens = {};
   double request_rate = 0;  // a second, on average; 0: all at once
