@@ -25,7 +25,8 @@ void AddNode(proto::Function& function, proto::Op op, uint32_t object,
 }
 
 TEST(PackFormatTest, AQuantizationIsAFormatAndNoneTheModelsType) {
-  EXPECT_EQ(QuantizedFormat(Quantization::kInt8, DType::kBF16), (PackedFormat{WeightType::kInt8, 128}));
+  EXPECT_EQ(QuantizedFormat(Quantization::kInt8, DType::kBF16),
+            (PackedFormat{WeightType::kInt8, 128}));
   EXPECT_EQ(QuantizedFormat(Quantization::kW8A8, DType::kBF16),
             (PackedFormat{WeightType::kInt8, 32, true}));
   EXPECT_EQ(QuantizedFormat(Quantization::kInt4, DType::kF32),
