@@ -1,5 +1,5 @@
-// Logits are wanted of a few of the step's tokens, often of one a prompt. What makes hidden states row by row is done for
-// those rows alone: of the last layer all behind its attention.
+// Logits are wanted of a few of the step's tokens, often of one a prompt. What makes hidden states row by row is done
+// for those rows alone: of the last layer all behind its attention.
 #include <algorithm>
 #include <utility>
 #include <vector>
