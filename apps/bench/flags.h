@@ -14,6 +14,7 @@ namespace keel::apps {
 
 struct BenchFlags {
   std::string scenario = "speed";
+  std::string shape;  // of random weights, instead of a model; "": none
   std::vector<size_t> batches = {1, 8};
   TokenRange prompt_tokens{512, 512}, new_tokens{32, 32};
   size_t repeats = 3;
@@ -22,6 +23,11 @@ struct BenchFlags {
   size_t streams = 16;
   size_t long_tokens = 4000;
   size_t prefix_tokens = 2000;
+  std::string base_url = "http://127.0.0.1:8000";
+  double request_rate = 0;  // a second; 0: all at once
+  double burstiness = 1;
+  size_t max_concurrency = 0;  // 0: no bound
+  size_t vocab_size = 1000;
   bool as_json = false;
   bool metrics = false;
 };

@@ -41,6 +41,13 @@ TEST_F(FlagsTest, SpeedIsTheScenarioWithoutOne) {
   EXPECT_EQ(flags_.repeats, 2U);
 }
 
+TEST_F(FlagsTest, AShapeStandsForAModel) {
+  EXPECT_EQ(Parse({"--shape", "qwen2.5-0.5b"}), "");
+  EXPECT_EQ(flags_.shape, "qwen2.5-0.5b");
+  EXPECT_THAT(Parse({"--shape", "qwen9"}), HasSubstr("--shape"));
+  EXPECT_THAT(Parse({"--shape", "qwen2.5-0.5b", "--model", "m"}), HasSubstr("give one"));
+}
+
 TEST_F(FlagsTest, ListsAndRanges) {
   EXPECT_EQ(Parse({"throughput", "--concurrency", "1,4", "--new-tokens", "8-16"}), "");
   EXPECT_THAT(flags_.concurrency, ElementsAre(1, 4));
@@ -55,9 +62,15 @@ TEST_F(FlagsTest, WrongOnesAreExplained) {
   EXPECT_THAT(Parse({"speed", "prefix"}), HasSubstr("unexpected argument 'prefix'"));
   EXPECT_THAT(Parse({"throughput", "--streams", "4"}),
               HasSubstr("--streams is for interference, not for throughput"));
-  EXPECT_THAT(Parse({"--requests", "4"}), HasSubstr("--requests is for throughput, not for speed"));
-  EXPECT_THAT(Parse({"prefix", "--new-tokens", "4"}),
-              HasSubstr("--new-tokens is for speed, throughput and interference, not for prefix"));
+  EXPECT_THAT(Parse({"--requests", "4"}),
+              HasSubstr("--requests is for throughput and serve, not for speed"));
+  EXPECT_THAT(
+      Parse({"prefix", "--new-tokens", "4"}),
+      HasSubstr("--new-tokens is for speed, throughput, interference and serve, not for prefix"));
+  EXPECT_THAT(Parse({"speed", "--base-url", "http://h:1"}),
+              HasSubstr("--base-url is for serve, not for speed"));
+  EXPECT_THAT(Parse({"serve", "--base-url", "ftp://h"}), HasSubstr("expected http://HOST:PORT"));
+  EXPECT_THAT(Parse({"serve", "--burstiness", "0"}), HasSubstr("--burstiness is '0'"));
   EXPECT_THAT(Parse({"--prompt-tokens", "8-9"}),
               HasSubstr("--prompt-tokens is '8-9', expected one number for speed"));
   EXPECT_THAT(Parse({"interference", "--new-tokens", "8-9"}),

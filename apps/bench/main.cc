@@ -11,6 +11,9 @@
 #include "apps/bench/flags.h"
 #include "apps/bench/metrics_delta.h"
 #include "apps/bench/scenarios.h"
+#include "apps/bench/serve.h"
+#include "apps/bench/serve_report.h"
+#include "apps/bench/shapes.h"
 #include "apps/common/command_line.h"
 #include "apps/common/load.h"
 #include "apps/common/log.h"
@@ -38,6 +41,14 @@ void Stop() {
 int Fail(const Status& status, int code = kFailed) {
   std::cerr << "keel-bench: " << status.message() << "\n";
   return code;
+}
+
+// Where random weights of flags.shape are, written if need be.
+Result<std::string> FindShape(const std::string& shape) {
+  Progress progress;
+  return ShapeDirectory(shape, [&](int64_t done, int64_t total) {
+    progress.Show("writing random weights of " + shape, done, total);
+  });
 }
 
 // The first requests of an engine find cold caches. The scenario speed warms up itself.
@@ -69,8 +80,32 @@ Result<json::object> Run(Engine& engine, const BenchFlags& flags, int64_t vocab_
   return result;
 }
 
+// Measures a server, not an engine in this process.
+int RunServe(const BenchFlags& flags, const std::string& model) {
+  const ServeLoad load{.url = *ParseHttpUrl(flags.base_url),
+                       .model = model,
+                       .requests = flags.requests > 0 ? flags.requests : 100,
+                       .prompt_tokens = flags.prompt_tokens,
+                       .new_tokens = flags.new_tokens,
+                       .request_rate = flags.request_rate,
+                       .burstiness = flags.burstiness,
+                       .max_concurrency = flags.max_concurrency,
+                       .vocab_size = static_cast<int64_t>(flags.vocab_size)};
+  Progress progress;
+  is_running = true;
+  const Result<ServeResult> result = MeasureServe(load, progress, stop);
+  if (!result.ok()) return Fail(result.status());
+  if (flags.as_json) {
+    std::cout << json::serialize(ServeJson(load, *result)) << "\n";
+  } else {
+    std::cout << ServeText(load, *result);
+  }
+  if (!result->first_error.ok()) return Fail(result->first_error);
+  return stop ? kInterrupted : 0;
+}
+
 int Main(int argc, char** argv) {
-  const std::string demo_model = FindDemoModel(argv[0]);
+  std::string model = FindDemoModel(argv[0]);
   EnterUsersDirectory();
   BenchFlags flags;
   CommandLine command_line("keel-bench",
@@ -83,8 +118,15 @@ int Main(int argc, char** argv) {
     return Fail(status, kWrongFlags);
   }
   HandleStopSignals(Stop, kInterrupted);
+  if (flags.scenario == "serve")
+    return RunServe(flags, command_line.EngineValue("model").value_or(""));
 
-  auto loaded = LoadModel(command_line, demo_model, {});
+  if (!flags.shape.empty()) {
+    Result<std::string> directory = FindShape(flags.shape);
+    if (!directory.ok()) return Fail(directory.status());
+    model = *std::move(directory);
+  }
+  auto loaded = LoadModel(command_line, model, {});
   if (!loaded.ok()) return Fail(loaded.status());
   is_running = true;
   Result<json::object> result =

@@ -39,7 +39,6 @@ constexpr Hint kHints[] = {
     {"--quantization", "--quantize does that to any checkpoint; quantized ones are not served yet"},
     {"--speculative-config", "--spec-method and --spec-tokens do that"},
     {"--swap-space", "what does not fit is computed anew; there is no swap"},
-    {"--threads", "the environment variable OMP_NUM_THREADS does that"},
     {"--tokenizer", "the tokenizer is the checkpoint's"},
     {"--tp", "--tensor-parallel-size does that"},
     {"--tp-size", "--tensor-parallel-size does that"},
@@ -48,7 +47,7 @@ constexpr Hint kHints[] = {
     {"-ngl", "all runs on the CPU"},
     {"-np", "--max-num-seqs does that"},
     {"-pp", "--pipeline-parallel-size does that"},
-    {"-t", "the environment variable OMP_NUM_THREADS does that"},
+    {"-t", "--threads does that"},
     {"-tp", "--tensor-parallel-size does that"},
 };
 

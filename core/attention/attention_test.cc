@@ -24,9 +24,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/attention/choose.h"
 #include "core/attention/registry.h"
-#include "core/base/cpu.h"
 #include "core/base/status_matchers.h"
-#include "core/kernels/paged_attention.h"
 #include "core/tensor/aten.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -250,37 +248,6 @@ TEST(AttentionTest, SixteenBitTypesStayWithinTheirRounding) {
     for (const char* name : {"eager", "sdpa", "paged"}) {
       KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, registry.Find(name));
       ExpectClose(step.Run(*impl), expected, bound, name);
-    }
-  }
-}
-
-TEST(AttentionTest, EveryVariantOfThePagedKernelAgreesWithFp64) {
-  for (at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
-    const Step step({.heads = 6, .kv_heads = 2, .qk_dim = 37, .v_dim = 37}, Steps().back(), 4,
-                    type);
-    const at::Tensor expected = step.Reference();
-    for (const PagedAttentionVariant& variant : PagedAttentionVariants(Cpu())) {
-      at::Tensor out = at::empty({step.q.size(0), 6, 37}, step.q.options());
-      PagedAttention a;
-      a.type = type == at::kFloat      ? KernelType::kF32
-               : type == at::kBFloat16 ? KernelType::kBF16
-                                       : KernelType::kF16;
-      a.q = step.q.data_ptr(), a.q_token_stride = 6 * 37, a.q_head_stride = 37;
-      a.k_cache = step.k_cache.data_ptr(), a.v_cache = step.v_cache.data_ptr();
-      a.out = out.data_ptr();
-      a.heads = 6, a.kv_heads = 2, a.qk_dim = 37, a.v_dim = 37, a.block_size = kBlockSize;
-      a.block_table = step.metadata.block_table.const_data_ptr<int32_t>();
-      a.max_blocks = step.metadata.block_table.size(1);
-      a.seq_lens = step.metadata.seq_lens.const_data_ptr<int32_t>();
-      a.cu_q = step.metadata.cu_q.const_data_ptr<int32_t>();
-      a.num_sequences = static_cast<int64_t>(step.sequences.size());
-      a.scale = static_cast<float>(step.desc.scale);
-      variant.run(a, 0, step.q.size(0) * 2);
-      ExpectClose(out, expected,
-                  type == at::kFloat  ? 2e-5
-                  : type == at::kHalf ? 2e-3
-                                      : 2e-2,
-                  variant.name);
     }
   }
 }

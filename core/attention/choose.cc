@@ -105,8 +105,9 @@ absl::StatusOr<AttentionChoice> ChooseAttention(const AttentionUse& use, const A
   KEEL_ASSIGN_OR_RETURN(const Named named, FindNamed(use, wish, registry));
   const bool invariant = wish.numerics == Numerics::kInvariant;
   if (invariant && (named.name.empty() || named.name == "paged")) {
-    KEEL_RETURN_IF_ERROR(registry.invariant()->Supports(use));
-    return AttentionChoice{"paged", "--deterministic", named.warning, registry.invariant()};
+    KEEL_ASSIGN_OR_RETURN(auto paged, registry.Find("paged"));
+    KEEL_RETURN_IF_ERROR(paged->Supports(use));
+    return AttentionChoice{"paged", "--deterministic", named.warning, std::move(paged)};
   }
   if (!named.name.empty()) return ChooseNamed(use, named, registry, invariant);
   std::vector<std::string> reasons;

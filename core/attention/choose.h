@@ -45,7 +45,7 @@ struct AttentionChoice {
 //                   transformers' and leave the choice to the host; so does, with a warning, a name
 //                   that nobody provides; one with a dot, as plugins have them, is refused then
 //   the host        paged, sdpa, eager: the first that supports it
-// Invariant numerics take a form of paged, or a named one that is invariant: whatever else binds is
+// Invariant numerics take paged, or a named one that is invariant: whatever else binds is
 // refused. An implementation that is named and lacks something is refused too, never replaced.
 // Errors: kNotFound with the names there are; kUnimplemented with what is lacking.
 absl::StatusOr<AttentionChoice> ChooseAttention(const AttentionUse& use, const AttentionWish& wish,

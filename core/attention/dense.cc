@@ -45,11 +45,15 @@ int64_t Border(const AttentionCall& call, int64_t index) {
   return index == 0 ? 0 : call.q.size(0);
 }
 
-DenseSequence GatherSegment(const AttentionCall& call, int64_t index) {
+void CheckSegment(const AttentionCall& call, int64_t index, int64_t begin, int64_t end) {
   const int64_t tokens = call.q.size(0);
-  const int64_t begin = Border(call, index), end = Border(call, index + 1);
   TORCH_CHECK(0 <= begin && begin <= end && end <= tokens, "segment ", index, " is [", begin, ", ",
               end, ") of ", tokens, " rows");
+}
+
+DenseSequence GatherSegment(const AttentionCall& call, int64_t index) {
+  const int64_t begin = Border(call, index), end = Border(call, index + 1);
+  CheckSegment(call, index, begin, end);
   const int64_t length = end - begin;
   return {call.q.narrow(0, begin, length).transpose(0, 1),
           call.k.narrow(0, begin, length).transpose(0, 1),
@@ -102,6 +106,15 @@ DenseSequence GatherSequence(const AttentionCall& call, int64_t index) {
           GatherBlocks(call.k_cache, blocks, first, keys),
           GatherBlocks(call.v_cache, blocks, first, keys), call.out.narrow(0, begin, length),
           first};
+}
+
+std::vector<int32_t> EncoderBorders(const AttentionCall& call) {
+  std::vector<int32_t> borders = {static_cast<int32_t>(Border(call, 0))};
+  for (int64_t i = 0; i < NumSequences(call); ++i) {
+    borders.push_back(static_cast<int32_t>(Border(call, i + 1)));
+    CheckSegment(call, i, borders[i], borders[i + 1]);
+  }
+  return borders;
 }
 
 AttentionCall SliceSequences(const AttentionCall& call, int64_t begin, int64_t end,

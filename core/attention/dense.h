@@ -30,6 +30,9 @@ void CheckCall(const AttentionCall& call);
 int64_t NumSequences(const AttentionCall& call);
 DenseSequence GatherSequence(const AttentionCall& call, int64_t index);
 
+// Where an encoder's segments begin, and the end of the last.
+std::vector<int32_t> EncoderBorders(const AttentionCall& call);
+
 // The call's sequences [begin, end) by themselves, all as views. Points to `metadata`, which it fills.
 AttentionCall SliceSequences(const AttentionCall& call, int64_t begin, int64_t end,
                              AttentionMetadata* metadata);

@@ -2,8 +2,10 @@
 
 #include <ATen/TensorOperators.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/attention/dense.h"
@@ -24,92 +26,100 @@ const float* HeadArg(const AttentionCall& call, absl::string_view name, at::Tens
   return keep->const_data_ptr<float>();
 }
 
-// Runs the kernel over the sequences [begin, end) whose queries are the tokens from `first_token`.
-struct KernelRun {
-  PagedAttention params;
-  at::Tensor q, slopes, sinks;  // kept alive
+at::Tensor WithContiguousHeads(const at::Tensor& x) {
+  return x.stride(2) == 1 ? x : x.contiguous();
+}
 
-  explicit KernelRun(const AttentionCall& call) {
+// What the kernel is told of a call, and what that points to.
+class KernelCall {
+ public:
+  explicit KernelCall(const AttentionCall& call) {
     const keel_attention_desc& d = *call.desc;
-    q = call.q.stride(2) == 1 ? call.q : call.q.contiguous();
+    q_ = WithContiguousHeads(call.q);
+    const std::optional<KernelType> type = KernelTypeOf(q_.scalar_type());
+    TORCH_CHECK(type.has_value(), "paged attention of type ", q_.scalar_type());
+    TORCH_CHECK(call.out.is_contiguous() && call.out.scalar_type() == q_.scalar_type(),
+                "paged attention needs a contiguous output of the queries' type");
+    kernel_.type = *type;
+    kernel_.q = q_.const_data_ptr();
+    kernel_.q_token_stride = q_.stride(0);
+    kernel_.q_head_stride = q_.stride(1);
+    kernel_.out = call.out.data_ptr();
+    kernel_.heads = d.heads;
+    kernel_.kv_heads = d.kv_heads;
+    kernel_.qk_dim = d.qk_dim;
+    kernel_.v_dim = d.v_dim;
+    kernel_.scale = static_cast<float>(d.scale);
+    kernel_.softcap = static_cast<float>(d.softcap);
+    kernel_.slopes = HeadArg(call, "alibi_slopes", &slopes_);
+    kernel_.sinks = HeadArg(call, "sinks", &sinks_);
+    if (d.kind == KEEL_ATTENTION_ENCODER) {
+      TakeRows(call);
+    } else {
+      TakeBlocks(call);
+    }
+  }
+
+  const PagedAttention& kernel() const { return kernel_; }
+
+ private:
+  void TakeBlocks(const AttentionCall& call) {
     // Values may be a part of the keys' rows.
     const at::Tensor& v_cache = call.v_cache;
-    TORCH_CHECK(call.out.is_contiguous() && call.k_cache.is_contiguous() &&
-                    v_cache.stride(3) == 1 &&
+    TORCH_CHECK(call.k_cache.is_contiguous() && v_cache.stride(3) == 1 &&
                     v_cache.stride(1) == v_cache.size(2) * v_cache.stride(2) &&
                     v_cache.stride(0) == v_cache.size(1) * v_cache.stride(1),
-                "paged attention needs caches of contiguous rows and a contiguous output");
+                "paged attention needs caches of contiguous rows");
     TORCH_CHECK(
-        call.k_cache.scalar_type() == q.scalar_type() && call.out.scalar_type() == q.scalar_type(),
-        "queries, cache and output must have one type");
-    const std::optional<KernelType> type = KernelTypeOf(q.scalar_type());
-    TORCH_CHECK(type.has_value(), "paged attention of type ", q.scalar_type());
-    params.type = *type;
-    params.q = q.const_data_ptr();
-    params.q_token_stride = q.stride(0);
-    params.q_head_stride = q.stride(1);
-    params.k_cache = call.k_cache.const_data_ptr();
-    params.v_cache = call.v_cache.const_data_ptr();
-    params.v_row_stride = call.v_cache.stride(2);
-    params.out = call.out.data_ptr();
-    params.heads = d.heads;
-    params.kv_heads = d.kv_heads;
-    params.qk_dim = d.qk_dim;
-    params.v_dim = d.v_dim;
-    params.block_size = call.k_cache.size(2);
-    params.scale = static_cast<float>(d.scale);
-    params.softcap = static_cast<float>(d.softcap);
-    params.window = d.window;
-    params.chunk = d.chunk;
-    params.slopes = HeadArg(call, "alibi_slopes", &slopes);
-    params.sinks = HeadArg(call, "sinks", &sinks);
+        call.k_cache.scalar_type() == q_.scalar_type() && v_cache.scalar_type() == q_.scalar_type(),
+        "queries and cache must have one type");
+    kernel_.k_cache = call.k_cache.const_data_ptr();
+    kernel_.v_cache = v_cache.const_data_ptr();
+    kernel_.v_row_stride = v_cache.stride(2);
+    kernel_.block_size = call.k_cache.size(2);
+    kernel_.window = call.desc->window;
+    kernel_.chunk = call.desc->chunk;
     const AttentionMetadata& m = *call.metadata;
-    params.block_table = m.block_table.const_data_ptr<int32_t>();
-    params.max_blocks = m.block_table.size(1);
-    params.seq_lens = m.seq_lens.const_data_ptr<int32_t>();
-    params.cu_q = m.cu_q.const_data_ptr<int32_t>();
-    params.num_sequences = m.num_sequences();
+    kernel_.block_table = m.block_table.const_data_ptr<int32_t>();
+    kernel_.max_blocks = m.block_table.size(1);
+    kernel_.seq_lens = m.seq_lens.const_data_ptr<int32_t>();
+    kernel_.cu_q = m.cu_q.const_data_ptr<int32_t>();
+    kernel_.num_sequences = m.num_sequences();
   }
+
+  // An encoder's: each query sees the whole of its sequence, or segment.
+  void TakeRows(const AttentionCall& call) {
+    k_ = WithContiguousHeads(call.k);
+    v_ = WithContiguousHeads(call.v);
+    TORCH_CHECK(k_.scalar_type() == q_.scalar_type() && v_.scalar_type() == q_.scalar_type(),
+                "queries, keys and values must have one type");
+    kernel_.k_cache = k_.const_data_ptr();
+    kernel_.k_token_stride = k_.stride(0);
+    kernel_.k_head_stride = k_.stride(1);
+    kernel_.v_cache = v_.const_data_ptr();
+    kernel_.v_token_stride = v_.stride(0);
+    kernel_.v_head_stride = v_.stride(1);
+    kernel_.causal = false;
+    borders_ = EncoderBorders(call);
+    kernel_.cu_q = borders_.data();
+    kernel_.num_sequences = static_cast<int64_t>(borders_.size()) - 1;
+  }
+
+  PagedAttention kernel_;
+  at::Tensor q_, k_, v_, slopes_, sinks_;
+  std::vector<int32_t> borders_;
 };
 
 }  // namespace
 
 absl::Status PagedCacheAttention::Supports(const AttentionUse& use) const {
-  if (invariant_ && use.desc->kind == KEEL_ATTENTION_ENCODER) {
-    return absl::UnimplementedError(
-        "paged: an encoder's attention has no batch-invariant form; run without --deterministic");
-  }
   return CheckKind("paged", use, {"alibi_slopes", "sinks", "segments"});
 }
 
 absl::Status PagedCacheAttention::Run(const AttentionCall& call) const {
-  if (call.desc->kind == KEEL_ATTENTION_ENCODER) {
-    if (call.desc->softcap > 0 || call.Find("sinks") != nullptr) {
-      return absl::UnimplementedError("paged: no softcap or sinks in an encoder");
-    }
-    return sdpa_.Run(call);
-  }
   return CatchAten([&]() -> absl::Status {
     CheckCall(call);
-    const bool sdpa_can = !invariant_ && call.desc->softcap == 0 && call.Find("sinks") == nullptr;
-    const AttentionMetadata& m = *call.metadata;
-    const int32_t* cu_q = m.cu_q.const_data_ptr<int32_t>();
-    const auto is_dense = [&](int64_t s) {
-      return sdpa_can && cu_q[s + 1] - cu_q[s] >= kDenseQueries;
-    };
-    // Runs of sequences that go the same way.
-    for (int64_t begin = 0; begin < m.num_sequences();) {
-      int64_t end = begin + 1;
-      while (end < m.num_sequences() && is_dense(end) == is_dense(begin)) ++end;
-      AttentionMetadata metadata;
-      const AttentionCall part = SliceSequences(call, begin, end, &metadata);
-      if (is_dense(begin)) {
-        if (absl::Status status = sdpa_.Run(part); !status.ok()) return status;
-      } else {
-        RunPagedAttention(KernelRun(part).params);
-      }
-      begin = end;
-    }
+    RunPagedAttention(KernelCall(call).kernel());
     return absl::OkStatus();
   });
 }

@@ -11,8 +11,7 @@
 
 namespace keel {
 
-AttentionRegistry::AttentionRegistry()
-    : invariant_(std::make_shared<PagedCacheAttention>(/*invariant=*/true)) {
+AttentionRegistry::AttentionRegistry() {
   by_name_["eager"] = std::make_shared<EagerAttention>();
   by_name_["sdpa"] = std::make_shared<SdpaAttention>();
   by_name_["paged"] = std::make_shared<PagedCacheAttention>();

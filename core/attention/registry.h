@@ -36,12 +36,7 @@ class AttentionRegistry {
   bool IsHosts(absl::string_view name) const;
   std::vector<std::string> names() const;
 
-  // A form of paged whose result for a query has the same bits whatever other queries are in the
-  // step.
-  const std::shared_ptr<const AttentionImplementation>& invariant() const { return invariant_; }
-
  private:
-  const std::shared_ptr<const AttentionImplementation> invariant_;
   std::map<std::string, std::shared_ptr<const AttentionImplementation>, std::less<>> by_name_;
 };
 

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "core/attention/dense.h"
+#include "core/kernels/aten_threads.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
@@ -69,10 +70,21 @@ void RunSdpa(const AttentionCall& call, const DenseSequence& s) {
       mask = visible.view({1, 1, queries, keys});
     }
   }
-  const at::Tensor out = at::scaled_dot_product_attention(
-      s.q.unsqueeze(0), s.k.unsqueeze(0), s.v.unsqueeze(0), mask, 0.0,
-      plain_causal && slopes == nullptr, d.scale, d.heads != d.kv_heads);
-  s.out.copy_(out.squeeze(0).transpose(0, 1));
+  // Heads with keys and values of their own are side by side.
+  constexpr int64_t kWorkAPiece = 1 << 20;
+  const int64_t group = d.heads / d.kv_heads;
+  const int64_t work = std::max<int64_t>(1, queries * keys * (d.qk_dim + d.v_dim) * group);
+  ParallelForAten(
+      d.kv_heads, std::max<int64_t>(1, kWorkAPiece / work), [&](int64_t begin, int64_t end) {
+        const int64_t first = begin * group, heads = (end - begin) * group;
+        const at::Tensor out = at::scaled_dot_product_attention(
+            s.q.narrow(0, first, heads).unsqueeze(0),
+            s.k.narrow(0, begin, end - begin).unsqueeze(0),
+            s.v.narrow(0, begin, end - begin).unsqueeze(0),
+            mask.has_value() && mask->size(1) > 1 ? mask->narrow(1, first, heads) : mask, 0.0,
+            plain_causal && slopes == nullptr, d.scale, group > 1);
+        s.out.narrow(1, first, heads).copy_(out.squeeze(0).transpose(0, 1));
+      });
 }
 
 absl::Status SdpaAttention::Supports(const AttentionUse& use) const {

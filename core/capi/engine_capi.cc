@@ -142,8 +142,8 @@ keel_status keel_engine_token_bytes(const keel_engine* engine, int32_t token, ke
 keel_status keel_engine_submit(keel_engine* engine, const keel_request* request, keel_output_fn fn,
                                void* user, uint64_t* id) {
   return Guard({{"engine", engine}, {"request", request}, {"id", id}}, [&]() -> absl::Status {
-    std::shared_ptr<keel::PollQueue> queue;
-    const std::shared_ptr<keel::DrainQueue> drained = engine->DrainedIfAny();
+    std::shared_ptr<keel::OutputQueue> queue;
+    const std::shared_ptr<keel::OutputQueue> drained = engine->DrainedIfAny();
     keel::OutputCallback callback;
     if (fn != nullptr) {
       callback = [fn, user](keel::Output output) {
@@ -153,11 +153,11 @@ keel_status keel_engine_submit(keel_engine* engine, const keel_request* request,
     } else if (drained != nullptr) {
       callback = [drained, user](keel::Output output) { drained->Push(std::move(output), user); };
     } else {
-      queue = std::make_shared<keel::PollQueue>(*engine->engine);
+      queue = std::make_shared<keel::OutputQueue>(*engine->engine);
       callback = [queue, user](keel::Output output) { queue->Push(std::move(output), user); };
     }
     keel::Request copy = request->request.Finish();
-    if (fn == nullptr) copy.max_unread_tokens = keel::PollQueue::kMaxUnreadTokens;
+    if (fn == nullptr) copy.max_unread_tokens = keel::OutputQueue::kMaxUnreadTokens;
     const absl::StatusOr<uint64_t> submitted = engine->engine->Submit(copy, std::move(callback));
     if (!submitted.ok()) return submitted.status();
     *id = *submitted;

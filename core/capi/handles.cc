@@ -1,7 +1,6 @@
 #include "core/capi/handles.h"
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "core/base/error_detail.h"
 
 namespace keel {
@@ -37,51 +36,7 @@ bool AnyNull(std::initializer_list<Argument> arguments) noexcept {
   return false;
 }
 
-void PollQueue::Push(Output output, void* user) {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (!closed_) {
-      outputs_.emplace_back(std::move(output), user);
-      return;
-    }
-  }
-  Read(output);
-}
-
-void PollQueue::Close() {
-  std::deque<keel_output> unread;
-  {
-    absl::MutexLock lock(&mutex_);
-    closed_ = true;
-    unread.swap(outputs_);
-  }
-  for (const keel_output& output : unread) Read(output.output);
-}
-
-void PollQueue::Read(const Output& output) {
-  // NOT_FOUND is no news: it has ended.
-  engine_.Read(output.request, static_cast<int64_t>(output.tokens.size())).IgnoreError();
-}
-
-absl::Status PollQueue::Pop(int64_t timeout_ms, const keel_output** out, bool* last) {
-  {
-    absl::MutexLock lock(&mutex_);
-    const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !outputs_.empty(); };
-    const absl::Duration timeout =
-        timeout_ms < 0 ? absl::InfiniteDuration() : absl::Milliseconds(timeout_ms);
-    if (!mutex_.AwaitWithTimeout(absl::Condition(&ready), timeout)) {
-      return absl::DeadlineExceededError(absl::StrCat("no output within ", timeout_ms, " ms"));
-    }
-    current_ = std::move(outputs_.front());
-    outputs_.pop_front();
-  }
-  Read(current_.output);
-  *out = &current_;
-  *last = current_.output.is_last;
-  return absl::OkStatus();
-}
-
-void PolledRequests::Add(uint64_t id, std::shared_ptr<PollQueue> queue) {
+void PolledRequests::Add(uint64_t id, std::shared_ptr<OutputQueue> queue) {
   absl::MutexLock lock(&mutex_);
   entries_[id] = {std::move(queue), false};
 }
@@ -94,7 +49,7 @@ void PolledRequests::Close() {
 }
 
 absl::Status PolledRequests::Poll(uint64_t id, int64_t timeout_ms, const keel_output** out) {
-  std::shared_ptr<PollQueue> queue;
+  std::shared_ptr<OutputQueue> queue;
   {
     absl::MutexLock lock(&mutex_);
     const auto it = entries_.find(id);
@@ -105,13 +60,14 @@ absl::Status PolledRequests::Poll(uint64_t id, int64_t timeout_ms, const keel_ou
     }
     queue = it->second.queue;
   }
-  bool last = false;
-  const absl::Status status = queue->Pop(timeout_ms, out, &last);
-  if (last) {
+  absl::Span<const keel_output* const> taken;
+  if (absl::Status status = queue->Take(timeout_ms, 1, &taken); !status.ok()) return status;
+  *out = taken.front();
+  if (taken.front()->output.is_last) {
     absl::MutexLock lock(&mutex_);
     entries_[id].ended = true;  // the output itself lives until the next poll
   }
-  return status;
+  return absl::OkStatus();
 }
 
 }  // namespace keel

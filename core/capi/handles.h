@@ -113,81 +113,58 @@ struct keel_output {
 
 namespace keel {
 
-// Outputs of one polled request, in order. The engine joins what a slow reader has not taken, and
-// pauses the request, by what is read here.
-class PollQueue {
+// Outputs that wait for a reader, in the order they were made. The engine joins what a slow reader has not taken, and
+// pauses a request, by what is read here.
+class OutputQueue {
  public:
-  // Tokens that a polled request may be ahead of its reader.
+  // Tokens that a request may be ahead of its reader.
   static constexpr int64_t kMaxUnreadTokens = 4096;
 
-  // The engine must outlive the request.
-  explicit PollQueue(Engine& engine) : engine_(engine) {}
+  // The engine must outlive the requests.
+  explicit OutputQueue(Engine& engine) : engine_(engine) {}
+  // One with a descriptor that is readable while outputs wait.
+  static absl::StatusOr<std::shared_ptr<OutputQueue>> WithEventFd(Engine& engine);
+  ~OutputQueue();
+  OutputQueue(const OutputQueue&) = delete;
+  OutputQueue& operator=(const OutputQueue&) = delete;
+
+  int event_fd() const { return event_fd_; }  // -1: none
 
   // On the engine's thread.
   void Push(Output output, void* user);
-  // The next output; DEADLINE_EXCEEDED after `timeout_ms` (-1: never). `*out` lives until the next
-  // call.
-  absl::Status Pop(int64_t timeout_ms, const keel_output** out, bool* last);
+  // What waits, at most `max` (0: all) and at least one; DEADLINE_EXCEEDED after `timeout_ms` (-1: never). They live until
+  // the next call. By one thread at a time.
+  absl::Status Take(int64_t timeout_ms, size_t max, absl::Span<const keel_output* const>* out);
   // Nobody will read any more: what still comes is thrown away, and does not wait for a reader.
   void Close();
 
  private:
   void Read(const Output& output);
-
-  Engine& engine_;
-  absl::Mutex mutex_;
-  std::deque<keel_output> outputs_ ABSL_GUARDED_BY(mutex_);
-  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  keel_output current_;  // the reader's
-};
-
-class PolledRequests {
- public:
-  void Add(uint64_t id, std::shared_ptr<PollQueue> queue);
-  absl::Status Poll(uint64_t id, int64_t timeout_ms, const keel_output** out);
-  void Close();
-
- private:
-  struct Entry {
-    std::shared_ptr<PollQueue> queue;
-    bool ended = false;  // its last output was given
-  };
-  absl::Mutex mutex_;
-  std::map<uint64_t, Entry> entries_ ABSL_GUARDED_BY(mutex_);
-};
-
-// Outputs of all drained requests, in the order they were made. It flows as PollQueue does.
-class DrainQueue {
- public:
-  // The engine must outlive the requests.
-  static absl::StatusOr<std::shared_ptr<DrainQueue>> Create(Engine& engine);
-  ~DrainQueue();
-  DrainQueue(const DrainQueue&) = delete;
-  DrainQueue& operator=(const DrainQueue&) = delete;
-
-  // Readable while outputs wait.
-  int event_fd() const { return event_fd_; }
-
-  // On the engine's thread.
-  void Push(Output output, void* user);
-  // What waits, at most `max` (0: all); DEADLINE_EXCEEDED after `timeout_ms` (-1: never). They live
-  // until the next call.
-  absl::Status Drain(int64_t timeout_ms, size_t max, absl::Span<const keel_output* const>* out);
-  void Close();
-
- private:
-  DrainQueue(Engine& engine, int event_fd) : engine_(engine), event_fd_(event_fd) {}
-  void Read(const Output& output);
   // After a change of outputs_ from or to empty.
   void Signal(bool waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Engine& engine_;
-  const int event_fd_;
+  int event_fd_ = -1;
   absl::Mutex mutex_;
   std::deque<keel_output> outputs_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<keel_output> current_;  // the reader's, as is the next
   std::vector<const keel_output*> pointers_;
+};
+
+class PolledRequests {
+ public:
+  void Add(uint64_t id, std::shared_ptr<OutputQueue> queue);
+  absl::Status Poll(uint64_t id, int64_t timeout_ms, const keel_output** out);
+  void Close();
+
+ private:
+  struct Entry {
+    std::shared_ptr<OutputQueue> queue;
+    bool ended = false;  // its last output was given
+  };
+  absl::Mutex mutex_;
+  std::map<uint64_t, Entry> entries_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace keel
@@ -204,16 +181,16 @@ struct keel_engine {
   }
 
   // Made by the first call.
-  absl::StatusOr<std::shared_ptr<keel::DrainQueue>> Drained();
+  absl::StatusOr<std::shared_ptr<keel::OutputQueue>> Drained();
   // NULL before that.
-  std::shared_ptr<keel::DrainQueue> DrainedIfAny() {
+  std::shared_ptr<keel::OutputQueue> DrainedIfAny() {
     absl::MutexLock lock(&mutex);
     return drained;
   }
 
   keel::PolledRequests polled;
   absl::Mutex mutex;
-  std::shared_ptr<keel::DrainQueue> drained;  // set once, under mutex
+  std::shared_ptr<keel::OutputQueue> drained;  // set once, under mutex
   std::string info;
   keel::Engine* engine = nullptr;
 

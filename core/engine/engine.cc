@@ -8,6 +8,7 @@
 #include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/engine/engine_info.h"
+#include "core/kernels/parallel.h"
 
 namespace keel {
 namespace {
@@ -28,6 +29,8 @@ int64_t NumSequences(const Request& request) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options) {
+  const auto threads = SharedThreadPool(options.threads, options.pin_threads);
+  const ScopedThreadPool scope(*threads);
   KEEL_ASSIGN_OR_RETURN(Model model, LoadModel(options));
   return Serve(options, std::move(model));
 }
@@ -59,6 +62,7 @@ Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace>
       scheduler_(options.scheduler, blocks_),
       runner_(*model_.executor, model_.vocab_size,
               model_.pooling.has_value() ? std::optional(model_.pooling->type) : std::nullopt),
+      threads_(SharedThreadPool(options.threads, options.pin_threads)),
       loop_(EngineLoop::Shared()),
       outputs_(*metrics_, trace_.get(),
                {.no_text = [this](uint64_t request) { Cancel(request).IgnoreError(); },
@@ -164,6 +168,7 @@ size_t Engine::num_requests() const {
 }
 
 bool Engine::RunOnce() {
+  const ScopedThreadPool scope(*threads_);
   bool stopping = false;
   {
     absl::MutexLock lock(&mutex_);

@@ -36,6 +36,7 @@
 #include "core/engine/request.h"
 #include "core/engine/running_request.h"
 #include "core/engine/sampled.h"
+#include "core/kernels/thread_pool.h"
 #include "core/model/model.h"
 #include "core/model/options.h"
 #include "core/scheduler/scheduler.h"
@@ -145,6 +146,7 @@ class Engine : private EngineClient {
   int64_t num_evicted_ = 0;                        // blocks, as the metrics know
   int64_t num_paused_ = 0;                         // sequences
 
+  const std::shared_ptr<ThreadPool> threads_;  // that compute its steps
   const std::shared_ptr<EngineLoop> loop_;
   OutputWorker outputs_;  // goes first: its callbacks may use the others
 };

@@ -1,6 +1,5 @@
 #include "core/exec/executor.h"
 
-#include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -16,6 +15,8 @@
 #include "core/graph/pp_plan.h"
 #include "core/graph/sharding.h"
 #include "core/graph/stages.h"
+#include "core/kernels/aten_threads.h"
+#include "core/kernels/parallel.h"
 #include "core/ops/graph_attention.h"
 #include "core/ops/ops.h"
 #include "core/ops/plugin_kernel.h"
@@ -144,6 +145,7 @@ class RankedExecutor : public Executor {
     KEEL_ASSIGN_OR_RETURN(const StepTensors step,
                           CatchAten([&] { return MakeStep(batch, limits_); }));
     if (ranks_.size() == 1) {
+      const ScopedSerialAten serial;
       c10::InferenceMode guard;
       return ranks_[0]->Step(step, {});
     }
@@ -160,14 +162,14 @@ class RankedExecutor : public Executor {
     for (int part = 0; part < ranks_a_stage_; ++part)
       pipeline.push_back(MakeThreadCollectives(stages_));
     std::vector<absl::StatusOr<at::Tensor>> results(n, absl::UnknownError("did not run"));
-    // Stages run one after the other.
-    const int threads = std::max(1, at::get_num_threads() / ranks_a_stage_);
-    std::vector<std::thread> pool;
+    ShareThreads();
+    std::vector<std::thread> threads;
     for (int i = 0; i < n; ++i) {
-      pool.emplace_back([&, i] {
-        at::set_num_threads(threads);
-        c10::InferenceMode guard;
+      threads.emplace_back([&, i] {
         const int stage = i / ranks_a_stage_, part = i % ranks_a_stage_;
+        const ScopedThreadPool scope(*pools_[part]);
+        const ScopedSerialAten serial;
+        c10::InferenceMode guard;
         const RankLinks links{tensor[stage][part].get(), pipeline[part][stage].get()};
         results[i] = ranks_[i]->Step(step, links);
         if (results[i].ok()) return;
@@ -175,16 +177,27 @@ class RankedExecutor : public Executor {
         links.pipeline->Abort(results[i].status());
       });
     }
-    for (std::thread& thread : pool) thread.join();
+    for (std::thread& thread : threads) thread.join();
     for (const auto& result : results) {
       if (!result.ok()) return result.status();
     }
     return results[n - ranks_a_stage_];  // the first rank of the last stage
   }
 
+  // A pool for each rank of a stage, of its share of the caller's threads. Stages run one after the
+  // other, so they share them.
+  void ShareThreads() {
+    const int share = std::max(1, ParallelThreads() / ranks_a_stage_);
+    if (!pools_.empty() && pools_[0]->threads() == share) return;
+    pools_.clear();
+    for (int part = 0; part < ranks_a_stage_; ++part)
+      pools_.push_back(std::make_unique<ThreadPool>(ThreadPool::Options{.threads = share}));
+  }
+
   const std::unique_ptr<WeightCache> weight_cache_;
   std::vector<std::unique_ptr<Rank>> ranks_;
   const int stages_, ranks_a_stage_;
+  std::vector<std::unique_ptr<ThreadPool>> pools_;
   BatchLimits limits_;
   bool has_cache_ = false;  // an encoder's is empty
 };
@@ -307,6 +320,7 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(
     proto::Graph graph, std::shared_ptr<const Checkpoint> checkpoint,
     const AttentionRegistry& attention, ExecutorOptions options) {
   return CatchAten([&]() -> absl::StatusOr<std::unique_ptr<Executor>> {
+    const ScopedSerialAten serial;
     return CreateExecutor(std::move(graph), std::move(checkpoint), attention, options);
   });
 }

@@ -15,6 +15,7 @@
 #include "core/graph/op_attributes.h"
 #include "core/graph/stages.h"
 #include "core/graph/types.h"
+#include "core/kernels/aten_threads.h"
 #include "core/ops/invariant.h"
 #include "core/tensor/aten.h"
 
@@ -244,11 +245,11 @@ absl::StatusOr<at::Tensor> Rank::Logits(const at::Tensor& hidden) {
     } else {
       KEEL_ASSIGN_OR_RETURN(logits, Apply(*logits_, *ops_, hidden));
     }
-    return CatchAten([&] { return logits.to(at::kFloat).contiguous(); });
+    return CatchAten([&] { return ConvertOnAllThreads(logits.contiguous(), at::kFloat); });
   }
   KEEL_ASSIGN_OR_RETURN(const at::Tensor out, Apply(*head_, *ops_, hidden));
   return CatchAten([&] {
-    at::Tensor logits = out.to(at::kFloat);
+    at::Tensor logits = ConvertOnAllThreads(out, at::kFloat);
     if (spec.logit_scale() != 0 && spec.logit_scale() != 1) logits = logits * spec.logit_scale();
     if (spec.logit_softcap() > 0) {
       const at::Tensor capped = logits / spec.logit_softcap();

@@ -16,6 +16,7 @@
 #include "core/kernels/gemv_bf16.h"
 #include "core/kernels/invariant_linear.h"
 #include "core/kernels/kernel_type.h"
+#include "core/kernels/parallel.h"
 
 namespace keel {
 namespace {
@@ -57,7 +58,9 @@ void Measure(at::ScalarType type, int64_t m, int64_t n, int64_t k) {
 
 int main(int argc, char** argv) {
   c10::InferenceMode guard;
-  if (argc > 1) at::set_num_threads(std::atoi(argv[1]));
+  const auto threads = keel::SharedThreadPool(argc > 1 ? std::atoi(argv[1]) : 0);
+  const keel::ScopedThreadPool scope(*threads);
+  at::set_num_threads(threads->threads());
   for (const auto type : {at::kBFloat16, at::kHalf, at::kFloat}) {
     for (const int64_t m : {1, 4, 8, 16, 128, 512}) {
       keel::Measure(type, m, 4864, 896);

@@ -29,7 +29,7 @@ double Error(Linear linear, const at::Tensor& x, const at::Tensor& weight, const
 }
 
 TEST(LinearTest, EveryWayIsTheProductUpToOneRounding) {
-  for (const Linear linear : {&Chosen, &LinearInFp32, &LinearInvariant}) {
+  for (const Linear linear : {&Chosen, &LinearAten, &LinearInFp32, &LinearInvariant}) {
     for (const auto& [type, bound] :
          {std::pair{at::kFloat, 1e-6}, {at::kBFloat16, 4e-3}, {at::kHalf, 5e-4}}) {
       for (const int64_t rows : {1, 5, 16, 17, 70}) {

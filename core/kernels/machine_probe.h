@@ -6,17 +6,16 @@
 #define KEEL_CORE_KERNELS_MACHINE_PROBE_H_
 
 #include <cstdint>
-#include <memory>
 
 #include "core/base/cpu.h"
+#include "core/kernels/huge_memory.h"
 
 namespace keel {
 
 class MachineProbe {
  public:
-  // `read_bytes` should be several times the last cache. Allocates and fills them.
+  // `read_bytes` should be several times the last cache. Allocates and fills them, in large pages where there are any.
   explicit MachineProbe(int64_t read_bytes = int64_t{256} << 20);
-  ~MachineProbe();
 
   // All threads of ParallelFor, reading each its share of the memory in one stream. GB/s.
   double ReadBandwidth() const;
@@ -28,11 +27,8 @@ class MachineProbe {
   static double Int8Peak(const CpuFeatures& cpu = Cpu());  // dot products of int8
 
  private:
-  struct Free {
-    void operator()(char* p) const;
-  };
   int64_t bytes_;
-  std::unique_ptr<char, Free> memory_;
+  HugeMemory memory_;
 };
 
 }  // namespace keel

@@ -85,14 +85,15 @@ void RunDots(const PackedLinear& linear, const void* rows, const PackedLinearPar
 
 void AppendPackedFloat(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants) {
   if (cpu.avx2) {
-    variants->push_back({"avx2", TakesFloats, WideRowBytes, ConvertToF32<Avx2>, RunInF32<Avx2>});
+    variants->push_back(
+        {"avx2", TakesFloats, WideRowBytes, ConvertToF32<Avx2>, RunInF32<Avx2>, true});
   }
   if (cpu.avx512) {
     variants->push_back(
-        {"avx512", TakesFloats, WideRowBytes, ConvertToF32<Avx512>, RunInF32<Avx512>});
+        {"avx512", TakesFloats, WideRowBytes, ConvertToF32<Avx512>, RunInF32<Avx512>, true});
   }
   if (cpu.avx512_bf16) {
-    variants->push_back({"avx512_bf16", TakesBF16, PairRowBytes, CopyPairs, RunDots});
+    variants->push_back({"avx512_bf16", TakesBF16, PairRowBytes, CopyPairs, RunDots, true});
   }
 }
 

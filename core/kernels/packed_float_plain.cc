@@ -66,7 +66,7 @@ void Run(const PackedLinear& linear, const void* rows, const PackedLinearPart& p
 }  // namespace
 
 void AppendPackedFloatPlain(std::vector<PackedLinearVariant>* variants) {
-  variants->push_back({"plain", Takes, RowBytes, Convert, Run});
+  variants->push_back({"plain", Takes, RowBytes, Convert, Run, true});
 }
 
 }  // namespace keel

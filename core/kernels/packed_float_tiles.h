@@ -1,9 +1,12 @@
 // Products of packed weights of floating point by tiles of y that stay in registers, written once for all instruction
 // sets. For packed_float.cc only, as lanes.h.
 //
-// A panel goes by blocks of inputs, so that it comes from memory once, whatever the number of rows: the first tile of rows
-// asks for the next block while it computes, the others find theirs in the L2 cache. 16-bit weights are widened as they
-// are read, by every tile anew: that costs less than to store them wide in between (measured on Zen 4, 64 and 256 rows).
+// A panel goes by blocks of inputs, so that it comes from memory once, whatever the number of rows. While the tiles
+// of a block compute, each asks for its share of the next one: memory is busy all the time, and blocks are found in
+// L2. 16-bit weights are widened as they are read, by every tile anew: that costs less than to store them wide in
+// between (measured on Zen 4, 64 and 256 rows).
+//
+// Each output is one sum in fp32, over k in order, whatever tile or block it is computed in: kernels are invariant.
 #ifndef KEEL_CORE_KERNELS_PACKED_FLOAT_TILES_H_
 #define KEEL_CORE_KERNELS_PACKED_FLOAT_TILES_H_
 
@@ -21,9 +24,8 @@ namespace keel::packed {
 
 #define KEEL_UNROLL _Pragma("GCC unroll 8")
 
-constexpr int64_t kBlockInputs = 512;
-// What is read in one go is asked for so many bytes before.
-constexpr int64_t kAheadOfStream = 8192;
+// Bytes of a block: few rows come faster through the L1 cache, many reuse their sums for longer.
+constexpr int64_t BlockBytes(int64_t rows) { return (rows <= 16 ? 16 : 64) << 10; }
 
 // Instruction sets. Call makes a function of a body, whose Run is written for none.
 struct Avx2 {
@@ -44,9 +46,10 @@ struct Avx512 {
 };
 constexpr int kTallest = 6;  // rows of a tile
 
-// How weights are multiplied. A line holds an input, or a pair, of all columns of a panel; a step multiplies it, or half
-// of it, by one X of a row. The instructions are named, as GCC knows no registers of this width where it first sees the
-// code, and as some of those that it would choose overwrite a factor: sums would wander through registers and memory.
+// How weights are multiplied. A line holds an input, or a pair, of all columns of a panel; a step multiplies it, or
+// half of it, by one X of a row. The instructions are named, as GCC knows no registers of this width where it first
+// sees the code, and as some of those that it would choose overwrite a factor: sums would wander through registers
+// and memory.
 template <typename Isa>
 struct F32Lines {
   using X = float;
@@ -114,18 +117,21 @@ struct Rows {
   float* sums = nullptr;
 };
 
-enum class Ahead { kNothing, kBlock, kStream };
+// What to ask for while computing: kLines cache lines a line of weights from `next` on, none from `end` on.
+struct Ahead {
+  const char* next = nullptr;
+  const char* end = nullptr;
+};
 
-// kRows rows times kVectors registers of columns. Sets the sums or adds to them, and asks for the same columns of as many
-// lines that begin `ahead` bytes later.
-template <typename Isa, typename W, int kRows, int kVectors, Ahead kAhead>
+// kRows rows times kVectors registers of columns. Sets the sums or adds to them.
+template <typename Isa, typename W, int kRows, int kVectors, int kAhead>
 struct Tile {
   using X = typename W::X;
   using F32 = typename W::F32;
   static constexpr int kVectorBytes = Isa::kLanes * W::kColumnBytes;
 
   static KEEL_INLINE void Run(const Lines& lines, const X* x, int64_t ldx, float* sums, bool set,
-                              int64_t ahead) {
+                              const Ahead& ahead) {
     constexpr int64_t kLineBytes = kPanel * W::kColumnBytes;
     F32 acc[kRows][kVectors];
     KEEL_UNROLL for (int i = 0; i < kRows; ++i) {
@@ -135,11 +141,12 @@ struct Tile {
       }
     }
     const char* w = lines.w;
+    [[maybe_unused]] const char* next = ahead.next;
     const char* const end = w + lines.count * kLineBytes;
     for (; w != end; w += kLineBytes) {
-      KEEL_UNROLL for (int b = 0; b < kVectors * kVectorBytes; b += 64) {
-        if (kAhead == Ahead::kStream) __builtin_prefetch(w + ahead + b, 0, 3);
-        if (kAhead == Ahead::kBlock) __builtin_prefetch(w + ahead + b, 0, 2);  // not into L1
+      if constexpr (kAhead > 0) {
+        KEEL_UNROLL for (int i = 0; i < kAhead; ++i) __builtin_prefetch(next + 64 * i, 0, 2);  // L2
+        next += next < ahead.end ? 64 * kAhead : 0;
       }
       KEEL_UNROLL for (int step = 0; step < W::kSteps; ++step, ++x) Multiply(w, x, ldx, step, acc);
     }
@@ -179,35 +186,27 @@ struct Tile {
   }
 };
 
-template <typename Isa, typename W, int kRows, int kVectors>
-void RunTile(const Lines& lines, const typename W::X* x, int64_t ldx, float* sums, bool set,
-             Ahead ahead, int64_t ahead_bytes) {
-  switch (ahead) {
-    case Ahead::kNothing:
-      return Isa::template Call<Tile<Isa, W, kRows, kVectors, Ahead::kNothing>>(lines, x, ldx, sums,
-                                                                                set, ahead_bytes);
-    case Ahead::kBlock:
-      return Isa::template Call<Tile<Isa, W, kRows, kVectors, Ahead::kBlock>>(lines, x, ldx, sums,
-                                                                              set, ahead_bytes);
-    case Ahead::kStream:
-      return Isa::template Call<Tile<Isa, W, kRows, kVectors, Ahead::kStream>>(lines, x, ldx, sums,
-                                                                               set, ahead_bytes);
-  }
+// Tiles that rows take, of even height.
+template <typename Isa, int kVectors>
+int64_t TileCount(int64_t rows) {
+  constexpr int64_t kHeight = std::min(kTallest, Isa::kAccumulators / kVectors);
+  return (rows + kHeight - 1) / kHeight;
 }
 
-// All rows, by tiles as even in height as can be, times kVectors registers of columns.
-template <typename Isa, typename W, int kVectors>
-void MultiplyStrip(const Lines& lines, const Rows<typename W::X>& rows, bool set, Ahead ahead,
+// All rows times kVectors registers of columns. Each tile asks for `ahead_bytes`,
+// from `next` on.
+template <typename Isa, typename W, int kVectors, int kAhead>
+void MultiplyStrip(const Lines& lines, const Rows<typename W::X>& rows, bool set, const char* next,
                    int64_t ahead_bytes) {
   constexpr int64_t kHeight = std::min(kTallest, Isa::kAccumulators / kVectors);
-  const int64_t tiles = (rows.count + kHeight - 1) / kHeight;
+  const int64_t tiles = TileCount<Isa, kVectors>(rows.count);
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t begin = rows.count * tile / tiles, end = rows.count * (tile + 1) / tiles;
     const auto run = [&]<int kRows>(std::integral_constant<int, kRows>) {
       if constexpr (kRows <= kHeight) {
-        RunTile<Isa, W, kRows, kVectors>(lines, rows.x + begin * rows.ldx, rows.ldx,
-                                         rows.sums + begin * kPanel, set,
-                                         tile == 0 ? ahead : Ahead::kNothing, ahead_bytes);
+        Isa::template Call<Tile<Isa, W, kRows, kVectors, kAhead>>(
+            lines, rows.x + begin * rows.ldx, rows.ldx, rows.sums + begin * kPanel, set,
+            Ahead{next + tile * ahead_bytes, next + (tile + 1) * ahead_bytes});
       }
     };
     switch (end - begin) {
@@ -240,20 +239,31 @@ void MultiplyPanel(const char* w, int64_t k, int64_t columns, const Rows<typenam
   constexpr int64_t kColumns = int64_t{kVectors} * Isa::kLanes;
   constexpr int64_t kLineBytes = kPanel * W::kColumnBytes;
   const int64_t lines = (k + W::kInputs - 1) / W::kInputs;
-  if (columns == kColumns && rows.count <= std::min(kTallest, Isa::kAccumulators / kVectors)) {
-    return MultiplyStrip<Isa, W, kVectors>({w, lines}, rows, true, Ahead::kStream, kAheadOfStream);
+  const int64_t tiles = TileCount<Isa, kVectors>(rows.count), strips = columns / kColumns;
+  if (tiles == 1 && strips == 1) {
+    // One stream from end to end, which the hardware sees by itself.
+    return MultiplyStrip<Isa, W, kVectors, 0>({w, lines}, rows, true, nullptr, 0);
   }
-  const int64_t blocks = (k + kBlockInputs - 1) / kBlockInputs;
+  const int64_t block_bytes = BlockBytes(rows.count);
+  const int64_t blocks = (lines * kLineBytes + block_bytes - 1) / block_bytes;
   for (int64_t block = 0; block < blocks; ++block) {
     const int64_t begin = lines * block / blocks, end = lines * (block + 1) / blocks;
-    const Ahead ahead = last && block + 1 == blocks ? Ahead::kNothing : Ahead::kBlock;
-    for (int64_t column = 0; column < columns; column += kColumns) {
+    const int64_t bytes = (end - begin) * kLineBytes;
+    const bool ask = !last || block + 1 < blocks;
+    const int64_t ahead_bytes = ask ? (bytes / (tiles * strips) + 63) / 64 * 64 : 0;
+    const char* next = w + begin * kLineBytes + bytes;
+    for (int64_t column = 0; column < columns; column += kColumns, next += tiles * ahead_bytes) {
+      const Lines strip = {w + begin * kLineBytes + column * W::kColumnBytes, end - begin};
       Rows<typename W::X> to = rows;
       to.x += begin * W::kSteps;
       to.sums += column;
-      MultiplyStrip<Isa, W, kVectors>(
-          {w + begin * kLineBytes + column * W::kColumnBytes, end - begin}, to, block == 0, ahead,
-          (end - begin) * kLineBytes);
+      if (!ask) {
+        MultiplyStrip<Isa, W, kVectors, 0>(strip, to, block == 0, next, 0);
+      } else if (ahead_bytes <= (end - begin) * 64) {
+        MultiplyStrip<Isa, W, kVectors, 1>(strip, to, block == 0, next, ahead_bytes);
+      } else {
+        MultiplyStrip<Isa, W, kVectors, 2>(strip, to, block == 0, next, ahead_bytes);
+      }
     }
   }
 }

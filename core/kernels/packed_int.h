@@ -2,9 +2,9 @@
 //
 //   y[m, n] = sum_g weight_scale[n, g] * x_scale[m, g] * sum_{k in g} (code[n, k] - zero) * q[m, k]
 //
-// over groups g of inputs along k. Within a group sums are of integers, in int32, and exact. Over groups they are in fp32,
-// in the order of k, by sum = fma(float(dot) * x_scale, weight_scale, sum). So every variant gives the same bits, whatever
-// the number of rows and threads.
+// over groups g of inputs along k. Within a group sums are of integers, in int32, and exact. Over groups they are in
+// fp32, in the order of k, by sum = fma(float(dot) * x_scale, weight_scale, sum). So every variant gives the same bits,
+// whatever the number of rows and threads.
 //
 // For kernels' .cc files only.
 #ifndef KEEL_CORE_KERNELS_PACKED_INT_H_
@@ -16,6 +16,9 @@
 
 #include "core/kernels/packed_linear.h"
 #include "core/kernels/packed_linear_variants.h"
+
+// Before loops over registers: without it GCC keeps arrays of them in memory at -O2.
+#define KEEL_UNROLL _Pragma("GCC unroll 8")
 
 namespace keel::packed {
 
@@ -30,9 +33,9 @@ inline constexpr int64_t kScaleBytes = kPanel * 2;
 // Weights of kInt8 are stored as q + 128, q in [-128, 127].
 inline constexpr int kInt8Zero = 128;
 
-// What the 16 codes of kInt4 stand for, zero added. They are denser in the middle, as weights are: in groups of 32 the
-// squared error is about half to three quarters that of 16 levels at equal distances. They fit 6 bits, so that four products with
-// 8-bit numbers can be added in 16.
+// What the 16 codes of kInt4 stand for, zero added. They are denser in the middle, as weights are: of normal and of
+// heavier-tailed ones in groups of 32 the squared error is half to four fifths of that of 16 equidistant levels
+// (weight_quantizer_test.cc prints it). They fit 6 bits, so that four products with 8-bit numbers can be added in 16.
 inline constexpr int kInt4Zero = 32;
 alignas(16) inline constexpr uint8_t kInt4Levels[16] = {0,  8,  13, 17, 21, 24, 27, 30,
                                                         32, 34, 37, 40, 43, 47, 52, 58};
@@ -69,12 +72,13 @@ void UnpackIntPanel(const PackedFormat& format, int64_t k, const void* panel, fl
 
 // ---- Rows of x
 
-// How quantized inputs lie. A step of a row is
+// How four quantized inputs lie, half a step.
 enum class RowKind {
-  kBytes,  // int8_t[8]
-  kSplit,  // int8_t[2][8]: numbers of 16 bits, high * 256 + low
-  kWords,  // int16_t[8], in the order 0 2 1 3, 4 6 5 7: factors of the even and the odd bytes of 32 bits
+  kBytes,  // int8_t[4]
+  kSplit,  // int8_t[2][4]: numbers of 16 bits, high * 256 + low
+  kWords,  // int16_t[4], in the order 0 2 1 3: factors of the even and the odd bytes of 32 bits
 };
+inline constexpr int64_t HalfStepBytes(RowKind kind) { return kind == RowKind::kBytes ? 4 : 8; }
 
 // The greatest |q|. Of 16 bits it is the one that splits into two signed bytes.
 inline int MaxQuantized(const PackedFormat& format) {
@@ -84,8 +88,8 @@ inline int MaxQuantized(const PackedFormat& format) {
 // Groups without a greater number are zeros: beyond lie quotients that are infinite.
 inline constexpr float kLeastX = 1e-30f;
 
-// Quantizes a group of fp32 x into steps `stride` bytes apart: q = round(x / scale). Returns scale and the sum of q. The
-// scale of a group with an infinity or a NaN is NaN, of one whose numbers are all next to nothing 0.
+// Quantizes a group of fp32 x into half steps `stride` bytes apart: q = round(x / scale). Returns scale and the sum of
+// q. The scale of a group with an infinity or a NaN is NaN, of one whose numbers are all next to nothing 0.
 struct QuantizedGroup {
   float scale;
   int32_t sum;
@@ -106,19 +110,25 @@ struct IntBlock {
   int64_t rows = 0;
   int64_t columns = 0;  // kPanel or kSplit
   int64_t groups = 0, group_steps = 0, last_steps = 0;
-  // Codes [steps][2][kPanel][4] of the first group, and its scales, from the first column on; bytes to the next group's.
+  // From the first column on, of the first group: [steps][2][kPanel][4], what codes stand for, or with `nibbles` a
+  // group of kInt4 as it is packed; and scales. Bytes to the next group's.
+  bool nibbles = false;
   const uint8_t* weights = nullptr;
   const _Float16* scales = nullptr;
   int64_t weight_stride = 0, scale_stride = 0;
-  const uint8_t* x = nullptr;          // [steps][rows][bytes of a step]
+  const uint8_t* x = nullptr;          // [steps][2][rows][HalfStepBytes]
   const float* x_scales = nullptr;     // [groups][rows]
   const int32_t* x_offsets = nullptr;  // [groups][rows]: -zero * (sum of q)
   float* sums = nullptr;               // [rows][kPanel], added to
+  // To be asked for ahead of its use: two lines every half step, so many bytes on each time.
+  const uint8_t* ahead = nullptr;
+  int64_t ahead_stride = 0;
 };
 
 struct IntKernel {
   RowKind kind;
-  int64_t tile_rows;  // at most kMaxTileRows; `dot` takes 1 .. as many
+  int64_t tile_rows;    // at most kMaxTileRows; `dot` takes 1 .. as many
+  int64_t nibble_rows;  // `dot` takes nibbles with so many
   void (*dot)(const IntBlock& block);
   // Looks codes of kInt4 up: `steps` steps of `columns` columns to [steps][2][kPanel][4].
   void (*expand)(const uint8_t* weights, int64_t steps, int64_t columns, uint8_t* out);
@@ -129,7 +139,7 @@ struct IntKernel {
   void (*store)(const PackedLinear& linear, int64_t row, int64_t column, int64_t end,
                 const float* sums);
 };
-inline constexpr int64_t kMaxTileRows = 8;
+inline constexpr int64_t kMaxTileRows = 6;
 
 // A PackedLinearVariant's functions for a kernel.
 bool TakesInt(const PackedFormat& format, KernelType type);
@@ -142,14 +152,16 @@ void RunInt(const IntKernel& kernel, const PackedLinear& linear, const void* row
 template <const IntKernel& (*kKernel)(const PackedFormat&)>
 PackedLinearVariant IntVariant(std::string name) {
   return {
-      std::move(name), TakesInt,
+      std::move(name),
+      TakesInt,
       [](const PackedFormat& format, int64_t k) { return IntRowBytes(kKernel(format), format, k); },
       [](const PackedLinear& linear, int64_t row_begin, int64_t row_end, void* rows) {
         ConvertIntRows(kKernel(linear.format), linear, row_begin, row_end, rows);
       },
       [](const PackedLinear& linear, const void* rows, const PackedLinearPart& part) {
         RunInt(kKernel(linear.format), linear, rows, part);
-      }};
+      },
+      /*invariant=*/true};
 }
 
 }  // namespace keel::packed

@@ -41,7 +41,10 @@ struct Vector {
     return _mm256_madd_epi16(a, b);
   }
   static KEEL_TARGET_AVX2 KEEL_INLINE Int Add16(Int a, Int b) { return _mm256_add_epi16(a, b); }
-  static KEEL_TARGET_AVX2 KEEL_INLINE Int Add32(Int a, Int b) { return _mm256_add_epi32(a, b); }
+  // Written out: GCC 12 lets sums wander through registers and memory.
+  static KEEL_TARGET_AVX2 KEEL_INLINE void Add32(const Int& x, Int* sum) {
+    asm("vpaddd %1, %0, %0" : "+v"(*sum) : "v"(x));
+  }
   static KEEL_TARGET_AVX2 KEEL_INLINE Float LoadF16(const _Float16* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
@@ -65,7 +68,10 @@ namespace {
 // Sixteen registers: 8 sums, 4 of weights, 2 of x.
 template <RowKind kKind>
 void Dot(const IntBlock& b) {
-  DotRows<kKind, 4, 2>(b);
+  if constexpr (kKind == RowKind::kBytes) {
+    if (b.nibbles) return DotRows<kKind, true, 4, 2>(b);
+  }
+  DotRows<kKind, false, 4, 2>(b);
 }
 
 const IntKernel& KernelOf(const PackedFormat& format) {

@@ -42,7 +42,10 @@ struct Vector {
     return _mm512_madd_epi16(a, b);
   }
   static KEEL_TARGET_AVX512 KEEL_INLINE Int Add16(Int a, Int b) { return _mm512_add_epi16(a, b); }
-  static KEEL_TARGET_AVX512 KEEL_INLINE Int Add32(Int a, Int b) { return _mm512_add_epi32(a, b); }
+  // Written out: GCC 12 lets sums wander through registers and memory.
+  static KEEL_TARGET_AVX512 KEEL_INLINE void Add32(const Int& x, Int* sum) {
+    asm("vpaddd %1, %0, %0" : "+v"(*sum) : "v"(x));
+  }
   static KEEL_TARGET_AVX512 KEEL_INLINE Float LoadF16(const _Float16* p) {
     return _mm512_maskz_cvtph_ps(kAll, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
@@ -66,7 +69,11 @@ namespace {
 
 template <RowKind kKind>
 void Dot(const IntBlock& b) {
-  b.columns == kPanel ? DotRows<kKind, 4, 4>(b) : DotRows<kKind, 2, 2>(b);
+  if constexpr (kKind == RowKind::kBytes) {
+    if (b.nibbles)
+      return b.columns == kPanel ? DotRows<kKind, true, 4, 4>(b) : DotRows<kKind, true, 2, 2>(b);
+  }
+  b.columns == kPanel ? DotRows<kKind, false, 4, 4>(b) : DotRows<kKind, false, 2, 2>(b);
 }
 
 const IntKernel& KernelOf(const PackedFormat& format) {

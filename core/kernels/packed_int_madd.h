@@ -22,98 +22,119 @@ KEEL_TARGET_MADD inline Vector::Int Broadcast4(const uint8_t* p) {
   return Vector::Set(bytes);
 }
 
+KEEL_TARGET_MADD inline Vector::Int LookUpLow(const Vector::Int& nibbles) {
+  return Vector::LookUp(Vector::Repeat(kInt4Levels), Vector::And(nibbles, Vector::Set(0x0f0f0f0f)));
+}
+KEEL_TARGET_MADD inline Vector::Int LookUpHigh(const Vector::Int& nibbles) {
+  return LookUpLow(Vector::HighNibbles(nibbles));
+}
+
 // A step of a group; dots[r][v] is of row r and the columns of register v.
-template <int kRows, int kVectors, RowKind kKind>
+template <int kRows, int kVectors, RowKind kKind, bool kNibbles>
 KEEL_TARGET_MADD KEEL_INLINE void DotStep(const uint8_t* w, const uint8_t* x,
                                           Vector::Int (&dots)[kRows][kVectors]) {
   if constexpr (kKind == RowKind::kWords) {
-    for (int half = 0; half < 2; ++half, w += kHalfStep, x += kStep) {
+    KEEL_UNROLL for (int half = 0; half < 2; ++half, w += kHalfStep, x += kRows * 8) {
       Vector::Int even[kVectors], odd[kVectors];
-      for (int v = 0; v < kVectors; ++v) {
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
         const Vector::Int codes = Vector::Load(w + v * 4 * Vector::kColumns);
         even[v] = Vector::EvenBytes(codes);
         odd[v] = Vector::OddBytes(codes);
       }
-      for (int r = 0; r < kRows; ++r) {
-        const Vector::Int a = Broadcast4(x + r * 2 * kStep), b = Broadcast4(x + r * 2 * kStep + 4);
-        for (int v = 0; v < kVectors; ++v) {
-          dots[r][v] = Vector::Add32(dots[r][v], Vector::MultiplyWords(even[v], a));
-          dots[r][v] = Vector::Add32(dots[r][v], Vector::MultiplyWords(odd[v], b));
+      KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
+        const Vector::Int a = Broadcast4(x + r * 8), b = Broadcast4(x + r * 8 + 4);
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+          Vector::Add32(Vector::MultiplyWords(even[v], a), &dots[r][v]);
+          Vector::Add32(Vector::MultiplyWords(odd[v], b), &dots[r][v]);
         }
       }
     }
   } else {
     const Vector::Int ones = Vector::Set(0x00010001);
     Vector::Int first[kVectors], second[kVectors];
-    for (int v = 0; v < kVectors; ++v) {
-      first[v] = Vector::Load(w + v * 4 * Vector::kColumns);
-      second[v] = Vector::Load(w + kHalfStep + v * 4 * Vector::kColumns);
+    KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+      const Vector::Int codes = Vector::Load(w + v * 4 * Vector::kColumns);
+      if constexpr (kNibbles) {
+        first[v] = LookUpLow(codes);
+        second[v] = LookUpHigh(codes);
+      } else {
+        first[v] = codes;
+        second[v] = Vector::Load(w + kHalfStep + v * 4 * Vector::kColumns);
+      }
     }
-    for (int r = 0; r < kRows; ++r) {
-      const Vector::Int a = Broadcast4(x + r * kStep), b = Broadcast4(x + r * kStep + 4);
-      for (int v = 0; v < kVectors; ++v) {
+    KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
+      const Vector::Int a = Broadcast4(x + r * 4), b = Broadcast4(x + (kRows + r) * 4);
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
         const Vector::Int sums =
             Vector::Add16(Vector::MultiplyBytes(first[v], a), Vector::MultiplyBytes(second[v], b));
-        dots[r][v] = Vector::Add32(dots[r][v], Vector::MultiplyWords(sums, ones));
+        Vector::Add32(Vector::MultiplyWords(sums, ones), &dots[r][v]);
       }
     }
   }
 }
 
-template <int kRows, int kVectors, RowKind kKind>
+template <int kRows, int kVectors, RowKind kKind, bool kNibbles>
 KEEL_TARGET_MADD void DotTile(const IntBlock& b) {
-  constexpr int64_t kStepBytes = kKind == RowKind::kWords ? 2 * kStep : kStep;
+  constexpr int64_t kStepBytes = 2 * kRows * HalfStepBytes(kKind);
+  constexpr int64_t kCodeBytes = kNibbles ? kHalfStep : 2 * kHalfStep;  // of a step
   const uint8_t* x = b.x;
+  const uint8_t* ahead = b.ahead;
   for (int64_t g = 0; g < b.groups; ++g) {
     const int64_t steps = g + 1 < b.groups ? b.group_steps : b.last_steps;
     const auto* scales = reinterpret_cast<const _Float16*>(reinterpret_cast<const char*>(b.scales) +
                                                            g * b.scale_stride);
     for (int64_t c = 0; c < b.columns; c += kVectors * Vector::kColumns) {
       Vector::Int dots[kRows][kVectors];
-      for (int r = 0; r < kRows; ++r) {
-        for (int v = 0; v < kVectors; ++v) dots[r][v] = Vector::Set(b.x_offsets[g * kRows + r]);
+      KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) dots[r][v] =
+            Vector::Set(b.x_offsets[g * kRows + r]);
       }
       const uint8_t* w = b.weights + g * b.weight_stride + c * 4;
       for (int64_t step = 0; step < steps; ++step) {
-        DotStep<kRows, kVectors, kKind>(w + step * 2 * kHalfStep, x + step * kRows * kStepBytes,
-                                        dots);
+        if (c == 0) {
+          __builtin_prefetch(ahead, 0, 2);
+          __builtin_prefetch(ahead + 64, 0, 2);
+          __builtin_prefetch(ahead + b.ahead_stride, 0, 2);
+          __builtin_prefetch(ahead + b.ahead_stride + 64, 0, 2);
+          ahead += 2 * b.ahead_stride;
+        }
+        DotStep<kRows, kVectors, kKind, kNibbles>(w + step * kCodeBytes, x + step * kStepBytes,
+                                                  dots);
       }
-      for (int v = 0; v < kVectors; ++v) {
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
         const int64_t column = c + v * Vector::kColumns;
         const Vector::Float weight_scales = Vector::LoadF16(scales + column);
-        for (int r = 0; r < kRows; ++r) {
+        KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
           Vector::AddScaled(dots[r][v], b.x_scales[g * kRows + r], weight_scales,
                             b.sums + r * kPanel + column);
         }
       }
     }
-    x += steps * kRows * kStepBytes;
+    x += steps * kStepBytes;
   }
 }
 
 // kFew registers of columns for one row, kMany for more.
-template <RowKind kKind, int kFew, int kMany>
+template <RowKind kKind, bool kNibbles, int kFew, int kMany>
 void DotRows(const IntBlock& b) {
   switch (b.rows) {
     case 1:
-      return DotTile<1, kFew, kKind>(b);
+      return DotTile<1, kFew, kKind, kNibbles>(b);
     case 2:
-      return DotTile<2, kMany, kKind>(b);
+      return DotTile<2, kMany, kKind, kNibbles>(b);
     case 3:
-      return DotTile<3, kMany, kKind>(b);
+      return DotTile<3, kMany, kKind, kNibbles>(b);
     case 4:
-      return DotTile<4, kMany, kKind>(b);
+      return DotTile<4, kMany, kKind, kNibbles>(b);
   }
 }
 
 KEEL_TARGET_MADD void Expand(const uint8_t* weights, int64_t steps, int64_t columns, uint8_t* out) {
-  const Vector::Int levels = Vector::Repeat(kInt4Levels), low = Vector::Set(0x0f0f0f0f);
   for (int64_t step = 0; step < steps; ++step, weights += kHalfStep, out += 2 * kHalfStep) {
     for (int64_t i = 0; i < columns * 4; i += 4 * Vector::kColumns) {
-      const Vector::Int codes = Vector::Load(weights + i);
-      Vector::Store(out + i, Vector::LookUp(levels, Vector::And(codes, low)));
-      Vector::Store(out + kHalfStep + i,
-                    Vector::LookUp(levels, Vector::And(Vector::HighNibbles(codes), low)));
+      const Vector::Int nibbles = Vector::Load(weights + i);
+      Vector::Store(out + i, LookUpLow(nibbles));
+      Vector::Store(out + kHalfStep + i, LookUpHigh(nibbles));
     }
   }
 }
@@ -132,6 +153,7 @@ template <RowKind kKind>
 constexpr IntKernel KernelFor(void (*dot)(const IntBlock&)) {
   return {.kind = kKind,
           .tile_rows = 4,
+          .nibble_rows = kKind == RowKind::kBytes ? 4 : 0,
           .dot = dot,
           .expand = Expand,
           .quantize = QuantizeGroupAvx2,

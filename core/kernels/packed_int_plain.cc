@@ -11,8 +11,8 @@ namespace keel {
 namespace packed {
 namespace {
 
-// Where input i of a step is in kWords.
-constexpr int kWordOrder[kStep] = {0, 2, 1, 3, 4, 6, 5, 7};
+// Where input i of half a step is in kWords.
+constexpr int kWordOrder[4] = {0, 2, 1, 3};
 
 }  // namespace
 
@@ -35,23 +35,21 @@ QuantizedGroup QuantizeGroupPlain(const float* x, int64_t steps, RowKind kind, i
   } else if (greatest < kLeastX) {
     group.scale = inverse = 0;
   }
-  for (int64_t step = 0; step < steps; ++step) {
-    for (int64_t i = 0; i < kStep; ++i) {
-      const float scaled = inverse == 0 ? 0.0f : x[step * kStep + i] * inverse;
-      const int q = static_cast<int>(std::nearbyint(scaled));
+  for (int64_t half = 0; half < 2 * steps; ++half, x += 4, out += stride) {
+    for (int64_t i = 0; i < 4; ++i) {
+      const int q = static_cast<int>(std::nearbyint(inverse == 0 ? 0.0f : x[i] * inverse));
       group.sum += q;
-      uint8_t* to = out + step * stride;
       switch (kind) {
         case RowKind::kBytes:
-          to[i] = static_cast<uint8_t>(q);
+          out[i] = static_cast<uint8_t>(q);
           break;
         case RowKind::kSplit:
-          to[i] = static_cast<uint8_t>((q + 128) >> 8);
-          to[kStep + i] = static_cast<uint8_t>(q);
+          out[i] = static_cast<uint8_t>((q + 128) >> 8);
+          out[4 + i] = static_cast<uint8_t>(q);
           break;
         case RowKind::kWords: {
           const int16_t word = static_cast<int16_t>(q);
-          std::memcpy(to + 2 * kWordOrder[i], &word, sizeof(word));
+          std::memcpy(out + 2 * kWordOrder[i], &word, sizeof(word));
           break;
         }
       }
@@ -64,20 +62,19 @@ namespace {
 
 void Dot(const IntBlock& b) {
   for (int64_t r = 0; r < b.rows; ++r) {
-    const uint8_t* x = b.x + r * 2 * kStep;
+    const uint8_t* x = b.x + r * 8;
     for (int64_t g = 0; g < b.groups; ++g) {
       const int64_t steps = g + 1 < b.groups ? b.group_steps : b.last_steps;
       const auto* scales = reinterpret_cast<const _Float16*>(
           reinterpret_cast<const char*>(b.scales) + g * b.scale_stride);
       int32_t dots[kPanel];
       std::fill(dots, dots + b.columns, b.x_offsets[g * b.rows + r]);
-      for (int64_t step = 0; step < steps; ++step, x += b.rows * 2 * kStep) {
-        for (int64_t i = 0; i < kStep; ++i) {
+      const uint8_t* w = b.weights + g * b.weight_stride;
+      for (int64_t half = 0; half < 2 * steps; ++half, x += b.rows * 8, w += kPanel * 4) {
+        for (int64_t i = 0; i < 4; ++i) {
           int16_t q;
           std::memcpy(&q, x + 2 * kWordOrder[i], sizeof(q));
-          const uint8_t* w =
-              b.weights + g * b.weight_stride + (step * 2 + i / 4) * kPanel * 4 + i % 4;
-          for (int64_t c = 0; c < b.columns; ++c) dots[c] += w[c * 4] * q;
+          for (int64_t c = 0; c < b.columns; ++c) dots[c] += w[c * 4 + i] * q;
         }
       }
       for (int64_t c = 0; c < b.columns; ++c) {
@@ -111,6 +108,7 @@ void Store(const PackedLinear& linear, int64_t row, int64_t column, int64_t end,
 const IntKernel& KernelOf(const PackedFormat&) {
   static constexpr IntKernel kKernel = {.kind = RowKind::kWords,
                                         .tile_rows = 4,
+                                        .nibble_rows = 0,
                                         .dot = Dot,
                                         .expand = Expand,
                                         .quantize = QuantizeGroupPlain,

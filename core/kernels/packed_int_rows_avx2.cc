@@ -1,5 +1,6 @@
 // Rows of x to integers, for all variants from AVX2 up.
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "core/kernels/packed_int.h"
@@ -27,20 +28,25 @@ KEEL_TARGET_AVX2 inline int32_t Sum(__m256i x) {
   return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
 
-// Eight numbers of 16 bits as a step.
+// Eight numbers of 16 bits as two half steps.
 template <RowKind kKind>
-KEEL_TARGET_AVX2 inline void StoreStep(__m128i q, uint8_t* out) {
-  __m128i* to = reinterpret_cast<__m128i*>(out);
+KEEL_TARGET_AVX2 inline void StoreStep(__m128i q, uint8_t* out, int64_t stride) {
   if constexpr (kKind == RowKind::kBytes) {
-    _mm_storel_epi64(to, _mm_packs_epi16(q, q));
+    const __m128i bytes = _mm_packs_epi16(q, q);
+    _mm_storeu_si32(out, bytes);
+    _mm_storeu_si32(out + stride, _mm_srli_epi64(bytes, 32));
   } else if constexpr (kKind == RowKind::kSplit) {
     const __m128i high = _mm_srai_epi16(_mm_add_epi16(q, _mm_set1_epi16(128)), 8);
     const __m128i low = _mm_and_si128(q, _mm_set1_epi16(255));
-    _mm_storeu_si128(to,
-                     _mm_unpacklo_epi64(_mm_packs_epi16(high, high), _mm_packus_epi16(low, low)));
+    const __m128i bytes =
+        _mm_unpacklo_epi32(_mm_packs_epi16(high, high), _mm_packus_epi16(low, low));
+    _mm_storeu_si64(out, bytes);
+    _mm_storeu_si64(out + stride, _mm_unpackhi_epi64(bytes, bytes));
   } else {
     const __m128i order = _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
-    _mm_storeu_si128(to, _mm_shuffle_epi8(q, order));
+    const __m128i words = _mm_shuffle_epi8(q, order);
+    _mm_storeu_si64(out, words);
+    _mm_storeu_si64(out + stride, _mm_unpackhi_epi64(words, words));
   }
 }
 
@@ -53,14 +59,9 @@ KEEL_TARGET_AVX2 int32_t Quantize(const float* x, int64_t steps, float inverse, 
     const __m256i q = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + step * kStep), factor));
     sum = _mm256_add_epi32(sum, q);
     StoreStep<kKind>(_mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1)),
-                     out + step * stride);
+                     out + 2 * step * stride, stride);
   }
   return Sum(sum);
-}
-
-// All zeros.
-void Clear(int64_t steps, int64_t bytes, uint8_t* out, int64_t stride) {
-  for (int64_t step = 0; step < steps; ++step) std::fill_n(out + step * stride, bytes, uint8_t{0});
 }
 
 }  // namespace
@@ -75,7 +76,9 @@ KEEL_TARGET_AVX2 QuantizedGroup QuantizeGroupAvx2(const float* x, int64_t steps,
       _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(Greatest(greatest_bits))));
   const bool finite = greatest <= std::numeric_limits<float>::max();
   if (!finite || greatest < kLeastX) {
-    Clear(steps, kind == RowKind::kBytes ? kStep : 2 * kStep, out, stride);
+    for (int64_t half = 0; half < 2 * steps; ++half) {
+      std::memset(out + half * stride, 0, HalfStepBytes(kind));
+    }
     return {finite ? 0.0f : std::numeric_limits<float>::quiet_NaN(), 0};
   }
   const float inverse = static_cast<float>(max) / greatest;

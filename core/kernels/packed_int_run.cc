@@ -7,19 +7,19 @@
 namespace keel::packed {
 namespace {
 
-// Weights are taken in blocks of so many inputs, which stay in L1 while tiles of rows are multiplied with them: 8 KiB of
-// codes beside as many rows of x.
+// Weights are taken in blocks of so many inputs, which stay in L1 while tiles of rows are multiplied with them: 8 KiB
+// of codes beside as many rows of x.
 constexpr int64_t kBlock = 128;
-constexpr int64_t kTilesAChunk = 4;
+// Rows that a block is multiplied with before the next one.
+constexpr int64_t kChunk = 24;
+constexpr int64_t kAhead = 128;  // bytes that a kernel asks for every half step
 
-// How a tile of rows lies: its steps side by side, then the groups' scales, then their offsets.
+// How a tile of rows lies: [half steps][rows], then the groups' scales, then their offsets.
 struct RowLayout {
-  int64_t step_bytes, steps, groups;
+  int64_t step_bytes, steps, groups;  // bytes of a row
 
   RowLayout(RowKind kind, const IntLayout& weights)
-      : step_bytes(kind == RowKind::kBytes ? kStep : 2 * kStep),
-        steps(weights.steps),
-        groups(weights.groups) {}
+      : step_bytes(2 * HalfStepBytes(kind)), steps(weights.steps), groups(weights.groups) {}
 
   int64_t RowBytes() const {
     return (steps * step_bytes + groups * 8 + 63) / 64 * 64;  // a scale and an offset
@@ -56,9 +56,10 @@ void ConvertIntRows(const IntKernel& kernel, const PackedLinear& linear, int64_t
         const int64_t count = std::min(linear.k - step * kStep, steps * kStep);
         kernel.widen(linear, first + r, step * kStep, count, wide);
         std::fill(wide + count, wide + steps * kStep, 0.0f);
-        const QuantizedGroup group = kernel.quantize(wide, steps, kernel.kind, max,
-                                                     tile + (step * height + r) * layout.step_bytes,
-                                                     height * layout.step_bytes);
+        const int64_t half_step = layout.step_bytes / 2;
+        const QuantizedGroup group =
+            kernel.quantize(wide, steps, kernel.kind, max,
+                            tile + (2 * step * height + r) * half_step, height * half_step);
         scales[g * height + r] = group.scale;
         offsets[g * height + r] = -zero * group.sum;
       }
@@ -72,11 +73,13 @@ void RunInt(const IntKernel& kernel, const PackedLinear& linear, const void* row
   const RowLayout row_layout(kernel.kind, layout);
   const bool int4 = linear.format.weights == WeightType::kInt4;
   const int64_t m = part.row_end - part.row_begin;
-  // A single tile takes codes of 8 bits straight from memory.
+  const bool nibbles = int4 && m <= kernel.nibble_rows;
+  const bool expand = int4 && !nibbles;
+  // A single tile takes weights straight from memory.
   const int64_t block_groups =
-      int4 || m > kernel.tile_rows ? kBlock / linear.format.group : layout.groups;
-  const int64_t chunk = kernel.tile_rows * kTilesAChunk;
-  alignas(64) float sums[kTilesAChunk * kMaxTileRows * kPanel];
+      expand || m > kernel.tile_rows ? kBlock / linear.format.group : layout.groups;
+  const int64_t chunk = kChunk / kernel.tile_rows * kernel.tile_rows;
+  alignas(64) float sums[kChunk * kPanel];
   alignas(64) uint8_t codes[kBlock * kPanel];
 
   for (int64_t column = part.column_begin, end; column < part.column_end; column = end) {
@@ -87,6 +90,7 @@ void RunInt(const IntKernel& kernel, const PackedLinear& linear, const void* row
     IntBlock block;
     block.columns = end - column > kSplit ? kPanel : kSplit;
     block.group_steps = layout.group_steps;
+    block.nibbles = nibbles;
     block.scale_stride = layout.GroupBytes();
     for (int64_t chunk_begin = 0; chunk_begin < m; chunk_begin += chunk) {
       const int64_t chunk_end = std::min(chunk_begin + chunk, m);
@@ -97,7 +101,7 @@ void RunInt(const IntKernel& kernel, const PackedLinear& linear, const void* row
         const uint8_t* group = panel + g * layout.GroupBytes();
         const uint8_t* weights = group + kScaleBytes + in_panel * 4;
         block.scales = reinterpret_cast<const _Float16*>(group) + in_panel;
-        if (int4) {
+        if (expand) {
           block.weight_stride = layout.group_steps * kStep * kPanel;
           for (int64_t i = 0; i < block.groups; ++i) {
             kernel.expand(weights + i * layout.GroupBytes(), layout.StepsOf(g + i), block.columns,
@@ -119,6 +123,12 @@ void RunInt(const IntKernel& kernel, const PackedLinear& linear, const void* row
               reinterpret_cast<const int32_t*>(tile + row_layout.OffsetsAt(block.rows)) +
               g * block.rows;
           block.sums = sums + (row - chunk_begin) * kPanel;
+          // The first tiles ask for the next block, in shares; the others for what they have.
+          const int64_t asked = (row - chunk_begin) / kernel.tile_rows * kBlock / 4 * kAhead;
+          const bool asks = chunk_begin == 0 && m > kernel.tile_rows &&
+                            asked < block.groups * layout.GroupBytes();
+          block.ahead = asks ? group + block.groups * layout.GroupBytes() + asked : block.x;
+          block.ahead_stride = asks ? kAhead : 0;
           kernel.dot(block);
         }
       }

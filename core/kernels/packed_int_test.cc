@@ -89,7 +89,8 @@ struct Problem {
     linear.x = x_bf16.data(), linear.y = y_bf16.data();
   }
 
-  // What all variants have to make, in fp64 but for the scales of x: from rows that are quantized as packed_linear.h says.
+  // What all variants have to make, in fp64 but for the scales of x: from rows that are quantized as packed_linear.h
+  // says.
   void Expect(std::vector<double>* expected, std::vector<double>* magnitudes) const {
     const float max = format.weights == WeightType::kInt8 && !format.int8_activations ? 32512 : 127;
     std::vector<double> q(k);

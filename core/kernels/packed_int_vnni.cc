@@ -26,107 +26,147 @@ KEEL_TARGET_VNNI inline __m512i Broadcast4(const uint8_t* p) {
   return _mm512_set1_epi32(bytes);
 }
 
-// Adds steps of a group: codes are the unsigned factors, so a row of x needs no sum of the weights.
-template <int kRows, int kVectors, bool kSplit>
-KEEL_TARGET_VNNI inline void DotGroup(const uint8_t* w, const uint8_t* x, int64_t steps,
-                                      __m512i (&dots)[kRows][kVectors],
-                                      __m512i (&high)[kRows][kVectors]) {
-  constexpr int64_t kStepBytes = kSplit ? 2 * kStep : kStep;
-  for (int64_t step = 0; step < steps; ++step, x += kRows * kStepBytes) {
-    for (int half = 0; half < 2; ++half, w += kHalfStep) {
-      __m512i codes[kVectors];
-      for (int v = 0; v < kVectors; ++v) codes[v] = _mm512_loadu_si512(w + v * 64);
-      for (int r = 0; r < kRows; ++r) {
-        const uint8_t* q = x + r * kStepBytes + half * 4;
-        if constexpr (kSplit) {
-          const __m512i upper = Broadcast4(q), lower = Broadcast4(q + kStep);
-          for (int v = 0; v < kVectors; ++v) {
-            high[r][v] = _mm512_dpbusd_epi32(high[r][v], codes[v], upper);
-            dots[r][v] = _mm512_dpbusd_epi32(dots[r][v], codes[v], lower);
-          }
-        } else {
-          const __m512i bytes = Broadcast4(q);
-          for (int v = 0; v < kVectors; ++v) {
-            dots[r][v] = _mm512_dpbusd_epi32(dots[r][v], codes[v], bytes);
-          }
-        }
-      }
-    }
-  }
+// Of an intrinsic that overwrites its sum, GCC 12 lets the sum wander through registers and memory.
+KEEL_TARGET_VNNI inline void AddProducts(const __m512i& codes, const __m512i& x, __m512i* dots) {
+  asm("vpdpbusd %1, %2, %0" : "+v"(*dots) : "v"(x), "v"(codes));
 }
 
-template <int kRows, int kVectors, bool kSplit>
-KEEL_TARGET_VNNI void DotTile(const IntBlock& b) {
-  const uint8_t* x = b.x;
-  const char* scales = reinterpret_cast<const char*>(b.scales);
-  for (int64_t g = 0; g < b.groups; ++g, scales += b.scale_stride) {
-    const int64_t steps = g + 1 < b.groups ? b.group_steps : b.last_steps;
-    __m512i dots[kRows][kVectors], high[kRows][kVectors];
-    for (int r = 0; r < kRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) {
-        dots[r][v] = _mm512_set1_epi32(b.x_offsets[g * kRows + r]);
+enum class Codes { kBytes, kNibbles };
+
+// Sums of a tile. Codes are the unsigned factors, so a row of x needs no sum of the weights.
+template <int kRows, int kVectors, RowKind kKind>
+struct Sums {
+  static constexpr int64_t kBytes = HalfStepBytes(kKind);
+  __m512i dots[kRows][kVectors], high[kRows][kVectors];
+
+  KEEL_TARGET_VNNI KEEL_INLINE void Begin(const int32_t* offsets) {
+    KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
+      KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+        dots[r][v] = _mm512_set1_epi32(offsets[r]);
         high[r][v] = _mm512_setzero_si512();
       }
     }
-    DotGroup<kRows, kVectors, kSplit>(b.weights + g * b.weight_stride, x, steps, dots, high);
-    x += steps * kRows * (kSplit ? 2 * kStep : kStep);
-    for (int v = 0; v < kVectors; ++v) {
+  }
+
+  // Half a step.
+  KEEL_TARGET_VNNI KEEL_INLINE void Add(const __m512i (&codes)[kVectors], const uint8_t* x) {
+    KEEL_UNROLL for (int r = 0; r < kRows; ++r, x += kBytes) {
+      if constexpr (kKind == RowKind::kSplit) {
+        const __m512i upper = Broadcast4(x), lower = Broadcast4(x + 4);
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+          AddProducts(codes[v], upper, &high[r][v]);
+          AddProducts(codes[v], lower, &dots[r][v]);
+        }
+      } else {
+        const __m512i bytes = Broadcast4(x);
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) AddProducts(codes[v], bytes, &dots[r][v]);
+      }
+    }
+  }
+
+  KEEL_TARGET_VNNI KEEL_INLINE void End(const float* x_scales, const char* scales, float* sums) {
+    KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
       const __m512 weight_scales = _mm512_maskz_cvtph_ps(
           kAll, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales) + v));
-      for (int r = 0; r < kRows; ++r) {
-        if constexpr (kSplit) {
-          dots[r][v] = _mm512_add_epi32(dots[r][v], _mm512_maskz_slli_epi32(kAll, high[r][v], 8));
+      KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
+        __m512i dot = dots[r][v];
+        if constexpr (kKind == RowKind::kSplit) {
+          dot = _mm512_add_epi32(dot, _mm512_maskz_slli_epi32(kAll, high[r][v], 8));
         }
-        float* sum = b.sums + r * kPanel + v * kColumns;
-        const __m512 scaled = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(kAll, dots[r][v]),
-                                            _mm512_set1_ps(b.x_scales[g * kRows + r]));
+        float* sum = sums + r * kPanel + v * kColumns;
+        const __m512 scaled =
+            _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(kAll, dot), _mm512_set1_ps(x_scales[r]));
         _mm512_storeu_ps(sum, _mm512_fmadd_ps(scaled, weight_scales, _mm512_loadu_ps(sum)));
       }
     }
   }
+};
+
+KEEL_TARGET_VNNI inline __m512i Levels() {
+  return _mm512_maskz_broadcast_i32x4(
+      kAll, _mm_load_si128(reinterpret_cast<const __m128i*>(kInt4Levels)));
+}
+KEEL_TARGET_VNNI inline __m512i LookUpLow(__m512i levels, __m512i nibbles) {
+  return _mm512_shuffle_epi8(levels, _mm512_and_si512(nibbles, _mm512_set1_epi8(15)));
+}
+KEEL_TARGET_VNNI inline __m512i LookUpHigh(__m512i levels, __m512i nibbles) {
+  return LookUpLow(levels, _mm512_srli_epi16(nibbles, 4));
 }
 
-template <int kVectors>
+template <int kRows, int kVectors, RowKind kKind, Codes kCodes>
+KEEL_TARGET_VNNI void DotTile(const IntBlock& b) {
+  constexpr int64_t kRowBytes = kRows * HalfStepBytes(kKind);
+  const uint8_t* x = b.x;
+  const uint8_t* ahead = b.ahead;
+  const __m512i levels = Levels();
+  for (int64_t g = 0; g < b.groups; ++g) {
+    const int64_t steps = g + 1 < b.groups ? b.group_steps : b.last_steps;
+    const uint8_t* w = b.weights + g * b.weight_stride;
+    Sums<kRows, kVectors, kKind> sums;
+    sums.Begin(b.x_offsets + g * kRows);
+    __m512i codes[kVectors];
+    if constexpr (kCodes == Codes::kNibbles) {
+      for (int64_t step = 0; step < steps; ++step, w += kHalfStep, x += 2 * kRowBytes) {
+        __m512i nibbles[kVectors];
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+          nibbles[v] = _mm512_loadu_si512(w + v * 64);
+          codes[v] = LookUpLow(levels, nibbles[v]);
+        }
+        sums.Add(codes, x);
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) codes[v] = LookUpHigh(levels, nibbles[v]);
+        sums.Add(codes, x + kRowBytes);
+      }
+    } else {
+      for (int64_t half = 0; half < 2 * steps; ++half, w += kHalfStep, x += kRowBytes) {
+        __builtin_prefetch(ahead, 0, 2);
+        __builtin_prefetch(ahead + 64, 0, 2);
+        ahead += b.ahead_stride;
+        KEEL_UNROLL for (int v = 0; v < kVectors; ++v) codes[v] = _mm512_loadu_si512(w + v * 64);
+        sums.Add(codes, x);
+      }
+    }
+    sums.End(b.x_scales + g * kRows, reinterpret_cast<const char*>(b.scales) + g * b.scale_stride,
+             b.sums);
+  }
+}
+
+template <int kVectors, RowKind kKind, Codes kCodes>
+void DotRows(const IntBlock& b) {
+  switch (b.rows) {
+    case 1:
+      return DotTile<1, kVectors, kKind, kCodes>(b);
+    case 2:
+      return DotTile<2, kVectors, kKind, kCodes>(b);
+    case 3:
+      return DotTile<3, kVectors, kKind, kCodes>(b);
+  }
+  if constexpr (kKind == RowKind::kBytes) {
+    if (b.rows == 4) return DotTile<4, kVectors, kKind, kCodes>(b);
+    if constexpr (kCodes == Codes::kBytes) {
+      return b.rows == 5 ? DotTile<5, kVectors, kKind, kCodes>(b)
+                         : DotTile<6, kVectors, kKind, kCodes>(b);
+    }
+  }
+}
+
+template <RowKind kKind, Codes kCodes>
+void DotColumns(const IntBlock& b) {
+  b.columns == kPanel ? DotRows<4, kKind, kCodes>(b) : DotRows<2, kKind, kCodes>(b);
+}
+
+void DotSplit(const IntBlock& b) { DotColumns<RowKind::kSplit, Codes::kBytes>(b); }
 void DotBytes(const IntBlock& b) {
-  switch (b.rows) {
-    case 1:
-      return DotTile<1, kVectors, false>(b);
-    case 2:
-      return DotTile<2, kVectors, false>(b);
-    case 3:
-      return DotTile<3, kVectors, false>(b);
-    case 4:
-      return DotTile<4, kVectors, false>(b);
-    case 5:
-      return DotTile<5, kVectors, false>(b);
-    case 6:
-      return DotTile<6, kVectors, false>(b);
-  }
-}
-
-template <int kVectors>
-void DotSplit(const IntBlock& b) {
-  switch (b.rows) {
-    case 1:
-      return DotTile<1, kVectors, true>(b);
-    case 2:
-      return DotTile<2, kVectors, true>(b);
-    case 3:
-      return DotTile<3, kVectors, true>(b);
-  }
+  b.nibbles ? DotColumns<RowKind::kBytes, Codes::kNibbles>(b)
+            : DotColumns<RowKind::kBytes, Codes::kBytes>(b);
 }
 
 KEEL_TARGET_VNNI void Expand(const uint8_t* weights, int64_t steps, int64_t columns, uint8_t* out) {
-  const __m512i levels = _mm512_maskz_broadcast_i32x4(
-      kAll, _mm_load_si128(reinterpret_cast<const __m128i*>(kInt4Levels)));
-  const __m512i low = _mm512_set1_epi8(15);
+  const __m512i levels = Levels();
   for (int64_t step = 0; step < steps; ++step, weights += kHalfStep, out += 2 * kHalfStep) {
     for (int64_t i = 0; i < columns * 4; i += 64) {
-      const __m512i codes = _mm512_loadu_si512(weights + i);
-      _mm512_storeu_si512(out + i, _mm512_shuffle_epi8(levels, _mm512_and_si512(codes, low)));
-      _mm512_storeu_si512(
-          out + kHalfStep + i,
-          _mm512_shuffle_epi8(levels, _mm512_and_si512(_mm512_srli_epi16(codes, 4), low)));
+      const __m512i nibbles = _mm512_loadu_si512(weights + i);
+      _mm512_storeu_si512(out + i, LookUpLow(levels, nibbles));
+      _mm512_storeu_si512(out + kHalfStep + i, LookUpHigh(levels, nibbles));
     }
   }
 }
@@ -141,20 +181,19 @@ KEEL_TARGET_AVX512 void Store(const PackedLinear& linear, int64_t row, int64_t c
   StoreRow<16>(linear, row, column, end, sums);
 }
 
-void DotBytesOf(const IntBlock& b) { b.columns == kPanel ? DotBytes<4>(b) : DotBytes<2>(b); }
-void DotSplitOf(const IntBlock& b) { b.columns == kPanel ? DotSplit<4>(b) : DotSplit<2>(b); }
-
 const IntKernel& KernelOf(const PackedFormat& format) {
   static constexpr IntKernel kBytes = {.kind = RowKind::kBytes,
                                        .tile_rows = 6,
-                                       .dot = DotBytesOf,
+                                       .nibble_rows = 4,
+                                       .dot = DotBytes,
                                        .expand = Expand,
                                        .quantize = QuantizeGroupAvx2,
                                        .widen = Widen,
                                        .store = Store};
   static constexpr IntKernel kSplit = {.kind = RowKind::kSplit,
                                        .tile_rows = 3,
-                                       .dot = DotSplitOf,
+                                       .nibble_rows = 0,
+                                       .dot = DotSplit,
                                        .expand = Expand,
                                        .quantize = QuantizeGroupAvx2,
                                        .widen = Widen,

@@ -15,8 +15,10 @@ namespace keel {
 namespace {
 
 constexpr int64_t kBytesAThread = 32 << 10;  // of weights; less is not worth waking a thread for
-constexpr int64_t kFewRows =
-    8;  // as many cost little more than one: reading weights takes the time
+// So many rows cost little more than one: reading weights takes the time.
+constexpr int64_t kFewRows = 8;
+// What one more division of rows costs, as a part of all: weights are read once more.
+constexpr int64_t kReadingIsOneOf = 32;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -43,23 +45,6 @@ void* RowScratch(int64_t bytes) {
   return memory.get();
 }
 
-// y, or the y of several linears side by side, as a grid of parts, one a thread.
-struct Grid {
-  int64_t rows = 1, columns = 1;
-};
-
-// Rows are divided only where columns are too few to keep all threads equally busy: weights are then read more than once.
-Grid Divide(int64_t m, int64_t pieces, int64_t threads) {
-  Grid best;
-  int64_t best_cost = 0;
-  for (int64_t rows = 1; rows <= std::min(threads, m); ++rows) {
-    const int64_t columns = std::min(threads / rows, pieces);
-    const int64_t cost = CeilDiv(pieces, columns) * std::max(CeilDiv(m, rows), kFewRows);
-    if (best_cost == 0 || cost < best_cost) best = {rows, columns}, best_cost = cost;
-  }
-  return best;
-}
-
 // The linears of a call, their outputs seen as one row of pieces of kSplit.
 class Call {
  public:
@@ -77,7 +62,7 @@ class Call {
     const int64_t work = bytes_ * CeilDiv(m, kFewRows);
     const int64_t threads =
         std::clamp<int64_t>(work / kBytesAThread, 1, std::max(1, ParallelThreads()));
-    const Grid grid = Divide(m, pieces_, threads);
+    const PackedLinearGrid grid = DividePackedLinears(m, pieces_, threads);
     ParallelFor(grid.rows * grid.columns, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t row = i % grid.rows, column = i / grid.rows;
@@ -125,12 +110,25 @@ class Call {
 
 }  // namespace
 
+PackedLinearGrid DividePackedLinears(int64_t m, int64_t pieces, int64_t threads) {
+  PackedLinearGrid best;
+  int64_t best_cost = 0;
+  for (int64_t rows = 1; rows <= std::min(threads, m); ++rows) {
+    const int64_t columns = std::min(threads / rows, pieces);
+    const int64_t cost = CeilDiv(pieces, columns) * std::max(CeilDiv(m, rows), kFewRows) *
+                         (kReadingIsOneOf + rows - 1);
+    if (best_cost == 0 || cost < best_cost) best = {rows, columns}, best_cost = cost;
+  }
+  return best;
+}
+
 std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu) {
   std::vector<PackedLinearVariant> variants;
   AppendPackedFloatPlain(&variants);
   AppendPackedIntPlain(&variants);
 #if defined(__x86_64__)
   AppendPackedFloat(cpu, &variants);
+  AppendPackedAmx(cpu, &variants);
   AppendPackedIntAvx2(cpu, &variants);
   AppendPackedIntAvx512(cpu, &variants);
   AppendPackedIntVnni(cpu, &variants);
@@ -145,10 +143,15 @@ void RunPackedLinears(absl::Span<const PackedLinear> linears,
   if (!linears.empty()) Call(linears, variants).Run();
 }
 
-void RunPackedLinears(absl::Span<const PackedLinear> linears) {
-  static const auto& variants =
-      *new std::vector<PackedLinearVariant>(PackedLinearVariants(Cpu()));  // outlives all threads
-  RunPackedLinears(linears, variants);
+void RunPackedLinears(absl::Span<const PackedLinear> linears, Numerics numerics) {
+  // They outlive all threads.
+  static const auto& all = *new std::vector<PackedLinearVariant>(PackedLinearVariants(Cpu()));
+  static const auto& invariant = *new std::vector<PackedLinearVariant>([] {
+    std::vector<PackedLinearVariant> variants = all;
+    std::erase_if(variants, [](const PackedLinearVariant& v) { return !v.invariant; });
+    return variants;
+  }());
+  RunPackedLinears(linears, numerics == Numerics::kInvariant ? invariant : all);
 }
 
 }  // namespace keel

@@ -6,7 +6,8 @@
 // them, one layout a WeightType whatever the CPU. So decoding reads memory in one stream a thread, and the same bytes
 // serve prompts. Sums are in fp32, or in int32 within a group where x is quantized too.
 //
-// Linears of one input (q, k and v; gate and up) are given in one call: x is converted once, and the threads meet once.
+// Linears of one input (q, k and v; gate and up) are given in one call: x is converted once, and the threads meet
+// once.
 #ifndef KEEL_CORE_KERNELS_PACKED_LINEAR_H_
 #define KEEL_CORE_KERNELS_PACKED_LINEAR_H_
 
@@ -14,6 +15,7 @@
 
 #include "absl/types/span.h"
 #include "core/kernels/lanes.h"
+#include "core/kernels/numerics.h"
 
 namespace keel {
 
@@ -36,6 +38,7 @@ struct PackedFormat {
 // Where a panel lies in `packed` is p * PanelBytes(format, k); what is in it, with r(k) for k rounded up:
 //   kF32, kF16   [k][64]
 //   kBF16        [r(k) / 2][64][2]: pairs along k side by side, as dot products of bf16 take them
+//   kInt8, kInt4 [k / group] of scales [64] and codes, r(k) to 8 (packed_int.h)
 inline int64_t Panels(int64_t n) { return (n + kPanel - 1) / kPanel; }
 // Bytes of one panel, scales included; a multiple of 64.
 int64_t PanelBytes(const PackedFormat& format, int64_t k);
@@ -47,8 +50,9 @@ struct PlainWeights {
   int64_t n = 0, k = 0, ldw = 0;
 };
 
-// Packs panels [begin, end) into `packed`, which is where panel 0 begins: Panels(n) * PanelBytes bytes, 64-byte aligned.
-// Outputs past n are zero. Panels are independent, so threads may share the work.
+// Packs panels [begin, end) into `packed`, which is where panel 0 begins: Panels(n) * PanelBytes bytes, 64-byte
+// aligned, best in large pages (huge_memory.h). Outputs past n are zero. Panels are independent, so threads may share
+// the work.
 void PackPanels(const PackedFormat& format, const PlainWeights& weights, int64_t begin, int64_t end,
                 void* packed);
 
@@ -69,12 +73,15 @@ struct PackedLinear {
   int64_t ldx = 0, ldy = 0, ldr = 0;
 };
 
-// Runs them on all threads, by the fastest variants (packed_linear_variants.h) that this CPU has. All have the same x, m,
-// k and type; one's y may be no other's operand. Which columns a thread computes depends on the shapes alone, so with few
-// rows each thread reads the same weights at every step. Converted rows of x lie in memory that each thread keeps from
-// call to call: nothing is allocated once the largest shape was seen.
-void RunPackedLinears(absl::Span<const PackedLinear> linears);
-inline void RunPackedLinear(const PackedLinear& linear) { RunPackedLinears({&linear, 1}); }
+// Runs them on all threads, by the fastest variants (packed_linear_variants.h) that this CPU has. All have the same
+// x, m, k and type; one's y may be no other's operand. Which columns a thread computes depends on shapes and threads
+// alone, so with few rows each thread reads the same weights at every step. Each thread converts the rows of x that
+// it needs, into memory that it keeps from call to call: nothing is allocated once the largest shape was seen.
+void RunPackedLinears(absl::Span<const PackedLinear> linears,
+                      Numerics numerics = Numerics::kFastest);
+inline void RunPackedLinear(const PackedLinear& linear, Numerics numerics = Numerics::kFastest) {
+  RunPackedLinears({&linear, 1}, numerics);
+}
 
 }  // namespace keel
 

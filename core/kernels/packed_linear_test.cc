@@ -184,12 +184,20 @@ struct Problem {
   }
 };
 
+// All that this CPU can run. Where it has dot products of bf16 but no tiles, libtorch's GEMM works without: only which
+// instructions it takes is then untested.
+std::vector<PackedLinearVariant> Variants() {
+  CpuFeatures cpu = Cpu();
+  cpu.amx_bf16 = cpu.avx512_bf16;
+  return PackedLinearVariants(cpu);
+}
+
 constexpr WeightType kFloats[] = {WeightType::kF32, WeightType::kBF16, WeightType::kF16};
 constexpr KernelType kTypes[] = {KernelType::kF32, KernelType::kBF16, KernelType::kF16};
 
 // Every variant that takes it, each on all threads.
 void RunAll(Problem& problem) {
-  for (const PackedLinearVariant& variant : PackedLinearVariants(Cpu())) {
+  for (const PackedLinearVariant& variant : Variants()) {
     if (!variant.takes(problem.linear.format, problem.type)) continue;
     problem.Reset();
     RunPackedLinears({&problem.linear, 1}, {&variant, 1});
@@ -199,7 +207,7 @@ void RunAll(Problem& problem) {
 
 TEST(PackedLinearTest, EveryVariantAgreesWithFp64AtFewRows) {
   std::string ran;
-  for (const auto& variant : PackedLinearVariants(Cpu())) ran += " " + variant.name;
+  for (const auto& variant : Variants()) ran += " " + variant.name;
   std::cout << "variants run:" << ran << "\n";
   for (const WeightType weights : kFloats) {
     for (const KernelType type : kTypes) {
@@ -251,7 +259,7 @@ TEST(PackedLinearTest, InfinitiesAndNaNsComeThrough) {
       Problem problem(weights, KernelType::kBF16, {m, 70, 40}, 1);
       problem.x.Set(7, std::numeric_limits<float>::infinity());
       if (m > 1) problem.x.Set(43 + 8, std::numeric_limits<float>::quiet_NaN());
-      for (const PackedLinearVariant& variant : PackedLinearVariants(Cpu())) {
+      for (const PackedLinearVariant& variant : Variants()) {
         if (!variant.takes(problem.linear.format, problem.type)) continue;
         RunPackedLinears({&problem.linear, 1}, {&variant, 1});
         for (int64_t j = 0; j < 70; ++j) {
@@ -273,7 +281,7 @@ TEST(PackedLinearTest, AnyPartsOfYMakeTheSameWhole) {
   for (const WeightType weights : kFloats) {
     for (const int64_t m : {1, 21, 90}) {
       Problem problem(weights, KernelType::kBF16, {m, 230, 77}, 1);
-      for (const PackedLinearVariant& variant : PackedLinearVariants(Cpu())) {
+      for (const PackedLinearVariant& variant : Variants()) {
         if (!variant.takes(problem.linear.format, problem.type)) continue;
         problem.Reset();
         const int64_t bytes = variant.row_bytes(problem.linear.format, 77);
@@ -289,6 +297,37 @@ TEST(PackedLinearTest, AnyPartsOfYMakeTheSameWhole) {
           }
         }
         problem.Check(variant.name);
+      }
+    }
+  }
+}
+
+TEST(PackedLinearTest, InvariantVariantsGiveARowTheSameBitsAmongAnyOthers) {
+  const int64_t m = 45, n = 103, k = 700;
+  for (const WeightType weights : kFloats) {
+    for (const KernelType type : kTypes) {
+      Problem all(weights, type, {m, n, k}, 1);
+      for (const PackedLinearVariant& variant : Variants()) {
+        if (!variant.invariant || !variant.takes(all.linear.format, type)) continue;
+        RunPackedLinears({&all.linear, 1}, {&variant, 1});
+        for (const int64_t first : {0, 7, 20}) {
+          for (const int64_t rows : {1, 2, 3, 5, 7, 16, 25}) {
+            if (first + rows > m) continue;
+            Numbers y(type, rows * n);
+            PackedLinear few = all.linear;
+            few.m = rows;
+            few.x = static_cast<const char*>(few.x) + first * few.ldx * Size(type);
+            few.residual = static_cast<const char*>(few.residual) + first * few.ldr * Size(type);
+            few.y = y.data(), few.ldy = n;
+            RunPackedLinears({&few, 1}, {&variant, 1});
+            for (int64_t i = 0; i < rows; ++i) {
+              for (int64_t j = 0; j < n; ++j) {
+                ASSERT_EQ(y.Get(i * n + j), all.y.Get((first + i) * all.linear.ldy + j))
+                    << variant.name << ", row " << first + i << " in " << rows << ", column " << j;
+              }
+            }
+          }
+        }
       }
     }
   }
@@ -313,6 +352,35 @@ TEST(PackedLinearTest, LinearsOfOneInputRunInOneCall) {
       v.Check("v");
     }
   }
+}
+
+// What the busiest thread has to do, beside an equal share.
+double Imbalance(const PackedLinearGrid& grid, int64_t m, int64_t pieces, int64_t threads) {
+  const auto ceil = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
+  return static_cast<double>(ceil(m, grid.rows) * ceil(pieces, grid.columns) * threads) /
+         static_cast<double>(m * pieces);
+}
+
+TEST(PackedLinearTest, ManyRowsKeepAllThreadsBusy) {
+  for (const int64_t n : {576, 896, 1152, 2048, 9728, 151936}) {
+    for (int64_t threads = 2; threads <= 64; threads += threads < 8 ? 1 : 8) {
+      for (const int64_t m : {128, 512}) {
+        const int64_t pieces = (n + kSplit - 1) / kSplit;
+        const PackedLinearGrid grid = DividePackedLinears(m, pieces, threads);
+        EXPECT_LE(grid.rows * grid.columns, threads);
+        EXPECT_LE(Imbalance(grid, m, pieces, threads), 1.25)
+            << n << " outputs, " << m << " rows, " << threads << " threads: " << grid.rows << " x "
+            << grid.columns;
+      }
+    }
+  }
+}
+
+TEST(PackedLinearTest, OneRowAndManyColumnsAreDividedByColumns) {
+  EXPECT_EQ(DividePackedLinears(1, 4, 64).columns, 4);
+  EXPECT_EQ(DividePackedLinears(1, 4748, 64).columns, 64);
+  EXPECT_EQ(DividePackedLinears(64, 4748, 32).columns, 32);
+  EXPECT_EQ(DividePackedLinears(1, 18, 2).columns, 2);
 }
 
 TEST(PackedLinearTest, PackingRoundsToTheFormatAndPadsWithZeros) {

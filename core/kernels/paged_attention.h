@@ -1,9 +1,11 @@
-// Attention of single queries over a paged KV cache.
+// Attention of queries over keys and values that lie in the blocks of a cache, or in rows.
 //
 // For query token t of sequence s and head h, over the keys j that t sees:
 //   score_j = softcap(scale * q . k_j) + slope_h * j
 //   out     = sum_j exp(score_j) v_j / (sum_j exp(score_j) + exp(sink_h))
-// All sums are kept in fp32, keys are taken block by block with a running maximum.
+// All sums are kept in fp32. Queries, one or many, meet the keys in tiles that lie at fixed positions of
+// a sequence, and what each tile gives is added up in the order of the tiles: a query's result has the
+// same bits whatever other queries there are, and however the work is split over threads.
 #ifndef KEEL_CORE_KERNELS_PAGED_ATTENTION_H_
 #define KEEL_CORE_KERNELS_PAGED_ATTENTION_H_
 
@@ -12,12 +14,13 @@
 #include <vector>
 
 #include "core/base/cpu.h"
+#include "core/kernels/attention_split.h"
 #include "core/kernels/lanes.h"
 
 namespace keel {
 
 struct PagedAttention {
-  KernelType type = KernelType::kF32;  // of q, caches and out
+  KernelType type = KernelType::kF32;  // of q, keys, values and out
   const void* q = nullptr;             // [tokens, heads, qk_dim], heads contiguous
   int64_t q_token_stride = 0;          // in elements
   int64_t q_head_stride = 0;
@@ -27,15 +30,23 @@ struct PagedAttention {
   void* out = nullptr;            // [tokens, heads, v_dim], contiguous
   int64_t heads = 0, kv_heads = 0, qk_dim = 0, v_dim = 0, block_size = 0;
 
-  const int32_t* block_table = nullptr;  // [sequences, max_blocks]; unused entries are not read
+  // [sequences, max_blocks]; unused entries are not read. Null: there are no blocks, keys and values lie
+  // as the queries do, key j of sequence s in row cu_q[s] + j of [tokens, kv_heads, D], heads contiguous.
+  const int32_t* block_table = nullptr;
   int64_t max_blocks = 0;
-  const int32_t* seq_lens = nullptr;  // [sequences]
+  int64_t k_token_stride = 0, k_head_stride = 0;  // in elements, where there are no blocks
+  int64_t v_token_stride = 0, v_head_stride = 0;
+
+  const int32_t* seq_lens = nullptr;  // [sequences]; null: as many keys as queries
   const int32_t* cu_q = nullptr;      // [sequences + 1]
   int64_t num_sequences = 0;
 
+  // A sequence's last query is at its last key, and none sees keys after its own. False: every query
+  // sees all keys of its sequence.
+  bool causal = true;
   float scale = 1;
   float softcap = 0;              // 0: none
-  int64_t window = 0;             // keys seen, itself included; 0: all
+  int64_t window = 0;             // keys seen, itself included; 0: all. Of causal ones only, as is:
   int64_t chunk = 0;              // keys of the same chunk only; 0: all
   const float* slopes = nullptr;  // [heads]; null: none
   const float* sinks = nullptr;   // [heads]; null: none
@@ -44,16 +55,20 @@ struct PagedAttention {
 // A way to compute it. The first is the plain reference.
 struct PagedAttentionVariant {
   std::string name;
-  void (*run)(const PagedAttention&, int64_t item_begin, int64_t item_end);
+  // Takes a block's rows over tiles of keys. Where they are all of the block's, writes its part of
+  // `out`; else what each tile gives, into the block's part of `partials`.
+  void (*run)(const PagedAttention&, const AttentionRows&, const AttentionSpan&, float* partials);
+  // Writes the block's part of `out` from what all its tiles gave.
+  void (*merge)(const PagedAttention&, const AttentionRows&, const float* partials);
 };
 
-// Those that `cpu` can run, slowest first. Items are (token, heads of a KV head).
+// Those that `cpu` can run, slowest first.
 std::vector<PagedAttentionVariant> PagedAttentionVariants(const CpuFeatures& cpu);
 
-int64_t PagedAttentionItems(const PagedAttention& attention);
-
-// The fastest variant, on all threads.
+// On all threads. Allocates nothing once it has run with as much work before. The first form takes the
+// fastest variant.
 void RunPagedAttention(const PagedAttention& attention);
+void RunPagedAttention(const PagedAttention& attention, const PagedAttentionVariant& variant);
 
 }  // namespace keel
 

@@ -1,39 +1,68 @@
-// Compiled with -fopenmp: at::parallel_for is a template over libtorch's OpenMP pool, and serial
-// without it.
 #include "core/kernels/parallel.h"
 
-#include <ATen/Parallel.h>
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <utility>
 
-#if defined(__SANITIZE_THREAD__)
-extern "C" void __tsan_acquire(void* address);
-extern "C" void __tsan_release(void* address);
-#endif
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/numbers.h"
+#include "absl/synchronization/mutex.h"
+#include "core/base/allowed_cpus.h"
+#include "core/kernels/float_mode.h"
 
 namespace keel {
 namespace {
 
-// ThreadSanitizer does not see OpenMP's barriers: what came before Release on one thread came before Acquire on another.
-#if defined(__SANITIZE_THREAD__)
-void Acquire(void* barrier) { __tsan_acquire(barrier); }
-void Release(void* barrier) { __tsan_release(barrier); }
-#else
-void Acquire(void*) {}
-void Release(void*) {}
-#endif
+thread_local ThreadPool* pool_of_thread = nullptr;
+
+ThreadPool& Pool() {
+  if (pool_of_thread != nullptr) return *pool_of_thread;
+  static auto* const shared = new std::shared_ptr<ThreadPool>(SharedThreadPool(0));  // never ends
+  return **shared;
+}
 
 }  // namespace
 
 void ParallelFor(int64_t n, int64_t grain, absl::FunctionRef<void(int64_t, int64_t)> f) {
-  char barrier;
-  Release(&barrier);
-  at::parallel_for(0, n, grain, [&](int64_t begin, int64_t end) {
-    Acquire(&barrier);
-    f(begin, end);
-    Release(&barrier);
-  });
-  Acquire(&barrier);
+  if (n <= 0) return;
+  const FlushDenormals flush;
+  if (n >= 2 * grain && !ThreadPool::IsInPiece()) {
+    ThreadPool& pool = Pool();
+    const int64_t pieces = std::min<int64_t>(pool.threads(), n / std::max<int64_t>(1, grain));
+    const auto run = [&](int i) { f(n * i / pieces, n * (i + 1) / pieces); };
+    if (pieces > 1 && pool.TryRun(static_cast<int>(pieces), run)) return;
+  }
+  f(0, n);
 }
 
-int ParallelThreads() { return at::in_parallel_region() ? 1 : at::get_num_threads(); }
+int ParallelThreads() { return ThreadPool::IsInPiece() ? 1 : Pool().threads(); }
+
+int DefaultThreads() {
+  static const int threads = [] {
+    const int allowed = AllowedCpus();
+    const char* text = std::getenv("OMP_NUM_THREADS");
+    int wanted = 0;  // of "8,2", a number for each level of nesting, SimpleAtoi makes nothing
+    if (text == nullptr || !absl::SimpleAtoi(text, &wanted) || wanted < 1) return allowed;
+    return std::min(wanted, allowed);
+  }();
+  return threads;
+}
+
+std::shared_ptr<ThreadPool> SharedThreadPool(int threads, bool pin) {
+  static absl::Mutex mutex(absl::kConstInit);
+  static auto* const pools = new std::map<std::pair<int, bool>, std::weak_ptr<ThreadPool>>();
+  if (threads <= 0) threads = DefaultThreads();
+  absl::MutexLock lock(&mutex);
+  std::weak_ptr<ThreadPool>& known = (*pools)[{threads, pin}];
+  std::shared_ptr<ThreadPool> pool = known.lock();
+  if (pool == nullptr)
+    known = pool = std::make_shared<ThreadPool>(ThreadPool::Options{threads, pin});
+  return pool;
+}
+
+ScopedThreadPool::ScopedThreadPool(ThreadPool& pool)
+    : before_(std::exchange(pool_of_thread, &pool)) {}
+ScopedThreadPool::~ScopedThreadPool() { pool_of_thread = before_; }
 
 }  // namespace keel

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/kernels/float_mode.h"
 #include "core/kernels/parallel.h"
 
 namespace keel {
@@ -15,7 +16,10 @@ constexpr uint64_t kMaxBytes = uint64_t{1} << 34;
 void PoolParallelFor(void* /*pool*/, int64_t n, int64_t grain,
                      void (*fn)(void* arg, int64_t begin, int64_t end), void* arg) {
   if (n < 1) return;
-  ParallelFor(n, grain < 1 ? 1 : grain, [&](int64_t begin, int64_t end) { fn(arg, begin, end); });
+  ParallelFor(n, grain < 1 ? 1 : grain, [&](int64_t begin, int64_t end) {
+    const DefaultFloatMode mode;  // the plugin's code was compiled for it, and may leave another
+    fn(arg, begin, end);
+  });
 }
 
 }  // namespace

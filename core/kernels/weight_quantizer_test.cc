@@ -35,8 +35,8 @@ std::vector<Weights> Samples() {
   return samples;
 }
 
-// What llama.cpp's formats make of 32 weights: a scale in fp16 and, of q8_0, the nearest of its multiples in -127 .. 127;
-// of q4_0, in -8 .. 7, where -8 is the weight farthest from zero.
+// What llama.cpp's formats make of 32 weights: a scale in fp16 and, of q8_0, the nearest of its multiples in -127 ..
+// 127; of q4_0, in -8 .. 7, where -8 is the weight farthest from zero.
 void Q8_0(const float* w, float* out) {
   float greatest = 0;
   for (int i = 0; i < 32; ++i) greatest = std::max(greatest, std::abs(w[i]));

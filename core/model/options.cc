@@ -10,6 +10,7 @@
 #include "core/base/error_detail.h"
 #include "core/base/json.h"
 #include "core/base/nearest.h"
+#include "core/kernels/thread_pool.h"
 
 namespace keel {
 namespace {
@@ -288,6 +289,14 @@ constexpr EngineFlag kFlags[] = {
     {"deterministic", "Execution", "", "false",
      "same bits for a request whatever runs beside it; slower",
      SetSwitch<&EngineOptions::executor, &ExecutorOptions::deterministic>},
+    {"threads", "Execution", "N", "0",
+     "threads that compute a step; 0: OMP_NUM_THREADS, else the processors that this process may "
+     "use "
+     "(its affinity mask, its control group's quota)",
+     SetInt<0, ThreadPool::kMaxThreads, &EngineOptions::threads>},
+    {"pin-threads", "Execution", "", "false",
+     "each thread stays on one processor: for a machine that nobody else uses",
+     SetSwitch<&EngineOptions::pin_threads>},
     {"tensor-parallel-size", "Execution", "RANKS", "1", "ranks that share each layer",
      SetInt<1, 64, &EngineOptions::executor, &ExecutorOptions::tensor_parallel>},
     {"pipeline-parallel-size", "Execution", "STAGES", "1",

@@ -90,6 +90,8 @@ struct EngineOptions {
   CacheOptions cache;
   SchedulerOptions scheduler = {.max_prefill_beside_decodes = 64};
   SpeculationOptions speculation;
+  int32_t threads = 0;       // that compute a step; 0: DefaultThreads (core/kernels/parallel.h)
+  bool pin_threads = false;  // each but the engine's own to a processor
   int64_t max_queued_requests = 1024;  // in sequences
   std::string trace;                   // the file; "": none
 };

@@ -2,17 +2,13 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "core/kernels/aten_threads.h"
 #include "core/kernels/linear.h"
-#include "core/kernels/parallel.h"
 
 namespace keel {
 namespace {
@@ -21,23 +17,6 @@ constexpr int64_t kPiece = 2048;  // elements; whole vectors of every type, far 
 constexpr int64_t kPiecesAThread = 8;   // less is not worth waking a thread for
 constexpr int64_t kRowsAThread = 16;    // likewise, at some microseconds a row
 constexpr int64_t kLongRow = 16 << 10;  // elements; ATen may divide more than 32768 among threads
-
-// ParallelFor for an f that throws, in the mode of the caller.
-void ParallelForAten(int64_t n, int64_t grain, absl::FunctionRef<void(int64_t, int64_t)> f) {
-  absl::Mutex mutex;
-  std::exception_ptr error;
-  const bool inference = c10::InferenceMode::is_enabled();
-  ParallelFor(n, grain, [&](int64_t begin, int64_t end) {
-    c10::InferenceMode guard(inference);
-    try {
-      f(begin, end);
-    } catch (...) {
-      absl::MutexLock lock(&mutex);
-      error = std::current_exception();
-    }
-  });
-  if (error != nullptr) std::rethrow_exception(error);
-}
 
 }  // namespace
 

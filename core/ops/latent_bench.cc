@@ -1,7 +1,6 @@
 // One layer of latent attention with DeepSeek-V2-Lite's sizes in bf16: a step of a sequence with expanded latents (what
 // `paged` does where it pays) and absorbed ones, and attention with as many heads whose keys and values are cached in
 // full. Milliseconds, the best of a few rounds. With an argument, the number of threads.
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
@@ -15,6 +14,8 @@
 #include <memory>
 
 #include "core/attention/registry.h"
+#include "core/kernels/aten_threads.h"
+#include "core/kernels/parallel.h"
 #include "core/ops/attention_layers.h"
 
 namespace keel {
@@ -87,7 +88,9 @@ double Milliseconds(bool latent, const char* name, int64_t queries, int64_t keys
 
 int main(int argc, char** argv) {
   c10::InferenceMode guard;
-  if (argc > 1) at::set_num_threads(std::atoi(argv[1]));
+  const auto threads = keel::SharedThreadPool(argc > 1 ? std::atoi(argv[1]) : 0);
+  const keel::ScopedThreadPool scope(*threads);
+  const keel::ScopedSerialAten serial;
   std::printf("queries  keys   as served  absorbed  keys and values of all heads\n");
   for (const auto& [queries, keys] : {std::pair<int64_t, int64_t>{1, 256},
                                       {1, 4096},

@@ -95,7 +95,9 @@ class MoeTest : public ::testing::Test {
   }
 
   Routing RandomRouting(int64_t tokens) const {
-    return {at::rand({tokens, moe_.experts()}).argsort(1).narrow(1, 0, moe_.top_k()),
+    return {at::rand({tokens, moe_.experts()})
+                .argsort(/*dim=*/1, /*descending=*/false)
+                .narrow(1, 0, moe_.top_k()),
             at::rand({tokens, moe_.top_k()})};
   }
 

@@ -48,7 +48,7 @@ PackedFormat QuantizedFormat(Quantization quantization, DType dtype) {
     case Quantization::kInt8:
       return {WeightType::kInt8, 128};
     case Quantization::kW8A8:
-      return {WeightType::kInt8, 128, true};
+      return {WeightType::kInt8, 32, true};
     case Quantization::kInt4:
       return {WeightType::kInt4, 32};
     case Quantization::kInt4Group64:

@@ -27,7 +27,7 @@ void AddNode(proto::Function& function, proto::Op op, uint32_t object,
 TEST(PackFormatTest, AQuantizationIsAFormatAndNoneTheModelsType) {
   EXPECT_EQ(QuantizedFormat(Quantization::kInt8, DType::kBF16), (PackedFormat{WeightType::kInt8, 128}));
   EXPECT_EQ(QuantizedFormat(Quantization::kW8A8, DType::kBF16),
-            (PackedFormat{WeightType::kInt8, 128, true}));
+            (PackedFormat{WeightType::kInt8, 32, true}));
   EXPECT_EQ(QuantizedFormat(Quantization::kInt4, DType::kF32),
             (PackedFormat{WeightType::kInt4, 32}));
   EXPECT_EQ(QuantizedFormat(Quantization::kInt4Group128, DType::kF32),

@@ -12,7 +12,7 @@ namespace keel {
 enum class Quantization {
   kNone,
   kInt8,          // a scale for 128 weights; activations keep 16 bits
-  kW8A8,          // the same weights; activations become int8, too, with a scale for 128
+  kW8A8,          // a scale for 32; activations become int8, too, with a scale for 32
   kInt4,          // a scale for 32 weights
   kInt4Group64,   // for 64
   kInt4Group128,  // for 128

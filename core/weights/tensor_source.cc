@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/kernels/aten_threads.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
@@ -114,7 +115,7 @@ absl::StatusOr<at::Tensor> TensorSource::Make(const TensorRecipe& recipe, const 
   const std::optional<at::ScalarType> type = ToScalarType(dtype);
   if (!type) return absl::UnimplementedError(absl::StrCat(name, ": no tensors of this type"));
   if (keep_type && IsUsual(tensor.scalar_type())) return tensor;
-  absl::StatusOr<at::Tensor> cast = CatchAten([&] { return tensor.to(*type); });
+  absl::StatusOr<at::Tensor> cast = CatchAten([&] { return ConvertOnAllThreads(tensor, *type); });
   if (!cast.ok()) return Annotate(cast.status(), name);
   return cast;
 }

@@ -18,11 +18,8 @@ REASONS = {
     ),
     **dict.fromkeys(("Inkling2ForCausalLM", "InklingForCausalLM"), _BIAS),
     "BltForCausalLM": "reads bytes in patches that a second model cuts",
-    "DogeForCausalLM": "its routers mix the tokens of a text, so that a token depends on later ones",
-    "HrmTextForCausalLM": "runs its layers several times for a token",
-    "JetMoeForCausalLM": "routes the projections of its attention to experts",
-    "LongcatFlashForCausalLM": "has two attentions in a layer",
+    "CpmAntForCausalLM": "no token of a text is hidden from those before it, and learned vectors come before the text",
     "ReformerModelWithLMHead": "attends to the keys that hash alike",
     "RwkvForCausalLM": "a recurrence (WKV) that no op of Keel's is",
-    "xLSTMForCausalLM": "a recurrence (mLSTM) that no op of Keel's is",
+    "XLNetLMHeadModel": "no token of a text is hidden from those before it",
 }

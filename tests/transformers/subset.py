@@ -10,8 +10,12 @@ SUBSET = (
     "GPT2LMHeadModel",  # positions by an embedding, transposed matrices
     "GptOssForCausalLM",  # sinks, experts with a bias
     "JambaForCausalLM",  # Mamba beside attention
+    "JetMoeForCausalLM",  # projections of an attention's queries by experts
     "Llama4ForCausalLM",  # ropes of complex numbers, scales of far queries, experts of its own
+    "LongcatFlashForCausalLM",  # two attentions in a layer, experts that give back what they get
     "NemotronHForCausalLM",  # Mamba-2, experts without a gate
     "PhiForCausalLM",  # a part of each head turned, biases
     "Qwen3NextForCausalLM",  # the gated delta rule
+    "RemBertForCausalLM",  # a head that is wider than the embedding
+    "xLSTMForCausalLM",  # a memory of matrices
 )

@@ -9,6 +9,7 @@ How it is done, a file each:
 |---|---|
 | the model, with weights that take no memory | `build.py`, `weights.py` |
 | one trace by torch.export, with opaque ops at transformers' own hooks | `trace.py`, `hooks/` |
+| which layer a node is in | `layers.py` |
 | each ATen op as ops of Keel's | `convert.py`, `ops/` |
 | rope, routers, activations found by trying; what cancels removed | `fuse/` |
 | embeddings, forward and logits | `split.py` |

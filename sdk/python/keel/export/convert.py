@@ -9,7 +9,6 @@ that torch says it has.
 
 import contextlib
 import operator
-import re
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -17,6 +16,7 @@ from torch.fx import Node as FxNode
 
 from . import graph as g
 from .graph import Builder, Declaration, Dim, Refused, Rows, Value
+from .layers import Numbering
 from .ops import TABLE, complex_numbers, own_attention
 
 DTYPES = {
@@ -31,8 +31,8 @@ DTYPES = {
 }
 
 
-def convert(program: torch.export.ExportedProgram, model: torch.nn.Module, layers: str) -> g.Function:
-    """The function ids [N], positions [N] -> logits [N, vocabulary]. `layers` is the name of the list of layers."""
+def convert(program: torch.export.ExportedProgram, model: torch.nn.Module, layers: Numbering) -> g.Function:
+    """The function ids [N], positions [N] -> logits [N, vocabulary]."""
     return Converter(program, model, layers).run()
 
 
@@ -41,14 +41,14 @@ class Converter:
 
     table = TABLE
 
-    def __init__(self, program: torch.export.ExportedProgram, model: torch.nn.Module, layers: str):
+    def __init__(self, program: torch.export.ExportedProgram, model: torch.nn.Module, layers: Numbering):
         self.build = Builder()
-        self.program, self.model = program, model
+        self.program, self.model, self.layers = program, model, layers
         self.positions: Value | None = None
-        self._layer = re.compile(rf"\b{re.escape(layers)}\.(\d+)\b")
         self._values: dict[FxNode, object] = {}
         self._known: dict[FxNode, torch.Tensor] = {}  # numbers that depend on no input
         self._declared: dict[tuple[str, str], Declaration] = {}
+        self._sizes: dict[object, int] = {}  # numbers of what an op finds, where what it looks at is known
         signature = program.graph_signature
         self._parameters = dict(signature.inputs_to_parameters)
         self._buffers = {**signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
@@ -69,6 +69,11 @@ class Converter:
         if dtype not in DTYPES:
             raise Refused(f"a value of type {dtype}")
         return DTYPES[dtype]
+
+    def is_short(self, node: FxNode) -> bool:
+        """Whether a dimension of it is the number of tokens less some."""
+        sizes = [size.node.expr for size in node.meta["val"].shape if isinstance(size, torch.SymInt)]
+        return any(e.is_Add and e.as_coeff_Add()[0] < 0 and e.as_coeff_Add()[1].is_Symbol for e in sizes)
 
     def kept(self, shape: Sequence[Dim]) -> list[Dim]:
         return [d for d in shape if d != 1]
@@ -107,6 +112,11 @@ class Converter:
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         return stack[-1][0].removeprefix("L['self'].").removeprefix("model.") if stack else ""
 
+    def learn(self, size: int | torch.SymInt, number: int) -> None:
+        """What a size is that depends on data, which is known."""
+        if isinstance(size, torch.SymInt):
+            self._sizes[size.node.expr] = number
+
     # ---- values
 
     def value(self, x: FxNode) -> Value:
@@ -126,6 +136,10 @@ class Converter:
         if isinstance(value, Refused):
             raise value
         return value
+
+    def is_a(self, x: FxNode, kind: type) -> bool:
+        """Whether `raw` gives one."""
+        return isinstance(self._values.get(x), kind)
 
     def values(self, x: FxNode) -> Sequence[Value]:
         return self.raw(x)
@@ -223,7 +237,7 @@ class Converter:
         self.positions = inputs[1]
         for node in nodes:
             if node.op == "call_function" and node in live and not _is_size(node):
-                self.build.layer = self._layer_of(node)
+                self.build.layer = self.layers.of(node)
                 try:
                     self._values[node] = self._checked(node, self._convert(node))
                 except Refused as refusal:  # it counts where something needs the node that has to be converted
@@ -287,17 +301,10 @@ class Converter:
             raise Refused(f"{node} has no value")
         return self.constant(held, self.dtype(node))
 
-    def _layer_of(self, node: FxNode) -> int | None:
-        for path, _ in (node.meta.get("nn_module_stack") or {}).values():
-            found = self._layer.search(path)
-            if found:
-                return int(found.group(1))
-        return None
-
     def _dim(self, size) -> Dim:
         if isinstance(size, int):
             return size
-        expression = size.node.expr
+        expression = size.node.expr.subs(self._sizes)
         if expression.is_Integer:
             return int(expression)
         coefficient, rest = expression.as_coeff_Mul()

@@ -10,7 +10,7 @@ from .fuse import fused
 from .graph import Graph
 from .hooks import Found
 from .interpret import Tensors
-from .layers import find_layers
+from .layers import Numbering, find_layers
 from .model_spec import model_spec
 from .split import split
 from .trace import trace
@@ -32,15 +32,18 @@ def export(model: torch.nn.Module) -> Export:
     """
     layers = find_layers(model)
     weights.fill(model, torch.bfloat16)  # every cast to f32 is seen
-    program, found = trace(model)
-    function = convert(program, model, layers)
+    traced = trace(model)
+    numbering = Numbering(traced.program, model, layers)
+    function = convert(traced.program, model, numbering)
     weights.fill(model, torch.float32)
     tensors = tensors_of(model)
     function = fused(function, tensors)
     parts = split(function, model)
     graph = Graph([parts.forward, *([parts.logits] if parts.logits else [])])
-    graph.spec = model_spec(model, parts, graph.declarations(), layers)
-    return Export(graph, found, check.check(model, function, graph, tensors))
+    graph.spec = model_spec(model, parts, graph.declarations(), layers, numbering)
+    if traced.most_tokens is not None:
+        graph.spec["max_positions"] = min(traced.most_tokens, graph.spec["max_positions"] or traced.most_tokens)
+    return Export(graph, traced.found, check.check(model, function, graph, tensors))
 
 
 def tensors_of(model: torch.nn.Module) -> Tensors:

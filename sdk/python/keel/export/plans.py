@@ -17,8 +17,11 @@ HOST_INPUTS = {"input_ids", "attention_mask", "position_ids", "position_embeddin
 MATRICES = {"gate_up_proj", "up_proj", "down_proj"}  # of a mixture of experts, which is one declaration
 
 
-def plans(model, declarations: list[Declaration], forward: Function, layers: str) -> dict:
-    """`tp_plan`, `ep_plan` and `pp_plan` of a spec. Rules that match nothing here are left out."""
+def plans(model, declarations: list[Declaration], forward: Function, layers: str | None) -> dict:
+    """`tp_plan`, `ep_plan` and `pp_plan` of a spec. Rules that match nothing here are left out.
+
+    `layers` is the name of the list of layers; None: a pipeline cannot be cut at them.
+    """
     config, prefix = model.config.get_text_config(), model.base_model_prefix
     names = {_pattern(d.name, prefix): d for d in declarations}
     own = {k: v for k, v in (getattr(type(model), "_tp_plan", None) or {}).items()}
@@ -31,7 +34,7 @@ def plans(model, declarations: list[Declaration], forward: Function, layers: str
             rules = []
         out[field] = rules
     run = {_pattern(n.object.name, prefix) for n in forward.nodes() if n.object is not None and n.object.tensors}
-    out["pp_plan"] = _pipeline(config, names, run, layers.removeprefix(f"{prefix}."))
+    out["pp_plan"] = [] if layers is None else _pipeline(config, names, run, layers.removeprefix(f"{prefix}."))
     return out
 
 

@@ -41,8 +41,11 @@ def rule(op: str, sources: list[str], targets: list[str], **more) -> dict:
 def _of_weight(d: Declaration) -> list[dict]:
     """Its weight's name is that of the declaration and ".weight", and its rows are outputs."""
     source = d.tensors.get("weight")
-    if source is None or d.tied_to is not None or "layout" in d.fields:
+    if source is None or "layout" in d.fields:
         return []
+    if d.tied_to is not None:
+        bias = d.tensors.get("bias", f"{d.name}.bias")
+        return [] if bias == f"{d.name}.bias" else [rule("RENAME", [re.escape(bias)], [f"{d.name}.bias"])]
     op = "TRANSPOSE" if "transposed" in d.tensors else "RENAME"
     if op == "RENAME" and source == f"{d.name}.weight":
         return []
@@ -98,8 +101,13 @@ def _of_stacked(d: Declaration) -> list[dict]:
     """[E, 2 I, H] or, transposed, [E, H, 2 I], gate and up behind one another or in turn."""
     layout = d.fields["layout"]
     prefix = _any_layer(re.escape(d.name))
-    stacked = [d.tensors[key].rpartition(".")[2] for key in ("gate_up", "down")]
-    out = [rule("TRANSPOSE" if layout["transposed"] else "RENAME", [rf"({prefix}\.(?:{'|'.join(stacked)}))"], [r"\1.weight"])]
+    stacked = [d.tensors[key].removeprefix(f"{d.name}.") for key in ("gate_up", "down")]
+    out = []
+    if any("." in name for name in stacked):  # each in a module of its own
+        named = ["gate_up_proj" if layout["gated"] else "up_proj", "down_proj"]
+        out += [rule("RENAME", [rf"({prefix})\.{re.escape(s)}"], [rf"\1.{n}"]) for s, n in zip(stacked, named)]
+        stacked = named
+    out += [rule("TRANSPOSE" if layout["transposed"] else "RENAME", [rf"({prefix}\.(?:{'|'.join(stacked)}))"], [r"\1.weight"])]
     if d.fields["bias"]:
         biases = [d.tensors[key].rpartition(".")[2] for key in ("gate_up_bias", "down_bias")]
         for matrix, bias in zip(stacked, biases, strict=True):

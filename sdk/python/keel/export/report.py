@@ -41,6 +41,9 @@ def left(forward: Function) -> list[str]:
     routed = sum(node.op == "MOE_ROUTED" for node in nodes)
     if routed:
         out.append(f"router: of {routed} layers, chosen by ops of their own")
+    products = sum(_is_of_weights(node) for node in nodes)
+    if products:
+        out.append(f"linear: {products} products with weights that are no linears, neither quantized nor divided over ranks")
     squares = sum(_is_a_norm(node) for node in nodes)
     if squares:
         out.append(f"norm: {squares} of mean and rsqrt in ops of their own")
@@ -49,6 +52,14 @@ def left(forward: Function) -> list[str]:
 
 def _is_a_norm(node: Node) -> bool:
     return node.op == "UNARY" and node.ints[0] == g.UNARY["rsqrt"]
+
+
+def _is_of_weights(node: Node) -> bool:
+    """A product with a parameter, in whatever shape."""
+    value = node.inputs[1] if node.op == "MATMUL" else None
+    while value is not None and value.node is not None and value.node.op in ("VIEW", "PERMUTE", "CAST"):
+        value = value.node.inputs[0]
+    return value is not None and value.made_by("PARAM")
 
 
 def _of_layers(forward: Function, num_layers: int) -> list[int]:

@@ -30,10 +30,11 @@ def split(function: Function, model: torch.nn.Module) -> Parts:
     hidden = head.inputs[0]
     if hidden.made_by("CAST") and hidden.node.inputs[0].dtype == g.MODEL:
         hidden = hidden.node.inputs[0]
-    size = embed.fields["size"]
-    if hidden.dims != (Rows(), size):
-        raise Refused(f"the head takes {hidden.type}, expected {g.MODEL}[N, {size}], the size of an embedding")
-    forward, extras = _forward(function, Builder().cast(hidden, g.MODEL), embeds, size)
+    if len(hidden.dims) != 2 or hidden.dims[0] != Rows():
+        raise Refused(f"the head takes {hidden.type}, expected {g.MODEL}[N, hidden_size]")
+    if hidden.dims[1] != embed.fields["size"]:
+        embed, scale, embeds = _table_of_head(head), 1.0, None
+    forward, extras = _forward(function, Builder().cast(hidden, g.MODEL), embeds, embed.fields["size"])
     parts = Parts(forward, None, embed.name, head.object.name, embed_scale=scale, extras=extras)
     parts.tied = head.object.tensors["weight"] == embed.tensors["weight"]
     if parts.tied:
@@ -57,6 +58,15 @@ def _embedding(function: Function, model: torch.nn.Module) -> tuple[Declaration,
     return found[0].object, 1.0, value
 
 
+def _table_of_head(head) -> Declaration:
+    """The head's matrix as the engine's embeddings, where those of the model are not as wide as what the head takes.
+
+    The engine needs some of that size; forward looks the tokens up in the model's own.
+    """
+    fields = {"rows": head.object.fields["out"], "size": head.object.fields["in"]}
+    return Declaration(head.object.name, "embedding", fields, {"weight": head.object.tensors["weight"]})
+
+
 def _exact(scale: float, size: int) -> float:
     """sqrt(size), where that is what a buffer of f32 or bf16 holds."""
     root = math.sqrt(size)
@@ -74,12 +84,13 @@ def _head(function: Function, model: torch.nn.Module):
     return heads[-1]
 
 
-def _forward(function: Function, hidden: Value, embeds: Value, size: int) -> tuple[Function, list[Value]]:
-    """Inputs in the order of the engine: embeds, positions, then ids if the model looks at them besides."""
+def _forward(function: Function, hidden: Value, embeds: Value | None, size: int) -> tuple[Function, list[Value]]:
+    """Inputs in the order of the engine: embeds (in the place of a value, or of none), positions, then ids if the model
+    looks at them besides."""
     given = Value(Type(g.MODEL, (Rows(), size)), name="embeds")
     positions = Value(Type(g.I64, (Rows(),)), name="positions")
     ids = Value(Type(g.I64, (Rows(),)), name="input_ids")
-    known = {function.inputs[0]: ids, function.inputs[1]: positions, embeds: given}
+    known = {function.inputs[0]: ids, function.inputs[1]: positions} | ({} if embeds is None else {embeds: given})
     output = rebuilt(hidden, known)
     used = any(ids in n.inputs for n in made([output]))
     extras = [ids] if used else []

@@ -1,7 +1,9 @@
 """From a model of transformers to an ExportedProgram whose hard parts are single `keel::` ops."""
 
 import contextlib
+import dataclasses
 import inspect
+import re
 from collections.abc import Iterator
 
 import torch
@@ -13,7 +15,15 @@ from .graph import Refused
 
 LENGTH = 7  # of the example; no size of a model may be equal to it by accident, but none is wrong if it is
 MAX_LENGTH = 1 << 16
+_BOUND = re.compile(r"N = Dim\('N',(?: min=\d+,)? max=(\d+)\)")  # what torch.export suggests
 FIRST_POSITION = "_keel_first_position"
+
+
+@dataclasses.dataclass
+class Trace:
+    program: torch.export.ExportedProgram
+    found: hooks.Found
+    most_tokens: int | None  # longer texts are computed in another way
 
 
 class _Logits(torch.nn.Module):
@@ -42,7 +52,7 @@ def example(length: int, vocab_size: int, seed: int = 0) -> tuple[torch.Tensor, 
     return torch.randint(0, vocab_size, (1, length), generator=random), torch.arange(length)[None]
 
 
-def trace(model: torch.nn.Module) -> tuple[torch.export.ExportedProgram, hooks.Found]:
+def trace(model: torch.nn.Module) -> Trace:
     """Traces `model` (bf16 weights, so that every cast to f32 can be seen) over a number of tokens N."""
     model.eval()
     with _buffers_kept(model):
@@ -51,25 +61,32 @@ def trace(model: torch.nn.Module) -> tuple[torch.export.ExportedProgram, hooks.F
         return _trace(model)
 
 
-def _trace(model: torch.nn.Module) -> tuple[torch.export.ExportedProgram, hooks.Found]:
+def _trace(model: torch.nn.Module) -> Trace:
     most = getattr(model.config.get_text_config(), "max_position_embeddings", None) or MAX_LENGTH
     most = min(MAX_LENGTH, most) if most > 0 else MAX_LENGTH  # tables of positions end there
-    tokens = torch.export.Dim("N", min=2, max=most)
-    inputs = example(LENGTH, model.get_input_embeddings().weight.shape[0])
     with hooks.installed(model) as found, torch.no_grad(), apply_patches("dynamo"):
         try:
-            program = torch.export.export(
-                _Logits(model),
-                inputs,
-                dynamic_shapes=({1: tokens}, {1: tokens}),
-                strict=False,
-                prefer_deferred_runtime_asserts_over_guards=True,
-            )
+            try:
+                program, bound = _exported(model, most), None
+            except torch._dynamo.exc.UserError as error:  # longer texts are computed in another way
+                suggested = _BOUND.search(str(error))
+                if suggested is None:
+                    raise
+                bound = int(suggested.group(1))
+                program = _exported(model, bound)
         except Refused:
             raise
         except Exception as error:
             raise Refused(f"torch.export cannot trace it: {_first_line(error)}") from error
-    return program.run_decompositions({}), found  # takes no op apart, but makes values of writes in place
+    return Trace(program.run_decompositions({}), found, bound)  # takes no op apart, but makes values of writes in place
+
+
+def _exported(model: torch.nn.Module, most: int) -> torch.export.ExportedProgram:
+    """The program for up to `most` tokens."""
+    tokens = torch.export.Dim("N", min=2, max=most)
+    inputs = example(LENGTH, model.get_input_embeddings().weight.shape[0])
+    return torch.export.export(_Logits(model), inputs, dynamic_shapes=({1: tokens}, {1: tokens}), strict=False,
+                               prefer_deferred_runtime_asserts_over_guards=True)  # fmt: skip
 
 
 @contextlib.contextmanager

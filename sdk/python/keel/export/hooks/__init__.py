@@ -39,6 +39,8 @@ def installed(model: torch.nn.Module) -> Iterator[Found]:
         for name, module in model.named_modules():
             _choose_implementations(module, undo)
             _set(module, "_keel_name", name, undo)
+            for method, function in own_experts.METHODS.get(type(module).__name__, {}).items():
+                _set(module, method, types.MethodType(function, module), undo)
             own = own_experts.FORWARDS.get(type(module).__name__)
             if own is not None:
                 _set(module, "_keel_act", own_experts.activation_of(module), undo)

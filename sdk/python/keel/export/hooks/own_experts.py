@@ -33,7 +33,51 @@ def dbrx(self, hidden_states, top_k_index, top_k_weights):
     return (hidden @ self.mlp.w2).view(hidden_states.shape)
 
 
-FORWARDS = {"DbrxExperts": dbrx, "Llama4TextMoe": llama4}
+def longcat(self, hidden_states, top_k_index, top_k_weights):
+    """Behind the experts that have matrices there are some that give back what they get."""
+    zeros, chosen = torch.zeros_like(top_k_weights), top_k_index < self.num_routed_experts
+    weights = torch.where(chosen, top_k_weights, zeros)
+    ids = torch.where(chosen, top_k_index, torch.zeros_like(top_k_index))
+    y = torch.ops.keel.experts(hidden_states, ids, weights, self.gate_up_proj, self.down_proj, None, None, self._keel_act, 0.0,
+                               0.0, True, False)  # fmt: skip
+    back = torch.where(chosen, zeros, top_k_weights).sum(-1, keepdim=True)
+    return y + (hidden_states * back).to(y.dtype)
+
+
+def jetmoe(self, layer_input):
+    """Its router sorts the tokens by experts."""
+    x = layer_input.reshape(-1, self.input_size)
+    ids, weights = _chosen_of(self.router, x)
+    y = torch.ops.keel.experts(x, ids, weights, self.input_linear.weight, self.output_linear.weight, None, None,
+                               self._keel_act, 0.0, 0.0, True, False)  # fmt: skip
+    return y.view(layer_input.shape) + self.bias
+
+
+def _chosen_of(router, x):
+    top, ids = router.layer(x).float().topk(router.top_k, dim=1)
+    return ids, torch.softmax(top, dim=1).type_as(x)
+
+
+def jetmoe_queries(self, layer_input):
+    """Projections [.., k, size] of the k experts of each token: all run, and the chosen are taken."""
+    x = layer_input.reshape(-1, self.input_size)
+    ids, weights = _chosen_of(self.router, x)
+    which = F.one_hot(ids, self.num_experts).type_as(x)  # [N, k, experts]
+    every = F.linear(x, self.input_linear.weight.reshape(-1, self.input_size)).view(-1, self.num_experts, self.hidden_size)
+    return (which @ every).view(*layer_input.shape[:2], self.top_k, self.hidden_size), None, (which, weights)
+
+
+def jetmoe_outputs(self, layer_input, chosen):
+    """The other way: each of the k goes to its expert, others get zeros."""
+    which, weights = chosen
+    y = layer_input.reshape(-1, self.top_k, self.hidden_size) * weights[..., None]
+    every = (which.transpose(1, 2) @ y).reshape(-1, self.num_experts * self.hidden_size)
+    out = every @ self.output_linear.weight.transpose(1, 2).reshape(-1, self.input_size)
+    return out.view(*layer_input.shape[:2], self.input_size) + self.bias
+
+
+FORWARDS = {"DbrxExperts": dbrx, "JetMoeMoE": jetmoe, "Llama4TextMoe": llama4, "LongcatFlashExperts": longcat}
+METHODS = {"JetMoeMoA": {"map": jetmoe_queries, "reduce": jetmoe_outputs}}
 
 
 def activation_of(module: torch.nn.Module) -> str:

@@ -6,6 +6,7 @@ A method or a class is known by its name here; that what stands for it computes 
 import torch
 import torch.nn.functional as F
 
+from ..graph import Refused
 from .library import define, like_first
 
 
@@ -46,5 +47,18 @@ def lightning(self, hidden_states, *args, **kwargs):
     return self.out_proj(F.sigmoid(self.output_gate(hidden_states)) * y), None
 
 
+def mlstm(self, query, key, value, igate, fgate, *args, **kwargs):
+    """xLSTM's matrix memory. Its sums of values and of keys are states that the largest gate so far divides, for range alone:
+    with gates that are bounded f32 has that range. The sum of keys is one more value, of ones."""
+    if not self.config.gate_soft_cap:
+        raise Refused("an mLSTM whose gates are not bounded (gate_soft_cap)")
+    q, k, v, i, f = (t.transpose(1, 2).float() for t in (query, key, value, igate, fgate))
+    k = k * torch.exp(i)[..., None]
+    v = torch.cat([v, torch.ones_like(v[..., :1])], -1)
+    y = torch.ops.keel.linear_attention(q * q.shape[-1] ** -0.5, k, v, -F.softplus(-f))
+    y = y[..., :-1] / y[..., -1:].abs().clamp(min=1)
+    return y.transpose(1, 2).to(query.dtype), (None, None, None)
+
+
 METHODS = {"_rnn_scan": rnn_scan}
-FORWARDS = {"MiniMaxLightningAttention": lightning}
+FORWARDS = {"MiniMaxLightningAttention": lightning, "xLSTMBackend": mlstm}

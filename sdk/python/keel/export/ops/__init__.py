@@ -4,6 +4,9 @@ A function gets the converter, the program's node and its arguments, and gives t
 """
 
 from .table import TABLE
-from . import arithmetic, complex_numbers, objects, shape  # noqa: F401, isort: skip, fill the table
+from . import (  # noqa: F401, isort: skip, fill the table
+    arithmetic, attention, complex_numbers, convolutions, fills, indices, logic, matrices, objects, recurrences, reductions,
+    shape, writes,
+)  # fmt: skip
 
 __all__ = ["TABLE"]

@@ -1,9 +1,7 @@
-"""What the model declares: linears, embeddings, norms, attention, experts, recurrences."""
+"""What the model declares: linears, embeddings, norms, experts."""
 
 from .. import graph as g
-from ..graph import Refused, Rows, Type
-from ..hooks.attention import UNKNOWN
-from .shape import Padded
+from ..graph import Refused, Rows
 from .table import converts
 
 
@@ -110,56 +108,14 @@ def keel_act(c, node, x, name):
     return c.build.act(name, c.value(x))
 
 
-# ---- attention
-
-
-@converts("keel_mask")
-def keel_mask(c, node, like, causal, window, chunk):
-    if window == UNKNOWN:
-        raise Refused("an attention mask that is none of causal, bidirectional, window and chunk")
-    return Mask(causal, window, chunk)
-
-
-class Mask:
-    """What an attention mask hides."""
-
-    def __init__(self, causal, window, chunk):
-        self.causal, self.window, self.chunk = causal, window, chunk
-
-
-def _mask_of(c, node):
-    """Behind what models do with a mask: cut it to the length that it has, give it another type."""
-    while node is not None and c.is_tensor(node) and not isinstance(c.raw(node), Mask):
-        if node.op != "call_function" or not c.is_tensor(node.args[0]):
-            raise Refused("an attention mask that is computed from something else than positions")
-        node = node.args[0]
-    return None if node is None else c.raw(node)
-
-
-@converts("keel_attention")
-def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap, causal, window, chunk):
-    (_, heads, _, qk_dim), (_, kv_heads, keys, _), v_dim = c.shape(q), c.shape(k), c.shape(v)[3]
-    if c.shape(q)[2] != Rows() or keys != Rows():
-        raise Refused(f"attention over {keys} keys, expected those of its own tokens")
-    layer = layer if layer >= 0 else c.build.layer
-    if layer is None:
-        raise Refused("attention outside of the layers, without a layer_idx: whose keys and values it reads is not known")
-    said = _mask_of(c, mask)
-    if said is not None:
-        causal, window, chunk = said.causal, said.window, said.chunk
-    fields = {
-        "kind": "CAUSAL" if causal else "ENCODER", "layer": layer, "kv_share_layer": -1, "heads": heads,
-        "kv_heads": kv_heads, "qk_dim": qk_dim, "v_dim": v_dim, "window": window, "chunk": chunk, "scale": scale,
-        "softcap": softcap,
-    }  # fmt: skip
-    object = c.declare("attention", f"{module or 'attention'}.{layer}" if not module else module, fields)
-    order = (2, 1, 3)
-    q, k, v = (c.build.cast(c.build.view(c.laid(x, (0, 2, 1, 3)), [c.shape(x)[i] for i in order]), g.MODEL) for x in (q, k, v))
-    arguments = {} if sinks is None else {"sinks": c.value(sinks)}
-    return c.without_ones(c.build.attention(object, q, k, v, arguments), node)
-
-
 # ---- experts
+
+
+def _common_module(*names):
+    """The innermost module that all are in."""
+    parts = [name.split(".")[:-1] for name in names]
+    depth = next((i for i, words in enumerate(zip(*parts)) if len(set(words)) > 1), min(map(len, parts)))
+    return ".".join(parts[0][:depth])
 
 
 @converts("keel_experts")
@@ -169,9 +125,9 @@ def keel_experts(c, node, x, ids, weights, gate_up, down, gate_up_bias, down_bia
         ("gate_up", gate_up), ("down", down), ("gate_up_bias", gate_up_bias), ("down_bias", down_bias))}  # fmt: skip
     if names["gate_up"] is None:
         raise Refused("experts whose matrices are no parameters")
-    experts, width = c.shape(gate_up)[0], c.shape(gate_up)[2 if transposed else 1]
+    experts, width = c.shape(down)[0], c.shape(gate_up)[2 if transposed else 1]
     top_k = c.shape(ids)[-1]
-    name = names["gate_up"].rpartition(".")[0]
+    name = _common_module(names["gate_up"], names["down"])
     fields = {
         "act": g.ACTS[act], "experts": experts, "top_k": top_k, "hidden_size": c.shape(x)[-1],
         "intermediate_size": width // 2 if gated else width, "bias": gate_up_bias is not None,
@@ -181,125 +137,3 @@ def keel_experts(c, node, x, ids, weights, gate_up, down, gate_up_bias, down_bia
     object = c.declare("moe", name, fields | {"layout": layout}, tensors={k: n for k, n in names.items() if n})
     ids, weights = (c.build.view(c.value(t), [d for d in c.shape(t)[:-1] if d != 1] + [top_k]) for t in (ids, weights))
     return c.build.moe_routed(object, c.value(x), ids, weights)
-
-
-# ---- recurrences
-
-
-def _state(c, node, kind, shape):
-    """A state of the layer, named by the module that it is in."""
-    kinds = {"conv": 0, "ssm": 1, "delta": 2, "scan": 3}
-    layer = c.build.layer
-    if layer is None:
-        raise Refused("a recurrence outside of the layers")
-    name = f"{c.module(node)}.{kind}_state"
-    fields = {"kind": kinds[kind], "layer": layer, "shape": shape}
-    count = sum(d.startswith(name) for k, d in c.declared() if k == "state")
-    return c.declare("state", name if not count else f"{name}.{count}", fields)
-
-
-def _given(c, **arguments):
-    return {name: c.value(x) for name, x in arguments.items() if x is not None}
-
-
-@converts("keel_conv1d")
-def keel_conv1d(c, node, x, weight, bias, silu):
-    result = _causal_conv(c, node, x, weight, bias)
-    result = c.build.act("silu", result) if silu else result
-    return c.build.permute(result, (1, 0))
-
-
-def _causal_conv(c, node, x, weight, bias):
-    channels, kernel = c.shape(weight)[0], c.shape(weight)[-1]
-    state = _state(c, node, "conv", [channels, kernel - 1])
-    value = c.laid(x, (0, 2, 1))
-    value = c.build.view(value, (Rows(), channels))
-    return c.build.recur(state, "CAUSAL_CONV1D", value, value.type, _given(c, weight=weight, bias=bias))
-
-
-@converts("conv1d")
-def conv1d(c, node, x, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
-    """A causal one: padded on both sides, and cut behind the last token by what follows."""
-    channels, of_group, kernel = c.shape(weight)
-    if c.shape(x)[-1] != Rows() or (of_group, groups) != (1, channels) or list(padding) != [kernel - 1]:
-        raise Refused("a convolution that is not causal by channel: padded by its width less one, and cut behind the text")
-    if [*stride, *dilation] != [1, 1]:
-        raise Refused("a convolution with strides")
-    return Padded(c.build.permute(_causal_conv(c, node, x, weight, bias), (1, 0)))
-
-
-@converts("convolution")
-def convolution(c, node, x, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
-    if transposed or len(c.shape(weight)) != 3:
-        raise Refused("a convolution of another kind than over the text")
-    return conv1d(c, node, x, weight, bias, stride, padding, dilation, groups)
-
-
-@converts("keel_linear_scan")
-def keel_linear_scan(c, node, x, a):
-    channels = c.shape(x)[2]
-    state = _state(c, node, "scan", [channels])
-    value, decay = (c.build.view(c.as_dtype(t, c.dtype(a)), (Rows(), channels)) for t in (x, a))
-    return c.build.cast(c.build.recur(state, "SCAN", value, value.type, {"a": decay}), c.dtype(node))
-
-
-@converts("keel_linear_attention")
-def keel_linear_attention(c, node, q, k, v, gate):
-    heads, v_size = c.shape(v)[2:]
-    state = _state(c, node, "delta", [heads, c.shape(k)[3], v_size])
-    q, k, v = (c.build.view(c.value(t), (Rows(), *c.shape(t)[2:])) for t in (q, k, v))
-    arguments = {"k": k, "v": v, "g": c.build.view(c.value(gate), (Rows(), heads))}
-    result = c.build.recur(state, "LINEAR_ATTENTION", q, Type(q.dtype, (Rows(), heads, v_size)), arguments)
-    return c.without_ones(c.build.cast(result, c.dtype(node)), node)
-
-
-@converts("keel_ssd")
-def keel_ssd(c, node, x, dt, a, b, cc, d, dt_bias, dt_min, dt_max):
-    _, _, heads, size = c.shape(x)
-    groups, state_size = c.shape(b)[2:]
-    state = _state(c, node, "ssm", [heads, size, state_size])
-    value = c.build.view(c.value(x), (Rows(), heads, size))
-    arguments = _given(c, dt=dt, A=a, B=b, C=cc, D=d, dt_bias=dt_bias)
-    for name in "BC":
-        arguments[name] = c.build.view(arguments[name], (Rows(), groups, state_size))
-    if dt_min > 0:
-        arguments["dt_min"] = dt_min
-    if dt_max < float("inf"):
-        arguments["dt_max"] = dt_max
-    return c.without_ones(c.build.recur(state, "SSD", value, value.type, arguments), node)
-
-
-@converts("keel_scan")
-def keel_scan(c, node, x, dt, a, b, cc, d, dt_bias):
-    channels, state_size = c.shape(a)
-    state = _state(c, node, "ssm", [channels, state_size])
-    rows = {n: c.laid(t, (0, 2, 1)) for n, t in (("x", x), ("dt", dt), ("B", b), ("C", cc))}
-    rows = {n: c.build.view(v, (Rows(), v.dims[-1])) for n, v in rows.items()}
-    value = rows.pop("x")
-    rest = _given(c, A=a, D=d, dt_bias=dt_bias)
-    arguments = {n: (rows | rest)[n] for n in ("dt", "A", "B", "C", "D", "dt_bias") if n in rows | rest}
-    return c.build.permute(c.build.recur(state, "SELECTIVE_SCAN", value, value.type, arguments), (1, 0))
-
-
-@converts("keel_delta")
-def keel_delta(c, node, q, k, v, gate, beta, scale, l2norm):
-    """Norms and scales of q and k are the model's: ops before the recurrence."""
-    heads, v_size = c.shape(v)[2:]
-    state = _state(c, node, "delta", [heads, c.shape(k)[3], v_size])
-    q, k = (c.build.view(c.value(t), (Rows(), *c.shape(t)[2:])) for t in (q, k))
-    if l2norm:
-        q, k = _normed(c, node, q), _normed(c, node, k)
-    q = c.build.affine(q, scale, 0.0)
-    value = c.build.view(c.value(v), (Rows(), heads, v_size))
-    arguments = {"k": k, "v": value} | _given(c, g=gate, beta=beta)
-    out = Type(q.dtype, (Rows(), heads, v_size))
-    result = c.build.recur(state, "GATED_DELTA", q, out, arguments)
-    return c.without_ones(c.build.cast(result, c.dtype(node)), node)
-
-
-def _normed(c, node, x):
-    """x / sqrt(sum(x^2) + 1e-6): a norm of the mean, with its eps and scale divided by the size."""
-    size = x.dims[-1]
-    fields = {"kind": "RMS", "size": size, "eps": 1e-6 / size, "weight_offset": 0.0, "bias": False, "no_weight": True,
-              "cast_last": True}  # fmt: skip
-    return c.build.affine(c.build.norm(c.declare("norm", f"{c.module(node)}.norm.l2.{size}", fields), x), size**-0.5, 0.0)

@@ -11,6 +11,7 @@ from torch.fx import Node as FxNode
 
 from .. import graph as g
 from ..graph import Refused, Rows, Value
+from .trial import Trial
 
 LENGTHS = (600, 300, 61)  # the first that the model's tables of positions have; longer than windows where it can be
 HIDDEN = -5000.0  # a lower score is no score; models write 1e4 or the lowest number
@@ -93,10 +94,10 @@ def _product(c, scores: FxNode) -> FxNode:
     found, seen, stack = [], set(), [scores]
     while stack:
         node = stack.pop()
-        if node in seen or node.op != "call_function" or not _is_pairs(c, node):
+        if node in seen or node.op != "call_function" or not is_pairs(c, node):
             continue
         seen.add(node)
-        if _name(node) in PRODUCTS and not any(_is_pairs(c, a) for a in node.args[-2:]):
+        if _name(node) in PRODUCTS and not any(is_pairs(c, a) for a in node.args[-2:]):
             found.append(node)
         else:
             stack.extend(node.all_input_nodes)
@@ -110,7 +111,7 @@ def _name(node: FxNode) -> str:
     return "" if schema is None else schema.name.split("::")[1]
 
 
-def _is_pairs(c, node: FxNode) -> bool:
+def is_pairs(c, node: FxNode) -> bool:
     value = node.meta.get("val")
     return isinstance(value, torch.Tensor) and sum(not isinstance(size, int) for size in value.shape) > 1
 
@@ -139,78 +140,30 @@ def _tried(c, product: FxNode, scores: FxNode, heads: int):
     return exact, see, zero
 
 
-class _Numbers:
-    """The model's own ops with numbers, for one row of `length` tokens."""
+class _Numbers(Trial):
+    """The scores, by what the product is."""
 
     def __init__(self, c, product: FxNode, length: int):
-        self.c, self.product, self.length = c, product, length
-        shape = [self.size(d) for d in product.meta["val"].shape]
-        self.random = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 8
-
-    def size(self, size):
-        if isinstance(size, (int, float, bool)):
-            return size
-        expression = size.node.expr
-        return type(size.node.hint)(expression.subs({s: self.length for s in expression.free_symbols}))
+        super().__init__(c, length)
+        self.product = product
+        self.random = torch.randn(self.shape(product), generator=torch.Generator().manual_seed(0)) * 8
 
     def scores(self, scores: FxNode, number: float | None) -> torch.Tensor:
         product = self.random if number is None else torch.full_like(self.random, number)
         known: dict[FxNode, object] = {}
         if _name(self.product) == "baddbmm":
             beta, alpha = (self.product.kwargs.get(k, 1) for k in ("beta", "alpha"))
-            product = beta * self._value(self.product.args[0], known).float() + alpha * product
+            product = beta * self.value(self.product.args[0], known).float() + alpha * product
         known[self.product] = product
-        return self._value(scores, known).float()
+        return self.value(scores, known).float()
 
     def scale(self, scores: FxNode, product: FxNode, measured: float) -> float:
         """The number that the model writes, where it is known: 1 / sqrt(D) and the like are exact in f64."""
-        size = product.args[-2].meta["val"].shape[-1]
-        root = self.size(size) ** -0.5
+        root = self.shape(product.args[-2])[-1] ** -0.5
         for exact in (1.0, root, measured):
             if abs(exact - measured) < 1e-4 * abs(measured):
                 return float(exact)
         return measured
-
-    def _value(self, node: FxNode, known: dict[FxNode, object]) -> torch.Tensor:
-        stack = [(node, False)]
-        while stack:
-            at, ready = stack.pop()
-            if at in known:
-                continue
-            given = self._given(at)
-            if given is not None:
-                known[at] = given
-            elif ready:
-                known[at] = self._run(at, known)
-            else:
-                stack.append((at, True))
-                stack.extend((i, False) for i in at.all_input_nodes if i not in known)
-        return known[node]
-
-    def _given(self, node: FxNode):
-        value = node.meta.get("val")
-        if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
-            return self.size(value)
-        if node.op != "placeholder":
-            return None
-        constant = self.c.buffer(node)
-        if constant is not None:
-            return constant
-        if "position" in node.name:
-            return torch.arange(self.length)[None]
-        raise Refused("attention scores with a bias that is learned or computed from what is said")
-
-    def _run(self, node: FxNode, known: dict[FxNode, object]):
-        def number(x):
-            return known[x]
-
-        args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), number)
-        # MODEL is f32 here.
-        args = [torch.float32 if x is torch.bfloat16 else x for x in args]
-        kwargs = {k: torch.float32 if x is torch.bfloat16 else x for k, x in kwargs.items()}
-        with torch.no_grad():
-            result = node.target(*args, **kwargs)
-        return result.float() if isinstance(result, torch.Tensor) and result.dtype == torch.bfloat16 else result
 
 
 # ---- what it is

@@ -1,10 +1,12 @@
-"""Shapes: views, parts, joins, indices, casts."""
+"""Shapes: casts, views, parts, joins, repeats."""
 
 import torch
 
 from .. import graph as g
 from ..graph import Refused, Rows
+from .convolutions import Padded, WithoutLast, cut_tokens, joined_tokens, padded_tokens
 from .table import converts
+from .writes import Pieces
 
 
 @converts(
@@ -67,9 +69,11 @@ def slice_(c, node, x, dim=0, start=None, end=None, step=1):
         if c.shape(node)[-1] != Rows() or start not in (0, None) or step != 1:
             raise Refused("a causal convolution that is cut elsewhere than behind the last token")
         return c.raw(x).value
+    size = c.shape(x)[dim]
+    if isinstance(size, Rows) and c.is_short(node):
+        return cut_tokens(c, node, x, dim, start, end)
     if c.shape(node) == c.shape(x):
         return c.value(x)
-    size = c.shape(x)[dim]
     if start in (0, None) and c.shape(node)[dim] == Rows() and not isinstance(size, Rows):
         return _as_far_as_the_text(c, node, x, dim)
     if isinstance(size, Rows) or not all(isinstance(e, (int, type(None))) for e in (start, end)):
@@ -86,13 +90,6 @@ def _as_far_as_the_text(c, node, x, dim):
     order = [at, *(i for i in range(len(value.dims)) if i != at)]
     rows = c.build.gather_rows(c.build.permute(value, order), c.positions)
     return c.without_ones(c.build.permute(rows, [order.index(i) for i in range(len(order))]), node)
-
-
-class Padded:
-    """What a convolution gives that is padded on both sides: `value` [C, N], and some columns behind it."""
-
-    def __init__(self, value):
-        self.value = value
 
 
 def _every(c, value, at, numbers):
@@ -157,6 +154,8 @@ def unbind(c, node, x, dim=0):
 @converts("cat", "concat", "concatenate")
 def cat(c, node, xs, dim=0):
     dim %= len(c.shape(node))
+    if any(c.is_a(x, WithoutLast) for x in xs):
+        return joined_tokens(c, node, xs, dim)
     return _joined(c, node, [(x, c.shape(x)) for x in xs if 0 not in c.shape(x)], dim)
 
 
@@ -180,7 +179,7 @@ def expand(c, node, x, *_, **__):
     """Dimensions of one element, or none, repeated. `repeat` of others is a join of copies."""
     want = c.shape(node)
     have = [1] * (len(want) - len(c.shape(x))) + c.shape(x)
-    value, at = c.build.view(c.value(x), have), 0
+    value = c.build.view(c.value(x), have)
     for i, (old, new) in enumerate(zip(have, want)):
         if old != new and isinstance(new, Rows):
             return _for_each_token(c, node, x)
@@ -236,7 +235,9 @@ def pad(c, node, x, widths, mode="constant", value=0):
     for i in range(len(widths) // 2):
         dim, (before, after) = rank - 1 - i, widths[2 * i : 2 * i + 2]
         if isinstance(result.dims[dim], Rows) and (before or after):
-            raise Refused("it pads the tokens of the batch")
+            if number or any(w for j, w in enumerate(widths) if j // 2 != i):
+                raise Refused("it pads the tokens of the batch")
+            return padded_tokens(c, node, x, dim, before, after)
         if before < 0 or after < 0:
             result = c.build.narrow(result, dim, max(-before, 0), result.dims[dim] + min(before, 0) + min(after, 0))
         parts = [_block(c, result, dim, n, number) for n in (before, after)]
@@ -259,175 +260,3 @@ def triangle(c, node, x, diagonal=0):
         raise Refused("a mask over pairs of tokens, outside of attention")
     keep = getattr(torch, node.target._schema.name.split("::")[1].strip("_"))(torch.ones(dims), diagonal)
     return c.without_ones(c.build.arithmetic("MUL", c.value(x), c.constant(keep, c.dtype(node))), node)
-
-
-# ---- indices
-
-
-@converts("gather", "take_along_dim")
-def gather(c, node, x, dim, indices, sparse_grad=False):
-    x_dims, at = _kept_for(c, x, dim)
-    value = c.build.view(c.value(x), [c.shape(x)[i] for i in x_dims])
-    index = c.build.view(c.as_dtype(indices, g.I64), [c.shape(indices)[i] for i in x_dims])
-    if isinstance(value.dims[at], Rows):
-        raise Refused("it takes tokens by their number in the batch")
-    rows = _one_a_row(c, index) if at == 0 else None
-    if rows is not None:
-        return c.without_ones(c.build.gather_rows(value, rows), node)
-    return c.without_ones(c.build.take(value, at, index), node)
-
-
-def _one_a_row(c, index):
-    """[N] of an index [N, ..] that is the same along all but the first dimension; None: it is not."""
-    while index.made_by("REPEAT") and index.node.ints[0] > 0:
-        index = index.node.inputs[0]
-    if index.dims[0] != Rows() or any(d != 1 for d in index.dims[1:]):
-        return None
-    return c.build.view(index, (Rows(),))
-
-
-@converts("scatter")
-def scatter(c, node, x, dim, indices, source=None, value=None):
-    source = value if source is None else source
-    x_dims, at = _kept_for(c, x, dim)
-    base = c.build.view(c.value(x), [c.shape(x)[i] for i in x_dims])
-    index = c.build.view(c.as_dtype(indices, g.I64), [c.shape(indices)[i] for i in x_dims])
-    if isinstance(base.dims[at], Rows):
-        raise Refused("it puts tokens by their number in the batch")
-    if c.is_tensor(source) and c.shape(source) == c.shape(indices):
-        values = c.build.view(c.as_dtype(source, base.dtype), index.dims)
-    else:
-        number = c.as_dtype(source, base.dtype) if c.is_tensor(source) else c.number(source, base.dtype)
-        values = c.build.expand(c.build.view(number, [1] * len(index.dims)), index)
-    return c.without_ones(c.build.scatter(base, at, index, values), node)
-
-
-def _kept_for(c, x, dim):
-    """The dimensions of x that are not one, with `dim` in any case, and where that is among them."""
-    dim %= len(c.shape(x))
-    kept = [i for i, size in enumerate(c.shape(x)) if size != 1 or i == dim]
-    return kept, kept.index(dim)
-
-
-@converts("index")
-def index(c, node, x, indices):
-    given = [(dim, i) for dim, i in enumerate(indices) if i is not None]
-    if len(given) != 1 or c.dtype(given[0][1]) not in (g.I64, g.I32):
-        raise Refused("an index by several values or by truths")
-    dim, indices = given[0]
-    return _picked(c, node, x, dim, indices)
-
-
-@converts("index_select")
-def index_select(c, node, x, dim, indices):
-    return _picked(c, node, x, dim, indices)
-
-
-def _picked(c, node, x, dim, indices):
-    at, value = c.axis(x, dim), c.value(x)
-    if at is None:
-        raise Refused("an index of one element")
-    if isinstance(value.dims[at], Rows):
-        raise Refused("it takes tokens by their number in the batch")
-    order = [at, *(i for i in range(len(value.dims)) if i != at)]
-    known = c.raw(indices) if isinstance(c.raw(indices), torch.Tensor) else c.buffer(indices)
-    if known is not None:
-        known = known % value.dims[at]  # from the end, where it is below 0
-        if known.dim() == 1 and torch.equal(known, known[0] + torch.arange(len(known))):
-            return c.without_ones(c.build.narrow(value, at, int(known[0]), len(known)), node)
-    index = c.value(indices) if known is None else c.constant(known)
-    picked = c.build.gather_rows(c.build.permute(value, order), index)
-    before, count = list(range(len(index.dims), len(index.dims) + at)), len(picked.dims)
-    back = [*before, *range(len(index.dims)), *range(len(index.dims) + at, count)]
-    return c.without_ones(c.build.permute(picked, back), node)
-
-
-@converts("one_hot")
-def one_hot(c, node, x, classes=-1):
-    if classes < 1:
-        raise Refused("one_hot of an unknown number of classes")
-    value = c.build.view(c.value(x), (*c.shape(x), 1))
-    numbers = c.build.constant(torch.arange(classes))
-    return c.without_ones(c.build.cast(c.build.compare("eq", value, numbers), c.dtype(node)), node)
-
-
-# ---- a tensor that is written in parts
-
-
-class Pieces:
-    """An empty tensor that is being filled by slices along one dimension."""
-
-    def __init__(self, parts=None):
-        self.parts = parts or {}
-
-    def filled(self, c, at, size):
-        values, start = [], 0
-        while start < size and start in self.parts:
-            length, value = self.parts[start]
-            values.append(value)
-            start += length
-        return c.build.cat(values, at) if start == size else None
-
-
-@converts("new_empty", "empty", "empty_like", "new_empty_strided", "empty_strided")
-def empty(c, node, *_, **__):
-    return Pieces()
-
-
-@converts("copy")
-def copy(c, node, x, source, non_blocking=False):
-    return expand(c, node, source) if c.shape(source) != c.shape(node) else c.as_dtype(source, c.dtype(node))
-
-
-@converts("slice_scatter")
-def slice_scatter(c, node, base, source, dim=0, start=None, end=None, step=1):
-    size = c.shape(node)[dim]
-    if isinstance(size, Rows):
-        if c.shape(source) == c.shape(node):
-            return c.as_dtype(source, c.dtype(node))
-        raise Refused("it writes tokens by their number in the batch")
-    start, end, _ = slice(start, end).indices(size)
-    if step != 1:
-        return _every_written(c, node, base, source, dim, range(start, end, step))
-    return _written(c, node, base, source, dim, start, end)
-
-
-def _every_written(c, node, base, source, dim, places):
-    """Elements `places` of a dimension: where a mask says so, those of the source, spread."""
-    if not places:
-        return c.value(base)
-    shape = c.shape(node)
-    dim %= len(shape)
-    size = shape[dim]
-    spread = [places.index(i) if i in places else 0 for i in range(size)]
-    source_value = c.build.view(c.as_dtype(source, c.dtype(node)), c.shape(source))
-    ones = [size if i == dim else 1 for i in range(len(shape))]
-    spread = c.build.take(source_value, dim, c.build.constant(torch.tensor(spread).view(ones)))
-    mask = c.build.constant(torch.tensor([i in places for i in range(size)]).view(ones))
-    old = c.build.view(c.value(base), shape)
-    return c.without_ones(c.build.where(mask, spread, old), node)
-
-
-@converts("select_scatter")
-def select_scatter(c, node, base, source, dim, index):
-    size = c.shape(node)[dim]
-    if isinstance(size, Rows):
-        raise Refused("it writes one of the tokens by its number in the batch")
-    return _written(c, node, base, source, dim, index % size, index % size + 1)
-
-
-def _written(c, node, base, source, dim, start, end):
-    shape = c.shape(node)
-    dim %= len(shape)
-    kept = [i for i, size in enumerate(shape) if size != 1 or i == dim]
-    at, size = kept.index(dim), shape[dim]
-    part = c.build.view(c.as_dtype(source, c.dtype(node)), [end - start if i == dim else shape[i] for i in kept])
-    old = c.raw(base)
-    if isinstance(old, Pieces):
-        pieces = Pieces({**old.parts, start: (end - start, part)})
-        whole = pieces.filled(c, at, size)
-        return pieces if whole is None else c.without_ones(whole, node)
-    old = c.build.view(c.value(base), [shape[i] for i in kept])
-    before = [c.build.narrow(old, at, 0, start)] if start else []
-    after = [c.build.narrow(old, at, end, size - end)] if end < size else []
-    return c.without_ones(c.build.cat([*before, part, *after], at), node)
