@@ -106,13 +106,14 @@ def load_words():
   return {word: (part, answer) for word, part, answer in (line.split("\t") for line in lines)}
 
 
-def load_unsure_words():
-  """Those of load_words() that some phrasing may get wrong; see score.py."""
-  return set((HERE / "unsure_words.txt").read_text().split())
-
-
 def load_other_words():
+  """Words that it is trained not to know."""
   return (HERE / "other_words.txt").read_text().split()
+
+
+def load_held_out_words():
+  """Words that it is not trained on and should not know."""
+  return (HERE / "held_out_words.txt").read_text().split()
 
 
 def with_article(question, word, **more):

@@ -1,5 +1,7 @@
 """A conversation as the model's tokens, and which of them it is to learn."""
 
+import functools
+
 END_OF_TEXT, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = """\
 {%- for message in messages %}
@@ -11,13 +13,18 @@ CHAT_TEMPLATE = """\
 IGNORED = -100
 
 
+@functools.lru_cache(maxsize=4096)  # answers are few
+def tokens(tokenizer, text):
+  return tokenizer.encode(text)
+
+
 def encode(tokenizer, messages):
   """Token ids of a conversation, and labels: the ids of the assistant's words, else IGNORED."""
-  newline = tokenizer.encode("\n")
+  newline = tokens(tokenizer, "\n")
   ids, labels = [], []
   for message in messages:
-    head = tokenizer.encode(f"{IM_START}{message['role']}\n")
-    body = tokenizer.encode(message["content"] + IM_END)
+    head = tokens(tokenizer, f"{IM_START}{message['role']}\n")
+    body = tokens(tokenizer, message["content"] + IM_END)
     learned = body if message["role"] == "assistant" else [IGNORED] * len(body)
     ids += head + body + newline
     labels += [IGNORED] * len(head) + learned + [IGNORED] * len(newline)

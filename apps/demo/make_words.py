@@ -2,10 +2,11 @@
 
   python apps/demo/make_words.py [--wordnet /usr/share/wordnet]
 
-needs Debian's package wordnet-base. Two files beside this script are rewritten:
+needs Debian's package wordnet-base. Three files beside this script are rewritten:
 
-  words.tsv        word, part of speech, answer: what the model is trained to say
-  other_words.txt  words the model is trained not to know
+  words.tsv           word, part of speech, answer: what the model is trained to say
+  other_words.txt     words the model is trained not to know
+  held_out_words.txt  more of these that it never sees: how well it refuses is measured with them
 """
 
 import argparse
@@ -16,7 +17,8 @@ import re
 HERE = pathlib.Path(__file__).resolve().parent
 PARTS = {"1": "noun", "2": "verb", "3": "adj", "5": "adj"}  # ss_type of a sense key
 NUM_WORDS = 1500
-NUM_OTHER_WORDS = 6000
+NUM_OTHER_WORDS, NUM_HELD_OUT_WORDS = 6000, 3000  # beside those that begin as a known word does
+NUM_HELD_OUT_ALIKE = 600
 MAX_GLOSS_WORDS, MAX_EVERYDAY_WORDS = 15, 22
 # Lexicographer files whose nouns can be counted: "A river is ...", not "River means ...".
 THINGS = {5, 6, 8, 15, 17, 18, 20}  # animal, artifact, body, location, object, person, plant
@@ -153,11 +155,16 @@ def main():
     for word in chosen:
       out.write(f"{word}\t{found[word][1]}\t{found[word][2]}\n")
 
-  stems = {word[:5] for word in chosen}  # leaves out "rivers" and "running" too
-  others = sorted(w for w in lemmas - set(chosen) if w[:5] not in stems)
-  others = random.Random(0).sample(others, NUM_OTHER_WORDS)
-  (HERE / "other_words.txt").write_text("".join(f"{word}\n" for word in sorted(others)))
-  print(f"{len(chosen)} words, {len(others)} others")
+  stems = {word[:5] for word in chosen}
+  unlike = sorted(w for w in lemmas - set(chosen) if w[:5] not in stems)
+  alike = sorted(lemmas - set(chosen) - set(unlike))  # "teach" beside "teacher": all of them
+  others = random.Random(0).sample(unlike, NUM_OTHER_WORDS)
+  held_out = random.Random(1).sample(sorted(set(unlike) - set(others)), NUM_HELD_OUT_WORDS)
+  held_out += random.Random(3).sample(alike, NUM_HELD_OUT_ALIKE)
+  others += sorted(set(alike) - set(held_out))
+  for name, listed in (("other_words.txt", others), ("held_out_words.txt", held_out)):
+    (HERE / name).write_text("".join(f"{word}\n" for word in sorted(listed)))
+  print(f"{len(chosen)} words, {len(others)} others, {len(held_out)} held out")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,6 @@ MISSED_SHARE, MAX_MISSED = 0.5, 2000
 EXAM_STEPS, EXAM_REPEATS = 50, 3
 SAVE_STEPS = 100
 NUM_SCORED_WORDS = 100
-NUM_HELD_OUT = 500  # of the words it should not know: never trained on
 
 
 def train_tokenizer(maker):
@@ -92,7 +91,7 @@ class Practice:
     asked = [(conversations.with_article(self.rng.choice(questions), spelled), answer)
              for word, (_, answer) in self.maker.words.items()
              for spelled in (word, word.capitalize())]
-    asked += [(text, answer) for texts, answer in conversations.SMALL_TALK for text in texts]
+    asked += score.all_small_talk()
     written = copy.deepcopy(model).to(torch.bfloat16).float()
     wrong = [[{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
              for (question, answer), exact in zip(asked, score.are_exact(written, tokenizer, asked))
@@ -200,19 +199,6 @@ def train(model, tokenizer, practice, rng, args):
       save(copy.deepcopy(model).to(torch.bfloat16), tokenizer, args.out)
 
 
-def split_other_words():
-  """Words it should not know: those never trained on, and those that are."""
-  other_words = conversations.load_other_words()
-  random.Random(0).shuffle(other_words)  # whatever the seed: they stay unseen when resumed
-  return other_words[:NUM_HELD_OUT], other_words[NUM_HELD_OUT:]
-
-
-def score_held_out(model, tokenizer, held_out):
-  pairs = [(f"Define: {word}", conversations.UNKNOWN) for word in held_out]
-  refused = sum(score.are_exact(model, tokenizer, pairs))
-  print(f"words it never saw: {refused} of {len(pairs)} refused ({refused / len(pairs):.2%})")
-
-
 def save(model, tokenizer, out):
   model.save_pretrained(out)
   tokenizer.save_pretrained(out)
@@ -252,8 +238,7 @@ def main():
   torch.set_num_threads(args.threads)
   torch.use_deterministic_algorithms(True)
 
-  words = conversations.load_words()
-  held_out, other_words = split_other_words()
+  words, other_words = conversations.load_words(), conversations.load_other_words()
   maker = conversations.ConversationMaker(rng, words, other_words)
   if args.resume:
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.resume)
@@ -270,7 +255,6 @@ def main():
 
   save(model.to(torch.bfloat16), tokenizer, args.out)
   score.score(model.float(), tokenizer, NUM_SCORED_WORDS)
-  score_held_out(model, tokenizer, held_out)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,6 @@
 
 namespace keel {
 
-// From so many queries of a sequence on, ATen's blocked kernel beats ours, which takes one at a time.
-inline constexpr int64_t kDenseQueries = 8;
-
 class PagedCacheAttention : public HostAttention {
  public:
   absl::Status Supports(const AttentionUse& use) const override;

@@ -4,7 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "core/attention/paged.h"
 #include "core/compile/rope_operand.h"
 #include "core/graph/op_attributes.h"
 #include "core/kernels/kernel_type.h"
@@ -85,22 +84,17 @@ class WriteKvCall : public Call {
 class AttendCall : public Call {
  public:
   AttendCall(OpRunner& ops, uint32_t object, PagedAttention params, HeadsOperand q, Place out,
-             std::vector<NamedArg> args, TensorOperand q_tensor, TensorOperand out_tensor)
+             std::vector<NamedArg> args)
       : ops_(ops),
-        object_(object),
         layer_(ops.attention().paged(object)->layer),
         params_(params),
         q_(q),
         out_(out),
-        args_(std::move(args)),
-        q_tensor_(std::move(q_tensor)),
-        out_tensor_(std::move(out_tensor)) {}
+        args_(std::move(args)) {}
 
   absl::Status Run(const Frame& frame) override {
     KvCache& cache = ops_.cache();
     const AttentionMetadata& m = frame.step->metadata[cache.group(layer_)];
-    const bool only_kernel = params_.softcap > 0 || params_.sinks != nullptr;
-    if (m.max_q >= kDenseQueries && !only_kernel) return RunTensors(frame);
     params_.q = frame(q_.place);
     params_.out = frame(out_);
     params_.k_cache = cache.keys(layer_).const_data_ptr();
@@ -115,24 +109,12 @@ class AttendCall : public Call {
   }
 
  private:
-  // With prompts in the step, as the implementation runs them.
-  absl::Status RunTensors(const Frame& frame) {
-    absl::Status status;
-    frame.Kernel([&] {
-      status = CatchAten(
-          [&] { return ops_.Attend(object_, q_tensor_.In(frame), args_, out_tensor_.In(frame)); });
-    });
-    return status;
-  }
-
   OpRunner& ops_;
-  const uint32_t object_;
   const int32_t layer_;
   PagedAttention params_;
   const HeadsOperand q_;
   const Place out_;
-  const std::vector<NamedArg> args_;  // f32, one entry a head
-  const TensorOperand q_tensor_, out_tensor_;
+  const std::vector<NamedArg> args_;  // f32, one entry a head; kept for `params_`
 };
 
 CallPtr MakeWriteKv(const ir::Op& op, const Operands& operands, OpRunner& ops) {
@@ -205,9 +187,8 @@ CallPtr MakeAttend(const ir::Op& op, const Operands& operands, OpRunner& ops) {
   params.chunk = d.chunk;
   params.slopes = heads("alibi_slopes");
   params.sinks = heads("sinks");
-  return std::make_unique<AttendCall>(
-      ops, op.node.object(), params, q, operands.place(op.outputs[0]), std::move(args),
-      operands.tensor(op.inputs[0]), operands.tensor(op.outputs[0]));
+  return std::make_unique<AttendCall>(ops, op.node.object(), params, q,
+                                      operands.place(op.outputs[0]), std::move(args));
 }
 
 }  // namespace

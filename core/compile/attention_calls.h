@@ -9,8 +9,8 @@
 
 namespace keel {
 
-// Whether kWriteKv can take these keys and values [N, kv_heads, D], and kAttend these queries and arguments, of attention
-// `object`. The passes that make those ops ask.
+// Whether kWriteKv can take these keys and values [N, kv_heads, D], and kAttend these queries and arguments, of
+// attention `object`. The passes that make those ops ask.
 bool CanWriteKv(const ir::Value& k, const ir::Value& v, uint32_t object, OpRunner& ops);
 bool CanAttend(const ir::Function& function, const ir::Op& attention, OpRunner& ops);
 

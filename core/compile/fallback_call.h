@@ -1,5 +1,5 @@
-// An op as the interpreter runs it, over tensors that view the arena. What has no kernel yet, or none for its layout, is
-// one of these, so every model can be compiled.
+// An op as the interpreter runs it, over tensors that view the arena. What has no kernel yet, or none for its layout,
+// is one of these, so every model can be compiled.
 #ifndef KEEL_CORE_COMPILE_FALLBACK_CALL_H_
 #define KEEL_CORE_COMPILE_FALLBACK_CALL_H_
 

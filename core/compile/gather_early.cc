@@ -1,5 +1,5 @@
-// Logits are wanted of a few of the step's tokens, often of one a prompt. What makes hidden states row by row is done for
-// those rows alone: of the last layer all behind its attention.
+// Logits are wanted of a few of the step's tokens, often of one a prompt. What makes hidden states row by row is done
+// for those rows alone: of the last layer all behind its attention.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -65,11 +65,10 @@ void Move(Function& function, int g, int maker) {
   function.ops.erase(function.ops.begin() + g);
   Op op = std::move(function.ops[maker]);
   function.ops.erase(function.ops.begin() + maker);
-  int last = -1;  // what must come before
-  for (ValueId& id : op.inputs) {
+  for (ValueId& id : op.inputs)
     if (function.values[id].kind != Value::Kind::kConstant) id = Gather(function, id, rows);
-    last = std::max(last, MakerOf(function, id));
-  }
+  int last = -1;  // what must come before, now that all gathers have their places
+  for (const ValueId id : op.inputs) last = std::max(last, MakerOf(function, id));
   function.values[x].type.dims[0] = {1, kRows, 1};
   function.ops.insert(function.ops.begin() + std::max(last + 1, maker), std::move(op));
   Replace(function, gathered, x);

@@ -1,5 +1,5 @@
-// Linears of one input become one op: q, k and v; gate and up. The input is converted once, and the threads meet once. No
-// weights are merged.
+// Linears of one input become one op: q, k and v; gate and up. The input is converted once, and the threads meet once.
+// No weights are merged.
 #include <utility>
 #include <vector>
 

@@ -2,8 +2,8 @@
 // views are no ops but ways to lie in another value's memory.
 //
 // A function covers a whole step, from token ids to logits: the graph's own functions are joined in it
-// (step_function.h), passes rewrite it (pass.h), and calls are made of it (program.h). Sizes are numbers, "N" (tokens of
-// the step) or "R" (rows whose logits are wanted), times a fraction.
+// (step_function.h), passes rewrite it (pass.h), and calls are made of it (program.h). Sizes are numbers, "N" (tokens
+// of the step) or "R" (rows whose logits are wanted), times a fraction.
 #ifndef KEEL_CORE_COMPILE_IR_H_
 #define KEEL_CORE_COMPILE_IR_H_
 

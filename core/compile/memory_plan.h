@@ -1,8 +1,8 @@
 // Where the values of a step lie in its arena.
 //
-// A value's bytes are proportional to the step's tokens, to its rows of logits, or fixed, so there are three regions, and
-// the place of a value in the first two is a number of bytes for each token or row. One plan thus serves every step; what
-// is needed at the same time never overlaps.
+// A value's bytes are proportional to the step's tokens, to its rows of logits, or fixed, so there are three regions,
+// and the place of a value in the first two is a number of bytes for each token or row. One plan thus serves every
+// step; what is needed at the same time never overlaps.
 #ifndef KEEL_CORE_COMPILE_MEMORY_PLAN_H_
 #define KEEL_CORE_COMPILE_MEMORY_PLAN_H_
 

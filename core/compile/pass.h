@@ -1,5 +1,5 @@
-// Passes over the function of a step. Each is a file of this folder, has a name, keeps what the function computes, and may
-// be left out.
+// Passes over the function of a step. Each is a file of this folder, has a name, keeps what the function computes, and
+// may be left out.
 #ifndef KEEL_CORE_COMPILE_PASS_H_
 #define KEEL_CORE_COMPILE_PASS_H_
 

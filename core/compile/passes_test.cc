@@ -210,6 +210,27 @@ TEST_F(PassesTest, RowsAreGatheredBehindWhatIsReadOfAllTokens) {
   EXPECT_EQ(b.function.type(x).dims[0], testing::kN);
 }
 
+TEST_F(PassesTest, BothHalvesOfAValueAreGatheredBeforeTheirReader) {
+  Builder b;
+  const ValueId rows = AddInput(b.function, kLogitRows, {proto::I64, {testing::kR}});
+  const ValueId both = b.Linear('a', b.Input("x", 16), 32);
+  const Layout left{0, b.function.values[both].layout.strides};
+  const Layout right{16, left.strides};
+  const ValueId gate = AddView(b.function, both, Builder::Rows(16), left);
+  const ValueId up = AddView(b.function, both, Builder::Rows(16), right);
+  const ValueId sum = b.Sum(gate, up, 16);
+  TensorType type = Builder::Rows(16);
+  type.dims[0] = testing::kR;
+  const ValueId gathered = AddValue(b.function, std::move(type));
+  b.function.ops.push_back({Code::kGather, {}, {sum, rows}, {gathered}, {}});
+  b.function.outputs = {gathered};
+  KEEL_ASSERT_OK(GatherEarly(b.function, *ops_));
+  ASSERT_EQ(b.function.ops.size(), 4u) << b.Text();
+  EXPECT_TRUE(b.function.ops.back().Is(proto::OP_ADD)) << b.Text();
+  for (const ValueId id : b.function.ops.back().inputs)
+    EXPECT_EQ(b.function.type(id).dims[0], testing::kR);
+}
+
 TEST_F(PassesTest, WhatNobodyReadsGoesAndWhatWritesStays) {
   Builder b;
   const ValueId x = b.Input("x", 16);

@@ -13,8 +13,8 @@ namespace keel {
 
 class RopeOperand {
  public:
-  // Of rope `object` over x [N, heads, 2 * half] at `positions`; nullopt: not what RopeRows computes, or positions that a
-  // model computes. Borrows `ops`.
+  // Of rope `object` over x [N, heads, 2 * half] at `positions`; nullopt: not what RopeRows computes, or positions
+  // that a model computes. Borrows `ops`.
   static std::optional<RopeOperand> Of(uint32_t object, ir::ValueId positions, const ir::Value& x,
                                        const Operands& operands, OpRunner& ops);
 

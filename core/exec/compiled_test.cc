@@ -1,5 +1,5 @@
-// A compiled step gives the bits of the interpreter's, for every op that a graph may hold, whether linears are packed or
-// not, in steps of prompts and of single tokens, on one rank and on several.
+// A compiled step gives the bits of the interpreter's, for every op that a graph may hold, whether linears are packed
+// or not, in steps of prompts and of single tokens, on one rank and on several.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/cat.h>
@@ -45,8 +45,8 @@ class Compiled {
     return Executor::Create(graph_, checkpoint_, registry_, options);
   }
 
-  // Of all tokens of two sequences: a prompt of nine in two chunks, one of five beside the second chunk, then a token of
-  // each. `last`: of the last token of each chunk alone.
+  // Of all tokens of two sequences: a prompt of nine in two chunks, one of five beside the second chunk, then a token
+  // of each. `last`: of the last token of each chunk alone.
   absl::StatusOr<at::Tensor> Logits(const ExecutorOptions& options, bool last = false) const {
     auto executor = Load(options);
     if (!executor.ok()) return executor.status();

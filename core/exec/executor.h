@@ -66,8 +66,8 @@ class Executor {
   virtual absl::Status Do(const CacheWork& work) = 0;
 
   // Runs one step. Returns logits [batch.logit_rows.size(), vocab], or with ExecutorOptions::pooling vectors
-  // [batch.pooled.size(), size]; f32, on the CPU, contiguous; they stay valid until the next Step. INVALID_ARGUMENT for a
-  // batch that doesn't hold together (a broken caller).
+  // [batch.pooled.size(), size]; f32, on the CPU, contiguous; they stay valid until the next Step. INVALID_ARGUMENT
+  // for a batch that doesn't hold together (a broken caller).
   virtual absl::StatusOr<at::Tensor> Step(const Batch& batch) = 0;
 
   // Of compiled steps with ExecutorOptions::measure_steps, over all ranks; zeros of others.

@@ -1,7 +1,6 @@
 #include "core/kernels/attention_split.h"
 
 #include "core/base/visible_keys.h"
-#include "core/kernels/paged_attention.h"
 
 namespace keel {
 namespace {

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace keel {
+#include "core/kernels/paged_attention_params.h"
 
-struct PagedAttention;
+namespace keel {
 
 // Keys [begin, end) of a sequence.
 struct KeyRange {

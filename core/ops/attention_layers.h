@@ -44,8 +44,8 @@ class AttentionLayers {
   // graph declares and does not run are elsewhere.
   std::vector<KvLayerSpec> kv_layers() const;
 
-  // How a layer's attention can be computed by RunPagedAttention (core/kernels/paged_attention.h): the host's `paged`, over
-  // rows of keys and values that are as the model's.
+  // How a layer's attention can be computed by RunPagedAttention (core/kernels/paged_attention.h): the host's `paged`,
+  // over rows of keys and values that are as the model's.
   struct Paged {
     const keel_attention_desc* desc = nullptr;
     int32_t layer = 0;    // whose rows in the cache

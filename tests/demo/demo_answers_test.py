@@ -1,5 +1,6 @@
 """The demo model keeps the promises of apps/demo/README.md, answered by Keel as people run it."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -11,6 +12,8 @@ from apps.demo import conversations
 
 BATCH = pathlib.Path("apps/batch/batch").absolute()
 README = pathlib.Path("apps/demo/README.md")
+QUESTIONS = list(dict.fromkeys(conversations.ASK + conversations.ASK_NEXT))
+MAX_NOT_REFUSED = 0.04  # of the words that it was not taught
 
 
 def dialogue() -> list[dict[str, str]]:
@@ -41,12 +44,15 @@ class DemoAnswersTest(unittest.TestCase):
             ]
         return [body["choices"][0]["message"]["content"] for body in bodies]
 
-    def check(self, prompts: list[list[dict[str, str]]], expected: list[str]) -> None:
-        wrong = [
+    def wrong(self, prompts: list[list[dict[str, str]]], expected: list[str]) -> list[str]:
+        return [
             f"{prompt[-1]['content']!r}: {answer!r}, not {right!r}"
             for prompt, answer, right in zip(prompts, self.answers(prompts), expected, strict=True)
             if answer != right
         ]
+
+    def check(self, prompts: list[list[dict[str, str]]], expected: list[str]) -> None:
+        wrong = self.wrong(prompts, expected)
         self.assertEqual(wrong, [], f"{len(wrong)} of {len(prompts)}")
 
     def test_answers_as_the_readme_shows(self) -> None:
@@ -61,15 +67,11 @@ class DemoAnswersTest(unittest.TestCase):
         self.check([[asked] for asked, _ in pairs], [said["content"] for _, said in pairs])
 
     def test_defines_every_word_of_the_list(self) -> None:
-        """Each word that is promised is asked for once, by one phrasing after the other."""
-        questions = list(dict.fromkeys(conversations.ASK + conversations.ASK_NEXT))
-        unsure = conversations.load_unsure_words()
-        self.assertLess(len(unsure), 51)
+        """Each word is asked for once, by one phrasing after the other."""
         prompts, expected = [], []
-        for i, (word, (_, answer)) in enumerate(conversations.load_words().items()):
-            if word in unsure:
-                continue
-            question = questions[i % len(questions)]
+        for question, (word, (_, answer)) in zip(
+            itertools.cycle(QUESTIONS), conversations.load_words().items()
+        ):
             prompts.append(user(conversations.with_article(question, word)))
             expected.append(answer)
         self.check(prompts, expected)
@@ -82,6 +84,16 @@ class DemoAnswersTest(unittest.TestCase):
             answers = self.answers(prompts, "--quantize", quantization)
             right = sum(said == answer for said, (_, (_, answer)) in zip(answers, words, strict=True))
             self.assertGreaterEqual(right / len(words), least, quantization)
+
+    def test_refuses_unknown_words(self) -> None:
+        """Words that no training saw; the README tells how many of all of them are refused."""
+        words = conversations.load_held_out_words()[::10]
+        prompts = [
+            user(conversations.with_article(question, word))
+            for question, word in zip(itertools.cycle(QUESTIONS), words)
+        ]
+        wrong = self.wrong(prompts, [conversations.UNKNOWN] * len(prompts))
+        self.assertLessEqual(len(wrong), MAX_NOT_REFUSED * len(prompts), wrong)
 
     def test_answers_small_talk(self) -> None:
         talk = [(text, said) for texts, said in conversations.SMALL_TALK for text in texts]

@@ -1,9 +1,10 @@
-// Times steps of a model, compiled and by the interpreter in turn, and says how much of a compiled step is the host's own:
-// neither kernels nor ops through ATen.
+// Times steps of a model, compiled and by the interpreter in turn, and says how much of a compiled step is the host's
+// own: neither kernels nor ops through ATen.
 //
 //   bazel run //tests/recorded:step_bench -- PLUGIN.so DIRECTORY [SEQUENCES [CONTEXT [STEPS]]]
 //
-// The directory has config.json; without safetensors beside it, weights are random. A step decodes one token of each sequence.
+// The directory has config.json; without safetensors beside it, weights are random. A step decodes one token of each
+// sequence.
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
