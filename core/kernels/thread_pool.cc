@@ -130,11 +130,12 @@ ThreadPool::Ticket ThreadPool::NextTicket(int pieces) const {
 
 // What the caller wrote before comes with the ticket. A thread either sees it before it sleeps or has
 // said that it sleeps before the caller looks there: hence the total order. They are woken once: it may
-// take them long to get a processor.
+// take them long to get a processor. Who sleeps after that has seen the ticket that woke the others, or
+// a later one, so none is forgotten.
 void ThreadPool::Publish(Ticket ticket) {
   ticket_.store(ticket, std::memory_order_seq_cst);
-  if (!has_sleepers_.load(std::memory_order_seq_cst)) return;
-  has_sleepers_.store(false, std::memory_order_seq_cst);
+  if (slept_after_.load(std::memory_order_seq_cst) < woken_for_) return;
+  woken_for_ = ticket;
   FutexWakeAll(&ticket_);
 }
 
@@ -185,7 +186,8 @@ ThreadPool::Ticket ThreadPool::WaitForTicket(Ticket seen) {
     return ticket != seen;
   };
   if (has_come() || (spins_ && Spin(has_come))) return ticket;
-  has_sleepers_.store(true, std::memory_order_seq_cst);
+  Ticket last = slept_after_.load(std::memory_order_seq_cst);
+  while (last < seen && !slept_after_.compare_exchange_weak(last, seen)) continue;
   while ((ticket = ticket_.load(std::memory_order_seq_cst)) == seen)
     FutexWait(&ticket_, LowHalf(seen));
   return ticket;

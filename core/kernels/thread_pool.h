@@ -79,7 +79,9 @@ class ThreadPool {
   alignas(128) std::optional<absl::FunctionRef<void(int)>> f_;
   std::atomic<Ticket> ticket_ = 0;
   alignas(128) std::atomic<bool> is_taken_ = false;
-  alignas(128) std::atomic<bool> has_sleepers_ = false;  // that nobody has woken yet
+  // The latest ticket that a thread had seen when it went to sleep.
+  alignas(128) std::atomic<Ticket> slept_after_ = 0;
+  Ticket woken_for_ = 0;  // the one that sleepers were last woken for; its caller's, as f_
   // Odd while the caller sleeps until a piece is done.
   alignas(128) std::atomic<uint32_t> caller_ = 0;
   std::vector<std::thread> workers_;
