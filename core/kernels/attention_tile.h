@@ -224,7 +224,10 @@ KEEL_INLINE void SoftmaxOfRow(const ScoreRule& rule, int64_t columns, int64_t be
     max1 = y > max1 ? y : max1;
   }
   max0 = max0 > max1 ? max0 : max1;
-  const float max = MaxOfRegister<kWidth>(max0) * scale;
+  float max = MaxOfRegister<kWidth>(max0) * scale;
+  // NaNs are no maximum. Where there is nothing else, they must not pass for keys that are not seen.
+  if (max == kNoScore && std::any_of(s + begin, s + end, [](float x) { return x != x; }))
+    max = std::numeric_limits<float>::quiet_NaN();
   F32 sum0 = {}, sum1 = {};
   for (int64_t j = 0; j < columns; j += 2 * kWidth) {
     F32 x, y;

@@ -288,6 +288,26 @@ TEST(PagedAttentionTest, NothingToDoIsDone) {
   ExpectClose({}, {{20, 0}, {21, 2}, {8, 0}});
 }
 
+// A tile of nothing but NaNs, and a query of them beside sinks, which alone would be a result.
+TEST(PagedAttentionTest, NaNsAreSeen) {
+  const int64_t keys = 513;  // the last one alone in its tile
+  for (KernelType type : {KernelType::kF32, KernelType::kBF16, KernelType::kF16}) {
+    for (const PagedAttentionVariant& variant : PagedAttentionVariants(DetectCpuFeatures())) {
+      for (int64_t queries : {1, 60}) {
+        Step step({.sinks = true, .type = type}, {{keys, queries}});
+        const int64_t row = step.layer.heads * step.layer.v_dim;
+        step.k.Set(step.Row(0, keys - 1, 0) * step.layer.qk_dim, std::nan(""));
+        const Numbers of_key = step.Run(variant);
+        EXPECT_TRUE(std::isnan(of_key.Get(queries * row - row))) << variant.name << NameOf(type);
+        EXPECT_FALSE(std::isnan(of_key.Get(queries * row - 1))) << variant.name << NameOf(type);
+        step.q.Set(step.layer.qk_dim, std::nan(""));
+        const Numbers of_query = step.Run(variant);
+        EXPECT_TRUE(std::isnan(of_query.Get(step.layer.v_dim))) << variant.name << NameOf(type);
+      }
+    }
+  }
+}
+
 // The queries of one sequence alone, one by one, in chunks, and beside others.
 TEST(PagedAttentionTest, AQuerysBitsDoNotDependOnWhatIsBesideIt) {
   for (KernelType type : {KernelType::kF32, KernelType::kBF16, KernelType::kF16}) {
