@@ -12,6 +12,10 @@ constexpr int64_t kLeastRows = 48, kMostRows = 256;
 // What a thread takes at a time is at most this part of its share, so that all end together.
 constexpr int64_t kPiecesAThread = 6;
 
+// Partial results that a call may have, in floats. Of a chunk of a prompt behind a long context they would come to
+// gigabytes; blocks beyond are left whole.
+constexpr int64_t kMostPartials = 32 << 20;
+
 int64_t KeysOfSequence(const PagedAttention& a, int64_t sequence) {
   return a.seq_lens != nullptr ? a.seq_lens[sequence] : a.cu_q[sequence + 1] - a.cu_q[sequence];
 }
@@ -79,11 +83,13 @@ void SplitAttention(const PagedAttention& a, int threads, AttentionSplit* split)
   const int64_t most_tiles = std::max<int64_t>(1, split->tiles / (kPiecesAThread * threads));
   for (size_t i = 0; i < split->blocks.size(); ++i) {
     AttentionRows& block = split->blocks[i];
-    const int64_t spans = threads == 1 ? 1 : CeilDiv(block.tiles, most_tiles);
+    const int64_t partials = block.tiles * block.rows() * PartialStride(a);
+    const bool is_whole = threads == 1 || split->partial_floats + partials > kMostPartials;
+    const int64_t spans = is_whole ? 1 : CeilDiv(block.tiles, most_tiles);
     block.pending = static_cast<int32_t>(spans);
     if (spans > 1) {
       block.partials = split->partial_floats;
-      split->partial_floats += block.tiles * block.rows() * PartialStride(a);
+      split->partial_floats += partials;
     }
     for (int64_t span = 0; span < spans; ++span) {
       const int64_t begin = block.tiles * span / spans, end = block.tiles * (span + 1) / spans;

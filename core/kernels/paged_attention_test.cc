@@ -308,6 +308,26 @@ TEST(PagedAttentionTest, NaNsAreSeen) {
   }
 }
 
+// However it is split, each block's tiles are taken once, and what they give fits into memory.
+TEST(PagedAttentionTest, ALongContextOnManyThreadsTakesLittleMemory) {
+  for (int queries : {1, 48, 512}) {
+    const std::vector<int32_t> cu_q = {0, queries}, seq_lens = {1 << 17};
+    PagedAttention a;
+    a.heads = 32, a.kv_heads = 8, a.qk_dim = a.v_dim = 128, a.block_size = 16;
+    a.cu_q = cu_q.data(), a.seq_lens = seq_lens.data(), a.num_sequences = 1;
+    AttentionSplit split;
+    SplitAttention(a, 64, &split);
+    EXPECT_LE(split.partial_floats, 32 << 20);
+    EXPECT_GE(split.spans.size(), 64u);
+    std::vector<int64_t> taken(split.blocks.size());
+    for (const AttentionSpan& span : split.spans) {
+      EXPECT_EQ(span.first_tile, split.blocks[span.block].first_tile + taken[span.block]);
+      taken[span.block] += span.tiles;
+    }
+    for (size_t i = 0; i < taken.size(); ++i) EXPECT_EQ(taken[i], split.blocks[i].tiles);
+  }
+}
+
 // The queries of one sequence alone, one by one, in chunks, and beside others.
 TEST(PagedAttentionTest, AQuerysBitsDoNotDependOnWhatIsBesideIt) {
   for (KernelType type : {KernelType::kF32, KernelType::kBF16, KernelType::kF16}) {
