@@ -78,8 +78,10 @@ KEEL_INLINE void ProductOfPanel(const uint32_t* a, int64_t a_stride, const uint3
     std::memcpy(&b1, b + i * kPanel<kWidth> + kWidth, sizeof(b1));
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
-      MultiplyAdd<kWidth, kDot>(a[r * a_stride + i], b0, &low[r]);
-      MultiplyAdd<kWidth, kDot>(a[r * a_stride + i], b1, &high[r]);
+      uint32_t word;
+      std::memcpy(&word, a + r * a_stride + i, sizeof(word));  // weights were written as fp32
+      MultiplyAdd<kWidth, kDot>(word, b0, &low[r]);
+      MultiplyAdd<kWidth, kDot>(word, b1, &high[r]);
     }
   }
 #pragma GCC unroll 12
