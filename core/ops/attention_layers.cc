@@ -201,24 +201,6 @@ std::optional<AttentionLayers::Paged> AttentionLayers::paged(uint32_t object) co
   return Paged{&layer.desc, CacheLayer(layer.desc), !Shares(layer.desc)};
 }
 
-absl::Status AttentionLayers::Attend(uint32_t object, const at::Tensor& q,
-                                     absl::Span<const NamedArg> args, const at::Tensor& out,
-                                     const StepContext* step, KvCache& cache) {
-  const Layer& layer = layers_[object - 1];
-  if (step == nullptr || cache.groups()[0].num_blocks == 0)
-    return absl::FailedPreconditionError("attention runs outside of a step or without a cache");
-  const int32_t kept = CacheLayer(layer.desc);
-  AttentionCall call;
-  call.desc = &layer.desc;
-  call.q = q;
-  call.k_cache = cache.keys(kept);
-  call.v_cache = cache.values(kept);
-  call.metadata = &step->metadata[cache.group(kept)];
-  call.args = args;
-  call.out = out;
-  return layer.instance->Run(call);
-}
-
 absl::Status AttentionLayers::RunLatent(const Layer& layer, const at::Tensor& q,
                                         AttentionCall& call) const {
   const LatentUp& up = *layer.latent;

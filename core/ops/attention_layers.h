@@ -60,10 +60,6 @@ class AttentionLayers {
   absl::StatusOr<at::Tensor> Run(const proto::Node& node, absl::Span<const at::Tensor> inputs,
                                  const StepContext* step, KvCache& cache);
 
-  // As OpRunner::Attend says. Throws c10::Error.
-  absl::Status Attend(uint32_t object, const at::Tensor& q, absl::Span<const NamedArg> args,
-                      const at::Tensor& out, const StepContext* step, KvCache& cache);
-
  private:
   struct Layer {
     keel_attention_desc desc = {};

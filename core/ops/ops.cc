@@ -205,11 +205,6 @@ CosSin OpRunner::RopeTable(uint32_t object, const at::Tensor& positions, at::Sca
   return rope_.Get(object, rope, positions, lengths, type);
 }
 
-absl::Status OpRunner::Attend(uint32_t object, const at::Tensor& q, absl::Span<const NamedArg> args,
-                              const at::Tensor& out) {
-  return CatchAten([&] { return attention_.Attend(object, q, args, out, step_, cache_); });
-}
-
 at::Tensor OpRunner::RunRope(const proto::Node& node, const at::Tensor& x,
                              const at::Tensor& positions) {
   return ApplyRope(DeclarationOf(node).rope(), x,

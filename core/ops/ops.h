@@ -58,10 +58,6 @@ class OpRunner {
   // The rotation of rope `object` at these positions in this step, for x of that type. Valid until the step ends; the
   // same tensor of positions finds it again. Throws c10::Error.
   CosSin RopeTable(uint32_t object, const at::Tensor& positions, at::ScalarType type);
-  // Attends queries q [N, heads, qk_dim] to what the step has in the cache of attention `object`, into `out`
-  // [N, heads, v_dim], contiguous; attention().paged(object) must hold. Throws nothing.
-  absl::Status Attend(uint32_t object, const at::Tensor& q, absl::Span<const NamedArg> args,
-                      const at::Tensor& out);
 
   // Runs one node; an absent operand is undefined. `outputs` gets as many tensors as the op has.
   // Errors name the op, its object and the operands' shapes. Throws nothing.

@@ -187,7 +187,9 @@ absl::Status WeightCache::MakeRoom(int64_t bytes) const {
   std::vector<File> files;
   int64_t total = 0;
   std::error_code error, ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(dir_, error)) {
+  // Not as a range, whose steps throw.
+  for (fs::directory_iterator at(dir_, error), end; !error && at != end; at.increment(error)) {
+    const fs::directory_entry& entry = *at;
     const std::string path = entry.path().string();
     if (absl::EndsWith(path, kUnfinished)) RemoveIfAbandoned(path);
     if (!absl::EndsWith(path, kSuffix)) continue;
