@@ -179,6 +179,9 @@ absl::StatusOr<std::shared_ptr<const uint8_t>> WeightCache::Find(absl::string_vi
 }
 
 absl::Status WeightCache::MakeRoom(int64_t bytes) const {
+  // A model's ranks write at the same time.
+  for (const auto& writer : writers_)
+    if (!writer->is_done.HasBeenNotified()) bytes += writer->bytes;
   struct File {
     fs::file_time_type used;
     int64_t size;
@@ -224,6 +227,7 @@ absl::Status WeightCache::Write(absl::string_view key, absl::string_view note,
   if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("cannot create ", dir_));
   KEEL_RETURN_IF_ERROR(MakeRoom(kCacheHeaderBytes + bytes));
   Writer& writer = *writers_.emplace_back(std::make_unique<Writer>());
+  writer.bytes = kCacheHeaderBytes + bytes;
   writer.thread = std::thread([this, &writer, path = PathOf(key),
                                header = CacheHeader(key, bytes, note), packed = std::move(packed),
                                bytes]() mutable {
