@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -65,7 +66,7 @@ std::optional<double> CgroupCpuQuota(absl::string_view groups, const std::string
   for (const absl::string_view line : absl::StrSplit(groups, '\n', absl::SkipEmpty())) {
     // "0::/a/b", "4:cpu,cpuacct:/a/b".
     const std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (parts.size() != 3) continue;
+    if (parts.size() != 3 || !absl::StartsWith(parts[2], "/")) continue;
     const bool unified = parts[1].empty();
     const std::vector<absl::string_view> controllers = absl::StrSplit(parts[1], ',');
     if (!unified && std::find(controllers.begin(), controllers.end(), "cpu") == controllers.end())

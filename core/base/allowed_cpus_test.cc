@@ -62,7 +62,7 @@ TEST_F(CgroupCpuQuotaTest, ReadsVersionOneBesideVersionTwo) {
 
 TEST_F(CgroupCpuQuotaTest, TakesNoQuotaFromWhatItDoesNotUnderstand) {
   Write("/cpu.max", "a b\n");
-  EXPECT_EQ(CgroupCpuQuota("0::/\nnonsense\n::\n:", root_), std::nullopt);
+  EXPECT_EQ(CgroupCpuQuota("0::/\nnonsense\n::\n:\n0::no path\n", root_), std::nullopt);
   Write("/cpu.max", "100000 0");
   EXPECT_EQ(CgroupCpuQuota("0::/\n", root_), std::nullopt);
 }

@@ -1,9 +1,6 @@
 #include "core/checkpoint/checkpoint.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -205,11 +202,8 @@ absl::StatusOr<std::string> Checkpoint::Identity() const {
   std::string identity;
   for (size_t i = 0; i < num_files; ++i) {
     KEEL_ASSIGN_OR_RETURN(const SafetensorsFile* file, Map(i));
-    struct stat info;
-    if (stat(file->path().c_str(), &info) != 0)
-      return absl::ErrnoToStatus(errno, absl::StrCat("cannot stat ", file->path()));
-    absl::StrAppend(&identity, file->path(), " ", file->file_bytes(), " ", info.st_mtim.tv_sec, ".",
-                    info.st_mtim.tv_nsec, " ", Sha256Hex(file->header()), "\n");
+    absl::StrAppend(&identity, file->path(), " ", file->file_bytes(), " ", file->times(), " ",
+                    Sha256Hex(file->header()), "\n");
   }
   return identity;
 }

@@ -51,8 +51,8 @@ class Checkpoint {
   int64_t weight_bytes() const { return weight_bytes_; }
   int64_t mapped_bytes() const;
 
-  // A text that is another one when a weight file is: of each its path, size, time of change, and what its header says.
-  // Maps all of them.
+  // A text that is another one when a weight file is: of each its path, size, times of change, and what its header says,
+  // as they were when it was mapped. Maps all of them.
   absl::StatusOr<std::string> Identity() const;
   // Takes the pages of the weight files out of the process's memory; who reads a tensor then reads the file again.
   void DropPages() const;

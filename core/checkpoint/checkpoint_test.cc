@@ -1,5 +1,6 @@
 #include "core/checkpoint/checkpoint.h"
 
+#include <chrono>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -77,6 +78,24 @@ TEST_F(CheckpointTest, MapsAShardWhenItsFirstTensorIsAskedFor) {
   EXPECT_EQ(b->elements(), 2);
   EXPECT_GT(checkpoint->mapped_bytes(), 0);
   EXPECT_LT(checkpoint->mapped_bytes(), checkpoint->weight_bytes());
+}
+
+TEST_F(CheckpointTest, IsIdentifiedByTheFileThatItHasMapped) {
+  WriteSingleFile();
+  const std::filesystem::path path = dir_.path() + "/model.safetensors";
+  const auto changed = std::filesystem::last_write_time(path);
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, Open());
+  // Another of its name, size, header and time of change takes its place.
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // times go by ticks
+  std::filesystem::remove(path);
+  WriteSingleFile();
+  std::filesystem::last_write_time(path, changed);
+  KEEL_ASSERT_OK_AND_ASSIGN(const std::string identity, checkpoint->Identity());
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto other, Open());
+  EXPECT_THAT(other->Identity(), IsOkAndHolds(::testing::Ne(identity)));
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto again, Open());
+  KEEL_ASSERT_OK_AND_ASSIGN(const std::string same, other->Identity());
+  EXPECT_THAT(again->Identity(), IsOkAndHolds(same));
 }
 
 TEST_F(CheckpointTest, ThreadsFindTheSameTensors) {

@@ -1,5 +1,7 @@
 #include "core/checkpoint/safetensors.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <boost/json/value.hpp>
 #include <optional>
@@ -211,13 +213,22 @@ absl::StatusOr<std::vector<TensorView>> ParseSafetensors(absl::Span<const uint8_
 }
 
 absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
+  struct stat info = {};
+  stat(path.c_str(), &info);  // what is not there is an error of the next line
   KEEL_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
   KEEL_ASSIGN_OR_RETURN(std::vector<TensorView> tensors, ParseSafetensors(file.bytes(), path));
-  return SafetensorsFile(path, std::move(file), std::move(tensors));
+  // An archive that is unpacked may set the first of them to anything.
+  std::string times = absl::StrCat(info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec, " ",
+                                   info.st_ctim.tv_sec, ".", info.st_ctim.tv_nsec);
+  return SafetensorsFile(path, std::move(times), std::move(file), std::move(tensors));
 }
 
-SafetensorsFile::SafetensorsFile(std::string path, MappedFile file, std::vector<TensorView> tensors)
-    : path_(std::move(path)), file_(std::move(file)), tensors_(std::move(tensors)) {
+SafetensorsFile::SafetensorsFile(std::string path, std::string times, MappedFile file,
+                                 std::vector<TensorView> tensors)
+    : path_(std::move(path)),
+      times_(std::move(times)),
+      file_(std::move(file)),
+      tensors_(std::move(tensors)) {
   index_by_name_.reserve(tensors_.size());
   for (size_t i = 0; i < tensors_.size(); ++i) index_by_name_.emplace(tensors_[i].name, i);
 }

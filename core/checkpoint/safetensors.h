@@ -51,14 +51,18 @@ class SafetensorsFile {
   absl::Span<const TensorView> tensors() const { return tensors_; }
   const TensorView* Find(absl::string_view name) const;  // null if there is none
   size_t file_bytes() const { return file_.bytes().size(); }
+  // When the file was changed, and when put where it is, as a text; read before it was mapped, so that these bytes
+  // never pass for those of a file that took its place since.
+  const std::string& times() const { return times_; }
   // Length and JSON: all before the tensors' bytes.
   absl::Span<const uint8_t> header() const;
   void DropPages() const { keel::DropPages(file_.bytes()); }
 
  private:
-  SafetensorsFile(std::string path, MappedFile file, std::vector<TensorView> tensors);
+  SafetensorsFile(std::string path, std::string times, MappedFile file,
+                  std::vector<TensorView> tensors);
 
-  std::string path_;
+  std::string path_, times_;
   MappedFile file_;
   std::vector<TensorView> tensors_;
   absl::flat_hash_map<absl::string_view, size_t> index_by_name_;  // keys borrow tensors_' names

@@ -20,8 +20,8 @@ absl::Span<const Pass> Passes() {
   return kPasses;
 }
 
-absl::Status RunPasses(absl::Span<const std::string> disabled, OpRunner& ops, Function& function) {
-  for (const std::string& name : disabled) {
+absl::Status CheckPassNames(absl::Span<const std::string> names) {
+  for (const std::string& name : names) {
     const auto passes = Passes();
     if (std::any_of(passes.begin(), passes.end(), [&](const Pass& p) { return p.name == name; }))
       continue;
@@ -29,6 +29,11 @@ absl::Status RunPasses(absl::Span<const std::string> disabled, OpRunner& ops, Fu
         "no pass is named '", name, "'; there are ",
         absl::StrJoin(passes, ", ", [](std::string* out, const Pass& p) { out->append(p.name); })));
   }
+  return absl::OkStatus();
+}
+
+absl::Status RunPasses(absl::Span<const std::string> disabled, OpRunner& ops, Function& function) {
+  KEEL_RETURN_IF_ERROR(CheckPassNames(disabled));
   for (const Pass& pass : Passes()) {
     if (std::find(disabled.begin(), disabled.end(), pass.name) != disabled.end()) continue;
     KEEL_RETURN_IF_ERROR(Annotate(pass.run(function, ops), pass.name));

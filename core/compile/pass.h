@@ -21,7 +21,10 @@ struct Pass {
 // In the order in which they run.
 absl::Span<const Pass> Passes();
 
-// Runs all but `disabled`. INVALID_ARGUMENT: there is no pass of such a name.
+// INVALID_ARGUMENT: there is no pass of such a name.
+absl::Status CheckPassNames(absl::Span<const std::string> names);
+
+// Runs all but `disabled`; INVALID_ARGUMENT likewise.
 absl::Status RunPasses(absl::Span<const std::string> disabled, OpRunner& ops, Function& function);
 
 }  // namespace keel::ir

@@ -138,9 +138,11 @@ TEST(CompiledTest, EveryPassMayBeLeftOut) {
                               model.Logits({.disabled_passes = {"gather-early", pass}}));
     EXPECT_TRUE(logits.equal(graph)) << pass;
   }
-  EXPECT_THAT(model.Load({.disabled_passes = {"fuse-everything"}}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("fuse-everything"), HasSubstr("group-linears"))));
+  for (const ExecMode mode : {ExecMode::kCompiled, ExecMode::kGraph}) {
+    EXPECT_THAT(model.Load({.mode = mode, .disabled_passes = {"fuse-everything"}}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr("fuse-everything"), HasSubstr("group-linears"))));
+  }
 }
 
 TEST(CompiledTest, LogitsOfFewTokensAreThoseOfTheSameTokensAmongAll) {

@@ -10,6 +10,7 @@
 #include "core/attention/registry.h"
 #include "core/base/error_detail.h"
 #include "core/base/status.h"
+#include "core/compile/pass.h"
 #include "core/exec/rank.h"
 #include "core/exec/step.h"
 #include "core/graph/pp_plan.h"
@@ -50,6 +51,7 @@ absl::Status CheckOptions(const ExecutorOptions& options) {
             "leave one out"),
         "quantize");
   }
+  KEEL_RETURN_IF_ERROR(WithFlag(ir::CheckPassNames(options.disabled_passes), "disable-pass"));
   if (!RunsPlugin(options.mode)) return absl::OkStatus();
   if (options.tensor_parallel > 1 || options.pipeline_parallel > 1) {
     return absl::InvalidArgumentError(
@@ -245,7 +247,9 @@ class RankPacker {
              LoadReport& report)
       : graph_(graph), options_(options), cache_(cache), report_(report) {}
 
-  absl::StatusOr<std::shared_ptr<const Weights>> Pack(std::shared_ptr<const Weights> part) {
+  // `part` was cut by `splits`.
+  absl::StatusOr<std::shared_ptr<const Weights>> Pack(std::shared_ptr<const Weights> part,
+                                                      absl::Span<const WeightSplit> splits) {
     if (!IsPacked(options_)) return part;
     const int ranks = options_.tensor_parallel * options_.pipeline_parallel, rank = packed_++;
     PackOptions pack{
@@ -253,6 +257,9 @@ class RankPacker {
     pack.part =
         absl::StrCat("rank ", rank, " of ", options_.tensor_parallel, " x ",
                      options_.pipeline_parallel, options_.expert_parallel ? ", experts apart" : "");
+    for (const WeightSplit& split : splits)
+      absl::StrAppend(&pack.splits, static_cast<int>(split.kind), ".", split.parts, ".",
+                      split.packs, " ");
     if (options_.on_pack_bytes) {
       pack.on_bytes = [&, rank, ranks](int64_t done, int64_t total) {
         options_.on_pack_bytes(rank * total + done, ranks * total);
@@ -299,7 +306,7 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
       KEEL_ASSIGN_OR_RETURN(
           std::shared_ptr<const Weights> part,
           ShardWeights(weights, plan.sharded.weights, i, options.tensor_parallel));
-      KEEL_ASSIGN_OR_RETURN(part, packer.Pack(std::move(part)));
+      KEEL_ASSIGN_OR_RETURN(part, packer.Pack(std::move(part), plan.sharded.weights));
       KEEL_ASSIGN_OR_RETURN(
           std::unique_ptr<Rank> rank,
           Rank::Create(plan.sharded.graph, std::move(part), plan.attention, options));

@@ -154,6 +154,35 @@ TEST(PipelineParallelTest, StatesLiveOnTheirStage) {
   EXPECT_TRUE(logits.equal(expected));
 }
 
+TEST(PipelineParallelTest, VectorsAreThoseOfOneRank) {
+  TinyModel tiny;
+  tiny.pp_plan = LlamasPpPlan();
+  const Parallel model(tiny);
+  const auto vectors = [&](ExecMode mode, int stages) -> absl::StatusOr<at::Tensor> {
+    ExecutorOptions options;
+    options.mode = mode;
+    options.pooling = true;
+    options.pipeline_parallel = stages;
+    auto executor = model.Load(options);
+    if (!executor.ok()) return executor.status();
+    const size_t groups = (*executor)->cache_layout().groups.size();
+    const std::vector<int32_t> num_blocks(groups, 8);
+    if (absl::Status status = (*executor)->AllocateCache(num_blocks, 1); !status.ok())
+      return status;
+    Batch batch{
+        {3, 1, 4, 1, 5}, {{0, 5, 0, std::vector<std::vector<int32_t>>(groups, {6, 2})}}, {}};
+    batch.pooled = {{0, 5}, {4, 1}};
+    auto out = (*executor)->Step(batch);
+    if (!out.ok()) return out.status();
+    return out->clone();
+  };
+  for (const ExecMode mode : {ExecMode::kGraph, ExecMode::kCompiled}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor one, vectors(mode, 1));
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor two, vectors(mode, 2));
+    EXPECT_TRUE(two.equal(one)) << ExecModeName(mode);
+  }
+}
+
 TEST(PipelineParallelTest, WhatRunsInALayerMustBeTheLayersOwn) {
   TinyModel tiny;
   tiny.pp_plan = LlamasPpPlan();

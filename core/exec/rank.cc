@@ -58,6 +58,11 @@ absl::StatusOr<at::Tensor> Apply(const Interpreter& function, OpRunner& ops, con
   return std::move(outputs[0]);
 }
 
+// Whether a stage behind this one takes what it computes, be that logits or vectors in the end.
+bool HandsOn(const Collectives* pipeline) {
+  return pipeline != nullptr && pipeline->rank() + 1 < pipeline->size();
+}
+
 }  // namespace
 
 uint32_t AddHostFunctions(bool pooling, proto::Graph* graph) {
@@ -100,9 +105,7 @@ Rank::Rank(proto::Graph graph, const ExecutorOptions& options)
       mode_(options.mode),
       pooling_(options.pooling),
       numerics_(NumericsOf(options)),
-      live_(options.live),
-      hands_on_(!options.pooling && FindFunction(graph_, "logits") == nullptr &&
-                FindFunction(graph_, "head") == nullptr) {}
+      live_(options.live) {}
 
 absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
                                                    std::shared_ptr<const Weights> weights,
@@ -126,7 +129,7 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
 
 absl::Status Rank::Compile(const ExecutorOptions& options) {
   CompileOptions compile;
-  compile.ends_in_forward = pooling_ || hands_on_;
+  compile.ends_in_forward = !logits_.has_value() && !head_.has_value();
   compile.disabled_passes = options.disabled_passes;
   compile.keep_listing = options.print_graph;
   c10::InferenceMode guard;
@@ -150,7 +153,7 @@ absl::StatusOr<at::Tensor> Rank::Step(const StepTensors& step, const RankLinks& 
 
 absl::StatusOr<at::Tensor> Rank::Run(const StepTensors& step, Collectives* pipeline) {
   KEEL_ASSIGN_OR_RETURN(const std::vector<at::Tensor> outputs, Forward(step, pipeline));
-  if (pipeline != nullptr && pipeline->rank() + 1 < pipeline->size()) {
+  if (HandsOn(pipeline)) {
     for (const at::Tensor& carried : outputs)
       KEEL_RETURN_IF_ERROR(pipeline->Send(carried, pipeline->rank() + 1));
     return at::Tensor();
@@ -170,7 +173,7 @@ absl::StatusOr<at::Tensor> Rank::RunProgram(const StepTensors& step, Collectives
   KEEL_ASSIGN_OR_RETURN(
       std::vector<at::Tensor> outputs,
       program_->Run(inputs, step.token_ids.size(0), step.logit_rows.size(0), step.context));
-  if (hands_on_) {
+  if (HandsOn(pipeline)) {
     for (const at::Tensor& carried : outputs) {
       // The next step uses the memory again.
       KEEL_ASSIGN_OR_RETURN(const at::Tensor own, CatchAten([&] { return carried.clone(); }));

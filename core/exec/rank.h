@@ -78,7 +78,6 @@ class Rank {
   const bool pooling_;
   const Numerics numerics_;
   const LiveModel live_;
-  const bool hands_on_;  // to a stage behind this one
   std::unique_ptr<OpRunner> ops_;
   std::unique_ptr<Program> program_;  // null: functions are run one by one
   std::optional<Interpreter> forward_;

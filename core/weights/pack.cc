@@ -84,7 +84,7 @@ absl::StatusOr<std::string> KeyOf(const proto::Graph& graph, const Weights& weig
                                   const Plan& plan, const PackOptions& options) {
   KEEL_ASSIGN_OR_RETURN(const std::string identity, weights.checkpoint->Identity());
   std::string text = absl::StrCat("layout ", kLayoutVersion, "\n", options.part, "\n",
-                                  TorchName(options.dtype), "\n", identity);
+                                  options.splits, "\n", TorchName(options.dtype), "\n", identity);
   absl::StrAppend(&text, graph.spec().base_model_prefix(), "\n");
   for (const auto& rename : graph.spec().renames())
     absl::StrAppend(&text, rename.SerializeAsString());

@@ -25,6 +25,8 @@ struct PackOptions {
   int64_t least_cached_bytes = int64_t{64} << 20;  // less is packed in no time
   // Which of the model's weights these are, "rank 1 of 2": others are found under another key.
   std::string part = {};
+  // How they were cut from the checkpoint's: others of the same sizes may be other rows.
+  std::string splits = {};
   // Told the packed bytes that are there and those of all; may be null.
   std::function<void(int64_t done, int64_t total)> on_bytes = {};
 };

@@ -190,7 +190,9 @@ TEST_F(PackTest, OtherWeightsPartsAndTypesHaveOtherKeys) {
   KEEL_ASSERT_OK(cache_.Flush());
   PackOptions part = Options(DType::kF32);
   part.part = "rank 1 of 2";
-  for (const PackOptions& options : {part, Options(DType::kBF16)}) {
+  PackOptions splits = Options(DType::kF32);
+  splits.splits = "rows of 2 packs";
+  for (const PackOptions& options : {part, splits, Options(DType::kBF16)}) {
     KEEL_ASSERT_OK_AND_ASSIGN(const Packed packed, PackLinears(graph_, weights, options));
     EXPECT_FALSE(packed.from_cache);
   }

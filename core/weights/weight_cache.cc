@@ -179,6 +179,9 @@ absl::StatusOr<std::shared_ptr<const uint8_t>> WeightCache::Find(absl::string_vi
 }
 
 absl::Status WeightCache::MakeRoom(int64_t bytes) const {
+  // A model's ranks write at the same time.
+  for (const auto& writer : writers_)
+    if (!writer->is_done.HasBeenNotified()) bytes += writer->bytes;
   struct File {
     fs::file_time_type used;
     int64_t size;
@@ -187,7 +190,9 @@ absl::Status WeightCache::MakeRoom(int64_t bytes) const {
   std::vector<File> files;
   int64_t total = 0;
   std::error_code error, ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(dir_, error)) {
+  // Not as a range, whose steps throw.
+  for (fs::directory_iterator at(dir_, error), end; !error && at != end; at.increment(error)) {
+    const fs::directory_entry& entry = *at;
     const std::string path = entry.path().string();
     if (absl::EndsWith(path, kUnfinished)) RemoveIfAbandoned(path);
     if (!absl::EndsWith(path, kSuffix)) continue;
@@ -222,6 +227,7 @@ absl::Status WeightCache::Write(absl::string_view key, absl::string_view note,
   if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("cannot create ", dir_));
   KEEL_RETURN_IF_ERROR(MakeRoom(kCacheHeaderBytes + bytes));
   Writer& writer = *writers_.emplace_back(std::make_unique<Writer>());
+  writer.bytes = kCacheHeaderBytes + bytes;
   writer.thread = std::thread([this, &writer, path = PathOf(key),
                                header = CacheHeader(key, bytes, note), packed = std::move(packed),
                                bytes]() mutable {

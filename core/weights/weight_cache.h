@@ -66,11 +66,13 @@ class WeightCache {
 
  private:
   struct Writer {
+    int64_t bytes = 0;  // of its file
     std::thread thread;
     absl::Notification is_done;
     absl::Status status;  // once it is done
   };
 
+  // For a file of `bytes` beside those that are being written.
   absl::Status MakeRoom(int64_t bytes) const;
 
   const std::string dir_;

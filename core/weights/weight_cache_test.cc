@@ -156,6 +156,15 @@ TEST_F(WeightCacheTest, TheOneUsedLongestAgoMakesRoom) {
   EXPECT_TRUE(IsRegularFile(cache.PathOf(Key('c'))));
 }
 
+TEST_F(WeightCacheTest, WhatIsBeingWrittenTakesRoomToo) {
+  WeightCache cache(cache_.dir(), (kCacheHeaderBytes + kBytes) * 3 / 2);
+  KEEL_ASSERT_OK(cache.Write(Key('a'), "", Bytes(1), kBytes));
+  // Refused, or instead of the first if that is on the disk by now.
+  cache.Write(Key('b'), "", Bytes(1), kBytes).IgnoreError();
+  KEEL_ASSERT_OK(cache.Flush());
+  EXPECT_THAT(Files(), SizeIs(1));
+}
+
 TEST_F(WeightCacheTest, MoreThanItsShareOfTheDiskIsRefused) {
   EXPECT_THAT(cache_.Write(Key('a'), "", Bytes(1), int64_t{1} << 60),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("a quarter")));
