@@ -17,11 +17,13 @@ from .outputs import (
     ClassificationRequestOutput,
     EmbeddingRequestOutput,
     RequestOutput,
+    ScoringRequestOutput,
 )
 from .params import BeamSearchParams, SamplingParams
 from .pooling import PoolingParams, classify, embed
 from .progress import Bar, Progress
 from .request import Message, Prompt, Request
+from .scoring import score
 from .session import Session
 from .tokenizer import Tokenizer
 
@@ -225,6 +227,19 @@ class LLM:
     def get_default_sampling_params(self) -> SamplingParams:
         """Parameters that leave all sampling to the model's generation_config.json."""
         return SamplingParams()
+
+    def score(
+        self,
+        queries: str | Sequence[str],
+        documents: str | Sequence[str],
+        *,
+        pooling_params: PoolingParams | None = None,
+        use_tqdm: Progress = True,
+    ) -> list[ScoringRequestOutput]:
+        """How well each document fits its query, in the order of the documents; one query alone is
+        that of all. A cross-encoder reads both together; of an embedding model the score is the
+        cosine of two vectors."""
+        return score(self._session, queries, documents, pooling_params, use_tqdm)
 
     def metrics(self) -> str:
         """The engine's counters, in Prometheus' text format."""
