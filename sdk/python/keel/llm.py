@@ -21,7 +21,7 @@ from .outputs import (
 )
 from .params import BeamSearchParams, SamplingParams
 from .pooling import PoolingParams, classify, embed
-from .progress import Bar, Progress
+from .progress import Bar, LoadBars, Progress
 from .request import Message, Prompt, Request
 from .scoring import score
 from .session import Session
@@ -41,18 +41,26 @@ class LLM:
     one of auto, native, plugin and transformers (a graph of the Python class, exported first if
     there is none yet). Further keywords are the flags of `keel serve`, with _ for -, and
     `keel.list_options()` lists them. `seed` makes what is drawn the same in each run of a program
-    that asks the same in the same order.
+    that asks the same in the same order. Loading shows a bar on a terminal, none with
+    `use_tqdm_on_load=False`, and the bars of a class like tqdm wherever that shows them.
 
     May be used from several threads at once. Not in a child that fork() made: errors.ForkError.
     """
 
     def __init__(
-        self, model: str, *, model_impl: str = "auto", seed: int | None = None, **options: Any
+        self,
+        model: str,
+        *,
+        model_impl: str = "auto",
+        seed: int | None = None,
+        use_tqdm_on_load: Progress = True,
+        **options: Any,
     ) -> None:
         if model_impl == "transformers" and not options.get("graph_dir"):
             trusted = bool(options.get("trust_remote_code"))
             options["graph_dir"] = graph_dir_of(model, trusted)
-        self._session = Session({"model": model, "model_impl": model_impl, **options})
+        keywords = {"model": model, "model_impl": model_impl, **options}
+        self._session = Session(keywords, LoadBars(use_tqdm_on_load))
         self._seeds = None if seed is None else random.Random(seed)
 
     def __enter__(self) -> LLM:
@@ -220,14 +228,6 @@ class LLM:
         """The probability of each label, of each prompt."""
         return classify(self._session, prompts, pooling_params, use_tqdm)
 
-    def get_tokenizer(self) -> Tokenizer:
-        """The model's tokenizer: `encode` and `decode`."""
-        return Tokenizer(self._session)
-
-    def get_default_sampling_params(self) -> SamplingParams:
-        """Parameters that leave all sampling to the model's generation_config.json."""
-        return SamplingParams()
-
     def score(
         self,
         queries: str | Sequence[str],
@@ -240,6 +240,14 @@ class LLM:
         that of all. A cross-encoder reads both together; of an embedding model the score is the
         cosine of two vectors."""
         return score(self._session, queries, documents, pooling_params, use_tqdm)
+
+    def get_tokenizer(self) -> Tokenizer:
+        """The model's tokenizer: `encode` and `decode`."""
+        return Tokenizer(self._session)
+
+    def get_default_sampling_params(self) -> SamplingParams:
+        """Parameters that leave all sampling to the model's generation_config.json."""
+        return SamplingParams()
 
     def metrics(self) -> str:
         """The engine's counters, in Prometheus' text format."""
