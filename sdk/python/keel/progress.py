@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Union
@@ -38,8 +39,9 @@ class LoadBars:
     """A bar for each stage of loading that has bytes to count. With True only on a terminal."""
 
     def __init__(self, use_tqdm: Progress) -> None:
-        self._make = _class_of(use_tqdm)
-        self._only_terminal = {"disable": None} if use_tqdm is True else {}  # tqdm's word for it
+        # Not left to tqdm's `disable`: it starts its thread even for a bar that shows nothing.
+        unseen = use_tqdm is True and not (sys.stderr and sys.stderr.isatty())
+        self._make = None if unseen else _class_of(use_tqdm)
         self._stage, self._done = "", 0
         self._bar: Any = None
         self._lock = threading.Lock()
@@ -60,8 +62,7 @@ class LoadBars:
                 self._done = done
 
     def _new(self, stage: str, total: int) -> Any:
-        form = {"unit": "B", "unit_scale": True, "dynamic_ncols": True, **self._only_terminal}
-        return self._make(total=total, desc=stage, **form)
+        return self._make(total=total, desc=stage, unit="B", unit_scale=True, dynamic_ncols=True)
 
     def close(self) -> None:
         """The bar stays as it is."""
