@@ -31,7 +31,7 @@ class SparkTest(unittest.TestCase):
 
         begin = time.monotonic()
         frame = session.createDataFrame(rows, "id int, prompt string").repartition(8)
-        answered = frame.mapInPandas(stage, schema(frame.schema).add("worker", "int"))
+        answered = frame.mapInPandas(stage, schema(frame.schema).add("worker", "integer"))
         found = answered.collect()
         seconds = time.monotonic() - begin
         done = check(self, rows, found, expected)
