@@ -13,16 +13,18 @@ class DocsTest(unittest.TestCase):
     def test_the_programs_of_the_page_run(self):
         page = (testing.ROOT / "docs/python.md").read_text(encoding="utf-8")
         programs = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-        self.assertEqual(len(programs), 3)
+        self.assertEqual(len(programs), 4)
         texts = []
         for program in programs:
             out = io.StringIO()
             with contextlib.redirect_stdout(out):
                 exec(compile(program, "docs/python.md", "exec"), {})  # from the tree's root
             texts.append(out.getvalue())
-        for text in texts[1:]:
+        first, generated, scored, streamed = texts
+        self.assertTrue(first.strip())
+        for text in (generated, streamed):
             self.assertIn("a large natural stream of water.", text)
-        self.assertTrue(texts[0].strip())
+        self.assertRegex(scored, r"^(-?[01]\.\d{3} [a-z ]+\n){2}$")
 
     def test_every_exception_is_in_the_table(self):
         from keel import errors

@@ -1,5 +1,10 @@
 """keel.LLM, with the demo model."""
 
+import contextlib
+import io
+import os
+import signal
+import threading
 import unittest
 import warnings
 
@@ -34,6 +39,27 @@ class Interrupting:
 
     def close(self):
         pass
+
+
+class Recorded:
+    """A progress bar that keeps what it was told."""
+
+    made: list["Recorded"] = []
+
+    def __init__(self, total, desc, unit, **_):
+        self.total, self.desc, self.unit, self.done, self.closed = total, desc, unit, 0, False
+        self.made.append(self)
+
+    def update(self, n):
+        self.done += n
+
+    def close(self):
+        self.closed = True
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
 
 class LlmTest(unittest.TestCase):
@@ -198,6 +224,52 @@ class LoadTest(unittest.TestCase):
         self.assertIsInstance(caught.exception, FileNotFoundError)
         self.assertIsInstance(caught.exception, KeelError)
         self.assertIn("/no/such/model", str(caught.exception))
+
+    def test_loading_shows_bars(self):
+        Recorded.made = []
+        with LLM(testing.MODEL, use_tqdm_on_load=Recorded):
+            bars = {bar.desc: bar for bar in Recorded.made}
+        self.assertEqual(len(bars), len(Recorded.made))
+        weights = os.path.getsize(testing.MODEL + "/model.safetensors")
+        self.assertAlmostEqual(bars["loading weights"].total, weights, delta=weights / 100)
+        for bar in Recorded.made:
+            self.assertEqual((bar.unit, bar.closed), ("B", True), bar.desc)
+            self.assertAlmostEqual(bar.done / bar.total, 1, delta=0.01, msg=bar.desc)
+
+    def test_only_a_terminal_shows_them_unasked(self):
+        shown = []
+        for stderr, options in (
+            (Terminal(), {}),
+            (io.StringIO(), {}),
+            (Terminal(), {"use_tqdm_on_load": False}),
+        ):
+            with contextlib.redirect_stderr(stderr), LLM(testing.MODEL, **options):
+                shown.append(stderr.getvalue())
+        self.assertIn("loading weights: 100%", shown[0])
+        self.assertEqual(shown[1:], ["", ""])
+
+    def test_an_interrupt_while_loading_is_not_lost(self):
+        class Interrupted(Recorded):
+            """Bars during each of which Ctrl-C is pressed, while the engine computes."""
+
+            def __init__(self, **about):
+                super().__init__(**about)
+                self.timer = threading.Timer(0.001, os.kill, (os.getpid(), signal.SIGINT))
+                self.timer.start()
+
+            def close(self):
+                self.timer.join()
+
+        with self.assertRaises(KeyboardInterrupt):
+            LLM(testing.MODEL, use_tqdm_on_load=Interrupted)
+
+    def test_what_a_bar_raises_ends_a_load(self):
+        class Broken(Recorded):
+            def update(self, n):
+                raise OSError("no terminal")
+
+        with self.assertRaisesRegex(OSError, "no terminal"):
+            LLM(testing.MODEL, use_tqdm_on_load=Broken)
 
     def test_options_are_the_flags_of_the_server(self):
         with self.assertRaisesRegex(InvalidArgument, "did you mean 'max-num-seqs'") as caught:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         EmbeddingRequestOutput,
         Logprob,
         RequestOutput,
+        ScoringOutput,
+        ScoringRequestOutput,
     )
     from .params import (
         BeamSearchParams,
@@ -72,6 +74,8 @@ _WHERE = {
         "EmbeddingRequestOutput",
         "Logprob",
         "RequestOutput",
+        "ScoringOutput",
+        "ScoringRequestOutput",
     ],
     "params": [
         "BeamSearchParams",

@@ -20,6 +20,7 @@ TORCH = "2.11"  # the release whose C++ ABI the library has
 
 Handle = c.c_void_p
 BytesFn = c.CFUNCTYPE(None, c.c_void_p, c.POINTER(c.c_char), c.c_size_t)
+ProgressFn = c.CFUNCTYPE(None, c.c_void_p, c.c_char_p, c.c_int64, c.c_int64)
 OutputFn = c.c_void_p  # always NULL: outputs are drained
 
 _status = c.c_int32
@@ -62,6 +63,7 @@ QUICK = {
     "options_new": (_status, [_handles]),
     "options_free": (None, [Handle]),
     "options_set": (_status, [Handle, _text, _text]),
+    "options_set_progress": (_status, [Handle, ProgressFn, c.c_void_p]),
     "engine_info": (_text, [Handle]),
     "engine_token_bytes": (_status, [Handle, c.c_int32, BytesFn, c.c_void_p, _ints]),
     "engine_event_fd": (_status, [Handle, _ints]),

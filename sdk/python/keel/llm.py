@@ -17,11 +17,13 @@ from .outputs import (
     ClassificationRequestOutput,
     EmbeddingRequestOutput,
     RequestOutput,
+    ScoringRequestOutput,
 )
 from .params import BeamSearchParams, SamplingParams
 from .pooling import PoolingParams, classify, embed
-from .progress import Bar, Progress
+from .progress import Bar, LoadBars, Progress
 from .request import Message, Prompt, Request
+from .scoring import score
 from .session import Session
 from .tokenizer import Tokenizer
 
@@ -39,18 +41,26 @@ class LLM:
     one of auto, native, plugin and transformers (a graph of the Python class, exported first if
     there is none yet). Further keywords are the flags of `keel serve`, with _ for -, and
     `keel.list_options()` lists them. `seed` makes what is drawn the same in each run of a program
-    that asks the same in the same order.
+    that asks the same in the same order. Loading shows a bar on a terminal, none with
+    `use_tqdm_on_load=False`, and the bars of a class like tqdm wherever that shows them.
 
     May be used from several threads at once. Not in a child that fork() made: errors.ForkError.
     """
 
     def __init__(
-        self, model: str, *, model_impl: str = "auto", seed: int | None = None, **options: Any
+        self,
+        model: str,
+        *,
+        model_impl: str = "auto",
+        seed: int | None = None,
+        use_tqdm_on_load: Progress = True,
+        **options: Any,
     ) -> None:
         if model_impl == "transformers" and not options.get("graph_dir"):
             trusted = bool(options.get("trust_remote_code"))
             options["graph_dir"] = graph_dir_of(model, trusted)
-        self._session = Session({"model": model, "model_impl": model_impl, **options})
+        keywords = {"model": model, "model_impl": model_impl, **options}
+        self._session = Session(keywords, LoadBars(use_tqdm_on_load))
         self._seeds = None if seed is None else random.Random(seed)
 
     def __enter__(self) -> LLM:
@@ -217,6 +227,19 @@ class LLM:
     ) -> list[ClassificationRequestOutput]:
         """The probability of each label, of each prompt."""
         return classify(self._session, prompts, pooling_params, use_tqdm)
+
+    def score(
+        self,
+        queries: str | Sequence[str],
+        documents: str | Sequence[str],
+        *,
+        pooling_params: PoolingParams | None = None,
+        use_tqdm: Progress = True,
+    ) -> list[ScoringRequestOutput]:
+        """How well each document fits its query, in the order of the documents; one query alone is
+        that of all. A cross-encoder reads both together; of an embedding model the score is the
+        cosine of two vectors."""
+        return score(self._session, queries, documents, pooling_params, use_tqdm)
 
     def get_tokenizer(self) -> Tokenizer:
         """The model's tokenizer: `encode` and `decode`."""

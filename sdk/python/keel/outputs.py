@@ -107,3 +107,20 @@ class ClassificationRequestOutput:
     outputs: ClassificationOutput
     prompt_token_ids: list[int]
     finished: bool = True
+
+
+@dataclasses.dataclass
+class ScoringOutput:
+    """How well a document fits a query."""
+
+    score: float
+
+
+@dataclasses.dataclass
+class ScoringRequestOutput:
+    """What came of a query and a document; `prompt_token_ids` are those of both."""
+
+    request_id: str
+    outputs: ScoringOutput
+    prompt_token_ids: list[int]
+    finished: bool = True

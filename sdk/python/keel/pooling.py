@@ -27,21 +27,22 @@ class PoolingParams:
     use_activation: bool | None = None  # False: not normalized, no probabilities
 
 
-def _vectors(
+def vectors(
     session: Session,
     task: str,
     prompts: Sequence[Any],
     params: PoolingParams | None,
     use_tqdm: Progress,
     make: Callable[[int, Delta], Any],
+    set_prompt: Callable[[Request, Any], None] = Request.set_prompt,
 ) -> list[Any]:
-    """`make` of the vector of each prompt."""
+    """`make` of the vector of each of `prompts`, as `set_prompt` gives it to a request."""
     session.needs("output_vector", "vectors")
     found: list[Any] = [None] * len(prompts)
 
     def request_of(place: int) -> Request:
         request = Request()
-        request.set_prompt(prompts[place])
+        set_prompt(request, prompts[place])
         request.set("task", task)
         if params is not None and params.dimensions is not None:
             request.set("dimensions", params.dimensions)
@@ -68,7 +69,7 @@ def embed(
         output = EmbeddingOutput(delta.vector)
         return EmbeddingRequestOutput(str(number), output, delta.prompt_token_ids or [])
 
-    return _vectors(session, "embed", listed(prompts), params, use_tqdm, make)
+    return vectors(session, "embed", listed(prompts), params, use_tqdm, make)
 
 
 def classify(
@@ -80,4 +81,4 @@ def classify(
         output = ClassificationOutput(delta.vector)
         return ClassificationRequestOutput(str(number), output, delta.prompt_token_ids or [])
 
-    return _vectors(session, "classify", listed(prompts), params, use_tqdm, make)
+    return vectors(session, "classify", listed(prompts), params, use_tqdm, make)

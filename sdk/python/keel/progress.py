@@ -1,7 +1,9 @@
-"""A bar for a list of prompts."""
+"""Bars: of a list of prompts, and of a model that is being loaded."""
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Union
 
@@ -31,6 +33,42 @@ class Bar:
         """The bar stays as it is."""
         if self._bar is not None:
             self._bar.close()
+
+
+class LoadBars:
+    """A bar for each stage of loading that has bytes to count. With True only on a terminal."""
+
+    def __init__(self, use_tqdm: Progress) -> None:
+        # Not left to tqdm's `disable`: it starts its thread even for a bar that shows nothing.
+        unseen = use_tqdm is True and not (sys.stderr and sys.stderr.isatty())
+        self._make = None if unseen else _class_of(use_tqdm)
+        self._stage, self._done = "", 0
+        self._bar: Any = None
+        self._lock = threading.Lock()
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """So many of a stage's bytes are done; total 0: nobody knows how many there are. May be
+        called from several threads."""
+        if self._make is None:
+            return
+        with self._lock:
+            if stage != self._stage:
+                self.close()
+                self._stage, self._done = stage, 0
+                if total > 0:
+                    self._bar = self._new(stage, total)
+            if self._bar is not None:
+                self._bar.update(done - self._done)
+                self._done = done
+
+    def _new(self, stage: str, total: int) -> Any:
+        return self._make(total=total, desc=stage, unit="B", unit_scale=True, dynamic_ncols=True)
+
+    def close(self) -> None:
+        """The bar stays as it is."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
 
 
 def _class_of(use_tqdm: Progress) -> Any:

@@ -23,7 +23,9 @@ from typing import Any
 from . import abi
 from .delta import Delta, read_delta
 from .errors import ForkError, NotServed
+from .loading import load
 from .options import flags_of
+from .progress import LoadBars
 from .request import Request
 
 Sink = Callable[[Delta], None]
@@ -35,18 +37,10 @@ class _Engine:
     """The handle, and what must be ended before it is freed. Knows nothing of its session, so that
     an abandoned session can be collected."""
 
-    def __init__(self, flags: list[tuple[str, str]]) -> None:
+    def __init__(self, handle: ctypes.c_void_p) -> None:
         self.pid = os.getpid()
-        self.handle = ctypes.c_void_p()
+        self.handle = handle
         self.thread: threading.Thread | None = None
-        options = ctypes.c_void_p()
-        abi.check(abi.options_new(ctypes.byref(options)))
-        try:
-            for name, value in flags:
-                abi.check(abi.options_set(options, name.encode(), value.encode()))
-            abi.check(abi.engine_new(options, ctypes.byref(self.handle)))
-        finally:
-            abi.options_free(options)
         fd = ctypes.c_int32()
         abi.check(abi.engine_event_fd(self.handle, ctypes.byref(fd)))
         self.fd = fd.value
@@ -76,7 +70,7 @@ class Session:
     """An engine with one model. May be used from any thread and any event loop, but not in a child
     that fork() made."""
 
-    def __init__(self, keywords: Mapping[str, Any]) -> None:
+    def __init__(self, keywords: Mapping[str, Any], bars: LoadBars) -> None:
         global _first_process
         if _first_process not in (None, os.getpid()):
             raise ForkError(
@@ -84,7 +78,7 @@ class Session:
                 "are not here; make engines in the children only, or start children by "
                 "multiprocessing.get_context('spawn')"
             )
-        self._engine = _Engine(flags_of(keywords))
+        self._engine = _Engine(load(flags_of(keywords), bars))
         _first_process = self._engine.pid
         self._entries: dict[int, _Entry] = {}
         self._keys = itertools.count(1)

@@ -14,6 +14,7 @@ if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
 fi
 PATH=$venv/bin:$PATH
 export PATH PYTHONPATH=$PWD/sdk/python:$PWD PYSPARK_PYTHON=$venv/bin/python
-for test in "${@:-ray_test spark_test routers_test}"; do
+(($#)) || set -- ray_test spark_test routers_test
+for test in "$@"; do
   python "$here/$test.py"
 done

@@ -1,9 +1,14 @@
-"""Prompts, and the batch runner's answers to them."""
+"""Prompts, the batch runner's answers to them, and how a cluster's are held against those."""
 
+import collections
 import json
+import os
 import pathlib
 import re
 import subprocess
+import tempfile
+import time
+import unittest
 
 import tests.python.testing as testing
 
@@ -18,8 +23,20 @@ def prompts(count: int) -> list[dict]:
     return [{"id": i, "prompt": prompt} for i, prompt in enumerate(asked[:count])]
 
 
-def batch_answers(rows: list[dict], folder: pathlib.Path) -> dict[int, str]:
-    """What `keel batch` answers, by id."""
+def rows_of_test() -> list[dict]:
+    """As many as ROWS in the environment says."""
+    return prompts(int(os.environ.get("ROWS", "10000")))
+
+
+def batch_answers(rows: list[dict]) -> tuple[dict[int, str], float]:
+    """What `keel batch` answers, by id, and the seconds that it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.monotonic()
+        answers = _batch_answers(rows, pathlib.Path(folder))
+        return answers, time.monotonic() - begin
+
+
+def _batch_answers(rows: list[dict], folder: pathlib.Path) -> dict[int, str]:
     lines = [
         {
             "custom_id": str(row["id"]),
@@ -38,3 +55,17 @@ def batch_answers(rows: list[dict], folder: pathlib.Path) -> dict[int, str]:
         answer = json.loads(line)
         answers[int(answer["custom_id"])] = answer["response"]["body"]["choices"][0]["text"]
     return answers
+
+
+def check(test: unittest.TestCase, rows: list[dict], found: list, expected: dict[int, str]) -> str:
+    """That `found` has each of `rows` once with its text of `expected`, and that two workers, whose
+    process ids are the column "worker", had a part in it. Returns what they did, as text."""
+    test.assertEqual(sorted(row["id"] for row in found), list(range(len(rows))))
+    wanted = {"prompt": {row["id"]: row["prompt"] for row in rows}, "text": expected}
+    for name, values in wanted.items():
+        test.assertEqual({row["id"]: row[name] for row in found}, values)
+    shares = collections.Counter(row["worker"] for row in found)
+    test.assertEqual(len(shares), 2, shares)
+    distinct = len(set(expected.values()))
+    test.assertGreater(distinct, len(rows) / 20)
+    return f"{len(rows)} rows, {distinct} texts, shares {sorted(shares.values())}"
