@@ -1,6 +1,4 @@
 // Which variant runs, and which thread computes what.
-#include "core/kernels/packed_linear.h"
-
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -8,6 +6,7 @@
 #include <vector>
 
 #include "absl/base/internal/raw_logging.h"
+#include "core/kernels/packed_linear.h"
 #include "core/kernels/packed_linear_variants.h"
 #include "core/kernels/parallel.h"
 

@@ -41,6 +41,10 @@ def read_all(client: socket.socket) -> bytes:
     return content
 
 
+# Long enough for an end in the midst of a long answer.
+SLOW = ("--exec", "graph", "--threads", "1")
+
+
 class HttpTest(unittest.TestCase):
     server: Server
 
@@ -319,7 +323,7 @@ class EndTest(unittest.TestCase):
         self.assertTrue(self.takes_no_more(server))
 
     def test_ctrl_c_twice_ends_at_once(self) -> None:
-        server, events = self.start(max_tokens=2000)
+        server, events = self.start(2000, *SLOW)
         server.process.send_signal(signal.SIGINT)
         wait_until(lambda: self.takes_no_more(server), "it takes no more connections")
         next(events)
@@ -331,7 +335,7 @@ class EndTest(unittest.TestCase):
             list(events)
 
     def test_what_is_not_done_in_time_is_told_so(self) -> None:
-        server, events = self.start(2000, "--drain-seconds", "0")
+        server, events = self.start(2000, "--drain-seconds", "0", *SLOW)
         server.process.send_signal(signal.SIGTERM)
         last = list(events)[-1]  # before [DONE]
         self.assertIn("the server is ending", last["error"]["message"])
