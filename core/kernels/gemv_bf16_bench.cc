@@ -1,4 +1,4 @@
-// Reads a weight matrix much larger than the caches by a plain sum, by the kernel and by at::linear,
+// Reads memory plainly, and a weight matrix much larger than the caches by the kernel and by at::linear,
 // in turn, and prints GB/s of the best of each: machines that share their memory with others are
 // noisy, so compare ratios.
 #include <ATen/Parallel.h>
@@ -13,7 +13,7 @@
 #include <functional>
 
 #include "core/kernels/gemv_bf16.h"
-#include "core/kernels/parallel.h"
+#include "core/kernels/machine_probe.h"
 
 namespace keel {
 namespace {
@@ -24,21 +24,7 @@ double Seconds(const std::function<void()>& f) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-typedef uint64_t U64x8 __attribute__((vector_size(64), aligned(1)));
-
-__attribute__((target("avx2"))) uint64_t ReadAll(const char* p, int64_t bytes) {
-  U64x8 a = {}, b = {}, c = {}, d = {};
-  for (int64_t i = 0; i + 256 <= bytes; i += 256) {
-    a |= *reinterpret_cast<const U64x8*>(p + i);
-    b |= *reinterpret_cast<const U64x8*>(p + i + 64);
-    c |= *reinterpret_cast<const U64x8*>(p + i + 128);
-    d |= *reinterpret_cast<const U64x8*>(p + i + 192);
-  }
-  a |= b | c | d;
-  return a[0] | a[1] | a[2] | a[3] | a[4] | a[5] | a[6] | a[7];
-}
-
-void Measure(int64_t m, int64_t n, int64_t k) {
+void Measure(const MachineProbe& probe, int64_t m, int64_t n, int64_t k) {
   const at::Tensor x = at::ones({m, k}, at::kBFloat16), w = at::ones({n, k}, at::kBFloat16);
   at::Tensor y = at::ones({m, n}, at::kBFloat16);
   GemvBf16 g;
@@ -47,22 +33,16 @@ void Measure(int64_t m, int64_t n, int64_t k) {
   g.w = static_cast<const uint16_t*>(w.data_ptr());
   g.y = static_cast<uint16_t*>(y.data_ptr());
   const int64_t bytes = n * k * 2;
-  double read = 1e9, own = 1e9, aten = 1e9;
-  volatile uint64_t sink = 0;
+  double read = 0, own = 1e9, aten = 1e9;
   for (int round = 0; round < 15; ++round) {
-    read = std::min(read, Seconds([&] {
-                      ParallelFor(bytes, 1 << 20, [&](int64_t begin, int64_t end) {
-                        sink = sink |
-                               ReadAll(static_cast<const char*>(w.data_ptr()) + begin, end - begin);
-                      });
-                    }));
+    read = std::max(read, probe.ReadBandwidth());
     own = std::min(own, Seconds([&] { RunGemvBf16(g); }));
     aten = std::min(aten, Seconds([&] { at::linear(x, w); }));
   }
   const double gb = static_cast<double>(bytes) / 1e9;
   std::printf(
       "M=%2ld N=%ld K=%ld  read %5.1f GB/s  gemv %5.1f (%3.0f %%)  at::linear %5.1f (%3.0f %%)\n",
-      m, n, k, gb / read, gb / own, 100 * read / own, gb / aten, 100 * read / aten);
+      m, n, k, read, gb / own, 100 * gb / own / read, gb / aten, 100 * gb / aten / read);
 }
 
 }  // namespace
@@ -70,6 +50,7 @@ void Measure(int64_t m, int64_t n, int64_t k) {
 
 int main() {
   c10::InferenceMode guard;
-  for (int64_t m : {1, 2, 4, 8, 16}) keel::Measure(m, 151936, 896);
-  for (int64_t m : {1, 8}) keel::Measure(m, 32768, 4864);
+  const keel::MachineProbe probe;
+  for (int64_t m : {1, 2, 4, 8, 16}) keel::Measure(probe, m, 151936, 896);
+  for (int64_t m : {1, 8}) keel::Measure(probe, m, 32768, 4864);
 }

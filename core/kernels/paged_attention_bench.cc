@@ -1,5 +1,5 @@
-// Attention of some models' shapes, in turn by a plain read of its keys and values, by every variant of
-// the kernel, and by ATen on keys and values that are gathered already. Prints medians.
+// Attention of some models' shapes, in turn with what the machine can do, by every variant of the kernel,
+// and by ATen on keys and values that are gathered already. Prints medians.
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "core/base/cpu.h"
+#include "core/kernels/machine_probe.h"
 #include "core/kernels/paged_attention.h"
-#include "core/kernels/parallel.h"
 
 namespace keel {
 namespace {
@@ -33,48 +33,13 @@ double Median(std::vector<double> x) {
   return x[x.size() / 2];
 }
 
-typedef uint64_t U64x8 __attribute__((vector_size(64), aligned(1)));
-
-__attribute__((target("avx2"))) uint64_t ReadAll(const char* p, int64_t bytes) {
-  U64x8 a = {}, b = {}, c = {}, d = {};
-  for (int64_t i = 0; i + 256 <= bytes; i += 256) {
-    a |= *reinterpret_cast<const U64x8*>(p + i);
-    b |= *reinterpret_cast<const U64x8*>(p + i + 64);
-    c |= *reinterpret_cast<const U64x8*>(p + i + 128);
-    d |= *reinterpret_cast<const U64x8*>(p + i + 192);
-  }
-  a |= b | c | d;
-  return a[0] | a[1] | a[2] | a[3] | a[4] | a[5] | a[6] | a[7];
-}
-
-// FMAs of one thread that is given registers of `Register`, in GFLOP/s.
-template <typename Register>
-__attribute__((always_inline)) inline double Fmas() {
-  constexpr int64_t kRounds = 200000, kChains = 12;
-  Register x[kChains];
-  for (Register& r : x) r = Register{} + 1.0f;
-  const Register factor = Register{} + 0.999f;
-  const auto start = std::chrono::steady_clock::now();
-  for (int64_t i = 0; i < kRounds; ++i) {
-#pragma GCC unroll 12
-    for (Register& r : x) r = r * factor + factor;
-  }
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  volatile float sink = 0;
-  for (const Register& r : x) sink = sink + r[0];
-  return 2 * kRounds * kChains * static_cast<double>(sizeof(Register) / 4) / took.count() / 1e9;
-}
-typedef float F32x8 __attribute__((vector_size(32)));
-typedef float F32x16 __attribute__((vector_size(64)));
-KEEL_TARGET_AVX2 double FmasAvx2() { return Fmas<F32x8>(); }
-KEEL_TARGET_AVX512 double FmasAvx512() { return Fmas<F32x16>(); }
-
 struct Shape {
   const char* name;
   int64_t heads, kv_heads, dim;
 };
 
-void Measure(const Shape& shape, int64_t batch, int64_t context, int64_t queries, int rounds) {
+void Measure(const MachineProbe& probe, const Shape& shape, int64_t batch, int64_t context,
+             int64_t queries, int rounds) {
   constexpr int64_t kBlockSize = 16, kColdBytes = 160 << 20;
   const int64_t of_sequence = (context + kBlockSize - 1) / kBlockSize;
   const int64_t bytes = batch * of_sequence * kBlockSize * shape.kv_heads * shape.dim * 4;
@@ -105,16 +70,9 @@ void Measure(const Shape& shape, int64_t batch, int64_t context, int64_t queries
   const auto variants = PagedAttentionVariants(Cpu());
   std::vector<double> read, aten, peak;
   std::vector<std::vector<double>> own(variants.size());
-  volatile uint64_t sink = 0;
   for (int round = 0; round < rounds; ++round) {
-    peak.push_back(Cpu().avx512 ? FmasAvx512() : Cpu().avx2 ? FmasAvx2() : 0);
-    read.push_back(Seconds([&] {
-      ParallelFor(k.nbytes(), 1 << 20, [&](int64_t begin, int64_t end) {
-        for (const at::Tensor& x : {k, v}) {
-          sink = sink | ReadAll(static_cast<const char*>(x.const_data_ptr()) + begin, end - begin);
-        }
-      });
-    }));
+    peak.push_back(MachineProbe::FmaPeak());
+    read.push_back(probe.ReadBandwidth());
     for (size_t i = 1; i < variants.size(); ++i) {
       own[i].push_back(Seconds([&] {
                          for (int64_t layer = 0; layer < layers; ++layer) {
@@ -133,10 +91,10 @@ void Measure(const Shape& shape, int64_t batch, int64_t context, int64_t queries
   for (int64_t i = 0; i < queries; ++i)
     flops += static_cast<double>(4 * batch * shape.heads * shape.dim * (context - queries + i + 1));
   const double gb = static_cast<double>(bytes) / 1e9;
-  const double read_gbs = 2 * static_cast<double>(k.nbytes()) / 1e9 / Median(read);
+  const double read_gbs = Median(read);
   std::printf(
       "%s batch %ld context %ld queries %ld: read %.1f GB/s (%.0f us), FMA peak %.0f "
-      "GFLOP/s a thread, aten %.0f us\n",
+      "GFLOP/s, aten %.0f us\n",
       shape.name, batch, context, queries, read_gbs, gb / read_gbs * 1e6, Median(peak),
       Median(aten) * 1e6);
   for (size_t i = 1; i < variants.size(); ++i) {
@@ -152,13 +110,15 @@ void Measure(const Shape& shape, int64_t batch, int64_t context, int64_t queries
 
 int main(int argc, char** argv) {
   c10::InferenceMode guard;
+  const keel::MachineProbe probe;
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 9;
   for (const keel::Shape& shape : {keel::Shape{"smollm2-135m", 9, 3, 64},
                                    {"qwen2.5-0.5b", 14, 2, 64},
                                    {"llama-3.2-1b", 32, 8, 64}}) {
     for (int64_t batch : {1, 16}) {
-      for (int64_t context : {128, 512, 2048}) keel::Measure(shape, batch, context, 1, rounds);
+      for (int64_t context : {128, 512, 2048})
+        keel::Measure(probe, shape, batch, context, 1, rounds);
     }
-    for (int64_t context : {512, 2048}) keel::Measure(shape, 1, context, context, rounds);
+    for (int64_t context : {512, 2048}) keel::Measure(probe, shape, 1, context, context, rounds);
   }
 }
