@@ -9,41 +9,28 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "core/attention/registry.h"
 #include "core/base/status_matchers.h"
-#include "core/checkpoint/testing.h"
 #include "core/exec/executor.h"
+#include "core/exec/tiny_executor.h"
 #include "core/graph/op_samples.h"
 #include "core/graph/tp_samples.h"
-#include "core/weights/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace keel {
 namespace {
 
-using ::keel::testing::RecordTinyModel;
+using ::keel::testing::Difference;
 using ::keel::testing::StatusIs;
+using ::keel::testing::TinyExecutors;
 using ::keel::testing::TinyModel;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class Compiled {
+class Compiled : public TinyExecutors {
  public:
-  explicit Compiled(const TinyModel& model) {
-    auto recorded = RecordTinyModel(model);
-    EXPECT_TRUE(recorded.ok()) << recorded.status();
-    if (recorded.ok()) graph_ = recorded->graph;
-    auto written = testing::WriteCheckpoint(dir_.path(), testing::RandomTensors(graph_, 3));
-    EXPECT_TRUE(written.ok()) << written.status();
-    checkpoint_ = *std::move(written);
-  }
-
-  absl::StatusOr<std::unique_ptr<Executor>> Load(ExecutorOptions options) const {
-    options.block_size = 4;
-    return Executor::Create(graph_, checkpoint_, registry_, options);
-  }
+  using TinyExecutors::TinyExecutors;
 
   // Of all tokens of two sequences: a prompt of nine in two chunks, one of five beside the second chunk, then a token
   // of each. `last`: of the last token of each chunk alone.
@@ -70,17 +57,7 @@ class Compiled {
     }
     return at::cat(logits);
   }
-
- private:
-  proto::Graph graph_;
-  testing::ScratchDir dir_;
-  std::shared_ptr<const Checkpoint> checkpoint_;
-  AttentionRegistry registry_;
 };
-
-double Difference(const at::Tensor& a, const at::Tensor& b) {
-  return (at::abs(a - b).max() / at::abs(b).max()).item<double>();
-}
 
 // Kernels of linears may go by the number of rows, which gathering early changes.
 const std::vector<std::string> kKeepsRows = {"gather-early"};

@@ -8,40 +8,27 @@
 #include <string>
 #include <vector>
 
-#include "core/attention/registry.h"
 #include "core/base/status_matchers.h"
-#include "core/checkpoint/testing.h"
 #include "core/exec/executor.h"
+#include "core/exec/tiny_executor.h"
 #include "core/graph/tp_samples.h"
-#include "core/weights/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace keel {
 namespace {
 
+using ::keel::testing::Difference;
 using ::keel::testing::LlamasPpPlan;
-using ::keel::testing::RecordTinyModel;
 using ::keel::testing::StatusIs;
+using ::keel::testing::TinyExecutors;
 using ::keel::testing::TinyModel;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-class Parallel {
+class Parallel : public TinyExecutors {
  public:
-  explicit Parallel(const TinyModel& model) {
-    auto recorded = RecordTinyModel(model);
-    EXPECT_TRUE(recorded.ok()) << recorded.status();
-    if (recorded.ok()) graph_ = recorded->graph;
-    auto written = testing::WriteCheckpoint(dir_.path(), testing::RandomTensors(graph_, 3));
-    EXPECT_TRUE(written.ok()) << written.status();
-    checkpoint_ = *std::move(written);
-  }
-
-  absl::StatusOr<std::unique_ptr<Executor>> Load(ExecutorOptions options) const {
-    options.block_size = 4;
-    return Executor::Create(graph_, checkpoint_, registry_, options);
-  }
+  using TinyExecutors::TinyExecutors;
 
   // Logits of eight tokens, in two steps; another sequence runs beside the first.
   absl::StatusOr<at::Tensor> Logits(const ExecutorOptions& options) const {
@@ -60,17 +47,7 @@ class Parallel {
     if (!logits.ok()) return logits.status();
     return at::cat({head, *logits});
   }
-
- private:
-  proto::Graph graph_;
-  testing::ScratchDir dir_;
-  std::shared_ptr<const Checkpoint> checkpoint_;
-  AttentionRegistry registry_;
 };
-
-double Difference(const at::Tensor& a, const at::Tensor& b) {
-  return (at::abs(a - b).max() / at::abs(b).max()).item<double>();
-}
 
 TEST(TensorParallelTest, EveryOpThatAPlanSplitsGivesWhatOneRankGives) {
   for (const testing::TpSample& sample : testing::TpSamples()) {
