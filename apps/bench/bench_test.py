@@ -40,6 +40,34 @@ class ScenariosTest(unittest.TestCase):
         (row,) = found["results"]
         self.assertEqual(row["batch"], 2)
         self.assertGreater(row["decode"]["median"], 0)
+        self.assertGreater(row["machine"]["read_gb_per_second"], 0)
+        rate = row["prefill_gflop_per_second"] / row["prefill"]["median"]
+        self.assertAlmostEqual(rate, 2e-9 * self.weights_a_prompt_token(16), delta=0.01 * rate)
+        self.assertLess(rate, row["machine"]["peak_gflop_per_second"])
+
+    def weights_a_prompt_token(self, prompt_tokens: int) -> float:
+        config = json.loads(pathlib.Path("apps/demo/model/config.json").read_text())
+        hidden, mlp = config["hidden_size"], config["intermediate_size"]
+        queries = config["num_attention_heads"] * config["head_dim"]
+        keys = config["num_key_value_heads"] * config["head_dim"]
+        layer = hidden * (queries + 2 * keys) + queries * hidden + 3 * hidden * mlp
+        head = hidden * config["vocab_size"] / prompt_tokens
+        return layer * config["num_hidden_layers"] + head
+
+    def test_kernels(self) -> None:
+        flags = ("--shape", "smollm2-135m", "--rows", "1,3", "--repeats", "1")
+        done = run("kernels", *flags, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rates = json.loads(done.stdout)["results"]
+        parts = [(rate["quantization"], rate["rows"], rate["part"]) for rate in rates]
+        self.assertEqual(parts[:3], [("none", 1, "layers"), ("none", 1, "head"), ("none", 3, "layers")])
+        self.assertEqual(len(parts), 4 * 2 * 2)
+        for rate in rates:
+            self.assertGreater(rate["gb_per_second"], 0)
+            self.assertGreater(rate["peak_gflop_per_second"], 0)
+        done = run("kernels", *flags, "--rows", "2", "--quantize", "int8")
+        self.assertRegex(done.stdout, r"(?m)^int8 +head +2 +[0-9.]+ ")
+        self.assertNotIn("int4", done.stdout)
 
     def test_throughput(self) -> None:
         sizes = ("--prompt-tokens", "8-16", "--new-tokens", "4", "--requests", "5")

@@ -11,25 +11,26 @@
 namespace keel::apps {
 namespace {
 
-constexpr std::string_view kScenarios[] = {"speed", "throughput", "interference", "prefix",
-                                           "serve"};
+constexpr std::string_view kScenarios[] = {"speed",  "throughput", "interference",
+                                           "prefix", "serve",      "kernels"};
 
 // Which scenarios use a flag that not all of them do.
 struct Use {
   const char* flag;
-  std::array<std::string_view, 4> scenarios;  // the rest is empty
+  std::array<std::string_view, 5> scenarios;  // the rest is empty
 };
 constexpr Use kUses[] = {
     {"--batch", {"speed"}},
     {"--prompt-tokens", {"speed", "throughput", "interference", "serve"}},
     {"--new-tokens", {"speed", "throughput", "interference", "serve"}},
-    {"--repeats", {"speed", "interference", "prefix"}},
+    {"--repeats", {"speed", "interference", "prefix", "kernels"}},
     {"--concurrency", {"throughput"}},
     {"--requests", {"throughput", "serve"}},
     {"--streams", {"interference"}},
     {"--long-tokens", {"interference"}},
     {"--prefix-tokens", {"prefix"}},
-    {"--shape", {"speed", "throughput", "interference", "prefix"}},
+    {"--shape", {"speed", "throughput", "interference", "prefix", "kernels"}},
+    {"--rows", {"kernels"}},
     {"--base-url", {"serve"}},
     {"--request-rate", {"serve"}},
     {"--burstiness", {"serve"}},
@@ -87,7 +88,7 @@ std::string JoinNames(const std::vector<std::string>& names) {
   return text;
 }
 
-std::string Join(const std::array<std::string_view, 4>& words) {
+std::string Join(const std::array<std::string_view, 5>& words) {
   const auto n = static_cast<size_t>(std::find(words.begin(), words.end(), std::string_view()) -
                                      words.begin());
   std::string text;
@@ -102,7 +103,7 @@ std::string Join(const std::array<std::string_view, 4>& words) {
 
 void AddBenchFlags(CLI::App& app, BenchFlags* flags) {
   app.add_option("SCENARIO", flags->scenario, "What is measured: see the end of this help.")
-      ->type_name("speed|throughput|interference|prefix|serve")
+      ->type_name("speed|throughput|interference|prefix|serve|kernels")
       ->check(CLI::Validator(
           [](const std::string& text) {
             return std::find(std::begin(kScenarios), std::end(kScenarios), text) !=
@@ -113,7 +114,8 @@ void AddBenchFlags(CLI::App& app, BenchFlags* flags) {
           ""))
       ->default_str("speed");
   constexpr char kAll[] = "Benchmark", kSpeed[] = "speed", kThroughput[] = "throughput",
-                 kInterference[] = "interference", kPrefix[] = "prefix", kServe[] = "serve";
+                 kInterference[] = "interference", kPrefix[] = "prefix", kServe[] = "serve",
+                 kKernels[] = "kernels";
   app.add_option("--shape", flags->shape,
                  "Measure random weights of a known model's shape, instead of --model. They are "
                  "written once, below "
@@ -179,6 +181,8 @@ void AddBenchFlags(CLI::App& app, BenchFlags* flags) {
   app.get_option("--max-concurrency")->default_str("no bound");
   AddNumber(app, "--vocab-size", "Prompts are random token ids below this.", &flags->vocab_size,
             kServe);
+  AddNumbers(app, "--rows", "Rows of inputs; several numbers are measured in turn.", &flags->rows,
+             "1,4,16,64,512", kKernels);
   app.footer(
       "speed         tokens a second of prefill and decode, a batch of requests at a time; the "
       "best\n"
@@ -189,7 +193,9 @@ void AddBenchFlags(CLI::App& app, BenchFlags* flags) {
       "prefix        time to the first token of a prompt whose beginning another had, and of one\n"
       "              that has another cache_salt and must not find it\n"
       "serve         a running server, over HTTP: requests arrive at a rate; prints what\n"
-      "              vllm bench serve does\n\n"
+      "              vllm bench serve does\n"
+      "kernels       the linears of --shape by themselves, with each --quantize or the one "
+      "given\n\n"
       "Prompts are random token ids, no two begin alike; answers are greedy and as long as asked\n"
       "for. An output that brings several tokens counts as that many, its time shared by them.\n"
       "Ctrl-C ends with what was measured; a second one ends at once. Exit codes: 0 all was\n"
@@ -197,6 +203,9 @@ void AddBenchFlags(CLI::App& app, BenchFlags* flags) {
 }
 
 Status CheckBenchFlags(const CLI::App& app, const BenchFlags& flags) {
+  if (flags.scenario == "kernels" && flags.shape.empty()) {
+    return Status(Code::kInvalidArgument, "kernels needs --shape: it measures no model");
+  }
   if (!flags.shape.empty() && app.get_option("--model")->count() > 0) {
     return Status(Code::kInvalidArgument,
                   "--shape and --model both name what is measured; give one");

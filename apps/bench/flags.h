@@ -28,6 +28,7 @@ struct BenchFlags {
   double burstiness = 1;
   size_t max_concurrency = 0;  // 0: no bound
   size_t vocab_size = 1000;
+  std::vector<size_t> rows = {1, 4, 16, 64, 512};
   bool as_json = false;
   bool metrics = false;
 };

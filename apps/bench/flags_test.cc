@@ -69,6 +69,8 @@ TEST_F(FlagsTest, WrongOnesAreExplained) {
       HasSubstr("--new-tokens is for speed, throughput, interference and serve, not for prefix"));
   EXPECT_THAT(Parse({"speed", "--base-url", "http://h:1"}),
               HasSubstr("--base-url is for serve, not for speed"));
+  EXPECT_THAT(Parse({"kernels"}), HasSubstr("kernels needs --shape"));
+  EXPECT_THAT(Parse({"speed", "--rows", "1"}), HasSubstr("--rows is for kernels, not for speed"));
   EXPECT_THAT(Parse({"serve", "--base-url", "ftp://h"}), HasSubstr("expected http://HOST:PORT"));
   EXPECT_THAT(Parse({"serve", "--burstiness", "0"}), HasSubstr("--burstiness is '0'"));
   EXPECT_THAT(Parse({"--prompt-tokens", "8-9"}),

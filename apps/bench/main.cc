@@ -9,6 +9,7 @@
 
 #include "apps/bench/closed_loop.h"
 #include "apps/bench/flags.h"
+#include "apps/bench/kernels.h"
 #include "apps/bench/metrics_delta.h"
 #include "apps/bench/scenarios.h"
 #include "apps/bench/serve.h"
@@ -60,15 +61,18 @@ Status WarmUp(Bench& bench) {
       .status();
 }
 
-Result<json::object> Run(Engine& engine, const BenchFlags& flags, int64_t vocab_size) {
+Result<json::object> Run(Engine& engine, const BenchFlags& flags, const json::object& info) {
   Progress progress;
-  Bench bench{.engine = engine, .prompts = Prompts(vocab_size), .progress = progress, .stop = stop};
+  Bench bench{.engine = engine,
+              .prompts = Prompts(info.at("vocab_size").to_number<int64_t>()),
+              .progress = progress,
+              .stop = stop};
   if (flags.scenario != "speed") {
     if (Status status = WarmUp(bench); !status.ok()) return status;
   }
   const Result<std::string> before = engine.Metrics();
   if (!before.ok()) return before.status();
-  Result<json::object> result = RunScenario(bench, flags);
+  Result<json::object> result = RunScenario(bench, flags, info);
   if (!result.ok()) return result;
   const Result<std::string> after = engine.Metrics();
   if (!after.ok()) return after.status();
@@ -104,6 +108,35 @@ int RunServe(const BenchFlags& flags, const std::string& model) {
   return stop ? kInterrupted : 0;
 }
 
+// Measures kernels, no engine. `quantization`: the one that was asked for.
+int RunKernels(const BenchFlags& flags, const std::optional<std::string>& quantization) {
+  Result<ShapeLinears> linears = LinearsOfShape(flags.shape);
+  if (!linears.ok()) return Fail(linears.status());
+  KernelLoad load{.linears = *std::move(linears),
+                  .quantizations = {"none", "int8", "w8a8", "int4"},
+                  .rows = {flags.rows.begin(), flags.rows.end()},
+                  .repeats = flags.repeats};
+  if (quantization.has_value()) load.quantizations = {*quantization};
+  is_running = true;
+  json::array rates;
+  if (!flags.as_json) std::cout << KernelsTitle();
+  MeasureKernels(load, stop, [&](const KernelRate& rate) {
+    if (flags.as_json) {
+      rates.push_back(KernelJson(rate));
+    } else {
+      std::cout << KernelText(rate) << std::flush;
+    }
+  });
+  if (flags.as_json) {
+    std::cout << json::serialize(json::object{{"scenario", "kernels"},
+                                              {"shape", flags.shape},
+                                              {"repeats", flags.repeats},
+                                              {"results", std::move(rates)}})
+              << "\n";
+  }
+  return stop ? kInterrupted : 0;
+}
+
 int Main(int argc, char** argv) {
   std::string model = FindDemoModel(argv[0]);
   EnterUsersDirectory();
@@ -120,6 +153,7 @@ int Main(int argc, char** argv) {
   HandleStopSignals(Stop, kInterrupted);
   if (flags.scenario == "serve")
     return RunServe(flags, command_line.EngineValue("model").value_or(""));
+  if (flags.scenario == "kernels") return RunKernels(flags, command_line.EngineValue("quantize"));
 
   if (!flags.shape.empty()) {
     Result<std::string> directory = FindShape(flags.shape);
@@ -129,8 +163,7 @@ int Main(int argc, char** argv) {
   auto loaded = LoadModel(command_line, model, {});
   if (!loaded.ok()) return Fail(loaded.status());
   is_running = true;
-  Result<json::object> result =
-      Run(loaded->engine, flags, loaded->info.at("vocab_size").to_number<int64_t>());
+  Result<json::object> result = Run(loaded->engine, flags, loaded->info);
   if (!result.ok()) return Fail(result.status());
   if (flags.as_json) {
     json::object report = {{"engine", loaded->info}, {"scenario", flags.scenario}};

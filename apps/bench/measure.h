@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/bench/closed_loop.h"
+#include "apps/bench/roofline.h"
 #include "sdk/keel/engine.h"
 
 namespace keel::apps {
@@ -24,8 +25,8 @@ struct Times {
 };
 
 // Runs each repeat twice: with one token a request for the prefill, and with 1 + new_tokens, whose
-// time beyond that is the decode's.
-Result<Times> Measure(Bench& bench, const Workload& workload);
+// time beyond that is the decode's. Samples `roofline` before each.
+Result<Times> Measure(Bench& bench, const Workload& workload, Roofline& roofline);
 
 }  // namespace keel::apps
 

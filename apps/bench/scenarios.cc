@@ -4,12 +4,14 @@
 #include <cstdarg>
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "apps/bench/interference.h"
 #include "apps/bench/measure.h"
 #include "apps/bench/prefix.h"
+#include "apps/bench/roofline.h"
 #include "apps/bench/statistics.h"
 #include "apps/bench/throughput.h"
 #include "apps/common/log.h"
@@ -68,25 +70,56 @@ void WarnOfHeldTokens(double tokens_per_output) {
   LogWarning(text);
 }
 
-Result<json::object> RunSpeed(Bench& bench, const BenchFlags& flags) {
+std::string_view Text(const json::object& info, std::string_view key) {
+  const json::value* value = info.if_contains(key);
+  return value != nullptr && value->is_string() ? std::string_view(value->get_string()) : "";
+}
+
+// "38.2 of 41.0 (93 %)"; "" of nothing.
+std::string OfMost(double rate, double most) {
+  if (rate == 0 || most == 0) return "";
+  char text[64];
+  std::snprintf(text, sizeof(text), "%.1f of %.1f (%.0f %%)", rate, most, 100 * rate / most);
+  return text;
+}
+
+Result<json::object> RunSpeed(Bench& bench, const BenchFlags& flags, const json::object& info) {
   Workload workload{.prompt_tokens = flags.prompt_tokens.min,
                     .new_tokens = flags.new_tokens.min,
                     .repeats = flags.repeats};
   Table table(bench, flags);
-  table.Print("batch  prefill tok/s   (median)   decode tok/s   (median)\n");
+  const StepCost cost = StepCostOf(info);
+  const Products products = ProductsOf(Text(info, "quantization"), Text(info, "dtype"));
+  table.Print(
+      "batch  prefill tok/s   (median)   decode tok/s   (median)  prefill's GFLOP/s of peak  "
+      "decode's GB/s of read\n");
   json::array results;
   for (const size_t batch : flags.batches) {
     workload.batch = batch;
-    const auto times = Measure(bench, workload);
+    Roofline roofline(products);
+    const auto times = Measure(bench, workload, roofline);
     if (!times.ok()) return times.status();
     if (times->prefill.empty()) break;  // stopped
     const auto tokens = [&](size_t each) { return static_cast<double>(batch * each); };
     const json::object prefill = Rates(tokens(workload.prompt_tokens), times->prefill);
     const json::object decode = Rates(tokens(workload.new_tokens), times->decode);
-    table.Print("%5zu  %13.1f %10.1f  %13.1f %10.1f\n", batch,
+    const double read = roofline.read_gb_per_second(), peak = roofline.peak_gflop_per_second();
+    const double gflop_per_second = (tokens(workload.prompt_tokens) * cost.token_gflop +
+                                     static_cast<double>(batch) * cost.logits_gflop) /
+                                    Median(times->prefill);
+    const double gb_per_second =
+        1e-9 * cost.weight_bytes * static_cast<double>(workload.new_tokens) / Median(times->decode);
+    table.Print("%5zu  %13.1f %10.1f  %13.1f %10.1f  %25s  %21s\n", batch,
                 prefill.at("tokens_per_second").get_double(), prefill.at("median").get_double(),
-                decode.at("tokens_per_second").get_double(), decode.at("median").get_double());
-    results.push_back(json::object{{"batch", batch}, {"prefill", prefill}, {"decode", decode}});
+                decode.at("tokens_per_second").get_double(), decode.at("median").get_double(),
+                OfMost(gflop_per_second, peak).c_str(), OfMost(gb_per_second, read).c_str());
+    results.push_back(json::object{
+        {"batch", batch},
+        {"prefill", prefill},
+        {"decode", decode},
+        {"prefill_gflop_per_second", gflop_per_second},
+        {"decode_weights_gb_per_second", gb_per_second},
+        {"machine", json::object{{"read_gb_per_second", read}, {"peak_gflop_per_second", peak}}}});
   }
   return json::object{{"prompt_tokens", workload.prompt_tokens},
                       {"new_tokens", workload.new_tokens},
@@ -237,11 +270,11 @@ Result<json::object> RunPrefix(Bench& bench, const BenchFlags& flags) {
 
 }  // namespace
 
-Result<json::object> RunScenario(Bench& bench, const BenchFlags& flags) {
+Result<json::object> RunScenario(Bench& bench, const BenchFlags& flags, const json::object& info) {
   if (flags.scenario == "throughput") return RunThroughput(bench, flags);
   if (flags.scenario == "interference") return RunInterference(bench, flags);
   if (flags.scenario == "prefix") return RunPrefix(bench, flags);
-  return RunSpeed(bench, flags);
+  return RunSpeed(bench, flags, info);
 }
 
 }  // namespace keel::apps

@@ -9,10 +9,11 @@
 
 namespace keel::apps {
 
-// Runs flags.scenario. Prints its table to standard output as it goes, unless flags.as_json.
-// Returns what it was asked and what it measured; times are in milliseconds, rates in tokens a
-// second.
-Result<boost::json::object> RunScenario(Bench& bench, const BenchFlags& flags);
+// Runs flags.scenario on an engine whose info() is `info`. Prints its table to standard output as it
+// goes, unless flags.as_json. Returns what it was asked and what it measured; times are in
+// milliseconds, rates in tokens a second.
+Result<boost::json::object> RunScenario(Bench& bench, const BenchFlags& flags,
+                                        const boost::json::object& info);
 
 }  // namespace keel::apps
 

@@ -176,6 +176,35 @@ int64_t Number(const json::object& config, std::string_view key, int64_t otherwi
   return value != nullptr && value->is_int64() ? value->get_int64() : otherwise;
 }
 
+struct Sizes {
+  int64_t hidden, vocab, head_dim, queries, keys, experts, mlp;
+};
+
+Sizes ReadSizes(const json::object& config) {
+  const int64_t hidden = Number(config, "hidden_size"),
+                heads = Number(config, "num_attention_heads"),
+                head_dim = Number(config, "head_dim", hidden / std::max<int64_t>(1, heads)),
+                experts = Number(config, "num_experts");
+  return {.hidden = hidden,
+          .vocab = Number(config, "vocab_size"),
+          .head_dim = head_dim,
+          .queries = heads * head_dim,
+          .keys = Number(config, "num_key_value_heads", heads) * head_dim,
+          .experts = experts,
+          .mlp = Number(config, experts > 0 ? "moe_intermediate_size" : "intermediate_size")};
+}
+
+// Null: there is none.
+const Shape* FindShape(std::string_view name) {
+  const auto* shape = std::find_if(std::begin(kShapes), std::end(kShapes),
+                                   [&](const Shape& s) { return s.name == name; });
+  return shape == std::end(kShapes) ? nullptr : shape;
+}
+
+Status NoShape(std::string_view name) {
+  return Status(Code::kNotFound, "no shape " + std::string(name));
+}
+
 fs::path CacheDirectory() {
   const char* cache = std::getenv("XDG_CACHE_HOME");
   if (cache != nullptr && cache[0] == '/') return fs::path(cache) / "keel" / "shapes";
@@ -198,13 +227,7 @@ std::vector<std::string> ShapeNames() {
 }
 
 std::vector<ShapeTensor> ShapeTensors(const json::object& config) {
-  const int64_t hidden = Number(config, "hidden_size"), vocab = Number(config, "vocab_size"),
-                heads = Number(config, "num_attention_heads"),
-                head_dim = Number(config, "head_dim", hidden / std::max<int64_t>(1, heads)),
-                queries = heads * head_dim,
-                keys = Number(config, "num_key_value_heads", heads) * head_dim,
-                experts = Number(config, "num_experts"),
-                mlp = Number(config, experts > 0 ? "moe_intermediate_size" : "intermediate_size");
+  const auto [hidden, vocab, head_dim, queries, keys, experts, mlp] = ReadSizes(config);
   const std::string type(config.at("model_type").as_string());
   const bool has_bias = type == "qwen2", has_head_norms = type.starts_with("qwen3");
 
@@ -239,6 +262,22 @@ std::vector<ShapeTensor> ShapeTensors(const json::object& config) {
   return tensors;
 }
 
+Result<ShapeLinears> LinearsOfShape(std::string_view name) {
+  const Shape* shape = FindShape(name);
+  if (shape == nullptr) return NoShape(name);
+  const Sizes sizes = ReadSizes(json::parse(shape->config).as_object());
+  if (sizes.experts > 0) {
+    return Status(Code::kUnimplemented,
+                  std::string(name) + " is a mixture of experts; kernels measures dense shapes");
+  }
+  const int64_t qkv = sizes.queries + 2 * sizes.keys;
+  return ShapeLinears{.layer = {{qkv, sizes.hidden},
+                                {sizes.hidden, sizes.queries},
+                                {2 * sizes.mlp, sizes.hidden},
+                                {sizes.hidden, sizes.mlp}},
+                      .head = {sizes.vocab, sizes.hidden}};
+}
+
 Status WriteShape(const json::object& config, const std::string& directory,
                   const OnBytes& on_bytes) {
   const fs::path root = directory;
@@ -255,9 +294,8 @@ Status WriteShape(const json::object& config, const std::string& directory,
 }
 
 Result<std::string> ShapeDirectory(std::string_view name, const OnBytes& on_bytes) {
-  const auto* shape = std::find_if(std::begin(kShapes), std::end(kShapes),
-                                   [&](const Shape& s) { return s.name == name; });
-  if (shape == std::end(kShapes)) return Status(Code::kNotFound, "no shape " + std::string(name));
+  const Shape* shape = FindShape(name);
+  if (shape == nullptr) return NoShape(name);
   const fs::path directory = CacheDirectory() / shape->name;
   std::error_code error;
   if (fs::exists(directory, error)) return directory.string();

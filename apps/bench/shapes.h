@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "boost/json/object.hpp"
+#include "core/kernels/linear_pass.h"
 #include "sdk/keel/engine.h"
 
 namespace keel::apps {
@@ -26,6 +27,13 @@ struct ShapeTensor {
 };
 // What a checkpoint of this config.json holds: Llama, Qwen2, Qwen3 or Qwen3-MoE.
 std::vector<ShapeTensor> ShapeTensors(const boost::json::object& config);
+
+// The linears of one of its layers, those of one input as one, and its head. UNIMPLEMENTED for mixtures of experts.
+struct ShapeLinears {
+  std::vector<LinearShape> layer;
+  LinearShape head;
+};
+Result<ShapeLinears> LinearsOfShape(std::string_view name);
 
 // `done` of `total` bytes are written.
 using OnBytes = std::function<void(int64_t done, int64_t total)>;

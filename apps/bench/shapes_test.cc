@@ -89,5 +89,18 @@ TEST(ShapesTest, EveryNameHasASize) {
   EXPECT_FALSE(ShapeDirectory("qwen9", nullptr).ok());
 }
 
+TEST(ShapeLinearsTest, OneOfEachInputOfALayer) {
+  const Result<ShapeLinears> linears = LinearsOfShape("qwen2.5-0.5b");
+  ASSERT_TRUE(linears.ok()) << linears.status().message();
+  ASSERT_EQ(linears->layer.size(), 4U);
+  EXPECT_EQ(linears->layer[0].n, 14 * 64 + 2 * 2 * 64);
+  EXPECT_EQ(linears->layer[0].k, 896);
+  EXPECT_EQ(linears->layer[2].n, 2 * 4864);
+  EXPECT_EQ(linears->layer[3].k, 4864);
+  EXPECT_EQ(linears->head.n, 151936);
+  EXPECT_EQ(LinearsOfShape("qwen3-30b-a3b-slice").status().code(), Code::kUnimplemented);
+  EXPECT_EQ(LinearsOfShape("gpt-9").status().code(), Code::kNotFound);
+}
+
 }  // namespace
 }  // namespace keel::apps

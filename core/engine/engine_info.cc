@@ -63,6 +63,10 @@ std::string InfoJson(const EngineOptions& options, const Model& model) {
   info["kv_cache_blocks"] = NumBlocks(model);
   info["kv_cache_groups"] = std::move(groups);
   info["kv_cache_bytes"] = model.kv_cache_bytes;
+  info["weights"] = boost::json::object{{"token", model.weights.token},
+                                        {"logits", model.weights.logits},
+                                        {"stored", model.weights.stored},
+                                        {"has_experts", model.weights.has_experts}};
   info["packed_weight_bytes"] = model.packed_bytes;
   info["packed_weights_from_cache"] = model.packed_from_cache;
   info["state_slots"] = model.blocks.num_state_slots;

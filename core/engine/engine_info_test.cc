@@ -21,6 +21,7 @@ Model MakeModel() {
   model.attention = "paged";
   model.dtype = DType::kBF16;
   model.quantization = Quantization::kInt8;
+  model.weights = {.token = 600, .logits = 200, .stored = 900, .has_experts = true};
   model.packed_bytes = 1000;
   model.max_model_len = 128;
   model.blocks.block_size = 8;
@@ -41,6 +42,10 @@ TEST(EngineInfoTest, SaysWhatRunsTheModel) {
   EXPECT_EQ(info.at("exec").as_string(), "eager");
   EXPECT_EQ(info.at("dtype").as_string(), "bfloat16");
   EXPECT_EQ(info.at("quantization").as_string(), "int8");
+  EXPECT_EQ(info.at("weights").at("token").as_int64(), 600);
+  EXPECT_EQ(info.at("weights").at("logits").as_int64(), 200);
+  EXPECT_EQ(info.at("weights").at("stored").as_int64(), 900);
+  EXPECT_TRUE(info.at("weights").at("has_experts").as_bool());
   EXPECT_EQ(info.at("packed_weight_bytes").as_int64(), 1000);
   EXPECT_FALSE(info.at("packed_weights_from_cache").as_bool());
   EXPECT_EQ(info.at("block_size").as_int64(), 8);

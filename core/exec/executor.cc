@@ -290,6 +290,7 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
   const uint32_t embed_tokens = AddHostFunctions(options.pooling, &graph);
   KEEL_ASSIGN_OR_RETURN(const std::vector<StagePlan> plans, PlanStages(graph, attention, options));
   LoadReport report;
+  report.weights = CountWeights(graph);
   for (const StagePlan& plan : plans) Report(plan.attention, &report);
   KEEL_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights,
                         LoadWeights(graph, std::move(checkpoint),

@@ -20,6 +20,7 @@
 #include "core/exec/batch.h"
 #include "core/exec/options.h"
 #include "core/graph/graph.pb.h"
+#include "core/graph/weight_counts.h"
 
 namespace at {
 class Tensor;
@@ -42,6 +43,7 @@ struct LoadReport {
   std::vector<std::string> warnings;      // what a user should know
   // With print_graph: of each stage, what a rank of it runs, before and after the passes of a compiled step.
   std::vector<std::string> graphs = {};
+  WeightCounts weights = {};       // over all ranks
   int64_t packed_bytes = 0;        // of linears, over all ranks
   bool packed_from_cache = false;  // all of them were mapped, none was packed
 };

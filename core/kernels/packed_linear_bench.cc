@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "core/kernels/huge_memory.h"
+#include "core/kernels/linear_pass.h"
 #include "core/kernels/machine_probe.h"
 #include "core/kernels/packed_linear.h"
 #include "core/kernels/parallel.h"
@@ -30,13 +30,10 @@
 namespace keel {
 namespace {
 
-struct Shape {
-  int64_t n, k;
-};
 struct ModelShapes {
   const char* name;
-  Shape layer[4];  // qkv, output, gate and up, down
-  Shape head;
+  LinearShape layer[4];  // qkv, output, gate and up, down
+  LinearShape head;
 };
 
 constexpr ModelShapes kModels[] = {
@@ -62,9 +59,6 @@ constexpr Named kFormats[] = {
 };
 constexpr int64_t kRows[] = {1, 4, 16, 64, 512};
 
-constexpr int64_t kBytesAPass = 128 << 20;  // several times the cache, as far as operations allow
-constexpr double kOperationsAPass = 2e10;
-
 double Seconds(absl::FunctionRef<void()> f) {
   const auto start = std::chrono::steady_clock::now();
   f();
@@ -77,87 +71,30 @@ double Median(std::vector<double> values) {
   return *middle;
 }
 
-// Linears one after the other, each with weights of its own.
-class Pass {
- public:
-  Pass(const PackedFormat& format, const std::vector<Shape>& shapes, int64_t copies, int64_t m,
-       at::ScalarType aten_type)
-      : format_(format), m_(m) {
-    for (int64_t copy = 0; copy < copies; ++copy) {
-      for (const Shape& shape : shapes) shapes_.push_back(shape);
-    }
-    int64_t most_n = 0, most_k = 0;
-    for (const Shape& shape : shapes_) {
-      bytes_ += Panels(shape.n) * PanelBytes(format_, shape.k);
-      operations_ += 2.0 * static_cast<double>(m * shape.n * shape.k);
-      most_n = std::max(most_n, shape.n), most_k = std::max(most_k, shape.k);
-    }
-    packed_ = AllocateHugeMemory(bytes_);
-    x_.assign(m * most_k, 0x3c01);
-    y_.resize(m * most_n);
-    char* to = packed_.get();
-    for (const Shape& shape : shapes_) {
-      weights_.push_back(at::rand({shape.n, shape.k}, at::kBFloat16));
-      const PlainWeights plain = {KernelType::kBF16, weights_.back().const_data_ptr(), shape.n,
-                                  shape.k, shape.k};
-      ParallelFor(Panels(shape.n), 1,
-                  [&](int64_t begin, int64_t end) { PackPanels(format_, plain, begin, end, to); });
-      linears_.push_back({.format = format_,
-                          .n = shape.n,
-                          .k = shape.k,
-                          .weights = to,
-                          .type = KernelType::kBF16,
-                          .m = m,
-                          .x = x_.data(),
-                          .y = y_.data(),
-                          .ldx = shape.k,
-                          .ldy = shape.n});
-      to += Panels(shape.n) * PanelBytes(format_, shape.k);
-      weights_.back() = weights_.back().to(aten_type);
-      inputs_.push_back(at::rand({m, shape.k}).to(aten_type));
-    }
-  }
-
-  void RunPacked() const {
-    for (const PackedLinear& linear : linears_) RunPackedLinear(linear);
-  }
-  void RunAten() const {
-    for (size_t i = 0; i < weights_.size(); ++i) at::linear(inputs_[i], weights_[i]);
-  }
-  double gigabytes() const { return static_cast<double>(bytes_) * 1e-9; }
-  double gflop() const { return operations_ * 1e-9; }
-
- private:
-  const PackedFormat format_;
-  int64_t m_, bytes_ = 0;
-  double operations_ = 0;
-  std::vector<Shape> shapes_;
-  HugeMemory packed_;
-  std::vector<uint16_t> x_, y_;
-  std::vector<PackedLinear> linears_;
-  std::vector<at::Tensor> weights_, inputs_;
-};
-
 void Measure(const PackedFormat& format, const char* model, const char* part,
-             const std::vector<Shape>& shapes, int64_t m, int rounds, const MachineProbe& probe) {
-  double once_bytes = 0;
-  for (const Shape& shape : shapes) once_bytes += 2.0 * static_cast<double>(shape.n * shape.k);
-  const double copies =
-      std::min(kBytesAPass / once_bytes, kOperationsAPass / (once_bytes * static_cast<double>(m)));
+             const std::vector<LinearShape>& shapes, int64_t m, int rounds,
+             const MachineProbe& probe) {
   const bool dots = Cpu().avx512_bf16;
-  const Pass pass(format, shapes, std::max<int64_t>(1, static_cast<int64_t>(copies + 0.5)), m,
-                  dots ? at::kBFloat16 : at::kFloat);
+  const LinearPass pass(format, shapes, m);
+  std::vector<at::Tensor> weights, inputs;
+  for (const LinearShape& shape : pass.shapes()) {
+    weights.push_back(at::rand({shape.n, shape.k}, dots ? at::kBFloat16 : at::kFloat));
+    inputs.push_back(at::rand({m, shape.k}, weights.back().options()));
+  }
   std::vector<double> read, peak, packed, aten;
   for (int round = 0; round <= rounds; ++round) {
     const double r = probe.ReadBandwidth();
     const double p = dots ? MachineProbe::Bf16Peak() : MachineProbe::FmaPeak();
-    const double own = Seconds([&] { pass.RunPacked(); });
-    const double torch = Seconds([&] { pass.RunAten(); });
+    const double own = Seconds([&] { pass.Run(); });
+    const double torch = Seconds([&] {
+      for (size_t i = 0; i < weights.size(); ++i) at::linear(inputs[i], weights[i]);
+    });
     if (round == 0) continue;  // to warm up
     read.push_back(r), peak.push_back(p), packed.push_back(own), aten.push_back(torch);
   }
   const double seconds = Median(packed);
-  const double gb = pass.gigabytes() / seconds, gflops = pass.gflop() / seconds;
+  const double gb = 1e-9 * static_cast<double>(pass.bytes()) / seconds,
+               gflops = 1e-9 * pass.operations() / seconds;
   std::printf(
       "%-12s %-6s m %3ld  %5.1f GB/s = %3.0f %% of %5.1f  %6.1f GFLOP/s = %3.0f %% of %6.1f  %4.2f "
       "x at::linear\n",
@@ -186,7 +123,7 @@ int main(int argc, char** argv) {
   for (const keel::ModelShapes& model : keel::kModels) {
     if (argc > 2 && std::strcmp(argv[2], model.name) != 0) continue;
     for (const int64_t m : keel::kRows) {
-      const std::vector<keel::Shape> layer(std::begin(model.layer), std::end(model.layer));
+      const std::vector<keel::LinearShape> layer(std::begin(model.layer), std::end(model.layer));
       keel::Measure(format->format, model.name, "layers", layer, m, rounds, probe);
       if (m <= 64)
         keel::Measure(format->format, model.name, "head", {model.head}, m, rounds, probe);

@@ -153,6 +153,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.attention_reason = Joined(report.attention, &AttentionInUse::reason);
   model.warnings = report.warnings;
   model.quantization = exec.quantization;
+  model.weights = report.weights;
   model.packed_bytes = report.packed_bytes;
   model.packed_from_cache = report.packed_from_cache;
 

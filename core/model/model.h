@@ -14,6 +14,7 @@
 #include "core/exec/executor.h"
 #include "core/graph/graph.pb.h"
 #include "core/graph/rope_length.h"
+#include "core/graph/weight_counts.h"
 #include "core/model/options.h"
 #include "core/model/pooling.h"
 #include "core/model/text_probe.h"
@@ -38,6 +39,7 @@ struct Model {
   BlockAllocator::Options blocks;  // of its cache, as the executor has it
   int64_t kv_cache_bytes = 0;
   Quantization quantization = Quantization::kNone;
+  WeightCounts weights;
   int64_t packed_bytes = 0;  // of its linears; 0: they are used as they are
   bool packed_from_cache = false;
   PromptRope prompt_rope;

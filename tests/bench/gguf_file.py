@@ -1,4 +1,4 @@
-"""A checkpoint in Hugging Face's layout as a GGUF file for llama.cpp, without a vocabulary: for measuring speed only."""
+"""A checkpoint in Hugging Face's layout as a GGUF file for llama.cpp, without a vocabulary: for token ids only."""
 
 import json
 import pathlib
@@ -48,6 +48,12 @@ def read_tensors(path: pathlib.Path):
         yield name, file[begin:end].view(np.uint16).reshape(entry["shape"])
 
 
+def interleaved(bits: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of queries or keys in the order of Llama's own rope, which llama.cpp expects of that family: pairs of
+    neighbours instead of halves."""
+    return bits.reshape(heads, 2, -1, *bits.shape[1:]).swapaxes(1, 2).reshape(bits.shape)
+
+
 def write(checkpoint: pathlib.Path, out: pathlib.Path) -> None:
     """Matrices stay bf16, vectors become f32, as llama.cpp's own converter has them."""
     config = json.loads((checkpoint / "config.json").read_text())
@@ -65,10 +71,14 @@ def write(checkpoint: pathlib.Path, out: pathlib.Path) -> None:
     writer.add_value_length(head_dim)
     writer.add_rope_dimension_count(head_dim)
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_rope_freq_base(config["rope_theta"])
+    rope = config.get("rope_parameters") or config
+    writer.add_rope_freq_base(rope["rope_theta"])
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16)
     writer.add_tokenizer_model("no_vocab")
+    rotated = {"q_proj": heads, "k_proj": config["num_key_value_heads"]}
     for name, bits in read_tensors(checkpoint / "model.safetensors"):
+        if config["model_type"] == "llama" and (part := name.split(".")[-2]) in rotated:
+            bits = interleaved(bits, rotated[part])
         if bits.ndim == 1:
             writer.add_tensor(gguf_name(name), (bits.astype(np.uint32) << 16).view(np.float32))
         else:
