@@ -7,7 +7,7 @@
 #include "apps/bench/roofline.h"
 #include "apps/bench/statistics.h"
 #include "core/kernels/linear_pass.h"
-#include "core/weights/pack_format.h"
+#include "core/weights/quantized_format.h"
 
 namespace keel::apps {
 namespace {
@@ -26,12 +26,14 @@ KernelRate Measure(const LinearPass& pass, const std::string& quantization, size
     seconds.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
+  KernelRate rate;
   const double median = Median(seconds);
-  if (median == 0) return {};
-  return {.gb_per_second = 1e-9 * static_cast<double>(pass.bytes()) / median,
-          .read_gb_per_second = roofline.read_gb_per_second(),
-          .gflop_per_second = 1e-9 * pass.operations() / median,
-          .peak_gflop_per_second = roofline.peak_gflop_per_second()};
+  if (median == 0) return rate;  // stopped
+  rate.gb_per_second = 1e-9 * static_cast<double>(pass.bytes()) / median;
+  rate.read_gb_per_second = roofline.read_gb_per_second();
+  rate.gflop_per_second = 1e-9 * pass.operations() / median;
+  rate.peak_gflop_per_second = roofline.peak_gflop_per_second();
+  return rate;
 }
 
 }  // namespace

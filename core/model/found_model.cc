@@ -22,7 +22,7 @@
 #include "core/model/remote_graph.h"
 #include "core/plugin/discovery.h"
 #include "core/plugin/interfaces.h"
-#include "core/weights/pack_format.h"
+#include "core/weights/quantized_format.h"
 
 namespace keel {
 namespace {

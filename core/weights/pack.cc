@@ -15,6 +15,7 @@
 #include "core/tensor/aten.h"
 #include "core/weights/pack_format.h"
 #include "core/weights/packed_weight.h"
+#include "core/weights/quantized_format.h"
 
 namespace keel {
 namespace {

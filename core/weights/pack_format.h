@@ -1,4 +1,4 @@
-// In which format each linear of a model is packed.
+// Which linears of a model are quantized.
 #ifndef KEEL_CORE_WEIGHTS_PACK_FORMAT_H_
 #define KEEL_CORE_WEIGHTS_PACK_FORMAT_H_
 
@@ -6,15 +6,8 @@
 #include <vector>
 
 #include "core/graph/graph.pb.h"
-#include "core/kernels/packed_linear.h"
-#include "core/tensor/dtype.h"
-#include "core/weights/quantization.h"
 
 namespace keel {
-
-// Of a linear that is quantized, and of one that is not.
-PackedFormat QuantizedFormat(Quantization quantization, DType dtype);
-inline PackedFormat PlainFormat(DType dtype) { return QuantizedFormat(Quantization::kNone, dtype); }
 
 // Which objects (number - 1) are linears that a quantized model keeps in its own type: what chooses experts, where a small
 // error sends a token elsewhere; the matrix that expands latents (MLA), which attention takes apart; and what has fewer

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/weights/quantized_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
