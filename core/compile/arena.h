@@ -1,4 +1,6 @@
-// The memory of a program: grows to what the largest step so far takes.
+// The memory of a program: grows to what the largest step so far takes, and stays. It has a bound, that of a step of
+// --max-num-batched-tokens and --max-num-seqs rows, and the next prompt needs it again: given back, its pages would be
+// cleared anew in the midst of a step.
 #ifndef KEEL_CORE_COMPILE_ARENA_H_
 #define KEEL_CORE_COMPILE_ARENA_H_
 

@@ -184,6 +184,41 @@ CallPtr MakeElements(const ir::Op& op, const Operands& operands) {
   return std::make_unique<ElementCall>(rows, *a, b->place, operands.place(op.outputs[0]));
 }
 
+// Numbers of 16 bits in fp32: logits as they are sampled from.
+class WidenCall : public Call {
+ public:
+  WidenCall(KernelType type, Place x, StepSize size, Place y) : x_(x), size_(size), y_(y) {
+    elements_.type = type;
+  }
+
+  absl::Status Run(const Frame& frame) override {
+    elements_.x = frame(x_);
+    elements_.y = reinterpret_cast<float*>(frame(y_));
+    elements_.size = frame(size_);
+    frame.Kernel([&] { RunWideElements(elements_); });
+    return absl::OkStatus();
+  }
+
+ private:
+  WideElements elements_;
+  const Place x_;
+  const StepSize size_;
+  const Place y_;
+};
+
+// Null: another cast, or not of what lies side by side.
+CallPtr MakeWiden(const ir::Op& op, const Operands& operands) {
+  const ir::Value& x = operands.value(op.inputs[0]);
+  const std::optional<KernelType> type = operands.kernel_type(op.inputs[0]);
+  const std::optional<Extent> size = ir::NumElements(x.type.dims);
+  if (!type.has_value() || !size.has_value() || !ir::IsContiguous(x) ||
+      operands.value(op.outputs[0]).dtype() != DType::kF32) {
+    return nullptr;
+  }
+  return std::make_unique<WidenCall>(*type, operands.place(op.inputs[0]), Operands::size(*size),
+                                     operands.place(op.outputs[0]));
+}
+
 // Rows of a table by number: those of an embedding, or the step's own that logits are wanted of.
 class PickRowsCall : public Call {
  public:
@@ -269,6 +304,8 @@ CallPtr MakeRowCall(const ir::Op& op, const Operands& operands, OpRunner& ops) {
       return MakeRope(op, operands, ops);
     case proto::OP_EMBED:
       return MakeEmbed(op, operands, ops);
+    case proto::OP_CAST:
+      return MakeWiden(op, operands);
     default:
       return MakeElements(op, operands);
   }

@@ -1,4 +1,5 @@
 // One step: schedule, run and sample, decode.
+#include <numeric>
 #include <set>
 
 #include "absl/time/clock.h"
@@ -27,9 +28,16 @@ void Engine::RunStep() {
   } else {
     Fail(step, sampled.status());
   }
-  metrics_->StepRan(step.num_tokens, timer.Stop({{"tokens", step.num_tokens},
-                                                 {"sequences", step.items.size()},
-                                                 {"waiting", scheduler_.num_waiting()}}));
+  const StepSeconds& seconds =
+      timer.Stop({{"tokens", step.num_tokens},
+                  {"prompt_tokens", step.num_tokens - step.num_decode_tokens},
+                  {"sequences", step.items.size()},
+                  {"waiting", scheduler_.num_waiting()}});
+  metrics_->StepRan(step.num_tokens, seconds);
+  if (sampled.ok()) {
+    const double total = std::accumulate(seconds.begin(), seconds.end(), 0.0);
+    scheduler_.StepTook(step, static_cast<int64_t>(total * 1e9));
+  }
   TraceCounter(trace_.get(), "sequences",
                {{"running", scheduler_.num_running()}, {"waiting", scheduler_.num_waiting()}});
   TraceCounter(trace_.get(), "kv cache", {{"usage", blocks_.usage()}});

@@ -3,7 +3,6 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +11,7 @@
 #include "core/base/status.h"
 #include "core/compile/pass.h"
 #include "core/exec/rank.h"
+#include "core/exec/rank_threads.h"
 #include "core/exec/step.h"
 #include "core/graph/pp_plan.h"
 #include "core/graph/sharding.h"
@@ -165,21 +165,18 @@ class RankedExecutor : public Executor {
       pipeline.push_back(MakeThreadCollectives(stages_));
     std::vector<absl::StatusOr<at::Tensor>> results(n, absl::UnknownError("did not run"));
     ShareThreads();
-    std::vector<std::thread> threads;
-    for (int i = 0; i < n; ++i) {
-      threads.emplace_back([&, i] {
-        const int stage = i / ranks_a_stage_, part = i % ranks_a_stage_;
-        const ScopedThreadPool scope(*pools_[part]);
-        const ScopedSerialAten serial;
-        c10::InferenceMode guard;
-        const RankLinks links{tensor[stage][part].get(), pipeline[part][stage].get()};
-        results[i] = ranks_[i]->Step(step, links);
-        if (results[i].ok()) return;
-        links.tensor->Abort(results[i].status());
-        links.pipeline->Abort(results[i].status());
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
+    if (threads_ == nullptr) threads_ = std::make_unique<RankThreads>(n);
+    threads_->Run([&](int i) {
+      const int stage = i / ranks_a_stage_, part = i % ranks_a_stage_;
+      const ScopedThreadPool scope(*pools_[part]);
+      const ScopedSerialAten serial;
+      c10::InferenceMode guard;
+      const RankLinks links{tensor[stage][part].get(), pipeline[part][stage].get()};
+      results[i] = ranks_[i]->Step(step, links);
+      if (results[i].ok()) return;
+      links.tensor->Abort(results[i].status());
+      links.pipeline->Abort(results[i].status());
+    });
     for (const auto& result : results) {
       if (!result.ok()) return result.status();
     }
@@ -200,6 +197,7 @@ class RankedExecutor : public Executor {
   std::vector<std::unique_ptr<Rank>> ranks_;
   const int stages_, ranks_a_stage_;
   std::vector<std::unique_ptr<ThreadPool>> pools_;
+  std::unique_ptr<RankThreads> threads_;
   BatchLimits limits_;
   bool has_cache_ = false;  // an encoder's is empty
 };

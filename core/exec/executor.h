@@ -41,7 +41,8 @@ struct AttentionInUse {
 struct LoadReport {
   std::vector<AttentionInUse> attention;  // each once, in order of declarations
   std::vector<std::string> warnings;      // what a user should know
-  // With print_graph: of each stage, what a rank of it runs, before and after the passes of a compiled step.
+  // With print_graph: of each stage, what a rank of it runs, before and after the passes of a compiled step; or why
+  // nothing was compiled.
   std::vector<std::string> graphs = {};
   WeightCounts weights = {};       // over all ranks
   int64_t packed_bytes = 0;        // of linears, over all ranks

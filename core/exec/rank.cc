@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/exec/eager.h"
 #include "core/exec/shadow.h"
@@ -122,8 +123,13 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
   KEEL_ASSIGN_OR_RETURN(
       rank->ops_, OpRunner::Create(rank->graph_, std::move(weights), attention, options.kernels,
                                    options.dtype, options.block_size, rank->numerics_));
-  if (options.mode == ExecMode::kCompiled && rank->numerics_ == Numerics::kFastest)
+  if (options.mode != ExecMode::kCompiled) {
+    rank->not_compiled_ = absl::StrCat("--exec=", ExecModeName(options.mode));
+  } else if (options.deterministic) {
+    rank->not_compiled_ = "--deterministic runs the graph node by node";
+  } else {
     KEEL_RETURN_IF_ERROR(rank->Compile(options));
+  }
   return rank;
 }
 
@@ -134,7 +140,10 @@ absl::Status Rank::Compile(const ExecutorOptions& options) {
   compile.keep_listing = options.print_graph;
   c10::InferenceMode guard;
   absl::StatusOr<std::unique_ptr<Program>> program = Program::Compile(*ops_, compile);
-  if (absl::IsUnimplemented(program.status())) return absl::OkStatus();  // node by node then
+  if (absl::IsUnimplemented(program.status())) {  // node by node then
+    not_compiled_ = std::string(program.status().message());
+    return absl::OkStatus();
+  }
   KEEL_RETURN_IF_ERROR(program.status());
   program_ = *std::move(program);
   if (options.measure_steps) program_->MeasureTimes();

@@ -49,9 +49,12 @@ class Rank {
                                                       const ExecutorOptions& options);
 
   OpRunner& ops() { return *ops_; }
-  // Of a compiled step, as Program::listing says; "" of another.
+  // Of a compiled step; zeros of another.
   StepTimes step_times() const { return program_ != nullptr ? program_->times() : StepTimes(); }
-  std::string listing() const { return program_ != nullptr ? program_->listing() : ""; }
+  // As Program::listing says, or why there is none.
+  std::string listing() const {
+    return program_ != nullptr ? program_->listing() : "nothing is compiled: " + not_compiled_;
+  }
 
   // Logits [R, vocab] or vectors [P, size], f32, of the last stage; undefined of the others, which hand
   // on what lives at their end. Throws nothing.
@@ -80,6 +83,7 @@ class Rank {
   const LiveModel live_;
   std::unique_ptr<OpRunner> ops_;
   std::unique_ptr<Program> program_;  // null: functions are run one by one
+  std::string not_compiled_;          // why so
   std::optional<Interpreter> forward_;
   std::optional<Interpreter> embed_;          // of the first stage
   std::optional<Interpreter> logits_, head_;  // one of them of the last, unless it pools

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/kernels/lane_variants.h"
 #include "core/kernels/parallel.h"
 
 namespace keel {
@@ -134,44 +135,40 @@ KEEL_INLINE void Compute(const ElementRows& r, const typename T::Storage* a,
 }
 
 template <int kWidth, typename T>
-KEEL_INLINE void Run(const ElementRows& r, int64_t begin, int64_t end) {
-  using Storage = typename T::Storage;
-  for (int64_t row = begin; row < end; ++row) {
-    const Storage* a = static_cast<const Storage*>(r.a) + row * r.a_stride;
-    const Storage* b = r.op == ElementOp::kAct
-                           ? a  // not read
-                           : static_cast<const Storage*>(r.b) + row * r.b_stride;
-    Storage* y = static_cast<Storage*>(r.y) + row * r.y_stride;
-    int64_t i = 0;
-    for (; i + kLanes <= r.size; i += kLanes) Compute<kWidth, T>(r, a + i, b + i, y + i);
-    if (i == r.size) continue;
-    Storage last_a[kLanes] = {}, last_b[kLanes] = {}, last_y[kLanes];
-    std::copy(a + i, a + r.size, last_a);
-    std::copy(b + i, b + r.size, last_b);
-    Compute<kWidth, T>(r, last_a, last_b, last_y);
-    std::copy(last_y, last_y + (r.size - i), y + i);
+struct Elements {
+  static KEEL_INLINE void Run(const ElementRows& r, int64_t begin, int64_t end) {
+    using Storage = typename T::Storage;
+    for (int64_t row = begin; row < end; ++row) {
+      const Storage* a = static_cast<const Storage*>(r.a) + row * r.a_stride;
+      const Storage* b = r.op == ElementOp::kAct
+                             ? a  // not read
+                             : static_cast<const Storage*>(r.b) + row * r.b_stride;
+      Storage* y = static_cast<Storage*>(r.y) + row * r.y_stride;
+      int64_t i = 0;
+      for (; i + kLanes <= r.size; i += kLanes) Compute<kWidth, T>(r, a + i, b + i, y + i);
+      if (i == r.size) continue;
+      Storage last_a[kLanes] = {}, last_b[kLanes] = {}, last_y[kLanes];
+      std::copy(a + i, a + r.size, last_a);
+      std::copy(b + i, b + r.size, last_b);
+      Compute<kWidth, T>(r, last_a, last_b, last_y);
+      std::copy(last_y, last_y + (r.size - i), y + i);
+    }
   }
-}
+};
 
-template <int kWidth>
-KEEL_INLINE void RunOfType(const ElementRows& r, int64_t begin, int64_t end) {
-  switch (r.type) {
-    case KernelType::kF32:
-      return Run<kWidth, F32>(r, begin, end);
-    case KernelType::kBF16:
-      return Run<kWidth, BF16>(r, begin, end);
-    case KernelType::kF16:
-      return Run<kWidth, F16>(r, begin, end);
+template <int kWidth, typename T>
+struct Widen {
+  static KEEL_INLINE void Run(const WideElements& w, int64_t begin, int64_t end) {
+    const auto* x = static_cast<const typename T::Storage*>(w.x);
+    int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+      F32x16<kWidth> wide;
+      T::LoadLanes(x + i, &wide);
+      F32::StoreLanes(wide, w.y + i);
+    }
+    for (; i < end; ++i) w.y[i] = T::Load(x + i);
   }
-}
-
-void RunPlain(const ElementRows& r, int64_t b, int64_t e) { RunOfType<4>(r, b, e); }
-#if defined(__x86_64__)
-KEEL_TARGET_AVX2 void RunAvx2(const ElementRows& r, int64_t b, int64_t e) { RunOfType<8>(r, b, e); }
-KEEL_TARGET_AVX512 void RunAvx512(const ElementRows& r, int64_t b, int64_t e) {
-  RunOfType<16>(r, b, e);
-}
-#endif
+};
 
 const ElementRowsVariant& Fastest() {
   static const auto* variant = new ElementRowsVariant(ElementRowsVariants(Cpu()).back());
@@ -181,20 +178,18 @@ const ElementRowsVariant& Fastest() {
 }  // namespace
 
 std::vector<ElementRowsVariant> ElementRowsVariants(const CpuFeatures& cpu) {
-  std::vector<ElementRowsVariant> variants = {{"plain", RunPlain}};
-#if defined(__x86_64__)
-  if (cpu.avx2) variants.push_back({"avx2", RunAvx2});
-  if (cpu.avx512) variants.push_back({"avx512", RunAvx512});
-#else
-  (void)cpu;
-#endif
-  return variants;
+  return LaneVariants<ElementRowsVariant, Elements, Widen>(cpu);
 }
 
 void RunElementRows(const ElementRows& rows) {
   const int64_t grain = std::max<int64_t>(1, kElementsAPiece / std::max<int64_t>(1, rows.size));
   ParallelFor(rows.rows, grain,
               [&](int64_t begin, int64_t end) { Fastest().run(rows, begin, end); });
+}
+
+void RunWideElements(const WideElements& elements) {
+  ParallelFor(elements.size, kElementsAPiece,
+              [&](int64_t begin, int64_t end) { Fastest().widen(elements, begin, end); });
 }
 
 }  // namespace keel

@@ -41,15 +41,25 @@ struct ElementRows {
   int64_t rows = 0, size = 0, a_stride = 0, b_stride = 0, y_stride = 0;
 };
 
-// A way to compute rows [begin, end). The first is the plain reference.
+// x in fp32.
+struct WideElements {
+  KernelType type = KernelType::kBF16;  // of x
+  const void* x = nullptr;              // [size]
+  float* y = nullptr;                   // [size]
+  int64_t size = 0;
+};
+
+// A way to compute rows [begin, end), of WideElements elements. The first is the plain reference.
 struct ElementRowsVariant {
   std::string name;
   void (*run)(const ElementRows&, int64_t begin, int64_t end);
+  void (*widen)(const WideElements&, int64_t begin, int64_t end);
 };
 std::vector<ElementRowsVariant> ElementRowsVariants(const CpuFeatures& cpu);
 
 // The fastest variant, on all threads.
 void RunElementRows(const ElementRows& rows);
+void RunWideElements(const WideElements& elements);
 
 }  // namespace keel
 

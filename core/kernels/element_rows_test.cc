@@ -134,5 +134,32 @@ TEST(ElementRowsTest, AnElementDoesNotKnowItsPlace) {
   }
 }
 
+TEST(ElementRowsTest, SixteenBitsAreWidenedToTheSameNumbers) {
+  std::vector<uint16_t> bf16;
+  std::vector<_Float16> f16;
+  for (int i = 0; i < 0x10000; i += 7) {
+    bf16.push_back(static_cast<uint16_t>(i));
+    f16.push_back(static_cast<_Float16>(static_cast<float>(i) * 0.37f - 9000));
+  }
+  for (const ElementRowsVariant& variant : ElementRowsVariants(Cpu())) {
+    for (const KernelType type : {KernelType::kBF16, KernelType::kF16}) {
+      std::vector<float> y(bf16.size(), -1);
+      WideElements elements;
+      elements.type = type;
+      elements.x = type == KernelType::kBF16 ? static_cast<const void*>(bf16.data()) : f16.data();
+      elements.y = y.data();
+      elements.size = static_cast<int64_t>(y.size());
+      variant.widen(elements, 5, elements.size - 3);
+      for (size_t i = 5; i + 3 < y.size(); ++i) {
+        const float expected =
+            type == KernelType::kBF16 ? Widened(bf16[i]) : static_cast<float>(f16[i]);
+        EXPECT_TRUE(y[i] == expected || (std::isnan(y[i]) && std::isnan(expected)))
+            << variant.name << ", element " << i;
+      }
+      for (const size_t i : {size_t{4}, y.size() - 3}) EXPECT_EQ(y[i], -1) << variant.name;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace keel

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "core/kernels/lane_variants.h"
 #include "core/kernels/parallel.h"
 
 namespace keel {
@@ -149,44 +150,19 @@ struct Tiles {
 };
 
 template <int kLanes, typename T>
-KEEL_INLINE void RunOfType(const InvariantLinear& linear, const float* wide_x,
-                           const InvariantLinearPart& part) {
-  const InvariantLinearPart& p = part;
-  for (int64_t n = p.column_begin; n < p.column_end; n += kPartColumns) {
-    for (int64_t m = p.row_begin; m < p.row_end; m += kPartRows) {
-      const InvariantLinearPart piece = {m, std::min(m + kPartRows, p.row_end), n,
-                                         std::min(n + kPartColumns, p.column_end)};
-      Tiles<kLanes, T>(linear, wide_x, piece).RunPart();
+struct Part {
+  static KEEL_INLINE void Run(const InvariantLinear& linear, const float* wide_x,
+                              const InvariantLinearPart& part) {
+    const InvariantLinearPart& p = part;
+    for (int64_t n = p.column_begin; n < p.column_end; n += kPartColumns) {
+      for (int64_t m = p.row_begin; m < p.row_end; m += kPartRows) {
+        const InvariantLinearPart piece = {m, std::min(m + kPartRows, p.row_end), n,
+                                           std::min(n + kPartColumns, p.column_end)};
+        Tiles<kLanes, T>(linear, wide_x, piece).RunPart();
+      }
     }
   }
-}
-
-template <int kLanes>
-KEEL_INLINE void Run(const InvariantLinear& linear, const float* wide_x,
-                     const InvariantLinearPart& part) {
-  switch (linear.type) {
-    case KernelType::kF32:
-      return RunOfType<kLanes, lanes::F32>(linear, wide_x, part);
-    case KernelType::kBF16:
-      return RunOfType<kLanes, lanes::BF16>(linear, wide_x, part);
-    case KernelType::kF16:
-      return RunOfType<kLanes, lanes::F16>(linear, wide_x, part);
-  }
-}
-
-void RunPlain(const InvariantLinear& linear, const float* wide_x, const InvariantLinearPart& part) {
-  Run<4>(linear, wide_x, part);
-}
-#if defined(__x86_64__)
-KEEL_TARGET_AVX2 void RunAvx2(const InvariantLinear& linear, const float* wide_x,
-                              const InvariantLinearPart& part) {
-  Run<8>(linear, wide_x, part);
-}
-KEEL_TARGET_AVX512 void RunAvx512(const InvariantLinear& linear, const float* wide_x,
-                                  const InvariantLinearPart& part) {
-  Run<16>(linear, wide_x, part);
-}
-#endif
+};
 
 template <typename T>
 void WidenRowsOf(const InvariantLinear& linear, int64_t begin, int64_t end, float* wide_x) {
@@ -215,14 +191,7 @@ void WidenRows(const InvariantLinear& linear, int64_t begin, int64_t end, float*
 }
 
 std::vector<InvariantLinearVariant> InvariantLinearVariants(const CpuFeatures& cpu) {
-  std::vector<InvariantLinearVariant> variants = {{"plain", RunPlain}};
-#if defined(__x86_64__)
-  if (cpu.avx2) variants.push_back({"avx2", RunAvx2});
-  if (cpu.avx512) variants.push_back({"avx512", RunAvx512});
-#else
-  (void)cpu;
-#endif
-  return variants;
+  return LaneVariants<InvariantLinearVariant, Part>(cpu);
 }
 
 void RunInvariantLinear(const InvariantLinear& linear) {

@@ -1,5 +1,4 @@
-// The linears of Qwen2.5-0.5B's shape by the invariant kernel, by the one for decode and by
-// at::linear, in turn; GFLOP/s of the best of each. Machines that are shared are noisy: compare
+// The linears of Qwen2.5-0.5B's shape by the invariant kernel and by at::linear, in turn; GFLOP/s of the best of each. Machines that are shared are noisy: compare
 // ratios. With an argument, the number of threads.
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -13,7 +12,6 @@
 #include <cstdlib>
 #include <functional>
 
-#include "core/kernels/gemv_bf16.h"
 #include "core/kernels/invariant_linear.h"
 #include "core/kernels/kernel_type.h"
 #include "core/kernels/parallel.h"
@@ -34,23 +32,16 @@ void Measure(at::ScalarType type, int64_t m, int64_t n, int64_t k) {
   linear.type = *KernelTypeOf(type);
   linear.m = m, linear.n = n, linear.k = linear.ldx = linear.ldw = k, linear.ldy = n;
   linear.x = x.const_data_ptr(), linear.w = w.const_data_ptr(), linear.y = y.data_ptr();
-  GemvBf16 gemv;
-  gemv.m = m, gemv.n = n, gemv.k = gemv.ldx = gemv.ldw = k, gemv.ldy = n;
-  gemv.x = static_cast<const uint16_t*>(linear.x), gemv.w = static_cast<const uint16_t*>(linear.w);
-  gemv.y = static_cast<uint16_t*>(linear.y);
-  const bool decode = type == at::kBFloat16 && m <= kMaxGemvRows;
-  double invariant = 1e9, rows = 1e9, aten = 1e9;
+  double invariant = 1e9, aten = 1e9;
   const at::Tensor wide_x = x.to(at::kFloat), wide_w = w.to(at::kFloat);
   for (int round = 0; round < 9; ++round) {
     invariant = std::min(invariant, Seconds([&] { RunInvariantLinear(linear); }));
-    if (decode) rows = std::min(rows, Seconds([&] { RunGemvBf16(gemv); }));
     // 16-bit GEMMs are loops over elements where the CPU has no instructions for them.
     aten = std::min(aten, Seconds([&] { at::linear(wide_x, wide_w); }));
   }
   const double gflop = 2e-9 * static_cast<double>(m) * static_cast<double>(n * k);
-  std::printf("%-8s M=%3ld N=%6ld K=%4ld  invariant %6.1f  gemv %6.1f  at::linear in fp32 %6.1f\n",
-              c10::toString(type), m, n, k, gflop / invariant, decode ? gflop / rows : 0.0,
-              gflop / aten);
+  std::printf("%-8s M=%3ld N=%6ld K=%4ld  invariant %6.1f  at::linear in fp32 %6.1f\n",
+              c10::toString(type), m, n, k, gflop / invariant, gflop / aten);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Which kernel runs an op: the one place that asks for device, element type, CPU and numerics.
+// Which kernel runs an op on tensors: the one place that asks for device, element type and numerics.
 //
 // A new kernel is a row of a table in kernel_table.cc. Rows are tried in order, the first that takes
 // the key runs. What a kernel asks of an op's attributes beyond that (a full rotation)
@@ -10,9 +10,6 @@
 #include <c10/core/DeviceType.h>
 #include <c10/core/ScalarType.h>
 
-#include <cstdint>
-
-#include "core/base/cpu.h"
 #include "core/kernels/fused_rows.h"
 #include "core/kernels/numerics.h"
 
@@ -44,13 +41,12 @@ using ActFunction = at::Tensor(const at::Tensor& x, Act act);
 // Halves of the whole head, in x's type.
 using RopeFunction = at::Tensor(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 
-// For `rows` rows of x. Throws c10::Error where nothing has the numerics that are asked for.
-const Kernel<LinearFunction>& LinearKernel(const KernelKey& key, int64_t rows,
-                                           const CpuFeatures& cpu = Cpu());
+// Throws c10::Error where nothing has the numerics that are asked for.
+const Kernel<LinearFunction>& LinearKernel(const KernelKey& key);
 // Null: none but ATen's operators one by one.
-const Kernel<NormFunction>* NormKernel(const KernelKey& key, const CpuFeatures& cpu = Cpu());
-const Kernel<ActFunction>* ActKernel(const KernelKey& key, const CpuFeatures& cpu = Cpu());
-const Kernel<RopeFunction>* RopeKernel(const KernelKey& key, const CpuFeatures& cpu = Cpu());
+const Kernel<NormFunction>* NormKernel(const KernelKey& key);
+const Kernel<ActFunction>* ActKernel(const KernelKey& key);
+const Kernel<RopeFunction>* RopeKernel(const KernelKey& key);
 
 }  // namespace keel
 

@@ -16,6 +16,9 @@
 #define KEEL_TARGET_AVX512 \
   __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
 
+// Before loops over registers: without it GCC keeps arrays of them in memory at -O2.
+#define KEEL_UNROLL _Pragma("GCC unroll 8")
+
 // For parts 0 .. of sixteen lanes, without a loop.
 #define KEEL_EACH_PART_OF(kWidth) \
   _Pragma("GCC unroll 4") for (int i = 0; i < static_cast<int>(kLanes) / (kWidth); ++i)

@@ -11,10 +11,8 @@
 
 #include "absl/functional/function_ref.h"
 #include "core/kernels/aten_threads.h"
-#include "core/kernels/gemv_bf16.h"
 #include "core/kernels/invariant_linear.h"
 #include "core/kernels/kernel_type.h"
-#include "core/kernels/parallel.h"
 
 namespace keel {
 namespace {
@@ -78,48 +76,6 @@ at::Tensor LinearAten(const at::Tensor& x, const at::Tensor& weight, const at::T
       at::addmm_out(out, bias.narrow(0, begin, end - begin), rows, w);
     } else {
       at::mm_out(out, rows, w);
-    }
-  });
-  return Shaped(y, x);
-}
-
-at::Tensor LinearGemvBf16(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  TORCH_CHECK(CheckOperands(x, weight, bias) == KernelType::kBF16, "gemv takes bf16, not ",
-              x.scalar_type());
-  const at::Tensor rows = Rows(x);
-  at::Tensor y = at::empty({rows.size(0), weight.size(0)}, x.options());
-  GemvBf16 gemv;
-  gemv.m = rows.size(0);
-  gemv.n = weight.size(0);
-  gemv.k = rows.size(1);
-  gemv.x = static_cast<const uint16_t*>(rows.const_data_ptr());
-  gemv.w = static_cast<const uint16_t*>(weight.const_data_ptr());
-  gemv.bias = bias.defined() ? static_cast<const uint16_t*>(bias.const_data_ptr()) : nullptr;
-  gemv.y = static_cast<uint16_t*>(y.mutable_data_ptr());
-  gemv.ldx = rows.stride(0);
-  gemv.ldw = weight.stride(0);
-  gemv.ldy = y.stride(0);
-  RunGemvBf16(gemv);
-  return Shaped(y, x);
-}
-
-at::Tensor LinearInFp32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  constexpr int64_t kPanelElements = 1 << 20;  // 4 MiB of fp32: stays in the cache until it is used
-  const int64_t n = weight.size(0), k = weight.size(1);
-  const int64_t panel =
-      std::clamp<int64_t>(kPanelElements / (std::max<int64_t>(k, 1) * ParallelThreads()), 1, n);
-  const at::Tensor wide_x = x.reshape({-1, k}).to(at::kFloat);
-  at::Tensor y = at::empty({wide_x.size(0), n}, x.options());
-  ForColumns(n, wide_x.numel(), [&](int64_t from, int64_t to) {
-    const at::Tensor wide_weight = at::empty({panel, k}, wide_x.options());
-    const at::Tensor wide_y = at::empty({wide_x.size(0), panel}, wide_x.options());
-    for (int64_t begin = from; begin < to; begin += panel) {
-      const int64_t columns = std::min(panel, to - begin);
-      at::Tensor wide = wide_weight.narrow(0, 0, columns), out = wide_y.narrow(1, 0, columns);
-      wide.copy_(weight.narrow(0, begin, columns));
-      at::mm_out(out, wide_x, wide.t());
-      if (bias.defined()) out.add_(bias.narrow(0, begin, columns));
-      y.narrow(1, begin, columns).copy_(out);
     }
   });
   return Shaped(y, x);

@@ -12,12 +12,6 @@ namespace keel {
 // ATen's: every device and type.
 at::Tensor LinearAten(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
-// core/kernels/gemv_bf16.h: few rows of bf16.
-at::Tensor LinearGemvBf16(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
-
-// fp32 GEMMs over panels of widened weights, rounded once at the end.
-at::Tensor LinearInFp32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
-
 // core/kernels/invariant_linear.h: an output's bits depend on its row of x and its row of the
 // weights alone.
 at::Tensor LinearInvariant(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);

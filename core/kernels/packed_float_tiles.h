@@ -22,8 +22,6 @@
 
 namespace keel::packed {
 
-#define KEEL_UNROLL _Pragma("GCC unroll 8")
-
 // Bytes of a block: few rows come faster through the L1 cache, many reuse their sums for longer.
 constexpr int64_t BlockBytes(int64_t rows) { return (rows <= 16 ? 16 : 64) << 10; }
 

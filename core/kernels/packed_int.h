@@ -14,11 +14,9 @@
 #include <cstdint>
 #include <string>
 
+#include "core/kernels/lanes.h"
 #include "core/kernels/packed_linear.h"
 #include "core/kernels/packed_linear_variants.h"
-
-// Before loops over registers: without it GCC keeps arrays of them in memory at -O2.
-#define KEEL_UNROLL _Pragma("GCC unroll 8")
 
 namespace keel::packed {
 

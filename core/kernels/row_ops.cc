@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/kernels/lane_variants.h"
 #include "core/kernels/parallel.h"
 
 namespace keel {
@@ -104,18 +105,20 @@ KEEL_INLINE void NormRow(const NormRows& r, const typename T::Storage* x, typena
 }
 
 template <int kWidth, typename T>
-KEEL_INLINE void Norm(const NormRows& r, int64_t begin, int64_t end) {
-  using Storage = typename T::Storage;
-  for (int64_t row = begin; row < end; ++row) {
-    const Storage* x = static_cast<const Storage*>(r.x) + row * r.x_stride;
-    if (r.add != nullptr) {
-      Storage* sum = static_cast<Storage*>(r.sum) + row * r.size;
-      AddRow<kWidth, T>(x, static_cast<const Storage*>(r.add) + row * r.add_stride, r.size, sum);
-      x = sum;
+struct Norm {
+  static KEEL_INLINE void Run(const NormRows& r, int64_t begin, int64_t end) {
+    using Storage = typename T::Storage;
+    for (int64_t row = begin; row < end; ++row) {
+      const Storage* x = static_cast<const Storage*>(r.x) + row * r.x_stride;
+      if (r.add != nullptr) {
+        Storage* sum = static_cast<Storage*>(r.sum) + row * r.size;
+        AddRow<kWidth, T>(x, static_cast<const Storage*>(r.add) + row * r.add_stride, r.size, sum);
+        x = sum;
+      }
+      NormRow<kWidth, T>(r, x, static_cast<Storage*>(r.y) + row * r.size);
     }
-    NormRow<kWidth, T>(r, x, static_cast<Storage*>(r.y) + row * r.size);
   }
-}
+};
 
 template <int kWidth, typename T>
 KEEL_INLINE void RopeHead(const typename T::Storage* x, const typename T::Storage* cos,
@@ -144,86 +147,46 @@ KEEL_INLINE void RopeHead(const typename T::Storage* x, const typename T::Storag
 }
 
 template <int kWidth, typename T>
-KEEL_INLINE void Rope(const RopeRows& r, int64_t begin, int64_t end) {
-  using Storage = typename T::Storage;
-  for (int64_t row = begin; row < end; ++row) {
-    for (int64_t head = 0; head < r.heads; ++head) {
-      RopeHead<kWidth, T>(
-          static_cast<const Storage*>(r.x) + row * r.row_stride + head * r.head_stride,
-          static_cast<const Storage*>(r.cos) + row * r.half,
-          static_cast<const Storage*>(r.sin) + row * r.half,
-          static_cast<Storage*>(r.y) + (row * r.heads + head) * 2 * r.half, r.half);
+struct Rope {
+  static KEEL_INLINE void Run(const RopeRows& r, int64_t begin, int64_t end) {
+    using Storage = typename T::Storage;
+    for (int64_t row = begin; row < end; ++row) {
+      for (int64_t head = 0; head < r.heads; ++head) {
+        RopeHead<kWidth, T>(
+            static_cast<const Storage*>(r.x) + row * r.row_stride + head * r.head_stride,
+            static_cast<const Storage*>(r.cos) + row * r.half,
+            static_cast<const Storage*>(r.sin) + row * r.half,
+            static_cast<Storage*>(r.y) + (row * r.heads + head) * 2 * r.half, r.half);
+      }
     }
   }
-}
+};
 
 template <int kWidth, typename T>
-KEEL_INLINE void WriteKvRows(const KvRows& r, int64_t begin, int64_t end) {
-  using Storage = typename T::Storage;
-  const int64_t half = r.k_dim / 2;
-  for (int64_t row = begin; row < end; ++row) {
-    const int64_t block = r.slots[row] / r.block_size, offset = r.slots[row] % r.block_size;
-    for (int64_t head = 0; head < r.heads; ++head) {
-      const int64_t slot = (block * r.heads + head) * r.block_size + offset;
-      const auto* k =
-          static_cast<const Storage*>(r.k) + row * r.k_row_stride + head * r.k_head_stride;
-      const auto* v =
-          static_cast<const Storage*>(r.v) + row * r.v_row_stride + head * r.v_head_stride;
-      Storage* k_slot = static_cast<Storage*>(r.k_cache) + slot * r.k_dim;
-      if (r.cos != nullptr) {
-        RopeHead<kWidth, T>(k, static_cast<const Storage*>(r.cos) + row * half,
-                            static_cast<const Storage*>(r.sin) + row * half, k_slot, half);
-      } else {
-        std::copy(k, k + r.k_dim, k_slot);
+struct WriteKv {
+  static KEEL_INLINE void Run(const KvRows& r, int64_t begin, int64_t end) {
+    using Storage = typename T::Storage;
+    const int64_t half = r.k_dim / 2;
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t block = r.slots[row] / r.block_size, offset = r.slots[row] % r.block_size;
+      for (int64_t head = 0; head < r.heads; ++head) {
+        const int64_t slot = (block * r.heads + head) * r.block_size + offset;
+        const auto* k =
+            static_cast<const Storage*>(r.k) + row * r.k_row_stride + head * r.k_head_stride;
+        const auto* v =
+            static_cast<const Storage*>(r.v) + row * r.v_row_stride + head * r.v_head_stride;
+        Storage* k_slot = static_cast<Storage*>(r.k_cache) + slot * r.k_dim;
+        if (r.cos != nullptr) {
+          RopeHead<kWidth, T>(k, static_cast<const Storage*>(r.cos) + row * half,
+                              static_cast<const Storage*>(r.sin) + row * half, k_slot, half);
+        } else {
+          std::copy(k, k + r.k_dim, k_slot);
+        }
+        std::copy(v, v + r.v_dim, static_cast<Storage*>(r.v_cache) + slot * r.v_dim);
       }
-      std::copy(v, v + r.v_dim, static_cast<Storage*>(r.v_cache) + slot * r.v_dim);
     }
   }
-}
-
-// Calls f<T> for the element type.
-#define KEEL_OF_TYPE(kind, f, ...)         \
-  switch (kind) {                          \
-    case KernelType::kF32:                 \
-      return f<kWidth, F32>(__VA_ARGS__);  \
-    case KernelType::kBF16:                \
-      return f<kWidth, BF16>(__VA_ARGS__); \
-    case KernelType::kF16:                 \
-      return f<kWidth, F16>(__VA_ARGS__);  \
-  }
-
-template <int kWidth>
-KEEL_INLINE void NormOfType(const NormRows& r, int64_t begin, int64_t end) {
-  KEEL_OF_TYPE(r.type, Norm, r, begin, end)
-}
-template <int kWidth>
-KEEL_INLINE void RopeOfType(const RopeRows& r, int64_t begin, int64_t end) {
-  KEEL_OF_TYPE(r.type, Rope, r, begin, end)
-}
-template <int kWidth>
-KEEL_INLINE void WriteKvOfType(const KvRows& r, int64_t begin, int64_t end) {
-  KEEL_OF_TYPE(r.type, WriteKvRows, r, begin, end)
-}
-
-void NormPlain(const NormRows& r, int64_t b, int64_t e) { NormOfType<4>(r, b, e); }
-void RopePlain(const RopeRows& r, int64_t b, int64_t e) { RopeOfType<4>(r, b, e); }
-void WriteKvPlain(const KvRows& r, int64_t b, int64_t e) { WriteKvOfType<4>(r, b, e); }
-#if defined(__x86_64__)
-KEEL_TARGET_AVX2 void NormAvx2(const NormRows& r, int64_t b, int64_t e) { NormOfType<8>(r, b, e); }
-KEEL_TARGET_AVX2 void RopeAvx2(const RopeRows& r, int64_t b, int64_t e) { RopeOfType<8>(r, b, e); }
-KEEL_TARGET_AVX2 void WriteKvAvx2(const KvRows& r, int64_t b, int64_t e) {
-  WriteKvOfType<8>(r, b, e);
-}
-KEEL_TARGET_AVX512 void NormAvx512(const NormRows& r, int64_t b, int64_t e) {
-  NormOfType<16>(r, b, e);
-}
-KEEL_TARGET_AVX512 void RopeAvx512(const RopeRows& r, int64_t b, int64_t e) {
-  RopeOfType<16>(r, b, e);
-}
-KEEL_TARGET_AVX512 void WriteKvAvx512(const KvRows& r, int64_t b, int64_t e) {
-  WriteKvOfType<16>(r, b, e);
-}
-#endif
+};
 
 // Rows that are worth a thread, of so many elements each.
 int64_t GrainOf(int64_t elements) {
@@ -238,14 +201,7 @@ const RowOpsVariant& Fastest() {
 }  // namespace
 
 std::vector<RowOpsVariant> RowOpsVariants(const CpuFeatures& cpu) {
-  std::vector<RowOpsVariant> variants = {{"plain", NormPlain, RopePlain, WriteKvPlain}};
-#if defined(__x86_64__)
-  if (cpu.avx2) variants.push_back({"avx2", NormAvx2, RopeAvx2, WriteKvAvx2});
-  if (cpu.avx512) variants.push_back({"avx512", NormAvx512, RopeAvx512, WriteKvAvx512});
-#else
-  (void)cpu;
-#endif
-  return variants;
+  return LaneVariants<RowOpsVariant, Norm, Rope, WriteKv>(cpu);
 }
 
 void RunNormRows(const NormRows& norm) {

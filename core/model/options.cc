@@ -82,6 +82,14 @@ absl::Status SetKvShare(EngineOptions& options, absl::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status SetMaxDecodeSlowdown(EngineOptions& options, absl::string_view value) {
+  double slowdown = 0;
+  if (!absl::SimpleAtod(value, &slowdown) || !(slowdown == 0 || (slowdown > 1 && slowdown <= 1e6)))
+    return Expected(value, "a number above 1, or 0 for no bound");
+  options.scheduler.max_decode_slowdown = slowdown;
+  return absl::OkStatus();
+}
+
 absl::Status SetSpecMethod(EngineOptions& options, absl::string_view value) {
   if (value != "none" && value != "ngram") return Expected(value, "none or ngram");
   options.speculation.method =
@@ -284,7 +292,8 @@ constexpr EngineFlag kFlags[] = {
      "leaves out a pass over the graph of a compiled step; may be given several times",
      AddDisabledPass},
     {"print-graph", "Execution", "", "false",
-     "prints the graph of a step when it is loaded, before and after the passes",
+     "prints the graph of a step when it is loaded, before and after the passes, or why none is "
+     "compiled",
      SetSwitch<&EngineOptions::executor, &ExecutorOptions::print_graph>},
     {"deterministic", "Execution", "", "false",
      "same bits for a request whatever runs beside it; slower",
@@ -326,9 +335,14 @@ constexpr EngineFlag kFlags[] = {
     {"max-num-batched-tokens", "Scheduling", "TOKENS", "2048",
      "tokens in one step, prefill and decode together",
      SetInt<1, kMaxCount, &EngineOptions::scheduler, &SchedulerOptions::max_num_batched_tokens>},
-    {"max-prefill-beside-decodes", "Scheduling", "TOKENS", "64",
-     "prompt tokens in a step that others decode in: bounds what a long prompt adds to their time "
-     "between tokens; 0: what the budget leaves",
+    {"max-decode-slowdown", "Scheduling", "TIMES", "2",
+     "how many times as long prompts may make a step that others decode in: what a long prompt "
+     "does "
+     "to their time between tokens, by what earlier steps took; more where more prompts wait than "
+     "sequences decode; 0: no bound",
+     SetMaxDecodeSlowdown},
+    {"max-prefill-beside-decodes", "Scheduling", "TOKENS", "0",
+     "prompt tokens at most in a step that others decode in; 0: what --max-decode-slowdown leaves",
      SetInt<0, kMaxCount, &EngineOptions::scheduler,
             &SchedulerOptions::max_prefill_beside_decodes>},
     {"max-queued-requests", "Scheduling", "N", "1024",

@@ -88,7 +88,7 @@ struct EngineOptions {
   ExecutorOptions executor;
   PoolingOptions pooling;
   CacheOptions cache;
-  SchedulerOptions scheduler = {.max_prefill_beside_decodes = 64};
+  SchedulerOptions scheduler = {.max_decode_slowdown = 2};
   SpeculationOptions speculation;
   int32_t threads = 0;       // that compute a step; 0: DefaultThreads (core/kernels/parallel.h)
   bool pin_threads = false;  // each but the engine's own to a processor

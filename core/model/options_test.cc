@@ -84,6 +84,7 @@ TEST(OptionsTest, DefaultsOfTheTableAreThoseOfTheStructs) {
                                  static_cast<double>(o.model.remote_code.mode),
                                  static_cast<double>(o.scheduler.max_num_seqs),
                                  static_cast<double>(o.scheduler.max_num_batched_tokens),
+                                 o.scheduler.max_decode_slowdown,
                                  static_cast<double>(o.scheduler.max_prefill_beside_decodes),
                                  static_cast<double>(o.max_queued_requests),
                                  static_cast<double>(o.speculation.method),

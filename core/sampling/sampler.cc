@@ -248,10 +248,6 @@ absl::StatusOr<SampledToken> SequenceSampler::Sample(absl::Span<float> logits,
   return out;
 }
 
-bool SequenceSampler::takes_arg_max() const {
-  return state_->greedy() && !state_->adjusts() && !state_->params.logprobs.has_value();
-}
-
 bool SequenceSampler::is_constrained() const { return !state_->Constraints(false).empty(); }
 
 absl::Status SequenceSampler::CheckChoice(absl::Span<const uint32_t> allowed) const {

@@ -62,10 +62,6 @@ class SequenceSampler {
   // Whether constraints besides a grammar's mask bear on the next token.
   bool is_constrained() const;
 
-  // Whether Sample, called now and without a mask, would give the lowest id among the best finite logits
-  // and report nothing of the others: who knows that id needs no logits, and calls Observe instead.
-  bool takes_arg_max() const;
-
   // Remembers a token that was chosen otherwise, as if Sample had given it.
   void Observe(int32_t token);
 

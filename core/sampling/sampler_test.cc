@@ -67,50 +67,6 @@ TEST(SamplerTest, GreedyTakesTheLowestIdAmongTheBest) {
   EXPECT_EQ(sampler.Sample(absl::MakeSpan(logits))->token, 1);
 }
 
-TEST(SamplerTest, SaysWhenTheBestIdIsAllItNeeds) {
-  SamplingParams greedy;
-  greedy.temperature = 0;
-  const auto takes = [](const SamplingParams& params, const std::vector<int32_t>& output) {
-    SequenceSampler sampler(params, {1}, {3}, 5);
-    for (const int32_t token : output) sampler.Observe(token);
-    const bool says = sampler.takes_arg_max();
-    std::vector<float> logits = {0, 1, 2, 9, 4};  // 3 is the end token
-    const SampledToken token = *sampler.Sample(absl::MakeSpan(logits));
-    if (says) {
-      EXPECT_EQ(token.token, 3);
-      EXPECT_TRUE(token.top_tokens.empty());
-    }
-    return says;
-  };
-  EXPECT_TRUE(takes(greedy, {}));
-  EXPECT_TRUE(takes(greedy, {1, 2}));
-  SamplingParams params = greedy;
-  params.presence_penalty = 0.5;
-  EXPECT_TRUE(takes(params, {}));
-  EXPECT_FALSE(takes(params, {1}));
-  params = greedy;
-  params.min_tokens = 2;
-  EXPECT_FALSE(takes(params, {1}));
-  EXPECT_TRUE(takes(params, {1, 1}));
-  params = greedy;
-  params.logprobs = 0;
-  EXPECT_FALSE(takes(params, {}));
-  params = greedy;
-  params.logit_bias = {{0, 20}};
-  EXPECT_FALSE(takes(params, {}));
-  params = greedy;
-  params.allowed_token_ids = {2};
-  EXPECT_FALSE(takes(params, {}));
-  params = greedy;
-  params.bad_words = {{4, 2}};
-  EXPECT_FALSE(takes(params, {}));
-  params = greedy;
-  params.repetition_penalty = 1.5;
-  EXPECT_FALSE(takes(params, {}));
-  EXPECT_FALSE(takes(SamplingParams(), {}));
-}
-
-// vLLM's formulas: a bias is added; presence counts once and frequency as often as the OUTPUT holds a token.
 TEST(SamplerTest, PenaltiesAreOfTheOutputAndABiasIsAdded) {
   SamplingParams params;
   params.presence_penalty = 0.5;

@@ -79,6 +79,7 @@ Step Scheduler::Schedule() {
   ++steps_;
   FindOverdue();
   ScheduleDecodes(step);
+  max_prefill_ = PrefillBeside(step);
   // Who was preempted must not be admitted in the same breath, nor may newcomers take what a running one lacks.
   if (ScheduleRunningPrompts(step) && step.preempted.empty()) ScheduleWaiting(step);
   // All that run may be idle, as beams are until their siblings come, and one of those has no place or no blocks. It
@@ -91,10 +92,23 @@ Step Scheduler::Schedule() {
   return step;
 }
 
+int32_t Scheduler::PrefillBeside(const Step& decodes) const {
+  if (decodes.num_decode_tokens == 0) return PrefillPace::kNoBound;
+  const auto num_prompts = std::count_if(running_.begin(), running_.end(), [](const Sequence* s) {
+    return s->num_behind() > 0 && !Decodes(s);
+  });
+  const auto places = options_.max_num_seqs - static_cast<int64_t>(running_.size());
+  const auto num_waiting = std::min(places, static_cast<int64_t>(waiting_.size()));
+  const int32_t paced =
+      pace_.Tokens(decodes.num_decode_tokens, static_cast<double>(num_prompts + num_waiting) /
+                                                  static_cast<double>(decodes.items.size()));
+  return options_.max_prefill_beside_decodes == 0
+             ? paced
+             : std::min(paced, options_.max_prefill_beside_decodes);
+}
+
 int32_t Scheduler::PrefillBudget(const Step& step) const {
-  if (num_decode_tokens_ == 0 || options_.max_prefill_beside_decodes == 0) return Budget(step);
-  const int32_t prefill = step.num_tokens - num_decode_tokens_;
-  return std::min(Budget(step), options_.max_prefill_beside_decodes - prefill);
+  return std::min(Budget(step), max_prefill_ - (step.num_tokens - step.num_decode_tokens));
 }
 
 void Scheduler::ScheduleDecodes(Step& step) {
@@ -115,7 +129,7 @@ void Scheduler::ScheduleDecodes(Step& step) {
     }
     if (i < running_.size()) Put(sequence, sequence->num_behind(), step);
   }
-  num_decode_tokens_ = step.num_tokens;
+  step.num_decode_tokens = step.num_tokens;
 }
 
 bool Scheduler::ScheduleRunningPrompts(Step& step) {

@@ -1,4 +1,4 @@
-// Decides each step: who runs, how many tokens, in which blocks. Integers only: no tensor, clock, thread or tokenizer.
+// Decides each step: who runs, how many tokens, in which blocks. Numbers only: no tensor, clock, thread or tokenizer.
 //
 // There are no phases. Every sequence has tokens and a count of those that are computed; a step gives each a number of
 // tokens to catch up by, under one budget. Prefill is a long way to catch up, decode is one token, a speculative decode
@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "core/cache/block_allocator.h"
+#include "core/scheduler/prefill_pace.h"
 #include "core/scheduler/sequence.h"
 
 namespace keel {
@@ -20,8 +21,9 @@ namespace keel {
 struct SchedulerOptions {
   int32_t max_num_seqs = 64;              // sequences in one step
   int32_t max_num_batched_tokens = 2048;  // tokens in one step
-  // Tokens of prompts in a step that others decode in: what a long prompt may add to everybody's time between two
-  // tokens. 0: what the budget leaves.
+  // Bounds on the prompts' part of a step that others decode in, which is what a long prompt adds to everybody's time
+  // between two tokens: so many times as long as without it (PrefillPace; 0: no bound), so many tokens (0: no bound).
+  double max_decode_slowdown = 0;
   int32_t max_prefill_beside_decodes = 0;
   // Steps after which a sequence that waits goes first, whatever its priority.
   uint64_t overdue_after = 1024;
@@ -37,6 +39,7 @@ struct Step {
   std::vector<Item> items;
   CacheWork work;  // to be done before the forward
   int32_t num_tokens = 0;
+  int32_t num_decode_tokens = 0;  // of them, those of `items` that come first: their drafts too
   std::vector<Sequence*> preempted;
 
   bool empty() const { return items.empty(); }
@@ -46,7 +49,7 @@ struct Step {
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, BlockAllocator& blocks)
-      : options_(options), blocks_(blocks) {}
+      : options_(options), blocks_(blocks), pace_(options.max_decode_slowdown) {}
 
   // Queues a sequence: by priority, then arrival. It must fit the cache on its own at its full length, and a whole one
   // max_num_batched_tokens (the engine refuses it otherwise), so whoever is first always gets to run. A whole one has no
@@ -77,6 +80,11 @@ class Scheduler {
   // Says that the step has run: its tokens are computed, those that are still there. Call before tokens are appended.
   void Advance(const Step& step);
 
+  // Says how long it took, all in all. Without it, max_decode_slowdown bounds nothing well.
+  void StepTook(const Step& step, int64_t nanoseconds) {
+    pace_.StepTook(step.num_decode_tokens, step.num_tokens - step.num_decode_tokens, nanoseconds);
+  }
+
   absl::Span<Sequence* const> running() const { return running_; }
   size_t num_running() const { return running_.size(); }
   size_t num_waiting() const { return waiting_.size(); }
@@ -98,7 +106,9 @@ class Scheduler {
   int32_t Budget(const Step& step) const {
     return options_.max_num_batched_tokens - step.num_tokens;
   }
-  // Tokens of prompts that the step may still take.
+  // Tokens of prompts that a step with these decodes may take.
+  int32_t PrefillBeside(const Step& decodes) const;
+  // Those that it may still take.
   int32_t PrefillBudget(const Step& step) const;
 
   const SchedulerOptions options_;
@@ -106,7 +116,8 @@ class Scheduler {
   std::vector<Sequence*> running_;  // by priority, then arrival
   std::list<Sequence*> waiting_;    // by priority, then arrival
   CacheWork work_;                  // for the next step
-  int32_t num_decode_tokens_ = 0;   // of the step that is being made
+  int32_t max_prefill_ = 0;         // tokens of prompts in the step that is being made
+  PrefillPace pace_;
   uint64_t arrivals_ = 0;
   uint64_t steps_ = 0;
 };

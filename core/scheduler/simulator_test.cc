@@ -119,6 +119,7 @@ class Simulation {
         blocks_(cache_),
         scheduler_({.max_num_seqs = random_.Between(1, 8),
                     .max_num_batched_tokens = random_.Between(1, 40),
+                    .max_decode_slowdown = random_.OneIn(2) ? 2.0 : 0.0,
                     .max_prefill_beside_decodes = random_.OneIn(2) ? random_.Between(1, 10) : 0,
                     .overdue_after = 64},
                    blocks_),
@@ -234,6 +235,7 @@ class Simulation {
       sequence.num_drafts = 0;
     }
     scheduler_.Advance(step);
+    scheduler_.StepTook(step, random_.Between(1, 1000) * int64_t{1000});
     for (const Step::Item& item : step.items) {
       if (!item.reaches_end) continue;
       auto& sequence = static_cast<Simulated&>(*item.sequence);
@@ -321,6 +323,87 @@ TEST(SimulatorTest, StarvationIsBounded) {
       }
     }
   }
+}
+
+// Streams that never end, prompts beside them, and a machine on which a step costs what it has to read, what it has to
+// multiply and what its prompts attend to.
+class Machine {
+ public:
+  explicit Machine(double max_slowdown)
+      : blocks_(
+            {.block_size = 16, .prefix_caching = false, .groups = {{4096}}, .num_state_slots = 0}),
+        scheduler_({.max_num_seqs = 64, .max_decode_slowdown = max_slowdown}, blocks_) {}
+
+  Sequence* Add(int32_t prompt_tokens) {
+    auto sequence = std::make_unique<Sequence>();
+    sequence->tokens.assign(static_cast<size_t>(prompt_tokens), 1);
+    sequence->prompt_tokens = prompt_tokens;
+    scheduler_.Add(sequence.get());
+    sequences_.push_back(std::move(sequence));
+    return sequences_.back().get();
+  }
+
+  // Runs a step; milliseconds.
+  double Run() {
+    const Step step = scheduler_.Schedule();
+    double cost = 20;  // the weights
+    for (const Step::Item& item : step.items) {
+      const double keys = item.sequence->num_computed + item.num_tokens / 2.0;
+      cost += item.num_tokens * (2 + keys * 0.25e-3);
+    }
+    scheduler_.Advance(step);
+    for (const Step::Item& item : step.items)
+      if (item.reaches_end) item.sequence->tokens.push_back(1);
+    scheduler_.StepTook(step, static_cast<int64_t>(cost * 1e6));
+    return cost;
+  }
+
+ private:
+  BlockAllocator blocks_;
+  Scheduler scheduler_;
+  std::vector<std::unique_ptr<Sequence>> sequences_;
+};
+
+TEST(SimulatorTest, ALongPromptTakesTheTimeThatIsLeftToIt) {
+  constexpr int32_t kLong = 4000;
+  Machine idle(2);
+  Sequence* alone = idle.Add(kLong);
+  double time_alone = 0;
+  while (alone->size() == kLong) time_alone += idle.Run();
+
+  Machine machine(2);
+  for (int i = 0; i < 16; ++i) machine.Add(128);
+  machine.Run();
+  double before = 0;
+  for (int i = 0; i < 32; ++i) before = std::max(before, machine.Run());
+  Sequence* prompt = machine.Add(kLong);
+  double time_beside = 0;
+  std::vector<double> steps;
+  while (prompt->size() == kLong) {
+    steps.push_back(machine.Run());
+    time_beside += steps.back();
+  }
+  std::sort(steps.begin(), steps.end());
+  EXPECT_LE(steps[steps.size() * 99 / 100], 2.1 * before);
+  EXPECT_LE(steps.back(), 2.5 * before);
+  // It gets about half of the time.
+  EXPECT_LE(time_beside, 2.5 * time_alone);
+}
+
+// Few decode and many wait: who waits is not held up for them.
+TEST(SimulatorTest, ManyPromptsComeThrough) {
+  double total[2];
+  for (const double max_slowdown : {0.0, 2.0}) {
+    Machine machine(max_slowdown);
+    machine.Add(16);
+    machine.Run();
+    std::vector<Sequence*> prompts;
+    for (int i = 0; i < 60; ++i) prompts.push_back(machine.Add(500));
+    double& time = total[max_slowdown > 0];
+    time = 0;
+    while (prompts.back()->size() == 500) time += machine.Run();
+  }
+  EXPECT_LE(total[1], 2.2 * total[0]);
 }
 
 }  // namespace

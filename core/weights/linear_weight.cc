@@ -2,7 +2,6 @@
 
 #include <ATen/ops/cat.h>
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -25,8 +24,7 @@ at::Tensor DenseLinear::Apply(const at::Tensor& x) const {
   TORCH_CHECK(x.dim() >= 1 && x.size(-1) == plain_.weight.size(1) && x.scalar_type() == key_.type,
               "a linear of ", x.sizes(), " ", x.scalar_type(), ", expected [.., ",
               plain_.weight.size(1), "] ", key_.type);
-  const int64_t rows = x.dim() == 2 ? x.size(0) : x.numel() / std::max<int64_t>(1, x.size(-1));
-  return LinearKernel(key_, rows).run(x, plain_.weight, plain_.bias);
+  return LinearKernel(key_).run(x, plain_.weight, plain_.bias);
 }
 
 std::shared_ptr<const LinearWeight> DenseLinear::Shard(const WeightSplit& split, int part) const {

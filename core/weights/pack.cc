@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <tuple>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -58,23 +58,44 @@ struct Place {
 
 struct Plan {
   std::vector<Place> places;
-  std::map<const LinearWeight*, size_t> place_of;
+  std::vector<std::optional<size_t>> place_of;  // in ForEachLinear's order; nullopt: stays as it is
   int64_t bytes = 0;
 
   int64_t Take(int64_t size) { return std::exchange(bytes, bytes + Aligned(size)); }
 };
 
+// Whether both are packed to the same bytes because they are the same tensors: a head that two names have.
+bool IsSame(const Place& a, const Place& b) {
+  const auto is_same = [](const at::Tensor& x, const at::Tensor& y) {
+    return x.defined() == y.defined() &&
+           (!x.defined() ||
+            (x.const_data_ptr() == y.const_data_ptr() && x.scalar_type() == y.scalar_type() &&
+             x.sizes() == y.sizes() && x.strides() == y.strides()));
+  };
+  return a.format == b.format && is_same(a.plain->weight, b.plain->weight) &&
+         is_same(a.plain->bias, b.plain->bias);
+}
+
 Plan PlanOf(const proto::Graph& graph, const Weights& weights, const PackOptions& options) {
   const std::vector<bool> never = NeverQuantized(graph);
   Plan plan;
+  std::multimap<const void*, size_t> by_memory;
   ForEachLinear(weights.objects, [&](size_t object, const LinearPtr& linear) {
+    std::optional<size_t>& index = plan.place_of.emplace_back();
     const PlainLinear* plain = linear->plain();
     if (plain == nullptr || !plain->weight.is_cpu()) return;
     Place place{plain, never[object] ? PlainFormat(options.dtype)
                                      : QuantizedFormat(options.quantization, options.dtype)};
+    const void* memory = plain->weight.const_data_ptr();
+    for (auto [it, end] = by_memory.equal_range(memory); it != end; ++it) {
+      if (!IsSame(plan.places[it->second], place)) continue;
+      index = it->second;
+      return;
+    }
     place.offset = plan.Take(place.bytes());
     if (plain->bias.defined()) place.bias_offset = plan.Take(place.n() * sizeof(float));
-    plan.place_of[linear.get()] = plan.places.size();
+    index = plan.places.size();
+    by_memory.emplace(memory, *index);
     plan.places.push_back(place);
   });
   return plan;
@@ -173,9 +194,10 @@ std::shared_ptr<const Weights> WithPacked(const Weights& weights, const Plan& pl
     made.push_back(std::make_shared<const PackedLinearWeight>(linear, bytes));
   }
   auto out = std::make_shared<Weights>(weights);
+  auto place = plan.place_of.begin();
   ForEachLinear(out->objects, [&](size_t /*object*/, LinearPtr& linear) {
-    const auto found = plan.place_of.find(linear.get());
-    if (found != plan.place_of.end()) linear = made[found->second];
+    if (place->has_value()) linear = made[**place];
+    ++place;
   });
   return out;
 }

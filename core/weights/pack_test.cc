@@ -159,6 +159,20 @@ TEST_F(PackTest, EmbeddingsStayWhereTheyLie) {
   EXPECT_EQ(rows.const_data_ptr(), weights->of<EmbeddingWeight>(1).rows.const_data_ptr());
 }
 
+TEST_F(PackTest, WhatTwoNamesHaveIsPackedOnce) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto one, Load(DType::kF32, DType::kF32));
+  KEEL_ASSERT_OK_AND_ASSIGN(const Packed before, PackLinears(graph_, one, {.dtype = DType::kF32}));
+  *graph_.add_declarations() = graph_.declarations(1);
+  graph_.mutable_declarations(4)->set_name("second head");
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto two, Load(DType::kF32, DType::kF32));
+  KEEL_ASSERT_OK_AND_ASSIGN(const Packed packed, PackLinears(graph_, two, {.dtype = DType::kF32}));
+  EXPECT_EQ(packed.bytes, before.bytes);
+  ASSERT_NE(packed.weights->linear(5).packed(), nullptr);
+  EXPECT_EQ(packed.weights->linear(5).packed()->weights,
+            packed.weights->linear(2).packed()->weights);
+  EXPECT_LT(WorstDifference(*packed.weights, DType::kF32), 1e-5);
+}
+
 TEST_F(PackTest, ProgressEndsWithAllBytes) {
   std::vector<std::pair<int64_t, int64_t>> told;
   PackOptions options{.dtype = DType::kF32};

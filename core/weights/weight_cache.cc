@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -234,6 +235,11 @@ absl::Status WeightCache::Write(absl::string_view key, absl::string_view note,
     setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);  // requests come first
     writer.status = WriteFile(path, header, {packed.get(), static_cast<size_t>(bytes)}, give_up_);
     packed.reset();
+    // Requests are served meanwhile: nobody waits for a status.
+    if (!writer.status.ok() && !give_up_ && !has_complained_.exchange(true)) {
+      std::fprintf(stderr, "--weight-cache: packed weights are not kept for the next start: %s\n",
+                   std::string(writer.status.message()).c_str());
+    }
     writer.is_done.Notify();
   });
   return absl::OkStatus();

@@ -58,7 +58,7 @@ class WeightCache {
   absl::StatusOr<std::shared_ptr<const uint8_t>> Find(absl::string_view key, int64_t bytes) const;
 
   // Has `packed` written under `key`, behind the caller's back. RESOURCE_EXHAUSTED: it is more than the cache may hold;
-  // the errors of a directory that can't be written.
+  // the errors of a directory that can't be written. What goes wrong later is said on stderr, once.
   absl::Status Write(absl::string_view key, absl::string_view note,
                      std::shared_ptr<const uint8_t> packed, int64_t bytes);
   // Until all writing is done. Returns the first error.
@@ -78,7 +78,7 @@ class WeightCache {
   const std::string dir_;
   const int64_t max_bytes_;
   std::vector<std::unique_ptr<Writer>> writers_;
-  std::atomic<bool> give_up_ = false;
+  std::atomic<bool> give_up_ = false, has_complained_ = false;
 };
 
 }  // namespace keel

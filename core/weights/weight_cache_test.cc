@@ -1,5 +1,6 @@
 #include "core/weights/weight_cache.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -168,6 +169,18 @@ TEST_F(WeightCacheTest, WhatIsBeingWrittenTakesRoomToo) {
 TEST_F(WeightCacheTest, MoreThanItsShareOfTheDiskIsRefused) {
   EXPECT_THAT(cache_.Write(Key('a'), "", Bytes(1), int64_t{1} << 60),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("a quarter")));
+}
+
+TEST_F(WeightCacheTest, WhatGoesWrongBehindTheCallerIsSaidOnce) {
+  for (const char key : {'a', 'b'}) {
+    std::filesystem::create_directories(JoinPath(cache_.PathOf(Key(key)), "in the way"));
+  }
+  ::testing::internal::CaptureStderr();
+  for (const char key : {'a', 'b'}) KEEL_ASSERT_OK(cache_.Write(Key(key), "", Bytes(1), kBytes));
+  EXPECT_FALSE(cache_.Flush().ok());
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, HasSubstr("--weight-cache: packed weights are not kept"));
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
 }
 
 TEST_F(WeightCacheTest, ADirectoryThatCannotBeIsAnError) {

@@ -1,0 +1,46 @@
+// How many tokens of prompts a step may take beside decodes, so that who decodes waits at most about so many times as
+// long for a token as without them. It knows what steps took because it is told: no clock.
+#ifndef KEEL_CORE_SCHEDULER_PREFILL_PACE_H_
+#define KEEL_CORE_SCHEDULER_PREFILL_PACE_H_
+
+#include <cstdint>
+#include <limits>
+
+namespace keel {
+
+// Of a step with prompts beside decodes it takes what the decodes alone would cost as known, from steps without prompts,
+// and the rest for that of the prompts' tokens. Those cost more the longer the text before them is, so what the last
+// ones cost counts most. What it is not sure of it takes for dear: a step comes out short rather than long.
+class PrefillPace {
+ public:
+  static constexpr int32_t kNoBound = std::numeric_limits<int32_t>::max();
+  // However dear they are: a prompt goes on, and its tokens share the reading of the weights with the decodes.
+  static constexpr int32_t kLeast = 8;
+  // Where more prompts wait than sequences decode, prompts take so many times their share at most: else those who wait
+  // would pay for those who are served.
+  static constexpr double kMostShares = 4;
+
+  // `max_slowdown` > 1, or 0: no bound.
+  explicit PrefillPace(double max_slowdown) : max_slowdown_(max_slowdown) {}
+
+  // Tokens of prompts for a step of `decode_tokens`, which is at least 1, where so many prompts come to a sequence that
+  // decodes. 0: a step without prompts is due, to learn what it costs.
+  int32_t Tokens(int32_t decode_tokens, double prompts_a_decode) const;
+
+  // A step of so many tokens took so long.
+  void StepTook(int32_t decode_tokens, int32_t prompt_tokens, int64_t nanoseconds);
+
+ private:
+  bool Knows(int32_t decode_tokens) const;
+  double DecodeCost(int32_t decode_tokens) const;
+
+  const double max_slowdown_;
+  // The last steps without prompts; 0 tokens: there was none.
+  int32_t decode_tokens_ = 0;
+  double decode_cost_ = 0;  // nanoseconds
+  int steps_since_ = 0;     // with prompts
+  double token_cost_ = 0;   // nanoseconds of a prompt's token; 0: not known
+};
+
+}  // namespace keel
+#endif  // KEEL_CORE_SCHEDULER_PREFILL_PACE_H_
