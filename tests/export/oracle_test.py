@@ -16,8 +16,8 @@ from keel.export.compare import compare_graphs
 from keel.export.proto import graph_pb2
 from oracle_differences import APART, DIFFERENCES, OPEN
 
-# Windows and two ropes; the plain case; experts.
-FEW = ("gemma3", "llama", "qwen3_moe")
+# An encoder; windows and two ropes; the plain case; experts.
+FEW = ("bert", "gemma3", "llama", "qwen3_moe")
 
 
 def families() -> list[str]:
