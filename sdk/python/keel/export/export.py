@@ -6,7 +6,7 @@ import torch
 
 from . import check, weights
 from .convert import convert
-from .fuse import fused
+from .fuse import fused, in_f32
 from .graph import Graph
 from .hooks import Found
 from .interpret import Tensors
@@ -39,6 +39,7 @@ def export(model: torch.nn.Module) -> Export:
     tensors = tensors_of(model)
     function = fused(function, tensors)
     parts = split(function, model)
+    parts.forward = in_f32(parts.forward)
     graph = Graph([parts.forward, *([parts.logits] if parts.logits else [])])
     graph.spec = model_spec(model, parts, graph.declarations(), layers, numbering)
     if traced.most_tokens is not None:
