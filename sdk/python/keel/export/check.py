@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from .graph import Function, Graph, Refused
+from .graph import Function, Graph, Refused, Rows
 from .interpret import Tensors, evaluate, run
 from .backbone import TOKEN_TYPES
 from .trace import LENGTH, example, example_types, logits_of
@@ -85,12 +85,19 @@ def _rows_apart(function: Function) -> Function:
     def rule(build, node, x):
         if node.op == "ATTENTION" and x[2] is not None:
             heads, kv_heads = node.object.fields["heads"], node.object.fields["kv_heads"]
+            if node.object.fields["kind"] == "MLA":
+                return _values_of_latents(build, node.object.fields, x[1])
             return build.repeat(x[2], 1, heads // kv_heads)
         if node.op == "RECUR":
             return _alone(build, node, x)
         return None
 
     return function.rebuilt(rule)
+
+
+def _values_of_latents(build, f, latent):
+    wide = build.view(build.linear(f["kv_up"], latent), (Rows(), f["heads"], f["kv_up"].fields["out"] // f["heads"]))
+    return build.narrow(wide, 2, f["qk_dim"] - f["rope_dim"], f["v_dim"])
 
 
 def _alone(build, node, x):

@@ -7,7 +7,7 @@ import torch
 from . import check, vectors, weights
 from .backbone import Backbone, answers_with_vectors, refuse_other_heads
 from .convert import convert
-from .fuse import fused
+from .fuse import fused, in_f32
 from .graph import Graph
 from .hooks import Found
 from .interpret import Tensors
@@ -45,6 +45,7 @@ def export(model: torch.nn.Module) -> Export:
     tensors = tensors_of(model)
     function = fused(function, tensors)
     parts = split(function, model) if whole is model else vectors.split_vectors(function, model, classifier)
+    parts.forward = in_f32(parts.forward)
     graph = Graph([parts.forward, *([parts.head] if parts.head else [])])
     graph.spec = model_spec(whole, parts, graph.declarations(), layers, numbering)
     if graph.spec["max_positions"]:

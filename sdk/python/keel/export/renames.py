@@ -83,7 +83,10 @@ def _of_merged(declarations: list[Declaration]) -> list[dict]:
         path, _, own = name.rpartition(".")
         source = rf"({_any_layer(re.escape(path))})\.{own}\.(weight|bias)"
         targets = [rf"\1.{d.name.rpartition('.')[2]}.\2" for d in parts]
-        out.append(rule("SPLIT", [source], targets, dim=0, sizes=[d.fields["out"] for d in parts]))
+        if "period" in parts[0].fields["layout"]:
+            out.append(rule("CHUNK_HEADS", [source], targets, sizes=[d.fields["layout"]["length"] for d in parts]))
+        else:
+            out.append(rule("SPLIT", [source], targets, dim=0, sizes=[d.fields["out"] for d in parts]))
     return out
 
 

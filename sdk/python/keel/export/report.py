@@ -56,8 +56,8 @@ def _is_a_norm(node: Node) -> bool:
 
 
 def _is_of_weights(node: Node) -> bool:
-    """A product with a parameter, in whatever shape."""
-    value = node.inputs[1] if node.op == "MATMUL" else None
+    """A product with a parameter in the model's type, in whatever shape."""
+    value = node.inputs[1] if node.op == "MATMUL" and node.output.dtype == g.MODEL else None
     while value is not None and value.node is not None and value.node.op in ("VIEW", "PERMUTE", "CAST"):
         value = value.node.inputs[0]
     return value is not None and value.made_by("PARAM")
