@@ -85,6 +85,26 @@ KEEL_INLINE void Activate(Act act, F32x16<kWidth>* x) {
   }
 }
 
+// What ElementRows::limit and ::b_offset do to sixteen elements of both operands.
+template <int kWidth, typename T>
+KEEL_INLINE void LimitAndMove(const ElementRows& r, F32x16<kWidth>* a, F32x16<kWidth>* b) {
+  using F = typename Vector<kWidth>::F32;
+  if (r.limit > 0) {
+    const F most = F{} + r.limit, least = F{} - r.limit;
+    KEEL_EACH_PART_OF(kWidth) {
+      a->part[i] = a->part[i] > most ? most : a->part[i];
+      b->part[i] = b->part[i] > most ? most : b->part[i];
+      b->part[i] = b->part[i] < least ? least : b->part[i];
+    }
+    T::RoundLanes(a);
+    T::RoundLanes(b);
+  }
+  if (r.b_offset != 0) {
+    KEEL_EACH_PART_OF(kWidth) b->part[i] = b->part[i] + r.b_offset;
+    T::RoundLanes(b);
+  }
+}
+
 template <int kWidth, typename T>
 KEEL_INLINE void Compute(const ElementRows& r, const typename T::Storage* a,
                          const typename T::Storage* b, typename T::Storage* y) {
@@ -105,6 +125,7 @@ KEEL_INLINE void Compute(const ElementRows& r, const typename T::Storage* a,
       Activate<kWidth, T>(r.act, &x);
       break;
     case ElementOp::kActMul:
+      LimitAndMove<kWidth, T>(r, &x, &z);
       Activate<kWidth, T>(r.act, &x);
       T::RoundLanes(&x);
       x = x * z;
