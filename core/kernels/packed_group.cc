@@ -114,10 +114,15 @@ void RunPackedGroup(absl::Span<const PackedLinear> linears,
   });
 }
 
-void RunPackedGroup(absl::Span<const PackedLinear> linears) {
-  static const auto& variants =
-      *new std::vector<PackedLinearVariant>(PackedLinearVariants(Cpu()));  // outlives all threads
-  RunPackedGroup(linears, variants);
+void RunPackedGroup(absl::Span<const PackedLinear> linears, Numerics numerics) {
+  // They outlive all threads.
+  static const auto& all = *new std::vector<PackedLinearVariant>(PackedLinearVariants(Cpu()));
+  static const auto& invariant = *new std::vector<PackedLinearVariant>([] {
+    std::vector<PackedLinearVariant> variants = all;
+    std::erase_if(variants, [](const PackedLinearVariant& v) { return !v.invariant; });
+    return variants;
+  }());
+  RunPackedGroup(linears, numerics == Numerics::kInvariant ? invariant : all);
 }
 
 }  // namespace keel
