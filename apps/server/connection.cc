@@ -170,6 +170,7 @@ HttpRequest Connection::ToRequest(Parser& parser) {
   request.target = target.substr(0, target.find('?'));
   request.path = DecodePath(request.target);
   request.authorization = View(message[http::field::authorization]);
+  request.api_key = View(message["X-Api-Key"]);
   request.origin = View(message[http::field::origin]);
   request.id = RequestId(View(message["X-Request-Id"]));
   error_code error;

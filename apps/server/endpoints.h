@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "apps/server/readiness.h"
@@ -25,14 +26,20 @@ struct EndpointContext {
 };
 
 // Each adds the endpoints of one file; the arguments must outlive the server.
-void AddGenerateEndpoints(const EndpointContext& context, const Dialect& dialect);
+// Of all dialects: where several have a path and a body does not say whose it is, it is the first's.
+void AddGenerateEndpoints(const EndpointContext& context, std::span<const Dialect* const> dialects);
 // /v1/models, /info, /version ...
 void AddModelEndpoints(const EndpointContext& context);
 // /models/load, /models/unload
 void AddLoadEndpoints(const EndpointContext& context);
+// /abort_request, /flush_cache, /health_generate
+void AddControlEndpoints(const EndpointContext& context);
 // /tokenize, /detokenize
 void AddTokenEndpoints(const EndpointContext& context);
 
+// Answers a call, now or later; not ok: the engine refused it, and nothing was answered.
+Status RunCall(const EndpointContext& context, std::shared_ptr<Engine> engine, Call call,
+               const std::shared_ptr<Exchange>& exchange);
 // Runs `then` with the model's engine, now or, if it has to be loaded first, when it is; answers with
 // an error if it cannot be. The model stays loaded while somebody has the engine.
 void WithModel(const EndpointContext& context, const std::string& name,

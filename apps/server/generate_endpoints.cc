@@ -1,9 +1,11 @@
 // The calls of every dialect: what they have in common, which is all but how they are read and
 // written.
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -57,6 +59,8 @@ class EventStream : public BodyStream, public RunningCall {
     return more;
   }
 
+  void Abort() override { generation_->Cancel(); }
+
   void End(const CallError& error) override {
     {
       std::lock_guard lock(mutex_);
@@ -86,11 +90,12 @@ class Collector : public RunningCall, public std::enable_shared_from_this<Collec
         answer_(std::move(answer)),
         exchange_(std::move(exchange)) {}
 
-  void Start(std::shared_ptr<Generation> generation, RunningCalls& calls) {
+  void Start(std::shared_ptr<Generation> generation, RunningCalls& calls,
+             std::vector<std::string> ids) {
     {
       std::lock_guard lock(mutex_);
       generation_ = std::move(generation);
-      place_ = calls.Add(weak_from_this());
+      place_ = calls.Add(weak_from_this(), std::move(ids));
     }
     OnOutput();
   }
@@ -104,6 +109,11 @@ class Collector : public RunningCall, public std::enable_shared_from_this<Collec
     for (Piece& piece : pieces) answer_->Collect(std::move(piece));
     if (more && answer_->error().has_value()) generation_->Cancel();
     if (!more) RespondSoon();
+  }
+
+  void Abort() override {
+    std::lock_guard lock(mutex_);
+    if (generation_ != nullptr) generation_->Cancel();
   }
 
   void End(const CallError& error) override {
@@ -140,6 +150,13 @@ class Collector : public RunningCall, public std::enable_shared_from_this<Collec
   RunningCalls::Place place_;
 };
 
+// What an abort may call it by: the client's own id and the one in the answer's X-Request-Id.
+std::vector<std::string> IdsOf(const Call& call, const Exchange& exchange) {
+  std::vector<std::string> ids = {exchange.request().id};
+  if (!call.id.empty()) ids.push_back(call.id);
+  return ids;
+}
+
 void CancelWhenClientGoes(Exchange& exchange, const std::shared_ptr<Generation>& generation) {
   // The call alone holds it, and with it the use of a model: an exchange outlives its answer.
   exchange.OnClientGone([weak = std::weak_ptr<Generation>(generation)] {
@@ -150,6 +167,7 @@ void CancelWhenClientGoes(Exchange& exchange, const std::shared_ptr<Generation>&
 Status Stream(const EndpointContext& context, std::shared_ptr<Engine> engine, Call call,
               const std::shared_ptr<Exchange>& exchange) {
   const std::weak_ptr<Exchange> weak = exchange;
+  std::vector<std::string> ids = IdsOf(call, *exchange);
   auto generation = Generation::Start(engine, std::move(call.requests), [weak] {
     if (auto alive = weak.lock()) alive->Wake();
   });
@@ -157,7 +175,7 @@ Status Stream(const EndpointContext& context, std::shared_ptr<Engine> engine, Ca
   CancelWhenClientGoes(*exchange, *generation);
   auto stream = std::make_shared<EventStream>(std::move(engine), *std::move(generation),
                                               std::move(call.answer), weak);
-  stream->set_place(context.calls.Add(stream));
+  stream->set_place(context.calls.Add(stream, std::move(ids)));
   exchange->RespondInPieces({.status = 200, .content_type = "text/event-stream; charset=utf-8"},
                             std::move(stream));
   return Status();
@@ -165,13 +183,14 @@ Status Stream(const EndpointContext& context, std::shared_ptr<Engine> engine, Ca
 
 Status Collect(const EndpointContext& context, std::shared_ptr<Engine> engine, Call call,
                const std::shared_ptr<Exchange>& exchange) {
+  std::vector<std::string> ids = IdsOf(call, *exchange);
   auto collector =
       std::make_shared<Collector>(context.router, engine, std::move(call.answer), exchange);
   auto generation = Generation::Start(std::move(engine), std::move(call.requests),
                                       [collector] { collector->OnOutput(); });
   if (!generation.ok()) return generation.status();
   CancelWhenClientGoes(*exchange, *generation);
-  collector->Start(*std::move(generation), context.calls);
+  collector->Start(*std::move(generation), context.calls, std::move(ids));
   return Status();
 }
 
@@ -186,13 +205,30 @@ void Generate(const EndpointContext& context, ParseCall parse, const std::string
   if (const MaybeError error = parse(body, call_context, &call)) {
     return RespondError(*exchange, *error);
   }
-  const Status status = call.stream
-                            ? Stream(context, std::move(engine), std::move(call), exchange)
-                            : Collect(context, std::move(engine), std::move(call), exchange);
+  const Status status = RunCall(context, std::move(engine), std::move(call), exchange);
   if (!status.ok()) RespondError(*exchange, RefusedCall(status, body));
 }
 
-void Read(const EndpointContext& context, ParseCall parse, std::shared_ptr<Exchange> exchange) {
+// Who may read a path's bodies; the first unless the body says otherwise.
+struct Reader {
+  Dialect::Endpoint endpoint;
+  ErrorForm error_form;
+};
+using Readers = std::vector<Reader>;
+
+// The only one that claims the body, else the first.
+const Reader& Choose(const Readers& readers, const boost::json::object& body) {
+  const Reader* chosen = nullptr;
+  for (const Reader& reader : readers) {
+    if (reader.endpoint.claims == nullptr || !reader.endpoint.claims(body)) continue;
+    if (chosen != nullptr) return readers.front();
+    chosen = &reader;
+  }
+  return chosen == nullptr ? readers.front() : *chosen;
+}
+
+void Read(const EndpointContext& context, const Readers& readers,
+          const std::shared_ptr<Exchange>& exchange) {
   if (const MaybeError error = context.readiness.Refusal()) {
     return RespondError(*exchange, *error);
   }
@@ -200,25 +236,46 @@ void Read(const EndpointContext& context, ParseCall parse, std::shared_ptr<Excha
   if (const MaybeError error = ParseBody(exchange->request().body, body.get())) {
     return RespondError(*exchange, *error);
   }
+  const Reader& reader = Choose(readers, body->get_object());
+  exchange->set_error_form(reader.error_form);
   std::string model;
   if (const MaybeError error = ReadModelName(body->get_object(), context.models.names(), &model)) {
     return RespondError(*exchange, *error);
   }
   WithModel(context, model, exchange,
-            [&context, parse, model, body, exchange](std::shared_ptr<Engine> engine) {
+            [&context, parse = reader.endpoint.parse, model, body,
+             exchange](std::shared_ptr<Engine> engine) {
               Generate(context, parse, model, body->get_object(), std::move(engine), exchange);
             });
 }
 
 }  // namespace
 
-void AddGenerateEndpoints(const EndpointContext& context, const Dialect& dialect) {
-  for (const auto& [path, parse] : dialect.endpoints) {
-    context.router.Add("POST", std::string(path),
-                       [&context, parse = parse](std::shared_ptr<Exchange> exchange) {
-                         Read(context, parse, std::move(exchange));
-                       },
-                       {.error_form = dialect.error_form});
+Status RunCall(const EndpointContext& context, std::shared_ptr<Engine> engine, Call call,
+               const std::shared_ptr<Exchange>& exchange) {
+  return call.stream ? Stream(context, std::move(engine), std::move(call), exchange)
+                     : Collect(context, std::move(engine), std::move(call), exchange);
+}
+
+void AddGenerateEndpoints(const EndpointContext& context,
+                          std::span<const Dialect* const> dialects) {
+  std::vector<std::pair<std::string_view, Readers>> paths;  // in the order of the dialects
+  for (const Dialect* dialect : dialects) {
+    for (const Dialect::Endpoint& endpoint : dialect->endpoints) {
+      auto it = std::find_if(paths.begin(), paths.end(),
+                             [&](const auto& path) { return path.first == endpoint.path; });
+      if (it == paths.end()) it = paths.insert(it, {endpoint.path, {}});
+      it->second.push_back({endpoint, dialect->error_form});
+    }
+  }
+  for (auto& [path, readers] : paths) {
+    const Router::RouteOptions options = {.error_form = readers.front().error_form};
+    context.router.Add(
+        "POST", std::string(path),
+        [&context, readers = std::move(readers)](std::shared_ptr<Exchange> exchange) {
+          Read(context, readers, exchange);
+        },
+        options);
   }
 }
 

@@ -18,6 +18,7 @@ struct HttpRequest {
   std::string target;  // the path as it was sent
   std::string body;
   std::string authorization;  // the header's value
+  std::string api_key = {};   // of X-Api-Key, as Anthropic's clients send it
   std::string origin;         // the header's value; empty: not from a web page
   std::string id;             // of X-Request-Id, or made up
   std::string peer;           // "127.0.0.1:51234"

@@ -17,6 +17,7 @@
 #include "apps/common/log.h"
 #include "apps/common/paths.h"
 #include "apps/common/signals.h"
+#include "apps/server/dialects.h"
 #include "apps/server/model_flags.h"
 #include "apps/server/server_app.h"
 #include "boost/json/object.hpp"
@@ -87,6 +88,16 @@ void AddFlags(CLI::App& app, Flags* flags) {
       ->check(CLI::Range(-1, 1 << 24).description(""))
       ->group(kGroup)
       ->capture_default_str();
+  std::vector<std::string> dialects;
+  for (const Dialect* dialect : Dialects()) dialects.emplace_back(dialect->name);
+  app.add_option(
+         "--api-dialect", flags->server.api_dialect,
+         "Whose protocol a body is in where several have the path and the body does not say: "
+         "POST /generate is text-generation-inference's and SGLang's.")
+      ->type_name("NAME")
+      ->check(CLI::IsMember(dialects))
+      ->group(kGroup)
+      ->default_str("tgi");
   app.add_option("--drain-seconds", flags->drain_seconds,
                  "How long running requests may go on after Ctrl-C. A second Ctrl-C ends at once.")
       ->type_name("SECONDS")

@@ -88,7 +88,11 @@ void GetModelInfo(const EndpointContext& context, Exchange& exchange) {
   RespondJson(exchange, {{"model_path", model->root},
                          {"served_model_name", model->names.front()},
                          {"tokenizer_path", model->root},
-                         {"is_generation", true},
+                         {"is_generation", value("task") == "generate"},
+                         {"preferred_sampling_params", nullptr},
+                         {"weight_version", "default"},
+                         {"has_image_understanding", false},
+                         {"has_audio_understanding", false},
                          {"max_model_len", value("max_model_len")},
                          {"architectures", json::array({value("architecture")})}});
 }
@@ -100,6 +104,7 @@ void GetServerInfo(const EndpointContext& context, Exchange& exchange) {
   info["version"] = keel_version();
   info["model_path"] = model->root;
   info["served_model_name"] = model->names.front();
+  info["tokenizer_path"] = model->root;
   info["server_load"] = context.calls.size();
   RespondJson(exchange, info);
 }

@@ -83,9 +83,10 @@ std::vector<std::string> Router::List() const {
 bool Router::MayPass(const HttpRequest& request) const {
   constexpr std::string_view kScheme = "Bearer ";
   if (options_.api_keys.empty()) return true;
-  std::string_view given = request.authorization;
-  if (!given.starts_with(kScheme)) return false;
-  given.remove_prefix(kScheme.size());
+  std::string_view given = request.api_key;
+  if (std::string_view(request.authorization).starts_with(kScheme))
+    given = std::string_view(request.authorization).substr(kScheme.size());
+  if (given.empty()) return false;
   return std::any_of(options_.api_keys.begin(), options_.api_keys.end(),
                      [&](const std::string& key) { return EqualSecrets(key, given); });
 }
@@ -126,7 +127,7 @@ void Router::Serve(const Route& route, std::shared_ptr<Exchange> exchange) {
   if (route.options.access == Access::kWithKey && !MayPass(exchange->request())) {
     return RespondError(*exchange, {.code = ErrorCode::kUnauthorized,
                                     .message = "the API key is missing or wrong, expected "
-                                               "'Authorization: Bearer KEY'"});
+                                               "'Authorization: Bearer KEY' or 'X-Api-Key: KEY'"});
   }
   const auto serve = [&route, exchange = std::move(exchange)] {
     try {

@@ -39,12 +39,13 @@ class KeptExchange : public Exchange {
 };
 
 HttpResponse Ask(Router& router, const std::string& method, const std::string& path,
-                 const std::string& authorization = "") {
+                 const std::string& authorization = "", const std::string& api_key = "") {
   auto exchange = std::make_shared<KeptExchange>(HttpRequest{.method = method,
                                                              .path = path,
                                                              .target = path,
                                                              .body = {},
                                                              .authorization = authorization,
+                                                             .api_key = api_key,
                                                              .origin = {},
                                                              .id = {},
                                                              .peer = {}});
@@ -103,6 +104,8 @@ TEST(RouterTest, KeysAreAskedForWhereTheyAreNeeded) {
   EXPECT_EQ(Ask(router, "GET", "/one", "Bearer ").status, 401);
   EXPECT_EQ(Ask(router, "GET", "/one", "secret").status, 401);
   EXPECT_EQ(Ask(router, "GET", "/one", "Bearer other").status, 200);
+  EXPECT_EQ(Ask(router, "GET", "/one", "", "secret").status, 200);
+  EXPECT_EQ(Ask(router, "GET", "/one", "", "secre").status, 401);
   EXPECT_EQ(Ask(router, "GET", "/health").status, 200);
 }
 

@@ -4,6 +4,9 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "apps/wire/call_error.h"
 
@@ -14,6 +17,8 @@ class RunningCall {
   virtual ~RunningCall() = default;
   // Answers with the error, soon, and stops what runs for it. May be called from any thread.
   virtual void End(const CallError& error) = 0;
+  // Answers with what there is, soon, as aborted. May be called from any thread.
+  virtual void Abort() = 0;
 };
 
 // All functions may be called from any thread.
@@ -25,9 +30,13 @@ class RunningCalls {
   RunningCalls();
   ~RunningCalls();
 
-  Place Add(std::weak_ptr<RunningCall> call);
+  // `ids` are the names that Abort knows it by.
+  Place Add(std::weak_ptr<RunningCall> call, std::vector<std::string> ids = {});
   size_t size() const;
   void EndAll(const CallError& error);
+  // Aborts the calls of one id, or all; says how many.
+  size_t Abort(std::string_view id);
+  size_t AbortAll();
 
  private:
   struct Shared;

@@ -11,7 +11,9 @@ namespace {
 class KeptCall : public RunningCall {
  public:
   void End(const CallError& error) override { message = error.message; }
+  void Abort() override { ++aborts; }
   std::string message;
+  int aborts = 0;
 };
 
 TEST(RunningCallsTest, CallsAreCountedWhileTheyHaveAPlace) {
@@ -31,6 +33,19 @@ TEST(RunningCallsTest, AllThatLiveAreTold) {
   const RunningCalls::Place gone = calls.Add(std::make_shared<KeptCall>());
   calls.EndAll({.message = "the end"});
   EXPECT_EQ(call->message, "the end");
+}
+
+TEST(RunningCallsTest, AnIdFindsItsCalls) {
+  RunningCalls calls;
+  auto one = std::make_shared<KeptCall>(), two = std::make_shared<KeptCall>();
+  const RunningCalls::Place first = calls.Add(one, {"a", "b"});
+  const RunningCalls::Place second = calls.Add(two, {"b"});
+  EXPECT_EQ(calls.Abort("a"), 1U);
+  EXPECT_EQ(calls.Abort("b"), 2U);
+  EXPECT_EQ(calls.Abort("c"), 0U);
+  EXPECT_EQ(one->aborts, 2);
+  EXPECT_EQ(calls.AbortAll(), 2U);
+  EXPECT_EQ(two->aborts, 2);
 }
 
 TEST(RunningCallsTest, APlaceMayOutliveThem) {

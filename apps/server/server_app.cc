@@ -35,9 +35,10 @@ ServerApp::ServerApp(const ServerOptions& options, std::unique_ptr<ServedModels>
                .calls = calls_,
                .limits = options.limits},
       monitoring_(context_) {
-  for (const Dialect* dialect : Dialects()) AddGenerateEndpoints(context_, *dialect);
+  AddGenerateEndpoints(context_, DialectsFrom(options.api_dialect));
   AddModelEndpoints(context_);
   AddLoadEndpoints(context_);
+  AddControlEndpoints(context_);
   AddTokenEndpoints(context_);
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "apps/server/endpoints.h"
 #include "apps/server/heap_trimmer.h"
@@ -22,6 +23,7 @@ struct ServerOptions {
   HttpOptions http;
   RouterOptions router;
   CallLimits limits;
+  std::string api_dialect;  // whose a body is that several dialects could read; empty: any
   bool access_log = true;
 };
 

@@ -221,6 +221,57 @@ TEST_F(ServerAppTest, RoutersFindWhatTheyAskFor) {
   EXPECT_EQ(json::parse(Get("/load").body), json::parse(R"({"server_load":0})"));
 }
 
+TEST_F(ServerAppTest, ABodySaysWhoseProtocolItIs) {
+  StartAndLoad();
+  const auto keys = [&](const char* body) {
+    return json::parse(Post("/generate", body).body).as_object();
+  };
+  EXPECT_TRUE(keys(R"({"inputs":"hi"})").contains("generated_text"));
+  EXPECT_TRUE(keys(R"({"text":"hi"})").contains("meta_info"));
+  EXPECT_TRUE(keys(R"({"input_ids":[104]})").contains("meta_info"));
+  // An error has the form of whoever was asked.
+  EXPECT_TRUE(keys(R"({"inputs":5})").contains("error_type"));
+  EXPECT_TRUE(keys(R"({"text":5})").at("error").is_object());
+  EXPECT_TRUE(keys("{}").contains("error_type"));
+}
+
+TEST_F(ServerAppTest, AFlagSaysWhoseBodiesAreThatCouldBeSeverals) {
+  ServerOptions options;
+  options.api_dialect = "sglang";
+  StartAndLoad(options);
+  EXPECT_THAT(Post("/generate", "{}").body, HasSubstr("text is missing"));
+  EXPECT_THAT(Post("/generate", R"({"inputs":"hi"})").body, HasSubstr("generated_text"));
+  EXPECT_THAT(Post("/generate", R"({"inputs":"a","text":"b"})").body, HasSubstr("meta_info"));
+}
+
+TEST_F(ServerAppTest, ACallIsAbortedByItsId) {
+  Start({}, Model("fake", "step-ms", "20"));
+  Load();
+  HttpClient named(app_->port()), other(app_->port());
+  named.Send(PostBytes("/generate", R"({"text":"a","rid":"mine","sampling_params":
+      {"ignore_eos":true,"max_new_tokens":4000}})"));
+  other.Send(PostBytes("/v1/completions", R"({"prompt":"a","ignore_eos":true,"max_tokens":4000})",
+                       "X-Request-Id: yours\r\n"));
+  while (app_->num_calls() < 2) std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_EQ(Post("/flush_cache", "").status, 400);
+  EXPECT_EQ(Post("/abort_request", "{}").status, 400);
+  EXPECT_EQ(Post("/abort_request", R"({"rid":"nobody"})").body, R"({"aborted":0})");
+  EXPECT_EQ(Post("/abort_request", R"({"rid":"mine"})").body, R"({"aborted":1})");
+  EXPECT_EQ(json::parse(named.Read().body).at("meta_info").at("finish_reason").at("type"), "abort");
+  EXPECT_EQ(Post("/abort_request", R"({"abort_all":true})").body, R"({"aborted":1})");
+  EXPECT_EQ(json::parse(other.Read().body).at("choices").at(0).at("finish_reason"), "abort");
+  EXPECT_EQ(Post("/flush_cache", "").status, 200);
+}
+
+TEST_F(ServerAppTest, HealthMayBeAskedByGenerating) {
+  Start({}, Model("fake"));
+  EXPECT_EQ(Get("/health_generate").status, 503);
+  Load();
+  const auto well = Get("/health_generate");
+  EXPECT_EQ(well.status, 200);
+  EXPECT_EQ(well.body, "");
+}
+
 TEST_F(ServerAppTest, ABrowserSeesWhatThereIs) {
   StartAndLoad();
   const auto index = Get("/");

@@ -36,7 +36,7 @@
 namespace {
 
 constexpr int kInvalidArgument = 3, kDeadlineExceeded = 4, kNotFound = 5, kResourceExhausted = 8,
-              kOutOfRange = 11, kUnimplemented = 12, kInternal = 13;
+              kFailedPrecondition = 9, kOutOfRange = 11, kUnimplemented = 12, kInternal = 13;
 constexpr int32_t kBos = 256, kEos = 257;
 
 thread_local std::string error_message;
@@ -728,6 +728,20 @@ keel_status keel_request_add_logit_bias(keel_request*, int32_t token, double) {
 keel_status keel_engine_submit(keel_engine* engine, const keel_request* request, keel_output_fn fn,
                                void* user, uint64_t* id) {
   return engine->Submit(*request, fn, user, id);
+}
+keel_status keel_engine_prompt_tokens(const keel_engine*, const keel_request* request,
+                                      keel_bytes_fn sink, void* user) {
+  if (!request->has_prompt) return Fail(kInvalidArgument, "the request has no prompt");
+  std::vector<int32_t> ids = request->prompt;
+  if (ids.empty()) {
+    for (const unsigned char c : request->text) ids.push_back(c);
+  }
+  sink(user, reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int32_t));
+  return 0;
+}
+keel_status keel_engine_reset_prefix_cache(keel_engine* engine) {
+  if (NumRequests(engine) == 0) return 0;
+  return Fail(kFailedPrecondition, "the prefix cache is in use by requests; wait for them");
 }
 keel_status keel_engine_cancel(keel_engine* engine, uint64_t id) { return engine->Cancel(id); }
 keel_status keel_engine_read(keel_engine* engine, uint64_t id, int64_t tokens) {

@@ -28,7 +28,8 @@ struct CallContext {
 
 // What the engine is asked, and how to answer.
 struct Call {
-  std::vector<Request> requests;  // one a prompt
+  std::vector<Request> requests;  // one a prompt; none: the answer is known already
+  std::string id;                 // the client's own name for it; empty: none
   bool stream = false;            // answer in pieces, as they come
   std::unique_ptr<Answer> answer;
 };

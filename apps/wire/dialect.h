@@ -13,6 +13,8 @@
 
 namespace keel::apps {
 
+// A body has fields that only this protocol's have.
+using ClaimsBody = bool (*)(const boost::json::object& body);
 // Reads a body into a valid call.
 using ParseCall = MaybeError (*)(const boost::json::object& body, const CallContext& context,
                                  Call* call);
@@ -21,6 +23,8 @@ struct Dialect {
   struct Endpoint {
     std::string_view path;  // of a POST
     ParseCall parse;
+    // Asked where several dialects have the path; null: it claims none.
+    ClaimsBody claims = nullptr;
   };
 
   std::string_view name;

@@ -27,6 +27,8 @@ class Fields {
 
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
   const boost::json::value* Find(std::string_view name) const;
+  // What goes before field names: "messages[2].".
+  const std::string& path() const { return path_; }
   // Of all fields, also those that are null.
   std::vector<std::string_view> Names() const;
 

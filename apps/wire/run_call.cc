@@ -20,11 +20,12 @@ bool ForEachPiece(Engine& engine, std::vector<Request> requests,
   auto woken = std::make_shared<std::counting_semaphore<>>(0);
   auto generation = Generation::Start(engine, std::move(requests), [woken] { woken->release(); });
   if (!generation.ok()) return false;
-  for (bool more = true; more;) {
-    woken->acquire();
+  while (true) {
     std::vector<Piece> pieces;
-    more = (*generation)->Take(&pieces);
+    const bool more = (*generation)->Take(&pieces);
     for (Piece& piece : pieces) fn(std::move(piece));
+    if (!more) break;
+    woken->acquire();
   }
   return true;
 }
@@ -51,10 +52,11 @@ std::vector<json::value> StreamCall(Engine& engine, Call call) {
 }
 
 std::vector<json::value> ParseEvents(const std::string& events) {
-  constexpr std::string_view kBegin = "data:", kEnd = "\n\n";
+  constexpr std::string_view kName = "event: ", kBegin = "data:", kEnd = "\n\n";
   std::vector<json::value> all;
   std::string_view rest = events;
   while (!rest.empty()) {
+    if (rest.starts_with(kName)) rest.remove_prefix(rest.find('\n') + 1);
     const size_t end = rest.find(kEnd);
     EXPECT_TRUE(rest.starts_with(kBegin) && end != std::string_view::npos) << rest;
     if (end == std::string_view::npos) break;

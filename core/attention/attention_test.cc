@@ -277,6 +277,36 @@ TEST(AttentionTest, AnEncoderInAStepSeesItsSequenceAndNoOther) {
   }
 }
 
+TEST(AttentionTest, AnEncodersWindowIsAsWideOnBothSides) {
+  const AttentionRegistry registry;
+  const int64_t length = 13, window = 3, changed = 6;
+  Step step({.window = window}, {{length, length}}, 1);
+  step.desc.kind = KEEL_ATTENTION_ENCODER;
+  const int32_t borders[] = {0, length};
+  std::optional<at::Tensor> expected;
+  for (const char* name : {"eager", "sdpa", "paged"}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, registry.Find(name));
+    const auto run = [&](const at::Tensor& values) {
+      AttentionCall call;
+      call.desc = &step.desc;
+      call.q = step.q, call.k = step.keys[0], call.v = values;
+      call.sequences = borders;
+      call.out = at::empty({length, 4, 16});
+      KEEL_EXPECT_OK(RunOn(*impl, call));
+      return call.out;
+    };
+    at::Tensor other = step.values[0].clone();
+    other.select(0, changed).add_(1);
+    const at::Tensor before = run(step.values[0]), after = run(other);
+    for (int64_t i = 0; i < length; ++i) {
+      EXPECT_EQ(before.select(0, i).equal(after.select(0, i)), std::abs(i - changed) >= window)
+          << name << ", query " << i;
+    }
+    if (!expected.has_value()) expected = before.to(at::kDouble);
+    ExpectClose(before, *expected, 2e-5, name);
+  }
+}
+
 TEST(AttentionTest, AnEncoderSeesItsWholeSegmentAndNoOther) {
   const AttentionRegistry registry;
   Step step({}, {{9, 9}}, 1);

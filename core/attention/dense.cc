@@ -1,6 +1,7 @@
 #include "core/attention/dense.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/floor_divide.h>
 #include <ATen/ops/index_select.h>
@@ -135,9 +136,13 @@ AttentionCall SliceSequences(const AttentionCall& call, int64_t begin, int64_t e
 }
 
 at::Tensor VisibleKeys(const keel_attention_desc& desc, const DenseSequence& s) {
-  if (desc.kind == KEEL_ATTENTION_ENCODER) return {};
   const int64_t queries = s.q.size(1), keys = s.first_key + s.k.size(1);
   const bool windowed = desc.window > 0 && desc.window < keys;
+  if (desc.kind == KEEL_ATTENTION_ENCODER) {
+    if (!windowed) return {};
+    const at::Tensor row = at::arange(keys);
+    return at::abs(row.unsqueeze(0) - row.unsqueeze(1)).lt(desc.window);
+  }
   const bool chunked = desc.chunk > 0 && desc.chunk < keys;
   if (queries == 1 && !windowed && !chunked) return {};
   const at::Tensor j = at::arange(s.first_key, keys).unsqueeze(0);

@@ -38,7 +38,7 @@ AttentionCall SliceSequences(const AttentionCall& call, int64_t begin, int64_t e
                              AttentionMetadata* metadata);
 
 // Which keys each query sees, [Q, K] bool, or undefined if all see all. The last query is at the
-// last key's position; encoders see everything.
+// last key's position; an encoder's query sees what follows as what is before, within its window.
 at::Tensor VisibleKeys(const keel_attention_desc& desc, const DenseSequence& sequence);
 
 // kUnimplemented for kinds that no dense implementation knows, and for an argument that is not among

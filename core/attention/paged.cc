@@ -87,7 +87,7 @@ class KernelCall {
     kernel_.num_sequences = m.num_sequences();
   }
 
-  // An encoder's: each query sees the whole of its sequence, or segment.
+  // An encoder's: each query sees the whole of its sequence, or segment, or a window on both sides.
   void TakeRows(const AttentionCall& call) {
     k_ = WithContiguousHeads(call.k);
     v_ = WithContiguousHeads(call.v);
@@ -100,6 +100,7 @@ class KernelCall {
     kernel_.v_token_stride = v_.stride(0);
     kernel_.v_head_stride = v_.stride(1);
     kernel_.causal = false;
+    kernel_.window = call.desc->window;
     borders_ = EncoderBorders(call);
     kernel_.cu_q = borders_.data();
     kernel_.num_sequences = static_cast<int64_t>(borders_.size()) - 1;

@@ -185,6 +185,20 @@ keel_status keel_engine_read(keel_engine* engine, uint64_t id, int64_t tokens) {
   });
 }
 
+keel_status keel_engine_prompt_tokens(const keel_engine* engine, const keel_request* request,
+                                      keel_bytes_fn sink, void* user) {
+  return Guard({{"engine", engine}, {"request", request}, {"sink", sink}}, [&]() -> absl::Status {
+    const auto ids = engine->engine->PromptTokens(request->request.Finish());
+    if (!ids.ok()) return ids.status();
+    sink(user, reinterpret_cast<const char*>(ids->data()), ids->size() * sizeof(int32_t));
+    return absl::OkStatus();
+  });
+}
+
+keel_status keel_engine_reset_prefix_cache(keel_engine* engine) {
+  return Guard({{"engine", engine}}, [&] { return engine->engine->ResetPrefixCache(); });
+}
+
 keel_status keel_engine_poll(keel_engine* engine, uint64_t id, int64_t timeout_ms,
                              const keel_output** out) {
   return Guard({{"engine", engine}, {"out", out}},

@@ -145,7 +145,8 @@ CallPtr MakeWriteKv(const ir::Op& op, const Operands& operands, OpRunner& ops) {
     queries.row_stride = rotation->q.row_stride;
     queries.head_stride = rotation->q.head_stride;
     queries.heads = q.type.dims[1].size;
-    queries.half = q.type.dims[2].size / 2;
+    queries.size = q.type.dims[2].size;
+    queries.half = rows.half = rotation->table.half();
   }
   const int32_t layer = ops.attention().paged(op.node.object())->layer;
   return std::make_unique<WriteKvCall>(ops, layer, rows, keys, values, std::move(rotation));

@@ -4,6 +4,7 @@
 
 #include "core/base/status.h"
 #include "core/compile/attention_calls.h"
+#include "core/compile/expert_calls.h"
 #include "core/compile/fallback_call.h"
 #include "core/compile/linears_call.h"
 #include "core/compile/operands.h"
@@ -40,6 +41,9 @@ CallPtr MakeCall(const ir::Op& op, const Operands& operands, OpRunner& ops) {
     case Code::kRopeWrite:
     case Code::kAttend:
       return MakeAttentionCall(op, operands, ops);
+    case Code::kRoute:
+    case Code::kExperts:
+      return MakeExpertCall(op, operands, ops);
   }
   return nullptr;
 }

@@ -29,6 +29,10 @@ const char* CodeName(Code code) {
       return "rope_write";
     case Code::kAttend:
       return "attend";
+    case Code::kRoute:
+      return "route";
+    case Code::kExperts:
+      return "experts";
   }
   return "";
 }

@@ -53,12 +53,14 @@ enum class Code {
   kWriteKv,  // k, v -> none: into the cache's blocks
   kRopeWrite,  // q, k, v, positions -> q rotated; k rotated and v go into the cache's blocks
   kAttend,     // q -> [N, heads, v_dim], over the cache's blocks
+  kRoute,      // logits [N, experts] -> chosen i64 [N, top_k], weights f32 [N, top_k]
+  kExperts,    // x, chosen, weights -> [N, hidden], memory that it needs meanwhile
 };
 
 struct Op {
   Code code = Code::kNode;
   // Attributes and object as they were recorded, of the op that is named below; inputs and outputs are not looked at.
-  //   kAddNorm the norm, kWriteKv, kAttend, kRopeWrite the attention
+  //   kAddNorm the norm, kWriteKv, kAttend, kRopeWrite the attention, kRoute, kExperts the mixture
   proto::Node node;
   std::vector<ValueId> inputs, outputs;
   std::vector<uint32_t> objects;  // kLinears: theirs; kRopeWrite: the rope

@@ -11,11 +11,11 @@ namespace keel::ir {
 
 absl::Span<const Pass> Passes() {
   static constexpr Pass kPasses[] = {
-      {"fold-constants", FoldConstants},   {"gather-early", GatherEarly},
-      {"group-linears", GroupLinears},     {"fuse-residual", FuseResidual},
-      {"fuse-add-norm", FuseAddNorm},      {"fuse-act-mul", FuseActMul},
-      {"paged-attention", PagedAttention}, {"fuse-rope-write", FuseRopeWrite},
-      {"remove-dead", RemoveDead},
+      {"fold-constants", FoldConstants},  {"gather-early", GatherEarly},
+      {"group-linears", GroupLinears},    {"fuse-residual", FuseResidual},
+      {"fuse-add-norm", FuseAddNorm},     {"fuse-act-mul", FuseActMul},
+      {"split-mixtures", SplitMixtures},  {"paged-attention", PagedAttention},
+      {"fuse-rope-write", FuseRopeWrite}, {"remove-dead", RemoveDead},
   };
   return kPasses;
 }

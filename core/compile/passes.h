@@ -14,6 +14,7 @@ absl::Status GroupLinears(Function& function, OpRunner& ops);
 absl::Status FuseResidual(Function& function, OpRunner& ops);
 absl::Status FuseAddNorm(Function& function, OpRunner& ops);
 absl::Status FuseActMul(Function& function, OpRunner& ops);
+absl::Status SplitMixtures(Function& function, OpRunner& ops);
 absl::Status PagedAttention(Function& function, OpRunner& ops);
 absl::Status FuseRopeWrite(Function& function, OpRunner& ops);
 absl::Status RemoveDead(Function& function, OpRunner& ops);

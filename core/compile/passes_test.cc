@@ -2,6 +2,7 @@
 #include "core/compile/passes.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/zeros.h>
 
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include "core/compile/testing.h"
 #include "core/graph/op_attributes.h"
 #include "core/ops/graph_attention.h"
+#include "core/weights/packed_weight.h"
 #include "core/weights/weights.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -25,10 +27,20 @@ using testing::Builder;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// A runner of a graph with a rope "rope", an attention "attn" of 2 heads of 8 and an RMSNorm "norm" of 16.
+// [n, k], all zeros.
+LinearPtr Packed(int64_t n, int64_t k) {
+  PackedLinear linear{.format = {WeightType::kF32}, .n = n, .k = k};
+  const auto memory = std::make_shared<const at::Tensor>(
+      at::zeros({Panels(n) * PanelBytes(linear.format, k)}, at::kByte));
+  linear.weights = memory->const_data_ptr();
+  return std::make_shared<PackedLinearWeight>(linear, memory);
+}
+
+// A runner of a graph with a rope "rope", an attention "attn" of 2 heads of 8, an RMSNorm "norm" of 16 and two mixtures
+// of 2 experts of 16 and 8, of which the first is packed.
 class PassesTest : public ::testing::Test {
  protected:
-  static constexpr uint32_t kRope = 1, kAttention = 2, kNorm = 3;
+  static constexpr uint32_t kRope = 1, kAttention = 2, kNorm = 3, kPackedMoe = 4, kPlainMoe = 5;
 
   void SetUp() override {
     proto::Declaration* rope = graph_.add_declarations();
@@ -43,6 +55,11 @@ class PassesTest : public ::testing::Test {
     proto::Declaration* norm = graph_.add_declarations();
     norm->set_name("norm");
     norm->mutable_norm()->set_size(16);
+    for (int i = 0; i < 2; ++i) {
+      proto::Moe& moe = *graph_.add_declarations()->mutable_moe();
+      moe.set_experts(2), moe.set_top_k(1), moe.set_hidden_size(16), moe.set_intermediate_size(8);
+      moe.set_act(KEEL_ACT_SILU);
+    }
     proto::Function* forward = graph_.add_functions();
     forward->set_name("forward");
     proto::Node* node = forward->add_nodes();  // so that the attention's cache is this rank's
@@ -51,6 +68,13 @@ class PassesTest : public ::testing::Test {
     auto weights = std::make_shared<Weights>();
     weights->objects.resize(2);
     weights->objects.emplace_back(NormWeight{});
+    const ExpertWeights::Mlp packed = {nullptr, Packed(8, 16), Packed(16, 8)};
+    weights->objects.emplace_back(ExpertWeights{{packed, packed}, {}});
+    const auto plain = [](int64_t n, int64_t k) {
+      return std::make_shared<DenseLinear>(at::zeros({n, k}), at::Tensor(), Numerics::kFastest);
+    };
+    const ExpertWeights::Mlp dense = {nullptr, plain(8, 16), plain(16, 8)};
+    weights->objects.emplace_back(ExpertWeights{{dense, dense}, {}});
     KEEL_ASSERT_OK_AND_ASSIGN(
         const std::vector<AttentionChoice> choices,
         ChooseAttentions(graph_, AttentionWish{}, registry_, DType::kF32, /*block_size=*/4));
@@ -229,6 +253,22 @@ TEST_F(PassesTest, BothHalvesOfAValueAreGatheredBeforeTheirReader) {
   EXPECT_TRUE(b.function.ops.back().Is(proto::OP_ADD)) << b.Text();
   for (const ValueId id : b.function.ops.back().inputs)
     EXPECT_EQ(b.function.type(id).dims[0], testing::kR);
+}
+
+TEST_F(PassesTest, MixturesOfPackedExpertsAreTakenApart) {
+  Builder b;
+  const ValueId x = b.Input("x", 16), logits = b.Input("logits", 2);
+  const ValueId packed = b.Node(Of(proto::OP_MOE, kPackedMoe), {x, logits}, 16);
+  b.function.outputs = {b.Node(Of(proto::OP_MOE, kPlainMoe), {packed, logits}, 16)};
+  KEEL_ASSERT_OK(SplitMixtures(b.function, *ops_));
+  ASSERT_EQ(b.function.ops.size(), 3u) << b.Text();
+  const Op &route = b.function.ops[0], &experts = b.function.ops[1];
+  EXPECT_EQ(route.code, Code::kRoute);
+  EXPECT_EQ(route.inputs, std::vector<ValueId>{logits});
+  EXPECT_EQ(experts.code, Code::kExperts);
+  EXPECT_EQ(experts.inputs, (std::vector<ValueId>{x, route.outputs[0], route.outputs[1]}));
+  EXPECT_EQ(experts.outputs[0], packed);
+  EXPECT_TRUE(b.function.ops[2].Is(proto::OP_MOE));
 }
 
 TEST_F(PassesTest, WhatNobodyReadsGoesAndWhatWritesStays) {

@@ -19,6 +19,7 @@ std::optional<RopeOperand> RopeOperand::Of(uint32_t object, ir::ValueId position
   RopeOperand out;
   out.ops_ = &ops;
   out.object_ = object;
+  out.half_ = rope.rotary_size() / 2;
   out.input_ = at.input;
   out.type_ = *type;
   return out;

@@ -13,7 +13,7 @@ namespace keel {
 
 class RopeOperand {
  public:
-  // Of rope `object` over x [N, heads, 2 * half] at `positions`; nullopt: not what RopeRows computes, or positions
+  // Of rope `object` over x [N, heads, size] at `positions`; nullopt: not what RopeRows computes, or positions
   // that a model computes. Borrows `ops`.
   static std::optional<RopeOperand> Of(uint32_t object, ir::ValueId positions, const ir::Value& x,
                                        const Operands& operands, OpRunner& ops);
@@ -21,9 +21,13 @@ class RopeOperand {
   // Computed once a step, whatever asks for it. Throws c10::Error.
   CosSin Table(const Frame& frame) { return ops_->RopeTable(object_, frame.inputs[input_], type_); }
 
+  // Pairs of a head that are rotated.
+  int64_t half() const { return half_; }
+
  private:
   OpRunner* ops_ = nullptr;
   uint32_t object_ = 0;
+  int64_t half_ = 0;
   int input_ = 0;
   at::ScalarType type_ = at::ScalarType::Float;
 };

@@ -103,7 +103,8 @@ CallPtr MakeRope(const ir::Op& op, const Operands& operands, OpRunner& ops) {
   rows.row_stride = x.layout.strides[0].size;
   rows.head_stride = x.layout.strides[1].size;
   rows.heads = x.type.dims[1].size;
-  rows.half = x.type.dims[2].size / 2;
+  rows.size = x.type.dims[2].size;
+  rows.half = rope->half();
   return std::make_unique<RopeCall>(*std::move(rope), rows, operands.place(op.inputs[0]),
                                     Operands::size(x.type.dims[0]), operands.place(op.outputs[0]));
 }

@@ -157,6 +157,19 @@ absl::Status Engine::Read(uint64_t id, int64_t tokens) {
   return absl::OkStatus();
 }
 
+absl::Status Engine::ResetPrefixCache() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!open_.empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the prefix cache is in use by ", open_.size(), " requests; wait for them"));
+    }
+    reset_prefixes_ = true;
+  }
+  loop_->Wake();
+  return absl::OkStatus();
+}
+
 absl::Status Engine::Check() const {
   absl::MutexLock lock(&mutex_);
   return stopping_ ? absl::UnavailableError("the engine is shutting down") : absl::OkStatus();
@@ -204,11 +217,15 @@ void Engine::Idled(absl::Duration duration) {
 void Engine::TakeIncoming() {
   std::vector<std::unique_ptr<RunningRequest>> incoming;
   std::vector<std::pair<uint64_t, Command>> commands;
+  bool reset_prefixes = false;
   {
     absl::MutexLock lock(&mutex_);
     incoming.swap(incoming_);
     commands.swap(commands_);
+    std::swap(reset_prefixes, reset_prefixes_);
   }
+  // Nothing ran when it was asked for, and what came since is among the incoming.
+  if (reset_prefixes) blocks_.ClearPrefixes();
   for (std::unique_ptr<RunningRequest>& request : incoming) {
     for (const auto& sequence : request->sequences) scheduler_.Add(sequence.get());
     if (request->deadline != absl::InfiniteFuture())

@@ -70,6 +70,9 @@ class Engine : private EngineClient {
   // in a callback too.
   absl::Status Read(uint64_t id, int64_t tokens);
 
+  // Forgets what is kept of earlier prompts, before the next one begins. FAILED_PRECONDITION: requests run. Any thread.
+  absl::Status ResetPrefixCache();
+
   // OK while the engine serves. Any thread.
   absl::Status Check() const;
 
@@ -129,6 +132,7 @@ class Engine : private EngineClient {
   // Of requests whose last output is to come.
   absl::flat_hash_map<uint64_t, OpenRequest> open_ ABSL_GUARDED_BY(mutex_);
   int64_t open_sequences_ ABSL_GUARDED_BY(mutex_) = 0;  // theirs
+  bool reset_prefixes_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;

@@ -109,8 +109,9 @@ TEST(CompiledTest, StagesGiveTheInterpretersBits) {
 TEST(CompiledTest, EveryPassMayBeLeftOut) {
   const Compiled model(TinyModel{});
   KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor graph, model.Logits({.mode = ExecMode::kGraph}));
-  for (const char* pass : {"fold-constants", "group-linears", "fuse-residual", "fuse-add-norm",
-                           "fuse-act-mul", "paged-attention", "fuse-rope-write", "remove-dead"}) {
+  for (const char* pass :
+       {"fold-constants", "group-linears", "fuse-residual", "fuse-add-norm", "fuse-act-mul",
+        "split-mixtures", "paged-attention", "fuse-rope-write", "remove-dead"}) {
     KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits,
                               model.Logits({.disabled_passes = {"gather-early", pass}}));
     EXPECT_TRUE(logits.equal(graph)) << pass;
@@ -156,6 +157,21 @@ TEST(CompiledTest, TheGraphIsShownBeforeAndAfterThePasses) {
                            HasSubstr("rope_write model.layers.0.self_attn ("),
                            HasSubstr("attend model.layers.0.self_attn ("),
                            Not(HasSubstr("= rope ")), Not(HasSubstr("= add "))));
+}
+
+TEST(CompiledTest, MixturesOfPackedExpertsAreCallsOfKernels) {
+  for (const testing::OpSample& sample : testing::OpSamples()) {
+    if (sample.name != std::string("moe") && sample.name != std::string("moe_routed")) continue;
+    const Compiled model(sample.model);
+    for (const bool pack : {true, false}) {
+      KEEL_ASSERT_OK_AND_ASSIGN(const auto executor,
+                                model.Load({.pack = pack, .print_graph = true}));
+      const std::string& text = executor->report().graphs[0];
+      const std::string after = text.substr(text.find("as run:"));
+      EXPECT_EQ(after.find("= experts moe (") != std::string::npos, pack) << sample.name;
+      EXPECT_EQ(after.find("= moe") == std::string::npos, pack) << after;
+    }
+  }
 }
 
 }  // namespace

@@ -156,7 +156,10 @@ absl::Status CheckAttention(const proto::Graph& graph, const proto::Attention& a
     return Bad(absl::StrCat("scale is ", a.scale()), "a number above 0");
   if (!(a.softcap() >= 0) || !std::isfinite(a.softcap()))
     return Bad(absl::StrCat("softcap is ", a.softcap()), "0 (none) or more");
-  if (a.kind() == proto::Attention::ENCODER) return absl::OkStatus();
+  if (a.kind() == proto::Attention::ENCODER) {
+    if (a.chunk() == 0) return absl::OkStatus();
+    return Bad(absl::StrCat("chunk is ", a.chunk(), " of an encoder"), "0, or segments");
+  }
   if (a.layer() < 0 || a.layer() >= num_layers) {
     return Bad(absl::StrCat("layer is ", a.layer()),
                absl::StrCat("0 to num_layers - 1 = ", num_layers - 1));

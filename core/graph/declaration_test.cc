@@ -93,6 +93,20 @@ TEST_F(DeclarationTest, KeyValueHeadsDivideTheHeads) {
       "heads (num_attention_heads) is 6, expected a multiple of kv_heads (num_key_value_heads), 4");
 }
 
+TEST_F(DeclarationTest, AnEncoderHasNoChunks) {
+  proto::Declaration d = Attention(6, 2);
+  d.mutable_attention()->set_chunk(16);
+  ExpectBothRefuse(
+      [](keel_build* b) {
+        keel_attention_desc a{};
+        a.struct_size = sizeof(a), a.kind = KEEL_ATTENTION_ENCODER;
+        a.heads = 6, a.kv_heads = 2, a.qk_dim = a.v_dim = 8;
+        a.chunk = 16;
+        b->api->attention(b, Name(), &a);
+      },
+      d, "chunk is 16 of an encoder, expected 0, or segments");
+}
+
 TEST_F(DeclarationTest, LatentAttentionNeedsTheLinearThatExpandsLatents) {
   proto::Declaration d = Attention(6, 1);
   proto::Attention* latent = d.mutable_attention();

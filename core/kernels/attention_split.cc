@@ -51,7 +51,11 @@ void AddBlocks(const PagedAttention& a, int64_t sequence, int64_t kv_head, int64
 
 KeyRange KeysOfQuery(const PagedAttention& a, int64_t sequence, int64_t token) {
   const int64_t keys = KeysOfSequence(a, sequence);
-  if (!a.causal) return {0, keys};
+  if (!a.causal) {
+    if (a.window == 0) return {0, keys};
+    const int64_t row = token - a.cu_q[sequence];
+    return {FirstVisibleKey(row, a.window, 0), std::min(keys, row + a.window)};
+  }
   const int64_t position = keys - (a.cu_q[sequence + 1] - token);
   return {FirstVisibleKey(position, a.window, a.chunk), position + 1};
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/kernels/lane_variants.h"
+#include "core/kernels/lanes_math.h"
 #include "core/kernels/parallel.h"
 
 namespace keel {
@@ -11,28 +12,6 @@ namespace {
 using namespace lanes;  // NOLINT: this file is about nothing else
 
 constexpr int64_t kElementsAPiece = 16 << 10;  // less is not worth waking a thread for
-
-// exp(x) to about an ulp, by exp(n ln 2 + r) = 2^n exp(r) and Cephes' polynomial; x is held within what fp32 can say.
-template <int kWidth>
-KEEL_INLINE void Exp(typename Vector<kWidth>::F32* x) {
-  using F = typename Vector<kWidth>::F32;
-  using U = typename Vector<kWidth>::U32;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest whole number
-  F v = *x;
-  v = v < -87.3f ? F{} - 87.3f : v;
-  v = v > 88.0f ? F{} + 88.0f : v;
-  const F shifted = v * 1.44269504088896341f + kRound;
-  const F n = shifted - kRound;
-  const F r = v - n * 0.693359375f - n * -2.12194440e-4f;
-  F p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  // The whole number is in the low bits of `shifted`; into the exponent with it.
-  *x = reinterpret_cast<F>(reinterpret_cast<U>(p) + (reinterpret_cast<U>(shifted) << 23));
-}
 
 // erf(x) to some ulps by a rational function; it is 1 in fp32 from 4 on.
 template <int kWidth>
@@ -106,6 +85,26 @@ KEEL_INLINE void Activate(Act act, F32x16<kWidth>* x) {
   }
 }
 
+// What ElementRows::limit and ::b_offset do to sixteen elements of both operands.
+template <int kWidth, typename T>
+KEEL_INLINE void LimitAndMove(const ElementRows& r, F32x16<kWidth>* a, F32x16<kWidth>* b) {
+  using F = typename Vector<kWidth>::F32;
+  if (r.limit > 0) {
+    const F most = F{} + r.limit, least = F{} - r.limit;
+    KEEL_EACH_PART_OF(kWidth) {
+      a->part[i] = a->part[i] > most ? most : a->part[i];
+      b->part[i] = b->part[i] > most ? most : b->part[i];
+      b->part[i] = b->part[i] < least ? least : b->part[i];
+    }
+    T::RoundLanes(a);
+    T::RoundLanes(b);
+  }
+  if (r.b_offset != 0) {
+    KEEL_EACH_PART_OF(kWidth) b->part[i] = b->part[i] + r.b_offset;
+    T::RoundLanes(b);
+  }
+}
+
 template <int kWidth, typename T>
 KEEL_INLINE void Compute(const ElementRows& r, const typename T::Storage* a,
                          const typename T::Storage* b, typename T::Storage* y) {
@@ -126,6 +125,7 @@ KEEL_INLINE void Compute(const ElementRows& r, const typename T::Storage* a,
       Activate<kWidth, T>(r.act, &x);
       break;
     case ElementOp::kActMul:
+      LimitAndMove<kWidth, T>(r, &x, &z);
       Activate<kWidth, T>(r.act, &x);
       T::RoundLanes(&x);
       x = x * z;

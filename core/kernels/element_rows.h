@@ -28,7 +28,7 @@ enum class ElementOp {
   kSub,     // round(a - b)
   kMul,     // round(a * b)
   kAct,     // round(act(a))
-  kActMul,  // round(round(act(a)) * b)
+  kActMul,  // round(round(act(a)) * b), a and b limited and b moved before if the fields below say so
 };
 
 struct ElementRows {
@@ -39,6 +39,8 @@ struct ElementRows {
   const void* b = nullptr;  // likewise; not read by kAct. A stride of 0: one row for all
   void* y = nullptr;        // likewise; may be a or b
   int64_t rows = 0, size = 0, a_stride = 0, b_stride = 0, y_stride = 0;
+  // Of kActMul. limit > 0: a is at most that, b within plus and minus that. Then b_offset is added to b. Rounded both.
+  float limit = 0, b_offset = 0;
 };
 
 // x in fp32.

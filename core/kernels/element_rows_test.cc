@@ -120,6 +120,31 @@ TEST(ElementRowsTest, StepsAreRoundedInEveryVariant) {
   }
 }
 
+// As a clamp, a sum and a product would be one after the other.
+TEST(ElementRowsTest, OperandsAreLimitedAndMovedBefore) {
+  const std::vector<float> a = {-9, 0.5f, 1.25f, 9}, b = {-9, 9, 0.1f, -0.1f};
+  for (const ElementRowsVariant& variant : ElementRowsVariants(Cpu())) {
+    std::vector<float> y(4);
+    ElementRows rows = One(ElementOp::kActMul, a, b, y);
+    rows.act = Act::kRelu, rows.limit = 1, rows.b_offset = 0.5f;
+    variant.run(rows, 0, 1);
+    for (int i = 0; i < 4; ++i) {
+      const float left = std::max(0.0f, std::min(a[i], 1.0f));
+      EXPECT_EQ(y[i], left * (std::clamp(b[i], -1.0f, 1.0f) + 0.5f)) << variant.name;
+    }
+    rows.limit = 0;
+    variant.run(rows, 0, 1);
+    EXPECT_EQ(y[3], 9 * (-0.1f + 0.5f)) << variant.name;
+
+    const uint16_t one = Narrowed(1), small = Narrowed(0x1p-9f);
+    uint16_t sum = 0;
+    rows.type = KernelType::kBF16;
+    rows.a = &one, rows.b = &small, rows.y = &sum, rows.size = 1, rows.b_offset = 1;
+    variant.run(rows, 0, 1);
+    EXPECT_EQ(sum, one) << variant.name << " did not round what it moved";
+  }
+}
+
 // An element's bits are the same wherever it stands, so that one request's neighbours change nothing.
 TEST(ElementRowsTest, AnElementDoesNotKnowItsPlace) {
   for (const ElementRowsVariant& variant : ElementRowsVariants(Cpu())) {

@@ -64,8 +64,8 @@ at::Tensor FusedActivation(const at::Tensor& x, Act act) {
 at::Tensor FusedRope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   for (const at::Tensor* table : {&cos, &sin}) {
     TORCH_CHECK(x.dim() == 3 && table->dim() == 2 && table->is_contiguous() &&
-                    table->size(0) == x.size(0) && table->size(1) * 2 == x.size(2) &&
-                    table->scalar_type() == x.scalar_type(),
+                    table->size(0) == x.size(0) && table->size(1) * 2 <= x.size(2) &&
+                    table->sizes() == cos.sizes() && table->scalar_type() == x.scalar_type(),
                 "rope of ", x.sizes(), " ", x.scalar_type(), " by a table of ", table->sizes(), " ",
                 table->scalar_type());
   }
@@ -81,7 +81,8 @@ at::Tensor FusedRope(const at::Tensor& x, const at::Tensor& cos, const at::Tenso
   rows.y = y.mutable_data_ptr();
   rows.rows = x.size(0);
   rows.heads = x.size(1);
-  rows.half = x.size(2) / 2;
+  rows.size = x.size(2);
+  rows.half = cos.size(1);
   RunRope(rows);
   return y;
 }

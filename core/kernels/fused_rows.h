@@ -21,8 +21,8 @@ at::Tensor FusedNorm(const at::Tensor& x, const NormTensors& norm);
 // Element by element.
 at::Tensor FusedActivation(const at::Tensor& x, Act act);
 
-// Pairs (i, i + half) of each head of x [N, heads, 2 * half] are rotated by cos and sin [N, half] of
-// x's type.
+// Pairs (i, i + half) of each head of x [N, heads, size] are rotated by cos and sin [N, half] of x's type; what is
+// behind them stays.
 at::Tensor FusedRope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 
 }  // namespace keel

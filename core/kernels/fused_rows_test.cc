@@ -44,6 +44,10 @@ TEST(FusedRowsTest, RopeRotatesHalvesForAnyStrides) {
     const at::Tensor a = x.narrow(2, 0, 8), b = x.narrow(2, 8, 8);
     const at::Tensor expected = at::cat({a * c - b * s, b * c + a * s}, 2);
     EXPECT_LT(Difference(FusedRope(x, cos, sin), expected), 1e-5);
+    const at::Tensor longer = at::cat({x, at::randn({5, 3, 5})}, 2),
+                     y = FusedRope(longer, cos, sin);
+    EXPECT_LT(Difference(y.narrow(2, 0, 16), expected), 1e-5);
+    EXPECT_TRUE(at::equal(y.narrow(2, 16, 5), longer.narrow(2, 16, 5)));
   }
 }
 

@@ -1,7 +1,7 @@
 // Which kernel runs an op on tensors: the one place that asks for device, element type and numerics.
 //
 // A new kernel is a row of a table in kernel_table.cc. Rows are tried in order, the first that takes
-// the key runs. What a kernel asks of an op's attributes beyond that (a full rotation)
+// the key runs. What a kernel asks of an op's attributes beyond that (pairs of halves)
 // stands at its Function below, and the op asks only where that holds.
 #ifndef KEEL_CORE_KERNELS_KERNEL_TABLE_H_
 #define KEEL_CORE_KERNELS_KERNEL_TABLE_H_
@@ -38,7 +38,7 @@ using LinearFunction = at::Tensor(const at::Tensor& x, const at::Tensor& weight,
 using NormFunction = at::Tensor(const at::Tensor& x, const NormTensors& norm);
 // Element by element.
 using ActFunction = at::Tensor(const at::Tensor& x, Act act);
-// Halves of the whole head, in x's type.
+// Halves of the head or of its first elements, in x's type.
 using RopeFunction = at::Tensor(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 
 // Throws c10::Error where nothing has the numerics that are asked for.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/base/internal/raw_logging.h"
+#include "absl/container/fixed_array.h"
 #include "core/kernels/parallel.h"
 
 namespace keel {
@@ -81,11 +82,13 @@ void RunColumns(const PackedLinear& linear, const PackedLinearVariant& variant, 
 void RunPackedGroup(absl::Span<const PackedLinear> linears,
                     absl::Span<const PackedLinearVariant> variants) {
   // Work up to each linear, in rows times pieces of kSplit columns.
-  std::vector<int64_t> before = {0};
+  absl::FixedArray<int64_t, 512> before(linears.size() + 1);
+  before[0] = 0;
   int64_t bytes = 0;
   const auto rows_of = [](const PackedLinear& l) { return l.m == 0 ? 0 : std::max(l.m, kFewRows); };
-  for (const PackedLinear& linear : linears) {
-    before.push_back(before.back() + rows_of(linear) * CeilDiv(linear.n, kSplit));
+  for (size_t i = 0; i < linears.size(); ++i) {
+    const PackedLinear& linear = linears[i];
+    before[i + 1] = before[i] + rows_of(linear) * CeilDiv(linear.n, kSplit);
     bytes += Panels(linear.n) * PanelBytes(linear.format, linear.k) * rows_of(linear) / kFewRows;
   }
   const int64_t work = before.back();
@@ -111,10 +114,15 @@ void RunPackedGroup(absl::Span<const PackedLinear> linears,
   });
 }
 
-void RunPackedGroup(absl::Span<const PackedLinear> linears) {
-  static const auto& variants =
-      *new std::vector<PackedLinearVariant>(PackedLinearVariants(Cpu()));  // outlives all threads
-  RunPackedGroup(linears, variants);
+void RunPackedGroup(absl::Span<const PackedLinear> linears, Numerics numerics) {
+  // They outlive all threads.
+  static const auto& all = *new std::vector<PackedLinearVariant>(PackedLinearVariants(Cpu()));
+  static const auto& invariant = *new std::vector<PackedLinearVariant>([] {
+    std::vector<PackedLinearVariant> variants = all;
+    std::erase_if(variants, [](const PackedLinearVariant& v) { return !v.invariant; });
+    return variants;
+  }());
+  RunPackedGroup(linears, numerics == Numerics::kInvariant ? invariant : all);
 }
 
 }  // namespace keel

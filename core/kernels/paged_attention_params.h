@@ -30,13 +30,13 @@ struct PagedAttention {
   const int32_t* cu_q = nullptr;      // [sequences + 1]
   int64_t num_sequences = 0;
 
-  // A sequence's last query is at its last key, and none sees keys after its own. False: every query
-  // sees all keys of its sequence.
+  // A sequence's last query is at its last key, and none sees keys after its own. False: query i of a
+  // sequence is at key i, and sees those behind it as those before it.
   bool causal = true;
   float scale = 1;
   float softcap = 0;              // 0: none
-  int64_t window = 0;             // keys seen, itself included; 0: all. Of causal ones only, as is:
-  int64_t chunk = 0;              // keys of the same chunk only; 0: all
+  int64_t window = 0;             // keys less than `window` away are seen; 0: all
+  int64_t chunk = 0;              // keys of the same chunk only; 0: all. Of causal ones only
   const float* slopes = nullptr;  // [heads]; null: none
   const float* sinks = nullptr;   // [heads]; null: none
 };

@@ -181,7 +181,7 @@ struct Step {
     double denominator = layer.sinks ? std::exp(static_cast<double>(sinks[h])) : 0;
     for (int64_t j = 0; j < sequences[s].keys; ++j) {
       if (layer.causal && j > position) break;
-      if (layer.window > 0 && j <= position - layer.window) continue;
+      if (layer.window > 0 && std::abs(j - position) >= layer.window) continue;
       if (layer.chunk > 0 && j / layer.chunk != position / layer.chunk) continue;
       const int64_t row = Row(s, j, kv_head);
       double score = 0;
@@ -281,6 +281,9 @@ TEST(PagedAttentionTest, RowsInsteadOfBlocks) {
   const std::vector<Sequence> whole = {{5, 5}, {70, 70}, {300, 300}, {1, 1}};
   ExpectClose({.qk_dim = 40, .v_dim = 24, .blocks = false}, whole);
   ExpectClose({.qk_dim = 40, .v_dim = 24, .causal = false, .blocks = false}, whole);
+  for (int64_t window : {1, 6, 90})
+    ExpectClose({.qk_dim = 40, .v_dim = 24, .window = window, .causal = false, .blocks = false},
+                whole);
 }
 
 TEST(PagedAttentionTest, NothingToDoIsDone) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/kernels/lanes.h"
+#include "core/kernels/lanes_math.h"
 #include "core/kernels/parallel.h"
 
 namespace keel {
@@ -130,8 +131,7 @@ KEEL_INLINE void Space(const StateSpace& p, const RecurrentSequence& s, int64_t 
 
 // One token of one channel of a SelectiveScan, whose state is `h`.
 template <int kWidth>
-KEEL_INLINE float SelectiveToken(const SelectiveScan& p, int64_t t, int64_t channel, float* decay,
-                                 float* h) {
+KEEL_INLINE float SelectiveToken(const SelectiveScan& p, int64_t t, int64_t channel, float* h) {
   using F32 = typename Vector<kWidth>::F32;
   const int64_t size = p.state_size, at = t * p.channels + channel;
   const float* a = p.a + channel * size;
@@ -139,21 +139,22 @@ KEEL_INLINE float SelectiveToken(const SelectiveScan& p, int64_t t, int64_t chan
   const float* c = p.c + t * size;
   const float d = Softplus(p.dt_bias != nullptr ? p.dt[at] + p.dt_bias[channel] : p.dt[at]);
   const float dx = d * p.x[at];
-  for (int64_t n = 0; n < size; ++n) decay[n] = std::exp(d * a[n]);
-  F32 sums = {}, state, e, in, out;
+  F32 sums = {}, state, decay, in, out;
   int64_t n = 0;
   for (; n + kWidth <= size; n += kWidth) {
     std::memcpy(&state, h + n, sizeof(F32));
-    std::memcpy(&e, decay + n, sizeof(F32));
+    std::memcpy(&decay, a + n, sizeof(F32));
     std::memcpy(&in, b + n, sizeof(F32));
     std::memcpy(&out, c + n, sizeof(F32));
-    state = state * e + in * dx;
+    decay = decay * d;
+    Exp<kWidth>(&decay);
+    state = state * decay + in * dx;
     std::memcpy(h + n, &state, sizeof(F32));
     sums += state * out;
   }
   float sum = SumOfRegister<kWidth>(sums);
   for (; n < size; ++n) {
-    h[n] = h[n] * decay[n] + b[n] * dx;
+    h[n] = h[n] * std::exp(d * a[n]) + b[n] * dx;
     sum += h[n] * c[n];
   }
   return p.skip != nullptr ? sum + p.skip[channel] * p.x[at] : sum;
@@ -162,12 +163,9 @@ KEEL_INLINE float SelectiveToken(const SelectiveScan& p, int64_t t, int64_t chan
 template <int kWidth>
 KEEL_INLINE void Selective(const SelectiveScan& p, const RecurrentSequence& s, int64_t first,
                            int64_t last) {
-  std::vector<float> decay(static_cast<size_t>(p.state_size));
   for (int64_t t = s.begin; t < s.end; ++t) {
-    for (int64_t c = first; c < last; ++c) {
-      p.y[t * p.channels + c] =
-          SelectiveToken<kWidth>(p, t, c, decay.data(), s.state + c * p.state_size);
-    }
+    for (int64_t c = first; c < last; ++c)
+      p.y[t * p.channels + c] = SelectiveToken<kWidth>(p, t, c, s.state + c * p.state_size);
   }
 }
 
@@ -350,7 +348,7 @@ void RunCausalConv(const CausalConv& conv, absl::Span<const RecurrentSequence> s
 }
 
 void RunSelectiveScan(const SelectiveScan& scan, absl::Span<const RecurrentSequence> sequences) {
-  constexpr int64_t kExp = 8;  // multiplications that an exponential is worth
+  constexpr int64_t kExp = 4;  // multiplications that an exponential is worth
   ForEachPiece(sequences, scan.channels, kSelectivePiece, scan.state_size * kExp,
                [&](const RecurrentSequence& s, int64_t first, int64_t last) {
                  Fastest().selective(scan, s, first, last);

@@ -120,9 +120,11 @@ struct Norm {
   }
 };
 
+// A head of `size` elements.
 template <int kWidth, typename T>
 KEEL_INLINE void RopeHead(const typename T::Storage* x, const typename T::Storage* cos,
-                          const typename T::Storage* sin, typename T::Storage* y, int64_t half) {
+                          const typename T::Storage* sin, typename T::Storage* y, int64_t half,
+                          int64_t size) {
   int64_t i = 0;
   for (; i + kLanes <= half; i += kLanes) {
     F32x16<kWidth> a, b, c, s;
@@ -144,6 +146,7 @@ KEEL_INLINE void RopeHead(const typename T::Storage* x, const typename T::Storag
     y[i] = T::Store(Round<T>(a * c) - Round<T>(b * s));
     y[half + i] = T::Store(Round<T>(b * c) + Round<T>(a * s));
   }
+  std::copy(x + 2 * half, x + size, y + 2 * half);
 }
 
 template <int kWidth, typename T>
@@ -156,7 +159,7 @@ struct Rope {
             static_cast<const Storage*>(r.x) + row * r.row_stride + head * r.head_stride,
             static_cast<const Storage*>(r.cos) + row * r.half,
             static_cast<const Storage*>(r.sin) + row * r.half,
-            static_cast<Storage*>(r.y) + (row * r.heads + head) * 2 * r.half, r.half);
+            static_cast<Storage*>(r.y) + (row * r.heads + head) * r.size, r.half, r.size);
       }
     }
   }
@@ -166,7 +169,6 @@ template <int kWidth, typename T>
 struct WriteKv {
   static KEEL_INLINE void Run(const KvRows& r, int64_t begin, int64_t end) {
     using Storage = typename T::Storage;
-    const int64_t half = r.k_dim / 2;
     for (int64_t row = begin; row < end; ++row) {
       const int64_t block = r.slots[row] / r.block_size, offset = r.slots[row] % r.block_size;
       for (int64_t head = 0; head < r.heads; ++head) {
@@ -177,8 +179,9 @@ struct WriteKv {
             static_cast<const Storage*>(r.v) + row * r.v_row_stride + head * r.v_head_stride;
         Storage* k_slot = static_cast<Storage*>(r.k_cache) + slot * r.k_dim;
         if (r.cos != nullptr) {
-          RopeHead<kWidth, T>(k, static_cast<const Storage*>(r.cos) + row * half,
-                              static_cast<const Storage*>(r.sin) + row * half, k_slot, half);
+          RopeHead<kWidth, T>(k, static_cast<const Storage*>(r.cos) + row * r.half,
+                              static_cast<const Storage*>(r.sin) + row * r.half, k_slot, r.half,
+                              r.k_dim);
         } else {
           std::copy(k, k + r.k_dim, k_slot);
         }
@@ -210,7 +213,7 @@ void RunNormRows(const NormRows& norm) {
 }
 
 void RunRope(const RopeRows& rope) {
-  ParallelFor(rope.rows, GrainOf(rope.heads * rope.half * 2),
+  ParallelFor(rope.rows, GrainOf(rope.heads * rope.size),
               [&](int64_t begin, int64_t end) { Fastest().rope(rope, begin, end); });
 }
 
@@ -220,7 +223,7 @@ void RunWriteKv(const KvRows& kv) {
 }
 
 void RunRopeAndWriteKv(const RopeRows& rope, const KvRows& kv) {
-  const int64_t elements = rope.heads * rope.half * 2 + kv.heads * (kv.k_dim + kv.v_dim);
+  const int64_t elements = rope.heads * rope.size + kv.heads * (kv.k_dim + kv.v_dim);
   ParallelFor(rope.rows, GrainOf(elements), [&](int64_t begin, int64_t end) {
     Fastest().rope(rope, begin, end);
     Fastest().write_kv(kv, begin, end);

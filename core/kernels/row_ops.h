@@ -33,15 +33,15 @@ struct NormRows {
 };
 
 // For each head h of row n, over pairs (i, i + half): (a, b) -> (a cos - b sin, b cos + a sin), each
-// product rounded to x's type, and the sums.
+// product rounded to x's type, and the sums. What a head has behind its pairs stays as it is.
 struct RopeRows {
   KernelType type = KernelType::kF32;
-  const void* x = nullptr;  // [rows, heads, 2 * half], in elements:
+  const void* x = nullptr;  // [rows, heads, size], in elements:
   int64_t row_stride = 0, head_stride = 0;
   const void* cos = nullptr;  // [rows, half], contiguous, of x's type
   const void* sin = nullptr;
-  void* y = nullptr;  // [rows, heads, 2 * half], contiguous
-  int64_t rows = 0, heads = 0, half = 0;
+  void* y = nullptr;                                // [rows, heads, size], contiguous
+  int64_t rows = 0, heads = 0, size = 0, half = 0;  // 2 * half <= size
 };
 
 // Where the keys and values of a step's tokens go: row n into slot slots[n], which is block * block_size + offset.
@@ -55,9 +55,10 @@ struct KvRows {
   void* k_cache = nullptr;         // [blocks, heads, block_size, k_dim], contiguous
   void* v_cache = nullptr;         // [blocks, heads, block_size, v_dim], contiguous
   int64_t rows = 0, heads = 0, k_dim = 0, v_dim = 0, block_size = 0;
-  // Not null: keys are rotated on their way, as RopeRows says; k_dim is 2 * half. [rows, k_dim / 2].
+  // Not null: keys are rotated on their way, as RopeRows says. [rows, half].
   const void* cos = nullptr;
   const void* sin = nullptr;
+  int64_t half = 0;
 };
 
 // Ways to compute them, for rows [begin, end). The first is the plain reference.

@@ -128,10 +128,10 @@ TYPED_TEST(RowOpsTest, KeysAndValuesGoToTheirSlotsInEveryVariant) {
   const std::vector<int64_t> slots = {9, 2, 3};
   const int64_t rows = static_cast<int64_t>(slots.size());
   for (const RowOpsVariant& variant : RowOpsVariants(Cpu())) {
-    for (const bool rotates : {false, true}) {
-      constexpr int64_t kHalf = 9, kDim = 2 * kHalf, kStride = kHeads * kDim + 3;
+    for (const int64_t half : {0, 4, 9}) {
+      constexpr int64_t kDim = 18, kStride = kHeads * kDim + 3;
       const auto k = Random<T>(rows * kStride, 1), v = Random<T>(rows * kHeads * kVDim, 2);
-      const auto cos = Random<T>(rows * kHalf, 3), sin = Random<T>(rows * kHalf, 4);
+      const auto cos = Random<T>(rows * half, 3), sin = Random<T>(rows * half, 4);
       std::vector<typename T::Storage> k_cache(kBlocks * kHeads * kBlockSize * kDim),
           v_cache(kBlocks * kHeads * kBlockSize * kVDim), rotated(rows * kHeads * kDim);
       KvRows kv;
@@ -141,13 +141,13 @@ TYPED_TEST(RowOpsTest, KeysAndValuesGoToTheirSlotsInEveryVariant) {
       kv.slots = slots.data(), kv.k_cache = k_cache.data(), kv.v_cache = v_cache.data();
       kv.rows = rows, kv.heads = kHeads, kv.k_dim = kDim, kv.v_dim = kVDim;
       kv.block_size = kBlockSize;
-      if (rotates) kv.cos = cos.data(), kv.sin = sin.data();
+      if (half > 0) kv.cos = cos.data(), kv.sin = sin.data(), kv.half = half;
       variant.write_kv(kv, 0, rows);
       RopeRows rope;
       rope.type = T::kType;
       rope.x = k.data(), rope.row_stride = kStride, rope.head_stride = kDim;
       rope.cos = cos.data(), rope.sin = sin.data(), rope.y = rotated.data();
-      rope.rows = rows, rope.heads = kHeads, rope.half = kHalf;
+      rope.rows = rows, rope.heads = kHeads, rope.size = kDim, rope.half = half;
       variant.rope(rope, 0, rows);
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t h = 0; h < kHeads; ++h) {
@@ -155,8 +155,8 @@ TYPED_TEST(RowOpsTest, KeysAndValuesGoToTheirSlotsInEveryVariant) {
               (slots[r] / kBlockSize * kHeads + h) * kBlockSize + slots[r] % kBlockSize;
           for (int64_t i = 0; i < kDim; ++i) {
             EXPECT_EQ(T::Get(k_cache[slot * kDim + i]),
-                      T::Get(rotates ? rotated[(r * kHeads + h) * kDim + i]
-                                     : k[r * kStride + h * kDim + i]));
+                      T::Get(half > 0 ? rotated[(r * kHeads + h) * kDim + i]
+                                      : k[r * kStride + h * kDim + i]));
           }
           for (int64_t i = 0; i < kVDim; ++i)
             EXPECT_EQ(T::Get(v_cache[slot * kVDim + i]), T::Get(v[(r * kHeads + h) * kVDim + i]));
@@ -166,12 +166,13 @@ TYPED_TEST(RowOpsTest, KeysAndValuesGoToTheirSlotsInEveryVariant) {
   }
 }
 
-TYPED_TEST(RowOpsTest, RopeOfEveryVariantRotatesPairsOfHalves) {
+TYPED_TEST(RowOpsTest, RopeOfEveryVariantRotatesPairsOfHalvesAndKeepsTheRest) {
   using T = TypeParam;
   constexpr int64_t kRows = 2, kHeads = 3;
   for (const RowOpsVariant& variant : RowOpsVariants(Cpu())) {
     for (int64_t half : {1, 8, 16, 19, 32}) {
-      const int64_t dim = 2 * half, head_stride = dim + 3, row_stride = kHeads * head_stride + 1;
+      const int64_t dim = 2 * half + half % 3, head_stride = dim + 3,
+                    row_stride = kHeads * head_stride + 1;
       const auto x = Random<T>(kRows * row_stride, static_cast<int>(half));
       const auto cos = Random<T>(kRows * half, 1), sin = Random<T>(kRows * half, 2);
       std::vector<typename T::Storage> y(kRows * kHeads * dim);
@@ -179,7 +180,7 @@ TYPED_TEST(RowOpsTest, RopeOfEveryVariantRotatesPairsOfHalves) {
       rows.type = T::kType;
       rows.x = x.data(), rows.row_stride = row_stride, rows.head_stride = head_stride;
       rows.cos = cos.data(), rows.sin = sin.data(), rows.y = y.data();
-      rows.rows = kRows, rows.heads = kHeads, rows.half = half;
+      rows.rows = kRows, rows.heads = kHeads, rows.size = dim, rows.half = half;
       variant.rope(rows, 0, kRows);
       for (int64_t r = 0; r < kRows; ++r) {
         for (int64_t h = 0; h < kHeads; ++h) {
@@ -194,6 +195,10 @@ TYPED_TEST(RowOpsTest, RopeOfEveryVariantRotatesPairsOfHalves) {
                 1e-7;
             EXPECT_NEAR(T::Get(out[i]), a * c - b * s, bound) << variant.name << ", half " << half;
             EXPECT_NEAR(T::Get(out[half + i]), b * c + a * s, bound) << variant.name;
+          }
+          for (int64_t i = 2 * half; i < dim; ++i) {
+            EXPECT_EQ(T::Get(y[(r * kHeads + h) * dim + i]),
+                      T::Get(x[r * row_stride + h * head_stride + i]));
           }
         }
       }

@@ -172,8 +172,10 @@ absl::Status SetConvert(EngineOptions& options, absl::string_view value) {
     options.pooling.convert = Convert::kNone;
   } else if (value == "embed") {
     options.pooling.convert = Convert::kEmbed;
+  } else if (value == "classify") {
+    options.pooling.convert = Convert::kClassify;
   } else {
-    return Expected(value, "auto, none or embed");
+    return Expected(value, "auto, none, embed or classify");
   }
   return absl::OkStatus();
 }
@@ -273,7 +275,8 @@ constexpr EngineFlag kFlags[] = {
     {"convert", "Model", "HOW", "auto",
      "how a model comes to give vectors: auto (its own head, else its hidden states), none (its "
      "own "
-     "head), embed (its hidden states, whatever it was made for)",
+     "head), embed (its hidden states, whatever it was made for), classify (its own head for "
+     "labels)",
      SetConvert},
     {"pooler-config", "Model", "JSON", "{}",
      "how hidden states become a vector, instead of what the model says: "

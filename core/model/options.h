@@ -54,8 +54,8 @@ struct CacheOptions {
 // What the model does: text, or vectors; auto: what it was made for.
 enum class Runner { kAuto, kGenerate, kPooling };
 // How it comes to give vectors: auto (its own head, else its hidden states as embeddings), its own head
-// or none, or its hidden states whatever it was made for.
-enum class Convert { kAuto, kNone, kEmbed };
+// or none, its hidden states whatever it was made for, or its own head for labels or none.
+enum class Convert { kAuto, kNone, kEmbed, kClassify };
 // Whose hidden states make a text's vector: the first token's, the last one's, all tokens'.
 enum class PoolingType { kCls, kLast, kMean };
 // "CLS", "LAST", "MEAN".

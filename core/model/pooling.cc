@@ -22,6 +22,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr char kModules[] = "modules.json";
+constexpr char kClassifier[] = "ForSequenceClassification";
 
 // What the files of sentence-transformers say.
 struct SentenceModules {
@@ -141,6 +142,16 @@ absl::StatusOr<std::vector<std::string>> Labels(const json::value& config, int64
   return labels;
 }
 
+// ModernBERT's word for whose hidden states its classifier takes.
+absl::StatusOr<std::optional<PoolingType>> ClassifierPooling(const json::value& config) {
+  KEEL_ASSIGN_OR_RETURN(const auto said,
+                        FindJson<std::string>(config, "/classifier_pooling", "config.json"));
+  if (!said.has_value()) return std::nullopt;
+  if (*said == "cls") return PoolingType::kCls;
+  if (*said == "mean") return PoolingType::kMean;
+  return Unserved("config.json", absl::StrCat("classifier_pooling ", *said), "cls or mean");
+}
+
 // What sentence-transformers wrote for a cross-encoder, else by the kind of problem.
 absl::StatusOr<VectorActivation> ClassifierActivation(const json::value& config, int64_t labels) {
   for (const char* key :
@@ -202,12 +213,22 @@ absl::StatusOr<std::optional<Pooling>> PoolingOf(const PoolingOptions& options,
   const bool generates =
       !is_encoder && (head == nullptr || FindFunction(graph, "logits") != nullptr);
   const bool to_embed = options.convert == Convert::kEmbed;
+  const bool to_classify = options.convert == Convert::kClassify;
+  const bool classifies =
+      head != nullptr && absl::EndsWith(graph.spec().architecture(), kClassifier);
   if (options.runner == Runner::kGenerate) {
-    if (to_embed)
-      return Contradicts("convert", "embed", graph, "is to generate text by --runner generate");
+    if (to_embed || to_classify)
+      return Contradicts("convert", to_embed ? "embed" : "classify", graph,
+                         "is to generate text by --runner generate");
     if (!generates)
       return Contradicts("runner", "generate", graph, "answers with vectors alone; leave it out");
     return std::nullopt;
+  }
+  if (to_classify && !classifies) {
+    return Contradicts("convert", "classify", graph,
+                       absl::StrCat("has no head for labels, which only training makes; serve a "
+                                    "checkpoint whose architecture ends in ",
+                                    kClassifier, ", or make embeddings of this one by embed"));
   }
   KEEL_ASSIGN_OR_RETURN(const SentenceModules modules, ReadSentenceModules(checkpoint));
   const bool wanted = options.runner == Runner::kPooling || to_embed || modules.has_pooling;
@@ -219,11 +240,14 @@ absl::StatusOr<std::optional<Pooling>> PoolingOf(const PoolingOptions& options,
 
   Pooling out;
   out.uses_head = head != nullptr && !to_embed;
-  const bool classifies = absl::EndsWith(graph.spec().architecture(), "ForSequenceClassification");
   out.task = out.uses_head && classifies ? PoolingTask::kClassify : PoolingTask::kEmbed;
   out.type = modules.has_pooling ? modules.type
              : is_encoder        ? PoolingType::kCls
                                  : PoolingType::kLast;
+  if (out.task == PoolingTask::kClassify) {
+    KEEL_ASSIGN_OR_RETURN(const auto said, ClassifierPooling(checkpoint.config()));
+    out.type = said.value_or(out.type);
+  }
   if (options.type.has_value()) out.type = *options.type;
   out.is_whole = is_encoder || out.type != PoolingType::kLast;
   out.reads_token_types = ReadsTokenTypes(graph);

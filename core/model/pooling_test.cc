@@ -162,6 +162,31 @@ TEST_F(PoolingOfTest, AClassifierHasLabelsAndProbabilities) {
   EXPECT_EQ(embeds.size, 8);
 }
 
+TEST_F(PoolingOfTest, AClassifierMaySayThatItTakesTheMean) {
+  BeEncoder();
+  GiveHead(3);
+  graph_.mutable_spec()->set_architecture("FakeForSequenceClassification");
+  Config(R"({"classifier_pooling": "mean"})");
+  EXPECT_EQ(Expect().type, PoolingType::kMean);
+  options_.convert = Convert::kEmbed;
+  EXPECT_EQ(Expect().type, PoolingType::kCls) << "of the classifier alone";
+  options_.convert = Convert::kAuto;
+  Config(R"({"classifier_pooling": "max"})");
+  EXPECT_THAT(Find(), StatusIs(absl::StatusCode::kUnimplemented,
+                               HasSubstr("config.json: classifier_pooling max is not served")));
+}
+
+TEST_F(PoolingOfTest, ToClassifyAModelNeedsAHeadForLabels) {
+  options_.convert = Convert::kClassify;
+  EXPECT_THAT(Find(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("--convert is classify, but FakeModel has no head for labels")));
+  GiveHead(3);
+  EXPECT_THAT(Find(), StatusIs(absl::StatusCode::kInvalidArgument)) << "vectors of any kind";
+  graph_.mutable_spec()->set_architecture("FakeForSequenceClassification");
+  EXPECT_EQ(Expect().task, PoolingTask::kClassify);
+}
+
 TEST_F(PoolingOfTest, ACrossEncoderSaysItsActivation) {
   BeEncoder();
   GiveHead(1);

@@ -68,8 +68,8 @@ absl::StatusOr<AttentionLayers> AttentionLayers::Create(const proto::Graph& grap
       layer.latent.emplace(attention, weights.of<LinearPtr>(attention.kv_up()),
                            *ToScalarType(dtype), numerics);
       const std::string& name = choices[i].name;
-      layer.may_expand = numerics == Numerics::kFastest && attention.softcap() == 0 &&
-                         (name == "paged" || name == "sdpa");
+      layer.may_expand = numerics == Numerics::kFastest && attention.window() == 0 &&
+                         attention.chunk() == 0 && (name == "paged" || name == "sdpa");
       return absl::OkStatus();
     }));
   }

@@ -60,13 +60,13 @@ at::Tensor CosOp(const at::Tensor& x, Numerics numerics) {
   return MakeCosSin(rope, x.select(1, 0) * 100, {}, x.scalar_type(), numerics).cos;
 }
 
-at::Tensor RouteOp(const at::Tensor& x, Numerics numerics) {
+at::Tensor RouteOp(const at::Tensor& x, Numerics) {
   proto::Moe moe;
   moe.set_experts(x.size(1));
   moe.set_top_k(5);
   moe.set_norm_topk(true);
   moe.set_scoring(KEEL_MOE_SOFTMAX);
-  return RouteTokens(moe, {}, x, numerics).weights;
+  return RouteTokens(moe, {}, x).weights;
 }
 
 std::vector<std::pair<std::string, Op>> Ops() {

@@ -16,6 +16,7 @@
 #include "core/attention/attention.h"
 #include "core/graph/graph.pb.h"
 #include "core/kernels/numerics.h"
+#include "core/ops/head_linears.h"
 #include "core/weights/linear_weight.h"
 
 namespace keel {
@@ -31,7 +32,7 @@ class LatentUp {
   LatentUp(const proto::Attention& attention, std::shared_ptr<const LinearWeight> up,
            at::ScalarType type, Numerics numerics);
 
-  int64_t v_dim() const { return values_.size(2); }
+  int64_t v_dim() const { return values_.out(); }
 
   // q [N, heads, nope + rope_dim] -> [N, heads, rank + rope_dim].
   at::Tensor Queries(const at::Tensor& q) const;
@@ -43,18 +44,14 @@ class LatentUp {
   // Whether so many queries of a sequence, with so many keys, are cheaper with the keys expanded.
   bool ShouldExpand(int64_t queries, int64_t keys) const;
   // One sequence so: call.q is [N, heads, nope + rope_dim], call.out [N, heads, v_dim]. Knows no
-  // softcap and no sinks.
+  // windows, chunks and sinks.
   void RunExpanded(const AttentionCall& call, int64_t sequence) const;
 
  private:
-  // Each head by itself: x [N, heads, in], w [heads, in, out] -> [N, heads, out].
-  at::Tensor ByHead(const at::Tensor& x, const at::Tensor& w) const;
-
   std::shared_ptr<const LinearWeight> up_;
-  Numerics numerics_ = Numerics::kFastest;
   int64_t rope_dim_ = 0;
-  at::Tensor keys_;    // [heads, nope, rank]
-  at::Tensor values_;  // [heads, rank, v_dim]
+  HeadLinears keys_;    // nope -> rank
+  HeadLinears values_;  // rank -> v_dim
 };
 
 }  // namespace keel

@@ -7,21 +7,16 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/floor_divide.h>
 #include <ATen/ops/index_select.h>
-#include <ATen/ops/sigmoid.h>
-#include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/topk.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
 #include <iterator>
-#include <limits>
 #include <numeric>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "core/kernels/kernel_type.h"
-#include "core/kernels/packed_group.h"
 #include "core/kernels/weighted_rows.h"
 #include "core/ops/activation.h"
 #include "core/ops/indices.h"
@@ -30,21 +25,6 @@
 
 namespace keel {
 namespace {
-
-// Scores of the groups that are not among the best become -inf (DeepSeek-V3: a group's score is the
-// sum of its two best; with softmax scores, DeepSeek-V2: its best).
-at::Tensor KeepTopGroups(const proto::Moe& moe, const at::Tensor& scores) {
-  const int64_t tokens = scores.size(0), groups = moe.groups();
-  TORCH_CHECK(scores.size(1) % groups == 0, scores.size(1), " experts in ", groups, " groups");
-  const at::Tensor grouped = scores.view({tokens, groups, -1});
-  const int64_t best = moe.scoring() == KEEL_MOE_SIGMOID ? 2 : 1;
-  const at::Tensor group_scores = std::get<0>(at::topk(grouped, best, -1)).sum(-1);
-  const at::Tensor chosen = std::get<1>(at::topk(group_scores, moe.top_groups(), -1));
-  const at::Tensor keep =
-      at::zeros_like(group_scores).scatter(1, chosen, 1.0).unsqueeze(2).expand_as(grouped).ne(0);
-  return grouped.masked_fill(keep.logical_not(), -std::numeric_limits<double>::infinity())
-      .view_as(scores);
-}
 
 // act(gate) * up; act(up) where `gate` is undefined.
 at::Tensor Gated(const proto::Moe& moe, at::Tensor gate, at::Tensor up, Numerics numerics) {
@@ -132,86 +112,96 @@ at::Tensor RunMlps(const proto::Moe& moe, const ExpertWeights& weights, const at
   return at::cat(out);
 }
 
-// One pass over the gate and up of all experts that are asked for, one over their down.
-at::Tensor RunPackedMlps(const proto::Moe& moe, const ExpertWeights& weights, const at::Tensor& x,
-                         const Pairs& pairs) {
-  const auto call = [](const LinearWeight& linear, const Pairs::Group& group, const at::Tensor& in,
-                       const at::Tensor& out) {
-    PackedLinear made = *linear.packed();
-    TORCH_CHECK(in.size(1) == made.k && out.size(1) == made.n &&
-                    KernelTypeOf(in.scalar_type()) == made.type,
-                "experts of [", made.n, ", ", made.k, "] over ", in.sizes(), " ", in.scalar_type());
-    made.m = group.end - group.begin;
-    made.x =
-        static_cast<const char*>(in.const_data_ptr()) + group.begin * made.k * in.element_size();
-    made.y = static_cast<char*>(out.mutable_data_ptr()) + group.begin * made.n * out.element_size();
-    made.ldx = made.k;
-    made.ldy = made.n;
-    return made;
-  };
-  const auto make = [&](const LinearPtr& any) {
-    return at::empty({x.size(0), any->packed()->n}, x.options());
-  };
-  const ExpertWeights::Mlp& first = weights.experts[pairs.groups[0].expert];
-  const at::Tensor up = make(first.up), out = make(first.down);
-  const at::Tensor gate = first.gate == nullptr ? at::Tensor() : make(first.gate);
-  std::vector<PackedLinear> linears;
-  for (const Pairs::Group& group : pairs.groups) {
-    const ExpertWeights::Mlp& mlp = weights.experts[group.expert];
-    if (gate.defined()) linears.push_back(call(*mlp.gate, group, x, gate));
-    linears.push_back(call(*mlp.up, group, x, up));
-  }
-  RunPackedGroup(linears);
-  const at::Tensor inner = Gated(moe, gate, up, Numerics::kFastest).contiguous();
-  linears.clear();
-  for (const Pairs::Group& group : pairs.groups)
-    linears.push_back(call(*weights.experts[group.expert].down, group, inner, out));
-  RunPackedGroup(linears);
-  return out;
+// x, ids and weights as the kernel takes them.
+at::Tensor RunPacked(const PackedExperts& experts, const at::Tensor& any_x,
+                     const Routing& routing) {
+  const auto in_rows = [](const at::Tensor& t) { return t.stride(1) == 1 ? t : t.contiguous(); };
+  const at::Tensor x = in_rows(any_x), chosen = in_rows(routing.experts.to(at::kLong));
+  const bool is_known = KernelTypeOf(routing.weights.scalar_type()).has_value();
+  const at::Tensor weights = in_rows(is_known ? routing.weights : routing.weights.to(at::kFloat));
+  at::Tensor y = at::empty({x.size(0), experts.hidden_size}, x.options());
+  ExpertRows rows;
+  rows.x = x.const_data_ptr(), rows.x_stride = x.stride(0);
+  rows.y = y.mutable_data_ptr();
+  rows.rows = x.size(0), rows.top_k = chosen.size(1);
+  rows.chosen = chosen.const_data_ptr<int64_t>(), rows.chosen_stride = chosen.stride(0);
+  rows.weights_type = *KernelTypeOf(weights.scalar_type());
+  rows.weights = weights.const_data_ptr(), rows.weights_stride = weights.stride(0);
+  const at::Tensor scratch = at::empty({rows.rows * ExpertScratchBytes(experts, rows.top_k)},
+                                       x.options().dtype(at::kByte));
+  rows.scratch = scratch.mutable_data_ptr();
+  RunPackedExperts(experts, rows);
+  return y;
 }
 
-Routing Route(const proto::Moe& moe, const at::Tensor& score_bias, const at::Tensor& logits) {
-  const at::Tensor x = logits.to(at::kFloat);
-  Routing routing;
-  if (moe.scoring() == KEEL_MOE_TOPK_SOFTMAX) {
-    const auto [values, experts] = at::topk(x, moe.top_k(), -1);
-    routing = {experts, at::softmax(values, -1)};
-  } else {
-    TORCH_CHECK(moe.scoring() == KEEL_MOE_SOFTMAX || moe.scoring() == KEEL_MOE_SIGMOID, "scoring ",
-                moe.scoring(), " is not known");
-    const at::Tensor scores =
-        moe.scoring() == KEEL_MOE_SIGMOID ? at::sigmoid(x) : at::softmax(x, -1);
-    // The bias has a say in the choice only.
-    at::Tensor choice = score_bias.defined() ? scores + score_bias : scores;
-    if (moe.groups() > 1) choice = KeepTopGroups(moe, choice);
-    const at::Tensor experts = std::get<1>(at::topk(choice, moe.top_k(), -1));
-    routing = {experts, scores.gather(1, experts)};
-  }
-  if (moe.norm_topk()) {
-    at::Tensor sum = routing.weights.sum(-1, /*keepdim=*/true);
-    if (moe.scoring() == KEEL_MOE_SIGMOID) sum = sum + 1e-20;
-    routing.weights = routing.weights / sum;
-  }
-  if (moe.routed_scale() != 0 && moe.routed_scale() != 1) {
-    routing.weights = routing.weights * moe.routed_scale();
-  }
-  return routing;
+// Whether it is packed for such x, [n, k].
+bool IsPacked(const LinearPtr& linear, int64_t n, int64_t k, KernelType type) {
+  const PackedLinear* packed = linear->packed();
+  return packed != nullptr && packed->n == n && packed->k == k && packed->type == type;
 }
 
 }  // namespace
 
-Routing RouteTokens(const proto::Moe& moe, const at::Tensor& score_bias, const at::Tensor& logits,
-                    Numerics numerics) {
-  TORCH_CHECK(logits.dim() == 2 && logits.size(1) == moe.experts(), "router logits are ",
-              logits.sizes(), ", expected [N, ", moe.experts(), "]");
-  if (numerics == Numerics::kFastest) return Route(moe, score_bias, logits);
-  std::vector<at::Tensor> experts, expert_weights;
-  for (int64_t i = 0; i < logits.size(0); ++i) {
-    Routing one = Route(moe, score_bias, logits.narrow(0, i, 1));
-    experts.push_back(std::move(one.experts));
-    expert_weights.push_back(std::move(one.weights));
+Router RouterOf(const proto::Moe& moe, const at::Tensor& score_bias) {
+  Router router;
+  router.scoring = static_cast<RouterScoring>(moe.scoring() - KEEL_MOE_SOFTMAX);
+  router.experts = moe.experts();
+  router.top_k = moe.top_k();
+  router.groups = moe.groups();
+  router.top_groups = moe.top_groups();
+  if (score_bias.defined() && router.scoring != RouterScoring::kTopkSoftmax) {
+    TORCH_CHECK(score_bias.numel() == moe.experts() && score_bias.is_contiguous(),
+                "a score bias of ", score_bias.sizes(), ", expected [", moe.experts(), "]");
+    router.bias = score_bias.const_data_ptr<float>();
   }
-  return {at::cat(experts), at::cat(expert_weights)};
+  router.normalize = moe.norm_topk();
+  if (moe.routed_scale() != 0) router.scale = static_cast<float>(moe.routed_scale());
+  return router;
+}
+
+std::optional<PackedExperts> PackedExpertsOf(const proto::Moe& moe, const ExpertWeights& weights,
+                                             at::ScalarType type) {
+  const std::optional<KernelType> kernel_type = KernelTypeOf(type);
+  const auto own = std::find_if(weights.experts.begin(), weights.experts.end(),
+                                [](const ExpertWeights::Mlp& mlp) { return mlp.up != nullptr; });
+  if (!kernel_type.has_value() || own == weights.experts.end() || own->up->packed() == nullptr)
+    return std::nullopt;
+  PackedExperts packed;
+  packed.type = *kernel_type;
+  packed.hidden_size = own->up->packed()->k;
+  packed.inner_size = own->up->packed()->n;
+  packed.has_gate = own->gate != nullptr;
+  packed.act = static_cast<Act>(moe.act() - KEEL_ACT_SILU);
+  packed.limit = static_cast<float>(moe.limit());
+  packed.up_offset = static_cast<float>(moe.up_offset());
+  const int64_t hidden = packed.hidden_size, inner = packed.inner_size;
+  for (const ExpertWeights::Mlp& mlp : weights.experts) {
+    PackedExpert& expert = packed.experts.emplace_back();
+    if (mlp.up == nullptr) continue;
+    if ((mlp.gate != nullptr) != packed.has_gate || !IsPacked(mlp.up, inner, hidden, packed.type) ||
+        !IsPacked(mlp.down, hidden, inner, packed.type) ||
+        (packed.has_gate && !IsPacked(mlp.gate, inner, hidden, packed.type))) {
+      return std::nullopt;
+    }
+    expert = {packed.has_gate ? mlp.gate->packed() : nullptr, mlp.up->packed(), mlp.down->packed()};
+  }
+  return packed;
+}
+
+Routing RouteTokens(const proto::Moe& moe, const at::Tensor& score_bias,
+                    const at::Tensor& any_logits) {
+  TORCH_CHECK(any_logits.dim() == 2 && any_logits.size(1) == moe.experts(), "router logits are ",
+              any_logits.sizes(), ", expected [N, ", moe.experts(), "]");
+  const bool is_known = KernelTypeOf(any_logits.scalar_type()).has_value();
+  const at::Tensor logits = (is_known ? any_logits : any_logits.to(at::kFloat)).contiguous();
+  const int64_t n = logits.size(0);
+  Routing routing = {at::empty({n, moe.top_k()}, at::kLong),
+                     at::empty({n, moe.top_k()}, at::kFloat)};
+  RunRouter(
+      RouterOf(moe, score_bias),
+      {*KernelTypeOf(logits.scalar_type()), logits.const_data_ptr(), n, logits.size(1),
+       routing.experts.mutable_data_ptr<int64_t>(), routing.weights.mutable_data_ptr<float>()});
+  return routing;
 }
 
 at::Tensor RunExperts(const proto::Moe& moe, const ExpertWeights& weights, const at::Tensor& x,
@@ -220,13 +210,16 @@ at::Tensor RunExperts(const proto::Moe& moe, const ExpertWeights& weights, const
                   routing.weights.sizes() == routing.experts.sizes(),
               "moe of ", x.sizes(), " with expert ids ", routing.experts.sizes(), " and weights ",
               routing.weights.sizes());
+  const auto packed = PackedExpertsOf(moe, weights, x.scalar_type());
+  if (packed.has_value()) {
+    TORCH_CHECK(x.size(1) == packed->hidden_size, "experts of ", packed->hidden_size,
+                " inputs over ", x.sizes());
+    return RunPacked(*packed, x, routing);
+  }
   const Pairs pairs(weights, routing);
   if (pairs.groups.empty()) return at::zeros_like(x);
   const at::Tensor in = at::index_select(x, 0, pairs.tokens);
-  const bool packed = weights.experts[pairs.groups[0].expert].up->packed() != nullptr;
-  const at::Tensor y =
-      packed ? RunPackedMlps(moe, weights, in, pairs) : RunMlps(moe, weights, in, pairs, numerics);
-  return SumOfExperts(routing, pairs, y);
+  return SumOfExperts(routing, pairs, RunMlps(moe, weights, in, pairs, numerics));
 }
 
 }  // namespace keel

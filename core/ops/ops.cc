@@ -183,7 +183,7 @@ absl::StatusOr<at::Tensor> OpRunner::RunObject(const proto::Node& node,
       return RunRope(node, inputs[0], inputs[1]);
     case proto::OP_MOE: {
       const auto& w = weights_->of<ExpertWeights>(object);
-      const Routing routing = RouteTokens(d.moe(), w.score_bias, inputs[1], numerics_);
+      const Routing routing = RouteTokens(d.moe(), w.score_bias, inputs[1]);
       return RunExperts(d.moe(), w, inputs[0], routing, numerics_);
     }
     case proto::OP_MOE_ROUTED:

@@ -118,9 +118,7 @@ CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions,
   return {table.cos.to(kept).contiguous(), table.sin.to(kept).contiguous()};
 }
 
-bool IsPlainRope(const proto::Rope& rope) {
-  return !rope.interleaved() && !rope.fp32() && rope.rotary_size() == rope.head_dim();
-}
+bool IsPlainRope(const proto::Rope& rope) { return !rope.interleaved() && !rope.fp32(); }
 
 at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin& table,
                      Numerics numerics) {

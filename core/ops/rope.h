@@ -28,7 +28,7 @@ at::Tensor RopeFrequencies(const proto::Rope& rope, int64_t length);
 CosSin MakeCosSin(const proto::Rope& rope, const at::Tensor& positions,
                   absl::Span<const int64_t> lengths, at::ScalarType type, Numerics numerics);
 
-// Whether RopeFunction computes it: halves of whole heads, in their own type.
+// Whether RopeFunction computes it: halves of heads or of their first elements, in their own type.
 bool IsPlainRope(const proto::Rope& rope);
 
 // Rotates x [N, heads, head_dim]; what is past rotary_size stays. All of these throw c10::Error.

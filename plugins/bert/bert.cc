@@ -79,14 +79,23 @@ struct WithoutPooler : C {
   }
 };
 
+// Rounded once, at the end, as torch's layer_norm.
+struct BertNorm : Norm {
+  BertNorm(const Scope& s, const BertConfig& c)
+      : Norm(s, {.kind = KEEL_NORM_LAYER,
+                 .size = c.hidden_size,
+                 .eps = c.layer_norm_eps,
+                 .flags = KEEL_NORM_BIAS | KEEL_NORM_CAST_LAST}) {}
+};
+
 struct BertEmbeddings {
   Embedding token_type_embeddings, position_embeddings;
-  LayerNorm norm;
+  BertNorm norm;
   int64_t first_position;
   BertEmbeddings(const Scope& s, const BertConfig& c)
       : token_type_embeddings(s / "token_type_embeddings", c.type_vocab_size, c.hidden_size),
         position_embeddings(s / "position_embeddings", c.max_position_embeddings, c.hidden_size),
-        norm(s / "LayerNorm", c.hidden_size, c.layer_norm_eps),
+        norm(s / "LayerNorm", c),
         first_position(c.first_position) {}
   Tensor operator()(const Inputs& in) const {
     const Tensor types = token_type_embeddings(in.extras[0]);
@@ -119,10 +128,9 @@ struct BertSelfAttention {
 // A linear whose result is added to what the block began with, and normed.
 struct BertOutput {
   Linear dense;
-  LayerNorm norm;
+  BertNorm norm;
   BertOutput(const Scope& s, const BertConfig& c, int64_t in)
-      : dense(s / "dense", in, c.hidden_size, true),
-        norm(s / "LayerNorm", c.hidden_size, c.layer_norm_eps) {}
+      : dense(s / "dense", in, c.hidden_size, true), norm(s / "LayerNorm", c) {}
   Tensor operator()(Tensor x, Tensor residual) const { return norm(dense(x) + residual); }
 };
 

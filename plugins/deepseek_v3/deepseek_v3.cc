@@ -45,11 +45,12 @@ struct DeepseekV3Config : DenseConfig {
   bool sparse(int layer) const { return layer >= first_k_dense_replace; }
   Spec spec() const {
     Spec s = DenseConfig::spec();
-    // transformers splits the MLPs alone; the heads of latent attention go apart as well.
+    // transformers splits the MLPs and the head; the heads of latent attention go apart as well.
     s.tp_plan = {
         {"layers.*.self_attn.kv_b_proj", "colwise"},
         {q_lora_rank > 0 ? "layers.*.self_attn.q_b_proj" : "layers.*.self_attn.q_proj", "colwise"},
-        {"layers.*.self_attn.o_proj", "rowwise"}};
+        {"layers.*.self_attn.o_proj", "rowwise"},
+        {"lm_head", "colwise_gather_output"}};
     if (first_k_dense_replace > 0) {
       s.tp_plan.insert(s.tp_plan.end(), {{"layers.*.mlp.gate_proj", "colwise"},
                                          {"layers.*.mlp.up_proj", "colwise"},

@@ -33,6 +33,9 @@ struct GptOssConfig : DenseConfig {
   Spec spec() const {
     Spec s = DenseConfig::spec();
     s.tp_plan = {};  // transformers has none
+    s.ep_plan = {{"layers.*.mlp.experts.gate_up_proj", "grouped_gemm"},
+                 {"layers.*.mlp.experts.down_proj", "grouped_gemm"},
+                 {"layers.*.mlp.experts", "ep_dispatch_experts"}};
     // [experts, in, 2 out] with gate and up in turn, and [experts, 2 out]: transposed, dealt out, taken apart.
     s.renames = {{.op = KEEL_RENAME_TRANSPOSE,
                   .from = {R"((.*\.experts\.(?:gate_up|down)_proj))"},

@@ -29,14 +29,12 @@ struct MambaConfig : MambaModelConfig {
   Spec spec() const {
     Spec s = MambaModelConfig::spec();
     // transformers has no plan. By channels, for which the two halves of in_proj go apart.
-    s.tp_plan = {{"layers.*.mixer.in_proj_x", "colwise"},
-                 {"layers.*.mixer.in_proj_z", "colwise"},
-                 {"layers.*.mixer.conv1d.weight", "colwise"},
-                 {"layers.*.mixer.x_proj", "rowwise"},
-                 {"layers.*.mixer.dt_proj", "colwise"},
-                 {"layers.*.mixer.A_log", "colwise"},
-                 {"layers.*.mixer.D", "colwise"},
-                 {"layers.*.mixer.out_proj", "rowwise"}};
+    s.tp_plan = {
+        {"layers.*.mixer.in_proj_x", "colwise"},     {"layers.*.mixer.in_proj_z", "colwise"},
+        {"layers.*.mixer.conv1d.weight", "colwise"}, {"layers.*.mixer.x_proj", "rowwise"},
+        {"layers.*.mixer.dt_proj", "colwise"},       {"layers.*.mixer.dt_proj.bias", "colwise"},
+        {"layers.*.mixer.A_log", "colwise"},         {"layers.*.mixer.D", "colwise"},
+        {"layers.*.mixer.out_proj", "rowwise"}};
     if (use_conv_bias) s.tp_plan.push_back({"layers.*.mixer.conv1d.bias", "colwise"});
     s.renames.push_back({.op = KEEL_RENAME_SPLIT,
                          .from = {"(.*\\.in_proj)\\.(weight|bias)"},
@@ -50,6 +48,7 @@ struct MambaMixer {
   uint32_t act;
   Linear in_proj_x, in_proj_z, x_proj, dt_proj, out_proj;
   CausalConv1d conv1d;
+  Param dt_bias;  // dt_proj.bias, which is added in fp32
   Param A_log, D;
   State ssm_state;
   MambaMixer(const Scope& s, const MambaConfig& c, int layer)
@@ -59,9 +58,10 @@ struct MambaMixer {
         in_proj_x(s / "in_proj_x", c.hidden_size, c.intermediate_size, c.use_bias),
         in_proj_z(s / "in_proj_z", c.hidden_size, c.intermediate_size, c.use_bias),
         x_proj(s / "x_proj", c.intermediate_size, c.time_step_rank + 2 * c.state_size),
-        dt_proj(s / "dt_proj", c.time_step_rank, c.intermediate_size, true),
+        dt_proj(s / "dt_proj", c.time_step_rank, c.intermediate_size),
         out_proj(s / "out_proj", c.intermediate_size, c.hidden_size, c.use_bias),
         conv1d(s / "conv1d", c.intermediate_size, c.conv_kernel, layer, c.use_conv_bias),
+        dt_bias(s / "dt_proj" / "bias", {c.intermediate_size}, KEEL_F32),
         A_log(s / "A_log", {c.intermediate_size, c.state_size}, KEEL_F32),
         D(s / "D", {c.intermediate_size}, KEEL_F32),
         ssm_state(s / "ssm_state", {.kind = KEEL_STATE_SSM,
@@ -78,7 +78,8 @@ struct MambaMixer {
                                 {"A", A},
                                 {"B", dt_B_C[1]},
                                 {"C", dt_B_C[2]},
-                                {"D", D(x.run)}});
+                                {"D", D(x.run)},
+                                {"dt_bias", dt_bias(x.run)}});
     return out_proj(ActMul(gate, y, KEEL_ACT_SILU));
   }
 };

@@ -125,15 +125,25 @@ struct Qwen3NextAttention {
     const Tensor q = rope(q_norm(q_gate[0]), positions);
     const Tensor k = rope(k_norm(k_proj(x).Heads(head_dim)), positions);
     const Tensor y = attn(q, k, v_proj(x).Heads(head_dim));
-    return o_proj((y * q_gate[1].Sigmoid()).Flat());
+    return o_proj(y.Flat() * q_gate[1].Flat().Sigmoid());
   }
 };
 
-// x / sqrt(sum(x^2) + eps) over the last dimension, in fp32.
-inline Tensor L2Norm(Tensor x) {
-  const Tensor y = x.Cast(KEEL_F32);
-  return y * ((y * y).Sum(-1, true) + 1e-6).Unary(KEEL_UNARY_RSQRT);
-}
+// x / sqrt(sum(x^2) + 1e-6) over the last dimension, in fp32: an RMSNorm, but for a factor.
+struct L2Norm {
+  Norm norm;
+  double factor;
+  L2Norm(const Scope& s, int64_t size)
+      : norm(s, {.kind = KEEL_NORM_RMS,
+                 .size = size,
+                 .eps = 1e-6 / static_cast<double>(size),
+                 .flags = KEEL_NORM_NO_WEIGHT}),
+        factor(1 / std::sqrt(static_cast<double>(size))) {}
+  // Times `scale`.
+  Tensor operator()(Tensor x, double scale = 1) const {
+    return norm(x.Cast(KEEL_F32)) * (scale * factor);
+  }
+};
 
 struct Qwen3NextGatedDeltaNet {
   int64_t key_dim, value_dim, k_heads, v_heads;  // of a head, and their numbers
@@ -142,6 +152,7 @@ struct Qwen3NextGatedDeltaNet {
   CausalConv1d conv1d;
   Param dt_bias, A_log;
   State recurrent_state;
+  L2Norm l2norm;
   RmsNorm norm;
   Qwen3NextGatedDeltaNet(const Scope& s, const Qwen3NextConfig& c, int layer)
       : key_dim(c.linear_key_head_dim),
@@ -162,6 +173,7 @@ struct Qwen3NextGatedDeltaNet {
                                                 .ndim = 3,
                                                 .dtype = KEEL_F32,
                                                 .dims = {v_heads, key_dim, value_dim}}),
+        l2norm(s / "l2norm", key_dim),
         norm(s / "norm", value_dim, c.rms_norm_eps) {}
   Tensor operator()(Tensor x) const {
     const int64_t ratio = v_heads / std::max<int64_t>(k_heads, 1);
@@ -178,8 +190,8 @@ struct Qwen3NextGatedDeltaNet {
     const Tensor a = ba[1].Flat().Cast(KEEL_F32) + dt_bias(x.run);
     const Tensor g = A_log(x.run).Unary(KEEL_UNARY_EXP) * -1.0 * a.Unary(KEEL_UNARY_SOFTPLUS);
     const double scale = 1 / std::sqrt(static_cast<double>(key_dim));
-    const Tensor y = recurrent_state(KEEL_RECUR_GATED_DELTA, L2Norm(qkv[0].Heads(key_dim)) * scale,
-                                     {{"k", L2Norm(qkv[1].Heads(key_dim))},
+    const Tensor y = recurrent_state(KEEL_RECUR_GATED_DELTA, l2norm(qkv[0].Heads(key_dim), scale),
+                                     {{"k", l2norm(qkv[1].Heads(key_dim))},
                                       {"v", qkv[2].Heads(value_dim)},
                                       {"g", g},
                                       {"beta", ba[0].Flat().Sigmoid()}});

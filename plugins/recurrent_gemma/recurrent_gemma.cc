@@ -91,16 +91,17 @@ struct RecurrentGemmaRglru {
   // A linear of each head by itself, then a sigmoid.
   Tensor Gate(Tensor x, const Param& weight, const Param& bias) const {
     const Tensor by_head = MatMul(x.Heads(block_width).Permute({1, 0, 2}), weight(x.run));
-    return (by_head.Permute({1, 0, 2}) + bias(x.run)).Sigmoid().Flat();
+    return (by_head + bias(x.run).View({0, 1, -1})).Permute({1, 0, 2}).Flat().Sigmoid();
   }
   Tensor operator()(Tensor x, Tensor positions) const {
     const Tensor input_gate = Gate(x, input_gate_weight, input_gate_bias);
     const Tensor recurrent_gate = Gate(x, recurrent_gate_weight, recurrent_gate_bias);
     const Tensor log_a = recurrent_gate * -8.0 * recurrent_param(x.run).Unary(KEEL_UNARY_SOFTPLUS);
-    const Tensor multiplier = (log_a * 2.0).Unary(KEEL_UNARY_EXP) * -1 + 1;
+    const Tensor multiplier = 1 - (log_a * 2.0).Unary(KEEL_UNARY_EXP);
     // The first token goes in as it is.
-    const Tensor is_first =
-        positions.Cast(KEEL_F32).View({0, 1}).Compare(Constant(x.run, {1}, {0}), KEEL_COMPARE_EQ);
+    const int64_t first = 0;
+    const Tensor zero = x.With(x.ops().constant(x.run, KEEL_I64, 0, nullptr, &first));
+    const Tensor is_first = positions.View({0, 1}).Compare(zero, KEEL_COMPARE_EQ);
     const Tensor one = Constant(x.run, {1}, {1}).Cast(KEEL_DTYPE_MODEL);
     const Tensor scaled = x * input_gate * Where(is_first, one, multiplier.Unary(KEEL_UNARY_SQRT));
     return recurrent_states(KEEL_RECUR_SCAN, scaled, {{"a", log_a.Unary(KEEL_UNARY_EXP)}});

@@ -27,6 +27,7 @@
  *              [one at a time]      any thread, but one call at a time for one object
  *
  * since: the minor version that brought a function. Changes, the newest first:
+ *   0.3  keel_engine_reset_prefix_cache, keel_engine_prompt_tokens
  *   0.2  keel_check_model, keel_plugin_*, keel_output_vector, keel_engine_event_fd, keel_engine_drain,
  *        keel_output_user
  *   0.1  first version
@@ -47,7 +48,7 @@ typedef int32_t keel_status; /* absl::StatusCode numbers; 0 = OK */
 #endif
 
 #define KEEL_ENGINE_ABI_MAJOR 0
-#define KEEL_ENGINE_ABI_MINOR 2
+#define KEEL_ENGINE_ABI_MINOR 3
 
 #if defined(_WIN32)
 #define KEEL_ENGINE_API
@@ -411,6 +412,17 @@ KEEL_ENGINE_API keel_status keel_engine_drain(keel_engine* engine, int64_t timeo
 /* The `user` that keel_engine_submit was given: whose output it is, known before the id is.
  * [callback too] since 0.2 */
 KEEL_ENGINE_API void* keel_output_user(const keel_output* output);
+
+/* ---- prompts and what is kept of them ---------------------------------------------------------- */
+
+/* Ids of the request's prompt as keel_engine_submit would run it, as packed int32 in one call of
+ * `sink`; messages are rendered first. Errors as submit has them for a prompt. [any] since 0.3 */
+KEEL_ENGINE_API keel_status keel_engine_prompt_tokens(const keel_engine* engine,
+                                                      const keel_request* request,
+                                                      keel_bytes_fn sink, void* user);
+/* Forgets what is kept of earlier prompts, so that the next ones are computed anew.
+ * FAILED_PRECONDITION: requests run, and nothing is forgotten. [callback too] since 0.3 */
+KEEL_ENGINE_API keel_status keel_engine_reset_prefix_cache(keel_engine* engine);
 
 #ifdef __cplusplus
 }

@@ -386,6 +386,19 @@ class Engine {
     return out;
   }
 
+  // Ids of the request's prompt as Submit would run it.
+  Result<std::vector<int32_t>> PromptTokens(const Request& request) const {
+    std::vector<int32_t> ids;
+    Status status = Status::FromAbi(
+        keel_engine_prompt_tokens(engine_.get(), request.handle(), AppendIds, &ids));
+    if (!status.ok()) return status;
+    return ids;
+  }
+  // Forgets what is kept of earlier prompts. FAILED_PRECONDITION: requests run.
+  Status ResetPrefixCache() {
+    return Status::FromAbi(keel_engine_reset_prefix_cache(engine_.get()));
+  }
+
   // Queues the request and returns its id. `on_output` is called on an engine thread, in order,
   // maybe before this returns, and is destroyed after the last output. It must return soon and
   // must not throw.

@@ -105,11 +105,15 @@ struct RmsNorm : Norm {
   }
 };
 
+// torch.nn.LayerNorm, which rounds once, behind the weight and the bias.
 struct LayerNorm : Norm {
   LayerNorm(const Scope& s, int64_t size, double eps, bool bias = true)
       : Norm(s, Desc(size, eps, bias)) {}
   static keel_norm_desc Desc(int64_t size, double eps, bool bias = true) {
-    return {.kind = KEEL_NORM_LAYER, .size = size, .eps = eps, .flags = bias ? KEEL_NORM_BIAS : 0};
+    return {.kind = KEEL_NORM_LAYER,
+            .size = size,
+            .eps = eps,
+            .flags = KEEL_NORM_CAST_LAST | (bias ? KEEL_NORM_BIAS : 0)};
   }
 };
 

@@ -94,6 +94,7 @@ struct Tensor {
   friend Tensor operator*(Tensor a, double b) { return a.With(a.ops().affine(a.run, a.id, b, 0)); }
   friend Tensor operator*(double a, Tensor b) { return b * a; }
   friend Tensor operator+(Tensor a, double b) { return a.With(a.ops().affine(a.run, a.id, 1, b)); }
+  friend Tensor operator-(double a, Tensor b) { return b.With(b.ops().affine(b.run, b.id, -1, a)); }
 };
 
 inline Tensor Minimum(Tensor a, Tensor b) {

@@ -1,4 +1,4 @@
-"""Runs the commands of docs/transformers.md."""
+"""Runs the export commands of the pages."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from unittest import mock
 import transformers_env  # noqa: F401, isort: skip
 from keel.export import checkpoint, command
 
-DOCS = pathlib.Path("docs/transformers.md")
+PAGES = (pathlib.Path("docs/transformers.md"), pathlib.Path("docs/embeddings.md"))
 CHECKPOINT = pathlib.Path("plugins/llama/testdata/default")
 
 
@@ -25,9 +25,9 @@ class DocsTest(unittest.TestCase):
         cls.enterClassContext(mock.patch.object(checkpoint, "export", lambda _: exported))
 
     def test_the_commands_do_what_the_page_says(self):
-        commands = re.findall(r"^keel export-transformers (.*)$", DOCS.read_text(), re.MULTILINE)
-        self.assertGreaterEqual(len(commands), 2)
-        for line in commands:
+        commands = [re.findall(r"^keel export-transformers (.*)$", page.read_text(), re.MULTILINE) for page in PAGES]
+        self.assertTrue(all(commands))
+        for line in sum(commands, []):
             with self.subTest(line), tempfile.TemporaryDirectory() as work:
                 checkpoint = pathlib.Path(work) / "MODEL"
                 shutil.copytree(CHECKPOINT, checkpoint)

@@ -14,4 +14,5 @@ if [ $# -eq 0 ]; then
   "$python" "$here/make_sampling.py"
   "$python" "$here/make_beams.py"
   "$python" "$here/make_jinja.py"
+  "$python" "$here/make_media.py"
 fi

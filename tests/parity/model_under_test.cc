@@ -78,6 +78,11 @@ absl::Status ModelUnderTest::ReadGoldens(const std::string& dir) {
     if (golden_file_->Find(absl::StrCat("vectors_", length)) != nullptr) {
       KEEL_ASSIGN_OR_RETURN(golden.types, ReadIds(*golden_file_, absl::StrCat("types_", length)));
       KEEL_ASSIGN_OR_RETURN(golden.vectors, ReadFloats(*golden_file_, "vectors_", length));
+      if (const std::string pooled = absl::StrCat("pooled_", length);
+          golden_file_->Find(pooled) != nullptr) {
+        KEEL_ASSIGN_OR_RETURN(const std::vector<int32_t> rows, ReadIds(*golden_file_, pooled));
+        golden.pooled = {rows.at(0), rows.at(1)};
+      }
     } else {
       KEEL_ASSIGN_OR_RETURN(golden.greedy, ReadIds(*golden_file_, absl::StrCat("greedy_", length)));
       KEEL_ASSIGN_OR_RETURN(golden.logits, ReadFloats(*golden_file_, "logits_", length));

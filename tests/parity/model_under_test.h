@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct Golden {
   // Of a model that gives vectors, instead: which of two texts each token is of, and its vector.
   std::vector<int32_t> types;
   at::Tensor vectors;  // [prompt, size] f32
+  std::optional<PooledRows>
+      pooled;  // of the prompt, whose one vector [1, size] it is; none: each token's
 };
 
 class ModelUnderTest {

@@ -45,6 +45,18 @@ std::vector<std::vector<int32_t>> BlocksOf(const Stream& stream, const CacheLayo
   return out;
 }
 
+// Of the tokens from `first` on, which the batch has.
+void AskForVectors(const Stream& stream, int32_t first, int32_t tokens, Batch& batch) {
+  const Golden& golden = *stream.golden;
+  const auto types = golden.types.begin() + stream.done;
+  batch.token_types.insert(batch.token_types.end(), types, types + tokens);
+  if (golden.pooled.has_value()) {
+    batch.pooled.push_back({first + golden.pooled->first, golden.pooled->num});
+  } else {
+    for (int32_t i = 0; i < tokens; ++i) batch.pooled.push_back({first + i, 1});
+  }
+}
+
 absl::Status GiveStates(Executor& executor, std::vector<Stream>& streams) {
   if (executor.cache_layout().state_bytes == 0) return absl::OkStatus();
   CacheWork zeros;
@@ -69,9 +81,13 @@ absl::StatusOr<std::vector<Stream>> RunStreams(Executor& executor,
     for (Stream& stream : streams) {
       if (stream.finished()) continue;
       const int32_t tokens = std::min(chunk, static_cast<int32_t>(stream.ids.size()) - stream.done);
-      for (int32_t i = 0; i < tokens; ++i) {
-        batch.logit_rows.push_back(static_cast<int32_t>(batch.token_ids.size()));
-        batch.token_ids.push_back(stream.ids[stream.done + i]);
+      const auto first = static_cast<int32_t>(batch.token_ids.size());
+      const auto begin = stream.ids.begin() + stream.done;
+      batch.token_ids.insert(batch.token_ids.end(), begin, begin + tokens);
+      if (stream.golden->vectors.defined()) {
+        AskForVectors(stream, first, tokens, batch);
+      } else {
+        for (int32_t i = 0; i < tokens; ++i) batch.logit_rows.push_back(first + i);
       }
       batch.sequences.push_back(
           {stream.done, tokens, stream.state_slot, BlocksOf(stream, layout), stream.prompt_size()});
@@ -81,11 +97,12 @@ absl::StatusOr<std::vector<Stream>> RunStreams(Executor& executor,
     KEEL_ASSIGN_OR_RETURN(const at::Tensor logits, executor.Step(batch));
     int64_t row = 0;
     for (const auto& [stream, tokens] : parts) {
-      const at::Tensor own = logits.narrow(0, row, tokens);
-      row += tokens;
+      const int64_t rows = stream->golden->pooled.has_value() ? 1 : tokens;
+      const at::Tensor own = logits.narrow(0, row, rows);
+      row += rows;
       if (stream->done < stream->prompt_size()) stream->prompt_logits.push_back(own.clone());
       stream->done += tokens;
-      if (stream->done < static_cast<int32_t>(stream->ids.size())) continue;
+      if (stream->done < static_cast<int32_t>(stream->ids.size()) || stream->finished()) continue;
       const at::Tensor last = own.select(0, tokens - 1);
       stream->ids.push_back(static_cast<int32_t>(at::argmax(last).item<int64_t>()));
     }
@@ -94,7 +111,8 @@ absl::StatusOr<std::vector<Stream>> RunStreams(Executor& executor,
 
 absl::StatusOr<Deviation> DeviationOf(const Stream& stream) {
   Deviation out;
-  const at::Tensor& golden = stream.golden->logits;
+  const at::Tensor& golden =
+      stream.golden->vectors.defined() ? stream.golden->vectors : stream.golden->logits;
   KEEL_ASSIGN_OR_RETURN(out.logits, CatchAten([&] {
                           const at::Tensor logits = at::cat(stream.prompt_logits);
                           if (logits.sizes() != golden.sizes())

@@ -1,5 +1,5 @@
 // Prompts of goldens on their way through an executor: each token of a prompt computed, then the likeliest token
-// taken, as often as transformers' generate() did.
+// taken, as often as transformers' generate() did. Of a model that gives vectors, the vector of each token.
 #ifndef KEEL_TESTS_PARITY_STREAMS_H_
 #define KEEL_TESTS_PARITY_STREAMS_H_
 
@@ -26,10 +26,12 @@ struct Stream {
   std::vector<int32_t> blocks;
   int32_t state_slot = -1;  // -1: the model has no states
   int32_t done = 0;
-  std::vector<at::Tensor> prompt_logits;
+  std::vector<at::Tensor> prompt_logits;  // or vectors
 
   int32_t prompt_size() const { return static_cast<int32_t>(golden->prompt.size()); }
-  bool finished() const { return ids.size() >= golden->prompt.size() + golden->greedy.size(); }
+  bool finished() const {
+    return done >= prompt_size() && ids.size() >= golden->prompt.size() + golden->greedy.size();
+  }
 };
 
 // Runs steps until every prompt has its tokens; a step takes at most `chunk` tokens of a prompt.
@@ -39,8 +41,8 @@ absl::StatusOr<std::vector<Stream>> RunStreams(Executor& executor,
 
 // How far a finished stream is from its golden.
 struct Deviation {
-  double logits =
-      0;  // the largest difference, in units of the largest logit; infinite: other shapes
+  // The largest difference, in units of the largest logit, or number of a vector; infinite: other shapes.
+  double logits = 0;
   bool same_tokens = false;
 };
 absl::StatusOr<Deviation> DeviationOf(const Stream& stream);

@@ -45,6 +45,22 @@ class ReadmeTest(unittest.TestCase):
         self.assertEqual(words[1].replace(":8000", f":{port}"), first[1])
         self.assertEqual(words[2:], first[2:])
 
+    def test_the_curls_of_the_server_page(self) -> None:
+        curls = [b for b in code_blocks(pathlib.Path("docs/server.md")) if b.startswith("curl ")]
+        self.assertTrue(curls)
+        for command in curls:
+            with self.subTest(command):
+                here = command.replace("127.0.0.1:8000", f"127.0.0.1:{self.server.port}")
+                curl = subprocess.run(
+                    ["bash", "-c", here.replace("curl ", "curl --fail-with-body -sS ", 1)],
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                    check=False,
+                )
+                self.assertEqual(curl.returncode, 0, curl.stdout + curl.stderr)
+                self.assertTrue(json.loads(curl.stdout))
+
     def test_the_first_line(self) -> None:
         self.run_curl(self.server.first_line)
 

@@ -17,7 +17,7 @@ SEEDS = 5
 MAX_PARAMETERS = 5_000_000
 
 
-def _fill(model: torch.nn.Module, seed: int) -> None:
+def fill(model: torch.nn.Module, seed: int) -> None:
     """Lively weights: layers that outweigh the residual, no norm or bias that a default could stand in for."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
@@ -46,32 +46,36 @@ def _greedy(model: torch.nn.Module, ids: torch.Tensor) -> tuple[torch.Tensor, to
     return logits, new[0, ids.shape[1] :], margin
 
 
-def _prompt(length: int) -> torch.Tensor:
+def prompt(length: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(length)
     return torch.randint(3, tiny_configs.VOCAB, (1, length), generator=generator)
 
 
-def write(model_class: type, directory: pathlib.Path) -> None:
-    """The checkpoint as save_pretrained() writes it, and goldens.safetensors (tests/goldens/README.md)."""
-    config = tiny_configs.tiny_config(model_class)
+def new_model(model_class: type, config: transformers.PreTrainedConfig) -> torch.nn.Module:
+    """Small, or an error."""
     config._attn_implementation = "eager"
     with torch.device("meta"):
         size = sum(p.numel() for p in model_class(copy.deepcopy(config)).parameters())
     if size > MAX_PARAMETERS:
         raise ValueError(f"{size / 1e6:.0f} million parameters: its sizes are not those of tiny_configs.py")
     torch.manual_seed(0)
-    model = model_class(config).float().eval()
+    return model_class(config).float().eval()
+
+
+def write(model_class: type, directory: pathlib.Path) -> None:
+    """The checkpoint as save_pretrained() writes it, and goldens.safetensors (tests/goldens/README.md)."""
+    model = new_model(model_class, tiny_configs.tiny_config(model_class))
     best, tensors = -1.0, {}
     for seed in range(SEEDS):
-        _fill(model, seed)
-        runs = {n: _greedy(model, _prompt(n)) for n in LENGTHS}
+        fill(model, seed)
+        runs = {n: _greedy(model, prompt(n)) for n in LENGTHS}
         margin = min(run[2] for run in runs.values())
         if margin > best:
             best = margin
             model.save_pretrained(directory)
             tensors = {}
             for n, (logits, new, _) in runs.items():
-                tensors[f"prompt_{n}"] = _prompt(n)[0].contiguous()
+                tensors[f"prompt_{n}"] = prompt(n)[0].contiguous()
                 tensors[f"logits_{n}"] = logits.contiguous()
                 tensors[f"greedy_{n}"] = new.contiguous()
         if best > CLEAR_MARGIN:
@@ -79,6 +83,10 @@ def write(model_class: type, directory: pathlib.Path) -> None:
     if not all(torch.isfinite(t).all() for t in tensors.values()):
         raise ValueError("its logits are not finite")
     safetensors.torch.save_file(tensors, directory / "goldens.safetensors")
+
+
+def is_classifier(model_class: type) -> bool:
+    return model_class.__name__.endswith("ForSequenceClassification")
 
 
 def model_class(name: str) -> type:

@@ -18,4 +18,9 @@ SUBSET = (
     "Qwen3NextForCausalLM",  # the gated delta rule
     "RemBertForCausalLM",  # a head that is wider than the embedding
     "xLSTMForCausalLM",  # a memory of matrices
+    # Models that answer with vectors.
+    "BertModel",  # hidden states, two kinds of tokens
+    "LlamaForSequenceClassification",  # a causal classifier
+    "ModernBertForSequenceClassification",  # windows on both sides
+    "RobertaForSequenceClassification",  # positions that begin behind the padding's
 )

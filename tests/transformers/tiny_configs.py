@@ -183,7 +183,8 @@ def classes() -> list[str]:
     return sorted(set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()), key=str.lower)
 
 
-def tiny_config(model_class: type) -> transformers.PreTrainedConfig:
+def tiny_config(model_class: type, encoder: bool = False) -> transformers.PreTrainedConfig:
+    """`encoder`: of a class that may be a decoder too, not as one."""
     cls = model_class.config_class
     annotated = {field for base in cls.__mro__ for field in getattr(base, "__annotations__", {})}
     known = annotated | set(inspect.signature(cls.__init__).parameters)
@@ -196,6 +197,8 @@ def tiny_config(model_class: type) -> transformers.PreTrainedConfig:
     if len(kinds) > 1:  # a layer of each kind
         values |= {"layer_types": kinds, "num_hidden_layers": max(2, len(kinds))}
     values.update(_FAMILIES.get(cls.model_type, {}))
+    if encoder:
+        values = {k: v for k, v in values.items() if k not in ("is_decoder", "causal")}
     return cls(**{k: v for k, v in values.items() if v is not ...})
 
 

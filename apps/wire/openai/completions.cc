@@ -12,8 +12,8 @@
 #include "apps/wire/openai/answer.h"
 #include "apps/wire/openai/field_table.h"
 #include "apps/wire/openai/logprobs.h"
-#include "apps/wire/openai/prompts.h"
 #include "apps/wire/openai/sampling_fields.h"
+#include "apps/wire/prompts.h"
 #include "apps/wire/token_texts.h"
 
 namespace keel::apps {

@@ -1,10 +1,6 @@
 #include "apps/wire/openai/field_table.h"
 
-#include <algorithm>
-#include <string>
 #include <vector>
-
-#include "apps/common/nearest.h"
 
 namespace keel::apps {
 namespace {
@@ -136,31 +132,12 @@ bool IsOf(const FieldInfo& field, OpenAiEndpoint endpoint) {
 std::span<const FieldInfo> OpenAiFields() { return kFields; }
 
 void CheckFieldNames(Fields& fields, OpenAiEndpoint endpoint) {
-  for (const std::string_view name : fields.Names()) {
-    const auto known = std::find_if(std::begin(kFields), std::end(kFields), [&](const auto& f) {
-      return f.name == name && IsOf(f, endpoint);
-    });
-    if (known != std::end(kFields)) {
-      const auto* value = fields.Find(name);
-      const bool is_off = value == nullptr || (value->is_bool() && !value->get_bool());
-      if (known->use == FieldInfo::Use::kRefused && !is_off) {
-        fields.Fail(NotServed(std::string(name), std::string(known->words)));
-      }
-      continue;
-    }
-    std::vector<std::string> names;
-    for (const FieldInfo& field : kFields) {
-      if (IsOf(field, endpoint) && field.use == FieldInfo::Use::kServed) {
-        names.emplace_back(field.name);
-      }
-    }
-    // Only what is hardly another word.
-    const size_t distance = name.size() < 6 ? 1 : 2;
-    if (const std::string near = Nearest(std::string(name), names, distance); !near.empty()) {
-      fields.Fail(InvalidField(std::string(name), "there is no field " + Quote(name) +
-                                                      "; did you mean '" + near + "'?"));
-    }
+  std::vector<KnownField> known;
+  for (const FieldInfo& field : kFields) {
+    if (IsOf(field, endpoint))
+      known.push_back({.name = field.name, .use = field.use, .why = field.words});
   }
+  CheckNames(fields, known);
 }
 
 }  // namespace keel::apps

@@ -6,17 +6,14 @@
 #include <string_view>
 
 #include "apps/wire/fields.h"
+#include "apps/wire/known_fields.h"
 
 namespace keel::apps {
 
 enum class OpenAiEndpoint { kChat, kCompletions };
 
 struct FieldInfo {
-  enum class Use {
-    kServed,
-    kRefused,  // other servers serve it; refused, so that nobody gets something else than asked for
-    kIgnored,  // taken, without effect
-  };
+  using Use = KnownField::Use;
 
   std::string_view name;
   std::string_view type;

@@ -1,7 +1,6 @@
 #include "apps/wire/openai/sampling_fields.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string>
 #include <utility>
 
@@ -22,29 +21,9 @@ constexpr const char* kBools[] = {"add_special_tokens", "ignore_eos", "include_s
                                   "skip_special_tokens"};
 constexpr const char* kIdLists[] = {"allowed_token_ids", "stop_token_ids"};
 
-void Check(Fields& fields, std::string_view field, const Status& status) {
-  if (!status.ok()) fields.Fail(FromEngine(status, std::string(field)));
-}
-
-void ReadLogitBias(Fields& fields, Request& request) {
-  const json::object* biases = fields.Object("logit_bias");
-  if (biases == nullptr) return;
-  for (const auto& [key, value] : *biases) {
-    int32_t token = -1;
-    const char* end = key.data() + key.size();
-    const auto [rest, error] = std::from_chars(key.data(), end, token);
-    if (error != std::errc() || rest != end || !value.is_number()) {
-      fields.FailType("logit_bias", json::object({{key, value}}),
-                      "an object from token ids to numbers: {\"42\": -100}");
-      return;
-    }
-    Check(fields, "logit_bias", request.AddLogitBias(token, value.to_number<double>()));
-  }
-}
-
 void SetJson(Fields& fields, Request& request, std::string_view field, const char* name,
              const json::value& value) {
-  Check(fields, field, request.SetString(name, json::serialize(value)));
+  CheckSet(fields, field, request.SetString(name, json::serialize(value)));
 }
 
 // {"type": "text" | "json_object" | "json_schema", "json_schema": {"schema": {...}}}
@@ -54,7 +33,7 @@ void ReadResponseFormat(Fields& fields, Request& request) {
   Fields inner(*format, "response_format.");
   const std::optional<std::string_view> type = inner.String("type");
   if (type == "json_object") {
-    Check(fields, "response_format", request.SetString("structured_json_object", "true"));
+    CheckSet(fields, "response_format", request.SetString("structured_json_object", "true"));
   } else if (type == "json_schema") {
     const json::object* outer = inner.Object("json_schema");
     const json::value* schema = outer == nullptr ? nullptr : outer->if_contains("schema");
@@ -78,12 +57,12 @@ void ReadStructuredOutput(Fields& fields, Request& request, const std::string& f
   const std::string name = "structured_" + key;
   if (key == "json_object") {
     if (value.is_bool() && value.get_bool())
-      Check(fields, field, request.SetString(name.c_str(), "true"));
+      CheckSet(fields, field, request.SetString(name.c_str(), "true"));
   } else if (value.is_bool()) {
     SetInt(fields, request, field, name.c_str(), value.get_bool() ? 1 : 0);
   } else if (value.is_string()) {
     const json::string& text = value.get_string();
-    Check(fields, field, request.SetString(name.c_str(), {text.data(), text.size()}));
+    CheckSet(fields, field, request.SetString(name.c_str(), {text.data(), text.size()}));
   } else if (!value.is_null()) {
     SetJson(fields, request, field, name.c_str(), value);
   }
@@ -115,7 +94,7 @@ void ReadBeamSearch(Fields& fields, Request& request) {
   if (!fields.Bool("use_beam_search").value_or(false)) return;
   SetInt(fields, request, "use_beam_search", "beam_width", fields.Int("n").value_or(1));
   if (const auto penalty = fields.Number("length_penalty"))
-    Check(fields, "length_penalty", request.SetFloat("length_penalty", *penalty));
+    CheckSet(fields, "length_penalty", request.SetFloat("length_penalty", *penalty));
   const json::value* early = fields.Find("early_stopping");
   if (early == nullptr || early->is_null()) return;
   if (early->is_bool()) {
@@ -128,11 +107,6 @@ void ReadBeamSearch(Fields& fields, Request& request) {
 }
 
 }  // namespace
-
-void SetInt(Fields& fields, Request& request, std::string_view field, const char* name,
-            int64_t value) {
-  Check(fields, field, request.SetInt(name, value));
-}
 
 OpenAiAnswerOptions ReadCallFields(Fields& fields, const CallContext& context, Call* call) {
   OpenAiAnswerOptions options;
@@ -154,13 +128,7 @@ OpenAiAnswerOptions ReadCallFields(Fields& fields, const CallContext& context, C
 void CheckSequences(Fields& fields, size_t prompts, const CallLimits& limits) {
   const int64_t n =
       std::max({int64_t{1}, fields.Int("n").value_or(1), fields.Int("best_of").value_or(1)});
-  const int64_t most = limits.max_sequences;
-  if (most < 0 || static_cast<int64_t>(prompts) <= most / n) return;
-  fields.Fail(InvalidField(prompts > 1 ? "prompt" : "n",
-                           std::to_string(prompts) + " prompts with " + std::to_string(n) +
-                               " answers each are more than the " + std::to_string(most) +
-                               " sequences that the engine takes at once (--max-num-seqs and "
-                               "--max-queued-requests); send fewer"));
+  CheckSequences(fields, prompts > 1 ? "prompt" : "n", prompts, n, limits);
 }
 
 void ReadSamplingFields(Fields& fields, const CallLimits& limits, Request& request) {
@@ -170,7 +138,7 @@ void ReadSamplingFields(Fields& fields, const CallLimits& limits, Request& reque
   }
   for (const char* name : kFloats) {
     if (const auto value = fields.Number(name)) {
-      Check(fields, name, request.SetFloat(name, *value));
+      CheckSet(fields, name, request.SetFloat(name, *value));
     }
   }
   for (const char* name : kBools) {
@@ -179,17 +147,18 @@ void ReadSamplingFields(Fields& fields, const CallLimits& limits, Request& reque
     }
   }
   for (const char* name : kIdLists) {
-    for (const int32_t id : fields.TokenIds(name)) Check(fields, name, request.AddInt(name, id));
+    for (const int32_t id : fields.TokenIds(name)) CheckSet(fields, name, request.AddInt(name, id));
   }
   for (const char* name : {"stop", "bad_words"}) {
     for (const std::string_view text : fields.Strings(name)) {
-      Check(fields, name, request.AddString(name, text));
+      CheckSet(fields, name, request.AddString(name, text));
     }
   }
   for (const char* name : {"cache_salt", "request_id"}) {
-    if (const auto text = fields.String(name)) Check(fields, name, request.SetString(name, *text));
+    if (const auto text = fields.String(name))
+      CheckSet(fields, name, request.SetString(name, *text));
   }
-  ReadLogitBias(fields, request);
+  ReadLogitBias(fields, "logit_bias", request);
   ReadResponseFormat(fields, request);
   ReadStructuredOutputs(fields, request);
   ReadGuided(fields, request);

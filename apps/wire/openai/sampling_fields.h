@@ -5,6 +5,7 @@
 #include "apps/wire/call.h"
 #include "apps/wire/fields.h"
 #include "apps/wire/openai/answer.h"
+#include "apps/wire/request_fields.h"
 #include "sdk/keel/engine.h"
 
 namespace keel::apps {
@@ -15,9 +16,6 @@ OpenAiAnswerOptions ReadCallFields(Fields& fields, const CallContext& context, C
 void ReadSamplingFields(Fields& fields, const CallLimits& limits, Request& request);
 // More sequences than the engine ever takes at once are refused, before one is submitted.
 void CheckSequences(Fields& fields, size_t prompts, const CallLimits& limits);
-// Sets a parameter; a refusal is left in `fields` under the wire format's own `field`.
-void SetInt(Fields& fields, Request& request, std::string_view field, const char* name,
-            int64_t value);
 
 }  // namespace keel::apps
 

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "apps/wire/openai/prompts.h"
 #include "apps/wire/openai/vectors.h"
+#include "apps/wire/prompts.h"
 
 namespace keel::apps {
 namespace json = boost::json;

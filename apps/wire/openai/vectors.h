@@ -12,7 +12,7 @@
 #include "apps/wire/answer.h"
 #include "apps/wire/call.h"
 #include "apps/wire/fields.h"
-#include "apps/wire/openai/prompts.h"
+#include "apps/wire/prompts.h"
 #include "boost/json/array.hpp"
 #include "boost/json/object.hpp"
 

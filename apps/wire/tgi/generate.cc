@@ -201,6 +201,8 @@ MaybeError ParseTgiGenerateStream(const json::object& body, const CallContext& c
   return Parse(body, context, /*streams=*/true, /*in_list=*/false, call);
 }
 
+bool IsTgiGenerate(const json::object& body) { return body.contains("inputs"); }
+
 MaybeError ParseTgiRoot(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
   const bool streams = fields.Bool("stream").value_or(false);

@@ -13,6 +13,8 @@ MaybeError ParseTgiGenerate(const boost::json::object& body, const CallContext& 
                             Call* call);
 MaybeError ParseTgiGenerateStream(const boost::json::object& body, const CallContext& context,
                                   Call* call);
+// It has "inputs".
+bool IsTgiGenerate(const boost::json::object& body);
 // Either, by "stream"; what is not streamed comes in a list of one.
 MaybeError ParseTgiRoot(const boost::json::object& body, const CallContext& context, Call* call);
 

@@ -7,7 +7,7 @@ namespace keel::apps {
 
 const Dialect& Tgi() {
   static const Dialect dialect = {.name = "tgi",
-                                  .endpoints = {{"/generate", ParseTgiGenerate},
+                                  .endpoints = {{"/generate", ParseTgiGenerate, IsTgiGenerate},
                                                 {"/generate_stream", ParseTgiGenerateStream},
                                                 {"/", ParseTgiRoot}},
                                   .error_form = TgiErrorBody};

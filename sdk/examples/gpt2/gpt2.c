@@ -143,7 +143,7 @@ static keel_object layer_norm(keel_build* build, keel_str where, const sizes* c)
   desc.kind = KEEL_NORM_LAYER;
   desc.size = c->hidden;
   desc.eps = c->eps;
-  desc.flags = KEEL_NORM_BIAS;
+  desc.flags = KEEL_NORM_BIAS | KEEL_NORM_CAST_LAST;
   return build->api->norm(build, where, &desc);
 }
 

@@ -124,7 +124,8 @@ pub struct LayerNorm(Norm);
 
 impl LayerNorm {
     pub fn new(s: &Scope, size: i64, eps: f64) -> Self {
-        LayerNorm(Norm::new(s, abi::KEEL_NORM_LAYER, size, eps, abi::KEEL_NORM_BIAS))
+        let flags = abi::KEEL_NORM_BIAS | abi::KEEL_NORM_CAST_LAST;
+        LayerNorm(Norm::new(s, abi::KEEL_NORM_LAYER, size, eps, flags))
     }
     pub fn run<'r>(&self, x: Tensor<'r>) -> Tensor<'r> {
         self.0.run(x)

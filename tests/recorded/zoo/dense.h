@@ -22,7 +22,7 @@ struct NemotronConfig : DenseConfig {
             .size = hidden_size,
             .eps = rms_norm_eps,
             .weight_offset = 1,
-            .flags = KEEL_NORM_BIAS};
+            .flags = KEEL_NORM_BIAS | KEEL_NORM_CAST_LAST};
   }
   keel_rope_desc rope() const {
     return {.head_dim = head_dim, .theta = rope_theta, .partial_rotary_factor = 0.5};

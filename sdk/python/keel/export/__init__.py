@@ -11,8 +11,9 @@ How it is done, a file each:
 | one trace by torch.export, with opaque ops at transformers' own hooks | `trace.py`, `hooks/` |
 | which layer a node is in | `layers.py` |
 | each ATen op as ops of Keel's | `convert.py`, `ops/` |
-| rope, routers, activations found by trying; what cancels removed | `fuse/` |
+| rope, routers, latent attention found by trying; merged linears taken apart; what cancels removed | `fuse/` |
 | embeddings, forward and logits | `split.py` |
+| of models that answer with vectors: the base model, and what makes a vector of hidden states | `backbone.py`, `vectors.py` |
 | sizes, plans for ranks and stages, renames of a checkpoint's tensors | `model_spec.py`, `plans.py`, `renames.py` |
 | the graph's numbers held against the model's | `check.py`, `interpret.py` |
 | the message of graph.proto, layers marked | `emit.py`, `marks.py` |

@@ -54,8 +54,7 @@ def load_class(checkpoint: pathlib.Path, trust_remote_code: bool) -> tuple[trans
     if not path.exists():
         raise Refused(f"{checkpoint} has no config.json: is it the directory of a checkpoint?")
     said = json.loads(path.read_text())
-    names = said.get("auto_map", {})
-    own = names.get("AutoModelForCausalLM") or names.get("AutoModel")
+    own = _own_class(said.get("architectures") or [], said.get("auto_map", {}))
     known = said.get("model_type") in transformers.CONFIG_MAPPING
     if own and not trust_remote_code and not known:
         raise Refused(
@@ -66,6 +65,13 @@ def load_class(checkpoint: pathlib.Path, trust_remote_code: bool) -> tuple[trans
         return transformers.AutoConfig.from_pretrained(checkpoint), None
     config = transformers.AutoConfig.from_pretrained(checkpoint, trust_remote_code=True)
     return config, get_class_from_dynamic_module(own, checkpoint)
+
+
+def _own_class(architectures: list[str], auto_map: dict) -> str | None:
+    """What auto_map says of the class that config.json names, else of a language model, else of a base model."""
+    models = {key: value for key, value in auto_map.items() if key.startswith("AutoModel")}
+    named = (value for value in models.values() if value.rpartition(".")[2] in architectures)
+    return next(named, None) or models.get("AutoModelForCausalLM") or models.get("AutoModel")
 
 
 def _sha256(path: pathlib.Path) -> str:

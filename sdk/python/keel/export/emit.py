@@ -58,6 +58,8 @@ def _declaration(d: Declaration, numbers: dict[Declaration, int], out) -> None:
             message.kind = message.Kind.Value(value)
         elif isinstance(value, list):
             getattr(message, field).extend(value)
+        elif isinstance(value, Declaration):
+            setattr(message, field, numbers[value])
         else:
             setattr(message, field, value)
     if d.tied_to is not None:
@@ -121,7 +123,7 @@ class _Functions:
 def _opset(out: graph_pb2.Graph) -> int:
     """The first opset that has all that the graph uses."""
     for declaration in out.declarations:
-        if declaration.moe.limit or declaration.moe.up_offset:
+        if declaration.moe.limit or declaration.moe.up_offset or declaration.attention.kv_up:
             return OPSET_OF_LIMITS
     if any(rename.op == rename.UNSTACK for rename in out.spec.renames):
         return OPSET_OF_LIMITS

@@ -140,12 +140,14 @@ class Graph:
         return next((f for f in self.functions if f.name == name), None)
 
     def declarations(self) -> list[Declaration]:
-        """Those that the functions use, in order of their use, what they are tied to included."""
+        """Those that the functions use, in order of their use, those that others name included, before them."""
         found: dict[Declaration, None] = {}
         for node in (node for function in self.functions for node in function.nodes()):
             if node.object is not None:
                 if node.object.tied_to is not None:
                     found.setdefault(node.object.tied_to)
+                if node.object.fields.get("kv_up") is not None:
+                    found.setdefault(node.object.fields["kv_up"])
                 found.setdefault(node.object)
         return list(found)
 

@@ -116,9 +116,15 @@ def _linear(node, d, x, tensors):
     weight, bias = _tensor(d, tensors, "weight"), _tensor(d, tensors, "bias")
     weight = weight.T if "transposed" in d.tensors else weight
     if "layout" in d.fields:  # rows of what the model keeps in one matrix
-        rows = slice(start := d.fields["layout"]["start"], start + d.fields["out"])
+        rows = _rows(d.fields["out"], **d.fields["layout"])
         weight, bias = weight[rows], None if bias is None else bias[rows]
     return F.linear(x[0].float(), weight, bias)
+
+
+def _rows(count: int, start: int, length: int = 0, period: int = 0) -> torch.Tensor:
+    """`count` from `start` on; or of each `period` those from there on that are `length`."""
+    i = torch.arange(count)
+    return i + start if not period else i // length * period + i % length + start
 
 
 def _embed(node, d, x, tensors):
@@ -144,12 +150,21 @@ def _rope(node, d, x, tensors):
 
 def _attention(node, d, x, tensors):
     f = d.fields
+    x = _expanded(f, x, tensors) if f["kind"] == "MLA" else x
     q, k, v = (t.transpose(0, 1)[None].float() for t in x[:3])
     arguments = dict(zip(node.names, x[3:]))
     if "alibi_slopes" in arguments:
         return _with_alibi(q, k, v, arguments["alibi_slopes"], f)
     return attention(q, k, v, None, arguments.get("sinks"), f["layer"], "", f["scale"], f["softcap"],
-                     f["kind"] == "CAUSAL", f["window"], f["chunk"])[0]  # fmt: skip
+                     f["kind"] in ("CAUSAL", "MLA"), f["window"], f["chunk"])[0]  # fmt: skip
+
+
+def _expanded(f, x, tensors):
+    """Keys and values of all heads, of the latents and what all share."""
+    q, latent, shared = x
+    wide = F.linear(latent.float(), _tensor(f["kv_up"], tensors, "weight")).view(len(q), f["heads"], -1)
+    nope = f["qk_dim"] - f["rope_dim"]
+    return q, torch.cat([wide[..., :nope], shared.expand(-1, f["heads"], -1)], -1), wide[..., nope:]
 
 
 def _with_alibi(q, k, v, slopes, f):

@@ -30,4 +30,4 @@ def model_spec(model, parts: Parts, declarations: list[Declaration], layers: str
 
 
 def _vocabulary(model, parts: Parts) -> int:
-    return model.get_output_embeddings().weight.shape[0]
+    return (model.get_output_embeddings() or model.get_input_embeddings()).weight.shape[0]

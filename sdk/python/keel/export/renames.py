@@ -6,6 +6,7 @@ declarations ask for: GPT-2's transposed matrices, experts that a checkpoint kee
 
 import re
 
+from .backbone import prefix_of
 from .graph import Declaration
 from .split import Parts
 
@@ -18,7 +19,24 @@ def renames(model, declarations: list[Declaration], parts: Parts) -> list[dict]:
     for d in (d for d in declarations if d.kind == "moe"):
         rules += _of_experts(d, experts)
         rules += _of_score_bias(d)
+    if parts.head is not None and parts.head.name == "pool":
+        rules += _of_unasked(model, declarations, parts)
     return list({repr(rule): rule for rule in rules}.values())
+
+
+def _of_unasked(model, declarations: list[Declaration], parts: Parts) -> list[dict]:
+    """Leaves out the parts of which a model of vectors needs nothing: a pooler, a head that it was trained with."""
+    prefix = f"{prefix_of(model)}."
+    used = {name.removeprefix(prefix) for d in declarations for name in d.tensors.values()}
+    used.add(f"{parts.embed_tokens}.weight".removeprefix(prefix))
+    unasked: dict[str, None] = {}
+    for name, _ in model.named_parameters():
+        words = name.removeprefix(prefix).split(".")
+        outer = (".".join(words[:i]) for i in range(1, len(words)))
+        part = next((p for p in outer if not any(u.startswith(f"{p}.") for u in used)), None)
+        if part is not None:
+            unasked[part] = None
+    return [rule("IGNORE", [rf"({re.escape(prefix)})?{re.escape(part)}\..*"], []) for part in unasked]
 
 
 def _of_score_bias(d: Declaration) -> list[dict]:
@@ -65,14 +83,18 @@ def _of_merged(declarations: list[Declaration]) -> list[dict]:
         path, _, own = name.rpartition(".")
         source = rf"({_any_layer(re.escape(path))})\.{own}\.(weight|bias)"
         targets = [rf"\1.{d.name.rpartition('.')[2]}.\2" for d in parts]
-        out.append(rule("SPLIT", [source], targets, dim=0, sizes=[d.fields["out"] for d in parts]))
+        if "period" in parts[0].fields["layout"]:
+            out.append(rule("CHUNK_HEADS", [source], targets, sizes=[d.fields["layout"]["length"] for d in parts]))
+        else:
+            out.append(rule("SPLIT", [source], targets, dim=0, sizes=[d.fields["out"] for d in parts]))
     return out
 
 
 def _of_embedding(model, parts: Parts) -> list[dict]:
     """Leaves out the rows behind the vocabulary, which are of no token of a text."""
-    rows, vocabulary = (table.weight.shape[0] for table in (model.get_input_embeddings(), model.get_output_embeddings()))
-    if rows <= vocabulary:
+    tables = model.get_input_embeddings(), model.get_output_embeddings()
+    rows, vocabulary = (None if table is None else table.weight.shape[0] for table in tables)
+    if vocabulary is None or rows <= vocabulary:
         return []
     source = rf"({re.escape(parts.embed_tokens)})\.weight"
     return [rule("SPLIT", [source], [r"\1.weight", r"\1.more.weight"], dim=0, sizes=[vocabulary, rows - vocabulary])]

@@ -28,6 +28,7 @@ def report(export: Export) -> dict:
             "routers": ops["MOE"],
         },
         "left_as_primitives": left(forward),
+        "compared": "logits" if export.graph.function("pool") is None else "vectors",
         "errors": {str(length): float(f"{error:.2e}") for length, error in export.checks.errors.items()},
     }
 
@@ -55,8 +56,8 @@ def _is_a_norm(node: Node) -> bool:
 
 
 def _is_of_weights(node: Node) -> bool:
-    """A product with a parameter, in whatever shape."""
-    value = node.inputs[1] if node.op == "MATMUL" else None
+    """A product with a parameter in the model's type, in whatever shape."""
+    value = node.inputs[1] if node.op == "MATMUL" and node.output.dtype == g.MODEL else None
     while value is not None and value.node is not None and value.node.op in ("VIEW", "PERMUTE", "CAST"):
         value = value.node.inputs[0]
     return value is not None and value.made_by("PARAM")
@@ -75,7 +76,7 @@ def text(said: dict) -> str:
         f"{max(said['ops_a_layer'], default=0)} in its largest layer",
         "  recognised: " + ", ".join(f"{count} {name}" for name, count in recognised.items() if count),
         "  ops: " + ", ".join(f"{count} {op.lower()}" for op, count in said["ops"].items()),
-        "  logits against the model's, by length: "
+        f"  {said['compared']} against the model's, by length: "
         + ", ".join(f"{length}: {error:.0e}" for length, error in said["errors"].items()),
     ]
     lines += [f"  left as primitives: {line}" for line in said["left_as_primitives"]]

@@ -6,15 +6,17 @@ import math
 import torch
 
 from . import graph as g
+from .backbone import TOKEN_TYPES
 from .graph import Builder, Declaration, Function, Refused, Rows, Type, Value, made
 
 
 @dataclasses.dataclass
 class Parts:
-    """forward: embeds, positions and extras to hidden states. logits: None if lm_head, scale and softcap say it."""
+    """forward: embeds, positions and extras to hidden states. head: `pool`, or `logits` if lm_head, scale and softcap do not
+    say them."""
 
     forward: Function
-    logits: Function | None
+    head: Function | None
     embed_tokens: str
     lm_head: str
     embed_scale: float = 1.0
@@ -25,7 +27,7 @@ class Parts:
 
 
 def split(function: Function, model: torch.nn.Module) -> Parts:
-    embed, scale, embeds = _embedding(function, model)
+    embed, scale, embeds = embedding_of(function, model)
     head = _head(function, model)
     hidden = head.inputs[0]
     if hidden.made_by("CAST") and hidden.node.inputs[0].dtype == g.MODEL:
@@ -34,7 +36,7 @@ def split(function: Function, model: torch.nn.Module) -> Parts:
         raise Refused(f"the head takes {hidden.type}, expected {g.MODEL}[N, hidden_size]")
     if hidden.dims[1] != embed.fields["size"]:
         embed, scale, embeds = _table_of_head(head), 1.0, None
-    forward, extras = _forward(function, Builder().cast(hidden, g.MODEL), embeds, embed.fields["size"])
+    forward, extras = forward_of(function, Builder().cast(hidden, g.MODEL), embeds, embed.fields["size"])
     parts = Parts(forward, None, embed.name, head.object.name, embed_scale=scale, extras=extras)
     parts.tied = head.object.tensors["weight"] == embed.tensors["weight"]
     if parts.tied:
@@ -43,7 +45,7 @@ def split(function: Function, model: torch.nn.Module) -> Parts:
     return parts
 
 
-def _embedding(function: Function, model: torch.nn.Module) -> tuple[Declaration, float, Value]:
+def embedding_of(function: Function, model: torch.nn.Module) -> tuple[Declaration, float, Value]:
     """The table of tokens, the factor behind it, and the value that the engine gives instead."""
     weight = model.get_input_embeddings().weight
     names = {name for name, p in model.named_parameters(remove_duplicate=False) if p is weight}
@@ -84,16 +86,17 @@ def _head(function: Function, model: torch.nn.Module):
     return heads[-1]
 
 
-def _forward(function: Function, hidden: Value, embeds: Value | None, size: int) -> tuple[Function, list[Value]]:
-    """Inputs in the order of the engine: embeds (in the place of a value, or of none), positions, then ids if the model
-    looks at them besides."""
+def forward_of(function: Function, hidden: Value, embeds: Value | None, size: int) -> tuple[Function, list[Value]]:
+    """Inputs in the order of the engine: embeds (in the place of a value, or of none), positions, then ids and token types
+    if the model looks at them besides."""
     given = Value(Type(g.MODEL, (Rows(), size)), name="embeds")
     positions = Value(Type(g.I64, (Rows(),)), name="positions")
     ids = Value(Type(g.I64, (Rows(),)), name="input_ids")
-    known = {function.inputs[0]: ids, function.inputs[1]: positions} | ({} if embeds is None else {embeds: given})
+    types = Value(Type(g.I64, (Rows(),)), name=TOKEN_TYPES)
+    known = dict(zip(function.inputs, (ids, positions, types))) | ({} if embeds is None else {embeds: given})
     output = rebuilt(hidden, known)
-    used = any(ids in n.inputs for n in made([output]))
-    extras = [ids] if used else []
+    used = {v for n in made([output]) for v in n.inputs}
+    extras = [v for v in (ids, types) if v in used]
     return Function("forward", [given, positions, *extras], output), extras
 
 
@@ -133,7 +136,7 @@ def _logits(function: Function, hidden: Value, head, embed: Declaration, parts: 
     if parts.tied:
         head.object.name, head.object.tied_to = "lm_head", embed
     result = rebuilt(function.output, {hidden: Builder().cast(rows, hidden.dtype)})
-    parts.logits = Function("logits", [rows], Builder().cast(result, g.MODEL))
+    parts.head = Function("logits", [rows], Builder().cast(result, g.MODEL))
 
 
 def _near(scale: float) -> float:

@@ -3,7 +3,9 @@
 from ..graph import Function
 from ..interpret import Tensors
 from .cleanup import cleaned
+from .latent import with_latents
 from .merged import without_merged
+from .precision import in_f32
 from .rope import with_ropes
 from .router import with_routers
 from .values import with_joined_values
@@ -13,7 +15,8 @@ def fused(function: Function, tensors: Tensors) -> Function:
     function = with_joined_values(cleaned(function))
     function = with_ropes(function, tensors)
     function = with_routers(function, tensors)
-    return without_merged(cleaned(function))
+    function = with_latents(function, tensors)
+    return cleaned(without_merged(cleaned(function)))
 
 
-__all__ = ["fused"]
+__all__ = ["fused", "in_f32"]

@@ -4,19 +4,25 @@ Each rule looks at one node and its inputs (made anew already) and gives what st
 until nothing changes.
 """
 
+import torch
+
 from .. import graph as g
-from ..graph import Builder, Function, Node, Value
+from ..graph import Builder, Function, Node, Rows, Value
 
 ROUNDS = 8
 
 
 def cleaned(function: Function) -> Function:
     for _ in range(ROUNDS):
-        before = len(function.nodes())
+        before = _outline(function)
         function = function.rebuilt(_rule)
-        if len(function.nodes()) == before:
+        if _outline(function) == before:
             break
     return function
+
+
+def _outline(function: Function) -> list[tuple]:
+    return [(node.op, node.output.type) for node in function.nodes()]
 
 
 def _rule(build: Builder, node: Node, x: tuple[Value | None, ...]) -> Value | None:
@@ -66,6 +72,49 @@ def _behind_permute(build, node, x):
     return build.permute(_with_input(build, node, first.inputs[0]), order)
 
 
+def _behind_view(build, node, x):
+    """op(view(x)) is view(op(x)), where the view adds or drops ones alone, or has several rows of a token.
+
+    So views meet and cancel, and a row is a token.
+    """
+    if not x[0].made_by("VIEW"):
+        return None
+    source, last = x[0].node.inputs[0], x[0].dims[-1:]
+    rows = _rows_of_token(build, x[0])
+    if rows is not None:
+        source = rows
+    elif [d for d in source.dims if d != 1] != [d for d in x[0].dims if d != 1]:
+        return None
+    if node.op in ("NORM", "SOFTMAX") and source.dims[-1:] != last:
+        return None
+    if node.op == "SOFTMAX" and node.ints[0] not in (-1, len(x[0].dims) - 1):
+        return None
+    ints = (-1,) if node.op == "SOFTMAX" else node.ints
+    type = g.Type(node.output.dtype, source.dims)
+    result = build.emit(node.op, [source], type, object=node.object, ints=ints, reals=node.reals, names=node.names)[0]
+    return build.view(result, x[0].dims)
+
+
+def _rows_of_token(build, value):
+    """[k N, ..] that is a view of something else as [N, k, ..]."""
+    if not value.made_by("VIEW") or not value.dims or not isinstance(value.dims[0], Rows) or value.dims[0] == Rows():
+        return None
+    return build.view(value.node.inputs[0], (Rows(), value.dims[0].times, *value.dims[1:]))
+
+
+def _both_rows_of_token(build, node, x):
+    """The same of two, or of one and weights."""
+    inner = [_rows_of_token(build, v) for v in x]
+    if inner[0] is None and inner[1] is None:
+        return None
+    for i, v in enumerate(inner):
+        if v is None and (len(x[i].dims) >= len(node.output.dims) or any(isinstance(d, Rows) for d in x[i].dims)):
+            return None
+    inner = [v if v is not None else x[i] for i, v in enumerate(inner)]
+    result = build.emit(node.op, inner, g.Type(node.output.dtype, g.broadcast(*(v.dims for v in inner))), ints=node.ints)[0]
+    return build.view(result, node.output.dims)
+
+
 def _narrow(build, node, x):
     """A part of what is permuted."""
     if not x[0].made_by("PERMUTE"):
@@ -87,6 +136,32 @@ def _both_permuted(build, node, x):
     dims = g.broadcast(*(v.dims for v in inner))
     result = build.emit(node.op, inner, g.Type(node.output.dtype, dims), ints=node.ints)[0]
     return build.permute(result, x[0].node.ints)
+
+
+def _all_permuted(build, node, x):
+    """A join of values that are permuted alike."""
+    if not all(v.made_by("PERMUTE") and v.node.ints == x[0].node.ints for v in x):
+        return None
+    order = x[0].node.ints
+    return build.permute(build.cat([v.node.inputs[0] for v in x], order[node.ints[0]]), order)
+
+
+def _choice(build, node, x):
+    """1 where c, else y, written as c + (not c) * y."""
+    for chosen, rest in ((x[0], x[1]), (x[1], x[0])):
+        if not rest.made_by("MUL") or not _is_truth(chosen):
+            continue
+        for other, y in (rest.node.inputs, rest.node.inputs[::-1]):
+            if not _is_truth(other):
+                continue
+            c, opposite = chosen.node.inputs[0], other.node.inputs[0]
+            if opposite.made_by("UNARY") and opposite.node.ints[0] == g.UNARY["not"] and opposite.node.inputs[0] is c:
+                return build.where(c, build.cast(build.constant(torch.ones(1)), y.dtype), y)
+    return None
+
+
+def _is_truth(v: Value) -> bool:
+    return v.made_by("CAST") and v.node.inputs[0].dtype == g.BOOL
 
 
 def _number(v: Value) -> float | None:
@@ -132,15 +207,17 @@ def _nothing(build, node, x):
 RULES = {
     "VIEW": [_view],
     "PERMUTE": [_permute],
-    "CAST": [_cast, _behind_permute],
+    "CAST": [_cast, _behind_permute, _behind_view],
+    "CAT": [_all_permuted],
     "NARROW": [_narrow],
-    "NORM": [_behind_permute],
-    "SOFTMAX": [_behind_permute],
-    "UNARY": [_behind_permute],
-    "AFFINE": [_nothing, _behind_permute],
-    "CLAMP": [_behind_permute],
-    "ADD": [_by_number, _both_permuted],
-    "SUB": [_by_number, _both_permuted],
-    "MUL": [_by_number, _act_mul, _both_permuted],
-    "DIV": [_by_number, _both_permuted],
+    "NORM": [_behind_permute, _behind_view],
+    "SOFTMAX": [_behind_permute, _behind_view],
+    "UNARY": [_behind_permute, _behind_view],
+    "AFFINE": [_nothing, _behind_permute, _behind_view],
+    "CLAMP": [_behind_permute, _behind_view],
+    "ADD": [_by_number, _choice, _both_permuted, _both_rows_of_token],
+    "SUB": [_by_number, _both_permuted, _both_rows_of_token],
+    "MUL": [_by_number, _act_mul, _both_permuted, _both_rows_of_token],
+    "DIV": [_by_number, _both_permuted, _both_rows_of_token],
+    "ACT_MUL": [_both_rows_of_token],
 }

@@ -30,11 +30,11 @@ def mask(like: torch.Tensor, causal: bool, window: int, chunk: int) -> torch.Ten
 
 
 def visible(length: int, causal: bool, window: int, chunk: int) -> torch.Tensor:
-    """[length, length]: whether query i sees key j."""
+    """[length, length]: whether query i sees key j. A window that is not causal is as wide behind i as before it."""
     i, j = torch.arange(length)[:, None], torch.arange(length)[None, :]
     see = j <= i if causal else torch.ones(length, length, dtype=torch.bool)
     if window:
-        see = see & (j > i - window)
+        see = see & (j > i - window) & (j < i + window)
     if chunk:
         see = see & (j // chunk == i // chunk)
     return see
@@ -94,7 +94,7 @@ def recognise_mask(see: Callable, local_size: int | None) -> tuple[bool, int, in
         return bool(see(torch.tensor(0), torch.tensor(0), torch.tensor(query), torch.tensor(key)))
 
     with _disable_current_modes(), torch.no_grad():  # real numbers, in the middle of a trace
-        sizes = [] if not local_size else [(local_size, 0), (0, local_size)]
+        sizes = [] if not local_size else [(local_size, 0), (local_size + 1, 0), (0, local_size)]
         for causal in (True, False):
             for window, chunk in [(0, 0), *sizes]:
                 if all(ask(i, j) == expected for i, j, expected in _probes(causal, window, chunk)):
@@ -106,10 +106,10 @@ def _probes(causal: bool, window: int, chunk: int):
     """Pairs of positions around every border that a mask may have."""
     sizes = [s for s in (window, chunk) if s]
     for i in (0, 1, 5, FAR, FAR + 1, *(s * n + d for s in sizes for n in (1, 3) for d in (-1, 0, 1))):
-        near = (i - d for d in (0, 1, 2, *(s + e for s in sizes for e in (-1, 0, 1))))
-        for j in (0, *near, *((i + 1, i + 3) if not sizes or causal else ())):
+        near = (0, 1, 2, 3, *(s + e for s in sizes for e in (-1, 0, 1)))
+        for j in (0, *(i - d for d in near), *(i + d for d in near)):
             if j >= 0:
-                see = (j <= i or not causal) and (not window or j > i - window)
+                see = (j <= i or not causal) and (not window or i - window < j < i + window)
                 yield i, j, see and (not chunk or i // chunk == j // chunk)
 
 

@@ -5,6 +5,7 @@ import math
 from .. import graph as g
 from ..graph import Refused
 from .logic import logical_of
+from .written_norms import written_norm
 from .table import converts
 
 FLOATS = (g.MODEL, g.F32, g.F16)
@@ -29,7 +30,8 @@ def rsub(c, node, a, b, alpha=1):
 
 @converts("mul", "multiply")
 def mul(c, node, a, b):
-    return _binary(c, node, "MUL", a, b)
+    norm = written_norm(c, node, a, b)
+    return _binary(c, node, "MUL", a, b) if norm is None else norm
 
 
 @converts("div", "divide", "true_divide")
@@ -117,7 +119,13 @@ def _unary(name):
     return convert
 
 
-for _name in ("neg", "exp", "log", "sqrt", "rsqrt", "tanh", "sigmoid", "sin", "cos", "abs", "floor", "expm1", "erf"):
+@converts("neg")
+def neg(c, node, x):
+    value = c.as_dtype(x, c.dtype(node))
+    return c.build.affine(value, -1.0, 0.0) if value.dtype in FLOATS else c.build.unary("neg", value)
+
+
+for _name in ("exp", "log", "sqrt", "rsqrt", "tanh", "sigmoid", "sin", "cos", "abs", "floor", "expm1", "erf"):
     converts(_name)(_unary(_name))
 
 

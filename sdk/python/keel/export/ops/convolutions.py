@@ -41,7 +41,7 @@ class WithoutLast:
 def moved(c, node, rows, by):
     """[N, C] of the token that is `by` before each; of those before the text zeros."""
     channels = rows.dims[1]
-    state = state_of(c, node, "conv", [channels, by])
+    state = state_of(c, node, "conv", [channels, by], rows.dtype)
     weight = torch.zeros(channels, by + 1)
     weight[:, 0] = 1
     return c.build.recur(state, "CAUSAL_CONV1D", rows, rows.type, {"weight": c.build.constant(weight)})
@@ -120,7 +120,7 @@ def _rows_of(c, x, weight):
 
 def _by_channel(c, node, rows, weight, bias):
     channels, kernel = c.shape(weight)[0], c.shape(weight)[-1]
-    state = state_of(c, node, "conv", [channels, kernel - 1])
+    state = state_of(c, node, "conv", [channels, kernel - 1], rows.dtype)
     arguments = {"weight": c.value(weight)} | ({} if bias is None else {"bias": c.value(bias)})
     return c.build.recur(state, "CAUSAL_CONV1D", rows, rows.type, arguments)
 

@@ -14,12 +14,12 @@ def linear(c, node, x, weight, bias=None, transposed=False, flipped=False):
     """x W^T + b; `transposed`: W [in, out], as GPT-2's Conv1D has it; `flipped`: x is [.., in, N], the result [N, out]."""
     name = c.parameter(weight)
     shape = c.shape(weight)
-    if name is None or len(shape) != 2 or 1 in c.shape(x)[-1:] or 1 in shape:
+    size_in, size_out = (shape if transposed else reversed(shape)) if len(shape) == 2 else (1, 1)
+    if name is None or 1 in (size_in, c.shape(x)[-1]) or (flipped and size_out == 1):
         if flipped:
             raise Refused("a product of one element")
         return _product(c, node, x, weight, bias, transposed)
     bias_name = None if bias is None else c.parameter(bias)
-    size_in, size_out = shape if transposed else reversed(shape)
     named_so = bias_name == f"{_module_of(name)}.bias"
     fields = {"in": size_in, "out": size_out, "bias": bias is not None and named_so}
     tensors = {"weight": name} | ({"bias": bias_name} if fields["bias"] else {})
@@ -30,7 +30,7 @@ def linear(c, node, x, weight, bias=None, transposed=False, flipped=False):
     result = c.build.linear(object, c.build.permute(value, (1, 0)) if flipped else value)
     if bias is not None and not named_so:
         result = c.build.arithmetic("ADD", result, c.as_dtype(bias, c.dtype(node)))
-    return result
+    return c.without_ones(result, node) if size_out == 1 else result
 
 
 def _product(c, node, x, weight, bias, transposed):

@@ -1,17 +1,18 @@
 """Recurrences: what a layer keeps of the tokens so far in states."""
 
+from .. import graph as g
 from ..graph import Refused, Rows, Type
 from .table import converts
 
 
-def state_of(c, node, kind, shape):
+def state_of(c, node, kind, shape, dtype=g.F32):
     """A state of the layer, named by the module that it is in."""
     kinds = {"conv": 0, "ssm": 1, "delta": 2, "scan": 3}
     layer = c.build.layer
     if layer is None:
         raise Refused("a recurrence outside of the layers")
     name = f"{c.module(node)}.{kind}_state"
-    fields = {"kind": kinds[kind], "layer": layer, "shape": shape}
+    fields = {"kind": kinds[kind], "layer": layer, "shape": shape, "dtype": dtype}
     count = sum(d.startswith(name) for k, d in c.declared() if k == "state")
     return c.declare("state", name if not count else f"{name}.{count}", fields)
 
@@ -47,10 +48,7 @@ def keel_ssd(c, node, x, dt, a, b, cc, d, dt_bias, dt_min, dt_max):
     arguments = _given(c, dt=dt, A=a, B=b, C=cc, D=d, dt_bias=dt_bias)
     for name in "BC":
         arguments[name] = c.build.view(arguments[name], (Rows(), groups, state_size))
-    if dt_min > 0:
-        arguments["dt_min"] = dt_min
-    if dt_max < float("inf"):
-        arguments["dt_max"] = dt_max
+    arguments |= {"dt_min": dt_min, "dt_max": dt_max}
     return c.without_ones(c.build.recur(state, "SSD", value, value.type, arguments), node)
 
 
@@ -68,13 +66,14 @@ def keel_scan(c, node, x, dt, a, b, cc, d, dt_bias):
 
 @converts("keel_delta")
 def keel_delta(c, node, q, k, v, gate, beta, scale, l2norm):
-    """Norms and scales of q and k are the model's: ops before the recurrence."""
+    """Norms and scales of q and k are the model's: ops before the recurrence, in f32 as it is."""
     heads, v_size = c.shape(v)[2:]
     state = state_of(c, node, "delta", [heads, c.shape(k)[3], v_size])
-    q, k = (c.build.view(c.value(t), (Rows(), *c.shape(t)[2:])) for t in (q, k))
+    q, k = (c.build.view(c.as_dtype(t, g.F32), (Rows(), *c.shape(t)[2:])) for t in (q, k))
     if l2norm:
-        q, k = _normed(c, node, q), _normed(c, node, k)
-    q = c.build.affine(q, scale, 0.0)
+        q, k = (_normed(c, node, t, factor) for t, factor in ((q, scale), (k, 1.0)))
+    else:
+        q = c.build.affine(q, scale, 0.0)
     value = c.build.view(c.value(v), (Rows(), heads, v_size))
     arguments = {"k": k, "v": value} | _given(c, g=gate, beta=beta)
     out = Type(q.dtype, (Rows(), heads, v_size))
@@ -82,9 +81,9 @@ def keel_delta(c, node, q, k, v, gate, beta, scale, l2norm):
     return c.without_ones(c.build.cast(result, c.dtype(node)), node)
 
 
-def _normed(c, node, x):
-    """x / sqrt(sum(x^2) + 1e-6): a norm of the mean, with its eps and scale divided by the size."""
+def _normed(c, node, x, factor):
+    """factor * x / sqrt(sum(x^2) + 1e-6): a norm of the mean, with its eps and scale divided by the size."""
     size = x.dims[-1]
     fields = {"kind": "RMS", "size": size, "eps": 1e-6 / size, "weight_offset": 0.0, "bias": False, "no_weight": True,
-              "cast_last": True}  # fmt: skip
-    return c.build.affine(c.build.norm(c.declare("norm", f"{c.module(node)}.norm.l2.{size}", fields), x), size**-0.5, 0.0)
+              "cast_last": False}  # fmt: skip
+    return c.build.affine(c.build.norm(c.declare("norm", f"{c.module(node)}.norm.l2.{size}", fields), x), factor * size**-0.5, 0.0)

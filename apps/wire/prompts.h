@@ -1,6 +1,6 @@
-// Prompts as OpenAI's endpoints take them: one or several, as text or as token ids.
-#ifndef KEEL_APPS_WIRE_OPENAI_PROMPTS_H_
-#define KEEL_APPS_WIRE_OPENAI_PROMPTS_H_
+// Prompts of a body: one or several, as text or as token ids.
+#ifndef KEEL_APPS_WIRE_PROMPTS_H_
+#define KEEL_APPS_WIRE_PROMPTS_H_
 
 #include <cstdint>
 #include <string>
@@ -29,4 +29,4 @@ Status SetPrompt(const Prompt& prompt, Request& request);
 
 }  // namespace keel::apps
 
-#endif  // KEEL_APPS_WIRE_OPENAI_PROMPTS_H_
+#endif  // KEEL_APPS_WIRE_PROMPTS_H_

@@ -1,4 +1,4 @@
-#include "apps/wire/openai/prompts.h"
+#include "apps/wire/prompts.h"
 
 #include <utility>
 

@@ -1,0 +1,70 @@
+"""Models that answer with vectors: what is exported of their classes, and that it is what the engine computes."""
+
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+import transformers_env  # noqa: F401, isort: skip
+import transformers
+from keel.export import Refused, export_checkpoint, export_model
+from keel.export.build import build_model
+from keel.export.proto import graph_pb2
+
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 96}
+
+
+def graph_of(model_class: type, **more) -> graph_pb2.Graph:
+    return export_model(build_model(model_class.config_class(**SIZES, **more), model_class))
+
+
+def functions(graph: graph_pb2.Graph) -> dict[str, list[str]]:
+    """The ops of each."""
+    return {f.name: [graph_pb2.Op.Name(n.op).removeprefix("OP_") for n in f.nodes] for f in graph.functions}
+
+
+class VectorsTest(unittest.TestCase):
+    def test_of_a_head_that_nobody_asks_the_base_model_is_left(self):
+        graph = graph_of(transformers.BertForMaskedLM)
+        self.assertEqual(functions(graph)["pool"], [])
+        self.assertEqual(graph.spec.architecture, "BertForMaskedLM")
+        self.assertTrue(all(d.name.startswith("bert.") for d in graph.declarations))
+        ignored = [r"(bert\.)?pooler\..*", r"(bert\.)?cls\..*"]
+        said = [getattr(r, "from")[0] for r in graph.spec.renames if r.op == r.IGNORE]
+        self.assertEqual(said, ignored[1:], "BertForMaskedLM has no pooler")
+        said = [getattr(r, "from")[0] for r in graph_of(transformers.BertModel).spec.renames if r.op == r.IGNORE]
+        self.assertEqual(said, ignored[:1])
+
+    def test_a_classifier_may_take_the_mean(self):
+        graph = graph_of(transformers.ModernBertForSequenceClassification, classifier_pooling="mean", pad_token_id=0)
+        self.assertEqual(functions(graph)["pool"], ["LINEAR", "UNARY", "NORM", "LINEAR"])
+        windows = [d.attention.window for d in graph.declarations if d.HasField("attention")]
+        self.assertEqual(windows, [0, 65], "128 tokens, of which a token is one, and 64 on each side of it")
+
+    def test_a_base_model_that_is_causal_answers_with_vectors_too(self):
+        graph = graph_of(transformers.LlamaModel)
+        self.assertEqual(list(functions(graph)), ["forward", "pool"])
+        self.assertEqual({d.attention.kind for d in graph.declarations if d.HasField("attention")}, {0})
+        self.assertIn("model.layers.0.self_attn.q_proj", [d.name for d in graph.declarations])
+
+    def test_heads_that_answer_for_each_token_are_refused(self):
+        with self.assertRaisesRegex(Refused, "BertForTokenClassification has a head that is not served"):
+            graph_of(transformers.BertForTokenClassification)
+
+    def test_a_bias_of_distances_is_refused(self):
+        with self.assertRaisesRegex(Refused, "mpnet.encoder.layer.0.attention.attn .* a bias that is learned"):
+            graph_of(transformers.MPNetModel)
+
+    def test_the_engine_computes_what_the_class_does(self):
+        """The numbers for the label of every token, beside others and alone."""
+        checkpoint = pathlib.Path("plugins/bert/testdata/xlm_roberta_classifier")
+        with tempfile.TemporaryDirectory() as out:
+            export_checkpoint(checkpoint, out)
+            command = ["tests/transformers/check_graph", f"{out}/keel-graph.pb", checkpoint]
+            done = subprocess.run(command, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual([line.split()[0] for line in done.stdout.splitlines()], ["whole", "batched"])
+
+
+if __name__ == "__main__":
+    unittest.main()
