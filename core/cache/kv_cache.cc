@@ -1,15 +1,18 @@
 #include "core/cache/kv_cache.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/cache/checked_bytes.h"
+#include "core/kernels/huge_memory.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
@@ -35,6 +38,21 @@ absl::StatusOr<int64_t> BlockBytes(const KvLayerSpec& spec, int64_t block_size, 
     bytes += *part;
   }
   return bytes;
+}
+
+// In large pages: blocks are read that lie here and there, and with small ones reading waits for
+// their translations. Less than such a page holds stays in small ones. Throws c10::Error,
+// std::bad_alloc.
+at::Tensor AllocateTensor(at::IntArrayRef dims, at::ScalarType type) {
+  constexpr int64_t kLargePage = 2 << 20;
+  int64_t bytes = static_cast<int64_t>(c10::elementSize(type));
+  for (const int64_t dim : dims) bytes *= dim;
+  if (bytes < kLargePage) return at::empty(dims, type);
+  HugeMemory memory = AllocateHugeMemory(bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  const HugeMemoryFree free(bytes);
+  return at::from_blob(
+      memory.release(), dims, [free](void* p) { free(static_cast<char*>(p)); }, type);
 }
 
 }  // namespace
@@ -91,15 +109,15 @@ void KvCache::AllocateLayer(Layer& layer, int64_t num_blocks) const {
   const KvLayerSpec& s = layer.spec;
   if (s.has_rows) {
     const at::ScalarType type = *ToScalarType(dtype_);
-    layer.keys = at::empty({num_blocks, s.kv_heads, block_size_, s.qk_dim}, type);
+    layer.keys = AllocateTensor({num_blocks, s.kv_heads, block_size_, s.qk_dim}, type);
     layer.values = s.values_in_keys
                        ? layer.keys.narrow(3, 0, s.v_dim)
-                       : at::empty({num_blocks, s.kv_heads, block_size_, s.v_dim}, type);
+                       : AllocateTensor({num_blocks, s.kv_heads, block_size_, s.v_dim}, type);
   }
   for (const BlockTensor& tensor : s.own) {
     std::vector<int64_t> dims = {num_blocks};
     dims.insert(dims.end(), tensor.dims.begin(), tensor.dims.end());
-    layer.own.push_back(at::empty(dims, *ToScalarType(tensor.dtype)));
+    layer.own.push_back(AllocateTensor(dims, *ToScalarType(tensor.dtype)));
   }
 }
 

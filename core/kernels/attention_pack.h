@@ -129,96 +129,104 @@ KEEL_INLINE void PrefetchRows(const Storage* const* rows, int64_t begin, int64_t
   }
 }
 
-// rows [kPanel] of `size` elements -> [WordsOf(size)][kPanel].
+// Words of a row of keys that are packed at a time.
 template <int kWidth, typename T, bool kDot>
-KEEL_INLINE void PackKeys(const typename T::Storage* const* rows, int64_t size, uint32_t* out) {
+constexpr int64_t kKeyWords = std::is_same_v<T, BF16> && !kDot ? 2 * kWidth : kWidth;
+
+// Those from `first` on, at most kKeyWords, of rows [kPanel] of `size` elements -> [words][kPanel]. Returns how many.
+template <int kWidth, typename T, bool kDot>
+KEEL_INLINE int64_t PackKeyWords(const typename T::Storage* const* rows, int64_t size,
+                                 int64_t first, uint32_t* out) {
   using U32 = typename Vector<kWidth>::U32;
   constexpr bool kIsPairs = std::is_same_v<T, BF16>;
-  const int64_t words = kIsPairs ? (size + 1) / 2 : WordsOf<kDot>(size);
-  for (int64_t word = 0; word < words; word += kWidth) {
-    const int64_t count = std::min<int64_t>(kWidth, words - word);
-    for (int64_t half = 0; half < 2; ++half) {
-      U32 x[kWidth];
+  const int64_t count = std::min(kKeyWords<kWidth, T, kDot>, WordsOf<kDot>(size) - first);
+  const int64_t element = kDot ? 2 * first : first;
+#pragma GCC unroll 2
+  for (int64_t half = 0; half < 2; ++half) {
+    U32 x[kWidth];
 #pragma GCC unroll 16
-      for (int i = 0; i < kWidth; ++i)
-        LoadWords<kWidth, T>(rows[half * kWidth + i], kIsPairs ? 2 * word : word, size, &x[i]);
-      Transpose<kWidth>(x);
-      uint32_t* to = out + half * kWidth;
+    for (int i = 0; i < kWidth; ++i)
+      LoadWords<kWidth, T>(rows[half * kWidth + i], element, size, &x[i]);
+    Transpose<kWidth>(x);
+    uint32_t* to = out + half * kWidth;
 #pragma GCC unroll 16
-      for (int i = 0; i < kWidth; ++i) {
-        if (i >= count) break;
-        if constexpr (kIsPairs && !kDot) {
-          const U32 even = x[i] << 16, odd = x[i] & 0xffff0000u;
-          std::memcpy(to + (word + i) * 2 * kPanel<kWidth>, &even, sizeof(even));
-          std::memcpy(to + ((word + i) * 2 + 1) * kPanel<kWidth>, &odd, sizeof(odd));
-        } else {
-          std::memcpy(to + (word + i) * kPanel<kWidth>, &x[i], sizeof(x[i]));
-        }
-      }
-    }
-  }
-}
-
-// rows [kPanel] of `size` elements -> [PanelsOf(size)][stride][kPanel], the first of each `stride`.
-// Columns past the end are 0.
-template <int kWidth, typename T>
-KEEL_INLINE void PackValues(const typename T::Storage* const* rows, int64_t size, int64_t stride,
-                            uint32_t* out) {
-  using Register = typename Vector<kWidth>::U32;
-  for (int64_t row = 0; row < kPanel<kWidth>; ++row) {
-    uint32_t* to = out + row * kPanel<kWidth>;
-    for (int64_t column = 0; column < size; column += kPanel<kWidth>) {
-      Register low, high;
-      if constexpr (std::is_same_v<T, BF16>) {
-        uint16_t tail[kPanel<kWidth>];
-        const uint16_t* p = rows[row] + column;
-        if (size - column < kPanel<kWidth>) {
-          std::memset(tail, 0, sizeof(tail));
-          std::memcpy(tail, p, (size - column) * sizeof(*p));
-          p = tail;
-        }
-        typename Vector<kWidth>::F32 x;
-        Convert<kWidth>::WidenBF16(p, &x);
-        std::memcpy(&low, &x, sizeof(low));
-        Convert<kWidth>::WidenBF16(p + kWidth, &x);
-        std::memcpy(&high, &x, sizeof(high));
+    for (int i = 0; i < kWidth; ++i) {
+      if constexpr (kIsPairs && !kDot) {
+        if (2 * i >= count) break;
+        const U32 even = x[i] << 16, odd = x[i] & 0xffff0000u;
+        std::memcpy(to + 2 * i * kPanel<kWidth>, &even, sizeof(even));
+        std::memcpy(to + (2 * i + 1) * kPanel<kWidth>, &odd, sizeof(odd));
       } else {
-        LoadWords<kWidth, T>(rows[row], column, size, &low);
-        LoadWords<kWidth, T>(rows[row], column + kWidth, size, &high);
+        if (i >= count) break;
+        std::memcpy(to + i * kPanel<kWidth>, &x[i], sizeof(x[i]));
       }
-      std::memcpy(to, &low, sizeof(low));
-      std::memcpy(to + kWidth, &high, sizeof(high));
-      to += stride * kPanel<kWidth>;
     }
+  }
+  return count;
+}
+
+// A register of values, all there, as fp32.
+template <int kWidth, typename T>
+KEEL_INLINE void LoadValues(const typename T::Storage* p, typename Vector<kWidth>::F32* out) {
+  if constexpr (std::is_same_v<T, BF16>) Convert<kWidth>::WidenBF16(p, out);
+  if constexpr (std::is_same_v<T, F16>) Convert<kWidth>::WidenF16(p, out);
+  if constexpr (std::is_same_v<T, F32>) std::memcpy(out, p, sizeof(*out));
+}
+
+// Columns [column, column + kPanel) of rows [kPanel] of `size` elements -> [kPanel][kPanel]. Those past the end are 0.
+template <int kWidth, typename T>
+KEEL_INLINE void PackValues(const typename T::Storage* const* rows, int64_t size, int64_t column,
+                            uint32_t* out) {
+  using Storage = typename T::Storage;
+  const int64_t count = std::min(kPanel<kWidth>, size - column);
+  for (int64_t row = 0; row < kPanel<kWidth>; ++row, out += kPanel<kWidth>) {
+    const Storage* p = rows[row] + column;
+    Storage tail[kPanel<kWidth>] = {};
+    if (count < kPanel<kWidth>) {
+      std::memcpy(tail, p, count * sizeof(*p));
+      p = tail;
+    }
+    typename Vector<kWidth>::F32 low, high;
+    LoadValues<kWidth, T>(p, &low);
+    LoadValues<kWidth, T>(p + kWidth, &high);
+    std::memcpy(out, &low, sizeof(low));
+    std::memcpy(out + kWidth, &high, sizeof(high));
   }
 }
 
-// The same of bf16 as pairs of rows, [PanelsOf(size)][stride][kPanel], for the widest registers.
-KEEL_INLINE void PackValuePairs(const uint16_t* const* rows, int64_t size, int64_t stride,
+// The same of bf16 as pairs of rows, [kPanel / 2][kPanel], for the widest registers.
+KEEL_INLINE void PackValuePairs(const uint16_t* const* rows, int64_t size, int64_t column,
                                 uint32_t* out) {
   typedef uint16_t U16x32 __attribute__((vector_size(64)));
   constexpr int64_t kColumns = kPanel<16>;
-  for (int64_t row = 0; row < kColumns; row += 2) {
-    uint32_t* to = out + row / 2 * kColumns;
-    for (int64_t column = 0; column < size; column += kColumns) {
-      U16x32 a = {}, b = {};
-      if (size - column >= kColumns) {
-        std::memcpy(&a, rows[row] + column, sizeof(a));
-        std::memcpy(&b, rows[row + 1] + column, sizeof(b));
-      } else {
-        std::memcpy(&a, rows[row] + column, (size - column) * 2);
-        std::memcpy(&b, rows[row + 1] + column, (size - column) * 2);
-      }
-      const U16x32 low =
-          __builtin_shufflevector(a, b, 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8,
-                                  40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47);
-      const U16x32 high = __builtin_shufflevector(a, b, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21,
-                                                  53, 22, 54, 23, 55, 24, 56, 25, 57, 26, 58, 27,
-                                                  59, 28, 60, 29, 61, 30, 62, 31, 63);
-      std::memcpy(to, &low, sizeof(low));
-      std::memcpy(to + 16, &high, sizeof(high));
-      to += stride * kColumns;
+  const int64_t bytes = std::min(kColumns, size - column) * 2;
+  for (int64_t row = 0; row < kColumns; row += 2, out += kColumns) {
+    U16x32 a = {}, b = {};
+    if (bytes == sizeof(a)) {
+      std::memcpy(&a, rows[row] + column, sizeof(a));
+      std::memcpy(&b, rows[row + 1] + column, sizeof(b));
+    } else {
+      std::memcpy(&a, rows[row] + column, bytes);
+      std::memcpy(&b, rows[row + 1] + column, bytes);
     }
+    const U16x32 low =
+        __builtin_shufflevector(a, b, 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40,
+                                9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47);
+    const U16x32 high =
+        __builtin_shufflevector(a, b, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23,
+                                55, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63);
+    std::memcpy(out, &low, sizeof(low));
+    std::memcpy(out + 16, &high, sizeof(high));
+  }
+}
+
+template <int kWidth, typename T, bool kDot>
+KEEL_INLINE void PackValuesOf(const typename T::Storage* const* rows, int64_t size, int64_t column,
+                              uint32_t* out) {
+  if constexpr (kDot) {
+    PackValuePairs(rows, size, column, out);
+  } else {
+    PackValues<kWidth, T>(rows, size, column, out);
   }
 }
 

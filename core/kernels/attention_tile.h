@@ -58,66 +58,80 @@ KEEL_INLINE void MultiplyAdd(uint32_t a, const typename Vector<kWidth>::F32& b,
   }
 }
 
-// c [kRows, kPanel] = a [kRows, k] b [k, kPanel], or (adds) += it. Every element is one chain of additions
-// along k, so its bits depend neither on kRows nor on the parts that k is taken in.
-template <int kWidth, bool kDot, int kRows>
-KEEL_INLINE void ProductOfPanel(const uint32_t* a, int64_t a_stride, const uint32_t* b, int64_t k,
-                                bool adds, float* c, int64_t c_stride) {
+// c [kRows, kPanels * kPanel] = a [kRows, k] b, or (adds) += it; panels of b are `b_stride` words apart. Every element is
+// one chain of additions along k, so its bits depend neither on kRows nor on the parts that k is taken in.
+template <int kWidth, bool kDot, int kRows, int kPanels>
+KEEL_INLINE void ProductOfPanels(const uint32_t* a, int64_t a_stride, const uint32_t* b,
+                                 int64_t b_stride, int64_t k, bool adds, float* c,
+                                 int64_t c_stride) {
   using F32 = typename Vector<kWidth>::F32;
-  F32 low[kRows] = {}, high[kRows] = {};
+  constexpr int kRegisters = 2 * kPanels;  // of a row
+  F32 sums[kRows][kRegisters] = {};
   if (adds) {
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
-      std::memcpy(&low[r], c + r * c_stride, sizeof(low[r]));
-      std::memcpy(&high[r], c + r * c_stride + kWidth, sizeof(high[r]));
+#pragma GCC unroll 4
+      for (int j = 0; j < kRegisters; ++j)
+        std::memcpy(&sums[r][j], c + r * c_stride + j * kWidth, sizeof(F32));
     }
   }
   for (int64_t i = 0; i < k; ++i) {
-    F32 b0, b1;
-    std::memcpy(&b0, b + i * kPanel<kWidth>, sizeof(b0));
-    std::memcpy(&b1, b + i * kPanel<kWidth> + kWidth, sizeof(b1));
+    F32 column[kRegisters];
+#pragma GCC unroll 4
+    for (int j = 0; j < kRegisters; ++j)
+      std::memcpy(&column[j], b + j / 2 * b_stride + (2 * i + j % 2) * kWidth, sizeof(F32));
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       uint32_t word;
       std::memcpy(&word, a + r * a_stride + i, sizeof(word));  // weights were written as fp32
-      MultiplyAdd<kWidth, kDot>(word, b0, &low[r]);
-      MultiplyAdd<kWidth, kDot>(word, b1, &high[r]);
+#pragma GCC unroll 4
+      for (int j = 0; j < kRegisters; ++j) MultiplyAdd<kWidth, kDot>(word, column[j], &sums[r][j]);
     }
   }
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
-    std::memcpy(c + r * c_stride, &low[r], sizeof(low[r]));
-    std::memcpy(c + r * c_stride + kWidth, &high[r], sizeof(high[r]));
+#pragma GCC unroll 4
+    for (int j = 0; j < kRegisters; ++j)
+      std::memcpy(c + r * c_stride + j * kWidth, &sums[r][j], sizeof(F32));
   }
 }
 
-// c [rows, panels * kPanel] = a [rows, k] b, or (adds) += it; panels of b are `b_stride` words apart.
+// Of `rows` <= kProductRows; by two panels where one gives too few chains to keep the CPU busy.
+template <int kWidth, bool kDot, int kRows = kProductRows<kWidth>>
+KEEL_INLINE void ProductOfRows(const uint32_t* a, int64_t a_stride, int64_t rows, const uint32_t* b,
+                               int64_t b_stride, int64_t panels, int64_t k, bool adds, float* c,
+                               int64_t c_stride) {
+  if constexpr (kRows > 1) {
+    if (rows < kRows) {
+      return ProductOfRows<kWidth, kDot, kRows - 1>(a, a_stride, rows, b, b_stride, panels, k, adds,
+                                                    c, c_stride);
+    }
+  }
+  int64_t panel = 0;
+  if constexpr (kRows <= 2) {
+    for (; panel + 2 <= panels; panel += 2) {
+      ProductOfPanels<kWidth, kDot, kRows, 2>(a, a_stride, b + panel * b_stride, b_stride, k, adds,
+                                              c + panel * kPanel<kWidth>, c_stride);
+    }
+  }
+  for (; panel < panels; ++panel) {
+    ProductOfPanels<kWidth, kDot, kRows, 1>(a, a_stride, b + panel * b_stride, b_stride, k, adds,
+                                            c + panel * kPanel<kWidth>, c_stride);
+  }
+}
+
+// c [rows, panels * kPanel] = a [rows, k] b, or (adds) += it.
 template <int kWidth, bool kDot>
 KEEL_INLINE void Product(const uint32_t* a, int64_t a_stride, int64_t rows, const uint32_t* b,
                          int64_t b_stride, int64_t panels, int64_t k, bool adds, float* c,
                          int64_t c_stride) {
-  for (int64_t panel = 0; panel < panels; ++panel) {
-    const uint32_t* b_panel = b + panel * b_stride;
-    for (int64_t row = 0; row < rows;) {
-      const uint32_t* a_row = a + row * a_stride;
-      float* c_row = c + row * c_stride + panel * kPanel<kWidth>;
-      const int64_t left = rows - row;
-      const auto take = [&]<int kRows>() __attribute__((always_inline)) {
-        ProductOfPanel<kWidth, kDot, kRows>(a_row, a_stride, b_panel, k, adds, c_row, c_stride);
-        row += kRows;
-      };
-      if (left >= kProductRows<kWidth>) {
-        take.template operator()<kProductRows<kWidth>>();
-      } else if (left >= 4) {
-        take.template operator()<4>();
-      } else if (left == 3) {
-        take.template operator()<3>();
-      } else if (left == 2) {
-        take.template operator()<2>();
-      } else {
-        take.template operator()<1>();
-      }
-    }
+  // Parts of like size: seven rows as four and three, not as six and one.
+  const int64_t parts = (rows + kProductRows<kWidth> - 1) / kProductRows<kWidth>;
+  for (int64_t part = 0, row = 0; part < parts; ++part) {
+    const int64_t end = rows * (part + 1) / parts;
+    ProductOfRows<kWidth, kDot>(a + row * a_stride, a_stride, end - row, b, b_stride, panels, k,
+                                adds, c + row * c_stride, c_stride);
+    row = end;
   }
 }
 
