@@ -22,8 +22,8 @@ constexpr absl::string_view kWhat = "is no video that can be decoded";
 class ToRgb {
  public:
   absl::Status Convert(const AVFrame& frame, uint8_t* rgb) {
-    // Every bit as C has it, whatever the CPU is.
-    constexpr int kFlags = SWS_BILINEAR | SWS_ACCURATE_RND | SWS_BITEXACT | SWS_FULL_CHR_H_INT;
+    // PyAV's, and so what transformers sees. The last bits are as the CPU likes them.
+    constexpr int kFlags = SWS_BILINEAR;
     const auto format = static_cast<AVPixelFormat>(frame.format);
     context_.reset(sws_getCachedContext(context_.release(), frame.width, frame.height, format,
                                         frame.width, frame.height, AV_PIX_FMT_RGB24, kFlags,

@@ -119,6 +119,7 @@ TEST(MediaPoolTest, MemoryHasALimit) {
   std::string png = MediaBytes("png_2_8.png").substr(0, 33);
   png.replace(16, 8, std::string("\0\0\x75\x30\0\0\x75\x30", 8));
   png.replace(29, 4, "\xe9\x45\x6f\xed");  // its checksum
+  png += std::string("\0\0\x10\0IDAT", 8);
   const auto pool = Pool();
   EXPECT_THAT(pool->DecodeImage(png, {.max_pixels = int64_t{1} << 40}),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("memory")));
