@@ -1,7 +1,10 @@
 // Damaged images, sounds and clips, through jailed children: each one is an error or pixels, and this
 // process lives. Seeded: a failure comes again. An argument is how many there are (default: what takes
 // about a second); `media_fuzz_test 20000` is a campaign.
+#include <zlib.h>
+
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
@@ -33,12 +36,27 @@ struct Seed {
   std::string bytes;
 };
 
+// A damaged PNG with checksums that fit it again, so that more than they is tried.
+std::string WithChecksums(std::string png) {
+  constexpr size_t kSignature = 8, kAround = 12;  // length, kind and checksum of a chunk
+  for (size_t at = kSignature; png.size() >= at + kAround;) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(png.data()) + at;
+    const size_t n = size_t{bytes[0]} << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
+    if (n > png.size() - at - kAround) break;
+    const uint32_t sum = static_cast<uint32_t>(crc32(0, bytes + 4, static_cast<uInt>(n + 4)));
+    for (size_t i = 0; i < 4; ++i) png[at + 8 + n + i] = static_cast<char>(sum >> (24 - 8 * i));
+    at += kAround + n;
+  }
+  return png;
+}
+
 class Mutator {
  public:
   std::string Damaged(std::string bytes) {
-    const int times = 1 + Below(8);
+    const int times = 1 + static_cast<int>(Below(8));
     for (int i = 0; i < times && !bytes.empty(); ++i) DamageOnce(bytes);
-    return bytes;
+    const bool png = absl::StartsWith(bytes, "\x89PNG");
+    return png && Below(4) != 0 ? WithChecksums(std::move(bytes)) : bytes;
   }
   size_t Below(size_t n) { return std::uniform_int_distribution<size_t>(0, n - 1)(random_); }
 
