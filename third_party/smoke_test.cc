@@ -7,6 +7,7 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
+#include <curl/curl.h>
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
@@ -49,6 +50,16 @@ TEST(ThirdPartyTest, LibtorchMultipliesBfloat16) {
 TEST(ThirdPartyTest, LibtorchErrorsAreCaught) {
   const at::Tensor x = at::ones({2, 64});
   EXPECT_THROW(at::linear(x, at::ones({3, 63})), c10::Error);
+}
+
+TEST(ThirdPartyTest, CurlParsesUrls) {
+  CURLU* const url = curl_url();
+  ASSERT_EQ(curl_url_set(url, CURLUPART_URL, "https://example.com:8443/a.png", 0), CURLUE_OK);
+  char* host = nullptr;
+  ASSERT_EQ(curl_url_get(url, CURLUPART_HOST, &host, 0), CURLUE_OK);
+  EXPECT_STREQ(host, "example.com");
+  curl_free(host);
+  curl_url_cleanup(url);
 }
 
 TEST(ThirdPartyTest, AbseilHashesAndFormats) {

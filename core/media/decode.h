@@ -18,6 +18,16 @@ namespace keel {
 // blended, 16 bit colour is cut and 16 bit grey is clipped to 8.
 absl::StatusOr<Image> DecodeImage(absl::string_view bytes, const ImageOptions& options);
 
+// MP4, MOV, WebM, MKV or AVI with H.264, HEVC, VP8, VP9, AV1, MPEG-4 or MJPEG: frames that `sampling`
+// chooses, fewer if the clip ends before it said. Frames are as stored: a rotation that the container
+// notes is not applied, as with transformers.
+absl::StatusOr<Video> DecodeVideo(absl::string_view bytes, const VideoOptions& options);
+
+// WAV, FLAC, MP3, OGG, or the sound of a container above; PCM, FLAC, MP3, Vorbis, Opus, AAC or ALAC.
+// Parts that can't be decoded are passed over, if anything is left. Mean of the channels and resampled as
+// librosa.load does.
+absl::StatusOr<Audio> DecodeAudio(absl::string_view bytes, const AudioOptions& options);
+
 }  // namespace keel
 
 #endif  // KEEL_CORE_MEDIA_DECODE_H_

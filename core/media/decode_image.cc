@@ -41,9 +41,9 @@ absl::Status CheckSize(int64_t width, int64_t height, int64_t max_pixels) {
         absl::StrCat("it is ", width, " x ", height, " pixels, expected at least 1 x 1"));
   }
   if (width <= max_pixels / height) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("it is ", width, " x ", height, " pixels, expected at most ", max_pixels,
-                   " in all; send a smaller one"));
+  return absl::ResourceExhaustedError(absl::StrCat("it is ", width, " x ", height,
+                                                   " pixels, expected at most ", max_pixels,
+                                                   " in all; send a smaller one"));
 }
 
 absl::StatusOr<Image> DecodeImage(absl::string_view bytes, const ImageOptions& options) {
@@ -56,9 +56,9 @@ absl::StatusOr<Image> DecodeImage(absl::string_view bytes, const ImageOptions& o
     return Upright(std::move(stored->image), orientation);
   }
   if (bytes.empty()) return absl::InvalidArgumentError(absl::StrCat(kWhat, ": it is empty"));
-  return absl::InvalidArgumentError(
-      absl::StrCat(kWhat, ": it begins with ", absl::BytesToHexString(bytes.substr(0, 8)),
-                   ", as no PNG, JPEG, WebP or GIF does"));
+  return absl::InvalidArgumentError(absl::StrCat(kWhat, ": it begins with ",
+                                                 absl::BytesToHexString(bytes.substr(0, 8)),
+                                                 ", as no PNG, JPEG, WebP or GIF does"));
 }
 
 }  // namespace keel

@@ -97,9 +97,7 @@ class JpegReader {
     jpeg->src->next_input_byte += skipped;
     jpeg->src->bytes_in_buffer -= skipped;
   }
-  static absl::Status Truncated() {
-    return absl::InvalidArgumentError("the file ends too early");
-  }
+  static absl::Status Truncated() { return absl::InvalidArgumentError("the file ends too early"); }
 
   absl::Status ReadPixels(Image& image) {
     const int components = jpeg_.num_components;

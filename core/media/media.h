@@ -18,10 +18,10 @@ struct Image {
 struct Video {
   int frames = 0, height = 0, width = 0;  // at least 1
   std::vector<uint8_t> rgb;               // [frames, height, width, 3]
-  std::vector<int64_t> indices;           // [frames], ascending: which frame of the clip each one is
-  std::vector<double> seconds;            // [frames]: when it is shown; the clip's first frame at 0
-  int64_t total_frames = 0;               // of the clip
-  double fps = 0;                         // of the clip, on average; 0 if it does not say
+  std::vector<int64_t> indices;  // [frames], ascending: which frame of the clip each one is
+  std::vector<double> seconds;   // [frames]: when it is shown; the clip's first frame at 0
+  int64_t total_frames = 0;      // of the clip
+  double fps = 0;                // of the clip, on average; 0 if it does not say
 };
 
 struct Audio {
@@ -35,14 +35,15 @@ struct ImageOptions {
   int64_t max_pixels = 89478485;
 };
 
-// How frames are chosen; at most one of the two. Neither: all frames.
+// How frames are chosen, as transformers' default_sample_indices_fn does; at most one of the two.
+// Neither: all frames.
 struct FrameSampling {
-  int num_frames = 0;  // that many, evenly spread: index i is trunc(i * total / num_frames)
-  double fps = 0;      // that many a second: num_frames is trunc(total / clip's fps * fps)
+  int num_frames = 0;  // that many, evenly spread: frame i is i * total / num_frames, rounded down
+  double fps = 0;      // that many a second: num_frames is total / clip's fps * fps, rounded down
 };
 
 struct VideoOptions {
-  FrameSampling sampling;
+  FrameSampling sampling = {};
   int64_t max_pixels = 89478485;  // of all decoded frames together
   int64_t max_frames = 768;       // decoded
   int64_t max_clip_frames = 1 << 17;

@@ -122,7 +122,8 @@ Image Upright(Image image, int orientation) {
   for (int y = 0; y < upright.height; ++y) {
     for (int x = 0; x < upright.width; ++x, to += 3) {
       const Place from = Stored(orientation, image.height, image.width, y, x);
-      std::memcpy(to, image.rgb.data() + (size_t{3} * from.y) * image.width + size_t{3} * from.x, 3);
+      std::memcpy(to, image.rgb.data() + (size_t{3} * from.y) * image.width + size_t{3} * from.x,
+                  3);
     }
   }
   return upright;

@@ -1,23 +1,9 @@
 #include "core/remote/jailed_plugin.h"
 
-#include <seccomp.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
-
-#include <cerrno>
-#include <csignal>
-#include <cstdlib>
-#include <memory>
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
-#include "absl/time/clock.h"
 #include "core/base/companion_program.h"
 #include "core/base/status.h"
 #include "core/base/strict_proto.h"
@@ -32,41 +18,8 @@ constexpr CompanionProgram kProgram = {"keel-jail",
                                        "runs plugins and reads graph files that are not trusted",
                                        "KEEL_JAIL", "core/remote"};
 constexpr int64_t kMaxReplyMessages = 1 << 16;  // a graph is bytes in it
-constexpr absl::Duration kTimeToEnd = absl::Seconds(1);
 
 std::string Untrusted(absl::string_view text) { return PluginText(text.data(), text.size()); }
-
-// "socket" for the number that a "denied system call 41" has.
-std::string DeniedCall(absl::string_view output) {
-  for (absl::string_view line : absl::StrSplit(output, '\n')) {
-    int number = 0;
-    if (!absl::ConsumePrefix(&line, "denied system call") || !absl::SimpleAtoi(line, &number))
-      continue;
-    const std::unique_ptr<char, decltype(&std::free)> name(
-        seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number), std::free);
-    return name != nullptr ? name.get() : absl::StrCat("system call ", number);
-  }
-  return "another system call";
-}
-
-std::string LastLine(absl::string_view output) {
-  const std::vector<absl::string_view> lines = absl::StrSplit(output, '\n', absl::SkipWhitespace());
-  return lines.empty() ? "" : Untrusted(lines.back());
-}
-
-std::string HowItDied(int wait_status, const JailOptions& options) {
-  switch (const int signal = WTERMSIG(wait_status)) {
-    case SIGXCPU:
-      return absl::StrCat("takes more than ", options.limits.cpu_seconds, " s of CPU time");
-    case SIGSEGV:
-    case SIGBUS:
-      return absl::StrCat("crashes (", strsignal(signal), ")");
-    case SIGABRT:
-      return "aborts";
-    default:
-      return absl::StrCat("ends by ", strsignal(signal));
-  }
-}
 
 // The question comes from outside; what the host makes of it does not go on before that.
 absl::Status AnswerInto(const proto::HostQuestion& question, const HostAnswers& host,
@@ -105,83 +58,35 @@ proto::HostAnswer Answer(const proto::HostQuestion& question, const HostAnswers&
 absl::StatusOr<JailedPlugin> JailedPlugin::Start(const JailedImage& image,
                                                  const JailOptions& options) {
   KEEL_ASSIGN_OR_RETURN(const std::string program, FindCompanion(kProgram, options.program));
-  FileDescriptor other;
-  KEEL_ASSIGN_OR_RETURN(Channel channel, Channel::Open(&other));
   const PluginRef& ref = image.ref();
-  KEEL_ASSIGN_OR_RETURN(ChildProcess child,
-                        ChildProcess::Start(program,
-                                            {ref.kind == PluginKind::kGraph ? "graph" : "plugin",
-                                             absl::StrCat(options.limits.memory_bytes),
-                                             absl::StrCat(options.limits.cpu_seconds), ref.name},
-                                            {other.get(), image.fd()}));
-  return JailedPlugin(ref, options, std::move(channel), std::move(child));
-}
-
-absl::Status JailedPlugin::AllowCpuTime() const {
-  clockid_t clock;
-  timespec used;
-  if (clock_getcpuclockid(child_.pid(), &clock) != 0 || clock_gettime(clock, &used) != 0)
-    return absl::OkStatus();  // it has ended, which its channel will say
-  const rlimit limit = {static_cast<rlim_t>(used.tv_sec + 1 + options_.limits.cpu_seconds),
-                        RLIM_INFINITY};
-  if (prlimit(child_.pid(), RLIMIT_CPU, &limit, nullptr) == 0 || errno == ESRCH)
-    return absl::OkStatus();
-  return absl::ErrnoToStatus(errno, "prlimit");
+  KEEL_ASSIGN_OR_RETURN(JailedProcess process,
+                        JailedProcess::Start(LabelOf(ref), program,
+                                             {ref.kind == PluginKind::kGraph ? "graph" : "plugin",
+                                              absl::StrCat(options.limits.memory_bytes),
+                                              absl::StrCat(options.limits.cpu_seconds), ref.name},
+                                             {image.fd()}, options));
+  return JailedPlugin(ref, std::move(process));
 }
 
 absl::StatusOr<proto::JailReply> JailedPlugin::Exchange(const proto::JailRequest& request,
                                                         absl::Time deadline) {
-  KEEL_RETURN_IF_ERROR(channel_.Write(request.SerializeAsString(), deadline));
-  KEEL_ASSIGN_OR_RETURN(const std::string bytes, channel_.Read(kMaxFrameBytes, deadline));
+  KEEL_RETURN_IF_ERROR(process_.Write(request.SerializeAsString(), deadline));
+  KEEL_ASSIGN_OR_RETURN(const std::string bytes, process_.Read(deadline));
   proto::JailReply reply;
   KEEL_RETURN_IF_ERROR(ParseStrict(bytes, kMaxReplyMessages, &reply));
   return reply;
 }
 
-absl::Status JailedPlugin::Ended(const absl::Status& error) {
-  alive_ = false;
-  const bool late = absl::IsDeadlineExceeded(error);
-  const ChildResult child =
-      child_.Finish(absl::Now() + (absl::IsUnavailable(error) ? kTimeToEnd : absl::ZeroDuration()));
-  if (child.wait_status >= 0 && WIFEXITED(child.wait_status) &&
-      WEXITSTATUS(child.wait_status) == Jail::kNotEntered) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(label_, ": can't be jailed here: ", LastLine(child.output)));
-  }
-  std::string how;
-  if (late) {
-    how = absl::StrCat("takes longer than ", absl::FormatDuration(options_.wall_limit));
-  } else if (!absl::IsUnavailable(error)) {
-    how = absl::StrCat("answers what is no answer: ", error.message());
-  } else if (child.timed_out) {
-    how = "closes its channel to the host";
-  } else if (child.wait_status < 0) {
-    how = "ends its process";
-  } else if (WIFSIGNALED(child.wait_status)) {
-    how = HowItDied(child.wait_status, options_);
-  } else if (WEXITSTATUS(child.wait_status) == Jail::kDenied) {
-    how = absl::StrCat("calls ", DeniedCall(child.output), ", which a jail does not allow");
-  } else {
-    how = absl::StrCat("ends its process with status ", WEXITSTATUS(child.wait_status));
-  }
-  const std::string words = LastLine(child.output);
-  const bool tell = !words.empty() && !absl::StartsWith(words, "denied system call");
-  return absl::InvalidArgumentError(
-      absl::StrCat(label_, ": in its jail, it ", how, tell ? ": " : "", tell ? words : ""));
-}
-
 absl::StatusOr<proto::JailReply> JailedPlugin::Ask(const proto::JailRequest& request,
                                                    const HostAnswers& host) {
-  if (!alive_) return absl::UnavailableError(absl::StrCat(label_, ": its jail is gone"));
-  const absl::Time deadline = absl::Now() + options_.wall_limit;
-  if (absl::Status status = AllowCpuTime(); !status.ok()) return Ended(status);
+  KEEL_ASSIGN_OR_RETURN(const absl::Time deadline, process_.Begin());
   absl::StatusOr<proto::JailReply> answered = Exchange(request, deadline);
   while (answered.ok() && answered->has_question()) {
     proto::JailRequest next;
     *next.mutable_answer() = Answer(answered->question(), host);
     answered = Exchange(next, deadline);
   }
-  if (!answered.ok()) return Ended(answered.status());
+  if (!answered.ok()) return process_.Ended(answered.status());
   proto::JailReply reply = *std::move(answered);
   if (!reply.log().empty()) LogPluginToStderr(2, name_, "in its jail", Untrusted(reply.log()));
   if (reply.code() == 0) return reply;

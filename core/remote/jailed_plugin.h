@@ -12,21 +12,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "core/base/child_process.h"
 #include "core/graph/graph.pb.h"
 #include "core/plugin/trust.h"
-#include "core/remote/channel.h"
-#include "core/remote/jail.h"
 #include "core/remote/jail.pb.h"
+#include "core/remote/jailed_process.h"
 
 namespace keel {
-
-struct JailOptions {
-  // The program keel-jail. Empty: $KEEL_JAIL, else where core/base/companion_program.h looks.
-  std::string program = {};
-  absl::Duration wall_limit = absl::Seconds(10);  // of a request
-  JailLimits limits = {};                         // CPU time: of a request too
-};
 
 // What a processor asks its host; called by JailedPlugin::Ask, on its thread. An empty one answers
 // kUnimplemented.
@@ -52,26 +43,16 @@ class JailedPlugin {
   absl::StatusOr<proto::JailReply> Ask(const proto::JailRequest& request,
                                        const HostAnswers& host = {});
 
-  bool is_alive() const { return alive_; }
+  bool is_alive() const { return process_.is_alive(); }
 
  private:
-  JailedPlugin(const PluginRef& ref, JailOptions options, Channel channel, ChildProcess child)
-      : name_(ref.name),
-        label_(LabelOf(ref)),
-        options_(std::move(options)),
-        channel_(std::move(channel)),
-        child_(std::move(child)) {}
+  JailedPlugin(const PluginRef& ref, JailedProcess process)
+      : name_(ref.name), label_(LabelOf(ref)), process_(std::move(process)) {}
 
-  absl::Status AllowCpuTime() const;
   absl::StatusOr<proto::JailReply> Exchange(const proto::JailRequest& request, absl::Time deadline);
-  // What became of the process, which gave `error` instead of an answer.
-  absl::Status Ended(const absl::Status& error);
 
   std::string name_, label_;
-  JailOptions options_;
-  Channel channel_;
-  ChildProcess child_;
-  bool alive_ = true;
+  JailedProcess process_;
 };
 
 // Records a model class of `image` in a jail of its own. The graph has been verified here as any

@@ -46,53 +46,25 @@ absl::StatusOr<std::unique_ptr<ProcessorPool>> ProcessorPool::Create(JailedImage
                                                                      const Options& options) {
   std::unique_ptr<ProcessorPool> pool(
       new ProcessorPool(std::move(image), std::move(processor), std::move(host), options));
-  KEEL_ASSIGN_OR_RETURN(JailedPlugin first, pool->Take());
-  pool->Give(std::move(first));
+  KEEL_RETURN_IF_ERROR(pool->children_.Start());
   return pool;
 }
 
 absl::StatusOr<JailedPlugin> ProcessorPool::Open() const {
-  KEEL_ASSIGN_OR_RETURN(JailedPlugin child, JailedPlugin::Start(image_, options_.jail));
+  KEEL_ASSIGN_OR_RETURN(JailedPlugin child, JailedPlugin::Start(image_, jail_));
   proto::JailRequest request;
   *request.mutable_open_processor() = processor_;
   KEEL_RETURN_IF_ERROR(child.Ask(request, host_).status());
   return child;
 }
 
-absl::StatusOr<JailedPlugin> ProcessorPool::Take() {
-  {
-    const absl::MutexLock lock(&mutex_);
-    const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return !idle_.empty() || taken_ < options_.size;
-    };
-    mutex_.Await(absl::Condition(&ready));
-    ++taken_;
-    if (!idle_.empty()) {
-      JailedPlugin child = std::move(idle_.back());
-      idle_.pop_back();
-      return child;
-    }
-  }
-  absl::StatusOr<JailedPlugin> child = Open();
-  if (!child.ok()) {
-    const absl::MutexLock lock(&mutex_);
-    --taken_;
-  }
-  return child;
-}
-
-void ProcessorPool::Give(JailedPlugin child) {
-  const absl::MutexLock lock(&mutex_);
-  --taken_;
-  if (child.is_alive()) idle_.push_back(std::move(child));
-}
-
 absl::StatusOr<proto::JailReply> ProcessorPool::Call(const proto::CallProcessor& call) {
-  KEEL_ASSIGN_OR_RETURN(JailedPlugin child, Take());
-  proto::JailRequest request;
-  *request.mutable_call_processor() = call;
-  absl::StatusOr<proto::JailReply> reply = child.Ask(request, host_);
-  Give(std::move(child));
+  absl::StatusOr<proto::JailReply> reply =
+      children_.Use<proto::JailReply>([&](JailedPlugin& child) {
+        proto::JailRequest request;
+        *request.mutable_call_processor() = call;
+        return child.Ask(request, host_);
+      });
   if (!reply.ok()) return reply;
   if (absl::Status status = CheckReply(call, *reply); !status.ok()) {
     return Annotate(status, absl::StrCat("plugin ", image_.ref().name, ": its processor"));

@@ -5,13 +5,10 @@
 
 #include <memory>
 #include <utility>
-#include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "core/plugin/trust.h"
+#include "core/remote/child_pool.h"
 #include "core/remote/jail.pb.h"
 #include "core/remote/jailed_plugin.h"
 
@@ -43,19 +40,16 @@ class ProcessorPool {
       : image_(std::move(image)),
         processor_(std::move(processor)),
         host_(std::move(host)),
-        options_(options) {}
+        jail_(options.jail),
+        children_(options.size, [this] { return Open(); }) {}
 
   absl::StatusOr<JailedPlugin> Open() const;
-  absl::StatusOr<JailedPlugin> Take();
-  void Give(JailedPlugin child);
 
   const JailedImage image_;
   const proto::OpenProcessor processor_;
   const HostAnswers host_;
-  const Options options_;
-  absl::Mutex mutex_;
-  std::vector<JailedPlugin> idle_ ABSL_GUARDED_BY(mutex_);
-  int taken_ ABSL_GUARDED_BY(mutex_) = 0;
+  const JailOptions jail_;
+  ChildPool<JailedPlugin> children_;
 };
 
 }  // namespace keel

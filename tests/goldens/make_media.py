@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import media_clips
 import media_images
 
 TESTDATA = Path(__file__).resolve().parents[2] / "core/media/testdata"
@@ -10,6 +11,7 @@ TESTDATA = Path(__file__).resolve().parents[2] / "core/media/testdata"
 def main():
     TESTDATA.mkdir(exist_ok=True)
     media_images.make(TESTDATA)
+    media_clips.make(TESTDATA)
 
 
 if __name__ == "__main__":
