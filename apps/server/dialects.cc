@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "apps/wire/anthropic/anthropic.h"
 #include "apps/wire/openai/openai.h"
 #include "apps/wire/sglang/sglang.h"
 #include "apps/wire/tgi/tgi.h"
@@ -9,7 +10,7 @@
 namespace keel::apps {
 
 std::span<const Dialect* const> Dialects() {
-  static const Dialect* const dialects[] = {&OpenAi(), &Tgi(), &Sglang()};
+  static const Dialect* const dialects[] = {&OpenAi(), &Tgi(), &Sglang(), &Anthropic()};
   return dialects;
 }
 
