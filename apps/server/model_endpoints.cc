@@ -93,6 +93,8 @@ void GetModelInfo(const EndpointContext& context, Exchange& exchange) {
                          {"weight_version", "default"},
                          {"has_image_understanding", false},
                          {"has_audio_understanding", false},
+                         {"tool_call_parser", value("tool_call_parser")},
+                         {"reasoning_parser", value("reasoning_parser")},
                          {"max_model_len", value("max_model_len")},
                          {"architectures", json::array({value("architecture")})}});
 }

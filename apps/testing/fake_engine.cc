@@ -7,6 +7,7 @@
 //   logprobs   token: -0.5; alternative i: token + i with -0.5 - i
 //   vectors    of the task "embed" {tokens, first token}, normalized; of "classify" (tokens + i) / 100 for
 //              label i; a text_pair counts as part of the text. use_activation 0: not normalized
+//   parts      with parse_output, (...) is reasoning and !name:{...}; a call of a tool
 //   failures   "[fail]" in the prompt ends the request with an error after 3 tokens; "[die]" ends
 //              the engine; structured output is not served
 //   options    see kOptions
@@ -104,6 +105,7 @@ struct keel_output {
   bool is_first = false, is_last = false;
   int64_t n_logprobs = -2, n_prompt_logprobs = -2;  // -2: not asked for
   std::vector<float> vector;
+  std::vector<std::pair<int32_t, std::string>> parts;
   std::shared_ptr<const std::vector<int32_t>> prompt;
   // Of the last logprob that was read.
   mutable std::vector<int32_t> top_tokens;
@@ -119,7 +121,37 @@ struct Sequence {
   keel_output pending;  // collects while stream = 0
   bool first = true;
   bool done = false;
+  int32_t part = KEEL_PART_TEXT;  // that is being given
+  std::string tool;               // its name so far
 };
+
+// Takes what is new of the text apart.
+void TakeApart(Sequence& s, keel_output& output, std::string_view text) {
+  const auto give = [&](int32_t kind, std::string_view piece) {
+    const bool goes_on = !output.parts.empty() && output.parts.back().first == kind;
+    if (goes_on && kind != KEEL_PART_TOOL_NAME) {
+      output.parts.back().second += piece;
+    } else {
+      output.parts.emplace_back(kind, piece);
+    }
+  };
+  for (const char& c : text) {
+    if (s.part == KEEL_PART_TEXT && (c == '(' || c == '!')) {
+      s.part = c == '(' ? KEEL_PART_REASONING : KEEL_PART_TOOL_NAME;
+    } else if ((s.part == KEEL_PART_REASONING && c == ')') ||
+               (s.part == KEEL_PART_TOOL_ARGUMENTS && c == ';')) {
+      s.part = KEEL_PART_TEXT;
+    } else if (s.part == KEEL_PART_TOOL_NAME && c == ':') {
+      give(KEEL_PART_TOOL_NAME, std::exchange(s.tool, ""));
+      s.part = KEEL_PART_TOOL_ARGUMENTS;
+    } else if (s.part == KEEL_PART_TOOL_NAME) {
+      s.tool += c;
+    } else {
+      give(s.part, {&c, 1});
+      if (s.part == KEEL_PART_TEXT) output.text += c;
+    }
+  }
+}
 
 struct Running {
   uint64_t id = 0;
@@ -391,7 +423,11 @@ void keel_engine::StepSequence(Running& running, size_t index) {
       }
     }
   }
-  output.text += s.held.substr(0, ready);
+  if (request.Int("parse_output", 0) != 0) {
+    TakeApart(s, output, s.held.substr(0, ready));
+  } else {
+    output.text += s.held.substr(0, ready);
+  }
   s.held.erase(0, ready);
   if (!s.done && request.Int("stream", 1) == 0) {
     s.pending = std::move(output);
@@ -466,6 +502,8 @@ const std::set<std::string_view> kInts = {"max_tokens",
                                           "continue_final_message",
                                           "stream",
                                           "max_unread_tokens",
+                                          "parse_output",
+                                          "parallel_tool_calls",
                                           "dimensions",
                                           "use_activation"};
 const std::set<std::string_view> kFloats = {"temperature",
@@ -477,6 +515,8 @@ const std::set<std::string_view> kFloats = {"temperature",
                                             "frequency_penalty",
                                             "length_penalty"};
 const std::set<std::string_view> kStrings = {"tools",
+                                             "tool_choice",
+                                             "tool_name",
                                              "chat_template_kwargs",
                                              "documents",
                                              "cache_salt",
@@ -802,6 +842,14 @@ const int32_t* keel_output_prompt_tokens(const keel_output* output, size_t* n) {
 const float* keel_output_vector(const keel_output* output, size_t* n) {
   *n = output->vector.size();
   return output->vector.data();
+}
+keel_status keel_output_part(const keel_output* output, size_t i, int32_t* kind, const char** text,
+                             size_t* n) {
+  if (i >= output->parts.size()) return Fail(kOutOfRange, "no more parts");
+  *kind = output->parts[i].first;
+  *text = output->parts[i].second.data();
+  *n = output->parts[i].second.size();
+  return 0;
 }
 size_t keel_output_cached_tokens(const keel_output*) { return 0; }
 double keel_output_cumulative_logprob(const keel_output*) { return 0; }

@@ -1,4 +1,4 @@
-// The tools of a call.
+// The tools of a call, and calls of them.
 #ifndef KEEL_APPS_WIRE_TOOLS_H_
 #define KEEL_APPS_WIRE_TOOLS_H_
 
@@ -22,10 +22,15 @@ struct ToolChoice {
   std::string name = {};
 };
 
-// Sets `tools`, in the form that chat templates take, and what may be called of them. Errors are left in
-// `fields`, of its fields tools and tool_choice.
+// Sets `tools`, in the form that chat templates take, and what may be called of them, and has the text
+// taken apart into reasoning, answer and calls (Output::parts). Errors are left in `fields`, of its fields
+// tools and tool_choice.
 void SetTools(Fields& fields, const boost::json::array& tools, const ToolChoice& choice,
               Request& request);
+
+// A new name for a call that a model makes: nine letters and digits, as the strictest chat templates take
+// them back.
+std::string NewToolCallId();
 
 }  // namespace keel::apps
 

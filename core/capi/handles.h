@@ -35,6 +35,8 @@ struct RequestDraft : Request {
   GrammarSpec grammar_options;
   BeamOptions beam_options;
   PoolingRequest pooling_options;
+  Parsing parsing_options;
+  bool parses = false;
 
   // Options of what was not asked for are left out.
   Request Finish() const;

@@ -130,6 +130,7 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_output_prompt_tokens);
   WALK(keel_output_cached_tokens);
   WALK(keel_output_vector);
+  WALK(keel_output_part);
   WALK(keel_output_is_last);
   WALK(keel_models_new);
   WALK(keel_models_add);

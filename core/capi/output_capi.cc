@@ -131,6 +131,20 @@ const float* keel_output_vector(const keel_output* output, size_t* n) {
   return GetArray<float>(output, n, [](const Output& o) { return &o.vector; });
 }
 
+keel_status keel_output_part(const keel_output* output, size_t i, int32_t* kind, const char** text,
+                             size_t* n) {
+  return Guard({{"output", output}, {"kind", kind}, {"text", text}, {"n", n}},
+               [&]() -> absl::Status {
+                 const std::vector<keel::OutputPart>& parts = output->output.parts;
+                 if (i >= parts.size())
+                   return absl::OutOfRangeError(absl::StrCat("there are ", parts.size(), " parts"));
+                 *kind = static_cast<int32_t>(parts[i].kind);
+                 *text = parts[i].text.data();
+                 *n = parts[i].text.size();
+                 return absl::OkStatus();
+               });
+}
+
 size_t keel_output_cached_tokens(const keel_output* output) {
   return Get<size_t>(output, 0,
                      [](const Output& o) { return static_cast<size_t>(o.cached_tokens); });

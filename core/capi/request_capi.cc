@@ -81,6 +81,9 @@ constexpr IntParameter kInts[] = {
      [](RequestDraft& r, int64_t v) { Chat(r).continue_final_message = v != 0; }},
     {{"stream", 0, 1}, [](RequestDraft& r, int64_t v) { r.stream = v != 0; }},
     {{"max_unread_tokens", 0}, [](RequestDraft& r, int64_t v) { r.max_unread_tokens = v; }},
+    {{"parse_output", 0, 1}, [](RequestDraft& r, int64_t v) { r.parses = v != 0; }},
+    {{"parallel_tool_calls", 0, 1},
+     [](RequestDraft& r, int64_t v) { r.parsing_options.parallel_calls = v != 0; }},
     {{"dimensions", 1}, [](RequestDraft& r, int64_t v) { r.pooling_options.dimensions = v; }},
     {{"use_activation", 0, 1},
      [](RequestDraft& r, int64_t v) { r.pooling_options.use_activation = v != 0; }},
@@ -104,6 +107,11 @@ constexpr StringParameter kStrings[] = {
     {"documents", [](RequestDraft& r, std::string v) { Chat(r).documents = std::move(v); }},
     {"cache_salt", [](RequestDraft& r, std::string v) { r.cache_salt = std::move(v); }},
     {"request_id", [](RequestDraft& r, std::string v) { r.request_id = std::move(v); }},
+    {"tool_name",
+     [](RequestDraft& r, std::string v) {
+       r.parsing_options.tools = ToolUse::kNamed;
+       r.parsing_options.named = std::move(v);
+     }},
     {"text_pair", [](RequestDraft& r, std::string v) { r.text_pair = std::move(v); }},
     {"structured_whitespace_pattern",
      [](RequestDraft& r, std::string v) { r.grammar_options.whitespace_pattern = std::move(v); }},
@@ -199,6 +207,21 @@ absl::Status SetTask(RequestDraft& request, std::string task) {
   return absl::OkStatus();
 }
 
+absl::Status SetToolChoice(RequestDraft& request, absl::string_view choice) {
+  if (choice == "auto") {
+    request.parsing_options.tools = ToolUse::kAuto;
+  } else if (choice == "none") {
+    request.parsing_options.tools = ToolUse::kNone;
+  } else if (choice == "required") {
+    request.parsing_options.tools = ToolUse::kRequired;
+  } else {
+    return WithField(absl::InvalidArgumentError(absl::StrCat("tool_choice is '", choice,
+                                                             "', expected auto, none or required")),
+                     "tool_choice");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SetString(absl::Span<const StringParameter> table, absl::string_view kind,
                        absl::string_view name, RequestDraft& request, std::string value) {
   const StringParameter* parameter = Find(table, name);
@@ -220,6 +243,7 @@ Request RequestDraft::Finish() const {
     out.beams->length_penalty = beam_options.length_penalty;
     out.beams->early_stopping = beam_options.early_stopping;
   }
+  if (parses) out.parsing = parsing_options;
   if (out.pooling.has_value()) {
     out.pooling->dimensions = pooling_options.dimensions;
     out.pooling->use_activation = pooling_options.use_activation;
@@ -280,6 +304,8 @@ keel_status keel_request_set_string(keel_request* request, const char* name, con
       return keel::SetGrammar(*grammar, request->request, std::string(value, n));
     if (absl::string_view(name) == "task")
       return keel::SetTask(request->request, std::string(value, n));
+    if (absl::string_view(name) == "tool_choice")
+      return keel::SetToolChoice(request->request, absl::string_view(value, n));
     return keel::SetString(keel::kStrings, "text", name, request->request, std::string(value, n));
   });
 }

@@ -33,6 +33,22 @@ TEST(RequestCapiTest, ARefusedValueChangesNothing) {
   EXPECT_FALSE(request.request.sampling.temperature.has_value());
 }
 
+TEST(RequestCapiTest, AToolChoiceIsOfARequestThatIsTakenApart) {
+  keel_request request;
+  ASSERT_EQ(keel_request_set_string(&request, "tool_choice", "required", 8), 0);
+  EXPECT_FALSE(request.request.Finish().parsing.has_value());
+  ASSERT_EQ(keel_request_set_int(&request, "parse_output", 1), 0);
+  ASSERT_EQ(keel_request_set_int(&request, "parallel_tool_calls", 0), 0);
+  EXPECT_EQ(request.request.Finish().parsing->tools, keel::ToolUse::kRequired);
+  EXPECT_FALSE(request.request.Finish().parsing->parallel_calls);
+  ASSERT_EQ(keel_request_set_string(&request, "tool_name", "f", 1), 0);
+  EXPECT_EQ(request.request.Finish().parsing->tools, keel::ToolUse::kNamed);
+  EXPECT_EQ(request.request.Finish().parsing->named, "f");
+  EXPECT_EQ(keel_request_set_string(&request, "tool_choice", "any", 3), kInvalidArgument);
+  EXPECT_THAT(keel_error_message(), HasSubstr("expected auto, none or required"));
+  EXPECT_THAT(keel_error_detail("field"), StrEq("tool_choice"));
+}
+
 TEST(RequestCapiTest, ErrorsSayWhichParameter) {
   keel_request request;
   EXPECT_EQ(keel_request_set_int(&request, "max_token", 3), kInvalidArgument);

@@ -77,6 +77,8 @@ std::string InfoJson(const EngineOptions& options, const Model& model) {
   info["eos_token_ids"] =
       boost::json::array(model.eos_token_ids.begin(), model.eos_token_ids.end());
   info["has_chat_template"] = model.text.chat_template != nullptr;
+  info["tool_call_parser"] = model.parsers.tools;
+  info["reasoning_parser"] = model.parsers.reasoning;
   info["task"] = model.pooling.has_value() ? PoolingTaskName(model.pooling->task) : "generate";
   if (model.pooling.has_value()) info["pooling"] = PoolingJson(*model.pooling);
   info["warnings"] = boost::json::array(model.warnings.begin(), model.warnings.end());

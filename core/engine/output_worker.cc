@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "core/base/status.h"
+
 namespace keel {
 namespace {
 
@@ -94,7 +96,8 @@ void OutputWorker::Handle(OutputEvent& event) {
   pending.vector = std::move(event.vector);
   if (event.end.has_value()) return End(stream, *std::move(event.end));
   OutputChannel& channel = *stream.channel;
-  const bool has_news = !pending.text.empty() || !pending.prompt_logprobs.empty();
+  const bool has_news =
+      !pending.text.empty() || !pending.parts.empty() || !pending.prompt_logprobs.empty();
   if (!channel.streams || channel.keeps > 0 || !has_news) return;
   if (!HoldsBack(channel)) return Give(channel, TakePending(stream));
   if (!stream.is_held_back) channel.held_back.push_back(event.stream);
@@ -143,24 +146,37 @@ void OutputWorker::PauseIfTooFar(OutputChannel& channel) {
   if (hooks_.too_far_ahead) hooks_.too_far_ahead(channel.request);
 }
 
+absl::StatusOr<std::string> OutputWorker::TextOf(OutputEvent& event) {
+  if (event.text.has_value()) return *std::move(event.text);
+  IncrementalDetokenizer& detokenizer = event.stream->detokenizer;
+  const absl::Span<const int32_t> tokens = absl::MakeConstSpan(event.tokens);
+  KEEL_ASSIGN_OR_RETURN(std::string text,
+                        detokenizer.Add(tokens.first(tokens.size() - (event.silent_end ? 1 : 0))));
+  if (!event.end.has_value()) return text;
+  KEEL_ASSIGN_OR_RETURN(const std::string rest, detokenizer.Flush());
+  return text + rest;
+}
+
 void OutputWorker::MakeText(OutputEvent& event) {
   OutputStream& stream = *event.stream;
-  std::string& text = stream.pending.text;
-  if (event.text.has_value()) {
-    text += *event.text;
+  const absl::StatusOr<std::string> text = TextOf(event);
+  if (!text.ok()) {
+    stream.status = text.status();
+    if (!event.end.has_value()) hooks_.no_text(stream.channel->request);
     return;
   }
-  const absl::Span<const int32_t> tokens = absl::MakeConstSpan(event.tokens);
-  absl::StatusOr<std::string> piece =
-      stream.detokenizer.Add(tokens.first(tokens.size() - (event.silent_end ? 1 : 0)));
-  if (piece.ok()) text += *piece;
-  if (piece.ok() && event.end.has_value()) {
-    piece = stream.detokenizer.Flush();
-    if (piece.ok()) text += *piece;
+  Output& pending = stream.pending;
+  if (!stream.parser.has_value()) {
+    pending.text += *text;
+    return;
   }
-  if (piece.ok()) return;
-  stream.status = piece.status();
-  if (!event.end.has_value()) hooks_.no_text(stream.channel->request);
+  std::vector<OutputPart> parts;
+  stream.parser->Add(*text, &parts);
+  if (event.end.has_value()) stream.parser->Finish(&parts);
+  for (const OutputPart& part : parts) {
+    if (part.kind == OutputPart::Kind::kText) pending.text += part.text;
+    AddPart(part.kind, part.text, &pending.parts);
+  }
 }
 
 void OutputWorker::End(OutputStream& stream, SequenceEnd end) {

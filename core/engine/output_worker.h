@@ -15,8 +15,10 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "core/base/trace.h"
+#include "core/chat/parsers/output_parser.h"
 #include "core/engine/metrics.h"
 #include "core/engine/request.h"
 #include "core/text/detokenizer.h"
@@ -53,7 +55,8 @@ struct OutputStream {
   uint32_t index = 0;
   Output pending = {};  // what came since the last output
   bool is_held_back = false;
-  absl::Status status = {};  // of making text
+  absl::Status status = {};                 // of making text
+  std::optional<OutputParser> parser = {};  // takes the text apart, if the request wants that
 };
 
 struct SequenceEnd {
@@ -104,6 +107,7 @@ class OutputWorker {
   void Run();
   void Handle(OutputEvent& event);
   void MakeText(OutputEvent& event);
+  absl::StatusOr<std::string> TextOf(OutputEvent& event);
   void End(OutputStream& stream, SequenceEnd end);
   void Give(OutputChannel& channel, Output output);
   // True if the reader is so far behind that outputs are joined until it has read.

@@ -9,6 +9,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "core/base/status_matchers.h"
+#include "core/chat/parsers/parsers.h"
 #include "core/text/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -110,6 +111,23 @@ TEST_F(OutputWorkerTest, TakesTextThatTheEngineMade) {
   Post(std::move(event), std::move(end));
   Drain();
   EXPECT_THAT(Texts(), ElementsAre("other", ""));
+}
+
+TEST_F(OutputWorkerTest, ATextIsTakenApart) {
+  const auto stream = Stream(1);
+  stream->parser = MakeOutputParser({"", "qwen3"}, {std::make_shared<const ToolList>()});
+  OutputEvent thinks = Event(stream, {"a"}), says = Event(stream, {"a"}), end = End(stream, {"b"});
+  thinks.text = "<think>hm</th";
+  says.text = "ink>\n\nyes";
+  end.text = "!";
+  Post(std::move(thinks), std::move(says));
+  Post(std::move(end));
+  Drain();
+  EXPECT_THAT(Texts(), ElementsAre("", "yes", "!"));
+  ASSERT_EQ(outputs_[0].parts.size(), 1u);
+  EXPECT_EQ(outputs_[0].parts[0].kind, OutputPart::Kind::kReasoning);
+  EXPECT_EQ(outputs_[0].parts[0].text, "hm");
+  EXPECT_EQ(outputs_[1].parts[0].text, "yes");
 }
 
 TEST_F(OutputWorkerTest, WithoutStreamingThereIsOneOutput) {

@@ -11,6 +11,7 @@
 #include "core/engine/beam_decoding.h"
 #include "core/engine/draft_decoding.h"
 #include "core/engine/plain_decoding.h"
+#include "core/engine/prepare_parsing.h"
 #include "core/engine/request_limits.h"
 
 namespace keel {
@@ -242,23 +243,24 @@ absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request
 }
 
 absl::StatusOr<std::unique_ptr<RunningRequest>> RequestPreparer::Prepare(
-    const Request& request, OutputCallback callback) const {
+    Request request, OutputCallback callback) const {
   KEEL_RETURN_IF_ERROR(CheckLimits(request));
   if (request.pooling.has_value() || model_.pooling.has_value())
     return PreparePooling(request, std::move(callback));
   if (request.text_pair.has_value())
     return Refuse("text_pair", "text_pair is for tasks that read two texts together");
+  KEEL_RETURN_IF_ERROR(ApplyToolChoice(model_, request));
   KEEL_RETURN_IF_ERROR(CheckBeams(request));
   KEEL_ASSIGN_OR_RETURN(std::vector<int32_t> prompt, PromptTokens(request));
   const auto prompt_tokens = static_cast<int64_t>(prompt.size());
   KEEL_ASSIGN_OR_RETURN(const int64_t max_tokens, MaxTokens(model_, request, prompt_tokens));
 
   auto out = std::make_unique<RunningRequest>();
-  out->request = request;
+  out->request = std::move(request);
   out->prompt = std::make_shared<const std::vector<int32_t>>(std::move(prompt));
   out->max_tokens = max_tokens;
-  out->end_token_ids = request.stop_token_ids;
-  if (!request.ignore_eos) {
+  out->end_token_ids = out->request.stop_token_ids;
+  if (!out->request.ignore_eos) {
     out->end_token_ids.insert(out->end_token_ids.end(), model_.eos_token_ids.begin(),
                               model_.eos_token_ids.end());
   }
@@ -285,7 +287,8 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
   }
   SequenceSampler sampler(params, *running.prompt, std::move(end_tokens), model_.vocab_size);
   IncrementalDetokenizer detokenizer(model_.text.tokenizer,
-                                     {.skip_special_tokens = request.skip_special_tokens});
+                                     {.skip_special_tokens = request.skip_special_tokens,
+                                      .kept_special_ids = KeptSpecialIds(model_, request)});
   KEEL_RETURN_IF_ERROR(detokenizer.Prime(*running.prompt));
 
   const int64_t num_sequences = request.best_of.value_or(request.n);
@@ -297,6 +300,7 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
   if (num_sequences > request.n) channel->keeps = static_cast<size_t>(request.n);
   auto out = std::make_unique<RunningSequence>(
       &running, std::move(sampler), std::make_shared<OutputStream>(channel, detokenizer));
+  KEEL_ASSIGN_OR_RETURN(out->outputs->parser, ParserFor(model_, request, *running.prompt));
   out->priority = request.priority;
   out->cache_salt = CacheSalt(request, static_cast<int64_t>(running.prompt->size()));
   out->tokens = *running.prompt;

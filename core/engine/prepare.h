@@ -30,7 +30,7 @@ class RequestPreparer {
   // constraints that leave no first token; a vector of a model that generates text, and text of one
   // that gives vectors. RESOURCE_EXHAUSTED: a grammar beyond its limits.
   // UNIMPLEMENTED: by name.
-  absl::StatusOr<std::unique_ptr<RunningRequest>> Prepare(const Request& request,
+  absl::StatusOr<std::unique_ptr<RunningRequest>> Prepare(Request request,
                                                           OutputCallback callback) const;
 
   // The prompt's token ids, as Prepare makes them.

@@ -7,6 +7,7 @@
 #include "core/base/status_matchers.h"
 #include "core/engine/beam_decoding.h"
 #include "core/engine/draft_decoding.h"
+#include "core/engine/prepare_parsing.h"
 #include "core/engine/testing.h"
 #include "core/text/testing.h"
 #include "gmock/gmock.h"
@@ -172,6 +173,61 @@ TEST_F(RequestPreparerTest, UnsetValuesComeFromTheModel) {
   ExpectRefused("temperature is -1");
   request_.sampling.temperature = 1;
   KEEL_EXPECT_OK(Prepare().status());
+}
+
+// Tools that a request names and what may be called of them.
+class ToolChoiceTest : public RequestPreparerTest {
+ protected:
+  ToolChoiceTest() {
+    fake_.model.parsers = {"hermes", ""};
+    request_.prompt = ChatPrompt{.messages = R"([{"role": "user", "content": "a"}])",
+                                 .tools = R"([{"name": "f", "parameters": {"type": "object"}}])"};
+    request_.parsing = Request::Parsing{};
+  }
+  // Of what the request becomes.
+  absl::Status Apply() {
+    applied_ = request_;
+    return ApplyToolChoice(fake_.model, applied_);
+  }
+
+  Request applied_;
+};
+
+TEST_F(ToolChoiceTest, AGrammarForcesWhatIsRequired) {
+  KEEL_ASSERT_OK(Apply());
+  EXPECT_FALSE(applied_.grammar.has_value());
+  request_.parsing->tools = ToolUse::kRequired;
+  KEEL_ASSERT_OK(Apply());
+  EXPECT_THAT(applied_.grammar->source, HasSubstr(R"("name":{"enum":["f"]})"));
+  request_.parsing->tools = ToolUse::kNamed;
+  request_.parsing->named = "f";
+  KEEL_ASSERT_OK(Apply());
+  EXPECT_EQ(applied_.grammar->source, R"({"type":"object"})");
+}
+
+TEST_F(ToolChoiceTest, WhatCannotBeCalledIsRefused) {
+  request_.parsing = Request::Parsing{.tools = ToolUse::kNamed, .named = "g"};
+  EXPECT_THAT(Apply(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("names 'g'")));
+  request_.parsing = Request::Parsing{.tools = ToolUse::kRequired};
+  request_.grammar = GrammarSpec{.kind = GrammarSpec::Kind::kRegex, .source = "a"};
+  EXPECT_THAT(Apply(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("one of them")));
+  request_.grammar.reset();
+  std::get<ChatPrompt>(request_.prompt).tools = "";
+  EXPECT_THAT(Apply(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no tools")));
+  std::get<ChatPrompt>(request_.prompt).tools = "[5]";
+  EXPECT_THAT(Apply(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("tools[0]")));
+}
+
+TEST_F(ToolChoiceTest, CallsThatNobodyCanReadAreRefusedUnlessForced) {
+  fake_.model.parsers.tools = "";
+  EXPECT_THAT(Apply(), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("--tool-call-parser")));
+  request_.parsing->tools = ToolUse::kRequired;
+  KEEL_EXPECT_OK(Apply());
+  request_.parsing->tools = ToolUse::kNone;
+  KEEL_EXPECT_OK(Apply());
+  std::get<ChatPrompt>(request_.prompt).tools = "";
+  request_.parsing->tools = ToolUse::kAuto;
+  KEEL_EXPECT_OK(Apply());
 }
 
 }  // namespace

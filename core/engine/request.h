@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "core/chat/parsers/parsers.h"
 #include "core/engine/beam_search.h"
 #include "core/grammar/grammar_spec.h"
 #include "core/sampling/sampler.h"
@@ -68,6 +69,13 @@ struct Request {
   // Tokens that it may be ahead of its reader, who says by Engine::Read what it took; then it pauses.
   // 0: it waits for nobody.
   int64_t max_unread_tokens = 0;
+  // Set: the model's parsers take its text apart (Output::parts).
+  struct Parsing {
+    ToolUse tools = ToolUse::kAuto;  // of the tools of its ChatPrompt, if it has any
+    std::string named;               // of ToolUse::kNamed
+    bool parallel_calls = true;      // more than one, where a grammar makes them
+  };
+  std::optional<Parsing> parsing;
   int32_t priority = 0;
   std::optional<int64_t> timeout_ms;  // from Submit on; then it ends with kAbort and what there is
   std::string cache_salt;
@@ -80,7 +88,8 @@ enum class FinishReason { kNone, kStop, kLength, kAbort, kError };
 struct Output {
   uint64_t request = 0;
   uint32_t index = 0;
-  std::string text;
+  std::string text;               // of a request with `parsing` that of the answer alone
+  std::vector<OutputPart> parts;  // of a request with `parsing`, all of them
   std::vector<int32_t> tokens;
   std::vector<SampledToken> logprobs;  // of tokens, when asked for
   double cumulative_logprob = 0;       // of all tokens, with logprobs, best_of or beam search

@@ -169,6 +169,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   progress("loading tokenizer", 0, 0);
   KEEL_ASSIGN_OR_RETURN(model.text, text.get());
   model.text.content_format = options.model.content_format;
+  KEEL_ASSIGN_OR_RETURN(model.parsers, ChooseParsers(options.model.parsers, SourcesOf(model.text)));
   model.eos_token_ids = EosTokens(model);
   KEEL_RETURN_IF_ERROR(AllocateCache(options, MaxPositions(spec, model), model));
   KEEL_RETURN_IF_ERROR(
@@ -194,6 +195,15 @@ absl::Status WithModel(const absl::Status& status, const std::string& name) {
   const bool is_clear = !DetailOf(status, ErrorDetail::kFile).empty() ||
                         !DetailOf(status, ErrorDetail::kFlag).empty();
   return is_clear ? status : Annotate(status, absl::StrCat("model '", name, "'"));
+}
+
+// All chat templates, one after the other: any may show what the model writes.
+std::string SourcesOf(const Text& text) {
+  std::string sources;
+  if (text.chat_template == nullptr) return sources;
+  for (const std::string& name : text.chat_template->names())
+    absl::StrAppend(&sources, *text.chat_template->Source(name), "\n");
+  return sources;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/cache/block_allocator.h"
+#include "core/chat/parsers/parsers.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/exec/executor.h"
 #include "core/graph/graph.pb.h"
@@ -50,6 +51,7 @@ struct Model {
 
   std::shared_ptr<const Checkpoint> checkpoint;
   Text text;
+  ParserNames parsers;  // of what it writes
   // The plugin and its model, where they are still needed: longer than the executor, which runs them.
   std::shared_ptr<void> keep_alive;
   std::unique_ptr<Executor> executor;

@@ -1,5 +1,6 @@
 #include "core/model/options.h"
 
+#include <algorithm>
 #include <boost/json/object.hpp>
 #include <type_traits>
 #include <utility>
@@ -7,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/error_detail.h"
 #include "core/base/json.h"
 #include "core/base/nearest.h"
@@ -152,6 +154,23 @@ absl::Status SetContentFormat(EngineOptions& options, absl::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status SetParser(const std::vector<std::string>& known, absl::string_view value,
+                       std::string& name) {
+  const bool is_known = value == "auto" || value == "none" ||
+                        std::find(known.begin(), known.end(), value) != known.end();
+  if (!is_known) return Expected(value, absl::StrCat("auto, none, ", absl::StrJoin(known, ", ")));
+  name = std::string(value);
+  return absl::OkStatus();
+}
+
+absl::Status SetToolParser(EngineOptions& options, absl::string_view value) {
+  return SetParser(ToolParserNames(), value, options.model.parsers.tools);
+}
+
+absl::Status SetReasoningParser(EngineOptions& options, absl::string_view value) {
+  return SetParser(ReasoningParserNames(), value, options.model.parsers.reasoning);
+}
+
 absl::Status SetRunner(EngineOptions& options, absl::string_view value) {
   if (value == "auto") {
     options.pooling.runner = Runner::kAuto;
@@ -268,6 +287,16 @@ constexpr EngineFlag kFlags[] = {
      "what a chat template is given as a message's content: string, openai (a list of parts), or "
      "auto (what its source reads)",
      SetContentFormat},
+    {"tool-call-parser", "Model", "NAME", "auto",
+     "how the model writes calls of tools: hermes, qwen3_coder, llama3_json, pythonic, mistral, "
+     "deepseek_v3, deepseek_v31, granite, phi4_mini_json, openai (gpt-oss), auto (what its chat "
+     "template shows) or none",
+     SetToolParser},
+    {"reasoning-parser", "Model", "NAME", "auto",
+     "how the model writes what it thinks before an answer: qwen3, deepseek_r1, deepseek_v3, "
+     "glm45, "
+     "mistral, seed_oss, granite, openai_gptoss, auto (what its chat template shows) or none",
+     SetReasoningParser},
     {"runner", "Model", "RUNNER", "auto",
      "what the model does: generate (text), pooling (embeddings, classes), or auto (pooling for an "
      "encoder, a classifier and what sentence-transformers' modules.json describes)",

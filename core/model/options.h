@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/chat/chat_input.h"
+#include "core/chat/parsers/parsers.h"
 #include "core/exec/options.h"
 #include "core/plugin/catalog.h"
 #include "core/plugin/trust.h"
@@ -36,6 +37,8 @@ struct ModelOptions {
   RemoteCodePolicy remote_code;
   // What chat templates are given as a message's content; unset: what each reads.
   std::optional<ContentFormat> content_format;
+  // Of what the model writes; "auto": what its chat template shows, "none".
+  ParserNames parsers = {"auto", "auto"};
   // What is being loaded and how far it is; total 0: unknown. Any thread; may be empty.
   std::function<void(absl::string_view stage, int64_t done, int64_t total)> on_progress;
 };

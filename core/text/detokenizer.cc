@@ -34,6 +34,11 @@ size_t CertainSize(absl::string_view text) {
   return size;
 }
 
+bool Keeps(const DetokenizerOptions& options, int32_t id) {
+  const std::vector<int32_t>* kept = options.kept_special_ids.get();
+  return kept != nullptr && std::find(kept->begin(), kept->end(), id) != kept->end();
+}
+
 }  // namespace
 
 IncrementalDetokenizer::IncrementalDetokenizer(std::shared_ptr<const Tokenizer> tokenizer,
@@ -69,13 +74,13 @@ absl::StatusOr<std::string> IncrementalDetokenizer::Flush() {
 void IncrementalDetokenizer::Append(absl::Span<const int32_t> ids) {
   for (const int32_t id : ids) {
     // As context they would hide from the decoder that text came before.
-    if (options_.skip_special_tokens && tokenizer_->IsSpecial(id)) continue;
+    if (options_.skip_special_tokens && tokenizer_->IsSpecial(id) && !Keeps(options_, id)) continue;
     window_.push_back(id);
   }
 }
 
 absl::StatusOr<std::string> IncrementalDetokenizer::WindowText() const {
-  return tokenizer_->Decode(window_, options_.skip_special_tokens);
+  return tokenizer_->Decode(window_, DecodeSkips());
 }
 
 absl::StatusOr<std::string> IncrementalDetokenizer::Advance(bool flush) {
@@ -121,7 +126,7 @@ absl::Status IncrementalDetokenizer::StartAfterAnchor() {
   emitted_.clear();
   const std::optional<int32_t> anchor = tokenizer_->TokenToId("a");
   if (!anchor.has_value()) return absl::OkStatus();
-  KEEL_ASSIGN_OR_RETURN(emitted_, tokenizer_->Decode({*anchor}, options_.skip_special_tokens));
+  KEEL_ASSIGN_OR_RETURN(emitted_, tokenizer_->Decode({*anchor}, DecodeSkips()));
   window_.insert(window_.begin(), *anchor);
   context_ = 1;
   return absl::OkStatus();

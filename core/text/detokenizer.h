@@ -18,6 +18,8 @@ namespace keel {
 
 struct DetokenizerOptions {
   bool skip_special_tokens = true;
+  // Special tokens that the text has even so; null: none. Shared by those that fork.
+  std::shared_ptr<const std::vector<int32_t>> kept_special_ids = nullptr;
 };
 
 // The text of one growing sequence. The pieces that Add and Flush return, joined, are
@@ -46,6 +48,10 @@ class IncrementalDetokenizer {
 
  private:
   void Append(absl::Span<const int32_t> ids);
+  // What to leave out was left out when it was appended.
+  bool DecodeSkips() const {
+    return options_.skip_special_tokens && options_.kept_special_ids == nullptr;
+  }
   absl::StatusOr<std::string> WindowText() const;
   absl::StatusOr<std::string> Advance(bool flush);
   absl::Status DropContext();

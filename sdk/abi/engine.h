@@ -27,7 +27,7 @@
  *              [one at a time]      any thread, but one call at a time for one object
  *
  * since: the minor version that brought a function. Changes, the newest first:
- *   0.3  keel_engine_reset_prefix_cache, keel_engine_prompt_tokens
+ *   0.3  keel_engine_reset_prefix_cache, keel_engine_prompt_tokens, keel_output_part
  *   0.2  keel_check_model, keel_plugin_*, keel_output_vector, keel_engine_event_fd, keel_engine_drain,
  *        keel_output_user
  *   0.1  first version
@@ -188,6 +188,10 @@ KEEL_ENGINE_API keel_status keel_request_set_messages(keel_request* request, con
  *              use_activation (1; 0: the model's numbers as they come, not normalized, no
  *              probabilities)
  * What is said of generation has no effect then. The request has one output: keel_output_vector.
+ * To have the text taken apart into reasoning, answer and calls of tools, since 0.3:
+ *   set_int    parse_output (0), parallel_tool_calls (1; 0: one call at most, where it is required)
+ *   set_string tool_choice ("auto"; "none": calls are not looked for; "required": a grammar makes the
+ *              text calls of the request's tools), tool_name (it is a call of that one)
  * Sampling values left unset come from the model's generation_config.json, then from the neutral
  * value. A temperature of 0 is greedy. What an engine does not serve yet is refused at submit with
  * UNIMPLEMENTED, by name. [one at a time] since 0.1, all of them */
@@ -412,6 +416,19 @@ KEEL_ENGINE_API keel_status keel_engine_drain(keel_engine* engine, int64_t timeo
 /* The `user` that keel_engine_submit was given: whose output it is, known before the id is.
  * [callback too] since 0.2 */
 KEEL_ENGINE_API void* keel_output_user(const keel_output* output);
+
+/* ---- outputs taken apart ----------------------------------------------------------------------- */
+
+#define KEEL_PART_TEXT 0      /* of the answer */
+#define KEEL_PART_REASONING 1 /* what the model thinks before it */
+#define KEEL_PART_TOOL_NAME 2 /* a call of that tool begins; the name comes whole */
+#define KEEL_PART_TOOL_ARGUMENTS 3 /* of the call that began last, JSON in pieces, as the model made it */
+
+/* Part `i` of what is new, of a request that set parse_output; keel_output_text is then the text of the
+ * answer alone. What marks the parts in the model's text is in none of them. OUT_OF_RANGE past the end.
+ * [callback too] since 0.3 */
+KEEL_ENGINE_API keel_status keel_output_part(const keel_output* output, size_t i, int32_t* kind,
+                                             const char** text, size_t* n);
 
 /* ---- prompts and what is kept of them ---------------------------------------------------------- */
 

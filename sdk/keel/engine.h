@@ -261,6 +261,19 @@ struct Logprob {
   std::span<const float> top_logprobs;
 };
 
+// A part of a text, of a request that sets parse_output.
+struct Part {
+  enum class Kind {
+    kText = KEEL_PART_TEXT,
+    kReasoning = KEEL_PART_REASONING,
+    kToolName = KEEL_PART_TOOL_NAME,            // a call of that tool begins
+    kToolArguments = KEEL_PART_TOOL_ARGUMENTS,  // of the call that began last
+  };
+
+  Kind kind = Kind::kText;
+  std::string text;
+};
+
 // What one sequence of a request produced since its previous output: a view, see Lifetime above.
 class Output {
  public:
@@ -273,6 +286,16 @@ class Output {
     size_t n = 0;
     const char* text = keel_output_text(output_, &n);
     return {text, n};
+  }
+  // Of a request that sets parse_output.
+  std::vector<Part> parts() const {
+    std::vector<Part> parts;
+    int32_t kind = 0;
+    const char* text = nullptr;
+    size_t n = 0;
+    while (keel_output_part(output_, parts.size(), &kind, &text, &n) == 0)
+      parts.push_back({static_cast<Part::Kind>(kind), std::string(text, n)});
+    return parts;
   }
   std::span<const int32_t> tokens() const {
     size_t n = 0;
@@ -501,6 +524,7 @@ struct OwnedLogprob {
 struct OwnedOutput {
   uint32_t index = 0;
   std::string text;
+  std::vector<Part> parts;
   std::vector<int32_t> tokens;
   std::vector<OwnedLogprob> logprobs;  // one a token, or none
   std::string finish_reason;
@@ -517,6 +541,7 @@ struct OwnedOutput {
   explicit OwnedOutput(const Output& view)
       : index(view.index()),
         text(view.text()),
+        parts(view.parts()),
         tokens(view.tokens().begin(), view.tokens().end()),
         finish_reason(view.finish_reason()),
         stop_reason(view.stop_reason()),
@@ -537,6 +562,15 @@ struct OwnedOutput {
   // Takes in the next output of the same sequence: as if both had come as one.
   void Append(OwnedOutput&& next) {
     text += next.text;
+    for (Part& part : next.parts) {
+      const bool goes_on =
+          part.kind != Part::Kind::kToolName && !parts.empty() && parts.back().kind == part.kind;
+      if (goes_on) {
+        parts.back().text += part.text;
+      } else {
+        parts.push_back(std::move(part));
+      }
+    }
     tokens.insert(tokens.end(), next.tokens.begin(), next.tokens.end());
     for (OwnedLogprob& logprob : next.logprobs) logprobs.push_back(std::move(logprob));
     finish_reason = std::move(next.finish_reason);

@@ -211,7 +211,7 @@ class OpenAiClientTest(unittest.TestCase):
     def test_what_is_not_served_is_named(self) -> None:
         weather = {"type": "function", "function": {"name": "weather", "parameters": {}}}
         for fields, param in (
-            ({"tools": [weather]}, "tool_choice"),
+            ({"tools": [weather]}, "tools"),
             ({"prediction": {"type": "content", "content": "A"}}, "prediction"),
         ):
             with self.subTest(fields):

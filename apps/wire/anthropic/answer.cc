@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "apps/wire/anthropic/error.h"
+#include "apps/wire/tools.h"
 #include "boost/json/array.hpp"
 #include "boost/json/parse.hpp"
 #include "boost/json/serialize.hpp"
@@ -12,7 +13,7 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
-using Kind = OutputPart::Kind;
+using Kind = Part::Kind;
 
 void AppendEvent(std::string_view type, json::object data, std::string* events) {
   json::object event = {{"type", json::string_view(type.data(), type.size())}};
@@ -22,7 +23,7 @@ void AppendEvent(std::string_view type, json::object data, std::string* events) 
 }
 
 // A block that is yet to be filled.
-json::object EmptyBlock(const OutputPart& part) {
+json::object EmptyBlock(const Part& part) {
   switch (part.kind) {
     case Kind::kText:
       return {{"type", "text"}, {"text", ""}};
@@ -30,13 +31,13 @@ json::object EmptyBlock(const OutputPart& part) {
       return {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}};
     default:
       return {{"type", "tool_use"},
-              {"id", part.call_id},
+              {"id", NewToolCallId()},
               {"name", part.text},
               {"input", json::object()}};
   }
 }
 
-json::object Delta(const OutputPart& part) {
+json::object Delta(const Part& part) {
   switch (part.kind) {
     case Kind::kText:
       return {{"type", "text_delta"}, {"text", part.text}};
@@ -48,7 +49,7 @@ json::object Delta(const OutputPart& part) {
 }
 
 // A part goes on with the block that is open, unless it begins one.
-bool Continues(const OutputPart& part, const std::optional<Kind>& open) {
+bool Continues(const Part& part, const std::optional<Kind>& open) {
   if (!open.has_value() || part.kind == Kind::kToolName) return false;
   return part.kind == *open || (part.kind == Kind::kToolArguments && *open == Kind::kToolName);
 }
@@ -104,7 +105,7 @@ std::string MessageAnswer::Body() {
     if (open_ == Kind::kToolName) content.back().get_object()["input"] = InputOf(arguments);
     arguments.clear();
   };
-  for (const OutputPart& part : PartsOf(output)) {
+  for (const Part& part : output.parts) {
     if (!Continues(part, open_)) {
       end_call();
       content.push_back(EmptyBlock(part));
@@ -127,7 +128,7 @@ void MessageAnswer::CloseBlock(std::string* events) {
   open_.reset();
 }
 
-void MessageAnswer::AppendPart(const OutputPart& part, std::string* events) {
+void MessageAnswer::AppendPart(const Part& part, std::string* events) {
   if (!Continues(part, open_)) {
     CloseBlock(events);
     AppendEvent("content_block_start",
@@ -146,7 +147,7 @@ void MessageAnswer::AppendPiece(const Piece& piece, std::string* events) {
     AppendEvent("message_start", {{"message", Message()}}, events);
     AppendEvent("ping", {}, events);
   }
-  for (const OutputPart& part : PartsOf(output)) AppendPart(part, events);
+  for (const Part& part : output.parts) AppendPart(part, events);
   if (output.finish_reason.empty()) return;
   CloseBlock(events);
   AppendEvent("message_delta", {{"delta", Ending(output)}, {"usage", UsageJson()}}, events);

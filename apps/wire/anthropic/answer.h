@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "apps/wire/answer.h"
-#include "apps/wire/parts.h"
 #include "boost/json/object.hpp"
 
 namespace keel::apps {
@@ -28,7 +27,7 @@ class MessageAnswer : public Answer {
   boost::json::object UsageJson() const;
   // {"stop_reason", "stop_sequence"}
   boost::json::object Ending(const OwnedOutput& output) const;
-  void AppendPart(const OutputPart& part, std::string* events);
+  void AppendPart(const Part& part, std::string* events);
   void CloseBlock(std::string* events);
 
   const std::string id_, model_;
@@ -36,7 +35,7 @@ class MessageAnswer : public Answer {
   bool begun_ = false;
   bool calls_tools_ = false;
   size_t num_blocks_ = 0;
-  std::optional<OutputPart::Kind> open_;  // the last block's, while it is open
+  std::optional<Part::Kind> open_;  // the last block's, while it is open
 };
 
 class TokenCountAnswer : public Answer {

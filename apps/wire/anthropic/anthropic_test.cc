@@ -26,7 +26,7 @@ class MessagesTest : public CallFixture {
   MessagesTest() : CallFixture(ParseMessages) {}
 
   static std::string Body(const std::string& fields = "", const std::string& content = "hi") {
-    return R"({"max_tokens":16,"messages":[{"role":"user","content":")" + content + R"("}])" +
+    return R"({"max_tokens":64,"messages":[{"role":"user","content":")" + content + R"("}])" +
            (fields.empty() ? "" : "," + fields) + "}";
   }
 };
@@ -72,6 +72,34 @@ TEST_F(MessagesTest, AStreamIsTheProtocolsEvents) {
   EXPECT_EQ(events[6].at("delta"),
             json::parse(R"({"stop_reason":"end_turn","stop_sequence":null})"));
   EXPECT_EQ(events[6].at("usage").at("output_tokens"), 3);
+}
+
+// The fake engine takes (...) for reasoning and !name:{...}; for a call.
+TEST_F(MessagesTest, ReasoningAndCallsAreBlocks) {
+  json::value body = Run(Body("", "(hm)ok!f:{\\\"a\\\":1};!g:no;"));
+  EXPECT_EQ(body.at("stop_reason"), "tool_use");
+  for (json::value& block : body.at("content").as_array()) block.as_object().erase("id");
+  EXPECT_EQ(body.at("content"), json::parse(R"([
+      {"type":"thinking","thinking":"hm","signature":""},{"type":"text","text":"ok"},
+      {"type":"tool_use","name":"f","input":{"a":1}},
+      {"type":"tool_use","name":"g","input":{"arguments":"no"}}])"));
+}
+
+TEST_F(MessagesTest, EachBlockOfAStreamBeginsAndEnds) {
+  std::string seen;
+  for (const json::value& event : Stream(Body(R"("stream":true)", "(h)y!f:{};"))) {
+    const auto& type = event.at("type").as_string();
+    if (type == "content_block_start")
+      seen += "<" + std::string(event.at("content_block").at("type").as_string()) + " ";
+    if (type == "content_block_delta")
+      seen += std::string(event.at("delta").at("type").as_string()) + " ";
+    if (type == "content_block_stop") seen += std::to_string(event.at("index").as_int64()) + "> ";
+    if (type == "message_delta")
+      seen += std::string(event.at("delta").at("stop_reason").as_string());
+  }
+  EXPECT_EQ(seen,
+            "<thinking thinking_delta 0> <text text_delta 1> <tool_use input_json_delta "
+            "input_json_delta 2> tool_use");
 }
 
 TEST_F(MessagesTest, WhatFailsIsAnErrorEventAndTheEnd) {

@@ -8,13 +8,11 @@
 #include <vector>
 
 #include "apps/wire/fields.h"
-#include "apps/wire/openai/answer.h"
+#include "apps/wire/openai/chat_answer.h"
 #include "apps/wire/openai/field_table.h"
 #include "apps/wire/openai/logprobs.h"
 #include "apps/wire/openai/sampling_fields.h"
 #include "apps/wire/openai/tool_calls.h"
-#include "apps/wire/token_texts.h"
-#include "boost/json/parse.hpp"
 #include "boost/json/serialize.hpp"
 
 namespace keel::apps {
@@ -23,98 +21,6 @@ namespace {
 
 // Each becomes some kilobytes on its way through a template, however short it is.
 constexpr size_t kMaxMessages = 1 << 16;
-
-class ChatAnswer : public OpenAiAnswer {
- public:
-  struct Options {
-    bool logprobs = false;
-    bool prompt_logprobs = false;
-    bool return_token_ids = false;
-    bool tokens_as_ids = false;
-    bool special_in_text = false;  // skip_special_tokens is false
-  };
-
-  ChatAnswer(const Engine& engine, OpenAiAnswerOptions common, Options options)
-      : OpenAiAnswer(std::move(common)), options_(options), texts_(engine, options.tokens_as_ids) {}
-
- private:
-  std::string_view object() const override { return "chat.completion"; }
-  std::string_view chunk_object() const override { return "chat.completion.chunk"; }
-
-  json::object Choice(size_t index, const Piece& whole) override {
-    json::object choice = Common(index, whole);
-    choice["message"] = {{"role", "assistant"}, {"content", whole.output.text}};
-    return choice;
-  }
-
-  // The first chunk of a choice says the role, the others bring content.
-  std::vector<json::object> Deltas(size_t index, const Piece& piece) override {
-    std::vector<json::object> deltas;
-    if (piece.prompt_tokens != nullptr) {
-      deltas.push_back({{"index", index},
-                        {"delta", {{"role", "assistant"}, {"content", ""}}},
-                        {"logprobs", nullptr},
-                        {"finish_reason", nullptr}});
-    }
-    const OwnedOutput& output = piece.output;
-    if (output.text.empty() && output.finish_reason.empty() && !options_.logprobs &&
-        !options_.return_token_ids) {
-      return deltas;
-    }
-    json::object choice = Common(index, piece);
-    json::object& delta = choice["delta"].emplace_object();
-    if (!output.text.empty()) delta["content"] = output.text;
-    deltas.push_back(std::move(choice));
-    return deltas;
-  }
-
-  void AddTopLevel(const Piece& first, json::object* response) override {
-    if (options_.return_token_ids && first.prompt_tokens != nullptr) {
-      (*response)["prompt_token_ids"] = ToJson(first.prompt_tokens->ids);
-    }
-    if (options_.prompt_logprobs && first.prompt_tokens != nullptr) {
-      (*response)["prompt_logprobs"] = PromptLogprobs(*first.prompt_tokens, texts_);
-    }
-  }
-
-  json::object Common(size_t index, const Piece& piece) {
-    json::object choice = {{"index", index}};
-    choice["logprobs"] = nullptr;
-    if (options_.logprobs) choice["logprobs"] = {{"content", Logprobs(piece.output)}};
-    choice["finish_reason"] = TextOrNull(piece.output.finish_reason);
-    choice["stop_reason"] = StopReason(piece.output);
-    if (options_.return_token_ids) choice["token_ids"] = ToJson(piece.output.tokens);
-    return choice;
-  }
-
-  json::object TokenJson(int32_t token, float logprob) {
-    const TokenText& found = texts_.Get(token);
-    json::value bytes;  // null for what is no part of the content
-    if (!found.special || options_.special_in_text) {
-      json::array& list = bytes.emplace_array();
-      for (const unsigned char c : found.bytes) list.emplace_back(c);
-    }
-    return {
-        {"token", found.text}, {"logprob", FiniteLogprob(logprob)}, {"bytes", std::move(bytes)}};
-  }
-
-  json::array Logprobs(const OwnedOutput& output) {
-    json::array content;
-    for (size_t i = 0; i < output.logprobs.size(); ++i) {
-      const OwnedLogprob& logprob = output.logprobs[i];
-      json::object entry = TokenJson(output.tokens[i], logprob.logprob);
-      json::array& top = entry["top_logprobs"].emplace_array();
-      for (size_t k = 0; k < logprob.top_tokens.size(); ++k) {
-        top.push_back(TokenJson(logprob.top_tokens[k], logprob.top_logprobs[k]));
-      }
-      content.push_back(std::move(entry));
-    }
-    return content;
-  }
-
-  const Options options_;
-  TokenTexts texts_;
-};
 
 // A text or parts of text, which the engine gives to the chat template as that reads them; other
 // kinds of parts are refused.
@@ -182,34 +88,8 @@ json::array ReadMessages(Fields& fields) {
   return messages;
 }
 
-void ReadTools(Fields& fields, Request& request) {
-  const json::array* tools = fields.Array("tools");
-  const json::value* choice = fields.Find("tool_choice");
-  const bool is_none = choice != nullptr && choice->is_string() && choice->get_string() == "none";
-  if (tools == nullptr) {
-    if (choice == nullptr || is_none) return;
-    if (choice->is_string() && choice->get_string() == "auto") return;
-    fields.Fail(InvalidField("tool_choice", "tool_choice is set, but tools is missing"));
-    return;
-  }
-  if (tools->empty()) {
-    fields.Fail(InvalidField("tools", "tools is empty; leave it out, or name a tool"));
-    return;
-  }
-  if (!is_none) {
-    fields.Fail(
-        NotServed("tool_choice", "tool_choice " +
-                                     (choice == nullptr ? "\"auto\"" : json::serialize(*choice)) +
-                                     " needs a parser of tool calls, which is not served yet; with "
-                                     "\"none\" the model sees the tools and answers in text"));
-    return;
-  }
-  const Status status = request.SetString("tools", json::serialize(*tools));
-  if (!status.ok()) fields.Fail(FromEngine(status, "tools"));
-}
-
 void ReadLogprobs(Fields& fields, const CallLimits& limits, Request& request,
-                  ChatAnswer::Options* options) {
+                  ChatAnswerOptions* options) {
   options->logprobs = fields.Bool("logprobs").value_or(false);
   options->prompt_logprobs = fields.Has("prompt_logprobs");
   const std::optional<int64_t> top = ReadNumLogprobs(fields, "top_logprobs", limits);
@@ -241,7 +121,7 @@ MaybeError ParseChat(const json::object& body, const CallContext& context, Call*
   OpenAiAnswerOptions common = ReadCallFields(fields, context, call);
   CheckSequences(fields, /*prompts=*/1, context.limits);
   common.id = "chatcmpl-" + context.request_id;
-  ChatAnswer::Options options;
+  ChatAnswerOptions options;
   options.return_token_ids = fields.Bool("return_token_ids").value_or(false);
   options.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
   options.special_in_text = !fields.Bool("skip_special_tokens").value_or(true);
@@ -250,7 +130,7 @@ MaybeError ParseChat(const json::object& body, const CallContext& context, Call*
   }
   Request request;
   const json::array messages = ReadMessages(fields);
-  ReadTools(fields, request);
+  options.names_tool = ReadTools(fields, request).kind == ToolChoice::Kind::kNamed;
   ReadSamplingFields(fields, context.limits, request);
   ReadLogprobs(fields, context.limits, request, &options);
   ReadTemplateFields(fields, request);

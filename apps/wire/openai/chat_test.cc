@@ -58,6 +58,60 @@ TEST_F(ChatTest, TheFirstChunkSaysTheRoleAndTheLastTheReason) {
   EXPECT_EQ(chunks[4], "[DONE]");
 }
 
+// The fake engine takes (...) for reasoning and !name:{...}; for a call.
+class PartsTest : public ChatTest {
+ protected:
+  static std::string Said(const std::string& content, const std::string& fields = "") {
+    return R"({"messages":[{"role":"user","content":")" + content +
+           R"("}],"tools":[{"type":"function","function":{"name":"f"}}])" +
+           (fields.empty() ? "" : "," + fields) + "}";
+  }
+};
+
+TEST_F(PartsTest, ReasoningAndCallsAreNoContent) {
+  json::value choice = Run(Said("(hm)let me see!f:{\\\"a\\\":1};!g:{};")).at("choices").at(0);
+  EXPECT_EQ(choice.at("finish_reason"), "tool_calls");
+  json::object& message = choice.at("message").as_object();
+  for (json::value& call : message.at("tool_calls").as_array()) {
+    EXPECT_EQ(call.at("id").as_string().size(), 9U);
+    call.as_object().erase("id");
+  }
+  EXPECT_EQ(message, json::parse(R"({"role":"assistant","content":"let me see",
+      "reasoning_content":"hm","tool_calls":[
+          {"type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},
+          {"type":"function","function":{"name":"g","arguments":"{}"}}]})"));
+  EXPECT_TRUE(Run(Said("!f:{};")).at("choices").at(0).at("message").at("content").is_null());
+}
+
+TEST_F(PartsTest, ACallThatWasNamedIsNoReasonToStop) {
+  const json::value choice =
+      Run(Said("!f:{};", R"("tool_choice":{"type":"function","function":{"name":"f"}})"))
+          .at("choices")
+          .at(0);
+  EXPECT_EQ(choice.at("finish_reason"), "stop");
+  EXPECT_EQ(choice.at("message").at("tool_calls").as_array().size(), 1U);
+}
+
+TEST_F(PartsTest, AStreamBringsPartsAsTheyAreMade) {
+  const auto chunks = Stream(Said("(h)y!f:{};!g:1;", R"("stream":true)"));
+  json::array deltas;
+  for (const json::value& chunk : chunks) {
+    if (chunk.is_string()) break;
+    json::value delta = chunk.at("choices").at(0).at("delta");
+    if (json::value* calls = delta.as_object().if_contains("tool_calls"))
+      calls->at(0).as_object().erase("id");
+    deltas.push_back(std::move(delta));
+  }
+  EXPECT_EQ(deltas, json::parse(R"([{"role":"assistant","content":""},
+      {"reasoning_content":"h"},{"content":"y"},
+      {"tool_calls":[{"index":0,"type":"function","function":{"name":"f","arguments":""}}]},
+      {"tool_calls":[{"index":0,"function":{"arguments":"{"}}]},
+      {"tool_calls":[{"index":0,"function":{"arguments":"}"}}]},
+      {"tool_calls":[{"index":1,"type":"function","function":{"name":"g","arguments":""}}]},
+      {"tool_calls":[{"index":1,"function":{"arguments":"1"}}]},{}])"));
+  EXPECT_EQ(chunks[chunks.size() - 2].at("choices").at(0).at("finish_reason"), "tool_calls");
+}
+
 TEST_F(ChatTest, UsageIsTheLastChunkWhenAskedFor) {
   const auto chunks = Stream(Body(R"("stream":true,"stream_options":{"include_usage":true})"));
   ASSERT_EQ(chunks.size(), 6U);
@@ -176,7 +230,10 @@ TEST_F(ChatTest, AWrongFieldIsNamed) {
       {R"("response_format":{"type":"xml"})", "response_format.type", "expected text"},
       {R"("response_format":{"type":"json_schema"})", "response_format", "no json_schema.schema"},
       {R"("model":"other")", "model", "model 'other' is not served", 404},
-      {R"("tools":[{"type":"function"}])", "tool_choice", "not served yet"},
+      {R"("tools":[{"type":"function"}],"tool_choice":"any")", "tool_choice",
+       "expected auto, none"},
+      {R"("tools":[{"type":"function"}],"tool_choice":{"type":"function"})", "tool_choice",
+       "is an object of 1, expected"},
       {R"("functions":[])", "functions", "use tools"},
       {R"("best_of":-5)", "best_of", "best_of is -5"},
       {R"("echo":true)", "echo", "/v1/completions only"},

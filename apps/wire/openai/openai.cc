@@ -5,6 +5,7 @@
 #include "apps/wire/openai/completions.h"
 #include "apps/wire/openai/embeddings.h"
 #include "apps/wire/openai/error.h"
+#include "apps/wire/openai/responses.h"
 #include "apps/wire/openai/scores.h"
 
 namespace keel::apps {
@@ -23,6 +24,7 @@ const Dialect& OpenAi() {
   static const Dialect dialect = {.name = "openai",
                                   .endpoints = {{"/v1/completions", ParseCompletions},
                                                 {"/v1/chat/completions", ParseChat},
+                                                {"/v1/responses", ParseResponses},
                                                 {"/invocations", ParseInvocation},
                                                 {"/v1/embeddings", ParseEmbeddings},
                                                 {"/pooling", ParsePooling},

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "apps/wire/request_fields.h"
 #include "boost/json/parse.hpp"
 
 namespace keel::apps {
@@ -42,6 +43,37 @@ void ReadToolCall(Fields& fields, const std::string& path, json::value& call) {
 }
 
 }  // namespace
+
+ToolChoice ReadToolChoice(Fields& fields) {
+  const json::value* choice = fields.Find("tool_choice");
+  if (choice == nullptr) return {};
+  if (const json::object* object = choice->if_object()) {
+    const json::value* function = object->if_contains("function");
+    const json::object* named = function == nullptr ? object : function->if_object();
+    const json::value* name = named == nullptr ? nullptr : named->if_contains("name");
+    if (name != nullptr && name->is_string() && !name->get_string().empty())
+      return {ToolChoice::Kind::kNamed, std::string(name->get_string())};
+  } else if (choice->is_string()) {
+    if (choice->get_string() == "auto") return {};
+    if (choice->get_string() == "none") return {ToolChoice::Kind::kNone};
+    if (choice->get_string() == "required") return {ToolChoice::Kind::kRequired};
+  }
+  fields.FailType("tool_choice", *choice,
+                  "auto, none, required or {\"type\": \"function\", \"function\": {\"name\": "
+                  "...}}");
+  return {};
+}
+
+ToolChoice ReadTools(Fields& fields, Request& request) {
+  const json::array* tools = fields.Array("tools");
+  if (tools != nullptr && tools->empty())
+    fields.Fail(InvalidField("tools", "tools is empty; leave it out, or name a tool"));
+  const ToolChoice choice = ReadToolChoice(fields);
+  SetTools(fields, tools == nullptr ? json::array() : *tools, choice, request);
+  if (const auto parallel = fields.Bool("parallel_tool_calls"))
+    SetInt(fields, request, "parallel_tool_calls", "parallel_tool_calls", *parallel ? 1 : 0);
+  return choice;
+}
 
 void ReadToolCalls(Fields& fields, const std::string& path, json::object* message) {
   json::value* calls = message->if_contains("tool_calls");
