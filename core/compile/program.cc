@@ -30,7 +30,8 @@ absl::StatusOr<std::unique_ptr<Program>> Program::Compile(OpRunner& ops,
   auto program = std::unique_ptr<Program>(new Program());
   ir::Function& function = program->function_;
   KEEL_ASSIGN_OR_RETURN(function,
-                        ir::MakeStepFunction(ops, {.ends_in_forward = options.ends_in_forward}));
+                        ir::MakeStepFunction(ops, {.ends_in_forward = options.ends_in_forward,
+                                                   .takes_embeds = options.takes_embeds}));
   if (options.keep_listing)
     program->listing_ = absl::StrCat("as recorded:\n", ToString(function, ops.graph()));
   KEEL_RETURN_IF_ERROR(ir::RunPasses(options.disabled_passes, ops, function));

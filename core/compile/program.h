@@ -22,6 +22,8 @@ namespace keel {
 struct CompileOptions {
   // Ends in what forward gives, and not in logits.
   bool ends_in_forward = false;
+  // Begins with embeddings that it is given, and not with token ids.
+  bool takes_embeds = false;
   std::vector<std::string> disabled_passes = {};  // names of pass.h
   bool keep_listing = false;                      // for Program::listing
 };

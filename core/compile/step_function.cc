@@ -25,7 +25,9 @@ class StepFunction {
     if (forward == nullptr) return absl::InvalidArgumentError("the graph has no forward");
     std::vector<ValueId> arguments;
     for (const proto::Function::Input& input : forward->inputs()) {
-      KEEL_ASSIGN_OR_RETURN(const ValueId id, input.name() == "embeds" ? Embeds() : Input(input));
+      KEEL_ASSIGN_OR_RETURN(const ValueId id, input.name() == "embeds" && !options.takes_embeds
+                                                  ? Embeds()
+                                                  : Input(input));
       arguments.push_back(id);
     }
     KEEL_ASSIGN_OR_RETURN(function_.outputs, Lower(*forward, arguments, ops_, function_));

@@ -18,6 +18,8 @@ inline constexpr char kLogitRows[] = "logit_rows";  // i64 [R]
 struct StepFunctionOptions {
   // Ends in hidden states [N, hidden] or what the next stage takes, and not in f32 logits [R, vocab].
   bool ends_in_forward = false;
+  // The input "embeds", [N, hidden], stands in the place of token ids: features are among them.
+  bool takes_embeds = false;
 };
 
 // Of `ops.graph()`, whose functions embed, forward, logits or head are there as core/exec/rank.h says.

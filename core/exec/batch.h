@@ -3,9 +3,12 @@
 #define KEEL_CORE_EXEC_BATCH_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace keel {
+
+class Features;
 
 // One sequence's part of a step: its next `num_tokens` tokens, from position `num_computed` on.
 struct BatchSequence {
@@ -24,6 +27,14 @@ struct PooledRows {
   int32_t first = 0, num = 1;
 };
 
+// Rows [row, row + num) of token_ids, placeholders of an item of media, whose embeddings are rows [first, first + num) of
+// its features instead.
+struct FeatureRows {
+  int32_t row = 0, num = 0;
+  int64_t first = 0;
+  std::shared_ptr<const Features> features = nullptr;
+};
+
 // N tokens of S sequences, in order of sequence.
 struct Batch {
   std::vector<int32_t> token_ids;         // [N]
@@ -31,6 +42,9 @@ struct Batch {
   std::vector<int32_t> logit_rows;        // rows of token_ids whose logits are wanted, ascending
   std::vector<PooledRows> pooled = {};    // instead of logit_rows, where vectors are wanted
   std::vector<int32_t> token_types = {};  // [N], for models that read them; empty: all 0
+  std::vector<FeatureRows> features = {};
+  // [axes, N] (M-RoPE), for models whose tokens are not where they stand in their sequence; empty: all are
+  std::vector<int64_t> positions = {};
 };
 
 }  // namespace keel

@@ -10,6 +10,7 @@
 #include "core/base/error_detail.h"
 #include "core/base/status.h"
 #include "core/compile/pass.h"
+#include "core/exec/encoder.h"
 #include "core/exec/rank.h"
 #include "core/exec/rank_threads.h"
 #include "core/exec/step.h"
@@ -154,6 +155,15 @@ class RankedExecutor : public Executor {
     return StepOnThreads(step);
   }
 
+  // By one rank: a tower is nobody's to divide (core/graph/sharding.cc).
+  absl::StatusOr<std::shared_ptr<const Features>> Encode(const std::string& modality,
+                                                         const NamedTensors& inputs) override {
+    const ScopedSerialAten serial;
+    c10::InferenceMode guard;
+    KEEL_ASSIGN_OR_RETURN(Features features, ranks_[0]->Encode(modality, inputs));
+    return std::make_shared<const Features>(std::move(features));
+  }
+
  private:
   absl::StatusOr<at::Tensor> StepOnThreads(const StepTensors& step) {
     const int n = static_cast<int>(ranks_.size());
@@ -287,6 +297,7 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
   KEEL_RETURN_IF_ERROR(CheckKernels(graph, options.kernels, NumericsOf(options)));
   const uint32_t embed_tokens = AddHostFunctions(options.pooling, &graph);
   KEEL_ASSIGN_OR_RETURN(const std::vector<StagePlan> plans, PlanStages(graph, attention, options));
+  KEEL_RETURN_IF_ERROR(CheckEncodersWhole(plans[0].sharded.graph));
   LoadReport report;
   report.weights = CountWeights(graph);
   for (const StagePlan& plan : plans) Report(plan.attention, &report);
@@ -321,6 +332,11 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
 }
 
 }  // namespace
+
+absl::StatusOr<std::shared_ptr<const Features>> Executor::Encode(const std::string& modality,
+                                                                 const NamedTensors& /*inputs*/) {
+  return absl::UnimplementedError(absl::StrCat("this model has no encoder of ", modality));
+}
 
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(
     proto::Graph graph, std::shared_ptr<const Checkpoint> checkpoint,

@@ -18,9 +18,11 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/compile/frame.h"
 #include "core/exec/batch.h"
+#include "core/exec/features.h"
 #include "core/exec/options.h"
 #include "core/graph/graph.pb.h"
 #include "core/graph/weight_counts.h"
+#include "core/tensor/host_tensor.h"
 
 namespace at {
 class Tensor;
@@ -72,6 +74,12 @@ class Executor {
   // [batch.pooled.size(), size]; f32, on the CPU, contiguous; they stay valid until the next Step. INVALID_ARGUMENT
   // for a batch that doesn't hold together (a broken caller).
   virtual absl::StatusOr<at::Tensor> Step(const Batch& batch) = 0;
+
+  // Features of one item of media, in the model's type: what the encoder of `modality` ("image") makes of `inputs`, a
+  // processor's by the names of the graph. Needs no cache. INVALID_ARGUMENT: inputs that are not what it declares;
+  // UNIMPLEMENTED: it has no such encoder.
+  virtual absl::StatusOr<std::shared_ptr<const Features>> Encode(const std::string& modality,
+                                                                 const NamedTensors& inputs);
 
   // Of compiled steps with ExecutorOptions::measure_steps, over all ranks; zeros of others.
   virtual StepTimes step_times() const { return {}; }

@@ -6,6 +6,7 @@
 #include <ATen/ops/tanh.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -119,6 +120,8 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
         std::pair("pool", &rank->pool_)}) {
     if (const proto::Function* found = FindFunction(rank->graph_, name)) function->emplace(*found);
   }
+  for (const proto::Function& function : rank->graph_.functions())
+    if (IsEncoder(function)) rank->encoders_.emplace(function.name(), function);
   if (!rank->forward_.has_value()) return absl::InvalidArgumentError("the graph has no forward");
   KEEL_ASSIGN_OR_RETURN(
       rank->ops_, OpRunner::Create(rank->graph_, std::move(weights), attention, options.kernels,
@@ -136,6 +139,7 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
 absl::Status Rank::Compile(const ExecutorOptions& options) {
   CompileOptions compile;
   compile.ends_in_forward = !logits_.has_value() && !head_.has_value();
+  compile.takes_embeds = !encoders_.empty();
   compile.disabled_passes = options.disabled_passes;
   compile.keep_listing = options.print_graph;
   c10::InferenceMode guard;
@@ -158,6 +162,13 @@ absl::StatusOr<at::Tensor> Rank::Step(const StepTensors& step, const RankLinks& 
   ops_->EndStep();
   ops_->SetCollectives(nullptr);
   return logits;
+}
+
+absl::StatusOr<Features> Rank::Encode(const std::string& modality, const NamedTensors& inputs) {
+  const auto found = encoders_.find(EncoderName(modality));
+  if (found == encoders_.end())
+    return absl::UnimplementedError(absl::StrCat("the model has no encoder of ", modality));
+  return found->second.Run(*ops_, inputs);
 }
 
 absl::StatusOr<at::Tensor> Rank::Run(const StepTensors& step, Collectives* pipeline) {
@@ -200,30 +211,51 @@ absl::StatusOr<at::Tensor> Rank::InputOf(const std::string& name, const StepTens
     KEEL_ASSIGN_OR_RETURN(const at::Tensor carried, pipeline->Receive(pipeline->rank() - 1));
     return CatchAten([&] { return carried.contiguous(); });
   }
+  if (name == "embeds") return Embed(step);
   if (name == "input_ids") return step.token_ids;
   if (name == "logit_rows") return step.logit_rows;
   if (name == "token_type_ids") {
     if (step.token_types.defined()) return step.token_types;
     return CatchAten([&] { return at::zeros_like(step.token_ids); });
   }
-  return step.positions;
+  return PositionsOf(step);
 }
 
-absl::StatusOr<at::Tensor> Rank::Embed(const at::Tensor& token_ids) {
-  KEEL_ASSIGN_OR_RETURN(const at::Tensor rows, Apply(*embed_, *ops_, token_ids));
+absl::StatusOr<at::Tensor> Rank::PositionsOf(const StepTensors& step) const {
+  int64_t axes = 0;  // positions have no such dimension
+  for (const proto::Function::Input& input : forward_->function().inputs()) {
+    if (input.name() == "positions" && input.type().dims_size() == 2)
+      axes = input.type().dims(0).size();
+  }
+  if (!step.axes.defined()) {
+    if (axes == 0) return step.positions;
+    return CatchAten([&] { return step.positions.expand({axes, -1}).contiguous(); });
+  }
+  if (step.axes.size(0) != std::max<int64_t>(axes, 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("batch: positions have ", step.axes.size(0),
+                                                   " axes, expected ", std::max<int64_t>(axes, 1)));
+  }
+  return CatchAten([&] { return axes == 0 ? step.axes.select(0, 0) : step.axes; });
+}
+
+// Features are not scaled.
+absl::StatusOr<at::Tensor> Rank::Embed(const StepTensors& step) {
+  KEEL_ASSIGN_OR_RETURN(at::Tensor rows, Apply(*embed_, *ops_, step.token_ids));
   const double scale = graph_.spec().embed_scale();
-  if (scale == 0 || scale == 1) return rows;
-  // transformers keeps the scale in the weights' type, which rounds it.
-  return CatchAten([&] { return rows * at::scalar_tensor(scale, rows.scalar_type()); });
+  return CatchAten([&] {
+    // transformers keeps the scale in the weights' type, which rounds it.
+    if (scale != 0 && scale != 1) rows = rows * at::scalar_tensor(scale, rows.scalar_type());
+    for (const FeatureRows& f : step.features)
+      rows.narrow(0, f.row, f.num).copy_(f.features->rows().narrow(0, f.first, f.num));
+    return rows;
+  });
 }
 
 absl::StatusOr<std::vector<at::Tensor>> Rank::ForwardInputs(const StepTensors& step,
                                                             Collectives* pipeline) {
   std::vector<at::Tensor> inputs;
   for (const proto::Function::Input& input : forward_->function().inputs()) {
-    KEEL_ASSIGN_OR_RETURN(at::Tensor tensor, input.name() == "embeds"
-                                                 ? Embed(step.token_ids)
-                                                 : InputOf(input.name(), step, pipeline));
+    KEEL_ASSIGN_OR_RETURN(at::Tensor tensor, InputOf(input.name(), step, pipeline));
     inputs.push_back(std::move(tensor));
   }
   return inputs;

@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "absl/types/span.h"
 #include "core/attention/choose.h"
 #include "core/compile/program.h"
+#include "core/exec/encoder.h"
 #include "core/exec/interpreter.h"
 #include "core/exec/options.h"
 #include "core/exec/step.h"
@@ -60,6 +62,9 @@ class Rank {
   // on what lives at their end. Throws nothing.
   absl::StatusOr<at::Tensor> Step(const StepTensors& step, const RankLinks& links);
 
+  // Features of one item of media, as Executor::Encode says. Not during a step. Throws nothing.
+  absl::StatusOr<Features> Encode(const std::string& modality, const NamedTensors& inputs);
+
  private:
   Rank(proto::Graph graph, const ExecutorOptions& options);
 
@@ -69,7 +74,8 @@ class Rank {
   // What the step gives under the name of one of its inputs.
   absl::StatusOr<at::Tensor> InputOf(const std::string& name, const StepTensors& step,
                                      Collectives* pipeline);
-  absl::StatusOr<at::Tensor> Embed(const at::Tensor& token_ids);
+  absl::StatusOr<at::Tensor> Embed(const StepTensors& step);
+  absl::StatusOr<at::Tensor> PositionsOf(const StepTensors& step) const;
   absl::StatusOr<std::vector<at::Tensor>> Forward(const StepTensors& step, Collectives* pipeline);
   absl::StatusOr<at::Tensor> Logits(const at::Tensor& hidden);
   absl::StatusOr<at::Tensor> Pool(const at::Tensor& hidden, absl::Span<const PooledRows> rows);
@@ -86,6 +92,7 @@ class Rank {
   std::string not_compiled_;          // why so
   std::optional<Interpreter> forward_;
   std::optional<Interpreter> embed_;          // of the first stage
+  std::map<std::string, Encoder> encoders_;   // of the first stage, by the function's name
   std::optional<Interpreter> logits_, head_;  // one of them of the last, unless it pools
   std::optional<Interpreter> pool_;           // of the last, if it pools and there is one
 };

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/cache/block_pool.h"
+#include "core/exec/features.h"
 
 namespace keel {
 namespace {
@@ -96,6 +97,19 @@ absl::Status CheckBatch(const Batch& batch, const BatchLimits& limits) {
                                                      rows.first, " on, of ", tokens, " tokens"));
     }
   }
+  for (const FeatureRows& f : batch.features) {
+    const int64_t rows = f.features == nullptr ? 0 : f.features->num_rows();
+    if (f.row < 0 || f.num < 1 || int64_t{f.row} + f.num > tokens || f.first < 0 ||
+        f.first + f.num > rows) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("batch: rows ", f.first, " to ", f.first + f.num, " of ", rows,
+                       " features for row ", f.row, " on, of ", tokens, " tokens"));
+    }
+  }
+  if (batch.positions.size() % batch.token_ids.size() != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("batch: ", batch.positions.size(), " positions for ", tokens, " tokens"));
+  }
   if (!batch.token_types.empty() && static_cast<int64_t>(batch.token_types.size()) != tokens) {
     return absl::InvalidArgumentError(
         absl::StrCat("batch: ", batch.token_types.size(), " token types for ", tokens, " tokens"));
@@ -123,6 +137,13 @@ StepTensors MakeStep(const Batch& batch, const BatchLimits& limits) {
               step.token_types.mutable_data_ptr<int64_t>());
   }
   step.pooled = batch.pooled;
+  step.features = batch.features;
+  if (!batch.positions.empty()) {
+    step.axes =
+        at::empty({static_cast<int64_t>(batch.positions.size()) / tokens, tokens}, at::kLong);
+    std::copy(batch.positions.begin(), batch.positions.end(),
+              step.axes.mutable_data_ptr<int64_t>());
+  }
 
   int64_t* position = step.positions.mutable_data_ptr<int64_t>();
   int32_t* cu_q = common.cu_q.mutable_data_ptr<int32_t>();

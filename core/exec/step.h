@@ -30,7 +30,10 @@ struct StepTensors {
   at::Tensor positions;    // [N] i64
   at::Tensor logit_rows;   // [R] i64
   at::Tensor token_types;  // [N] i64; undefined: all 0
+  at::Tensor
+      axes;  // [axes, N] i64, what forward takes for positions; undefined: `positions` on each axis
   std::vector<PooledRows> pooled;
+  std::vector<FeatureRows> features;
   StepContext context;
 };
 

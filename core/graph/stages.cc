@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/graph/op_attributes.h"
@@ -297,7 +298,9 @@ absl::StatusOr<std::vector<proto::Graph>> CutStages(const proto::Graph& graph, i
             StageFunction(forward, values)
                 .Cut(first ? 0 : from->node, last ? forward.nodes_size() : to->node,
                      first ? std::vector<uint32_t>() : from->live, last ? ends : to->live);
-      } else if (function.name() == "embed" ? first : last) {
+      } else if (function.name() == "embed" || absl::StartsWith(function.name(), "encode/")
+                     ? first
+                     : last) {  // features go where embeddings are
         *part.add_functions() = function;
       }
     }

@@ -10,9 +10,11 @@ namespace {
 
 absl::Status CheckInputs(const proto::Function& forward) {
   for (const proto::Function::Input& input : forward.inputs()) {
-    if (input.name() == "positions" && input.type().dims_size() != 1) {
+    if (input.name() == "positions") {
       KEEL_ASSIGN_OR_RETURN(const TensorType type, FromProto(input.type()));
-      return Unserved(absl::StrCat("forward with positions ", ToString(type)));
+      const bool has_axes = type.rank() == 2 && !type.dims[0].symbolic();
+      if (type.rank() != 1 && !has_axes)
+        return Unserved(absl::StrCat("forward with positions ", ToString(type)));
     }
     const absl::string_view name = input.name();
     if (name == "embeds" || name == "positions" || name == "input_ids" || name == "token_type_ids")
@@ -30,8 +32,6 @@ absl::Status Unserved(absl::string_view what) {
 
 absl::Status CheckServed(const proto::Graph& graph) {
   for (const proto::Function& function : graph.functions()) {
-    if (absl::StartsWith(function.name(), "encode/"))
-      return Unserved(absl::StrCat(function.name(), ", an encoder,"));
     if (function.name() == "forward") KEEL_RETURN_IF_ERROR(CheckInputs(function));
   }
   return absl::OkStatus();

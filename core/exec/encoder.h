@@ -1,0 +1,39 @@
+// Runs a graph's encoder of one modality: a vision or audio tower with what follows it, recorded as a function of its own.
+#ifndef KEEL_CORE_EXEC_ENCODER_H_
+#define KEEL_CORE_EXEC_ENCODER_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/exec/features.h"
+#include "core/exec/interpreter.h"
+#include "core/graph/graph.pb.h"
+#include "core/ops/ops.h"
+#include "core/tensor/host_tensor.h"
+
+namespace keel {
+
+// The function that encodes a modality ("image"): "encode/image".
+std::string EncoderName(absl::string_view modality);
+bool IsEncoder(const proto::Function& function);
+
+// One rank runs an encoder. UNIMPLEMENTED: the plan divided one of this rank's graph among several.
+absl::Status CheckEncodersWhole(const proto::Graph& graph);
+
+class Encoder {
+ public:
+  // A function of a graph that was verified; borrowed.
+  explicit Encoder(const proto::Function& function) : function_(function) {}
+
+  // Runs it on what a processor made of an item, by the function's names; floating-point inputs of the model's type are
+  // cast. INVALID_ARGUMENT names the input that is missing, unknown, or of another type or shape than it declares.
+  absl::StatusOr<Features> Run(OpRunner& ops, const NamedTensors& inputs) const;
+
+ private:
+  const Interpreter function_;
+};
+
+}  // namespace keel
+
+#endif  // KEEL_CORE_EXEC_ENCODER_H_
