@@ -83,10 +83,15 @@ Finding Processor(Inspection& x) {
   const auto processor = FindProcessor(*x.checkpoint, *x.plugins);
   if (!processor.ok()) return Fail(processor.status(), "mend the file");
   if (processor->plugin != nullptr) {
-    return Fail(
-        absl::StrCat(processor->file, ": processor_class is ", processor->name, " of ",
-                     processor->plugin->name, "; processors are unimplemented in this host"),
-        "serve the text model alone: remove processor_class", Describe(*processor, *x.trust));
+    const std::string what =
+        absl::StrCat(processor->file, ": ", processor->name, " of ", processor->plugin->name);
+    if (x.trust->IsForJail(*processor->plugin)) {
+      return Fail(
+          absl::StrCat(what, ", which runs in a jail, where processors are unimplemented"),
+          "if you trust it, --trust-remote-code=full; else remove processor_class and serve "
+          "text alone");
+    }
+    return Pass(what, Describe(*processor, *x.trust));
   }
   for (const char* key : {"/vision_config", "/audio_config"}) {
     const boost::json::value* config = FindJsonValue(x.config, key);

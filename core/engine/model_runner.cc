@@ -31,9 +31,10 @@ absl::StatusOr<absl::Span<Sampled>> ModelRunner::Run(const Step& step, StepTimer
   if (pooling_.has_value()) return RunPooling(step, timer);
   timer.Enter(StepPart::kPrepare);
   rows_ = {};
-  const Batch batch = MakeBatch(step, rows_);
+  Batch batch = MakeBatch(step, rows_);
   masks_.Start(WithGrammar(rows_));
   timer.Enter(StepPart::kForward);
+  media_.AddMedia(step, batch);
   const absl::StatusOr<at::Tensor> result = RunModel(executor_, step, batch);
   timer.Enter(StepPart::kMask);
   masks_.Wait();
@@ -97,7 +98,7 @@ void ModelRunner::ReportPrompts(float* logits) {
 void ModelRunner::AddDraws(const LogitRows::Sampled& row, Sampled& sampled, float* logits) {
   RunningSequence& sequence = *row.sequence;
   sampled.sequence = &sequence;
-  sampled.status = sequence.mask_status;
+  sampled.status = sequence.media_status.ok() ? sequence.mask_status : sequence.media_status;
   if (sequence.num_candidates > 0 || !sampled.status.ok()) return;
   for (const uint64_t seed : sequence.fork_seeds) {
     sampled.forks.push_back({sequence.sampler, {}});

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/engine/mask_worker.h"
+#include "core/engine/media_encoder.h"
 #include "core/engine/model_batch.h"
 #include "core/engine/sampled.h"
 #include "core/engine/step_timer.h"
@@ -24,8 +25,13 @@ namespace keel {
 class ModelRunner {
  public:
   // `executor` must outlive it. `vocab_size`: columns of its logits. `pooling`: it gives vectors.
-  ModelRunner(Executor& executor, int64_t vocab_size, std::optional<PoolingType> pooling = {})
-      : executor_(executor), vocab_size_(vocab_size), pooling_(pooling) {}
+  // `feature_cache_bytes`: of features of media that are kept for later.
+  ModelRunner(Executor& executor, int64_t vocab_size, std::optional<PoolingType> pooling = {},
+              int64_t feature_cache_bytes = 0)
+      : executor_(executor),
+        vocab_size_(vocab_size),
+        pooling_(pooling),
+        media_(executor, feature_cache_bytes) {}
 
   // One result for each sequence whose last token is in the step, in the step's order; they stay
   // until the next call. Takes drafts that did not hold from the sequences' tokens, and adds the
@@ -47,6 +53,7 @@ class ModelRunner {
   const int64_t vocab_size_;
   const std::optional<PoolingType> pooling_;
   MaskWorker masks_;
+  MediaEncoder media_;
   // Scratch of a step.
   LogitRows rows_;
   std::vector<Sampled> sampled_;

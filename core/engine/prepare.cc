@@ -223,6 +223,11 @@ std::string RequestPreparer::CacheSalt(const Request& request, int64_t prompt_to
 }
 
 absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request& request) const {
+  KEEL_ASSIGN_OR_RETURN(MediaPrompt prompt, ReadPrompt(request));
+  return std::move(prompt.ids);
+}
+
+absl::StatusOr<std::vector<int32_t>> RequestPreparer::TextTokens(const Request& request) const {
   EncodeOptions encode;
   if (const auto* ids = std::get_if<std::vector<int32_t>>(&request.prompt)) {
     KEEL_RETURN_IF_ERROR(CheckTokenIds(*ids, model_.vocab_size));
@@ -245,19 +250,23 @@ absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request
 absl::StatusOr<std::unique_ptr<RunningRequest>> RequestPreparer::Prepare(
     Request request, OutputCallback callback) const {
   KEEL_RETURN_IF_ERROR(CheckLimits(request));
-  if (request.pooling.has_value() || model_.pooling.has_value())
+  if (request.pooling.has_value() || model_.pooling.has_value()) {
+    if (!request.media.empty()) return Refuse("media", "vectors are made of texts alone");
     return PreparePooling(request, std::move(callback));
+  }
   if (request.text_pair.has_value())
     return Refuse("text_pair", "text_pair is for tasks that read two texts together");
   KEEL_RETURN_IF_ERROR(ApplyToolChoice(model_, request));
   KEEL_RETURN_IF_ERROR(CheckBeams(request));
-  KEEL_ASSIGN_OR_RETURN(std::vector<int32_t> prompt, PromptTokens(request));
-  const auto prompt_tokens = static_cast<int64_t>(prompt.size());
+  KEEL_ASSIGN_OR_RETURN(MediaPrompt prompt, ReadPrompt(request));
+  const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   KEEL_ASSIGN_OR_RETURN(const int64_t max_tokens, MaxTokens(model_, request, prompt_tokens));
 
   auto out = std::make_unique<RunningRequest>();
+  KEEL_ASSIGN_OR_RETURN(out->media, Preprocess(request, prompt));
   out->request = std::move(request);
-  out->prompt = std::make_shared<const std::vector<int32_t>>(std::move(prompt));
+  out->request.media.clear();  // pixels are not needed any more
+  out->prompt = std::make_shared<const std::vector<int32_t>>(std::move(prompt.ids));
   out->max_tokens = max_tokens;
   out->end_token_ids = out->request.stop_token_ids;
   if (!out->request.ignore_eos) {
@@ -305,6 +314,10 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
   out->cache_salt = CacheSalt(request, static_cast<int64_t>(running.prompt->size()));
   out->tokens = *running.prompt;
   out->prompt_tokens = static_cast<int32_t>(running.prompt->size());
+  if (running.media != nullptr) {
+    for (const RequestMedia::Item& item : running.media->items)
+      out->media.push_back({item.span.begin, item.span.end, item.hash});
+  }
   if (!request.stop.empty()) {
     out->stop.emplace(std::move(detokenizer),
                       StopChecker(request.stop, request.include_stop_str_in_output));

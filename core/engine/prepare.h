@@ -9,12 +9,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "core/engine/metrics.h"
 #include "core/engine/prompt_lookup.h"
 #include "core/engine/request.h"
 #include "core/engine/running_request.h"
 #include "core/grammar/grammar_compiler.h"
 #include "core/model/model.h"
+#include "core/processor/media_prompt.h"
 #include "core/text/tokenizer.h"
 
 namespace keel {
@@ -37,6 +39,14 @@ class RequestPreparer {
   absl::StatusOr<std::vector<int32_t>> PromptTokens(const Request& request) const;
 
  private:
+  // prepare_media.cc: the prompt with its media, expanded.
+  absl::StatusOr<std::vector<int32_t>> TextTokens(const Request& request) const;
+  absl::StatusOr<MediaPrompt> ReadPrompt(const Request& request) const;
+  absl::Status CheckTokens(absl::Span<const keel_media_count> counts) const;
+  // What encoders take of the request's media; null: it has none. Decoded media become pixels here.
+  absl::StatusOr<std::shared_ptr<const RequestMedia>> Preprocess(const Request& request,
+                                                                 MediaPrompt& prompt) const;
+
   // prepare_pooling.cc: of a model that answers with vectors.
   absl::StatusOr<std::unique_ptr<RunningRequest>> PreparePooling(const Request& request,
                                                                  OutputCallback callback) const;

@@ -14,6 +14,7 @@
 #include "core/engine/decoding.h"
 #include "core/engine/output_worker.h"
 #include "core/engine/request.h"
+#include "core/engine/request_media.h"
 #include "core/engine/stop_text.h"
 #include "core/grammar/grammar_matcher.h"
 #include "core/sampling/sampler.h"
@@ -39,6 +40,7 @@ struct RunningSequence : Sequence {
         outputs(parent.outputs),
         num_candidates(parent.num_candidates),
         stop(parent.stop),
+        media_status(parent.media_status),
         num_prompt_logprobs(parent.num_prompt_logprobs),
         prompt_logprobs(parent.prompt_logprobs),
         scheduled(parent.scheduled) {
@@ -63,6 +65,7 @@ struct RunningSequence : Sequence {
   std::unique_ptr<GrammarMatcher> grammar;  // null: any text
   std::vector<uint32_t> mask;               // ModelRunner's: what the grammar allows next
   absl::Status mask_status;                 // of filling it
+  absl::Status media_status;                // of encoding its media
 
   int32_t num_prompt_logprobs = 0;  // reported; a preempted prompt that is computed anew adds none
   std::vector<SampledToken> prompt_logprobs;  // that were not given out yet
@@ -78,8 +81,9 @@ struct RunningRequest {
   std::unique_ptr<Decoding> decoding;
   std::shared_ptr<OutputChannel> outputs;
   std::shared_ptr<const std::vector<int32_t>> prompt;
-  int64_t max_tokens = 0;              // of one sequence
-  std::vector<int32_t> end_token_ids;  // eos (unless ignored) and stop_token_ids
+  std::shared_ptr<const RequestMedia> media;  // null: there are none
+  int64_t max_tokens = 0;                     // of one sequence
+  std::vector<int32_t> end_token_ids;         // eos (unless ignored) and stop_token_ids
   std::vector<std::unique_ptr<RunningSequence>> sequences;
   size_t num_finished = 0;    // of them
   int64_t max_generated = 0;  // by one of them

@@ -51,16 +51,6 @@ absl::StatusOr<DtypeChoice> CheckpointDtype(const Checkpoint& checkpoint) {
   return DtypeChoice{DType::kF32, "no tensor has a floating-point type"};
 }
 
-// Refuses a checkpoint whose processor a plugin brings: without it media would be dropped without a
-// word.
-absl::Status CheckProcessor(const Checkpoint& checkpoint, const PluginCatalog& catalog) {
-  KEEL_ASSIGN_OR_RETURN(const NamedProcessor processor, FindProcessor(checkpoint, catalog));
-  if (processor.plugin == nullptr) return absl::OkStatus();
-  return absl::UnimplementedError(absl::StrCat(processor.file, ": processor_class is '",
-                                               processor.name, "' of ", processor.plugin->name,
-                                               "; processors are unimplemented in this host"));
-}
-
 absl::Status RegisterClasses(const std::shared_ptr<Plugin>& plugin, AttentionRegistry& registry) {
   for (const keel_attention_class* attention : plugin->classes().attention)
     KEEL_RETURN_IF_ERROR(registry.RegisterPlugin(attention, plugin->self(), CallInto(plugin)));
@@ -165,7 +155,6 @@ absl::StatusOr<FoundModel> FindModel(const ModelOptions& options, const std::str
   std::shared_ptr<const Checkpoint> checkpoint = *std::move(opened);
   KEEL_RETURN_IF_ERROR(CheckKnownKeys(checkpoint->config(), "config.json"));
   KEEL_ASSIGN_OR_RETURN(PluginCatalog plugins, FindPlugins(options, dir, prefer));
-  KEEL_RETURN_IF_ERROR(CheckProcessor(*checkpoint, plugins));
   KEEL_ASSIGN_OR_RETURN(const ModelQuery query, QueryOf(checkpoint->config(), options.impl, dir));
   KEEL_ASSIGN_OR_RETURN(ModelChoice choice, plugins.FindModel(query));
   KEEL_ASSIGN_OR_RETURN(PluginTrust trust, OpenTrust(options));

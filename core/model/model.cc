@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "core/base/error_detail.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
@@ -84,6 +85,36 @@ absl::Status CheckNeedsNoCode(ExecMode mode, const proto::Graph& graph,
   return absl::OkStatus();
 }
 
+// The processor that the checkpoint names; null: no plugin brings it, or it names none. Without it media would be dropped
+// without a word, so what keeps it from running is an error.
+absl::StatusOr<std::shared_ptr<const Processor>> LoadProcessor(const FoundModel& found,
+                                                               const Text& text) {
+  KEEL_ASSIGN_OR_RETURN(const NamedProcessor named,
+                        FindProcessor(*found.checkpoint, found.plugins));
+  if (named.plugin == nullptr) return std::shared_ptr<const Processor>();
+  if (found.trust.IsForJail(*named.plugin)) {
+    return absl::UnimplementedError(
+        absl::StrCat(named.file, ": processor_class is '", named.name, "' of ", named.plugin->name,
+                     ", which runs in a jail, where processors are unimplemented; if you trust it, "
+                     "--trust-remote-code=full"));
+  }
+  KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*named.plugin, found.trust));
+  KEEL_ASSIGN_OR_RETURN(
+      std::unique_ptr<Processor> processor,
+      Processor::Create(std::move(plugin), named.name, found.checkpoint, text.tokenizer));
+  return std::shared_ptr<const Processor>(std::move(processor));
+}
+
+// Modalities that a graph encodes.
+std::set<std::string> EncodersOf(const proto::Graph& graph) {
+  std::set<std::string> out;
+  for (const proto::Function& function : graph.functions()) {
+    absl::string_view modality = function.name();
+    if (absl::ConsumePrefix(&modality, "encode/")) out.emplace(modality);
+  }
+  return out;
+}
+
 absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir) {
   const auto progress = [&](absl::string_view stage, int64_t done, int64_t total) {
     if (options.model.on_progress) options.model.on_progress(stage, done, total);
@@ -143,6 +174,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.prompt_rope = PromptRopeOf(recorded.graph);
   KEEL_ASSIGN_OR_RETURN(model.pooling,
                         PoolingOf(options.pooling, *found.checkpoint, recorded.graph));
+  model.encoders = EncodersOf(recorded.graph);
   exec.pooling = model.pooling.has_value();
   if (exec.pooling && !model.pooling->uses_head) RemoveFunction("pool", recorded.graph);
   KEEL_ASSIGN_OR_RETURN(model.executor, Executor::Create(std::move(recorded.graph),
@@ -168,6 +200,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
 
   progress("loading tokenizer", 0, 0);
   KEEL_ASSIGN_OR_RETURN(model.text, text.get());
+  KEEL_ASSIGN_OR_RETURN(model.processor, LoadProcessor(found, model.text));
   model.text.content_format = options.model.content_format;
   KEEL_ASSIGN_OR_RETURN(model.parsers, ChooseParsers(options.model.parsers, SourcesOf(model.text)));
   model.eos_token_ids = EosTokens(model);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "core/model/options.h"
 #include "core/model/pooling.h"
 #include "core/model/text_probe.h"
+#include "core/processor/processor.h"
 #include "core/weights/quantization.h"
 
 namespace keel {
@@ -52,6 +54,9 @@ struct Model {
   std::shared_ptr<const Checkpoint> checkpoint;
   Text text;
   ParserNames parsers;  // of what it writes
+  // Of media, if a plugin brings the checkpoint's; null: text alone.
+  std::shared_ptr<const Processor> processor;
+  std::set<std::string> encoders;  // modalities that the graph encodes: "image"
   // The plugin and its model, where they are still needed: longer than the executor, which runs them.
   std::shared_ptr<void> keep_alive;
   std::unique_ptr<Executor> executor;

@@ -76,6 +76,14 @@ absl::Status SetKvBytes(EngineOptions& options, absl::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status SetMediaCache(EngineOptions& options, absl::string_view value) {
+  double gib = 0;
+  if (!absl::SimpleAtod(value, &gib) || !(gib >= 0) || gib > 1e6)
+    return Expected(value, "a number of GiB, 0 or more");
+  options.media_cache_bytes = static_cast<int64_t>(gib * (int64_t{1} << 30));
+  return absl::OkStatus();
+}
+
 absl::Status SetKvShare(EngineOptions& options, absl::string_view value) {
   double share = 0;
   if (!absl::SimpleAtod(value, &share) || !(share > 0 && share <= 1))
@@ -352,6 +360,9 @@ constexpr EngineFlag kFlags[] = {
      "memory of keys and values as a share of what is free when the weights are loaded; never more "
      "than --max-num-seqs sequences of full length can use",
      SetKvShare},
+    {"mm-processor-cache-gb", "Memory", "GIB", "4",
+     "memory of what encoders made of images, video and audio, kept for when they come again",
+     SetMediaCache},
     {"weight-cache", "Memory", "DIR", "auto",
      "where weights are kept as they were packed, for a quick next start: a directory, off, or "
      "auto "

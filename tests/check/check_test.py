@@ -267,8 +267,9 @@ class BrokenTest(CheckTest):
             self.model / "tokenizer_config.json",
             lambda config: config.update(processor_class="Qwen2_5_VLProcessor"),
         )
-        says = "get_num_multimodal_tokens (count): the plugin's"
-        self.assert_fails(704, "--plugin", VL_PLUGIN, says=says)
+        report = Report(self.model, "--plugin", VL_PLUGIN)
+        self.assertEqual(report.of("fail"), set())
+        self.assertIn("get_num_multimodal_tokens (count): the plugin's", str(report.clause(704)))
         self.assertEqual(Report(self.model).of("fail"), set())
 
     def test_wrong_flags(self) -> None:

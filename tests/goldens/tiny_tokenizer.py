@@ -41,14 +41,20 @@ def byte_symbols(text: str) -> list[str]:
     return [c for piece, _ in pre_tokenizer.pre_tokenize_str(text) for c in piece]
 
 
-def build(vocab_size: int, pair: str = "<|bos|> $A $B") -> transformers.PreTrainedTokenizerFast:
-    """`pair`: how two texts are joined; "$B:1" gives the second one's tokens the type 1."""
+def build(
+    vocab_size: int,
+    pair: str = "<|bos|> $A $B",
+    more_special: tuple[str, ...] = (),
+    chat_template: str = CHAT_TEMPLATE,
+) -> transformers.PreTrainedTokenizerFast:
+    """`pair`: how two texts are joined; "$B:1" gives the second one's tokens the type 1.
+    `more_special` come after all other tokens."""
     tokens = SPECIAL + byte_symbols("\n" + "".join(map(chr, range(32, 127))))
     for symbol in byte_symbols(LONG_CHARACTERS):
         if symbol not in tokens:
             tokens.append(symbol)
     merges = [tuple(m.split()) for m in MERGES]
-    tokens += ["".join(m) for m in merges]
+    tokens += ["".join(m) for m in merges] + list(more_special)
     if len(tokens) != vocab_size:
         raise ValueError(f"the tokenizer has {len(tokens)} tokens, the model {vocab_size}")
 
@@ -57,7 +63,7 @@ def build(vocab_size: int, pair: str = "<|bos|> $A $B") -> transformers.PreTrain
     )
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = tokenizers.decoders.ByteLevel()
-    backend.add_special_tokens(SPECIAL)
+    backend.add_special_tokens(SPECIAL + list(more_special))
     backend.post_processor = tokenizers.processors.TemplateProcessing(
         single="<|bos|> $A", pair=pair, special_tokens=[(t, i) for i, t in enumerate(SPECIAL) if t in pair]
     )
@@ -65,7 +71,7 @@ def build(vocab_size: int, pair: str = "<|bos|> $A $B") -> transformers.PreTrain
         tokenizer_object=backend,
         bos_token="<|bos|>",
         eos_token="<|im_end|>",
-        chat_template=CHAT_TEMPLATE,
+        chat_template=chat_template,
         clean_up_tokenization_spaces=False,
         model_max_length=512,
     )

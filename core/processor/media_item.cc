@@ -1,0 +1,53 @@
+#include "core/processor/media_item.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/base/sha256.h"
+#include "core/base/status.h"
+
+namespace keel {
+
+absl::Status CheckMediaSizes(const MediaItem& item) {
+  constexpr int64_t kMaxSide = 1 << 20, kMaxBytes = int64_t{1} << 31;
+  if (item.modality == KEEL_MODALITY_AUDIO) {
+    if (item.length >= 1 && item.length <= kMaxBytes) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("audio of ", item.length, " samples, expected 1 to ", kMaxBytes));
+  }
+  if (item.modality != KEEL_MODALITY_IMAGE && item.modality != KEEL_MODALITY_VIDEO)
+    return absl::InvalidArgumentError(
+        absl::StrCat("modality ", item.modality, ", expected an image, a video or audio"));
+  const int64_t max_length = item.modality == KEEL_MODALITY_IMAGE ? 1 : kMaxBytes;
+  const bool fits = item.height >= 1 && item.width >= 1 && item.height <= kMaxSide &&
+                    item.width <= kMaxSide && item.length >= 1 && item.length <= max_length &&
+                    item.length <= kMaxBytes / (item.height * item.width * 3);
+  if (fits) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      ModalityName(item.modality), " of ", item.height, "x", item.width, " pixels and ",
+      item.length, " frames, expected at least 1x1, at most ", kMaxBytes, " bytes in all"));
+}
+
+absl::Status CheckMediaItem(const MediaItem& item) {
+  KEEL_RETURN_IF_ERROR(CheckMediaSizes(item));
+  const bool is_audio = item.modality == KEEL_MODALITY_AUDIO;
+  const auto given = static_cast<int64_t>(is_audio ? item.samples.size() : item.rgb.size());
+  const int64_t expected = is_audio ? item.length : item.length * item.height * item.width * 3;
+  if (given == expected) return absl::OkStatus();
+  const std::string size = is_audio ? absl::StrCat(item.length, " samples")
+                                    : absl::StrCat(item.height, "x", item.width, " pixels");
+  return absl::InvalidArgumentError(absl::StrCat(ModalityName(item.modality), " of ", size, " has ",
+                                                 given, is_audio ? "" : " bytes", ", expected ",
+                                                 expected));
+}
+
+std::string MediaHash(const MediaItem& item, absl::string_view options) {
+  const auto digest = [](const void* data, size_t bytes) {
+    return Sha256Hex({static_cast<const uint8_t*>(data), bytes});
+  };
+  const std::string content =
+      absl::StrCat(item.modality, " ", item.length, " ", item.height, " ", item.width, " ",
+                   item.rate, " ", digest(item.rgb.data(), item.rgb.size()), " ",
+                   digest(item.samples.data(), item.samples.size() * sizeof(float)), " ", options);
+  return digest(content.data(), content.size());
+}
+
+}  // namespace keel

@@ -1,0 +1,183 @@
+#include "core/processor/media_prompt.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+
+namespace keel {
+namespace {
+
+constexpr uint32_t kModalities[] = {KEEL_MODALITY_IMAGE, KEEL_MODALITY_VIDEO, KEEL_MODALITY_AUDIO};
+
+// Null: nobody takes that modality.
+const PlaceholderTokens* TokensOf(const Placeholders& placeholders, uint32_t modality) {
+  return placeholders[modality].has_value() ? &*placeholders[modality] : nullptr;
+}
+
+absl::Status CheckPlaceholders(const Placeholders& placeholders, absl::Span<const int32_t> ids,
+                               absl::Span<const keel_media_count> items,
+                               absl::string_view processor) {
+  for (const uint32_t modality : kModalities) {
+    const auto given = std::count_if(items.begin(), items.end(), [&](const keel_media_count& item) {
+      return item.modality == modality;
+    });
+    const PlaceholderTokens* tokens = TokensOf(placeholders, modality);
+    if (tokens == nullptr) {
+      if (given == 0) continue;
+      return absl::InvalidArgumentError(absl::StrCat("the request has ", given, " items of ",
+                                                     ModalityName(modality), ", which ", processor,
+                                                     " does not take"));
+    }
+    const auto found = std::count(ids.begin(), ids.end(), tokens->placeholder);
+    if (found == given) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the prompt has ", found, " placeholders ", tokens->text, " and the request ", given,
+        " items of ", ModalityName(modality), ", expected one placeholder an item"));
+  }
+  return absl::OkStatus();
+}
+
+// Reads an expanded prompt beside the one it was made of.
+class SpanReader {
+ public:
+  SpanReader(const Placeholders& placeholders, absl::Span<const int32_t> prompt,
+             absl::Span<const keel_media_count> items, const ExpandedIds& expanded,
+             absl::string_view processor)
+      : placeholders_(placeholders),
+        prompt_(prompt),
+        items_(items),
+        expanded_(expanded),
+        processor_(processor) {}
+
+  absl::StatusOr<std::vector<MediaTokensSpan>> Read() {
+    std::vector<MediaTokensSpan> spans(items_.size());
+    for (const int32_t id : prompt_) {
+      const uint32_t modality = ModalityOf(id);
+      if (modality == KEEL_MODALITY_TEXT) {
+        KEEL_RETURN_IF_ERROR(TakeText(id));
+        continue;
+      }
+      const size_t item = NextItem(modality);
+      KEEL_ASSIGN_OR_RETURN(spans[item], TakeItem(item));
+    }
+    while (may_insert_ && at_ < expanded_.ids.size() && expanded_.types[at_] == KEEL_MODALITY_TEXT)
+      ++at_;
+    if (at_ == expanded_.ids.size()) return spans;
+    return Broken(absl::StrCat("the expanded prompt goes on behind its end, at token ", at_));
+  }
+
+ private:
+  absl::Status Broken(absl::string_view what) const {
+    return absl::InternalError(absl::StrCat("processor ", processor_, ": ", what));
+  }
+
+  uint32_t ModalityOf(int32_t id) const {
+    for (const uint32_t modality : kModalities) {
+      const PlaceholderTokens* tokens = TokensOf(placeholders_, modality);
+      if (tokens != nullptr && tokens->placeholder == id) return modality;
+    }
+    return KEEL_MODALITY_TEXT;
+  }
+
+  // CheckPlaceholders has seen that there is one.
+  size_t NextItem(uint32_t modality) {
+    size_t& next = next_[modality];
+    while (items_[next].modality != modality) ++next;
+    return next++;
+  }
+
+  absl::Status TakeText(int32_t id) {
+    // What a replacement puts around its item is text that the prompt does not have.
+    while (at_ < expanded_.ids.size() && may_insert_ && expanded_.ids[at_] != id &&
+           expanded_.types[at_] == KEEL_MODALITY_TEXT)
+      ++at_;
+    may_insert_ = false;
+    if (at_ < expanded_.ids.size() && expanded_.ids[at_] == id &&
+        expanded_.types[at_] == KEEL_MODALITY_TEXT) {
+      ++at_;
+      return absl::OkStatus();
+    }
+    return Broken(absl::StrCat("the expanded prompt lacks the text token ", id, " at token ", at_,
+                               ": mm_token_type_ids or replacements are not where the "
+                               "placeholders were"));
+  }
+
+  absl::StatusOr<MediaTokensSpan> TakeItem(size_t index) {
+    const keel_media_count& item = items_[index];
+    const PlaceholderTokens& tokens = *TokensOf(placeholders_, item.modality);
+    while (at_ < expanded_.ids.size() && expanded_.types[at_] == KEEL_MODALITY_TEXT) ++at_;
+    MediaTokensSpan span;
+    span.begin = static_cast<int32_t>(at_);
+    const auto whose = [&] {
+      return absl::StrCat(ModalityName(item.modality), " ", index, " of the request: ");
+    };
+    for (int64_t i = 0; i < item.tokens; ++i, ++at_) {
+      if (at_ == expanded_.ids.size() ||
+          expanded_.types[at_] != static_cast<int32_t>(item.modality)) {
+        return Broken(absl::StrCat(whose(), i,
+                                   " tokens without a break in mm_token_type_ids, count "
+                                   "says ",
+                                   item.tokens));
+      }
+      if (!tokens.ids.contains(expanded_.ids[at_])) {
+        return Broken(absl::StrCat(whose(), "token ", at_, " is ", expanded_.ids[at_],
+                                   ", which is none of ", ModalityName(item.modality),
+                                   "_token_ids"));
+      }
+      if (expanded_.ids[at_] != tokens.feature) continue;
+      const auto token = static_cast<int32_t>(at_);
+      if (span.runs.empty() || span.runs.back().begin + span.runs.back().num != token)
+        span.runs.push_back({token, 0, static_cast<int32_t>(span.features)});
+      ++span.runs.back().num;
+      ++span.features;
+    }
+    span.end = static_cast<int32_t>(at_);
+    if (span.features != item.features) {
+      return Broken(
+          absl::StrCat(whose(), span.features, " tokens for features, count says ", item.features));
+    }
+    may_insert_ = true;
+    return span;
+  }
+
+  const Placeholders& placeholders_;
+  const absl::Span<const int32_t> prompt_;
+  const absl::Span<const keel_media_count> items_;
+  const ExpandedIds& expanded_;
+  const absl::string_view processor_;
+  size_t at_ = 0;            // in the expanded prompt
+  bool may_insert_ = false;  // right behind an item
+  std::array<size_t, 4> next_ = {};
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<MediaTokensSpan>> FindMediaSpans(
+    const Placeholders& placeholders, absl::Span<const int32_t> prompt,
+    absl::Span<const keel_media_count> items, const ExpandedIds& expanded,
+    absl::string_view processor) {
+  KEEL_RETURN_IF_ERROR(CheckPlaceholders(placeholders, prompt, items, processor));
+  return SpanReader(placeholders, prompt, items, expanded, processor).Read();
+}
+
+absl::StatusOr<MediaPrompt> ExpandMedia(const Processor& processor, absl::Span<const int32_t> ids,
+                                        absl::Span<const keel_media_count> items) {
+  const std::string name = absl::StrCat(processor.name(), " of ", processor.plugin_name());
+  KEEL_RETURN_IF_ERROR(CheckPlaceholders(processor.placeholders(), ids, items, name));
+  MediaPrompt out;
+  if (items.empty()) {
+    out.ids.assign(ids.begin(), ids.end());
+    return out;
+  }
+  KEEL_ASSIGN_OR_RETURN(ExpandedIds expanded, processor.Expand(ids, items));
+  KEEL_ASSIGN_OR_RETURN(out.spans,
+                        FindMediaSpans(processor.placeholders(), ids, items, expanded, name));
+  KEEL_ASSIGN_OR_RETURN(out.places, processor.Positions(expanded.ids, items));
+  out.ids = std::move(expanded.ids);
+  return out;
+}
+
+}  // namespace keel

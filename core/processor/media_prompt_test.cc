@@ -1,0 +1,104 @@
+// The contract of processors, item by item: what a right one gives, and each way to break it.
+#include "core/processor/media_prompt.h"
+
+#include "core/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr int32_t kImage = 50, kRowEnd = 51, kFeature = 52, kVideo = 60;
+using Ids = std::vector<int32_t>;
+
+// Images of features with row ends, whose placeholder is another token; videos of their placeholder alone.
+Placeholders Tokens() {
+  Placeholders out;
+  out[KEEL_MODALITY_IMAGE] = {"<image>", kImage, kFeature, {kFeature, kRowEnd}};
+  out[KEEL_MODALITY_VIDEO] = {"<video>", kVideo, kVideo, {kVideo}};
+  return out;
+}
+
+keel_media_count Item(int64_t tokens, int64_t features, uint32_t modality = KEEL_MODALITY_IMAGE) {
+  keel_media_count count = {};
+  count.struct_size = sizeof(count);
+  count.modality = modality;
+  count.tokens = tokens;
+  count.features = features;
+  return count;
+}
+
+absl::StatusOr<std::vector<MediaTokensSpan>> Find(const Ids& prompt,
+                                                  const std::vector<keel_media_count>& items,
+                                                  const Ids& ids, const Ids& types) {
+  return FindMediaSpans(Tokens(), prompt, items, {ids, types}, "TestProcessor");
+}
+
+auto Internal(const std::string& what) {
+  return StatusIs(absl::StatusCode::kInternal, HasSubstr("processor TestProcessor: " + what));
+}
+
+TEST(MediaPromptTest, FindsFeaturesBetweenRowEnds) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto spans,
+                            Find({1, kImage, 2, kImage, kVideo},
+                                 {Item(2, 2, KEEL_MODALITY_VIDEO), Item(6, 4), Item(1, 1)},
+                                 {1, kFeature, kFeature, kRowEnd, kFeature, kFeature, kRowEnd, 2,
+                                  kFeature, kVideo, kVideo},
+                                 {0, 1, 1, 1, 1, 1, 1, 0, 1, 2, 2}));
+  ASSERT_EQ(spans.size(), 3u);
+  EXPECT_EQ(spans[0].begin, 9);
+  EXPECT_EQ(spans[0].end, 11);
+  EXPECT_EQ(spans[1].begin, 1);
+  EXPECT_EQ(spans[1].end, 7);
+  ASSERT_EQ(spans[1].runs.size(), 2u);
+  EXPECT_EQ(spans[1].runs[1].begin, 4);
+  EXPECT_EQ(spans[1].runs[1].num, 2);
+  EXPECT_EQ(spans[1].runs[1].first, 2);
+  EXPECT_EQ(spans[2].begin, 8);
+}
+
+// Replacements may put text around an item, which is counted to none.
+TEST(MediaPromptTest, TakesTextThatComesWithAnItem) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto spans, Find({1, kImage, 2}, {Item(1, 1)},
+                                                   {1, 7, kFeature, 8, 2}, {0, 0, 1, 0, 0}));
+  EXPECT_EQ(spans[0].begin, 2);
+  EXPECT_EQ(spans[0].end, 3);
+  KEEL_EXPECT_OK(Find({1, kImage}, {Item(1, 1)}, {1, 7, kFeature, 8}, {0, 0, 1, 0}).status());
+}
+
+TEST(MediaPromptTest, RefusesPromptsWithOtherNumbersOfPlaceholders) {
+  EXPECT_THAT(Find({1, kImage, kImage}, {Item(1, 1)}, {}, {}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("has 2 placeholders <image> and the request 1 items of image")));
+  EXPECT_THAT(Find({1}, {Item(1, 1, KEEL_MODALITY_AUDIO)}, {}, {}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("1 items of audio, which TestProcessor does not take")));
+}
+
+TEST(MediaPromptTest, RefusesAProcessorThatBreaksARule) {
+  const Ids prompt = {1, kImage, 2};
+  // Fewer tokens than counted, more, and with a break.
+  EXPECT_THAT(Find(prompt, {Item(3, 3)}, {1, kFeature, kFeature, 2}, {0, 1, 1, 0}).status(),
+              Internal("image 0 of the request: 2 tokens without a break"));
+  EXPECT_THAT(Find(prompt, {Item(1, 1)}, {1, kFeature, kFeature, 2}, {0, 1, 1, 0}).status(),
+              Internal("the expanded prompt lacks the text token 2 at token 2"));
+  EXPECT_THAT(Find(prompt, {Item(2, 2)}, {1, kFeature, 9, kFeature, 2}, {0, 1, 0, 1, 0}).status(),
+              Internal("image 0 of the request: 1 tokens without a break"));
+  // Another number of features, a token that is none of the image's.
+  EXPECT_THAT(Find(prompt, {Item(2, 2)}, {1, kFeature, kRowEnd, 2}, {0, 1, 1, 0}).status(),
+              Internal("image 0 of the request: 1 tokens for features, count says 2"));
+  EXPECT_THAT(Find(prompt, {Item(2, 2)}, {1, kFeature, 9, 2}, {0, 1, 1, 0}).status(),
+              Internal("image 0 of the request: token 2 is 9, which is none of image_token_ids"));
+  // Text that is lost, or comes from nowhere.
+  EXPECT_THAT(Find(prompt, {Item(1, 1)}, {1, kFeature}, {0, 1}).status(),
+              Internal("the expanded prompt lacks the text token 2"));
+  EXPECT_THAT(Find(prompt, {Item(1, 1)}, {1, kFeature, 2, 3}, {0, 1, 0, 0}).status(),
+              Internal("the expanded prompt goes on behind its end, at token 3"));
+}
+
+}  // namespace
+}  // namespace keel

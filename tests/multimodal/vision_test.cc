@@ -1,0 +1,346 @@
+// Arguments: a plugin's library and a directory of testdata. A tiny model that sees, held against what transformers makes
+// of the same images: pixel values, features, logits and 32 greedy tokens; alone, together, in chunks, preempted, forked,
+// and with what was computed before.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
+#include <ATen/ops/from_blob.h>
+
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/base/status_matchers.h"
+#include "core/checkpoint/safetensors.h"
+#include "core/engine/engine.h"
+#include "core/processor/media_prompt.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace keel {
+namespace {
+
+using ::keel::testing::StatusIs;
+using ::testing::HasSubstr;
+
+std::string g_plugin, g_dir;
+
+struct Chat {
+  std::string messages;  // JSON
+  MediaItems media;
+  std::vector<int32_t> ids, greedy;
+};
+
+// What the golden maker wrote.
+class Goldens {
+ public:
+  static const Goldens& Get() {
+    static const auto* goldens = new Goldens();
+    return *goldens;
+  }
+
+  const Chat& chat(const std::string& name) const { return chats_.at(name); }
+  const std::map<std::string, Chat>& chats() const { return chats_; }
+
+  at::Tensor Tensor(const std::string& name) const {
+    const TensorView* view = file_->Find(name);
+    return at::from_blob(const_cast<uint8_t*>(view->data), view->shape,
+                         at::TensorOptions().dtype(at::kFloat));
+  }
+
+ private:
+  Goldens() {
+    file_ = std::make_unique<SafetensorsFile>(
+        *SafetensorsFile::Open(JoinPath(g_dir, "goldens.safetensors")));
+    for (int i = 0; file_->Find("image_" + std::to_string(i)) != nullptr; ++i)
+      images_.push_back(Image("image_" + std::to_string(i)));
+    const std::string text = *ReadFile(JoinPath(g_dir, "goldens.json"));
+    const boost::json::value facts = *ParseJson(text, "goldens.json");
+    for (const auto& [name, chat] : facts.at("chats").as_object())
+      Add(std::string(name), chat.at("parts").as_array());
+  }
+
+  std::shared_ptr<const MediaItem> Image(const std::string& name) const {
+    const TensorView& view = *file_->Find(name);
+    MediaItem item;
+    item.height = view.shape[0];
+    item.width = view.shape[1];
+    item.rgb.assign(view.data, view.data + view.bytes);
+    return std::make_shared<const MediaItem>(std::move(item));
+  }
+
+  std::vector<int32_t> Ids(const std::string& name) const {
+    const TensorView& view = *file_->Find(name);
+    const auto* ids = reinterpret_cast<const int64_t*>(view.data);
+    return {ids, ids + view.elements()};
+  }
+
+  void Add(const std::string& name, const boost::json::array& parts) {
+    Chat& chat = chats_[name];
+    boost::json::array content;
+    for (const boost::json::value& part : parts) {
+      if (part.is_string()) {
+        content.push_back(boost::json::object{{"type", "text"}, {"text", part}});
+      } else {
+        content.push_back(boost::json::object{{"type", "image"}});
+        chat.media.push_back(images_[static_cast<size_t>(part.to_number<int>())]);
+      }
+    }
+    chat.messages = boost::json::serialize(
+        boost::json::array{boost::json::object{{"role", "user"}, {"content", content}}});
+    chat.ids = Ids(name + ".input_ids");
+    chat.greedy = Ids(name + ".greedy");
+  }
+
+  std::unique_ptr<SafetensorsFile> file_;
+  MediaItems images_;
+  std::map<std::string, Chat> chats_;
+};
+
+EngineOptions Options() {
+  EngineOptions options;
+  options.model.name = g_dir;
+  options.model.plugin_paths = {g_plugin};
+  options.model.weight_cache = "";
+  options.cache.memory_bytes = 4 << 20;
+  options.threads = 2;
+  return options;
+}
+
+std::unique_ptr<Engine> Start(const EngineOptions& options) {
+  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Create(options);
+  EXPECT_TRUE(engine.ok()) << engine.status();
+  return engine.ok() ? *std::move(engine) : nullptr;
+}
+
+Request GreedyRequest(const Chat& chat) {
+  Request request;
+  request.prompt = ChatPrompt{.messages = chat.messages};
+  request.media = chat.media;
+  request.sampling.temperature = 0;
+  request.max_tokens = static_cast<int64_t>(chat.greedy.size());
+  request.ignore_eos = true;
+  request.stream = false;
+  return request;
+}
+
+// A request's answers, by index.
+class Answer {
+ public:
+  Answer(Engine& engine, const Request& request) {
+    const absl::StatusOr<uint64_t> id = engine.Submit(request, [this](Output output) {
+      std::vector<int32_t>& tokens = tokens_[output.index];
+      tokens.insert(tokens.end(), output.tokens.begin(), output.tokens.end());
+      if (!output.status.ok()) status_ = output.status;
+      if (output.prompt_tokens != nullptr) prompt_ = *output.prompt_tokens;
+      cached_ = std::max(cached_, output.cached_tokens);
+      if (output.is_last) done_.Notify();
+    });
+    if (id.ok()) return;
+    status_ = id.status();
+    done_.Notify();
+  }
+
+  Answer& Wait() {
+    done_.WaitForNotification();
+    return *this;
+  }
+  const absl::Status& status() { return Wait().status_; }
+  const std::vector<int32_t>& tokens(uint32_t index = 0) { return Wait().tokens_[index]; }
+  const std::vector<int32_t>& prompt() { return Wait().prompt_; }
+  int32_t cached() { return Wait().cached_; }
+
+ private:
+  absl::Notification done_;
+  absl::Status status_;
+  std::map<uint32_t, std::vector<int32_t>> tokens_;
+  std::vector<int32_t> prompt_;
+  int32_t cached_ = 0;
+};
+
+// Every chat at once, two of each.
+void ExpectGoldens(Engine& engine) {
+  std::vector<std::pair<const Chat*, std::unique_ptr<Answer>>> answers;
+  for (int i = 0; i < 2; ++i) {
+    for (const auto& [name, chat] : Goldens::Get().chats())
+      answers.push_back({&chat, std::make_unique<Answer>(engine, GreedyRequest(chat))});
+  }
+  for (const auto& [chat, answer] : answers) {
+    KEEL_EXPECT_OK(answer->status());
+    EXPECT_EQ(answer->prompt(), chat->ids) << chat->messages;
+    EXPECT_EQ(answer->tokens(), chat->greedy) << chat->messages;
+  }
+}
+
+double Difference(const at::Tensor& a, const at::Tensor& b) {
+  return (at::abs(a - b).max() / at::abs(b).max()).item<double>();
+}
+
+TEST(VisionTest, PixelsFeaturesAndLogitsAreTransformers) {
+  KEEL_ASSERT_OK_AND_ASSIGN(Model model, LoadModel(Options()));
+  for (const auto& [name, chat] : Goldens::Get().chats()) {
+    SCOPED_TRACE(name);
+    std::vector<const MediaItem*> items;
+    for (const auto& item : chat.media) items.push_back(item.get());
+    std::vector<int32_t> prompt;  // with one placeholder an item
+    for (const int32_t id : chat.ids) {
+      const bool repeats = !prompt.empty() && prompt.back() == id &&
+                           id == model.processor->tokens(KEEL_MODALITY_IMAGE)->feature;
+      if (!repeats) prompt.push_back(id);
+    }
+    KEEL_ASSERT_OK_AND_ASSIGN(const auto counts, model.processor->Count(items, ""));
+    KEEL_ASSERT_OK_AND_ASSIGN(const MediaPrompt media,
+                              ExpandMedia(*model.processor, prompt, counts));
+    ASSERT_EQ(media.ids, chat.ids);
+    Batch batch{.token_ids = media.ids};
+    int64_t patches = 0, rows = 0;
+    for (size_t i = 0; i < items.size(); ++i) {
+      KEEL_ASSERT_OK_AND_ASSIGN(const NamedTensors inputs,
+                                model.processor->Preprocess(*items[i], ""));
+      const HostTensor& pixels = inputs.at("pixel_values");
+      const at::Tensor ours = at::from_blob(const_cast<uint8_t*>(pixels.bytes.data()), pixels.dims,
+                                            at::TensorOptions().dtype(at::kFloat));
+      const at::Tensor theirs =
+          Goldens::Get().Tensor(name + ".pixel_values").narrow(0, patches, pixels.dims[0]);
+      EXPECT_LE(at::abs(ours - theirs).max().item<double>(), 1e-5) << "image " << i;
+      patches += pixels.dims[0];
+      KEEL_ASSERT_OK_AND_ASSIGN(const auto features, model.executor->Encode("image", inputs));
+      ASSERT_EQ(features->num_rows(), media.spans[i].features);
+      EXPECT_LE(
+          Difference(
+              features->rows(),
+              Goldens::Get().Tensor(name + ".features").narrow(0, rows, features->num_rows())),
+          1e-4)
+          << "image " << i;
+      rows += features->num_rows();
+      for (const MediaTokensSpan::Run& run : media.spans[i].runs)
+        batch.features.push_back({run.begin, run.num, run.first, features});
+    }
+    if (media.places.has_value()) batch.positions = media.places->positions;
+    const auto size = static_cast<int32_t>(media.ids.size());
+    BatchSequence& sequence = batch.sequences.emplace_back(BatchSequence{0, size});
+    sequence.blocks.resize(1);
+    for (int32_t i = 0; i <= size / 16; ++i) sequence.blocks[0].push_back(i);
+    for (int32_t i = 0; i < size; ++i) batch.logit_rows.push_back(i);
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits, model.executor->Step(batch));
+    EXPECT_LE(Difference(logits, Goldens::Get().Tensor(name + ".logits")), 1e-4);
+  }
+}
+
+TEST(VisionTest, AnswersAsTransformers) {
+  const auto engine = Start(Options());
+  ExpectGoldens(*engine);
+}
+
+TEST(VisionTest, ChunksCutImages) {
+  EngineOptions options = Options();
+  options.scheduler.max_num_batched_tokens = 5;
+  options.media_cache_bytes = 0;
+  const auto engine = Start(options);
+  ExpectGoldens(*engine);
+}
+
+TEST(VisionTest, RunsTheGraphNodeByNode) {
+  EngineOptions options = Options();
+  options.executor.mode = ExecMode::kGraph;
+  const auto engine = Start(options);
+  ExpectGoldens(*engine);
+}
+
+// 40 blocks of 2 layers x 2 heads x 16 x (keys, values) in f32, for eight chats of up to 80 tokens.
+TEST(VisionTest, WhatIsPreemptedIsComputedAnew) {
+  EngineOptions options = Options();
+  options.cache.memory_bytes = 12 * 16 * 2 * 2 * 16 * 2 * 4;
+  options.cache.enable_prefix_caching = false;
+  options.cache.max_model_len = 160;
+  options.media_cache_bytes = 0;
+  const auto engine = Start(options);
+  ExpectGoldens(*engine);
+  EXPECT_GT(engine->metrics().num_preemptions.Value(), 0);
+}
+
+TEST(VisionTest, ForksOfOnePromptSeeItsImages) {
+  const auto engine = Start(Options());
+  const Chat& chat = Goldens::Get().chat("two");
+  Request request = GreedyRequest(chat);
+  request.n = 3;
+  Answer answer(*engine, request);
+  for (uint32_t i = 0; i < 3; ++i) EXPECT_EQ(answer.tokens(i), chat.greedy);
+}
+
+TEST(VisionTest, PrefixesAreSharedByWhatTheImagesAre) {
+  const auto engine = Start(Options());
+  const Chat& chat = Goldens::Get().chat("two");
+  EXPECT_EQ(Answer(*engine, GreedyRequest(chat)).tokens(), chat.greedy);
+  Answer again(*engine, GreedyRequest(chat));
+  EXPECT_EQ(again.tokens(), chat.greedy);
+  EXPECT_GE(again.cached(), static_cast<int32_t>(chat.ids.size()) / 16 * 16 - 16);
+  // Another image of the same size in the first's place: the same tokens, and nothing of it is shared.
+  Request other = GreedyRequest(chat);
+  MediaItem changed = *other.media[0];
+  for (uint8_t& value : changed.rgb) value = static_cast<uint8_t>(255 - value);
+  other.media[0] = std::make_shared<const MediaItem>(std::move(changed));
+  Answer different(*engine, other);
+  EXPECT_EQ(different.prompt(), chat.ids);
+  EXPECT_LT(different.cached(), 16);
+  EXPECT_NE(different.tokens(), chat.greedy);
+}
+
+TEST(VisionTest, RefusesPromptsAndMediaThatDoNotMatch) {
+  const auto engine = Start(Options());
+  const Chat& two = Goldens::Get().chat("two");
+  Request request = GreedyRequest(two);
+  request.media.pop_back();
+  EXPECT_THAT(Answer(*engine, request).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("the prompt has 2 placeholders <|image_pad|> and the request 1 "
+                                 "items of image")));
+  request = GreedyRequest(Goldens::Get().chat("text"));
+  request.media = {two.media[0]};
+  EXPECT_THAT(Answer(*engine, request).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has 0 placeholders")));
+  request = GreedyRequest(Goldens::Get().chat("one"));
+  MediaItem cut = *request.media[0];
+  cut.rgb.pop_back();
+  request.media = {std::make_shared<const MediaItem>(std::move(cut))};
+  EXPECT_THAT(
+      Answer(*engine, request).status(),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("media 0: image of 56x84 pixels has 14111 bytes, expected 14112")));
+  MediaItem sound;
+  sound.modality = KEEL_MODALITY_AUDIO;
+  sound.samples = {0.5f};
+  request.media = {std::make_shared<const MediaItem>(std::move(sound))};
+  EXPECT_THAT(Answer(*engine, request).status(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                          HasSubstr("media 0 is of audio, which")));
+  MediaItem narrow;
+  narrow.height = 1, narrow.width = 300, narrow.rgb.resize(900);
+  request.media = {std::make_shared<const MediaItem>(std::move(narrow))};
+  EXPECT_THAT(Answer(*engine, request).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("aspect ratio")));
+  // The engine goes on.
+  const Chat& one = Goldens::Get().chat("one");
+  EXPECT_EQ(Answer(*engine, GreedyRequest(one)).tokens(), one.greedy);
+}
+
+}  // namespace
+}  // namespace keel
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: %s plugin.so testdata-dir\n", argv[0]);
+    return 2;
+  }
+  keel::g_plugin = argv[1];
+  keel::g_dir = argv[2];
+  return RUN_ALL_TESTS();
+}
