@@ -764,6 +764,7 @@ keel_status keel_request_add_logit_bias(keel_request*, int32_t token, double) {
   }
   return 0;
 }
+keel_status keel_request_add_image(keel_request*, const uint8_t*, int64_t, int64_t) { return 0; }
 
 keel_status keel_engine_submit(keel_engine* engine, const keel_request* request, keel_output_fn fn,
                                void* user, uint64_t* id) {

@@ -113,6 +113,8 @@ constexpr StringParameter kStrings[] = {
        r.parsing_options.named = std::move(v);
      }},
     {"text_pair", [](RequestDraft& r, std::string v) { r.text_pair = std::move(v); }},
+    {"mm_processor_kwargs",
+     [](RequestDraft& r, std::string v) { r.mm_processor_kwargs = std::move(v); }},
     {"structured_whitespace_pattern",
      [](RequestDraft& r, std::string v) { r.grammar_options.whitespace_pattern = std::move(v); }},
 };
@@ -327,6 +329,19 @@ keel_status keel_request_add_int(keel_request* request, const char* name, int64_
 keel_status keel_request_add_logit_bias(keel_request* request, int32_t token, double bias) {
   return Guard({{"request", request}}, [&] {
     request->request.sampling.logit_bias.emplace_back(token, bias);
+    return absl::OkStatus();
+  });
+}
+
+keel_status keel_request_add_image(keel_request* request, const uint8_t* rgb, int64_t height,
+                                   int64_t width) {
+  return Guard({{"request", request}, {"rgb", rgb}}, [&] {
+    keel::MediaItem image;
+    image.height = height;
+    image.width = width;
+    KEEL_RETURN_IF_ERROR(WithField(CheckMediaSizes(image), "media"));
+    image.rgb.assign(rgb, rgb + height * width * 3);
+    request->request.media.push_back(std::make_shared<const keel::MediaItem>(std::move(image)));
     return absl::OkStatus();
   });
 }

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "core/base/error_detail.h"
 #include "core/capi/handles.h"
@@ -56,6 +57,20 @@ TEST(RequestCapiTest, ErrorsSayWhichParameter) {
   EXPECT_THAT(keel_error_detail("field"), StrEq("max_token"));
   EXPECT_THAT(keel_error_detail("flag"), StrEq(""));
   EXPECT_THAT(keel_error_detail("colour"), StrEq(""));
+}
+
+TEST(RequestCapiTest, CopiesImages) {
+  keel_request request;
+  std::vector<uint8_t> rgb(2 * 3 * 3, 7);
+  ASSERT_EQ(keel_request_add_image(&request, rgb.data(), 2, 3), 0);
+  rgb.assign(rgb.size(), 0);
+  ASSERT_EQ(request.request.media.size(), 1u);
+  EXPECT_EQ(request.request.media[0]->height, 2);
+  EXPECT_EQ(request.request.media[0]->width, 3);
+  EXPECT_EQ(request.request.media[0]->rgb, std::vector<uint8_t>(18, 7));
+  EXPECT_EQ(keel_request_add_image(&request, rgb.data(), 2, 0), kInvalidArgument);
+  EXPECT_THAT(keel_error_message(), HasSubstr("image of 2x0 pixels"));
+  EXPECT_THAT(keel_error_detail("field"), StrEq("media"));
 }
 
 TEST(RequestCapiTest, HasOneGrammar) {

@@ -29,7 +29,7 @@
  * since: the minor version that brought a function. Changes, the newest first:
  *   0.3  keel_engine_reset_prefix_cache, keel_engine_prompt_tokens, keel_output_part
  *   0.2  keel_check_model, keel_plugin_*, keel_output_vector, keel_engine_event_fd, keel_engine_drain,
- *        keel_output_user
+ *        keel_output_user, keel_request_add_image
  *   0.1  first version
  */
 #ifndef KEEL_SDK_ABI_ENGINE_H_
@@ -208,6 +208,14 @@ KEEL_ENGINE_API keel_status keel_request_add_int(keel_request* request, const ch
 /* Adds `bias` to the logit of one token. [one at a time] since 0.1 */
 KEEL_ENGINE_API keel_status keel_request_add_logit_bias(keel_request* request, int32_t token,
                                                         double bias);
+
+/* Adds an image to those that placeholders of the prompt, or parts {"type": "image"} of the messages,
+ * stand for: the n-th image is the n-th of them. RGB, 8 bits each, [height, width, 3]; copied.
+ * set_string mm_processor_kwargs: a JSON object of options for the model's processor.
+ * INVALID_ARGUMENT: no such size. Whether the model takes images is checked at submit.
+ * [one at a time] since 0.2 */
+KEEL_ENGINE_API keel_status keel_request_add_image(keel_request* request, const uint8_t* rgb,
+                                                   int64_t height, int64_t width);
 
 /* Called on an engine thread, in order, never two at once for one request; must return soon (hand
  * over, don't write to a socket here) and must not free the engine. The last call of a request has

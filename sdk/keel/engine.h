@@ -244,6 +244,15 @@ class Request {
   Status AddLogitBias(int32_t token, double bias) {
     return Status::FromAbi(keel_request_add_logit_bias(request_.get(), token, bias));
   }
+  // RGB8 [height, width, 3]: the n-th image is what the n-th placeholder stands for. Copied.
+  Status AddImage(std::span<const uint8_t> rgb, int64_t height, int64_t width) {
+    if (height < 1 || width < 1 || static_cast<int64_t>(rgb.size()) / 3 / height != width ||
+        static_cast<int64_t>(rgb.size()) != height * width * 3)
+      return Status(Code::kInvalidArgument, "an image of " + std::to_string(height) + "x" +
+                                                std::to_string(width) + " pixels has " +
+                                                std::to_string(rgb.size()) + " bytes");
+    return Status::FromAbi(keel_request_add_image(request_.get(), rgb.data(), height, width));
+  }
 
   const keel_request* handle() const { return request_.get(); }
 
