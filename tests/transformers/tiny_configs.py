@@ -86,6 +86,7 @@ _FAMILIES = {
     },
     "deberta": _DISENTANGLED,
     "deberta-v2": _DISENTANGLED,
+    "distilbert": {"dim": 64, "hidden_dim": 96, "n_layers": 2, "n_heads": 4},
     "dots3_note_text": {
         "shared_experts_intermediate_size": 32,
         "per_layer_config": {},
