@@ -177,14 +177,13 @@ def main() -> int:
             rows[row.name] = row
             if is_worse(row, before.get(row.name)):
                 worse.append(row.name)
+            if args.update and (args.allow_worse or row.name not in worse):
+                table_of(row.name).write(table_of(row.name).read() | {row.name: row})
             print(f"[{len(rows)}/{len(names)}] {row.name}: {row.result} {row.seconds:.0f} s  {row.reason}", flush=True)
     for table in (TEXT, VECTORS):
         own = {n: r for n, r in rows.items() if table_of(n) is table}
         if own:
             print(table.summary(own))
-        if own and args.update:
-            better = {n: r if args.allow_worse or n not in worse else before[n] for n, r in own.items()}
-            table.write(table.read() | better)
     if worse:
         print(f"worse than the table says: {' '.join(worse)}")
     if args.update:

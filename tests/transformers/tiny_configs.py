@@ -55,6 +55,9 @@ _SIZES = {
 # Encoders that have a language model's head: causal with this.
 _DECODER = {"is_decoder": True}
 
+# What DeBERTa is published with.
+_DISENTANGLED = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False}
+
 # `...`: leave it to the class.
 _FAMILIES = {
     "bailing_hybrid": {
@@ -81,6 +84,9 @@ _FAMILIES = {
         "attn_config": {"kv_n_heads": 2, "clip_qkv": 4.0, "rope_theta": 10000.0},
         "ffn_config": {"hidden_size": 64, "ffn_hidden_size": 96, "moe_num_experts": 4, "moe_top_k": 2},
     },
+    "deberta": _DISENTANGLED,
+    "deberta-v2": _DISENTANGLED,
+    "distilbert": {"dim": 64, "hidden_dim": 96, "n_layers": 2, "n_heads": 4},
     "dots3_note_text": {
         "shared_experts_intermediate_size": 32,
         "per_layer_config": {},

@@ -6,7 +6,48 @@ from transformers.models.auto.modeling_auto import (
     MODEL_MAPPING_NAMES,
 )
 
-APART: dict[str, str] = {}
+APART = {
+    **dict.fromkeys(
+        (
+            "BartForSequenceClassification",
+            "BartModel",
+            "BigBirdPegasusForSequenceClassification",
+            "MBartForSequenceClassification",
+            "MBartModel",
+            "MT5ForSequenceClassification",
+            "MvpForSequenceClassification",
+            "MvpModel",
+            "PLBartForSequenceClassification",
+            "T5ForSequenceClassification",
+            "T5Gemma2ForSequenceClassification",
+            "T5GemmaForSequenceClassification",
+            "UMT5ForSequenceClassification",
+        ),
+        "an encoder-decoder",
+    ),
+    **dict.fromkeys(
+        (
+            "Gemma3ForSequenceClassification",
+            "LayoutLMForSequenceClassification",
+            "LayoutLMModel",
+            "LayoutLMv2ForSequenceClassification",
+            "LayoutLMv3ForSequenceClassification",
+            "LiltForSequenceClassification",
+            "MarkupLMForSequenceClassification",
+            "ModernVBertForSequenceClassification",
+            "ModernVBertModel",
+            "NeoMMEModel",
+            "PerceiverForSequenceClassification",
+            "PerceiverModel",
+            "TapasForSequenceClassification",
+            "TapasModel",
+            "UltraVBertForSequenceClassification",
+            "UltraVBertModel",
+        ),
+        "reads images, places on a page, or tables besides the text",
+    ),
+}
+
 REASONS: dict[str, str] = {}
 
 
