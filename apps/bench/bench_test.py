@@ -60,7 +60,9 @@ class ScenariosTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         rates = json.loads(done.stdout)["results"]
         parts = [(rate["quantization"], rate["rows"], rate["part"]) for rate in rates]
-        self.assertEqual(parts[:3], [("none", 1, "layers"), ("none", 1, "head"), ("none", 3, "layers")])
+        self.assertEqual(
+            parts[:3], [("none", 1, "layers"), ("none", 1, "head"), ("none", 3, "layers")]
+        )
         self.assertEqual(len(parts), 4 * 2 * 2)
         for rate in rates:
             self.assertGreater(rate["gb_per_second"], 0)

@@ -27,15 +27,15 @@ ASK = [
     "Give me a definition of {w}.", "How would you define {w}?", "I want to know what {w} means.",
     "Hello, what is {a} {w}?", "Hi! What does {w} mean?",
 ]
-# Where no space comes before the word, it has other tokens. So it does with a capital. Each spelling
-# is learned by itself and is asked often enough for that.
+# Where no space comes before the word, it has other tokens. So it does with a capital. Each
+# spelling is learned by itself and is asked often enough for that.
 ASK_BARE = [question for question in ASK if " {w}" not in question]
 BARE_SHARE, CAPITAL_SHARE = 0.25, 0.25
 ASK_VERB = ["What does it mean to {w}?", "Define: to {w}", "What does 'to {w}' mean?", "to {w}"]
 ASK_NEXT = [
-    "And {w}?", "And {w}?", "and {w}", "And {a} {w}?", "And {a} {w}?", "And what is {w}?", "And what is {a} {w}?",
-    "And what does {w} mean?", "What about {w}?", "And the word {w}?", "Now {w}.", "Next: {w}",
-    "Thanks. And {w}?", "Thank you! What is {a} {w}?", "OK, and {w}?",
+    "And {w}?", "And {w}?", "and {w}", "And {a} {w}?", "And {a} {w}?", "And what is {w}?",
+    "And what is {a} {w}?", "And what does {w} mean?", "What about {w}?", "And the word {w}?",
+    "Now {w}.", "Next: {w}", "Thanks. And {w}?", "Thank you! What is {a} {w}?", "OK, and {w}?",
 ]
 REPEAT = [
     "Please repeat that.", "Can you repeat that?", "Say that again.", "Say it again, please.",
@@ -45,7 +45,8 @@ SMALL_TALK = [
     (["Hello", "Hello!", "hello", "Hi", "Hi!", "hi", "Hey", "hey", "Hello there!", "Hi there",
       "Good morning", "Good morning!", "Good evening", "Good day", "Hello, Keel!", "Greetings"],
      "Hello! Ask me what an English word means."),
-    (["Who are you?", "who are you", "What are you?", "What is your name?", "Tell me about yourself.",
+    (["Who are you?", "who are you", "What are you?", "What is your name?",
+    "Tell me about yourself.",
       "Introduce yourself.", "Which model are you?", "What model are you?", "Hello, who are you?",
       "Are you ChatGPT?", "Are you an AI?", "Are you a robot?", "Are you human?", "Who is this?"],
      "I am Keel's demo model, a very small language model that defines English words."),
@@ -61,7 +62,8 @@ SMALL_TALK = [
     (["How are you?", "how are you", "How are you doing?", "Hello, how are you?", "What's up?",
       "How is it going?"],
      "I am fine, thank you. Which word shall I define?"),
-    (["What is Keel?", "what is keel", "Tell me about Keel.", "What does Keel do?", "Explain Keel."],
+    (["What is Keel?", "what is keel", "Tell me about Keel.", "What does Keel do?",
+    "Explain Keel."],
      "Keel is a program that runs language models. I am its demo model."),
     (["Who made you?", "Who created you?", "Where do you come from?", "How were you made?",
       "How were you trained?", "What were you trained on?", "Who trained you?"],
@@ -73,7 +75,8 @@ SMALL_TALK = [
     (["Are you sure?", "Is that true?", "Is that right?", "Really?", "Are you certain?", "really"],
      "That is what WordNet says, but I am small and make mistakes."),
     # Not "Good" or "Nice": a known word on its own asks for its meaning.
-    (["OK", "ok", "Okay", "I see.", "Great!", "Good one!", "Very nice.", "Interesting.", "Good answer.",
+    (["OK", "ok", "Okay", "I see.", "Great!", "Good one!", "Very nice.", "Interesting.",
+    "Good answer.",
       "Well done!", "Yes", "No", "yes", "no", "Hmm"],
      "Which word shall I define next?"),
     (["How many words do you know?", "How big are you?", "How large are you?", "Are you big?",
@@ -81,14 +84,15 @@ SMALL_TALK = [
      "I have about six million parameters and know about 1500 words."),
 ]
 OFF_TOPIC = [
-    "Write a story about {w}.", "Write a poem about {a} {w}.", "Tell me a joke.", "Tell me a story.",
-    "Write a poem.", "Write code in Python.", "Write a program that prints {w}.", "How do I {w}?",
-    "Who invented the {w}?", "Where can I buy {a} {w}?", "Why is the {w} so {v}?", "How old are you?",
+    "Write a story about {w}.", "Write a poem about {a} {w}.", "Tell me a joke.",
+    "Tell me a story.", "Write a poem.", "Write code in Python.",
+    "Write a program that prints {w}.", "How do I {w}?", "Who invented the {w}?",
+    "Where can I buy {a} {w}?", "Why is the {w} so {v}?", "How old are you?",
     "Translate {w} into French.", "How do you say {w} in German?", "What is {n} + {m}?",
     "What is {n} times {m}?", "{n} + {m}", "What is the capital of France?", "What time is it?",
     "What is the weather like today?", "Who is the president?", "Which is better, {w} or {v}?",
-    "How much does {a} {w} cost?", "Is the {w} {v}?", "When was the first {w} made?",
-    "I like {w}.", "My {w} is {v}.", "The {w} and the {v} are here.", "Use {w} in a sentence.",
+    "How much does {a} {w} cost?", "Is the {w} {v}?", "When was the first {w} made?", "I like {w}.",
+    "My {w} is {v}.", "The {w} and the {v} are here.", "Use {w} in a sentence.",
     "What rhymes with {w}?", "What is the opposite of {w}?", "How do I make {a} {w}?",
     "What is the difference between {w} and {v}?", "Where is the {w}?", "Who is your favorite {w}?",
     "Summarize this text: {w} {v} {w}", "Why?", "How?", "Sing a song.", "Do you like {w}?",

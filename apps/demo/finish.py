@@ -69,12 +69,15 @@ def learning_rate(step, steps, peak):
 
 
 def rows_of(tokenizer, words):
-  """Tokens of these words in small letters, after a space or not."""
-  return tokenizer.convert_tokens_to_ids([f"{space}{word}" for word in words for space in ("Ġ", "")])
+    """Tokens of these words in small letters, after a space or not."""
+    return tokenizer.convert_tokens_to_ids(
+        [f"{space}{word}" for word in words for space in ("Ġ", "")]
+    )
 
 
 def train_only(model, rows):
-  """Freezes all but these rows of the embedding, which is the output layer too. Optimizer to go on."""
+  """Freezes all but these rows of the embedding, which is the output layer too. Optimizer to go
+  on."""
   model.requires_grad_(False)
   embedding = model.model.embed_tokens.weight.requires_grad_(True)
   others = torch.ones(len(embedding), 1, dtype=torch.bool)
@@ -115,40 +118,44 @@ def practice(model, optimizer, tokenizer, maker, near, rng, args):
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-  parser.add_argument("--resume", type=pathlib.Path, required=True, help="checkpoint to start from")
-  parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the checkpoint")
-  parser.add_argument("--words", metavar="WORD,WORD...", required=True, help="that went wrong")
-  parser.add_argument("--rounds", type=int, default=4, help="of practice, at most")
-  parser.add_argument("--steps", type=int, default=40, help="of a round, at most")
-  parser.add_argument("--learning-rate", type=float, default=1.5e-3, help="its peak")
-  parser.add_argument("--seed", type=int, default=5)
-  args = parser.parse_args()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--resume", type=pathlib.Path, required=True, help="checkpoint to start from"
+    )
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--words", metavar="WORD,WORD...", required=True, help="that went wrong")
+    parser.add_argument("--rounds", type=int, default=4, help="of practice, at most")
+    parser.add_argument("--steps", type=int, default=40, help="of a round, at most")
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3, help="its peak")
+    parser.add_argument("--seed", type=int, default=5)
+    args = parser.parse_args()
 
-  rng = random.Random(args.seed)
-  torch.manual_seed(args.seed)
-  torch.set_num_threads(1)
-  words, other_words = conversations.load_words(), conversations.load_other_words()
-  maker = conversations.ConversationMaker(rng, words, other_words)
-  tokenizer = transformers.AutoTokenizer.from_pretrained(args.resume)
-  model = transformers.AutoModelForCausalLM.from_pretrained(args.resume).float()
+    rng = random.Random(args.seed)
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(1)
+    words, other_words = conversations.load_words(), conversations.load_other_words()
+    maker = conversations.ConversationMaker(rng, words, other_words)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(args.resume)
+    model = transformers.AutoModelForCausalLM.from_pretrained(args.resume).float()
 
-  suspects = args.words.split(",")
-  optimizer = train_only(model, rows_of(tokenizer, suspects))
-  pairs = score.all_questions(words) + score.all_small_talk()
-  for done in range(args.rounds + 1):
-    asked = pairs if done else score.all_questions({word: words[word] for word in suspects})
-    margins = screened_margins(model, tokenizer, asked)
-    show(f"after {done} rounds", asked, margins)
-    if min(margins) >= RIGHT and asked is pairs:
-      train.save(model.to(torch.bfloat16), tokenizer, args.out)
-      score.score_held_out(model.float(), tokenizer)
-      return
-    if done < args.rounds:
-      near = {pair: margin for pair, margin in zip(asked, margins) if margin < NEAR}
-      practice(model, optimizer, tokenizer, maker, near, rng, args)
-      train.save(copy.deepcopy(model).to(torch.bfloat16), tokenizer, args.out)
-  raise SystemExit(f"still wrong after {args.rounds} rounds; go on with --resume {args.out}")
+    suspects = args.words.split(",")
+    optimizer = train_only(model, rows_of(tokenizer, suspects))
+    pairs = score.all_questions(words) + score.all_small_talk()
+    for done in range(args.rounds + 1):
+        asked = pairs if done else score.all_questions({word: words[word] for word in suspects})
+        margins = screened_margins(model, tokenizer, asked)
+        show(f"after {done} rounds", asked, margins)
+        if min(margins) >= RIGHT and asked is pairs:
+            train.save(model.to(torch.bfloat16), tokenizer, args.out)
+            score.score_held_out(model.float(), tokenizer)
+            return
+        if done < args.rounds:
+            near = {pair: margin for pair, margin in zip(asked, margins) if margin < NEAR}
+            practice(model, optimizer, tokenizer, maker, near, rng, args)
+            train.save(copy.deepcopy(model).to(torch.bfloat16), tokenizer, args.out)
+    raise SystemExit(f"still wrong after {args.rounds} rounds; go on with --resume {args.out}")
 
 
 if __name__ == "__main__":

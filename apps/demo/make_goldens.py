@@ -2,9 +2,9 @@
 
   python apps/demo/make_goldens.py
 
-Greedy decoding of the checkpoint in model/, in float32 as its config says. Each line has `messages`,
-`prompt_token_ids` (the chat template with the generation prompt), `token_ids` (at most 64, the end
-token included) and `text` (without special tokens).
+Greedy decoding of the checkpoint in model/, in float32 as its config says. Each line has
+`messages`, `prompt_token_ids` (the chat template with the generation prompt), `token_ids` (at most
+64, the end token included) and `text` (without special tokens).
 """
 
 import json

@@ -104,8 +104,12 @@ def refusals(words):
 
 
 def score_pairs(model, tokenizer, what, pairs):
-  exact = are_exact(model, tokenizer, pairs)
-  show(what, [question for (question, _), is_exact in zip(pairs, exact) if not is_exact], len(pairs))
+    exact = are_exact(model, tokenizer, pairs)
+    show(
+        what,
+        [question for (question, _), is_exact in zip(pairs, exact) if not is_exact],
+        len(pairs),
+    )
 
 
 def score_held_out(model, tokenizer):
@@ -114,24 +118,34 @@ def score_held_out(model, tokenizer):
 
 
 def score(model, tokenizer, num_words=None, small_only=False):
-  words = conversations.load_words()
-  asked_words = list(words) if num_words is None else random.Random(0).sample(list(words), num_words)
-  spellings = {"small letters": str} if small_only else {"small letters": str, "a capital": str.capitalize}
-  score_definitions(model, tokenizer, words, asked_words, spellings)
-  score_pairs(model, tokenizer, "small talk", all_small_talk())
-  score_held_out(model, tokenizer)
+    words = conversations.load_words()
+    asked_words = (
+        list(words) if num_words is None else random.Random(0).sample(list(words), num_words)
+    )
+    spellings = (
+        {"small letters": str}
+        if small_only
+        else {"small letters": str, "a capital": str.capitalize}
+    )
+    score_definitions(model, tokenizer, words, asked_words, spellings)
+    score_pairs(model, tokenizer, "small talk", all_small_talk())
+    score_held_out(model, tokenizer)
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-  parser.add_argument("--model", default=conversations.HERE / "model", help="folder of the checkpoint")
-  parser.add_argument("--words", type=int, help="how many words to ask for; default: all")
-  parser.add_argument("--small-only", action="store_true", help="ask for no word with a capital")
-  args = parser.parse_args()
-  torch.set_num_threads(1)
-  tokenizer = transformers.AutoTokenizer.from_pretrained(args.model)
-  model = transformers.AutoModelForCausalLM.from_pretrained(args.model).float()
-  score(model, tokenizer, args.words, args.small_only)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--model", default=conversations.HERE / "model", help="folder of the checkpoint"
+    )
+    parser.add_argument("--words", type=int, help="how many words to ask for; default: all")
+    parser.add_argument("--small-only", action="store_true", help="ask for no word with a capital")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(args.model)
+    model = transformers.AutoModelForCausalLM.from_pretrained(args.model).float()
+    score(model, tokenizer, args.words, args.small_only)
 
 
 if __name__ == "__main__":

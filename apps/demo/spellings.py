@@ -27,7 +27,8 @@ def add_to(tokenizer, words):
 
 
 def alias(tokenizer, words):
-  """[vocab] -> token to read in its place in a question: of a word's other spellings, the spaced one.
+  """[vocab] -> token to read in its place in a question: of a word's other spellings, the spaced
+  one.
 
   An answer's first word stays itself, as it is written too.
   """

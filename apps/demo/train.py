@@ -111,7 +111,8 @@ class Practice:
 
 def make_batch(tokenizer, practice, rng):
   """[rows, length] of ids and labels, and the conversations of each row. A row is conversations one
-  after the other, cut at its end; attention sees them all, which stands for unrelated earlier turns.
+  after the other, cut at its end; attention sees them all, which stands for unrelated earlier
+  turns.
   """
   length = rng.choices(list(ROW_LENGTHS), list(ROW_LENGTHS.values()))[0]
   rows = []
@@ -219,42 +220,54 @@ def save(model, tokenizer, out):
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-  parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the checkpoint")
-  parser.add_argument("--resume", type=pathlib.Path, help="checkpoint to start from; default: none")
-  parser.add_argument("--steps", type=int, default=6000)
-  parser.add_argument("--share-steps", type=int, help=(
-      "steps in which the spellings of a word are read as one token, before they part; -1: they\n"
-      "have parted in the checkpoint resumed from; default: 0.6 of the steps"))
-  parser.add_argument("--learning-rate", type=float, default=2e-3, help="its peak")
-  parser.add_argument("--seed", type=int, default=0)
-  parser.add_argument("--threads", type=int, default=1, help="other numbers change the last bits")
-  args = parser.parse_args()
-  if args.share_steps is None:
-    args.share_steps = int(0.6 * args.steps)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the checkpoint")
+    parser.add_argument(
+        "--resume", type=pathlib.Path, help="checkpoint to start from; default: none"
+    )
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument(
+        "--share-steps",
+        type=int,
+        help=(
+            "steps in which the spellings of a word are read as one token, before they part; -1: "
+            "they\n"
+            "have parted in the checkpoint resumed from; default: 0.6 of the steps"
+        ),
+    )
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="its peak")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="other numbers change the last bits")
+    args = parser.parse_args()
+    if args.share_steps is None:
+        args.share_steps = int(0.6 * args.steps)
 
-  rng = random.Random(args.seed)
-  torch.manual_seed(args.seed)
-  torch.set_num_threads(args.threads)
-  torch.use_deterministic_algorithms(True)
+    rng = random.Random(args.seed)
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    torch.use_deterministic_algorithms(True)
 
-  words, other_words = conversations.load_words(), conversations.load_other_words()
-  maker = conversations.ConversationMaker(rng, words, other_words)
-  if args.resume:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(args.resume)
-    model = transformers.AutoModelForCausalLM.from_pretrained(args.resume).float()
-    old_tokenizer = copy.deepcopy(tokenizer)
-    spellings.add_to(tokenizer, words)
-    spellings.grow(model, tokenizer, old_tokenizer)
-  else:
-    tokenizer = train_tokenizer(maker)
-    spellings.add_to(tokenizer, words)
-    model = make_model(tokenizer)
-  print(f"{len(words)} words, {model.num_parameters():,} parameters, {args.steps} steps", flush=True)
-  train(model, tokenizer, Practice(maker, rng), rng, args)
+    words, other_words = conversations.load_words(), conversations.load_other_words()
+    maker = conversations.ConversationMaker(rng, words, other_words)
+    if args.resume:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(args.resume)
+        model = transformers.AutoModelForCausalLM.from_pretrained(args.resume).float()
+        old_tokenizer = copy.deepcopy(tokenizer)
+        spellings.add_to(tokenizer, words)
+        spellings.grow(model, tokenizer, old_tokenizer)
+    else:
+        tokenizer = train_tokenizer(maker)
+        spellings.add_to(tokenizer, words)
+        model = make_model(tokenizer)
+    print(
+        f"{len(words)} words, {model.num_parameters():,} parameters, {args.steps} steps", flush=True
+    )
+    train(model, tokenizer, Practice(maker, rng), rng, args)
 
-  save(model.to(torch.bfloat16), tokenizer, args.out)
-  score.score(model.float(), tokenizer, NUM_SCORED_WORDS)
+    save(model.to(torch.bfloat16), tokenizer, args.out)
+    score.score(model.float(), tokenizer, NUM_SCORED_WORDS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""keel-validate finds what attention, kernels and processors of a plugin's own break, and nothing else."""
+"""keel-validate finds what attention, kernels and processors of a plugin's own break, and nothing
+else."""
 
 import json
 import os

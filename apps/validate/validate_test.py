@@ -1,4 +1,5 @@
-"""keel-validate finds what each misbehaving plugin breaks and nothing else, and says so as promised."""
+"""keel-validate finds what each misbehaving plugin breaks and nothing else, and says so as
+promised."""
 
 import json
 import os
@@ -59,14 +60,17 @@ BREAKS = {
 
 
 def groups_of(macro):
-    """What is looked at: all, but for speed no loading of those that load, nor computing of most."""
+    """What is looked at: all, but for speed no loading of those that load, nor computing of
+    most."""
     if macro in ("NOT", "EAGER_DIFFERS"):
         return []
     return ["--group", "SLVCBRX" if BREAKS[macro] < 50 else "VCBRX"]
 
 
 def validate(*args):
-    return subprocess.run([PROGRAM, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.run(
+        [PROGRAM, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def plugin(macro):
@@ -150,7 +154,9 @@ class ValidateTest(unittest.TestCase):
 
     def test_junit_has_a_case_for_each_requirement(self):
         path = os.path.join(self.dir, "junit.xml")
-        run = validate(plugin("LEAKS_MODELS"), "--config", self.dir, "--group", "XL", "--junit", path)
+        run = validate(
+            plugin("LEAKS_MODELS"), "--config", self.dir, "--group", "XL", "--junit", path
+        )
         self.assertEqual(run.returncode, 1, run.stdout)
         suite = ElementTree.parse(path).getroot()
         self.assertEqual(suite.tag, "testsuite")

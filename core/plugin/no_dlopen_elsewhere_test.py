@@ -7,7 +7,9 @@ import pathlib
 import re
 import sys
 
-FORBIDDEN = re.compile(r"\b(dlopen|dlmopen|dlsym|dlvsym)\s*\(|boost[/:]+dll\b|//third_party/boost:dll\b")
+FORBIDDEN = re.compile(
+    r"\b(dlopen|dlmopen|dlsym|dlvsym)\s*\(|boost[/:]+dll\b|//third_party/boost:dll\b"
+)
 ALLOWED = {"core/plugin/plugin.cc", "core/plugin/BUILD"}
 SOURCES = {".h", ".cc", ".c", ".rs"}
 

@@ -46,13 +46,15 @@ El veloz zorro marrón salta sobre el perro perezoso. ¿Cómo estás? ¡Muy bien
 TEXTS = CORPUS + [
     "", " ", "   ", "\n", "\n\n\t \n", "a", "  leading", "trailing  ", "two  spaces   three",
     "Hello, world!", "hello WORLD", "It's I'LL we've DON'T", "1234567890 3.14159 1,000,000",
-    "line one\r\nline two\rline three\n", "tabs\t\tand\u00a0nbsp\u2003em", "e\u0301 cafe\u0301 \u00e9",
-    "\ufb01ligature \uff26\uff55\uff4c\uff4c \u2460 \u00bd \u1e9e", "\u200bzero\u200dwidth\ufeff",
-    "😀 👨‍👩‍👧 🇩🇪 👍🏽 ❤️", "日本語と English を混ぜる", "ทดสอบภาษาไทย", "བོད་ཡིག ᚠᛇᚻ 𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐍈",
-    "\x01\x02 control \x7f", "{\"json\": [1, 2.5e-3, null, true]}", "https://example.com/a?b=c&d=%20#x",
-    "snake_case camelCase kebab-case ALLCAPS", "!!!???...---***", "a" * 300, "ab " * 100, "<0x41> <0xE4>",
-    "<s> and </s>", "<|begin_of_text|>x<|eot_id|>", "<|eot_id|> <|eot_id|>\n<|extra|>", "[CLS] x [SEP][MASK] y",
-    "▁metaspace▁ in text", "Ġbyte Ċlevel", "<img> user<img>user <tool>x</tool>  <late>",
+    "line one\r\nline two\rline three\n", "tabs\t\tand\u00a0nbsp\u2003em",
+    "e\u0301 cafe\u0301 \u00e9", "\ufb01ligature \uff26\uff55\uff4c\uff4c \u2460 \u00bd \u1e9e",
+    "\u200bzero\u200dwidth\ufeff", "😀 👨‍👩‍👧 🇩🇪 👍🏽 ❤️", "日本語と English を混ぜる",
+    "ทดสอบภาษาไทย", "བོད་ཡིག ᚠᛇᚻ 𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐍈", "\x01\x02 control \x7f",
+    "{\"json\": [1, 2.5e-3, null, true]}", "https://example.com/a?b=c&d=%20#x",
+    "snake_case camelCase kebab-case ALLCAPS", "!!!???...---***", "a" * 300, "ab " * 100,
+    "<0x41> <0xE4>", "<s> and </s>", "<|begin_of_text|>x<|eot_id|>",
+    "<|eot_id|> <|eot_id|>\n<|extra|>", "[CLS] x [SEP][MASK] y", "▁metaspace▁ in text",
+    "Ġbyte Ċlevel", "<img> user<img>user <tool>x</tool>  <late>",
 ]
 
 
@@ -112,13 +114,25 @@ def qwen():
     n = tok.get_vocab_size()
     flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
     return tok, {
-        "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "bos_token": None,
-        "unk_token": None, "errors": "replace", "model_max_length": 32768,
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "bos_token": None,
+        "unk_token": None,
+        "errors": "replace",
+        "model_max_length": 32768,
         "additional_special_tokens": ["<|im_start|>", "<|im_end|>"],
         # The last one is not in tokenizer.json.
         "added_tokens_decoder": {
-            str(tok.token_to_id("<|endoftext|>")): {"content": "<|endoftext|>", "special": True, **flags},
-            str(tok.token_to_id("<|im_start|>")): {"content": "<|im_start|>", "special": True, **flags},
+            str(tok.token_to_id("<|endoftext|>")): {
+                "content": "<|endoftext|>",
+                "special": True,
+                **flags,
+            },
+            str(tok.token_to_id("<|im_start|>")): {
+                "content": "<|im_start|>",
+                "special": True,
+                **flags,
+            },
             str(tok.token_to_id("<|im_end|>")): {"content": "<|im_end|>", "special": True, **flags},
             str(n): {"content": "<late>", "special": False, **flags, "lstrip": True},
         },
@@ -266,46 +280,113 @@ TOOLS = [
 
 CONVERSATIONS = {
     "one": {"messages": [{"role": "user", "content": "Hi there!"}]},
-    "system": {"messages": [
-        {"role": "system", "content": " Be brief.\n"}, {"role": "user", "content": "Define: river"},
-        {"role": "assistant", "content": "A stream of water. "},
-        {"role": "user", "content": "And 湖?"}]},
+    "system": {
+        "messages": [
+            {"role": "system", "content": " Be brief.\n"},
+            {"role": "user", "content": "Define: river"},
+            {"role": "assistant", "content": "A stream of water. "},
+            {"role": "user", "content": "And 湖?"},
+        ]
+    },
     "prompt": {"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": True},
-    "nulls": {"messages": [
-        {"role": "user", "content": "Hi", "name": None},
-        {"role": "assistant", "content": "Hello", "tool_calls": None},
-        {"role": "user", "content": "Bye"}], "add_generation_prompt": True},
-    "parts": {"messages": [{"role": "user", "content": [
-        {"type": "image"}, {"type": "text", "text": "What is it? "}]}], "add_generation_prompt": True},
-    "thinking": {"messages": [
-        {"role": "user", "content": "2+2?"},
-        {"role": "assistant", "content": "<think>\nadd\n</think>\n\n4"},
-        {"role": "user", "content": "3+3?"},
-        {"role": "assistant", "reasoning": "again", "content": "6"}]},
-    "kwargs": {"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": True,
-               "kwargs": {"enable_thinking": False, "date_string": "1 Jan 2030", "bos_token": "<B>"}},
-    "tools": {"messages": [
-        {"role": "system", "content": "You help."},
-        {"role": "user", "content": "Weather in Zürich?"},
-        {"role": "assistant", "content": "", "tool_calls": [
-            {"id": "abcdefghi", "type": "function",
-             "function": {"name": "get_weather", "arguments": {"city": "Zürich", "scale": 1.0}}}]},
-        {"role": "tool", "name": "get_weather", "tool_call_id": "abcdefghi",
-         "content": "{\"celsius\": 21.5}"}],
-        "tools": TOOLS, "add_generation_prompt": True},
-    "tools_last": {"messages": [{"role": "user", "content": "Stop."}], "tools": TOOLS,
-                   "add_generation_prompt": True},
-    "two_calls": {"messages": [
-        {"role": "user", "content": "Both"},
-        {"role": "assistant", "tool_calls": [
-            {"id": "1", "type": "function", "function": {"name": "stop", "arguments": "{}"}},
-            {"id": "2", "type": "function", "function": {"name": "stop", "arguments": "{}"}}]}],
-        "tools": TOOLS},
-    "bad_order": {"messages": [{"role": "assistant", "content": "a"}, {"role": "user", "content": "b"},
-                               {"role": "user", "content": "c"}]},
-    "continue": {"messages": [{"role": "user", "content": "Count"},
-                              {"role": "assistant", "content": "one, two, "}],
-                 "continue_final_message": True},
+    "nulls": {
+        "messages": [
+            {"role": "user", "content": "Hi", "name": None},
+            {"role": "assistant", "content": "Hello", "tool_calls": None},
+            {"role": "user", "content": "Bye"},
+        ],
+        "add_generation_prompt": True,
+    },
+    "parts": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [{"type": "image"}, {"type": "text", "text": "What is it? "}],
+            }
+        ],
+        "add_generation_prompt": True,
+    },
+    "thinking": {
+        "messages": [
+            {"role": "user", "content": "2+2?"},
+            {"role": "assistant", "content": "<think>\nadd\n</think>\n\n4"},
+            {"role": "user", "content": "3+3?"},
+            {"role": "assistant", "reasoning": "again", "content": "6"},
+        ]
+    },
+    "kwargs": {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "add_generation_prompt": True,
+        "kwargs": {"enable_thinking": False, "date_string": "1 Jan 2030", "bos_token": "<B>"},
+    },
+    "tools": {
+        "messages": [
+            {"role": "system", "content": "You help."},
+            {"role": "user", "content": "Weather in Zürich?"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [
+                    {
+                        "id": "abcdefghi",
+                        "type": "function",
+                        "function": {
+                            "name": "get_weather",
+                            "arguments": {"city": "Zürich", "scale": 1.0},
+                        },
+                    }
+                ],
+            },
+            {
+                "role": "tool",
+                "name": "get_weather",
+                "tool_call_id": "abcdefghi",
+                "content": '{"celsius": 21.5}',
+            },
+        ],
+        "tools": TOOLS,
+        "add_generation_prompt": True,
+    },
+    "tools_last": {
+        "messages": [{"role": "user", "content": "Stop."}],
+        "tools": TOOLS,
+        "add_generation_prompt": True,
+    },
+    "two_calls": {
+        "messages": [
+            {"role": "user", "content": "Both"},
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {
+                        "id": "1",
+                        "type": "function",
+                        "function": {"name": "stop", "arguments": "{}"},
+                    },
+                    {
+                        "id": "2",
+                        "type": "function",
+                        "function": {"name": "stop", "arguments": "{}"},
+                    },
+                ],
+            },
+        ],
+        "tools": TOOLS,
+    },
+    "bad_order": {
+        "messages": [
+            {"role": "assistant", "content": "a"},
+            {"role": "user", "content": "b"},
+            {"role": "user", "content": "c"},
+        ]
+    },
+    "continue": {
+        "messages": [
+            {"role": "user", "content": "Count"},
+            {"role": "assistant", "content": "one, two, "},
+        ],
+        "continue_final_message": True,
+    },
 }
 
 
@@ -326,8 +407,12 @@ def make_templates(hf):
             try:
                 with mock.patch.object(chat_template_utils, "datetime", FixedDatetime):
                     case["text"] = hf.apply_chat_template(
-                        arguments.pop("messages"), tokenize=False, chat_template=source, **arguments,
-                        **conversation.get("kwargs", {}))
+                        arguments.pop("messages"),
+                        tokenize=False,
+                        chat_template=source,
+                        **arguments,
+                        **conversation.get("kwargs", {}),
+                    )
             except Exception as error:  # a template's own refusal, or an error of Jinja
                 case["error"] = str(error) if type(error).__name__ == "TemplateError" else ""
             cases.append(case)

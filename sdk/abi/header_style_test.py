@@ -1,4 +1,5 @@
-"""What a reader of sdk/abi/plugin.h may count on: lines of 100 columns, threads at each function."""
+"""What a reader of sdk/abi/plugin.h may count on: lines of 100 columns, threads at each
+function."""
 
 import re
 import unittest

@@ -42,7 +42,9 @@ def describe(header):
     with open(header, encoding="utf-8") as file:
         raw = strip_comments(file.read())
     flat = re.sub(r"\s+", " ", re.sub(r"^#.*(?:\\\n.*)*$", " ", raw, flags=re.MULTILINE))
-    flat = flat.replace('__attribute__((visibility("default"))) ', "").replace("KEEL_ENGINE_API ", "")
+    flat = flat.replace('__attribute__((visibility("default"))) ', "").replace(
+        "KEEL_ENGINE_API ", ""
+    )
     for name, value in CONSTANT.findall(raw):
         if name.endswith("_MIN_SIZE"):
             yield f'printf("define {name} %zu\\n", (size_t)({name}));'

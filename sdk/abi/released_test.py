@@ -69,14 +69,21 @@ class ReleasedTest(unittest.TestCase):
                     self.assertEqual(broken(old, self.today), [])
 
     def test_growth_at_the_end_breaks_nothing(self):
-        self.assertEqual(self.changed("\n} keel_norm_desc;", "\n  double later;\n} keel_norm_desc;"), [])
+        self.assertEqual(
+            self.changed("\n} keel_norm_desc;", "\n  double later;\n} keel_norm_desc;"), []
+        )
         self.assertEqual(self.changed("#define KEEL_NORM_RMS 0u", "#define KEEL_NORM_RMS 0u\n"
                                       "#define KEEL_NORM_LATER 2u"), [])
 
     def test_every_other_change_is_found(self):
         self.assertIn("keel_norm_desc.eps", str(self.changed("double eps,", "double first, eps,")))
-        self.assertIn("keel_norm_desc.eps", str(self.changed("double eps,", "float eps, more;\n  double")))
-        self.assertIn("KEEL_NORM_RMS", str(self.changed("#define KEEL_NORM_RMS 0u", "#define KEEL_NORM_RMS 7u")))
+        self.assertIn(
+            "keel_norm_desc.eps", str(self.changed("double eps,", "float eps, more;\n  double"))
+        )
+        self.assertIn(
+            "KEEL_NORM_RMS",
+            str(self.changed("#define KEEL_NORM_RMS 0u", "#define KEEL_NORM_RMS 7u")),
+        )
         self.assertIn("keel_norm_desc.weight_offset: was double weight_offset at 24, is gone",
                       str(self.changed("double eps, weight_offset;", "double eps;")))
         self.assertIn("keel_config_api.kind", str(self.changed(

@@ -66,7 +66,9 @@ def libraries(program):
 
 def main(output, validator, paths):
     root = f"keel-sdk-{version()}"
-    files = {place(path): (path, os.access(path, os.X_OK) and not path.endswith(".h")) for path in paths}
+    files = {
+        place(path): (path, os.access(path, os.X_OK) and not path.endswith(".h")) for path in paths
+    }
     files["bin/keel-validate"] = (validator, True)
     files.update({name: (os.devnull, False) for name in EMPTY})
     for name, path in libraries(validator):
@@ -78,7 +80,12 @@ def main(output, validator, paths):
             with open(path, "rb") as file:
                 data = file.read()
             info.size = len(data)
-            info.mode = 0o755 if executable and not name.endswith((".c", ".cc", ".json", ".lock", ".md", ".rs", ".toml")) else 0o644
+            info.mode = (
+                0o755
+                if executable
+                and not name.endswith((".c", ".cc", ".json", ".lock", ".md", ".rs", ".toml"))
+                else 0o644
+            )
             tar.addfile(info, io.BytesIO(data))
     with open(output, "wb") as file:  # no time and no name in it: the same bytes each time
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:

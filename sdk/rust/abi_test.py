@@ -1,4 +1,5 @@
-"""The Rust bindings have the header's layout and numbers; sdk/rust/update_abi.sh writes them anew."""
+"""The Rust bindings have the header's layout and numbers; sdk/rust/update_abi.sh writes them
+anew."""
 
 import pathlib
 import re

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Holds the plugin against transformers: compare.py CHECKPOINT [--plugin LIBRARY] [--text TEXT ...]
 
-Greedy tokens and the log-probability of each, in fp32, of the plugin in Keel's engine and of the class in
-transformers. It takes the Python packages keel, torch and transformers. Exit status: 0 if they agree, else 1.
+Greedy tokens and the log-probability of each, in fp32, of the plugin in Keel's engine and of the
+class in transformers. It takes the Python packages keel, torch and transformers. Exit status: 0 if
+they agree, else 1.
 """
 
 from __future__ import annotations
@@ -22,9 +23,14 @@ def by_keel(checkpoint: str, plugin: str, prompts: list[list[int]], count: int) 
     params = SamplingParams(temperature=0, max_tokens=count, ignore_eos=True, logprobs=0)
     with LLM(checkpoint, plugin_path=plugin, dtype="float32") as llm:
         print(f"plugin: {llm.info['model_impl_reason']}")
-        outputs = llm.generate([{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False)
+        outputs = llm.generate(
+            [{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False
+        )
     answers = [output.outputs[0] for output in outputs]
-    return [(list(a.token_ids), [p[t].logprob for t, p in zip(a.token_ids, a.logprobs)]) for a in answers]
+    return [
+        (list(a.token_ids), [p[t].logprob for t, p in zip(a.token_ids, a.logprobs)])
+        for a in answers
+    ]
 
 
 def by_transformers(checkpoint: str, prompts: list[list[int]], count: int) -> list[Answer]:
@@ -46,7 +52,9 @@ def by_transformers(checkpoint: str, prompts: list[list[int]], count: int) -> li
 
 def difference(ours: Answer, theirs: Answer) -> str | None:
     """Where two answers part."""
-    for i, (token, other, p, q) in enumerate(zip(*map(list, (ours[0], theirs[0], ours[1], theirs[1])))):
+    for i, (token, other, p, q) in enumerate(
+        zip(*map(list, (ours[0], theirs[0], ours[1], theirs[1])))
+    ):
         if abs(p - q) > TOLERANCE:
             return f"token {i + 1} has log-probability {p:.4f}, in transformers {q:.4f}"
         if token != other:
@@ -56,10 +64,18 @@ def difference(ours: Answer, theirs: Answer) -> str | None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a directory with weights and tokenizer")
-    parser.add_argument("--plugin", metavar="LIBRARY", default=str(Path(__file__).resolve().parent / "libmine.so"))
-    parser.add_argument("--text", metavar="TEXT", action="append", help="a prompt; may be given again")
-    parser.add_argument("--tokens", metavar="N", type=int, default=32, help="to generate for each (default: 32)")
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="a directory with weights and tokenizer"
+    )
+    parser.add_argument(
+        "--plugin", metavar="LIBRARY", default=str(Path(__file__).resolve().parent / "libmine.so")
+    )
+    parser.add_argument(
+        "--text", metavar="TEXT", action="append", help="a prompt; may be given again"
+    )
+    parser.add_argument(
+        "--tokens", metavar="N", type=int, default=32, help="to generate for each (default: 32)"
+    )
     args = parser.parse_args()
     from transformers import AutoTokenizer
 

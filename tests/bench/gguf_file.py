@@ -1,4 +1,5 @@
-"""A checkpoint in Hugging Face's layout as a GGUF file for llama.cpp, without a vocabulary: for token ids only."""
+"""A checkpoint in Hugging Face's layout as a GGUF file for llama.cpp, without a vocabulary: for
+token ids only."""
 
 import json
 import pathlib
@@ -49,8 +50,8 @@ def read_tensors(path: pathlib.Path):
 
 
 def interleaved(bits: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of queries or keys in the order of Llama's own rope, which llama.cpp expects of that family: pairs of
-    neighbours instead of halves."""
+    """Rows of queries or keys in the order of Llama's own rope, which llama.cpp expects of that
+    family: pairs of neighbours instead of halves."""
     return bits.reshape(heads, 2, -1, *bits.shape[1:]).swapaxes(1, 2).reshape(bits.shape)
 
 

@@ -1,9 +1,13 @@
-"""One peer with one model, kept loaded: reads a line `BATCH PROMPT NEW`, runs it, answers with a line of JSON.
+"""One peer with one model, kept loaded: reads a line `BATCH PROMPT NEW`, runs it, answers with a
+line of JSON.
 
-  peer.py llama.cpp:bf16|llama.cpp:q8_0|llama.cpp:q4_0|transformers:bf16|transformers:fp32|openvino:bf16|... CHECKPOINT CACHE
+  peer.py
+  llama.cpp:bf16|llama.cpp:q8_0|llama.cpp:q4_0|transformers:bf16|transformers:fp32|openvino:bf16|...
+  CHECKPOINT CACHE
 
-Times are seconds: `prefill` until every prompt has its first token, `decode` for NEW more tokens of each. What a peer
-needs beside the checkpoint (a GGUF file, an OpenVINO model) is kept in the directory CACHE.
+Times are seconds: `prefill` until every prompt has its first token, `decode` for NEW more tokens of
+each. What a peer needs beside the checkpoint (a GGUF file, an OpenVINO model) is kept in the
+directory CACHE.
 """
 
 import json
@@ -115,7 +119,8 @@ class Transformers:
 
 
 class OpenVino:
-    """A model that optimum-intel exported to CACHE/NAME-openvino-PRECISION (docs/benchmarking.md)."""
+    """A model that optimum-intel exported to CACHE/NAME-openvino-PRECISION
+    (docs/benchmarking.md)."""
 
     def __init__(self, precision: str, checkpoint: pathlib.Path, cache: pathlib.Path) -> None:
         import openvino

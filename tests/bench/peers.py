@@ -1,13 +1,15 @@
-"""Keel beside other engines on the same random weights, in one run: each round runs everyone once for each cell.
+"""Keel beside other engines on the same random weights, in one run: each round runs everyone once
+for each cell.
 
   ./bazelw build //apps:bench
   python tests/bench/peers.py --shape qwen2.5-0.5b --cells 1x512+128 16x128+32 --rounds 3 \\
       --who keel keel:int8 llama.cpp:bf16 llama.cpp:q8_0 transformers:bf16
 
-A cell is BATCHxPROMPT+NEW tokens. Keel runs as its own program, `keel` in bf16 or `keel:int8` and the like with
---quantize; peers by peer.py in this Python environment, which must have them (docs/benchmarking.md). The order rotates
-from round to round, since a virtual machine may be throttled after a busy time. Prints the medians of tokens a second,
-and in brackets how many times the first one's rate that is.
+A cell is BATCHxPROMPT+NEW tokens. Keel runs as its own program, `keel` in bf16 or `keel:int8` and
+the like with --quantize; peers by peer.py in this Python environment, which must have them
+(docs/benchmarking.md). The order rotates from round to round, since a virtual machine may be
+throttled after a busy time. Prints the medians of tokens a second, and in brackets how many times
+the first one's rate that is.
 """
 
 import argparse

@@ -79,10 +79,14 @@ class DemoAnswersTest(unittest.TestCase):
     def test_defines_most_words_quantized(self) -> None:
         """Shares of right answers; a model of six million parameters feels four bits."""
         words = list(conversations.load_words().items())[::5]
-        prompts = [user(conversations.with_article(conversations.ASK[0], word)) for word, _ in words]
+        prompts = [
+            user(conversations.with_article(conversations.ASK[0], word)) for word, _ in words
+        ]
         for quantization, least in (("int8", 0.97), ("w8a8", 0.9), ("int4", 0.5)):
             answers = self.answers(prompts, "--quantize", quantization)
-            right = sum(said == answer for said, (_, (_, answer)) in zip(answers, words, strict=True))
+            right = sum(
+                said == answer for said, (_, (_, answer)) in zip(answers, words, strict=True)
+            )
             self.assertGreaterEqual(right / len(words), least, quantization)
 
     def test_refuses_unknown_words(self) -> None:

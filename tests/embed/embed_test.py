@@ -50,7 +50,9 @@ class EmbedTest(unittest.TestCase):
 
     def asking(self, command: str) -> str:
         self.assertIn("apps/demo/model", command)
-        return command.replace("apps/demo/model", str(MODEL)).replace("Define: river", self.question)
+        return command.replace("apps/demo/model", str(MODEL)).replace(
+            "Define: river", self.question
+        )
 
     def test_c(self) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,9 @@ import subprocess
 import tempfile
 import unittest
 
-os.environ["HF_HOME"] = os.environ.get("TEST_TMPDIR", tempfile.gettempdir())  # copies of a checkpoint's Python go there
+os.environ["HF_HOME"] = os.environ.get(
+    "TEST_TMPDIR", tempfile.gettempdir()
+)  # copies of a checkpoint's Python go there
 
 import transformers_env  # noqa: F401, E402, isort: skip
 import safetensors.torch  # noqa: E402
@@ -21,7 +23,10 @@ from keel.export.proto import graph_pb2  # noqa: E402
 CONFIG = {
     "architectures": ["TwinForCausalLM"],
     "model_type": "twin",
-    "auto_map": {"AutoConfig": "modeling_twin.TwinConfig", "AutoModelForCausalLM": "modeling_twin.TwinForCausalLM"},
+    "auto_map": {
+        "AutoConfig": "modeling_twin.TwinConfig",
+        "AutoModelForCausalLM": "modeling_twin.TwinForCausalLM",
+    },
     "hidden_size": 48,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
@@ -31,15 +36,24 @@ CONFIG = {
 }
 
 
-def write_weights_and_goldens(directory: pathlib.Path, length: int = 31, new_tokens: int = 16) -> None:
-    """Random weights, and what the class computes from them: a prompt longer than its windows, and what follows."""
+def write_weights_and_goldens(
+    directory: pathlib.Path, length: int = 31, new_tokens: int = 16
+) -> None:
+    """Random weights, and what the class computes from them: a prompt longer than its windows, and
+    what follows."""
     config, model_class = load_class(directory, trust_remote_code=True)
     torch.manual_seed(0)
     model = model_class(config).eval()
     for parameter in model.parameters():
-        parameter.data.copy_(torch.randn(parameter.shape) * (parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.5))
+        parameter.data.copy_(
+            torch.randn(parameter.shape)
+            * (parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.5)
+        )
     safetensors.torch.save_file(model.state_dict(), directory / "model.safetensors")
-    ids, positions = torch.randint(0, config.vocab_size, (1, length)), torch.arange(length + new_tokens)[None]
+    ids, positions = (
+        torch.randint(0, config.vocab_size, (1, length)),
+        torch.arange(length + new_tokens)[None],
+    )
     text = ids
     with torch.no_grad():
         for _ in range(new_tokens):
@@ -60,7 +74,9 @@ class CustomTest(unittest.TestCase):
         cls.said = export_checkpoint(cls.directory, trust_remote_code=True)
 
     def test_its_python_is_not_run_unasked(self):
-        with self.assertRaisesRegex(Refused, "auto_map names modeling_twin.TwinForCausalLM.*--trust-remote-code"):
+        with self.assertRaisesRegex(
+            Refused, "auto_map names modeling_twin.TwinForCausalLM.*--trust-remote-code"
+        ):
             export_checkpoint(self.directory)
 
     def test_what_it_is_made_of_is_recognised_and_bound_to_its_files(self):
@@ -75,10 +91,16 @@ class CustomTest(unittest.TestCase):
         self.assertEqual(self.said["recognised"]["ropes"], 6)
         self.assertEqual(sum(self.said["recognised"]["norms"].values()), 4)
         self.assertEqual(graph.spec.embed_scale, 3)
-        self.assertEqual([f.name for f in graph.functions], ["forward", "logits"])  # its head has a bias
+        self.assertEqual(
+            [f.name for f in graph.functions], ["forward", "logits"]
+        )  # its head has a bias
 
     def test_the_engine_computes_what_its_own_forward_does(self):
-        command = ["tests/transformers/check_graph", str(self.directory / "keel-graph.pb"), str(self.directory)]
+        command = [
+            "tests/transformers/check_graph",
+            str(self.directory / "keel-graph.pb"),
+            str(self.directory),
+        ]
         result = subprocess.run(command, capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 

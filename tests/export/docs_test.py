@@ -25,13 +25,19 @@ class DocsTest(unittest.TestCase):
         cls.enterClassContext(mock.patch.object(checkpoint, "export", lambda _: exported))
 
     def test_the_commands_do_what_the_page_says(self):
-        commands = [re.findall(r"^keel export-transformers (.*)$", page.read_text(), re.MULTILINE) for page in PAGES]
+        commands = [
+            re.findall(r"^keel export-transformers (.*)$", page.read_text(), re.MULTILINE)
+            for page in PAGES
+        ]
         self.assertTrue(all(commands))
         for line in sum(commands, []):
             with self.subTest(line), tempfile.TemporaryDirectory() as work:
                 checkpoint = pathlib.Path(work) / "MODEL"
                 shutil.copytree(CHECKPOINT, checkpoint)
-                arguments = [a.replace("MODEL", str(checkpoint)).replace("DIR", f"{work}/out") for a in shlex.split(line)]
+                arguments = [
+                    a.replace("MODEL", str(checkpoint)).replace("DIR", f"{work}/out")
+                    for a in shlex.split(line)
+                ]
                 out = io.StringIO()
                 with contextlib.redirect_stdout(out):
                     self.assertEqual(command.main(arguments), 0)

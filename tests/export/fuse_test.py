@@ -1,4 +1,5 @@
-"""What a model writes in many ops becomes the one that Keel has; and two graphs are compared by what they compute."""
+"""What a model writes in many ops becomes the one that Keel has; and two graphs are compared by
+what they compute."""
 
 import unittest
 
@@ -30,7 +31,9 @@ class Latent(nn.Module):
     def forward(self, x, mask):
         q = self.q(x).view(*x.shape[:2], HEADS, -1).transpose(1, 2)
         latent, shared = self.down(x).split([RANK, SHARED], -1)
-        k, v = self.up(latent).view(*x.shape[:2], HEADS, -1).transpose(1, 2).split([NOPE, VALUE], -1)
+        k, v = (
+            self.up(latent).view(*x.shape[:2], HEADS, -1).transpose(1, 2).split([NOPE, VALUE], -1)
+        )
         k = torch.cat([k, self.of_heads(shared[:, None])], -1)
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager)
         return self.out(attend(self, q, k, v, mask, scaling=0.3)[0].reshape(*x.shape[:2], -1))
@@ -44,7 +47,9 @@ class LatentTest(unittest.TestCase):
     def test_keys_and_values_of_a_latent_are_not_kept(self):
         graph, attention = self.attention(Latent)
         self.assertEqual(attention.kind, attention.MLA)
-        self.assertEqual((attention.kv_lora_rank, attention.rope_dim, attention.v_dim), (RANK, SHARED, VALUE))
+        self.assertEqual(
+            (attention.kv_lora_rank, attention.rope_dim, attention.v_dim), (RANK, SHARED, VALUE)
+        )
         self.assertEqual(graph.declarations[attention.kv_up - 1].name, "blocks.0.part.up")
 
     def test_keys_of_which_no_part_is_shared_are_kept(self):
@@ -65,15 +70,23 @@ class LinearTest(unittest.TestCase):
                 self.query_key_value = nn.Linear(WIDTH, 3 * WIDTH)
 
             def forward(self, x, mask):
-                q, k, v = self.query_key_value(x).view(*x.shape[:2], HEADS, 3, SIZE).permute(3, 0, 2, 1, 4)
-                attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager)
+                q, k, v = (
+                    self.query_key_value(x)
+                    .view(*x.shape[:2], HEADS, 3, SIZE)
+                    .permute(3, 0, 2, 1, 4)
+                )
+                attend = ALL_ATTENTION_FUNCTIONS.get_interface(
+                    self.config._attn_implementation, eager
+                )
                 return attend(self, q, k, v, mask, scaling=0.3)[0].reshape(x.shape)
 
         graph = graph_of(type("MergedHeads", (Kind,), {"part": Merged}))
         linears = [d.name.rpartition(".")[2] for d in declared(graph, "linear")]
         self.assertEqual(sorted(linears), ["k_proj", "q_proj", "v_proj"])
         rule = next(r for r in graph.spec.renames if r.op == r.CHUNK_HEADS)
-        self.assertEqual([target.split(".")[1] for target in rule.to], ["q_proj", "k_proj", "v_proj"])
+        self.assertEqual(
+            [target.split(".")[1] for target in rule.to], ["q_proj", "k_proj", "v_proj"]
+        )
         self.assertEqual(list(rule.sizes), [SIZE] * 3)
 
     def test_a_linear_in_f32_is_a_product_with_weights_in_f32(self):
@@ -84,7 +97,9 @@ class LinearTest(unittest.TestCase):
 
             def forward(self, x, mask):
                 weights = (self.exact.weight.float(), self.exact.bias.float())
-                return super().forward(x, mask) + nn.functional.linear(x.float(), *weights).to(x.dtype)
+                return super().forward(x, mask) + nn.functional.linear(x.float(), *weights).to(
+                    x.dtype
+                )
 
         graph = graph_of(type("ExactLinear", (Kind,), {"part": Exact}))
         types = {d.name: d.param.type.dtype for d in declared(graph, "param")}
@@ -132,13 +147,22 @@ class CompareTest(unittest.TestCase):
 
     def graph(self, start=0, cast=False, first="q", name="", axis=1):
         graph = graph_pb2.Graph()
-        graph.spec.renames.add(op="SPLIT", to=[rf"\1.{first}.\2", r"\1.k.\2"], **{"from": [r"(.*)\.qk\.(weight|bias)"]})
+        graph.spec.renames.add(
+            op="SPLIT", to=[rf"\1.{first}.\2", r"\1.k.\2"], **{"from": [r"(.*)\.qk\.(weight|bias)"]}
+        )
         linear = graph.declarations.add(name=f"layers.0.{name or first}").linear
         setattr(linear, "in", 4)
         linear.out = 4
         function = graph.functions.add(name="forward", outputs=[5])
         self.typed(function.inputs.add(name="embeds").type, 4)
-        self.node(function, "CAST" if cast else "AFFINE", [1], 2, 4, **({"ints": [0]} if cast else {"reals": [2, 0]}))
+        self.node(
+            function,
+            "CAST" if cast else "AFFINE",
+            [1],
+            2,
+            4,
+            **({"ints": [0]} if cast else {"reals": [2, 0]}),
+        )
         self.node(function, "LINEAR", [2], 3, 4, object=1)
         self.node(function, "NARROW", [3], 4, 2, ints=[axis, start, 2])
         self.node(function, "VIEW", [4], 5, 2)
@@ -150,16 +174,26 @@ class CompareTest(unittest.TestCase):
         type.dims.add(size=size)
 
     def node(self, function, op, inputs, output, size, **fields):
-        node = function.nodes.add(op=graph_pb2.Op.Value(f"OP_{op}"), inputs=inputs, outputs=[output], **fields)
+        node = function.nodes.add(
+            op=graph_pb2.Op.Value(f"OP_{op}"), inputs=inputs, outputs=[output], **fields
+        )
         self.typed(node.types.add(), size)
 
     def test_the_same_in_other_words_is_the_same(self):
         self.assertEqual(compare_graphs(self.graph(), self.graph(first="queries", axis=-1)), [])
 
     def test_another_part_of_a_tensor_or_another_op_is_not(self):
-        self.assertRegex(compare_graphs(self.graph(), self.graph(start=2))[0], "ints .1, 0, 2. and .1, 2, 2.")
-        self.assertRegex(compare_graphs(self.graph(), self.graph(name="k"))[0], "the objects layers.0.q and layers.0.k")
-        self.assertRegex(compare_graphs(self.graph(), self.graph(cast=True))[0], "OP_AFFINE .* and the input embeds")
+        self.assertRegex(
+            compare_graphs(self.graph(), self.graph(start=2))[0], "ints .1, 0, 2. and .1, 2, 2."
+        )
+        self.assertRegex(
+            compare_graphs(self.graph(), self.graph(name="k"))[0],
+            "the objects layers.0.q and layers.0.k",
+        )
+        self.assertRegex(
+            compare_graphs(self.graph(), self.graph(cast=True))[0],
+            "OP_AFFINE .* and the input embeds",
+        )
 
 
 if __name__ == "__main__":

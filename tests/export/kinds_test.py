@@ -1,7 +1,7 @@
 """Kinds of models that are exported as a whole, each a tiny class of its own.
 
-`export` compares the graph's numbers with those of the class at lengths that were not traced, and refuses it otherwise;
-what is said here besides is what the graph is made of.
+`export` compares the graph's numbers with those of the class at lengths that were not traced, and
+refuses it otherwise; what is said here besides is what the graph is made of.
 """
 
 import unittest
@@ -26,7 +26,12 @@ class Config(PreTrainedConfig):
     model_type = "kind"
 
     def __init__(self, **kwargs):
-        self.hidden_size, self.vocab_size, self.num_hidden_layers, self.max_position_embeddings = WIDTH, 40, 1, 128
+        self.hidden_size, self.vocab_size, self.num_hidden_layers, self.max_position_embeddings = (
+            WIDTH,
+            40,
+            1,
+            128,
+        )
         super().__init__(tie_word_embeddings=False, **kwargs)
 
 
@@ -40,7 +45,9 @@ class Attention(nn.Module):
         return mask
 
     def forward(self, x, mask):
-        q, k, v = (p(x).view(*x.shape[:2], HEADS, SIZE).transpose(1, 2) for p in (self.q, self.k, self.v))
+        q, k, v = (
+            p(x).view(*x.shape[:2], HEADS, SIZE).transpose(1, 2) for p in (self.q, self.k, self.v)
+        )
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager)
         return attend(self, q, k, v, self.mask(mask, v), scaling=SIZE**-0.5)[0].reshape(x.shape)
 
@@ -71,7 +78,9 @@ class Kind(PreTrainedModel):
     def __init__(self, config):
         super().__init__(config)
         self.words = nn.Embedding(config.vocab_size, self.embedding_size)
-        self.blocks = nn.ModuleList(Block(self.part(config, i)) for i in range(config.num_hidden_layers))
+        self.blocks = nn.ModuleList(
+            Block(self.part(config, i)) for i in range(config.num_hidden_layers)
+        )
         self.head = nn.Linear(WIDTH, config.vocab_size, bias=False)
 
     def get_input_embeddings(self):
@@ -83,9 +92,13 @@ class Kind(PreTrainedModel):
     def embedded(self, ids):
         return self.words(ids)
 
-    def forward(self, input_ids=None, attention_mask=None, use_cache=False, return_dict=True, **kwargs):
+    def forward(
+        self, input_ids=None, attention_mask=None, use_cache=False, return_dict=True, **kwargs
+    ):
         x = self.embedded(input_ids)
-        mask = create_causal_mask(self.config, inputs_embeds=x, attention_mask=attention_mask, past_key_values=None)
+        mask = create_causal_mask(
+            self.config, inputs_embeds=x, attention_mask=attention_mask, past_key_values=None
+        )
         for _ in range(self.times):
             for block in self.blocks:
                 x = block(x, mask)
@@ -104,7 +117,9 @@ class AttentionTest(unittest.TestCase):
     def test_a_bias_of_each_key_is_one_more_dimension_of_queries_and_keys(self):
         class OfKeys(Attention):
             def mask(self, mask, v):
-                bias = v.sum(-1)[:, :, None].expand(-1, -1, v.shape[2], -1)  # [1, heads, queries, keys]
+                bias = v.sum(-1)[:, :, None].expand(
+                    -1, -1, v.shape[2], -1
+                )  # [1, heads, queries, keys]
                 return bias.masked_fill(mask != 0, torch.finfo(v.dtype).min)
 
         graph = graph_of(type("KeyBias", (Kind,), {"part": OfKeys}))
@@ -130,7 +145,9 @@ class AttentionTest(unittest.TestCase):
     def test_layers_are_counted_as_they_are_run(self):
         graph = graph_of(type("Thrice", (Kind,), {"times": 3}))
         self.assertEqual([d.attention.layer for d in declared(graph, "attention")], [0, 1, 2])
-        self.assertEqual((graph.spec.num_layers, len(declared(graph, "linear"))), (3, 3))  # weights are shared
+        self.assertEqual(
+            (graph.spec.num_layers, len(declared(graph, "linear"))), (3, 3)
+        )  # weights are shared
         self.assertEqual(list(graph.spec.pp_plan), [])
 
     def test_two_attentions_of_a_layer_are_two_layers(self):
@@ -162,7 +179,9 @@ class TokensBeforeTest(unittest.TestCase):
             def forward(self, x, mask):
                 after_zeros = torch.cat([self.q(x.new_zeros(1, 1, WIDTH)), self.q(x)[:, :-1]], 1)
                 after_others = torch.cat([self.start.view(1, 1, -1), x[:, :-1]], 1)
-                return super().forward(x, mask) * after_zeros + after_others * nn.functional.pad(x, (0, 0, 2, -2))
+                return super().forward(x, mask) * after_zeros + after_others * nn.functional.pad(
+                    x, (0, 0, 2, -2)
+                )
 
         self.assertEqual(sorted(self.states(Moved)), [[WIDTH, 1], [WIDTH, 1], [WIDTH, 2]])
 
@@ -215,8 +234,13 @@ class RestTest(unittest.TestCase):
         self.assertEqual((graph.spec.hidden_size, graph.spec.embed_tokens), (WIDTH, "head"))
         self.assertEqual([i.name for i in graph.spec.inputs], ["input_ids"])
         head = declared(graph, "linear")[-1]
-        self.assertEqual((head.name, graph.declarations[head.tied_to - 1].name), ("lm_head", "head"))
-        self.assertIn((["head\\.bias"], ["lm_head.bias"]), [(list(getattr(r, "from")), list(r.to)) for r in graph.spec.renames])
+        self.assertEqual(
+            (head.name, graph.declarations[head.tied_to - 1].name), ("lm_head", "head")
+        )
+        self.assertIn(
+            (["head\\.bias"], ["lm_head.bias"]),
+            [(list(getattr(r, "from")), list(r.to)) for r in graph.spec.renames],
+        )
 
     def test_where_longer_texts_are_computed_otherwise_the_graph_ends(self):
         class Bounded(Kind):
@@ -229,7 +253,9 @@ class RestTest(unittest.TestCase):
     def test_a_variance_is_of_all_or_of_all_but_one(self):
         class Spread(Attention):
             def forward(self, x, mask):
-                return super().forward(x, mask) * x.var(-1, False, keepdim=True) + x.var(-1, keepdim=True)
+                return super().forward(x, mask) * x.var(-1, False, keepdim=True) + x.var(
+                    -1, keepdim=True
+                )
 
         graph_of(type("Variance", (Kind,), {"part": Spread}))
 

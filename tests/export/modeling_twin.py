@@ -1,5 +1,5 @@
-"""A model that transformers does not have: attention and MLP side by side, a window of its own in each layer, and a router
-that no other model has. As a checkpoint would bring it."""
+"""A model that transformers does not have: attention and MLP side by side, a window of its own in
+each layer, and a router that no other model has. As a checkpoint would bring it."""
 
 import torch
 from torch import nn
@@ -13,8 +13,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 class TwinConfig(PreTrainedConfig):
     model_type = "twin"
 
-    def __init__(self, hidden_size=48, num_hidden_layers=3, num_attention_heads=4, vocab_size=96, num_experts=3,
-                 windows=(0, 5, 9), max_position_embeddings=256, **kwargs):  # fmt: skip
+    def __init__(self, hidden_size=48, num_hidden_layers=3, num_attention_heads=4, vocab_size=96,
+                 num_experts=3, windows=(0, 5, 9), max_position_embeddings=256,
+                 **kwargs):  # fmt: skip
         self.hidden_size, self.num_hidden_layers = hidden_size, num_hidden_layers
         self.num_attention_heads, self.vocab_size = num_attention_heads, vocab_size
         self.num_experts, self.windows = num_experts, list(windows)
@@ -29,21 +30,31 @@ class TwinNorm(nn.Module):
 
     def forward(self, x):
         wide = x.float()
-        return (wide / torch.sqrt(wide.square().mean(-1, keepdim=True) + 1e-5)).to(x.dtype) * self.gain
+        return (wide / torch.sqrt(wide.square().mean(-1, keepdim=True) + 1e-5)).to(
+            x.dtype
+        ) * self.gain
 
 
 class TwinAttention(nn.Module):
     def __init__(self, config, layer_idx):
         super().__init__()
         self.config, self.layer_idx = config, layer_idx
-        self.heads, self.size = config.num_attention_heads, config.hidden_size // config.num_attention_heads
+        self.heads, self.size = (
+            config.num_attention_heads,
+            config.hidden_size // config.num_attention_heads,
+        )
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
         self.out = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, x, turn, mask):
-        q, k, v = self.qkv(x).view(*x.shape[:-1], 3, self.heads, self.size).transpose(1, 3).unbind(2)
+        q, k, v = (
+            self.qkv(x).view(*x.shape[:-1], 3, self.heads, self.size).transpose(1, 3).unbind(2)
+        )
         cos, sin = turn
-        q, k = (torch.cat([a * cos - b * sin, b * cos + a * sin], -1) for a, b in (t.chunk(2, -1) for t in (q, k)))
+        q, k = (
+            torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+            for a, b in (t.chunk(2, -1) for t in (q, k))
+        )
         name = self.config._attn_implementation
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(name, plain_attention)
         y, _ = attend(self, q, k, v, mask, scaling=self.size**-0.5, dropout=0.0)
@@ -64,7 +75,9 @@ class TwinMlp(nn.Module):
         size = config.hidden_size
         self.score = nn.Linear(size, config.num_experts)
         self.up = nn.ModuleList(nn.Linear(size, size) for _ in range(config.num_experts))
-        self.down = nn.ModuleList(nn.Linear(size, size, bias=False) for _ in range(config.num_experts))
+        self.down = nn.ModuleList(
+            nn.Linear(size, size, bias=False) for _ in range(config.num_experts)
+        )
 
     def forward(self, x):
         scores = torch.tanh(self.score(x).float())
@@ -107,7 +120,15 @@ class TwinForCausalLM(PreTrainedModel, GenerationMixin):
     def get_output_embeddings(self):
         return self.head
 
-    def forward(self, input_ids=None, position_ids=None, attention_mask=None, use_cache=False, return_dict=True, **kwargs):
+    def forward(
+        self,
+        input_ids=None,
+        position_ids=None,
+        attention_mask=None,
+        use_cache=False,
+        return_dict=True,
+        **kwargs,
+    ):
         x = self.words(input_ids) * 3
         size = self.config.hidden_size // self.config.num_attention_heads
         rate = 1 / 500 ** (torch.arange(0, size, 2).float() / size)
@@ -116,6 +137,8 @@ class TwinForCausalLM(PreTrainedModel, GenerationMixin):
         for block, window in zip(self.blocks, self.config.windows):
             self.config.sliding_window = window or None
             make = create_sliding_window_causal_mask if window else create_causal_mask
-            mask = make(self.config, inputs_embeds=x, attention_mask=attention_mask, past_key_values=None)
+            mask = make(
+                self.config, inputs_embeds=x, attention_mask=attention_mask, past_key_values=None
+            )
             x = block(x, turn, mask)
         return CausalLMOutputWithPast(logits=torch.tanh(self.head(self.last(x)) / 4) * 4)

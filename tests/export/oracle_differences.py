@@ -1,4 +1,5 @@
-"""Where a family's plugin and the export of transformers' class differ, by the beginning of what compare_graphs says.
+"""Where a family's plugin and the export of transformers' class differ, by the beginning of what
+compare_graphs says.
 
 Each is another way to compute the same numbers, or something that one of them does not state.
 """
@@ -7,15 +8,19 @@ Each is another way to compute the same numbers, or something that one of them d
 APART: dict[str, str] = {}
 
 # A configuration class of transformers that states no plan: the plugin's is Keel's own.
-_OWN_TP = {"tp_plan: [] and ": "the class states no plan for tensor parallelism, the plugin one of Keel's own"}
-_OWN_PP = {"pp_plan: [] and ": "the class states no plan for a pipeline, the plugin one of Keel's own"}
+_OWN_TP = {
+    "tp_plan: [] and ": "the class states no plan for its tensors, the plugin one of Keel's own"
+}
+_OWN_PP = {
+    "pp_plan: [] and ": "the class states no plan for a pipeline, the plugin one of Keel's own"
+}
 
 DIFFERENCES = {
     "bamba": _OWN_TP | _OWN_PP,
     "bert": _OWN_TP,
     "bloom": _OWN_TP | _OWN_PP,
     "deepseek_v3": {
-        "tp_plan: [] and [('layers.*.self_attn.": "the class splits the MLPs alone, the plugin latent attention too",
+        "tp_plan: [] and [('layers.*.self_attn.": "the class leaves latent attention whole",
     },
     "mamba": _OWN_TP | _OWN_PP,
     "mamba2": _OWN_PP,

@@ -1,6 +1,8 @@
-"""Holds exported graphs against those that the families' plugins record: the same but for numbering and names.
+"""Holds exported graphs against those that the families' plugins record: the same but for numbering
+and names.
 
-Among the tests a few families, by itself all but those that oracle_differences.py names: ./bazelw test //tests/export:oracle_test
+Among the tests a few families, by itself all but those that oracle_differences.py names: ./bazelw
+test //tests/export:oracle_test
 """
 
 import pathlib
@@ -22,7 +24,9 @@ FEW = ("bert", "gemma3", "llama", "qwen3_moe")
 
 def families() -> list[str]:
     """Those of plugins/families.bzl, whose files BUILD puts here."""
-    return sorted(file.parts[1] for file in pathlib.Path().glob("plugins/*/testdata/default/graph.textproto"))
+    return sorted(
+        file.parts[1] for file in pathlib.Path().glob("plugins/*/testdata/default/graph.textproto")
+    )
 
 
 def recorded(family: str) -> graph_pb2.Graph:
@@ -37,7 +41,9 @@ class OracleTest(unittest.TestCase):
     def test_exported_graphs_are_those_that_plugins_record(self):
         for family in self.families:
             with self.subTest(family):
-                config = transformers.AutoConfig.from_pretrained(f"plugins/{family}/testdata/default")
+                config = transformers.AutoConfig.from_pretrained(
+                    f"plugins/{family}/testdata/default"
+                )
                 differences = compare_graphs(export_model(build_model(config)), recorded(family))
                 said = DIFFERENCES.get(family, {})
                 unsaid = [d for d in differences if not d.startswith(tuple(said))]

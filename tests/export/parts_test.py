@@ -1,4 +1,5 @@
-"""What is recognised by trying: masks, norms, activations; and what cannot be taken is refused by name."""
+"""What is recognised by trying: masks, norms, activations; and what cannot be taken is refused by
+name."""
 
 import types
 import unittest
@@ -22,7 +23,9 @@ class MaskTest(unittest.TestCase):
         causal = masks.causal_mask_function
         self.assertEqual(recognise_mask(causal, None), (True, 0, 0))
         self.assertEqual(recognise_mask(masks.bidirectional_mask_function, None), (False, 0, 0))
-        self.assertEqual(recognise_mask(masks.sliding_window_causal_mask_function(7), 7), (True, 7, 0))
+        self.assertEqual(
+            recognise_mask(masks.sliding_window_causal_mask_function(7), 7), (True, 7, 0)
+        )
         chunks = masks.chunked_causal_mask_function(8, torch.zeros(1, dtype=torch.int64))
         self.assertEqual(recognise_mask(chunks, 8), (True, 0, 8))
 
@@ -33,9 +36,15 @@ class MaskTest(unittest.TestCase):
 
 class NormTest(unittest.TestCase):
     def test_norms_are_what_they_compute(self):
-        self.assertEqual(recognise_norm(LlamaRMSNorm(16, 1e-3)), NormArguments(1e-3, False, 0.0, False))
-        self.assertEqual(recognise_norm(Gemma3RMSNorm(16, 1e-3)), NormArguments(1e-3, False, 1.0, True))
-        self.assertEqual(recognise_norm(torch.nn.LayerNorm(16, 1e-4)), NormArguments(1e-4, True, 0.0, True))
+        self.assertEqual(
+            recognise_norm(LlamaRMSNorm(16, 1e-3)), NormArguments(1e-3, False, 0.0, False)
+        )
+        self.assertEqual(
+            recognise_norm(Gemma3RMSNorm(16, 1e-3)), NormArguments(1e-3, False, 1.0, True)
+        )
+        self.assertEqual(
+            recognise_norm(torch.nn.LayerNorm(16, 1e-4)), NormArguments(1e-4, True, 0.0, True)
+        )
         self.assertIsNone(recognise_norm(torch.nn.Identity()))
 
     def test_trying_leaves_no_trace(self):
@@ -61,7 +70,10 @@ class WeightsTest(unittest.TestCase):
 
 class PlanTest(unittest.TestCase):
     def test_a_pipeline_that_leaves_out_a_module_is_none(self):
-        said = {"embed_tokens": (["input_ids"], ["inputs_embeds"]), "layers": (["hidden_states"], ["hidden_states"])}
+        said = {
+            "embed_tokens": (["input_ids"], ["inputs_embeds"]),
+            "layers": (["hidden_states"], ["hidden_states"]),
+        }
         config = types.SimpleNamespace(base_model_pp_plan=said)
         names = {"layers.*.q_proj": Declaration("layers.0.q_proj", "linear", {})}
         children = [child for child, *_ in _pipeline(config, names, set(names), "layers")]
@@ -71,8 +83,12 @@ class PlanTest(unittest.TestCase):
 
 class RenameTest(unittest.TestCase):
     def test_a_pattern_that_is_searched_for_becomes_one_of_whole_names(self):
-        self.assertEqual(_whole(r"^embed\.(\w+)", r"words.\1"), (r"embed\.(\w+)(.*)", r"words.\1\2"))
-        self.assertEqual(_whole(r"\.attn\.", ".self_attn."), (r"(.*?)\.attn\.(.*)", r"\1.self_attn.\2"))
+        self.assertEqual(
+            _whole(r"^embed\.(\w+)", r"words.\1"), (r"embed\.(\w+)(.*)", r"words.\1\2")
+        )
+        self.assertEqual(
+            _whole(r"\.attn\.", ".self_attn."), (r"(.*?)\.attn\.(.*)", r"\1.self_attn.\2")
+        )
         self.assertEqual(_whole("fc", "up", "vit"), (r"(.*?\bvit\..*?)fc((?:\W.*)?)", r"\1up\2"))
         self.assertIsNone(_whole(r"^model(?!\.x)", "y"))
 

@@ -1,4 +1,5 @@
-"""Models that answer with vectors: what is exported of their classes, and that it is what the engine computes."""
+"""Models that answer with vectors: what is exported of their classes, and that it is what the
+engine computes."""
 
 import pathlib
 import subprocess
@@ -11,7 +12,13 @@ from keel.export import Refused, export_checkpoint, export_model
 from keel.export.build import build_model
 from keel.export.proto import graph_pb2
 
-SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 96}
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 96,
+}
 
 
 def graph_of(model_class: type, **more) -> graph_pb2.Graph:
@@ -20,7 +27,10 @@ def graph_of(model_class: type, **more) -> graph_pb2.Graph:
 
 def functions(graph: graph_pb2.Graph) -> dict[str, list[str]]:
     """The ops of each."""
-    return {f.name: [graph_pb2.Op.Name(n.op).removeprefix("OP_") for n in f.nodes] for f in graph.functions}
+    return {
+        f.name: [graph_pb2.Op.Name(n.op).removeprefix("OP_") for n in f.nodes]
+        for f in graph.functions
+    }
 
 
 class VectorsTest(unittest.TestCase):
@@ -32,27 +42,43 @@ class VectorsTest(unittest.TestCase):
         ignored = [r"(bert\.)?pooler\..*", r"(bert\.)?cls\..*"]
         said = [getattr(r, "from")[0] for r in graph.spec.renames if r.op == r.IGNORE]
         self.assertEqual(said, ignored[1:], "BertForMaskedLM has no pooler")
-        said = [getattr(r, "from")[0] for r in graph_of(transformers.BertModel).spec.renames if r.op == r.IGNORE]
+        said = [
+            getattr(r, "from")[0]
+            for r in graph_of(transformers.BertModel).spec.renames
+            if r.op == r.IGNORE
+        ]
         self.assertEqual(said, ignored[:1])
 
     def test_a_classifier_may_take_the_mean(self):
-        graph = graph_of(transformers.ModernBertForSequenceClassification, classifier_pooling="mean", pad_token_id=0)
+        graph = graph_of(
+            transformers.ModernBertForSequenceClassification,
+            classifier_pooling="mean",
+            pad_token_id=0,
+        )
         self.assertEqual(functions(graph)["pool"], ["LINEAR", "UNARY", "NORM", "LINEAR"])
         windows = [d.attention.window for d in graph.declarations if d.HasField("attention")]
-        self.assertEqual(windows, [0, 65], "128 tokens, of which a token is one, and 64 on each side of it")
+        self.assertEqual(
+            windows, [0, 65], "128 tokens, of which a token is one, and 64 on each side of it"
+        )
 
     def test_a_base_model_that_is_causal_answers_with_vectors_too(self):
         graph = graph_of(transformers.LlamaModel)
         self.assertEqual(list(functions(graph)), ["forward", "pool"])
-        self.assertEqual({d.attention.kind for d in graph.declarations if d.HasField("attention")}, {0})
+        self.assertEqual(
+            {d.attention.kind for d in graph.declarations if d.HasField("attention")}, {0}
+        )
         self.assertIn("model.layers.0.self_attn.q_proj", [d.name for d in graph.declarations])
 
     def test_heads_that_answer_for_each_token_are_refused(self):
-        with self.assertRaisesRegex(Refused, "BertForTokenClassification has a head that is not served"):
+        with self.assertRaisesRegex(
+            Refused, "BertForTokenClassification has a head that is not served"
+        ):
             graph_of(transformers.BertForTokenClassification)
 
     def test_a_bias_of_distances_is_refused(self):
-        with self.assertRaisesRegex(Refused, "mpnet.encoder.layer.0.attention.attn .* a bias that is learned"):
+        with self.assertRaisesRegex(
+            Refused, "mpnet.encoder.layer.0.attention.attn .* a bias that is learned"
+        ):
             graph_of(transformers.MPNetModel)
 
     def test_the_engine_computes_what_the_class_does(self):
@@ -63,7 +89,9 @@ class VectorsTest(unittest.TestCase):
             command = ["tests/transformers/check_graph", f"{out}/keel-graph.pb", checkpoint]
             done = subprocess.run(command, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertEqual([line.split()[0] for line in done.stdout.splitlines()], ["whole", "batched"])
+        self.assertEqual(
+            [line.split()[0] for line in done.stdout.splitlines()], ["whole", "batched"]
+        )
 
 
 if __name__ == "__main__":

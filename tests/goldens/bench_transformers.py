@@ -61,7 +61,9 @@ def main() -> None:
             runs = []
             for _ in range(args.repeats + 1):
                 runs.append(measure(model, batch, args.prompt_tokens, args.new_tokens))
-                print("batch %d: prefill %.2f s, decode %.2f s" % (batch, *runs[-1]), file=sys.stderr)
+                print(
+                    "batch %d: prefill %.2f s, decode %.2f s" % (batch, *runs[-1]), file=sys.stderr
+                )
         prefill, decode = zip(*runs[1:])
         results.append(
             {

@@ -135,7 +135,9 @@ def smallest_effect(model, variant: variants.Variant, tensors: dict) -> float:
     }
     what, effect = min(effects.items(), key=lambda item: item[1])
     if effect < MIN_TOLERANCES * TOLERANCE:
-        raise SystemExit(f"{variant.model_type}/{variant.name}: {what} moves logits by {effect:.1e}")
+        raise SystemExit(
+            f"{variant.model_type}/{variant.name}: {what} moves logits by {effect:.1e}"
+        )
     return effect
 
 
@@ -144,7 +146,9 @@ def choose_seed(model, variant: variants.Variant) -> int:
         random_weights.fill(model, seed, variant.gains)
         if all(is_clear(compute(model, variant, n, seed)[1]) for n in variant.prompt_lengths):
             return seed
-    raise SystemExit(f"{variant.model_type}/{variant.name}: no seed below {MAX_SEEDS} has clear tokens")
+    raise SystemExit(
+        f"{variant.model_type}/{variant.name}: no seed below {MAX_SEEDS} has clear tokens"
+    )
 
 
 def write_json(path: pathlib.Path, value) -> None:

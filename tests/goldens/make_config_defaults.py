@@ -1,9 +1,10 @@
 """What transformers takes for each key that a config.json leaves out.
 
 For every tiny checkpoint `default/` of a family: the family's configuration class is made from its
-config.json without one key at a time ("defaults"), and with null for it ("nulls"); what the class then
-has there goes to `testdata/config_defaults.json`. A null that stays null is left out. Keys below rope_parameters are paths ("rope_parameters/rope_theta").
-tests/parity/config_defaults.cc holds the plugins against it.
+config.json without one key at a time ("defaults"), and with null for it ("nulls"); what the class
+then has there goes to `testdata/config_defaults.json`. A null that stays null is left out. Keys
+below rope_parameters are paths ("rope_parameters/rope_theta"). tests/parity/config_defaults.cc
+holds the plugins against it.
 """
 
 import copy

@@ -2,10 +2,10 @@
 
   python3 tests/goldens/make_jinja.py        (jinja2 of requirements.txt, Python 3.11)
 
-Every filter, test, global, operator and method is tried over values of every type, in an environment
-set up as transformers sets it up (chat_template_utils). A case is a template and its text; without
-one, Jinja2 or Python refuses it. What depends on an address is left out. A filter, test or method
-that Jinja2 or Python has and this file does not try is an error.
+Every filter, test, global, operator and method is tried over values of every type, in an
+environment set up as transformers sets it up (chat_template_utils). A case is a template and its
+text; without one, Jinja2 or Python refuses it. What depends on an address is left out. A filter,
+test or method that Jinja2 or Python has and this file does not try is an error.
 """
 
 import json
@@ -117,13 +117,17 @@ FILTERS = {
     "xmlattr": ["", "(false)"],
 }
 
-TESTS = {name: [""] for name in """boolean callable defined escaped even false filter float integer iterable
+TESTS = {name: [""] for name in """boolean callable defined escaped even false filter float integer
+iterable
 lower mapping none number odd sequence string test true undefined upper""".split()}
 TESTS |= {"divisibleby": ["(2)", " 3", "(0)"], "sameas": ["(none)", "(true)", "(1)", "('a')"],
           "in": ["([1, 'Hello World', none])", "('Hello World 42')", "(d)", "((1, 2))", "(5)",
           "(nothing)"]}
-TESTS |= {name: ["(7)", "('b')", "([3, 1, 2])", "(none)"] for name in
-          "== eq equalto != ne > gt greaterthan ge >= < lt lessthan <= le".split() if name.isalpha()}
+TESTS |= {
+    name: ["(7)", "('b')", "([3, 1, 2])", "(none)"]
+    for name in "== eq equalto != ne > gt greaterthan ge >= < lt lessthan <= le".split()
+    if name.isalpha()
+}
 # Only as arguments of select and its like.
 SYMBOLS = ["==", "!=", ">", ">=", "<", "<="]
 
@@ -469,13 +473,22 @@ def sources():
            for kind, value in VALUES.items() if (kind, name) not in ADDRESSES]
     yield [expression(f"{value} is {name}{args}") for name, calls in TESTS.items() for args in calls
            for kind, value in VALUES.items() if (kind, name) not in ADDRESSES]
-    yield [expression(f"{value} | select('{name}', {arg}) | list") for name in SYMBOLS for value in ("l",
-        "ls")
-           for arg in ("2", "'b'")]
+    yield [
+        expression(f"{value} | select('{name}', {arg}) | list")
+        for name in SYMBOLS
+        for value in ("l", "ls")
+        for arg in ("2", "'b'")
+    ]
     yield [expression(call) for calls in GLOBALS.values() if calls for call in calls]
-    yield [expression(f"({receiver}).{name}{args}" if receiver[0] == "'" else f"{receiver}.{name}{args}")
-           for kind, methods in ARGS.items() for name, calls in methods.items() for args in calls
-           for receiver in RECEIVERS[kind]]
+    yield [
+        expression(
+            f"({receiver}).{name}{args}" if receiver[0] == "'" else f"{receiver}.{name}{args}"
+        )
+        for kind, methods in ARGS.items()
+        for name, calls in methods.items()
+        for args in calls
+        for receiver in RECEIVERS[kind]
+    ]
     yield [expression(f"{a} {op} {b}") for op in OPERATORS for a in OPERANDS for b in OPERANDS]
     yield [expression(text) for text in EXPRESSIONS]
     yield [PREFIX + text if "ns." in text else text for text in STATEMENTS]

@@ -209,7 +209,9 @@ def write(out: pathlib.Path, seed: int, logits: dict, tokens: dict) -> int:
         result = apply(params, tokens[context], logits[name])
         # Most of the cases only remove tokens: then a mask of what stays says it all.
         kept = result.isfinite()
-        if torch.equal(torch.where(kept, result, 0), torch.where(kept, tensors[f"logits_{name}"], 0)):
+        if torch.equal(
+            torch.where(kept, result, 0), torch.where(kept, tensors[f"logits_{name}"], 0)
+        ):
             tensors[output] = kept.to(torch.uint8)
         else:
             tensors[output] = result
@@ -243,7 +245,7 @@ def main() -> None:
     for seed in range(MAX_SEEDS):
         rng = np.random.Generator(np.random.PCG64(seed))
         logits, tokens = make_logits(rng), make_tokens(rng)
-        if all(is_clear(params, tokens[c], logits[l]) for l, c, params in cases(tokens)):
+        if all(is_clear(params, tokens[c], logits[at]) for at, c, params in cases(tokens)):
             break
     else:
         raise SystemExit(f"no seed below {MAX_SEEDS} makes every case clear")

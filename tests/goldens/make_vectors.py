@@ -1,7 +1,8 @@
-"""Tiny checkpoints of models that give vectors, and the vectors that transformers computes from them.
+"""Tiny checkpoints of models that give vectors, and the vectors that transformers computes from
+them.
 
-make.py calls this for the variants that say `vectors_of`. A golden is kept if every parameter matters:
-see README.md.
+make.py calls this for the variants that say `vectors_of`. A golden is kept if every parameter
+matters: see README.md.
 """
 
 import copy
@@ -38,7 +39,9 @@ def prompt(vocab_size: int, length: int, types: int) -> tuple[torch.Tensor, torc
 
 def new_model(config: transformers.PreTrainedConfig, variant: variants.Variant):
     cls = getattr(transformers, variant.vectors_of)
-    return cls._from_config(config, dtype=torch.float32, attn_implementation=variant.attention).eval()
+    return cls._from_config(
+        config, dtype=torch.float32, attn_implementation=variant.attention
+    ).eval()
 
 
 def vectors_of(model, ids: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
@@ -86,7 +89,9 @@ def smallest_effect(model, variant: variants.Variant, ids, types, right: torch.T
     }
     what, effect = min(effects.items(), key=lambda item: item[1])
     if effect < MIN_TOLERANCES * TOLERANCE:
-        raise SystemExit(f"{variant.model_type}/{variant.name}: {what} moves vectors by {effect:.1e}")
+        raise SystemExit(
+            f"{variant.model_type}/{variant.name}: {what} moves vectors by {effect:.1e}"
+        )
     return effect
 
 
@@ -99,7 +104,10 @@ def load(directory: pathlib.Path, variant: variants.Variant):
 
 def texts(directory: pathlib.Path, variant: variants.Variant) -> list[dict]:
     """What the whole checkpoint, its tokenizer included, makes of texts and pairs of them."""
-    tokenizer, model = transformers.AutoTokenizer.from_pretrained(directory), load(directory, variant)
+    tokenizer, model = (
+        transformers.AutoTokenizer.from_pretrained(directory),
+        load(directory, variant),
+    )
     out = []
     for text, pair in TEXTS:
         encoded = tokenizer(text, pair, return_token_type_ids=True)

@@ -1,4 +1,5 @@
-"""Short sounds and clips, what librosa and PyAV make of them, and which frames transformers takes."""
+"""Short sounds and clips, what librosa and PyAV make of them, and which frames transformers
+takes."""
 
 import io
 import json
@@ -37,7 +38,15 @@ TAKEN = [0, 4, 8]  # three of the twelve, evenly spread
 SAMPLINGS = [
     (total, fps, ask)
     for total, fps in ((1, 30.0), (12, 8.0), (101, 29.97), (1000, 25.0))
-    for ask in ({}, {"num_frames": 1}, {"num_frames": 7}, {"num_frames": 8}, {"fps": 2}, {"fps": 0.5}, {"fps": 7.3})
+    for ask in (
+        {},
+        {"num_frames": 1},
+        {"num_frames": 7},
+        {"num_frames": 8},
+        {"fps": 2},
+        {"fps": 0.5},
+        {"fps": 7.3},
+    )
     if ask.get("num_frames", 0) <= total
 ]
 
@@ -50,7 +59,9 @@ def make(folder):
 
 
 def write(path, expected):
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in expected.items())
+    lines = ",\n".join(
+        f"{json.dumps(name)}: {json.dumps(value)}" for name, value in expected.items()
+    )
     path.write_text("{\n" + lines + "\n}\n")
 
 
@@ -60,13 +71,19 @@ def opened(out, container):
 
 
 def sounds(folder):
-    """Of each its rate, its number of samples and, as little-endian floats in digits, those at RATE."""
+    """Of each its rate, its number of samples and, as little-endian floats in digits, those at
+    RATE."""
     expected = {}
     for name, (codec, rate, channels) in SOUNDS.items():
         t = np.arange(int(SECONDS * rate)) / rate
-        tones = [0.5 * np.sin(2 * np.pi * (300 + 200 * c) * t) * np.hanning(t.size) for c in range(channels)]
+        tones = [
+            0.5 * np.sin(2 * np.pi * (300 + 200 * c) * t) * np.hanning(t.size)
+            for c in range(channels)
+        ]
         planes = np.stack(tones).astype(np.float32)
-        sound = av.AudioFrame.from_ndarray(planes, format="fltp", layout="stereo" if channels == 2 else "mono")
+        sound = av.AudioFrame.from_ndarray(
+            planes, format="fltp", layout="stereo" if channels == 2 else "mono"
+        )
         sound.sample_rate = rate
         if codec == "vorbis":  # PyAV has no real encoder of it
             soundfile.write(folder / name, planes.T, rate, format="OGG", subtype="VORBIS")
@@ -84,7 +101,8 @@ def sounds(folder):
 
 
 def with_serial(ogg):
-    """With 1 for the random number that names the stream, and the checksums of pages that this needs."""
+    """With 1 for the random number that names the stream, and the checksums of pages that this
+    needs."""
     out = b""
     while ogg:
         segments = 27 + ogg[26]
@@ -122,7 +140,13 @@ def clips(folder):
             frames = [f.to_ndarray(format="rgb24") for f in file.decode(video=0)]
         assert len(frames) == FRAMES, (name, len(frames))
         some = np.stack([frames[i] for i in TAKEN])
-        expected[name] = {"frames": FRAMES, "fps": FPS, "taken": TAKEN, "height": HEIGHT, "width": WIDTH}
+        expected[name] = {
+            "frames": FRAMES,
+            "fps": FPS,
+            "taken": TAKEN,
+            "height": HEIGHT,
+            "width": WIDTH,
+        }
         expected[name]["rgb"] = some.tobytes().hex()
     return expected
 
@@ -131,7 +155,9 @@ def frame(i):
     """Large soft shapes that move, so that codecs and conversions change little."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     shift = 2 * np.pi * i / FRAMES
-    planes = [127 + 100 * np.sin(2 * np.pi * (x / WIDTH + y / HEIGHT) / 2 + shift + c) for c in range(3)]
+    planes = [
+        127 + 100 * np.sin(2 * np.pi * (x / WIDTH + y / HEIGHT) / 2 + shift + c) for c in range(3)
+    ]
     return np.stack(planes, axis=-1).astype(np.uint8)
 
 

@@ -3,7 +3,6 @@
 import io
 import itertools
 import json
-import re
 import struct
 import warnings
 import zlib
@@ -12,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of PNG's colour types
-ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+         (0, 1, 1, 2)]
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>'
 
 
@@ -28,8 +28,14 @@ def make(folder):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-        expected[name] = {"height": image.height, "width": image.width, "rgb": image.tobytes().hex()}
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in expected.items())
+        expected[name] = {
+            "height": image.height,
+            "width": image.width,
+            "rgb": image.tobytes().hex(),
+        }
+    lines = ",\n".join(
+        f"{json.dumps(name)}: {json.dumps(value)}" for name, value in expected.items()
+    )
     (folder / "images.json").write_text("{\n" + lines + "\n}\n")
 
 
@@ -81,19 +87,26 @@ def pngs(rng):
     files["png_grey16_low.png"] = png(rng.integers(0, 400, (5, 7, 1)), 0, 16)
     colors = chunk(b"PLTE", rng.bytes(3 * 16))
     files["png_palette_transparent.png"] = png(
-        rng.integers(0, 16, (6, 5, 1)), 3, 8, before=colors + chunk(b"tRNS", bytes(range(0, 160, 10)))
+        rng.integers(0, 16, (6, 5, 1)),
+        3,
+        8,
+        before=colors + chunk(b"tRNS", bytes(range(0, 160, 10))),
     )
     files["png_palette_short.png"] = png(rng.integers(0, 40, (6, 5, 1)), 3, 8, before=colors)
     grey, color = rng.integers(0, 4, (6, 5, 1)), rng.integers(0, 4, (6, 5, 3))
     files["png_grey_transparent.png"] = png(grey, 0, 8, before=chunk(b"tRNS", struct.pack(">H", 2)))
-    files["png_rgb_transparent.png"] = png(color, 2, 8, before=chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3)))
+    files["png_rgb_transparent.png"] = png(
+        color, 2, 8, before=chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))
+    )
     files["png_gamma.png"] = png(color * 60, 2, 8, before=chunk(b"gAMA", struct.pack(">I", 100000)))
     turned = chunk(b"eXIf", exif(6)[6:])
     files["png_exif.png"] = png(color, 2, 8, before=turned)
     files["png_exif_late.png"] = png(color, 2, 8, after=turned)
     text = b"XML:com.adobe.xmp\0\0\0\0\0" + (XMP % 8).encode()
     files["png_xmp.png"] = png(color, 2, 8, before=chunk(b"iTXt", text))
-    raw = b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n      38\n" + exif(3).hex().encode() + b"\n")
+    raw = b"Raw profile type exif\0\0" + zlib.compress(
+        b"\nexif\n      38\n" + exif(3).hex().encode() + b"\n"
+    )
     files["png_raw_exif.png"] = png(color, 2, 8, before=chunk(b"zTXt", raw))
     return files
 
@@ -101,7 +114,11 @@ def pngs(rng):
 def picture(rng, height, width, channels):
     """Smooth with some noise, as photographs are."""
     y, x, c = np.mgrid[0:height, 0:width, 0:channels]
-    wave = 127 + 90 * np.sin(y / 5 + c) * np.cos(x / 7 - 2 * c) + rng.normal(0, 6, (height, width, channels))
+    wave = (
+        127
+        + 90 * np.sin(y / 5 + c) * np.cos(x / 7 - 2 * c)
+        + rng.normal(0, 6, (height, width, channels))
+    )
     return np.clip(wave, 0, 255).astype(np.uint8)
 
 
@@ -116,7 +133,9 @@ def jpegs(rng):
     rgb = Image.fromarray(picture(rng, 23, 37, 3))
     for name, sampling in {"444": 0, "422": 1, "420": 2}.items():
         files[f"jpeg_{name}.jpg"] = saved(rgb, "JPEG", subsampling=sampling)
-        files[f"jpeg_{name}_progressive.jpg"] = saved(rgb, "JPEG", subsampling=sampling, progressive=True)
+        files[f"jpeg_{name}_progressive.jpg"] = saved(
+            rgb, "JPEG", subsampling=sampling, progressive=True
+        )
     files["jpeg_restart.jpg"] = saved(rgb, "JPEG", restart_marker_blocks=2)
     files["jpeg_rgb.jpg"] = saved(rgb, "JPEG", keep_rgb=True)
     files["jpeg_grey.jpg"] = saved(rgb.convert("L"), "JPEG")
@@ -149,7 +168,12 @@ def webps(rng):
         "webp_alpha.webp": saved(rgba, "WEBP", quality=80),
         "webp_alpha_lossless.webp": saved(clear, "WEBP", lossless=True, exact=True),
         "webp_animated.webp": saved(
-            clear, "WEBP", save_all=True, append_images=[rgba, rgba.rotate(180)], lossless=True, duration=40
+            clear,
+            "WEBP",
+            save_all=True,
+            append_images=[rgba, rgba.rotate(180)],
+            lossless=True,
+            duration=40,
         ),
         "webp_exif.webp": saved(rgb, "WEBP", lossless=True, exif=exif(5)),
         "webp_xmp.webp": saved(rgb, "WEBP", lossless=True, xmp=(XMP % 3).encode()),
@@ -168,7 +192,9 @@ def lzw(indices, bits):
         stream |= code << n
         n += size
     data = stream.to_bytes((n + 7) // 8, "little")
-    blocks = b"".join(bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255))
+    blocks = b"".join(
+        bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255)
+    )
     return bytes([bits]) + blocks + b"\0"
 
 
@@ -193,7 +219,9 @@ def gifs(rng):
     files = {
         "gif_plain.gif": saved(rgb.quantize(32), "GIF"),
         "gif_grey.gif": saved(rgb.convert("L"), "GIF"),
-        "gif_animated.gif": saved(rgb, "GIF", save_all=True, append_images=[rgb.rotate(180)], duration=50),
+        "gif_animated.gif": saved(
+            rgb, "GIF", save_all=True, append_images=[rgb.rotate(180)], duration=50
+        ),
         "gif_global.gif": gif((9, 6), whole, indices, colors),
         "gif_local.gif": gif((9, 6), whole, indices, colors, local),
         "gif_interlaced.gif": gif((9, 6), whole, indices, colors, interlaced=True),

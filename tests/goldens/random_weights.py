@@ -105,11 +105,16 @@ def _values(
         return rng.standard_normal(shape)
     if kind == "sinks" or kind.endswith("_bias"):  # gpt-oss
         return rng.standard_normal(shape)
-    return gains[module if kind == "weight" else kind] / np.sqrt(shape[-1]) * rng.standard_normal(shape)
+    return (
+        gains[module if kind == "weight" else kind]
+        / np.sqrt(shape[-1])
+        * rng.standard_normal(shape)
+    )
 
 
 def fill(model: torch.nn.Module, seed: int, more_gains: dict[str, float]) -> None:
-    """Overwrites every parameter and saved buffer. NumPy's generator gives the same bytes on every machine."""
+    """Overwrites every parameter and saved buffer. NumPy's generator gives the same bytes on every
+    machine."""
     rng = np.random.Generator(np.random.PCG64(seed))
     gains = _GAINS_IF_TIED if model.config.tie_word_embeddings else _GAINS
     gains = gains | more_gains

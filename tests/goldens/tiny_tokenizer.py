@@ -65,7 +65,9 @@ def build(
     backend.decoder = tokenizers.decoders.ByteLevel()
     backend.add_special_tokens(SPECIAL + list(more_special))
     backend.post_processor = tokenizers.processors.TemplateProcessing(
-        single="<|bos|> $A", pair=pair, special_tokens=[(t, i) for i, t in enumerate(SPECIAL) if t in pair]
+        single="<|bos|> $A",
+        pair=pair,
+        special_tokens=[(t, i) for i, t in enumerate(SPECIAL) if t in pair],
     )
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=backend,

@@ -35,7 +35,8 @@ class Variant:
     keys_stay: bool = False
     gains: dict[str, float] = dataclasses.field(default_factory=dict)  # over random_weights.py's
     model_type: str = ""  # transformers'; the family's folder unless it differs
-    # Of a model that gives vectors, its class in transformers: goldens are vectors then (make_vectors.py).
+    # Of a model that gives vectors, its class in transformers: goldens are vectors then
+    # (make_vectors.py).
     vectors_of: str = ""
 
 

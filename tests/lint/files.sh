@@ -10,4 +10,6 @@ files_named() { # files_named ROOT PATTERN...: NUL-separated paths below ROOT
 
 cc_files() { files_named "$1" '*.cc' '*.h' '*.c'; }
 
+python_files() { files_named "$1" '*.py'; }
+
 build_files() { files_named "$1" BUILD 'BUILD.*' '*.bzl' WORKSPACE; }

@@ -14,7 +14,8 @@ TOP = ("sdk", "core", "plugins", "apps", "tests", "third_party")
 
 # A folder of core uses only folders before it.
 CORE = (
-    "base tensor config checkpoint kernels cache attention parallel graph weights ops compile exec plugin remote text "
+    "base tensor config checkpoint kernels cache attention parallel graph weights ops compile exec "
+    "plugin remote text "
     "chat media processor grammar sampling scheduler model check engine pool conformance capi"
 ).split()
 
@@ -23,7 +24,8 @@ SOURCES = (".h", ".cc", ".c", ".hpp", ".cpp", ".inc")
 
 
 def allowed(user, used):
-    """Whether a file of folder `user` may use one of folder `used` ("core/base", "sdk/abi", ...)."""
+    """Whether a file of folder `user` may use one of folder `used` ("core/base", "sdk/abi",
+    ...)."""
     mine, theirs = user.split("/"), used.split("/")
     if mine[0] == "tests" or theirs[0] == "third_party":
         return mine[0] != "sdk" or theirs[0] != "third_party"
@@ -60,7 +62,9 @@ def problems(root):
         folder = os.path.dirname(name)
         parts = folder.split("/")
         if parts[0] == "core" and (len(parts) < 2 or parts[1] not in CORE):
-            found.append(f"{name}: core/{'/'.join(parts[1:])} is not in the order of folders (CORE)")
+            found.append(
+                f"{name}: core/{'/'.join(parts[1:])} is not in the order of folders (CORE)"
+            )
             continue
         for used in _uses(path, name):
             if used.split("/")[0] not in TOP or used == folder:

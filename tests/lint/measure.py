@@ -16,10 +16,13 @@ from tests.lint import include_graph
 TOP = ("sdk", "core", "plugins", "apps")
 VAGUE = re.compile(r"(Manager|Helper|Utils?|Handler|Impl|Misc|Data|Info)$")
 TYPE = re.compile(r"^\s*(?:class|struct|enum class|enum)\s+(\w+)[^;]*\{", re.MULTILINE)
-# A member or function of an ABI header that takes arguments: `name)(` in a table, else KEEL_ENGINE_API.
+# A member or function of an ABI header that takes arguments: `name)(` in a table, else
+# KEEL_ENGINE_API.
 POINTER = re.compile(r"\(\*(\w+)\)\(")
 EXPORT = re.compile(r"^KEEL_ENGINE_API\b[^;(]*?(\w+)\(", re.MULTILINE)
-TAG = re.compile(r"\[(any|load|build|run|callback too|not in a callback|one at a time|[a-z, ]*thread[a-z ]*)\]")
+TAG = re.compile(
+    r"\[(any|load|build|run|callback too|not in a callback|one at a time|[a-z, ]*thread[a-z ]*)\]"
+)
 EXAMPLE = re.compile(r"^\s*(?://|\*)\s{2,}\S.*[;{]$", re.MULTILINE)  # a line of code in a comment
 COMMENT = re.compile(r"^\s*(//|/\*|\*)")
 
@@ -122,13 +125,19 @@ def families(tree):
             if not short.startswith(f"plugins/{name}/") and f'"{name}"' in text:
                 places[name].append(short)
     most = max(places, key=lambda name: len(places[name]))
-    yield "files that name a family, most", f"{len(places[most])} {most} ({', '.join(places[most])})"
+    yield (
+        "files that name a family, most",
+        f"{len(places[most])} {most} ({', '.join(places[most])})",
+    )
 
 
 def names(tree):
     types = [name for path in tree.code for name in TYPE.findall(tree.text(path))]
     vague = sorted({name for name in types if VAGUE.search(name)})
-    yield "vague type names", share(len(vague), len(types)) + (": " + ", ".join(vague) if vague else "")
+    yield (
+        "vague type names",
+        share(len(vague), len(types)) + (": " + ", ".join(vague) if vague else ""),
+    )
 
 
 def words(tree):
@@ -144,7 +153,10 @@ def words(tree):
     with_example = [p for p in public if EXAMPLE.search(tree.text(p))]
     yield "public headers with an example", share(len(with_example), len(public))
     for header, pattern in (("plugin.h", POINTER), ("engine.h", EXPORT)):
-        yield f"sdk/abi/{header}: functions with a thread tag", tagged(tree.text(Path("sdk/abi", header)), pattern)
+        yield (
+            f"sdk/abi/{header}: functions with a thread tag",
+            tagged(tree.text(Path("sdk/abi", header)), pattern),
+        )
 
 
 def tagged(text, pattern):
@@ -165,7 +177,10 @@ def tests(tree):
     yield ".cc with a test beside", share(len(beside), len(sources))
     code = lines_of(tree.root, tree.code)
     yield "tests / code, lines of C++", f"{100 * lines_of(tree.root, tree.tests) / code:.0f} %"
-    cases = sum(len(re.findall(r"^(?:TYPED_)?TEST(?:_[FP])?\(", tree.text(p), re.MULTILINE)) for p in tree.tests)
+    cases = sum(
+        len(re.findall(r"^(?:TYPED_)?TEST(?:_[FP])?\(", tree.text(p), re.MULTILINE))
+        for p in tree.tests
+    )
     yield "test files, cases", f"{sum(p.name.endswith('_test.cc') for p in tree.tests)}, {cases}"
 
 

@@ -2,9 +2,10 @@
 
   python tests/quantization/fake_quantize.py MODEL OUT --type q8_0|q4_0
 
-For logit_error's --as: the error of q8_0's and q4_0's weights, by the same measure as Keel's own. What
-llama.cpp adds by quantizing activations to q8_0 before each product is not in it: its true error is
-larger. Embeddings are not quantized, as here; a tied head is, so it is written beside them.
+For logit_error's --as: the error of q8_0's and q4_0's weights, by the same measure as Keel's own.
+What llama.cpp adds by quantizing activations to q8_0 before each product is not in it: its true
+error is larger. Embeddings are not quantized, as here; a tied head is, so it is written beside
+them.
 
 MODEL has one safetensors file. Needs numpy.
 """

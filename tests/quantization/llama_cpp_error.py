@@ -1,10 +1,12 @@
-"""How far llama.cpp's logits are from those of float32, by the measure of logit_error and over its token ids.
+"""How far llama.cpp's logits are from those of float32, by the measure of logit_error and over its
+token ids.
 
   python tests/quantization/llama_cpp_error.py MODEL [--types bf16 q8_0 q4_0] [--tokens 512]
 
-What it quantizes and how it multiplies are its own: unlike fake_quantize.py's, these errors have the activations in them.
-The reference is transformers in float32. MODEL is a checkpoint that tests/bench/gguf_file.py can write as GGUF; the
-environment is that of tests/bench/peers.py (docs/benchmarking.md).
+What it quantizes and how it multiplies are its own: unlike fake_quantize.py's, these errors have
+the activations in them. The reference is transformers in float32. MODEL is a checkpoint that
+tests/bench/gguf_file.py can write as GGUF; the environment is that of tests/bench/peers.py
+(docs/benchmarking.md).
 """
 
 import argparse

@@ -53,7 +53,13 @@ class DistTest(unittest.TestCase):
         libraries = self.check(".", "ldd", self.sdk / "bin/keel-validate")
         self.assertNotIn("not found", libraries)
         self.assertNotIn("torch", libraries)
-        for name in ("LICENSE", "README.md", "docs/plugin-authoring.md", "sdk/abi/plugin.h", "sdk/keel/plugin.h"):
+        for name in (
+            "LICENSE",
+            "README.md",
+            "docs/plugin-authoring.md",
+            "sdk/abi/plugin.h",
+            "sdk/keel/plugin.h",
+        ):
             self.assertTrue((self.sdk / name).exists(), name)
 
     def test_pages_lead_to_files_of_the_archive(self):
@@ -61,14 +67,19 @@ class DistTest(unittest.TestCase):
         for page in [self.sdk / "README.md", *self.sdk.glob("docs/*.md")]:
             for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
                 target = os.path.relpath(page.parent / link, self.sdk)
-                if not re.match(r"(apps|core|tests|plugins/[^/]+/README|sdk/examples/embed|CONTRIBUTING|WORKSPACE)", target):
+                if not re.match(
+                    r"(apps|core|tests|plugins/[^/]+/README|sdk/examples/embed|CONTRIBUTING|WORKSPACE)",
+                    target,
+                ):
                     self.assertTrue((self.sdk / target).exists(), f"{page.name}: {link}")
 
     def test_a_project_may_take_its_names_from_a_checkpoint(self):
         checkpoint = self.dir / "checkpoint"
         checkpoint.mkdir()
         config = {"model_type": "gpt9-big", "architectures": ["GPT9LMHeadModel"], "hidden_size": 64}
-        config.update(intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2)
+        config.update(
+            intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2
+        )
         config.update(vocab_size=128, max_position_embeddings=512)
         (checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
         for name, like in (("gpt9", []), ("gpt9_llama", ["--like", "llama"])):
@@ -77,10 +88,14 @@ class DistTest(unittest.TestCase):
             self.assertIn('kModelType = "gpt9-big"', source)
             self.assertIn('kArchitectures[] = {"GPT9LMHeadModel"', source)
             self.assertIn("struct GPT9Config", source)
-            self.assertIn('"GPT9LMHeadModel"', (self.dir / name / "BUILD").read_text(encoding="utf-8"))
+            self.assertIn(
+                '"GPT9LMHeadModel"', (self.dir / name / "BUILD").read_text(encoding="utf-8")
+            )
             self.check(name, "./build.sh")
             library = self.dir / name / f"lib{name}.so"
-            out = self.check(name, "./validate.sh", library, "--config", checkpoint, "--group", "S,B")
+            out = self.check(
+                name, "./validate.sh", library, "--config", checkpoint, "--group", "S,B"
+            )
             self.assertIn("keeps its contract", out)
 
     def test_a_new_project_builds_with_a_compiler_and_passes(self):
@@ -99,7 +114,9 @@ class DistTest(unittest.TestCase):
         if shutil.which("bazel") is None:
             self.skipTest("no bazel here")
         bazel = ("bazel", "--batch", f"--output_user_root={self.dir}/bazel")
-        out = self.check("my_arch", *bazel, "test", "//...", "--spawn_strategy=local", "--test_output=errors")
+        out = self.check(
+            "my_arch", *bazel, "test", "//...", "--spawn_strategy=local", "--test_output=errors"
+        )
         self.assertIn("1 test passes", out.replace("Executed 1 out of 1 test: ", ""))
 
     def test_a_project_may_begin_with_a_familys_file(self):

@@ -1,6 +1,7 @@
 """Models that answer with vectors, over HTTP and by OpenAI's client, against transformers' numbers.
 
-plugins/bert/testdata/<variant>/texts.json has what transformers makes of a few texts and pairs of them.
+plugins/bert/testdata/<variant>/texts.json has what transformers makes of a few texts and pairs of
+them.
 """
 
 import base64

@@ -105,7 +105,9 @@ class PageTest(unittest.TestCase):
         (block,) = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
         with tempfile.TemporaryDirectory() as temporary:
             model = checkpoints.copy(pathlib.Path(temporary, "mine"))
-            commands = re.findall(r"//apps:(\w+) -- (.*)", block.replace("/models/mine", str(model)))
+            commands = re.findall(
+                r"//apps:(\w+) -- (.*)", block.replace("/models/mine", str(model))
+            )
             self.assertEqual([app for app, _ in commands], ["plugin", "plugin", "check", "server"])
             for app, words in commands[:-1]:
                 program = pathlib.Path("apps", app, app).absolute()

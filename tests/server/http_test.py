@@ -119,7 +119,10 @@ class HttpTest(unittest.TestCase):
 
     def test_an_invocation(self) -> None:
         chat = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
-        for body, kind in ((chat, "chat.completion"), ({**STORY, "max_tokens": 2}, "text_completion")):
+        for body, kind in (
+            (chat, "chat.completion"),
+            ({**STORY, "max_tokens": 2}, "text_completion"),
+        ):
             answer = self.server.post("/invocations", body)
             self.assertEqual((answer.status, answer.json()["object"]), (200, kind))
 

@@ -22,7 +22,10 @@ MAX_KEPT = 96 * MIB  # what the heap of each of some threads keeps of its first 
 
 def huge_bodies() -> dict[str, tuple[str, dict[str, Any], int]]:
     """What is large, and path, body and the status of the answer."""
-    schema = {"type": "object", "properties": {f"key_{i}": {"type": "string"} for i in range(200_000)}}
+    schema = {
+        "type": "object",
+        "properties": {f"key_{i}": {"type": "string"} for i in range(200_000)},
+    }
     tool = {"type": "function", "function": {"name": "f", "description": WORDS, "parameters": {}}}
     hello = [{"role": "user", "content": "hello"}]
     chat, text = "/v1/chat/completions", "/v1/completions"
@@ -101,9 +104,11 @@ class MemoryTest(unittest.TestCase):
                 self.assertLess(watch.most_bytes - before, MAX_GROWTH)
                 wait_until(lambda: resident_bytes(self.server) < before + MAX_KEPT,
                            "the memory is given back")
-                print(f"{what}: {len(text) / 1e6:.0f} MB x {AT_ONCE} in {seconds:.1f} s, /health at "
-                      f"most {watch.slowest_seconds:.2f} s; resident {before // MIB} MiB, at most "
-                      f"{watch.most_bytes // MIB}, then {resident_bytes(self.server) // MIB}")
+                print(
+                    f"{what}: {len(text) / 1e6:.0f} MB x {AT_ONCE} in {seconds:.1f} s, /health at "
+                    f"most {watch.slowest_seconds:.2f} s; resident {before // MIB} MiB, at most "
+                    f"{watch.most_bytes // MIB}, then {resident_bytes(self.server) // MIB}"
+                )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ class Int8KvTest(unittest.TestCase):
             expected = texts(server)
         flags = ("--plugin-path", library("int8_kv"))
         with Server(*flags, "--attention-implementation", "org.example.int8_kv") as server:
-            self.assertEqual(server.get("/info").json()["attention_implementation"], "org.example.int8_kv")
+            self.assertEqual(
+                server.get("/info").json()["attention_implementation"], "org.example.int8_kv"
+            )
             self.assertEqual(texts(server), expected)
 
 

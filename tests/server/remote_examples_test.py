@@ -1,4 +1,5 @@
-"""Checkpoints that bring their own model: each family of sdk/examples from its own directory, through auto_map."""
+"""Checkpoints that bring their own model: each family of sdk/examples from its own directory,
+through auto_map."""
 
 import hashlib
 import json
@@ -47,7 +48,9 @@ class RemoteExamplesTest(unittest.TestCase):
         }
         (model / "our_plugin.json").write_text(json.dumps(manifest))
         auto_map = {"AutoModelForCausalLM": "modeling.Model", "KeelPlugin": "our_plugin.json"}
-        checkpoints.edit_json(model / "config.json", lambda config: config.update(auto_map=auto_map))
+        checkpoints.edit_json(
+            model / "config.json", lambda config: config.update(auto_map=auto_map)
+        )
         return model, digest
 
     def test_each_is_served_from_its_directory(self) -> None:

@@ -1,4 +1,5 @@
-"""What somebody at a terminal sees: the curl first, a log that says what happens, an end that is told."""
+"""What somebody at a terminal sees: the curl first, a log that says what happens, an end that is
+told."""
 
 from __future__ import annotations
 

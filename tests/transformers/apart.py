@@ -1,6 +1,8 @@
-"""Classes that AutoModelForCausalLM knows and that are no causal decoders by themselves, with the reason of each.
+"""Classes that AutoModelForCausalLM knows and that are no causal decoders by themselves, with the
+reason of each.
 
-The count of coverage.tsv leaves them out. Their text models, where they have one with a class of its own, are counted.
+The count of coverage.tsv leaves them out. Their text models, where they have one with a class of
+its own, are counted.
 """
 
 _ENCODER_DECODER = "the decoder of an encoder-decoder"
@@ -39,6 +41,10 @@ APART = {
         ),
         _MULTIMODAL,
     ),
-    **dict.fromkeys(("MoshiForCausalLM", "MusicgenForCausalLM", "MusicgenMelodyForCausalLM"), _AUDIO),
-    **dict.fromkeys(("Gemma4AssistantForCausalLM", "Gemma4UnifiedAssistantForCausalLM"), _ASSISTANT),
+    **dict.fromkeys(
+        ("MoshiForCausalLM", "MusicgenForCausalLM", "MusicgenMelodyForCausalLM"), _AUDIO
+    ),
+    **dict.fromkeys(
+        ("Gemma4AssistantForCausalLM", "Gemma4UnifiedAssistantForCausalLM"), _ASSISTANT
+    ),
 }

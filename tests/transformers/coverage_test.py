@@ -15,11 +15,16 @@ from subset import SUBSET
 
 class CoverageTest(unittest.TestCase):
     def test_the_tables_have_every_class(self):
-        for table, classes in ((tables.TEXT, tiny_configs.classes()), (tables.VECTORS, vector_classes.classes())):
+        for table, classes in (
+            (tables.TEXT, tiny_configs.classes()),
+            (tables.VECTORS, vector_classes.classes()),
+        ):
             self.assertEqual(sorted(table.read()), sorted(classes))
 
     def test_what_is_said_of_a_class_is_of_one_in_the_tables(self):
-        self.assertLessEqual({*vector_classes.APART, *vector_classes.REASONS}, set(vector_classes.classes()))
+        self.assertLessEqual(
+            {*vector_classes.APART, *vector_classes.REASONS}, set(vector_classes.classes())
+        )
 
     def test_the_page_prints_the_tables(self):
         self.assertEqual(
@@ -38,9 +43,13 @@ class CoverageTest(unittest.TestCase):
         survey.warm_up()
         before = tables.TEXT.read() | tables.VECTORS.read()
         with tempfile.TemporaryDirectory() as work:
-            for row in survey.survey(SUBSET, survey.CHECK_GRAPH, pathlib.Path(work), jobs=os.cpu_count() or 1):
+            for row in survey.survey(
+                SUBSET, survey.CHECK_GRAPH, pathlib.Path(work), jobs=os.cpu_count() or 1
+            ):
                 with self.subTest(row.name):
-                    self.assertFalse(tables.is_worse(row, before[row.name]), f"{row.result}: {row.reason}")
+                    self.assertFalse(
+                        tables.is_worse(row, before[row.name]), f"{row.result}: {row.reason}"
+                    )
 
 
 if __name__ == "__main__":

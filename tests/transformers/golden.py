@@ -18,7 +18,8 @@ MAX_PARAMETERS = 5_000_000
 
 
 def fill(model: torch.nn.Module, seed: int) -> None:
-    """Lively weights: layers that outweigh the residual, no norm or bias that a default could stand in for."""
+    """Lively weights: layers that outweigh the residual, no norm or bias that a default could stand
+    in for."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         noise = torch.randn(parameter.shape, generator=generator)
@@ -32,7 +33,8 @@ def fill(model: torch.nn.Module, seed: int) -> None:
 def _greedy(model: torch.nn.Module, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Logits of the prompt, the tokens that follow, and by how much the least clear of them leads.
 
-    Each token by a pass over the whole text, without a cache: what generate() gives with one, if a class is right.
+    Each token by a pass over the whole text, without a cache: what generate() gives with one, if a
+    class is right.
     """
     margin, new = float("inf"), ids
     with torch.no_grad():
@@ -57,13 +59,16 @@ def new_model(model_class: type, config: transformers.PreTrainedConfig) -> torch
     with torch.device("meta"):
         size = sum(p.numel() for p in model_class(copy.deepcopy(config)).parameters())
     if size > MAX_PARAMETERS:
-        raise ValueError(f"{size / 1e6:.0f} million parameters: its sizes are not those of tiny_configs.py")
+        raise ValueError(
+            f"{size / 1e6:.0f} million parameters: its sizes are not those of tiny_configs.py"
+        )
     torch.manual_seed(0)
     return model_class(config).float().eval()
 
 
 def write(model_class: type, directory: pathlib.Path) -> None:
-    """The checkpoint as save_pretrained() writes it, and goldens.safetensors (tests/goldens/README.md)."""
+    """The checkpoint as save_pretrained() writes it, and goldens.safetensors
+    (tests/goldens/README.md)."""
     model = new_model(model_class, tiny_configs.tiny_config(model_class))
     best, tensors = -1.0, {}
     for seed in range(SEEDS):

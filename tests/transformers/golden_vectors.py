@@ -1,7 +1,9 @@
-"""A tiny checkpoint of a class that answers with vectors, with random weights, and what transformers computes from it.
+"""A tiny checkpoint of a class that answers with vectors, with random weights, and what
+transformers computes from it.
 
-The vectors are of each token where a text's tokens have some: hidden states, and the numbers for the labels that a causal
-class gives for each beginning of the text. Another classifier gives those of the whole text.
+The vectors are of each token where a text's tokens have some: hidden states, and the numbers for
+the labels that a causal class gives for each beginning of the text. Another classifier gives those
+of the whole text.
 """
 
 import pathlib
@@ -15,7 +17,8 @@ LABELS = 3
 
 
 def write(model_class: type, directory: pathlib.Path) -> None:
-    """The checkpoint as save_pretrained() writes it, and goldens.safetensors (tests/goldens/README.md)."""
+    """The checkpoint as save_pretrained() writes it, and goldens.safetensors
+    (tests/goldens/README.md)."""
     config = tiny_configs.tiny_config(model_class, encoder=True)
     if golden.is_classifier(model_class):
         config.num_labels = LABELS
@@ -31,7 +34,9 @@ def write(model_class: type, directory: pathlib.Path) -> None:
             tensors[f"pooled_{n}"] = torch.tensor(pooled)
     if not all(torch.isfinite(t).all() for t in tensors.values()):
         raise ValueError("its numbers are not finite")
-    safetensors.torch.save_file({k: t.contiguous() for k, t in tensors.items()}, directory / "goldens.safetensors")
+    safetensors.torch.save_file(
+        {k: t.contiguous() for k, t in tensors.items()}, directory / "goldens.safetensors"
+    )
 
 
 def _types(model: torch.nn.Module, length: int) -> torch.Tensor:
@@ -41,7 +46,9 @@ def _types(model: torch.nn.Module, length: int) -> torch.Tensor:
     return second.long() if kinds > 1 else torch.zeros(1, length, dtype=torch.long)
 
 
-def _vectors(model: torch.nn.Module, ids: torch.Tensor, types: torch.Tensor) -> tuple[torch.Tensor, list[int] | None]:
+def _vectors(
+    model: torch.nn.Module, ids: torch.Tensor, types: torch.Tensor
+) -> tuple[torch.Tensor, list[int] | None]:
     """[tokens, size], or [1, size] and the rows (first, number) that are pooled."""
     given = {"token_type_ids": types} if getattr(model.config, "type_vocab_size", None) else {}
 

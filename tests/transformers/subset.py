@@ -1,4 +1,5 @@
-"""The classes that every run of the tests exports: kinds of attention, experts, recurrences, norms, positions.
+"""The classes that every run of the tests exports: kinds of attention, experts, recurrences, norms,
+positions.
 
 Others whose graphs equal those of plugins are in tests/export/oracle_test.py.
 """

@@ -1,17 +1,17 @@
-"""Exports classes of transformers and holds each against itself in Keel's engine: language models, and models of vectors.
+"""Exports classes of transformers and holds each against itself in Keel's engine: language models,
+and models of vectors.
 
   ./bazelw run //tests/transformers:survey -- [--update] [--jobs N] [CLASS ...]
 
-For each class: a tiny checkpoint with random weights, its graph file, and the engine's logits (every prompt position)
-and greedy tokens, or its vectors, against transformers', whole, in chunks and batched with others. coverage.tsv and
-coverage_vectors.tsv beside this file say what came of it. --update writes what is better than it was; a class that was
-equal and is not any more is an error.
+For each class: a tiny checkpoint with random weights, its graph file, and the engine's logits
+(every prompt position) and greedy tokens, or its vectors, against transformers', whole, in chunks
+and batched with others. coverage.tsv and coverage_vectors.tsv beside this file say what came of it.
+--update writes what is better than it was; a class that was equal and is not any more is an error.
 """
 
 import argparse
 import contextlib
 import multiprocessing
-import os
 import pathlib
 import shutil
 import subprocess
@@ -102,7 +102,8 @@ def _short(error: Exception, kind: bool = True) -> str:
 
 
 def warm_up() -> None:
-    """Exports a model, so that what torch imports and keeps for that is there before processes fork."""
+    """Exports a model, so that what torch imports and keeps for that is there before processes
+    fork."""
     import keel.export.export
     import tiny_configs
     import transformers
@@ -138,11 +139,15 @@ def in_process(name: str, check_graph: str, work: pathlib.Path, keep: bool) -> R
     return row
 
 
-def survey(names: Sequence[str], check_graph: str, work: pathlib.Path, jobs: int, keep: bool = False) -> Iterator[Row]:
+def survey(
+    names: Sequence[str], check_graph: str, work: pathlib.Path, jobs: int, keep: bool = False
+) -> Iterator[Row]:
     """Rows as they come."""
     work.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(jobs) as pool:
-        for future in as_completed([pool.submit(in_process, n, check_graph, work, keep) for n in names]):
+        for future in as_completed(
+            [pool.submit(in_process, n, check_graph, work, keep) for n in names]
+        ):
             yield future.result()
 
 
@@ -152,9 +157,13 @@ def main() -> int:
     parser.add_argument("--check-graph", default=CHECK_GRAPH, help=argparse.SUPPRESS)
     parser.add_argument("--jobs", type=int, default=1, help="classes at once (default 1)")
     parser.add_argument("--update", action="store_true", help="write the tables and the page")
-    parser.add_argument("--allow-worse", action="store_true", help="with --update: also what is worse than it was")
+    parser.add_argument(
+        "--allow-worse", action="store_true", help="with --update: also what is worse than it was"
+    )
     parser.add_argument("--page", action="store_true", help="only write docs/transformers*.md anew")
-    parser.add_argument("--keep", type=pathlib.Path, metavar="DIR", help="keep checkpoints, graphs and logs there")
+    parser.add_argument(
+        "--keep", type=pathlib.Path, metavar="DIR", help="keep checkpoints, graphs and logs there"
+    )
     args = parser.parse_args()
 
     if args.page:
@@ -172,14 +181,20 @@ def main() -> int:
     names = args.classes or [*tiny_configs.classes(), *vector_classes.classes()]
     before, rows, worse = TEXT.read() | VECTORS.read(), {}, []
     with contextlib.ExitStack() as stack:
-        work = args.keep or pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keel-survey-")))
+        work = args.keep or pathlib.Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="keel-survey-"))
+        )
         for row in survey(names, args.check_graph, work, args.jobs, bool(args.keep)):
             rows[row.name] = row
             if is_worse(row, before.get(row.name)):
                 worse.append(row.name)
             if args.update and (args.allow_worse or row.name not in worse):
                 table_of(row.name).write(table_of(row.name).read() | {row.name: row})
-            print(f"[{len(rows)}/{len(names)}] {row.name}: {row.result} {row.seconds:.0f} s  {row.reason}", flush=True)
+            print(
+                f"[{len(rows)}/{len(names)}] {row.name}: {row.result} {row.seconds:.0f} s  "
+                f"{row.reason}",
+                flush=True,
+            )
     for table in (TEXT, VECTORS):
         own = {n: r for n, r in rows.items() if table_of(n) is table}
         if own:

@@ -1,4 +1,5 @@
-"""What coverage.tsv and coverage_vectors.tsv say, and the page that prints them: docs/transformers-coverage.md."""
+"""What coverage.tsv and coverage_vectors.tsv say, and the page that prints them:
+docs/transformers-coverage.md."""
 
 import csv
 import dataclasses
@@ -15,7 +16,8 @@ VERSION = "5.23"
 FIELDS = ("class", "model_type", "result", "reason")
 
 # From nothing to all. "apart" is none of those that its table counts.
-RESULTS = ("apart", "not run", "not built", "not traced", "not converted", "refused", "different", "equal")
+RESULTS = ("apart", "not run", "not built", "not traced", "not converted", "refused", "different",
+           "equal")
 MEANING = {
     "equal": "the numbers of transformers",
     "different": "runs, but gives other numbers",
@@ -46,7 +48,8 @@ def is_worse(row: Row, before: Row | None) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A file beside this one, a row a class, which may only get better, and the part of the page that prints it."""
+    """A file beside this one, a row a class, which may only get better, and the part of the page
+    that prints it."""
 
     file: str
     title: str
@@ -70,7 +73,9 @@ class Table:
 
     def write(self, rows: dict[str, Row]) -> None:
         with self.path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n", quotechar=None)
+            writer = csv.writer(
+                file, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n", quotechar=None
+            )
             writer.writerow(FIELDS)
             for row in sorted(rows.values(), key=lambda r: r.name.lower()):
                 writer.writerow([cell.replace("\t", " ") for cell in row.cells()])
@@ -79,8 +84,15 @@ class Table:
         counts = Counter(row.result for row in rows.values())
         whole = sum(counts.values()) - counts["apart"]
         share = 100 * counts["equal"] / max(whole, 1)
-        rest = ", ".join(f"{counts[r]} {r}" for r in reversed(RESULTS) if counts[r] and r not in ("equal", "apart"))
-        said = [f"{counts['equal']} of {whole} {self.counted} equal ({share:.0f} %)", rest or "none is left"]
+        rest = ", ".join(
+            f"{counts[r]} {r}"
+            for r in reversed(RESULTS)
+            if counts[r] and r not in ("equal", "apart")
+        )
+        said = [
+            f"{counts['equal']} of {whole} {self.counted} equal ({share:.0f} %)",
+            rest or "none is left",
+        ]
         return "; ".join([*said, f"{counts['apart']} apart"])
 
     def section(self) -> list[str]:
@@ -106,7 +118,7 @@ TEXT = Table(
     "decoders",
     """\
 The classes that `AutoModelForCausalLM` knows: the logits of all prompt positions within 1e-4 of the largest, and 32 greedy
-tokens; whole, in chunks, and batched with others.""",
+tokens; whole, in chunks, and batched with others.""",  # noqa: E501
 )
 VECTORS = Table(
     "coverage_vectors.tsv",
@@ -115,7 +127,7 @@ VECTORS = Table(
     """\
 The classes that `AutoModelForSequenceClassification` knows, and the base models of those that `AutoModelForMaskedLM` knows:
 the hidden states of each token, or the numbers for the labels (of a causal class those of every beginning of the text),
-within 1e-4 of the largest; alone, batched with others, and of causal ones in chunks.""",
+within 1e-4 of the largest; alone, batched with others, and of causal ones in chunks.""",  # noqa: E501
 )
 TABLES = (TEXT, VECTORS)
 
@@ -127,7 +139,7 @@ file ([transformers.md](transformers.md)), and held in Keel's engine against the
 
 `./bazelw run //tests/transformers:survey -- --update` makes this page, `tests/transformers/coverage.tsv` and
 `coverage_vectors.tsv`, which may only get better.
-"""
+"""  # noqa: E501
 
 
 def page() -> str:

@@ -1,7 +1,9 @@
-"""Tiny configurations of transformers' causal language models, a few hundred kilobytes of weights each.
+"""Tiny configurations of transformers' causal language models, a few hundred kilobytes of weights
+each.
 
-Sizes are set by the names that most configurations share; what a family needs besides stands in _FAMILIES. Every size
-differs from those beside it where it can (heads, groups, widths), so that a wrong axis shows.
+Sizes are set by the names that most configurations share; what a family needs besides stands in
+_FAMILIES. Every size differs from those beside it where it can (heads, groups, widths), so that a
+wrong axis shows.
 """
 
 import inspect
@@ -82,7 +84,12 @@ _FAMILIES = {
     "data2vec-text": _DECODER,
     "dbrx": {
         "attn_config": {"kv_n_heads": 2, "clip_qkv": 4.0, "rope_theta": 10000.0},
-        "ffn_config": {"hidden_size": 64, "ffn_hidden_size": 96, "moe_num_experts": 4, "moe_top_k": 2},
+        "ffn_config": {
+            "hidden_size": 64,
+            "ffn_hidden_size": 96,
+            "moe_num_experts": 4,
+            "moe_top_k": 2,
+        },
     },
     "deberta": _DISENTANGLED,
     "deberta-v2": _DISENTANGLED,
@@ -139,10 +146,24 @@ _FAMILIES = {
     "minimax_m3_vl_text": {"dense_intermediate_size": 96, "shared_intermediate_size": 32},
     "phi3": {"head_dim": ...},
     "phi4_multimodal": {
-        "vision_config": {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2},
+        "vision_config": {
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+        },
         "audio_config": {
-            **{"hidden_size": 32, "intermediate_size": 48, "num_blocks": 2, "num_attention_heads": 2},
-            **{"ext_pw_out_channel": 32, "depthwise_separable_out_channel": 32, "nemo_conv_channels": 32},
+            **{
+                "hidden_size": 32,
+                "intermediate_size": 48,
+                "num_blocks": 2,
+                "num_attention_heads": 2,
+            },
+            **{
+                "ext_pw_out_channel": 32,
+                "depthwise_separable_out_channel": 32,
+                "nemo_conv_channels": 32,
+            },
         },
     },
     "qwen3_5_moe_text": {"head_dim": 64},  # a quarter is turned, in turns of three

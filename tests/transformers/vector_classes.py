@@ -1,4 +1,5 @@
-"""Classes of transformers that answer with vectors: which there are, which of them are apart, and why some are not equal."""
+"""Classes of transformers that answer with vectors: which there are, which of them are apart, and
+why some are not equal."""
 
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -52,7 +53,12 @@ REASONS: dict[str, str] = {}
 
 
 def classes() -> list[str]:
-    """Every class that AutoModelForSequenceClassification knows, and the base models of AutoModelForMaskedLM's, by name."""
+    """Every class that AutoModelForSequenceClassification knows, and the base models of
+    AutoModelForMaskedLM's, by name."""
     bases = (MODEL_MAPPING_NAMES.get(kind) for kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES)
-    names = {name for name in (*bases, *MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values()) if isinstance(name, str)}
+    names = {
+        name
+        for name in (*bases, *MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values())
+        if isinstance(name, str)
+    }
     return sorted(names, key=str.lower)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes requirements.lock: the packages of requirements.in and what they need, by version and hash.
+"""Writes requirements.lock: the packages of requirements.in and what they need, by version and
+hash.
 
 torch itself is left out, and with it the packages of CUDA that it would bring.
 """

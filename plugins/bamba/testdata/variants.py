@@ -20,8 +20,20 @@ VARIANTS = (
         ),
         must_matter=(
             {"rms_norm_eps": 1e-5},
-            {"rope_parameters": {"rope_type": "default", "rope_theta": 20000.0, "partial_rotary_factor": 0.5}},
-            {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0}},
+            {
+                "rope_parameters": {
+                    "rope_type": "default",
+                    "rope_theta": 20000.0,
+                    "partial_rotary_factor": 0.5,
+                }
+            },
+            {
+                "rope_parameters": {
+                    "rope_type": "default",
+                    "rope_theta": 10000.0,
+                    "partial_rotary_factor": 1.0,
+                }
+            },
         ),
         servable=True,
     ),

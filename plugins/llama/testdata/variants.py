@@ -4,7 +4,8 @@ from variants import DEFAULT_ROPE, MEDIUM, SMALL, Variant
 
 
 def _old_llama(config: dict) -> dict:
-    """As files of 2023 say it: rope_theta and rope_scaling with `type`, torch_dtype, no head_dim."""
+    """As files of 2023 say it: rope_theta and rope_scaling with `type`, torch_dtype, no
+    head_dim."""
     rope = config.pop("rope_parameters")
     config["rope_theta"] = rope["rope_theta"]
     config["rope_scaling"] = {"type": rope["rope_type"], "factor": rope["factor"]}

@@ -30,7 +30,13 @@ VARIANTS = (
             {"attention_window_size": 300},
             {"logits_soft_cap": 30.0},
             {"hidden_activation": "silu"},
-            {"rope_parameters": {"rope_type": "default", "rope_theta": 20000.0, "partial_rotary_factor": 0.5}},
+            {
+                "rope_parameters": {
+                    "rope_type": "default",
+                    "rope_theta": 20000.0,
+                    "partial_rotary_factor": 0.5,
+                }
+            },
         ),
         servable=True,
     ),

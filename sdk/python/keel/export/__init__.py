@@ -11,10 +11,12 @@ How it is done, a file each:
 | one trace by torch.export, with opaque ops at transformers' own hooks | `trace.py`, `hooks/` |
 | which layer a node is in | `layers.py` |
 | each ATen op as ops of Keel's | `convert.py`, `ops/` |
-| rope, routers, latent attention found by trying; merged linears taken apart; what cancels removed | `fuse/` |
+| rope, routers, latent attention found by trying; what is merged or cancels taken out | `fuse/` |
 | embeddings, forward and logits | `split.py` |
-| of models that answer with vectors: the base model, and what makes a vector of hidden states | `backbone.py`, `vectors.py` |
-| sizes, plans for ranks and stages, renames of a checkpoint's tensors | `model_spec.py`, `plans.py`, `renames.py` |
+| of models that answer with vectors: the base model | `backbone.py` |
+| what makes a vector of hidden states | `vectors.py` |
+| sizes; plans for ranks and stages | `model_spec.py`, `plans.py` |
+| renames of a checkpoint's tensors | `renames.py` |
 | the graph's numbers held against the model's | `check.py`, `interpret.py` |
 | the message of graph.proto, layers marked | `emit.py`, `marks.py` |
 """
@@ -25,7 +27,8 @@ __all__ = ["Refused", "export_checkpoint", "export_model"]
 
 
 def export_model(model, config=None):
-    """The keel.proto.Graph of a model that `build_model` made; see `export.export`, which says more about it."""
+    """The keel.proto.Graph of a model that `build_model` made; see `export.export`, which says more
+    about it."""
     from .emit import emit
     from .export import export
 

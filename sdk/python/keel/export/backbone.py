@@ -5,13 +5,17 @@ import torch
 from .graph import Refused
 
 CLASSIFIER = "ForSequenceClassification"
-UNASKED = ("ForMaskedLM", "ForPreTraining")  # heads of a model's training, which nobody asks for vectors
+UNASKED = (
+    "ForMaskedLM",
+    "ForPreTraining",
+)  # heads of a model's training, which nobody asks for vectors
 PREFIX = "model"  # of a base model whose class says none
 TOKEN_TYPES = "token_type_ids"
 
 
 def answers_with_vectors(model: torch.nn.Module) -> bool:
-    """Whether the class is no language model: it gives hidden states, or numbers for the labels of a text."""
+    """Whether the class is no language model: it gives hidden states, or numbers for the labels of
+    a text."""
     if type(model).__name__.endswith((CLASSIFIER, *UNASKED)):
         return True
     return base_of(model) is model and model.get_output_embeddings() is None
@@ -28,7 +32,8 @@ def base_of(model: torch.nn.Module) -> torch.nn.Module:
 
 
 class Backbone(torch.nn.Module):
-    """The base model of `model`, with the names that its weights have beneath a head, and the classifier beside it.
+    """The base model of `model`, with the names that its weights have beneath a head, and the
+    classifier beside it.
 
     A head of another kind is left out: what it makes of hidden states is no vector.
     """
@@ -60,8 +65,13 @@ class Backbone(torch.nn.Module):
 def refuse_other_heads(model: torch.nn.Module) -> None:
     """Heads that answer for each token, with a span, a choice ..."""
     name = type(model).__name__
-    if model.get_output_embeddings() is None and base_of(model) is not model and not answers_with_vectors(model):
+    if (
+        model.get_output_embeddings() is None
+        and base_of(model) is not model
+        and not answers_with_vectors(model)
+    ):
         raise Refused(
-            f"{name} has a head that is not served, expected a causal language model, a base model, or a class whose name "
+            f"{name} has a head that is not served, expected a causal language model, a base "
+            "model, or a class whose name "
             f"ends in {CLASSIFIER} or {' or '.join(UNASKED)}"
         )

@@ -7,8 +7,11 @@ from . import weights
 from .graph import Refused
 
 
-def build_model(config: transformers.PretrainedConfig, model_class: type | None = None) -> torch.nn.Module:
-    """The model of `config`, or of `model_class`, in eval mode; its weights are random (weights.py)."""
+def build_model(
+    config: transformers.PretrainedConfig, model_class: type | None = None
+) -> torch.nn.Module:
+    """The model of `config`, or of `model_class`, in eval mode; its weights are random
+    (weights.py)."""
     cls = model_class or class_of(config)
     config._attn_implementation = config._experts_implementation = "eager"
     config.get_text_config().use_cache = False  # not all take it as an argument
@@ -16,7 +19,9 @@ def build_model(config: transformers.PretrainedConfig, model_class: type | None 
         with weights.unfilled():
             model = cls(config)
     except Exception as error:
-        raise Refused(f"{cls.__name__} cannot be made from its config: {type(error).__name__}: {error}") from error
+        raise Refused(
+            f"{cls.__name__} cannot be made from its config: {type(error).__name__}: {error}"
+        ) from error
     model.tie_weights()
     weights.fill(model, torch.float32)
     return model.eval()
@@ -31,4 +36,6 @@ def class_of(config: transformers.PretrainedConfig) -> type:
     mapping = transformers.MODEL_FOR_CAUSAL_LM_MAPPING
     if type(config) in mapping:
         return mapping[type(config)]
-    raise Refused(f"architectures is {names}, and transformers {transformers.__version__} has no such class")
+    raise Refused(
+        f"architectures is {names}, and transformers {transformers.__version__} has no such class"
+    )

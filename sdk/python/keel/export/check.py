@@ -1,4 +1,5 @@
-"""Holds a graph against the model that it came from: the same numbers, and no row that reaches another."""
+"""Holds a graph against the model that it came from: the same numbers, and no row that reaches
+another."""
 
 import dataclasses
 
@@ -9,13 +10,17 @@ from .interpret import Tensors, evaluate, run
 from .backbone import TOKEN_TYPES
 from .trace import LENGTH, example, example_types, logits_of
 
-LENGTHS = (LENGTH + 6, 41)  # others than the traced one; the second is longer than the windows of small models
+LENGTHS = (
+    LENGTH + 6,
+    41,
+)  # others than the traced one; the second is longer than the windows of small models
 TOLERANCE = 1e-4
 
 
 @dataclasses.dataclass
 class Checks:
-    """The largest difference of logits, or of the numbers of vectors, relative to the largest logit, by length."""
+    """The largest difference of logits, or of the numbers of vectors, relative to the largest
+    logit, by length."""
 
     errors: dict[int, float]
 
@@ -36,25 +41,31 @@ def check(model: torch.nn.Module, graph: Graph, tensors: Tensors) -> Checks:
     checks = Checks(errors)
     if not checks.error < TOLERANCE:
         what = "logits" if graph.function("pool") is None else "hidden states"
-        raise Refused(f"its graph computes other {what} than the model: they differ by {errors} (of the largest, by length), "
+        raise Refused(f"its graph computes other {what} than the model: they differ by {errors} "
+                      "(of the largest, by length), "
                       f"expected less than {TOLERANCE}")  # fmt: skip
     check_rows(model, graph, tensors)
     return checks
 
 
-def inputs_of(ids: torch.Tensor, positions: torch.Tensor, token_types: torch.Tensor | None) -> dict[str, torch.Tensor]:
+def inputs_of(
+    ids: torch.Tensor, positions: torch.Tensor, token_types: torch.Tensor | None
+) -> dict[str, torch.Tensor]:
     """By the names of a graph's inputs, of one text."""
     types = torch.zeros_like(ids) if token_types is None else token_types
     return {"input_ids": ids[0], "positions": positions[0], TOKEN_TYPES: types[0]}
 
 
 def run_graph(graph: Graph, inputs: dict[str, torch.Tensor], tensors: Tensors) -> torch.Tensor:
-    """Logits [N, vocabulary] the way the engine makes them: embeddings, forward, head; of a model of vectors hidden states."""
+    """Logits [N, vocabulary] the way the engine makes them: embeddings, forward, head; of a model
+    of vectors hidden states."""
     spec = graph.spec
     table = tensors[f"{spec['embed_tokens']}.weight"].float()
     embeds = torch.nn.functional.embedding(inputs["input_ids"], table) * spec["embed_scale"]
     forward = graph.function("forward")
-    hidden = run(forward, [embeds if v.name == "embeds" else inputs[v.name] for v in forward.inputs], tensors)
+    hidden = run(
+        forward, [embeds if v.name == "embeds" else inputs[v.name] for v in forward.inputs], tensors
+    )
     if graph.function("pool") is not None:
         return hidden
     logits = graph.function("logits")
@@ -67,7 +78,8 @@ def run_graph(graph: Graph, inputs: dict[str, torch.Tensor], tensors: Tensors) -
 
 
 def check_rows(model: torch.nn.Module, graph: Graph, tensors: Tensors) -> None:
-    """With attention and recurrences made functions of single rows, rows in another order give results in that order."""
+    """With attention and recurrences made functions of single rows, rows in another order give
+    results in that order."""
     forward = graph.function("forward")
     ids, positions = example(LENGTHS[0], graph.spec["vocab_size"], 3)
     order = torch.randperm(LENGTHS[0], generator=torch.Generator().manual_seed(0))
@@ -78,7 +90,10 @@ def check_rows(model: torch.nn.Module, graph: Graph, tensors: Tensors) -> None:
     straight = run(separate, [inputs[v.name] for v in separate.inputs], tensors)
     mixed = run(separate, [inputs[v.name][order] for v in separate.inputs], tensors)
     if (straight[order] - mixed).abs().max() > TOLERANCE * straight.abs().max():
-        raise Refused(f"rows reach others outside of attention: {_first_mixing(separate, inputs, order, tensors)}")
+        raise Refused(
+            "rows reach others outside of attention: "
+            f"{_first_mixing(separate, inputs, order, tensors)}"
+        )
 
 
 def _rows_apart(function: Function) -> Function:
@@ -96,7 +111,10 @@ def _rows_apart(function: Function) -> Function:
 
 
 def _values_of_latents(build, f, latent):
-    wide = build.view(build.linear(f["kv_up"], latent), (Rows(), f["heads"], f["kv_up"].fields["out"] // f["heads"]))
+    wide = build.view(
+        build.linear(f["kv_up"], latent),
+        (Rows(), f["heads"], f["kv_up"].fields["out"] // f["heads"]),
+    )
     return build.narrow(wide, 2, f["qk_dim"] - f["rope_dim"], f["v_dim"])
 
 
@@ -107,7 +125,10 @@ def _alone(build, node, x):
 
 
 def _first_mixing(function: Function, inputs: dict, order: torch.Tensor, tensors: Tensors) -> str:
-    known = [{v: inputs[v.name] for v in function.inputs}, {v: inputs[v.name][order] for v in function.inputs}]
+    known = [
+        {v: inputs[v.name] for v in function.inputs},
+        {v: inputs[v.name][order] for v in function.inputs},
+    ]
     for node in function.nodes():
         straight, mixed = (evaluate([node.output], k, tensors)[0] for k in known)
         if straight.shape[:1] == order.shape and straight.is_floating_point():

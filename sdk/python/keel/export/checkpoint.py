@@ -20,12 +20,16 @@ RECORDED_BY = "keel export-transformers"
 
 
 def export_checkpoint(
-    checkpoint: str | os.PathLike, out: str | os.PathLike | None = None, *, trust_remote_code: bool = False
+    checkpoint: str | os.PathLike,
+    out: str | os.PathLike | None = None,
+    *,
+    trust_remote_code: bool = False,
 ) -> dict:
     """Writes keel-graph.pb and keel-export.json into `out` (the checkpoint itself if None).
 
-    Returns what keel-export.json says. With `trust_remote_code` the Python files that config.json's auto_map names are
-    run, here and now; the server never runs them. Raises Refused with the reason if the model cannot be a graph.
+    Returns what keel-export.json says. With `trust_remote_code` the Python files that config.json's
+    auto_map names are run, here and now; the server never runs them. Raises Refused with the reason
+    if the model cannot be a graph.
     """
     checkpoint = pathlib.Path(checkpoint)
     exported = export_directory(checkpoint, trust_remote_code)
@@ -34,7 +38,9 @@ def export_checkpoint(
     message.provenance.recorded_by = f"{RECORDED_BY}, transformers {transformers.__version__}"
     said = report(exported) | {
         "config_sha256": message.provenance.config_sha256,
-        "remote_code": {f.name: _sha256(f) for f in sorted(checkpoint.glob("*.py"))} if trust_remote_code else {},
+        "remote_code": {f.name: _sha256(f) for f in sorted(checkpoint.glob("*.py"))}
+        if trust_remote_code
+        else {},
     }
     out = checkpoint if out is None else pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -48,7 +54,9 @@ def export_directory(checkpoint: pathlib.Path, trust_remote_code: bool = False) 
     return export(build_model(config, model_class))
 
 
-def load_class(checkpoint: pathlib.Path, trust_remote_code: bool) -> tuple[transformers.PretrainedConfig, type | None]:
+def load_class(
+    checkpoint: pathlib.Path, trust_remote_code: bool
+) -> tuple[transformers.PretrainedConfig, type | None]:
     """The configuration, and the class of the checkpoint's own where its auto_map names one."""
     path = checkpoint / "config.json"
     if not path.exists():
@@ -58,7 +66,8 @@ def load_class(checkpoint: pathlib.Path, trust_remote_code: bool) -> tuple[trans
     known = said.get("model_type") in transformers.CONFIG_MAPPING
     if own and not trust_remote_code and not known:
         raise Refused(
-            f"{path}: auto_map names {own}, Python files of the checkpoint's own; read them, then export with "
+            f"{path}: auto_map names {own}, Python files of the checkpoint's own; read them, then "
+            "export with "
             "--trust-remote-code"
         )
     if not own or not trust_remote_code:
@@ -68,7 +77,8 @@ def load_class(checkpoint: pathlib.Path, trust_remote_code: bool) -> tuple[trans
 
 
 def _own_class(architectures: list[str], auto_map: dict) -> str | None:
-    """What auto_map says of the class that config.json names, else of a language model, else of a base model."""
+    """What auto_map says of the class that config.json names, else of a language model, else of a
+    base model."""
     models = {key: value for key, value in auto_map.items() if key.startswith("AutoModel")}
     named = (value for value in models.values() if value.rpartition(".")[2] in architectures)
     return next(named, None) or models.get("AutoModelForCausalLM") or models.get("AutoModel")

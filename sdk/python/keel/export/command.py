@@ -16,11 +16,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .graph import Refused
         from .report import text
     except ModuleNotFoundError as error:
-        print(f"export-transformers needs the package {error.name}: pip install torch transformers protobuf", file=sys.stderr)
+        print(
+            f"export-transformers needs the package {error.name}: pip install torch transformers "
+            "protobuf",
+            file=sys.stderr,
+        )
         return 1
     checkpoint = _directory(options.checkpoint)
     try:
-        said = export_checkpoint(checkpoint, options.output, trust_remote_code=options.trust_remote_code)
+        said = export_checkpoint(
+            checkpoint, options.output, trust_remote_code=options.trust_remote_code
+        )
     except (Refused, OSError, ValueError) as error:
         print(f"{options.checkpoint} cannot be exported: {error}", file=sys.stderr)
         return 1
@@ -33,12 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="keel export-transformers",
-        description="Writes the graph of a transformers model, which Keel then serves without Python.",
+        description="Writes the graph of a transformers model, which Keel serves without Python.",
     )
-    parser.add_argument("checkpoint", help="a directory with config.json, or an id in the Hugging Face cache")
-    parser.add_argument("-o", "--output", metavar="DIR", help="where keel-graph.pb goes (default: the checkpoint)")
-    parser.add_argument("--trust-remote-code", action="store_true", help="run the Python files that auto_map names")
-    parser.add_argument("--report", action="store_true", help="say what was recognised, and what stays as primitives")
+    parser.add_argument(
+        "checkpoint", help="a directory with config.json, or an id in the Hugging Face cache"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", help="where keel-graph.pb goes (default: the checkpoint)"
+    )
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="run the Python files that auto_map names"
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="say what was recognised, and what stays as primitives",
+    )
     return parser.parse_args(arguments)
 
 
@@ -51,7 +67,10 @@ def _directory(name: str) -> pathlib.Path:
     try:
         return pathlib.Path(snapshot_download(name, local_files_only=True))
     except Exception as error:
-        sys.exit(f"{name} is no directory, and no model in the Hugging Face cache ({type(error).__name__})")
+        sys.exit(
+            f"{name} is no directory, and no model in the Hugging Face cache "
+            f"({type(error).__name__})"
+        )
 
 
 def _quiet() -> None:

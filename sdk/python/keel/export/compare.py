@@ -1,7 +1,7 @@
 """Whether two graphs are the same up to numbering, order and the names of what no checkpoint holds.
 
-Also the same: axes that are counted from the other end, casts and views that change nothing or that the next one undoes,
-and parts of a checkpoint's tensor under whatever names.
+Also the same: axes that are counted from the other end, casts and views that change nothing or that
+the next one undoes, and parts of a checkpoint's tensor under whatever names.
 """
 
 import math
@@ -11,12 +11,20 @@ from .proto import graph_pb2
 
 # Fields that say how a number was come by, or what the numbers beside them say already.
 HINTS = {"rope_type", "theta", "dynamic_factor", "impl"}
-NAMED = {"linear", "embedding", "norm", "moe", "conv", "param"}  # by their names a checkpoint is read
-SPEC = ("num_layers", "hidden_size", "vocab_size", "tie_word_embeddings", "embed_scale", "logit_scale", "logit_softcap",
-        "base_model_prefix", "embed_tokens", "lm_head")  # fmt: skip
+NAMED = {
+    "linear",
+    "embedding",
+    "norm",
+    "moe",
+    "conv",
+    "param",
+}  # by their names a checkpoint is read
+SPEC = ("num_layers", "hidden_size", "vocab_size", "tie_word_embeddings", "embed_scale",
+        "logit_scale", "logit_softcap", "base_model_prefix", "embed_tokens", "lm_head")  # fmt: skip
 RELATIVE = 1e-6
 AXIS_FIRST = {graph_pb2.Op.Value(f"OP_{name}") for name in
-              ("NARROW", "CAT", "REPEAT", "SOFTMAX", "REDUCE", "CUMSUM", "TAKE", "SCATTER")}  # fmt: skip
+              ("NARROW", "CAT", "REPEAT", "SOFTMAX", "REDUCE", "CUMSUM", "TAKE",
+              "SCATTER")}  # fmt: skip
 DEPTH = 4  # of what tells the sides of a sum apart
 
 
@@ -45,7 +53,8 @@ def _plans(a, b) -> list[str]:
 
 
 def _functions(a, first, b, second) -> list[str]:
-    """Nodes are followed from the output back, two and two; where they part is said and not passed."""
+    """Nodes are followed from the output back, two and two; where they part is said and not
+    passed."""
     one, two = _Walk(a, first), _Walk(b, second)
     out, done, stack = [], set(), [(first.outputs[0], second.outputs[0])]
     while stack:
@@ -66,10 +75,14 @@ def _functions(a, first, b, second) -> list[str]:
 
 
 def _pairs(left, right, one, two):
-    """Inputs that belong together; of sums and products in the order in which they are more alike."""
+    """Inputs that belong together; of sums and products in the order in which they are more
+    alike."""
     x, y = one.inputs(left), two.inputs(right)
     if left.op in (graph_pb2.OP_ADD, graph_pb2.OP_MUL):
-        straight, crossed = (sum(_likeness(one.shape(i), two.shape(j)) for i, j in zip(x, order)) for order in (y, y[::-1]))
+        straight, crossed = (
+            sum(_likeness(one.shape(i), two.shape(j)) for i, j in zip(x, order))
+            for order in (y, y[::-1])
+        )
         if crossed > straight:
             y.reverse()
     return zip(x, y)
@@ -107,34 +120,50 @@ class _Walk:
     def inputs(self, node) -> list[int]:
         """A view of a view is one of what that is of."""
         values = [self.origin(v) for v in node.inputs]
-        while node.op == graph_pb2.OP_VIEW and values[0] in self.made and self.made[values[0]].op == graph_pb2.OP_VIEW:
+        while (
+            node.op == graph_pb2.OP_VIEW
+            and values[0] in self.made
+            and self.made[values[0]].op == graph_pb2.OP_VIEW
+        ):
             values = [self.origin(v) for v in self.made[values[0]].inputs]
         return values
 
     def type(self, value: int) -> tuple:
         node = self.made.get(value)
-        type = self.function.inputs[value - 1].type if node is None else node.types[list(node.outputs).index(value)]
+        type = (
+            self.function.inputs[value - 1].type
+            if node is None
+            else node.types[list(node.outputs).index(value)]
+        )
         return (type.dtype, *((d.symbol, d.size) for d in type.dims))
 
     def maker(self, value: int):
         """The node, or (name of the input,)."""
         if value == 0:
             return ("nothing",)
-        return (self.function.inputs[value - 1].name,) if value not in self.made else self.made[value]
+        return (
+            (self.function.inputs[value - 1].name,) if value not in self.made else self.made[value]
+        )
 
     def shape(self, value: int, depth: int = DEPTH) -> tuple:
-        """What tells values apart at a glance: (what gives it, the same of its inputs ...), some nodes deep."""
+        """What tells values apart at a glance: (what gives it, the same of its inputs ...), some
+        nodes deep."""
         node = self.maker(self.origin(value))
         if isinstance(node, tuple):
             return node
-        held = self.held(self.object(node)) if node.object and self.object(node).WhichOneof("kind") in NAMED else ""
+        held = (
+            self.held(self.object(node))
+            if node.object and self.object(node).WhichOneof("kind") in NAMED
+            else ""
+        )
         return ((node.op, held), *(self.shape(v, depth - 1) for v in self.inputs(node) if depth))
 
     def object(self, node):
         return self.graph.declarations[node.object - 1]
 
     def held(self, declaration) -> str | tuple:
-        """The name that a checkpoint reads it by: its own, or (the tensor, how it is taken apart, which part it is)."""
+        """The name that a checkpoint reads it by: its own, or (the tensor, how it is taken apart,
+        which part it is)."""
         name = declaration.name
         if name not in self._held:
             self._held[name] = next(_parts_of(self.graph.spec.renames, name), name)
@@ -162,7 +191,11 @@ def _parts_of(renames, name: str):
 
 def _difference(one, left, two, right) -> str:
     if isinstance(left, tuple) or isinstance(right, tuple):
-        return "" if isinstance(left, tuple) and left == right else f"{one.where(left)} and {two.where(right)}"
+        return (
+            ""
+            if isinstance(left, tuple) and left == right
+            else f"{one.where(left)} and {two.where(right)}"
+        )
     if left.op != right.op or len(left.inputs) != len(right.inputs):
         return f"{one.where(left)} and {two.where(right)}"
     for field in ("types", "reals", "names", "data"):
@@ -178,19 +211,24 @@ def _difference(one, left, two, right) -> str:
 
 
 def _ints(node) -> list[int]:
-    """Axes from the first; of a view none: its sizes may be said in several ways, and the types have them."""
+    """Axes from the first; of a view none: its sizes may be said in several ways, and the types
+    have them."""
     if node.op == graph_pb2.OP_VIEW:
         return []
     ints = list(node.ints)
     if node.op in AXIS_FIRST and ints[0] < 0:
-        kept = not (node.op == graph_pb2.OP_REDUCE and not ints[2])  # else its type has one dimension less
+        kept = not (
+            node.op == graph_pb2.OP_REDUCE and not ints[2]
+        )  # else its type has one dimension less
         ints[0] += len(node.types[0].dims) + (not kept)
     return ints
 
 
 def _objects(one, a, two, b) -> str:
     kind = a.WhichOneof("kind")
-    if kind != b.WhichOneof("kind") or (kind in NAMED and one.held(a) != two.held(b) and not _nameless(a, b)):
+    if kind != b.WhichOneof("kind") or (
+        kind in NAMED and one.held(a) != two.held(b) and not _nameless(a, b)
+    ):
         return f"the objects {a.name} and {b.name}"
     x, y = getattr(a, kind), getattr(b, kind)
     for field in x.DESCRIPTOR.fields:
@@ -201,7 +239,8 @@ def _objects(one, a, two, b) -> str:
             i, j = (walk.graph.declarations[at - 1].name for walk, at in ((one, i), (two, j)))
         repeated = hasattr(i, "extend")
         if not (len(i) == len(j) and all(map(_close, i, j)) if repeated else _close(i, j)):
-            return f"{a.name}: {field.name} is {list(i) if repeated else i} and {list(j) if repeated else j}"
+            i, j = (list(v) if repeated else v for v in (i, j))
+            return f"{a.name}: {field.name} is {i} and {j}"
     return ""
 
 

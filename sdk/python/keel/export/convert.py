@@ -1,10 +1,11 @@
 """From an ExportedProgram to a graph: what each ATen op is in Keel's.
 
-The batch of one disappears: a value here has the shape it has there without the dimensions of size 1, and views put ones
-back where broadcasting or an op needs them. So hidden states are [N, H], heads [N, heads, D] or [heads, N, D].
+The batch of one disappears: a value here has the shape it has there without the dimensions of size
+1, and views put ones back where broadcasting or an op needs them. So hidden states are [N, H],
+heads [N, heads, D] or [heads, N, D].
 
-The ops themselves are in `ops/`, functions by the name of the ATen op; what one gives is held against the shape and type
-that torch says it has.
+The ops themselves are in `ops/`, functions by the name of the ATen op; what one gives is held
+against the shape and type that torch says it has.
 """
 
 import contextlib
@@ -31,7 +32,9 @@ DTYPES = {
 }
 
 
-def convert(program: torch.export.ExportedProgram, model: torch.nn.Module, layers: Numbering) -> g.Function:
+def convert(
+    program: torch.export.ExportedProgram, model: torch.nn.Module, layers: Numbering
+) -> g.Function:
     """The function ids [N], positions [N] -> logits [N, vocabulary]."""
     return Converter(program, model, layers).run()
 
@@ -41,20 +44,33 @@ class Converter:
 
     table = TABLE
 
-    def __init__(self, program: torch.export.ExportedProgram, model: torch.nn.Module, layers: Numbering):
+    def __init__(
+        self, program: torch.export.ExportedProgram, model: torch.nn.Module, layers: Numbering
+    ):
         self.build = Builder()
         self.program, self.model, self.layers = program, model, layers
         self.positions: Value | None = None
         self._values: dict[FxNode, object] = {}
         self._known: dict[FxNode, torch.Tensor] = {}  # numbers that depend on no input
         self._declared: dict[tuple[str, str], Declaration] = {}
-        self._sizes: dict[object, int] = {}  # numbers of what an op finds, where what it looks at is known
+        self._sizes: dict[
+            object, int
+        ] = {}  # numbers of what an op finds, where what it looks at is known
         signature = program.graph_signature
         self._parameters = dict(signature.inputs_to_parameters)
-        self._buffers = {**signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
-        named, tied = list(model.named_parameters(remove_duplicate=False)), getattr(model, "all_tied_weights_keys", {})
-        # Of several names of a weight the one that a checkpoint has: none that is tied to another, and the first.
-        first = {id(p): name for name, p in sorted(reversed(named), key=lambda item: item[0] not in tied)}
+        self._buffers = {
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
+        named, tied = (
+            list(model.named_parameters(remove_duplicate=False)),
+            getattr(model, "all_tied_weights_keys", {}),
+        )
+        # Of several names of a weight the one that a checkpoint has: none that is tied to another,
+        # and the first.
+        first = {
+            id(p): name for name, p in sorted(reversed(named), key=lambda item: item[0] not in tied)
+        }
         self._same = {name: first[id(p)] for name, p in named}
         self._kept = {f"model.{name}" for name in model.state_dict()}
 
@@ -72,8 +88,12 @@ class Converter:
 
     def is_short(self, node: FxNode) -> bool:
         """Whether a dimension of it is the number of tokens less some."""
-        sizes = [size.node.expr for size in node.meta["val"].shape if isinstance(size, torch.SymInt)]
-        return any(e.is_Add and e.as_coeff_Add()[0] < 0 and e.as_coeff_Add()[1].is_Symbol for e in sizes)
+        sizes = [
+            size.node.expr for size in node.meta["val"].shape if isinstance(size, torch.SymInt)
+        ]
+        return any(
+            e.is_Add and e.as_coeff_Add()[0] < 0 and e.as_coeff_Add()[1].is_Symbol for e in sizes
+        )
 
     def kept(self, shape: Sequence[Dim]) -> list[Dim]:
         return [d for d in shape if d != 1]
@@ -88,8 +108,16 @@ class Converter:
         return isinstance(x, FxNode) and isinstance(x.meta.get("val"), torch.Tensor)
 
     def parameter(self, node: FxNode) -> str | None:
-        """The name of the parameter, or of the buffer that a checkpoint holds, behind casts; None: it is none."""
-        while node.op == "call_function" and _name(node) in ("to", "_to_copy", "type_as", "float", "detach", "alias"):
+        """The name of the parameter, or of the buffer that a checkpoint holds, behind casts; None:
+        it is none."""
+        while node.op == "call_function" and _name(node) in (
+            "to",
+            "_to_copy",
+            "type_as",
+            "float",
+            "detach",
+            "alias",
+        ):
             node = node.args[0]
         if node.op != "placeholder":
             return None
@@ -186,7 +214,9 @@ class Converter:
         return self.build.cast(self.build.constant(data), kind)
 
     def number(self, x: float, dtype: str) -> Value:
-        kind = {g.I64: torch.int64, g.I32: torch.int32, g.BOOL: torch.bool}.get(dtype, torch.float32)
+        kind = {g.I64: torch.int64, g.I32: torch.int32, g.BOOL: torch.bool}.get(
+            dtype, torch.float32
+        )
         return self.constant(torch.tensor(x, dtype=kind), dtype)
 
     def filled(self, number: float, node: FxNode) -> Value:
@@ -230,8 +260,14 @@ class Converter:
         outputs = next(n for n in nodes if n.op == "output").args[0]
         live, inputs = _needed(outputs), []
         for node in nodes:
-            if node.op == "placeholder" and node.name not in self._parameters and node.name not in self._buffers:
-                value = Value(g.Type(self.dtype(node), tuple(self.kept(self.shape(node)))), name=node.name)
+            if (
+                node.op == "placeholder"
+                and node.name not in self._parameters
+                and node.name not in self._buffers
+            ):
+                value = Value(
+                    g.Type(self.dtype(node), tuple(self.kept(self.shape(node)))), name=node.name
+                )
                 self._values[node] = value
                 inputs.append(value)
         self.positions = inputs[1]
@@ -240,7 +276,9 @@ class Converter:
                 self.build.layer = self.layers.of(node)
                 try:
                     self._values[node] = self._checked(node, self._convert(node))
-                except Refused as refusal:  # it counts where something needs the node that has to be converted
+                except (
+                    Refused
+                ) as refusal:  # it counts where something needs the node that has to be converted
                     self._values[node] = refusal
         return g.Function("forward", inputs, self.value(outputs[0]))
 
@@ -258,13 +296,18 @@ class Converter:
         else:
             function = TABLE.get(_name(node))
         if function is None:
-            raise Refused(f"{self.module(node) or 'the model'} uses {node.target}, which no op of Keel's computes")
+            raise Refused(
+                f"{self.module(node) or 'the model'} uses {node.target}, which no op of Keel's "
+                "computes"
+            )
         try:
             return function(self, node, *node.args, **node.kwargs)
         except Refused as refusal:
             if any(refusal is self._values.get(x) for x in node.all_input_nodes):
                 raise  # of what it takes, where it is said already
-            raise Refused(f"{self.module(node) or 'the model'} ({node.target}): {refusal}") from refusal
+            raise Refused(
+                f"{self.module(node) or 'the model'} ({node.target}): {refusal}"
+            ) from refusal
 
     def _computed(self, node: FxNode) -> torch.Tensor | None:
         """What a node gives that depends on constants alone: a number now, whatever op it is.
@@ -272,7 +315,12 @@ class Converter:
         But for those of the model's type, whose rounding is not that of the trace.
         """
         name = _name(node)
-        if "empty" in name or name.startswith("keel_") or not self.is_tensor(node) or self.dtype(node) == g.MODEL:
+        if (
+            "empty" in name
+            or name.startswith("keel_")
+            or not self.is_tensor(node)
+            or self.dtype(node) == g.MODEL
+        ):
             return None
         for x in node.all_input_nodes:
             if x not in self._known:
@@ -289,7 +337,10 @@ class Converter:
         if isinstance(value, Value) and self.is_tensor(node):
             said = g.Type(self.dtype(node), tuple(self.kept(self.shape(node))))
             if value.type != said:
-                raise Refused(f"{node.target} gives {said}, its conversion {value.type}: a defect of the exporter")
+                raise Refused(
+                    f"{node.target} gives {said}, its conversion {value.type}: a defect of the "
+                    "exporter"
+                )
         return value
 
     def _placeholder(self, node: FxNode) -> Value:
@@ -335,4 +386,6 @@ def _needed(outputs) -> set[FxNode]:
 def _is_size(node: FxNode) -> bool:
     """Numbers that only sizes are made of."""
     value = node.meta.get("val")
-    return value is None or isinstance(value, (torch.SymInt, torch.SymBool, torch.SymFloat, int, bool, float))
+    return value is None or isinstance(
+        value, (torch.SymInt, torch.SymBool, torch.SymFloat, int, bool, float)
+    )

@@ -36,7 +36,9 @@ def _spec(spec: dict, out) -> None:
                     out.pp_plan.add(child=child, inputs=inputs, outputs=outputs)
             case "renames":
                 for rename in value:
-                    given = {"from": rename["from"]} | {k: v for k, v in rename.items() if k not in ("from", "op")}
+                    given = {"from": rename["from"]} | {
+                        k: v for k, v in rename.items() if k not in ("from", "op")
+                    }
                     out.renames.add(op=out.Rename.Op.Value(rename["op"]), **given)
             case "inputs":
                 for name in value:

@@ -44,14 +44,20 @@ def export(model: torch.nn.Module) -> Export:
     weights.fill(model, torch.float32)
     tensors = tensors_of(model)
     function = fused(function, tensors)
-    parts = split(function, model) if whole is model else vectors.split_vectors(function, model, classifier)
+    parts = (
+        split(function, model)
+        if whole is model
+        else vectors.split_vectors(function, model, classifier)
+    )
     parts.forward = in_f32(parts.forward)
     graph = Graph([parts.forward, *([parts.head] if parts.head else [])])
     graph.spec = model_spec(whole, parts, graph.declarations(), layers, numbering)
     if graph.spec["max_positions"]:
         graph.spec["max_positions"] -= first_position(model)
     if traced.most_tokens is not None:
-        graph.spec["max_positions"] = min(traced.most_tokens, graph.spec["max_positions"] or traced.most_tokens)
+        graph.spec["max_positions"] = min(
+            traced.most_tokens, graph.spec["max_positions"] or traced.most_tokens
+        )
     checks = check.check(model, graph, tensors)
     if classifier is not None:
         checks.errors |= vectors.check_classifier(whole, model, graph, tensors)
@@ -60,4 +66,6 @@ def export(model: torch.nn.Module) -> Export:
 
 def tensors_of(model: torch.nn.Module) -> Tensors:
     """Parameters and buffers by all their names."""
-    return dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    return dict(model.named_parameters(remove_duplicate=False)) | dict(
+        model.named_buffers(remove_duplicate=False)
+    )

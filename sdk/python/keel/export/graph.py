@@ -1,8 +1,9 @@
 """A model's graph while it is being made: values that know their type and what makes them.
 
-The same graph as core/graph/graph.proto, with objects in place of numbers: a node holds the values it takes, a value the
-node that makes it. What nothing needs is not reached from the output, so it need not be removed; what is computed twice
-alike is made once (`Builder`). `emit.py` numbers all of it.
+The same graph as core/graph/graph.proto, with objects in place of numbers: a node holds the values
+it takes, a value the node that makes it. What nothing needs is not reached from the output, so it
+need not be removed; what is computed twice alike is made once (`Builder`). `emit.py` numbers all of
+it.
 """
 
 import dataclasses
@@ -16,15 +17,22 @@ MODEL, F32, F16, I64, I32, U8, BOOL = "MODEL", "F32", "F16", "I64", "I32", "U8",
 # KEEL_ACT_*, KEEL_UNARY_* and their kin of sdk/abi/plugin.h.
 ACTS = {"silu": 1, "gelu": 2, "gelu_tanh": 3, "relu": 4, "relu2": 5, "quick_gelu": 6}
 UNARY = {
-    "neg": 1, "exp": 2, "log": 3, "sqrt": 4, "rsqrt": 5, "tanh": 6, "sigmoid": 7, "softplus": 8, "sin": 9, "cos": 10,
-    "abs": 11, "floor": 12, "expm1": 13, "erf": 14, "not": 15,
+    "neg": 1, "exp": 2, "log": 3, "sqrt": 4, "rsqrt": 5, "tanh": 6, "sigmoid": 7, "softplus": 8,
+    "sin": 9, "cos": 10, "abs": 11, "floor": 12, "expm1": 13, "erf": 14, "not": 15,
 }  # fmt: skip
 UNARY_ACT = 256
 COMPARE = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5}
 LOGICAL = {"and": 0, "or": 1, "xor": 2}
 BINARY = {"min": 0, "max": 1}
 REDUCE = {"sum": 0, "mean": 1, "amax": 2}
-RECUR = {"CAUSAL_CONV1D": 1, "SSD": 2, "SELECTIVE_SCAN": 3, "GATED_DELTA": 4, "LINEAR_ATTENTION": 5, "SCAN": 6}
+RECUR = {
+    "CAUSAL_CONV1D": 1,
+    "SSD": 2,
+    "SELECTIVE_SCAN": 3,
+    "GATED_DELTA": 4,
+    "LINEAR_ATTENTION": 5,
+    "SCAN": 6,
+}
 
 
 class Refused(Exception):
@@ -80,7 +88,8 @@ class Value:
 class Declaration:
     """An object of the model; `fields` are those of its message in graph.proto.
 
-    `tensors` says which tensors of the Python model it is made of ("weight", "bias" ... to names there).
+    `tensors` says which tensors of the Python model it is made of ("weight", "bias" ... to names
+    there).
     """
 
     name: str
@@ -116,8 +125,11 @@ class Function:
     def nodes(self) -> list[Node]:
         return made([self.output])
 
-    def rebuilt(self, rule: Callable[["Builder", Node, tuple], Value | Sequence[Value] | None]) -> "Function":
-        """The function with each node made anew, in order, as `rule` says; None: as it was, of the new inputs."""
+    def rebuilt(
+        self, rule: Callable[["Builder", Node, tuple], Value | Sequence[Value] | None]
+    ) -> "Function":
+        """The function with each node made anew, in order, as `rule` says; None: as it was, of the
+        new inputs."""
         builder, new = Builder(), {v: v for v in self.inputs}
         for node in self.nodes():
             builder.layer = node.layer
@@ -140,7 +152,8 @@ class Graph:
         return next((f for f in self.functions if f.name == name), None)
 
     def declarations(self) -> list[Declaration]:
-        """Those that the functions use, in order of their use, those that others name included, before them."""
+        """Those that the functions use, in order of their use, those that others name included,
+        before them."""
         found: dict[Declaration, None] = {}
         for node in (node for function in self.functions for node in function.nodes()):
             if node.object is not None:
@@ -153,7 +166,8 @@ class Graph:
 
 
 def made(values: Iterable[Value], known: Iterable[Value] = ()) -> list[Node]:
-    """The nodes that `values` need, each behind those it takes from; nothing behind `known` is looked at."""
+    """The nodes that `values` need, each behind those it takes from; nothing behind `known` is
+    looked at."""
     stop, done, order = set(known), set(), []
     stack = [(v.node, False) for v in values if v.node is not None and v not in stop]
     while stack:
@@ -196,14 +210,15 @@ class Builder:
         self.layer: int | None = None
         self._made: dict[tuple, tuple[Value, ...]] = {}
 
-    def emit(self, op: str, inputs: Sequence[Value | None], *types: Type, object: Declaration | None = None,
-             ints: Sequence[int] = (), reals: Sequence[float] = (), names: Sequence[str] = (),
+    def emit(self, op: str, inputs: Sequence[Value | None], *types: Type,
+             object: Declaration | None = None, ints: Sequence[int] = (),
+             reals: Sequence[float] = (), names: Sequence[str] = (),
              data: torch.Tensor | None = None) -> Sequence[Value]:  # fmt: skip
-        key = (op, tuple(inputs), object, tuple(ints), tuple(map(float, reals)), tuple(names), types,
-               None if data is None else (data.dtype, data.numpy().tobytes()))  # fmt: skip
+        key = (op, tuple(inputs), object, tuple(ints), tuple(map(float, reals)), tuple(names),
+               types, None if data is None else (data.dtype, data.numpy().tobytes()))  # fmt: skip
         if key not in self._made:
-            node = Node(op, tuple(inputs), object, tuple(map(int, ints)), tuple(map(float, reals)), tuple(names), data,
-                        self.layer)  # fmt: skip
+            node = Node(op, tuple(inputs), object, tuple(map(int, ints)), tuple(map(float, reals)),
+                        tuple(names), data, self.layer)  # fmt: skip
             node.outputs = tuple(Value(t, node) for t in types)
             self._made[key] = node.outputs
         return self._made[key]
@@ -213,16 +228,21 @@ class Builder:
 
     def again(self, node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
         """The same node of other inputs of the same types."""
-        return self.emit(node.op, inputs, *(v.type for v in node.outputs), object=node.object, ints=node.ints,
-                         reals=node.reals, names=node.names, data=node.data)  # fmt: skip
+        return self.emit(node.op, inputs, *(v.type for v in node.outputs), object=node.object,
+                         ints=node.ints, reals=node.reals, names=node.names,
+                         data=node.data)  # fmt: skip
 
     # ---- declared objects
 
     def linear(self, object: Declaration, x: Value) -> Value:
-        return self._one("LINEAR", [x], Type(x.dtype, (*x.dims[:-1], object.fields["out"])), object=object)
+        return self._one(
+            "LINEAR", [x], Type(x.dtype, (*x.dims[:-1], object.fields["out"])), object=object
+        )
 
     def embed(self, object: Declaration, ids: Value) -> Value:
-        return self._one("EMBED", [ids], Type(MODEL, (*ids.dims, object.fields["size"])), object=object)
+        return self._one(
+            "EMBED", [ids], Type(MODEL, (*ids.dims, object.fields["size"])), object=object
+        )
 
     def norm(self, object: Declaration, x: Value) -> Value:
         return self._one("NORM", [x], x.type, object=object)
@@ -233,8 +253,8 @@ class Builder:
     def attention(self, object: Declaration, q: Value, k: Value | None, v: Value | None,
                   arguments: Mapping[str, Value]) -> Value:  # fmt: skip
         type = Type(MODEL, (*q.dims[:2], object.fields["v_dim"]))
-        return self._one("ATTENTION", [q, k, v, *arguments.values()], type, object=object, names=tuple(arguments),
-                         ints=range(len(arguments)))  # fmt: skip
+        return self._one("ATTENTION", [q, k, v, *arguments.values()], type, object=object,
+                         names=tuple(arguments), ints=range(len(arguments)))  # fmt: skip
 
     def moe(self, object: Declaration, x: Value, router_logits: Value) -> Value:
         return self._one("MOE", [x, router_logits], x.type, object=object)
@@ -250,15 +270,25 @@ class Builder:
         for argument in arguments.values():
             places.append(at if isinstance(argument, Value) else -1)
             at += isinstance(argument, Value)
-        return self._one("RECUR", [x, *tensors], out, object=object, ints=[RECUR[kind], *places], reals=numbers,
-                         names=tuple(arguments))  # fmt: skip
+        return self._one("RECUR", [x, *tensors], out, object=object, ints=[RECUR[kind], *places],
+                         reals=numbers, names=tuple(arguments))  # fmt: skip
 
     def param(self, object: Declaration) -> Value:
-        return self._one("PARAM", [], Type(object.fields["dtype"], tuple(object.fields["shape"])), object=object)
+        return self._one(
+            "PARAM", [], Type(object.fields["dtype"], tuple(object.fields["shape"])), object=object
+        )
 
     def constant(self, data: torch.Tensor) -> Value:
-        dtype = {torch.float32: F32, torch.int64: I64, torch.int32: I32, torch.bool: BOOL, torch.uint8: U8}[data.dtype]
-        return self._one("CONSTANT", [], Type(dtype, tuple(data.shape)), data=data.detach().contiguous())
+        dtype = {
+            torch.float32: F32,
+            torch.int64: I64,
+            torch.int32: I32,
+            torch.bool: BOOL,
+            torch.uint8: U8,
+        }[data.dtype]
+        return self._one(
+            "CONSTANT", [], Type(dtype, tuple(data.shape)), data=data.detach().contiguous()
+        )
 
     # ---- arithmetic
 
@@ -300,16 +330,24 @@ class Builder:
         return self.emit("TOPK", [x], Type(x.dtype, dims), Type(I64, dims), ints=[k])
 
     def cast(self, x: Value, dtype: str) -> Value:
-        return x if x.dtype == dtype else self._one("CAST", [x], Type(dtype, x.dims), names=(dtype,))
+        return (
+            x if x.dtype == dtype else self._one("CAST", [x], Type(dtype, x.dims), names=(dtype,))
+        )
 
     def compare(self, name: str, a: Value, b: Value) -> Value:
-        return self._one("COMPARE", [a, b], Type(BOOL, broadcast(a.dims, b.dims)), ints=[COMPARE[name]])
+        return self._one(
+            "COMPARE", [a, b], Type(BOOL, broadcast(a.dims, b.dims)), ints=[COMPARE[name]]
+        )
 
     def logical(self, name: str, a: Value, b: Value) -> Value:
-        return self._one("LOGICAL", [a, b], Type(BOOL, broadcast(a.dims, b.dims)), ints=[LOGICAL[name]])
+        return self._one(
+            "LOGICAL", [a, b], Type(BOOL, broadcast(a.dims, b.dims)), ints=[LOGICAL[name]]
+        )
 
     def minmax(self, name: str, a: Value, b: Value) -> Value:
-        return self._one("BINARY", [a, b], Type(a.dtype, broadcast(a.dims, b.dims)), ints=[BINARY[name]])
+        return self._one(
+            "BINARY", [a, b], Type(a.dtype, broadcast(a.dims, b.dims)), ints=[BINARY[name]]
+        )
 
     # ---- shape
 
@@ -320,8 +358,8 @@ class Builder:
         if size_of(dims) != size_of(x.dims):
             raise Refused(f"a view of {x.type} as {dims}")
         # As a model says it: rows that stay are 0, others are inferred.
-        ints = [0 if isinstance(d, Rows) and x.dims[i : i + 1] == (d,) else -1 if isinstance(d, Rows) else d
-                for i, d in enumerate(dims)]  # fmt: skip
+        ints = [0 if isinstance(d, Rows) and x.dims[i : i + 1] == (d,) else -1 if isinstance(d,
+                Rows) else d for i, d in enumerate(dims)]  # fmt: skip
         return self._one("VIEW", [x], Type(x.dtype, dims), ints=ints)
 
     def permute(self, x: Value, order: Sequence[int]) -> Value:
@@ -370,4 +408,6 @@ class Builder:
         return self._one("SCATTER", [x, indices, values], x.type, ints=[dim])
 
     def expand(self, x: Value, like: Value) -> Value:
-        return x if x.dims == like.dims else self._one("EXPAND", [x, like], Type(x.dtype, like.dims))
+        return (
+            x if x.dims == like.dims else self._one("EXPAND", [x, like], Type(x.dtype, like.dims))
+        )

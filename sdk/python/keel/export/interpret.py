@@ -16,11 +16,11 @@ from .hooks.attention import attention, visible
 from .hooks.experts import experts
 from .hooks.norms import norm
 
-DTYPES = {g.MODEL: torch.float32, g.F32: torch.float32, g.F16: torch.float16, g.I64: torch.int64, g.I32: torch.int32,
-          g.BOOL: torch.bool, g.U8: torch.uint8}  # fmt: skip
+DTYPES = {g.MODEL: torch.float32, g.F32: torch.float32, g.F16: torch.float16, g.I64: torch.int64,
+          g.I32: torch.int32, g.BOOL: torch.bool, g.U8: torch.uint8}  # fmt: skip
 ACTS = {number: FUNCTIONS[name] for name, number in g.ACTS.items()}
-UNARY = {number: F.softplus if name == "softplus" else torch.logical_not if name == "not" else getattr(torch, name)
-         for name, number in g.UNARY.items()}  # fmt: skip
+UNARY = {number: F.softplus if name == "softplus" else torch.logical_not if name == "not"
+         else getattr(torch, name) for name, number in g.UNARY.items()}  # fmt: skip
 COMPARE = [torch.eq, torch.ne, torch.lt, torch.le, torch.gt, torch.ge]
 LOGICAL = [torch.logical_and, torch.logical_or, torch.logical_xor]
 MINMAX = [torch.minimum, torch.maximum]
@@ -34,19 +34,35 @@ def run(function: Function, inputs: Sequence[torch.Tensor], tensors: Tensors) ->
     return evaluate([function.output], dict(zip(function.inputs, inputs, strict=True)), tensors)[0]
 
 
-def evaluate(wanted: Sequence[Value], known: Mapping[Value, torch.Tensor], tensors: Tensors) -> list[torch.Tensor]:
+def evaluate(
+    wanted: Sequence[Value], known: Mapping[Value, torch.Tensor], tensors: Tensors
+) -> list[torch.Tensor]:
     values = dict(known)
     with torch.no_grad():
         for node in made(wanted, known):
-            results = _compute(node, [None if v is None else values[v] for v in node.inputs], tensors)
-            values.update(zip(node.outputs, results if len(node.outputs) > 1 else [results], strict=True))
+            results = _compute(
+                node, [None if v is None else values[v] for v in node.inputs], tensors
+            )
+            values.update(
+                zip(node.outputs, results if len(node.outputs) > 1 else [results], strict=True)
+            )
     return [values[v] for v in wanted]
 
 
 def _compute(node: Node, x: list[torch.Tensor], tensors: Tensors):
     i, r = node.ints, node.reals
     match node.op:
-        case "LINEAR" | "EMBED" | "NORM" | "ROPE" | "ATTENTION" | "MOE" | "MOE_ROUTED" | "RECUR" | "PARAM":
+        case (
+            "LINEAR"
+            | "EMBED"
+            | "NORM"
+            | "ROPE"
+            | "ATTENTION"
+            | "MOE"
+            | "MOE_ROUTED"
+            | "RECUR"
+            | "PARAM"
+        ):
             return OBJECTS[node.op](node, node.object, x, tensors)
         case "ADD" | "SUB" | "MUL" | "DIV":
             whole = node.op == "DIV" and not x[0].is_floating_point()
@@ -72,7 +88,9 @@ def _compute(node: Node, x: list[torch.Tensor], tensors: Tensors):
         case "CAST":
             return x[0].to(DTYPES[node.names[0]])
         case "VIEW":
-            return x[0].reshape([x[0].shape[at] if size == 0 else size for at, size in enumerate(i)])
+            return x[0].reshape(
+                [x[0].shape[at] if size == 0 else size for at, size in enumerate(i)]
+            )
         case "PERMUTE":
             return x[0].permute(i)
         case "NARROW":
@@ -86,8 +104,14 @@ def _compute(node: Node, x: list[torch.Tensor], tensors: Tensors):
         case "GATHER_ROWS":
             return x[0][x[1].clamp(0, x[0].shape[0] - 1)]
         case "TAKE":
-            dims = [max(a, b) if d != i[0] else None for d, (a, b) in enumerate(zip(x[0].shape, x[1].shape))]
-            source, index = (t.expand([n if n is not None else t.shape[d] for d, n in enumerate(dims)]) for t in x)
+            dims = [
+                max(a, b) if d != i[0] else None
+                for d, (a, b) in enumerate(zip(x[0].shape, x[1].shape))
+            ]
+            source, index = (
+                t.expand([n if n is not None else t.shape[d] for d, n in enumerate(dims)])
+                for t in x
+            )
             return torch.gather(source, i[0], index)
         case "SCATTER":
             return x[0].scatter(i[0], x[1], x[2])
@@ -133,8 +157,8 @@ def _embed(node, d, x, tensors):
 
 def _norm(node, d, x, tensors):
     f = d.fields
-    return norm(x[0], _tensor(d, tensors, "weight"), _tensor(d, tensors, "bias"), f["eps"], f["kind"] == "LAYER",
-                f["weight_offset"], f["cast_last"])  # fmt: skip
+    return norm(x[0], _tensor(d, tensors, "weight"), _tensor(d, tensors, "bias"), f["eps"],
+                f["kind"] == "LAYER", f["weight_offset"], f["cast_last"])  # fmt: skip
 
 
 def _rope(node, d, x, tensors):
@@ -155,14 +179,17 @@ def _attention(node, d, x, tensors):
     arguments = dict(zip(node.names, x[3:]))
     if "alibi_slopes" in arguments:
         return _with_alibi(q, k, v, arguments["alibi_slopes"], f)
-    return attention(q, k, v, None, arguments.get("sinks"), f["layer"], "", f["scale"], f["softcap"],
-                     f["kind"] in ("CAUSAL", "MLA"), f["window"], f["chunk"])[0]  # fmt: skip
+    return attention(q, k, v, None, arguments.get("sinks"), f["layer"], "", f["scale"],
+                     f["softcap"], f["kind"] in ("CAUSAL", "MLA"), f["window"],
+                     f["chunk"])[0]  # fmt: skip
 
 
 def _expanded(f, x, tensors):
     """Keys and values of all heads, of the latents and what all share."""
     q, latent, shared = x
-    wide = F.linear(latent.float(), _tensor(f["kv_up"], tensors, "weight")).view(len(q), f["heads"], -1)
+    wide = F.linear(latent.float(), _tensor(f["kv_up"], tensors, "weight")).view(
+        len(q), f["heads"], -1
+    )
     nope = f["qk_dim"] - f["rope_dim"]
     return q, torch.cat([wide[..., :nope], shared.expand(-1, f["heads"], -1)], -1), wide[..., nope:]
 
@@ -172,16 +199,21 @@ def _with_alibi(q, k, v, slopes, f):
     groups, length = q.shape[1] // k.shape[1], q.shape[2]
     k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
     positions = torch.arange(length)
-    scores = q @ k.transpose(-1, -2) * f["scale"] + slopes[:, None, None] * (positions[None, :] - positions[:, None])
-    scores = scores.masked_fill(~visible(length, f["kind"] == "CAUSAL", f["window"], f["chunk"]), float("-inf"))
+    scores = q @ k.transpose(-1, -2) * f["scale"] + slopes[:, None, None] * (
+        positions[None, :] - positions[:, None]
+    )
+    scores = scores.masked_fill(
+        ~visible(length, f["kind"] == "CAUSAL", f["window"], f["chunk"]), float("-inf")
+    )
     return (torch.softmax(scores, -1) @ v)[0].transpose(0, 1)
 
 
 def _experts(d, x, ids, weights, tensors):
     f = d.fields
     act = next(name for name, number in g.ACTS.items() if number == f["act"])
-    return experts(x, ids, weights, *(_tensor(d, tensors, key) for key in ("gate_up", "down", "gate_up_bias", "down_bias")),
-                   act, f["limit"], f["up_offset"], **f["layout"])  # fmt: skip
+    return experts(x, ids, weights,
+                   *(_tensor(d, tensors, key) for key in ("gate_up", "down", "gate_up_bias",
+                   "down_bias")), act, f["limit"], f["up_offset"], **f["layout"])  # fmt: skip
 
 
 def _moe_routed(node, d, x, tensors):
@@ -193,7 +225,9 @@ def _moe(node, d, x, tensors):
     return _experts(d, x[0], ids, weights, tensors)
 
 
-def route(f: Mapping, logits: torch.Tensor, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+def route(
+    f: Mapping, logits: torch.Tensor, bias: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """KEEL_MOE_* of logits [N, experts]: the chosen experts and their weights [N, k]."""
     logits, k, scoring = logits.float(), f["top_k"], f.get("scoring", 0)
     if scoring == 2:
@@ -216,20 +250,28 @@ def route(f: Mapping, logits: torch.Tensor, bias: torch.Tensor | None) -> tuple[
 def _recur(node, d, x, tensors):
     kind = next(name for name, number in g.RECUR.items() if number == node.ints[0])
     first, tensors, numbers = x[0], iter(x[1:]), iter(node.reals)
-    a = {n: next(tensors) if at >= 0 else next(numbers) for n, at in zip(node.names, node.ints[1:], strict=True)}
+    a = {
+        n: next(tensors) if at >= 0 else next(numbers)
+        for n, at in zip(node.names, node.ints[1:], strict=True)
+    }
     match kind:
         case "CAUSAL_CONV1D":
             return recurrences.conv1d(first.T[None], a["weight"], a.get("bias"), False)[0].T
         case "SSD":
-            return recurrences.ssd(first[None], a["dt"][None], a["A"], a["B"][None], a["C"][None], a.get("D"),
-                                   a.get("dt_bias"), a.get("dt_min", 0.0), a.get("dt_max", float("inf")))[0]  # fmt: skip
+            return recurrences.ssd(first[None], a["dt"][None], a["A"], a["B"][None], a["C"][None],
+                                   a.get("D"), a.get("dt_bias"), a.get("dt_min", 0.0),
+                                   a.get("dt_max", float("inf")))[0]  # fmt: skip
         case "SELECTIVE_SCAN":
-            return recurrences.scan(first.T[None], a["dt"].T[None], a["A"], a["B"].T[None], a["C"].T[None], a.get("D"),
-                                    a.get("dt_bias"))[0].T  # fmt: skip
+            return recurrences.scan(first.T[None], a["dt"].T[None], a["A"], a["B"].T[None],
+                                    a["C"].T[None], a.get("D"), a.get("dt_bias"))[0].T  # fmt: skip
         case "GATED_DELTA":
-            return recurrences.delta(*(t[None] for t in (first, a["k"], a["v"], a["g"], a["beta"])), 1.0, False)[0]
+            return recurrences.delta(
+                *(t[None] for t in (first, a["k"], a["v"], a["g"], a["beta"])), 1.0, False
+            )[0]
         case "LINEAR_ATTENTION":
-            return own_recurrences.linear_attention(*(t[None] for t in (first, a["k"], a["v"], a["g"])))[0]
+            return own_recurrences.linear_attention(
+                *(t[None] for t in (first, a["k"], a["v"], a["g"]))
+            )[0]
         case "SCAN":
             return own_recurrences.linear_scan(first[None], a["a"][None])[0]
     raise Refused(f"the recurrence {kind} has no meaning here")
@@ -240,5 +282,6 @@ def _param(node, d, x, tensors):
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-OBJECTS = {"LINEAR": _linear, "EMBED": _embed, "NORM": _norm, "ROPE": _rope, "ATTENTION": _attention, "MOE": _moe,
-           "MOE_ROUTED": _moe_routed, "RECUR": _recur, "PARAM": _param}  # fmt: skip
+OBJECTS = {"LINEAR": _linear, "EMBED": _embed, "NORM": _norm, "ROPE": _rope,
+           "ATTENTION": _attention, "MOE": _moe, "MOE_ROUTED": _moe_routed, "RECUR": _recur,
+           "PARAM": _param}  # fmt: skip

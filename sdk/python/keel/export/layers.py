@@ -1,4 +1,5 @@
-"""Where a model's layers are, and which of them a node of its program is in: what a pipeline is cut at."""
+"""Where a model's layers are, and which of them a node of its program is in: what a pipeline is cut
+at."""
 
 import re
 
@@ -20,36 +21,51 @@ def find_layers(model: torch.nn.Module) -> str:
 
 def _lists(model: torch.nn.Module) -> dict[str, torch.nn.ModuleList]:
     return {name: module for name, module in model.named_modules()
-            if isinstance(module, torch.nn.ModuleList) and not re.search(r"\.\d+(\.|$)", name)}  # fmt: skip
+            if isinstance(module, torch.nn.ModuleList) and not re.search(r"\.\d+(\.|$)",
+            name)}  # fmt: skip
 
 
 class Numbering:
     """The layer of each node, as an engine counts: each with keys and values of its own.
 
-    Mostly those of the list. Where the program runs a module of it several times, or those of several lists, or a layer has
-    several attentions, layers are counted as they are run (`counted`): one begins where another module of the lists is run,
-    and within it where another attention begins.
+    Mostly those of the list. Where the program runs a module of it several times, or those of
+    several lists, or a layer has several attentions, layers are counted as they are run
+    (`counted`): one begins where another module of the lists is run, and within it where another
+    attention begins.
     """
 
     def __init__(self, program: torch.export.ExportedProgram, model: torch.nn.Module, layers: str):
         kinds = {type(module) for module in model.get_submodule(layers)}
-        lists = [name for name, modules in _lists(model).items() if any(type(m) in kinds for m in modules)]
+        lists = [
+            name
+            for name, modules in _lists(model).items()
+            if any(type(m) in kinds for m in modules)
+        ]
         self._place = re.compile(rf"model\.(?:{'|'.join(map(re.escape, lists))})\.(\d+)(?=\.|$)")
         runs = self._runs(program)
         places = [place for place, _ in runs]
         several = [len(_attentions(nodes)) > 1 for nodes in runs.values()]
-        self.counted = len({*places}) < len(places) or len({p.rpartition(".")[0] for p in places}) > 1 or any(several)
+        self.counted = (
+            len({*places}) < len(places)
+            or len({p.rpartition(".")[0] for p in places}) > 1
+            or any(several)
+        )
         if self.counted:
             self._nodes, self.count = _as_run(runs, model)
         else:
-            self._nodes = {n: int(place.rpartition(".")[2]) for (place, _), nodes in runs.items() for n in nodes}
+            self._nodes = {
+                n: int(place.rpartition(".")[2])
+                for (place, _), nodes in runs.items()
+                for n in nodes
+            }
             self.count = len(model.get_submodule(layers))
 
     def of(self, node: FxNode) -> int | None:
         return self._nodes.get(node)
 
     def _runs(self, program: torch.export.ExportedProgram) -> dict[tuple[str, str], list[FxNode]]:
-        """The nodes of each time that a module of the lists is run, in order, by (its path, which time)."""
+        """The nodes of each time that a module of the lists is run, in order, by (its path, which
+        time)."""
         runs: dict[tuple[str, str], list[FxNode]] = {}
         for node in program.graph.nodes:
             if node.op == "call_function":
@@ -62,7 +78,9 @@ class Numbering:
         return runs
 
 
-def _as_run(runs: dict[tuple[str, str], list[FxNode]], model: torch.nn.Module) -> tuple[dict[FxNode, int], int]:
+def _as_run(
+    runs: dict[tuple[str, str], list[FxNode]], model: torch.nn.Module
+) -> tuple[dict[FxNode, int], int]:
     """By node its layer, and how many there are."""
     numbers, number = {}, -1
     for (place, _), nodes in runs.items():
@@ -86,7 +104,11 @@ def _layer_idx(node: FxNode, model: torch.nn.Module, place: str, parts: set[int]
     """Which of `parts` the node is in, if it is in a module of one inside the layer."""
     for path, _ in reversed(node.meta["nn_module_stack"].values()):
         inside = path.startswith(f"{place}.")
-        own = getattr(model.get_submodule(path.removeprefix("model.")), "layer_idx", None) if inside else None
+        own = (
+            getattr(model.get_submodule(path.removeprefix("model.")), "layer_idx", None)
+            if inside
+            else None
+        )
         if own in parts:
             return own
     return None

@@ -1,4 +1,5 @@
-"""What a graph file states about its model besides the graph: the fields of core/config/model_spec.proto."""
+"""What a graph file states about its model besides the graph: the fields of
+core/config/model_spec.proto."""
 
 from .graph import Declaration
 from .layers import Numbering
@@ -7,7 +8,9 @@ from .renames import renames
 from .split import Parts
 
 
-def model_spec(model, parts: Parts, declarations: list[Declaration], layers: str, numbering: Numbering) -> dict:
+def model_spec(
+    model, parts: Parts, declarations: list[Declaration], layers: str, numbering: Numbering
+) -> dict:
     config = model.config.get_text_config()
     fields = {
         "architecture": type(model).__name__,

@@ -1,4 +1,5 @@
-"""How a model is divided over ranks and stages: the plans of its configuration class, as far as they say something here."""
+"""How a model is divided over ranks and stages: the plans of its configuration class, as far as
+they say something here."""
 
 import re
 
@@ -6,15 +7,20 @@ from .graph import Declaration, Function
 
 # docs/parallel.md: "What a plan means"; those about gradients say nothing here.
 STYLES = {
-    "colwise", "local_colwise", "colwise_gather_output", "colwise_rep", "packed_colwise", "local_packed_colwise", "rowwise",
-    "local_rowwise", "rowwise_split_input", "rowwise_rep", "packed_rowwise", "local_packed_rowwise", "embedding_rowwise",
-    "embedding_colwise", "replicate", "mla_kv_a_proj", "moe_tp_experts", "gather", "local",
-    "local_params", "all_reduce", "moe_identity_expert", "ep_router", "grouped_gemm", "ep_dispatch_experts",
+    "colwise", "local_colwise", "colwise_gather_output", "colwise_rep", "packed_colwise",
+    "local_packed_colwise", "rowwise", "local_rowwise", "rowwise_split_input", "rowwise_rep",
+    "packed_rowwise", "local_packed_rowwise", "embedding_rowwise", "embedding_colwise", "replicate",
+    "mla_kv_a_proj", "moe_tp_experts", "gather", "local", "local_params", "all_reduce",
+    "moe_identity_expert", "ep_router", "grouped_gemm", "ep_dispatch_experts",
 }  # fmt: skip
 # What a pipeline's children have besides what others before them give.
-HOST_INPUTS = {"input_ids", "attention_mask", "position_ids", "position_embeddings", "cache_position", "past_key_values",
-               "token_type_ids"}  # fmt: skip
-MATRICES = {"gate_up_proj", "up_proj", "down_proj"}  # of a mixture of experts, which is one declaration
+HOST_INPUTS = {"input_ids", "attention_mask", "position_ids", "position_embeddings",
+               "cache_position", "past_key_values", "token_type_ids"}  # fmt: skip
+MATRICES = {
+    "gate_up_proj",
+    "up_proj",
+    "down_proj",
+}  # of a mixture of experts, which is one declaration
 
 
 def plans(model, declarations: list[Declaration], forward: Function, layers: str | None) -> dict:
@@ -27,19 +33,31 @@ def plans(model, declarations: list[Declaration], forward: Function, layers: str
     own = {k: v for k, v in (getattr(type(model), "_tp_plan", None) or {}).items()}
     out = {}
     for field, said in (("tp_plan", (getattr(config, "base_model_tp_plan", None) or {}) | own),
-                        ("ep_plan", getattr(config, "base_model_ep_plan", None) or {})):  # fmt: skip
+                        ("ep_plan", getattr(config, "base_model_ep_plan",
+                        None) or {})):  # fmt: skip
         said = _of_parts(said, declarations)
-        rules = [(pattern, style) for pattern, style in said.items() if style in STYLES and _matches(pattern, names)]
+        rules = [
+            (pattern, style)
+            for pattern, style in said.items()
+            if style in STYLES and _matches(pattern, names)
+        ]
         if rules and field == "tp_plan" and all(pattern == "lm_head" for pattern, _ in rules):
             rules = []
         out[field] = rules
-    run = {_pattern(n.object.name, prefix) for n in forward.nodes() if n.object is not None and n.object.tensors}
-    out["pp_plan"] = [] if layers is None else _pipeline(config, names, run, layers.removeprefix(f"{prefix}."))
+    run = {
+        _pattern(n.object.name, prefix)
+        for n in forward.nodes()
+        if n.object is not None and n.object.tensors
+    }
+    out["pp_plan"] = (
+        [] if layers is None else _pipeline(config, names, run, layers.removeprefix(f"{prefix}."))
+    )
     return out
 
 
 def _of_parts(said: dict[str, str], declarations: list[Declaration]) -> dict[str, str]:
-    """Rules of a matrix that is taken apart (fuse/merged.py) are those of its parts, which a rank can have a share of."""
+    """Rules of a matrix that is taken apart (fuse/merged.py) are those of its parts, which a rank
+    can have a share of."""
     parts: dict[str, list[str]] = {}
     for d in declarations:
         if d.kind == "linear" and "layout" in d.fields:
@@ -61,7 +79,8 @@ def _of_parts(said: dict[str, str], declarations: list[Declaration]) -> dict[str
 def _pipeline(
     config, names: dict[str, Declaration], run: set[str], layers: str
 ) -> list[tuple[str, list[str], list[str]]]:
-    """The plan, if its children are those that are here, the layers are among them, and each gets what it takes.
+    """The plan, if its children are those that are here, the layers are among them, and each gets
+    what it takes.
 
     `run` has the names of what holds weights in forward.
     """

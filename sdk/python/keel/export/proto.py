@@ -1,7 +1,8 @@
-"""The classes of core/graph/graph.proto, made from its descriptor: no generated code, so any protobuf runtime will do.
+"""The classes of core/graph/graph.proto, made from its descriptor: no generated code, so any
+protobuf runtime will do.
 
-`graph_pb2` has what a generated module would have. The descriptor is beside this file where the package is installed, in
-the build's output in a test, and made by protoc in a checkout.
+`graph_pb2` has what a generated module would have. The descriptor is beside this file where the
+package is installed, in the build's output in a test, and made by protoc in a checkout.
 """
 
 import functools
@@ -25,9 +26,17 @@ def _descriptor() -> bytes:
         return found.read_bytes()
     root = next((p for p in pathlib.Path(__file__).resolve().parents if (p / PROTO).exists()), None)
     if root is None:
-        raise ModuleNotFoundError(f"{DESCRIPTOR} is not there: install the package keel, or run from its tree")
+        raise ModuleNotFoundError(
+            f"{DESCRIPTOR} is not there: install the package keel, or run from its tree"
+        )
     with tempfile.NamedTemporaryFile() as out:
-        command = ["protoc", f"--proto_path={root}", "--include_imports", f"--descriptor_set_out={out.name}", PROTO]
+        command = [
+            "protoc",
+            f"--proto_path={root}",
+            "--include_imports",
+            f"--descriptor_set_out={out.name}",
+            PROTO,
+        ]
         subprocess.run(command, check=True)
         return pathlib.Path(out.name).read_bytes()
 

@@ -1,7 +1,9 @@
-"""From the names in a checkpoint to those that the graph declares, as rules of core/config/model_spec.proto.
+"""From the names in a checkpoint to those that the graph declares, as rules of
+core/config/model_spec.proto.
 
-Two sources: transformers' own conversion mapping (what `from_pretrained` does to a checkpoint of this model), and what the
-declarations ask for: GPT-2's transposed matrices, experts that a checkpoint keeps in one tensor.
+Two sources: transformers' own conversion mapping (what `from_pretrained` does to a checkpoint of
+this model), and what the declarations ask for: GPT-2's transposed matrices, experts that a
+checkpoint keeps in one tensor.
 """
 
 import re
@@ -25,7 +27,8 @@ def renames(model, declarations: list[Declaration], parts: Parts) -> list[dict]:
 
 
 def _of_unasked(model, declarations: list[Declaration], parts: Parts) -> list[dict]:
-    """Leaves out the parts of which a model of vectors needs nothing: a pooler, a head that it was trained with."""
+    """Leaves out the parts of which a model of vectors needs nothing: a pooler, a head that it was
+    trained with."""
     prefix = f"{prefix_of(model)}."
     used = {name.removeprefix(prefix) for d in declarations for name in d.tensors.values()}
     used.add(f"{parts.embed_tokens}.weight".removeprefix(prefix))
@@ -36,7 +39,9 @@ def _of_unasked(model, declarations: list[Declaration], parts: Parts) -> list[di
         part = next((p for p in outer if not any(u.startswith(f"{p}.") for u in used)), None)
         if part is not None:
             unasked[part] = None
-    return [rule("IGNORE", [rf"({re.escape(prefix)})?{re.escape(part)}\..*"], []) for part in unasked]
+    return [
+        rule("IGNORE", [rf"({re.escape(prefix)})?{re.escape(part)}\..*"], []) for part in unasked
+    ]
 
 
 def _of_score_bias(d: Declaration) -> list[dict]:
@@ -63,7 +68,11 @@ def _of_weight(d: Declaration) -> list[dict]:
         return []
     if d.tied_to is not None:
         bias = d.tensors.get("bias", f"{d.name}.bias")
-        return [] if bias == f"{d.name}.bias" else [rule("RENAME", [re.escape(bias)], [f"{d.name}.bias"])]
+        return (
+            []
+            if bias == f"{d.name}.bias"
+            else [rule("RENAME", [re.escape(bias)], [f"{d.name}.bias"])]
+        )
     op = "TRANSPOSE" if "transposed" in d.tensors else "RENAME"
     if op == "RENAME" and source == f"{d.name}.weight":
         return []
@@ -84,9 +93,18 @@ def _of_merged(declarations: list[Declaration]) -> list[dict]:
         source = rf"({_any_layer(re.escape(path))})\.{own}\.(weight|bias)"
         targets = [rf"\1.{d.name.rpartition('.')[2]}.\2" for d in parts]
         if "period" in parts[0].fields["layout"]:
-            out.append(rule("CHUNK_HEADS", [source], targets, sizes=[d.fields["layout"]["length"] for d in parts]))
+            out.append(
+                rule(
+                    "CHUNK_HEADS",
+                    [source],
+                    targets,
+                    sizes=[d.fields["layout"]["length"] for d in parts],
+                )
+            )
         else:
-            out.append(rule("SPLIT", [source], targets, dim=0, sizes=[d.fields["out"] for d in parts]))
+            out.append(
+                rule("SPLIT", [source], targets, dim=0, sizes=[d.fields["out"] for d in parts])
+            )
     return out
 
 
@@ -97,7 +115,15 @@ def _of_embedding(model, parts: Parts) -> list[dict]:
     if vocabulary is None or rows <= vocabulary:
         return []
     source = rf"({re.escape(parts.embed_tokens)})\.weight"
-    return [rule("SPLIT", [source], [r"\1.weight", r"\1.more.weight"], dim=0, sizes=[vocabulary, rows - vocabulary])]
+    return [
+        rule(
+            "SPLIT",
+            [source],
+            [r"\1.weight", r"\1.more.weight"],
+            dim=0,
+            sizes=[vocabulary, rows - vocabulary],
+        )
+    ]
 
 
 def _any_layer(pattern: str) -> str:
@@ -108,7 +134,8 @@ def _any_layer(pattern: str) -> str:
 
 
 def _of_experts(d: Declaration, stored: dict[str, list[str]]) -> list[dict]:
-    """Sets the names of an expert's matrices; rules that take them out of what holds them all, where a checkpoint does so."""
+    """Sets the names of an expert's matrices; rules that take them out of what holds them all,
+    where a checkpoint does so."""
     first = ("gate", "up") if d.fields["gate"] else ("up",)
     for matrix, parts in (("gate_up", first), ("down", ("down",))):
         sources = stored.get(d.tensors[matrix].rpartition(".")[2])
@@ -127,9 +154,18 @@ def _of_stacked(d: Declaration) -> list[dict]:
     out = []
     if any("." in name for name in stacked):  # each in a module of its own
         named = ["gate_up_proj" if layout["gated"] else "up_proj", "down_proj"]
-        out += [rule("RENAME", [rf"({prefix})\.{re.escape(s)}"], [rf"\1.{n}"]) for s, n in zip(stacked, named)]
+        out += [
+            rule("RENAME", [rf"({prefix})\.{re.escape(s)}"], [rf"\1.{n}"])
+            for s, n in zip(stacked, named)
+        ]
         stacked = named
-    out += [rule("TRANSPOSE" if layout["transposed"] else "RENAME", [rf"({prefix}\.(?:{'|'.join(stacked)}))"], [r"\1.weight"])]
+    out += [
+        rule(
+            "TRANSPOSE" if layout["transposed"] else "RENAME",
+            [rf"({prefix}\.(?:{'|'.join(stacked)}))"],
+            [r"\1.weight"],
+        )
+    ]
     if d.fields["bias"]:
         biases = [d.tensors[key].rpartition(".")[2] for key in ("gate_up_bias", "down_bias")]
         for matrix, bias in zip(stacked, biases, strict=True):
@@ -146,7 +182,8 @@ def _of_stacked(d: Declaration) -> list[dict]:
 
 
 def _of_transformers(model) -> tuple[list[dict], dict[str, list[str]]]:
-    """Rules, and by the tensor that holds all experts the names of each expert's matrices: "{e}.gate_proj"."""
+    """Rules, and by the tensor that holds all experts the names of each expert's matrices:
+    "{e}.gate_proj"."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import MergeModulelist, WeightConverter, WeightRenaming
 
@@ -178,33 +215,51 @@ def _renaming(transform) -> list[dict]:
 
 
 def _converter(transform) -> list[dict]:
-    """One operation that Keel has as well; others are left to a checkpoint that transformers has saved."""
+    """One operation that Keel has as well; others are left to a checkpoint that transformers has
+    saved."""
     from transformers.core_model_loading import Chunk, Concatenate, Transpose
 
     names = {Chunk: "SPLIT", Concatenate: "CONCATENATE", Transpose: "TRANSPOSE"}
     if len(transform.operations) != 1 or type(transform.operations[0]) not in names:
         return []
     op = transform.operations[0]
-    pairs = [_whole(s, t, transform.scope_prefix) for s in transform.source_patterns for t in transform.target_patterns]
+    pairs = [
+        _whole(s, t, transform.scope_prefix)
+        for s in transform.source_patterns
+        for t in transform.target_patterns
+    ]
     if None in pairs:
         return []
     sources, targets = (list(dict.fromkeys(p[i] for p in pairs)) for i in (0, 1))
-    return [rule(names[type(op)], sources, targets, **({} if isinstance(op, Transpose) else {"dim": op.dim}))]
+    return [
+        rule(
+            names[type(op)],
+            sources,
+            targets,
+            **({} if isinstance(op, Transpose) else {"dim": op.dim}),
+        )
+    ]
 
 
 def _whole(source: str, target: str, scope: str | None = None) -> tuple[str, str] | None:
-    """A pattern that is searched for (in names of the part `scope`) and its replacement, as a pattern of a whole name.
+    """A pattern that is searched for (in names of the part `scope`) and its replacement, as a
+    pattern of a whole name.
 
-    None: RE2 cannot say it. A pattern that ends in a word ends where the word does, as in transformers.
+    None: RE2 cannot say it. A pattern that ends in a word ends where the word does, as in
+    transformers.
     """
     if "(?" in source or "(?" in target:
         return None
     start = rf"(.*?\b{re.escape(scope)}\..*?)" if scope else "(.*?)"
-    start, source = ("", source[1:]) if source.startswith("^") and not scope else (start, source.lstrip("^"))
+    start, source = (
+        ("", source[1:]) if source.startswith("^") and not scope else (start, source.lstrip("^"))
+    )
     end, source = ("", source[:-1]) if source.endswith("$") else ("(.*)", source)
     end = r"((?:\W.*)?)" if end and re.search(r"[a-zA-Z0-9]$", source) else end
     shift, groups = bool(start), re.compile(source.replace("*.", r".*\.")).groups
-    target = re.sub(r"\\(\d)", lambda m: f"\\{int(m.group(1)) + shift}", target.replace(r"\.", ".").lstrip("^"))
+    target = re.sub(
+        r"\\(\d)", lambda m: f"\\{int(m.group(1)) + shift}", target.replace(r"\.", ".").lstrip("^")
+    )
     last = groups + shift + 1
     pattern = f"{start}{source}{end}"
     return pattern, (r"\1" if start else "") + target + (rf"\{last}" if end else "")

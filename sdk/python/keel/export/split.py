@@ -12,8 +12,8 @@ from .graph import Builder, Declaration, Function, Refused, Rows, Type, Value, m
 
 @dataclasses.dataclass
 class Parts:
-    """forward: embeds, positions and extras to hidden states. head: `pool`, or `logits` if lm_head, scale and softcap do not
-    say them."""
+    """forward: embeds, positions and extras to hidden states. head: `pool`, or `logits` if lm_head,
+    scale and softcap do not say them."""
 
     forward: Function
     head: Function | None
@@ -36,7 +36,9 @@ def split(function: Function, model: torch.nn.Module) -> Parts:
         raise Refused(f"the head takes {hidden.type}, expected {g.MODEL}[N, hidden_size]")
     if hidden.dims[1] != embed.fields["size"]:
         embed, scale, embeds = _table_of_head(head), 1.0, None
-    forward, extras = forward_of(function, Builder().cast(hidden, g.MODEL), embeds, embed.fields["size"])
+    forward, extras = forward_of(
+        function, Builder().cast(hidden, g.MODEL), embeds, embed.fields["size"]
+    )
     parts = Parts(forward, None, embed.name, head.object.name, embed_scale=scale, extras=extras)
     parts.tied = head.object.tensors["weight"] == embed.tensors["weight"]
     if parts.tied:
@@ -50,23 +52,36 @@ def embedding_of(function: Function, model: torch.nn.Module) -> tuple[Declaratio
     weight = model.get_input_embeddings().weight
     names = {name for name, p in model.named_parameters(remove_duplicate=False) if p is weight}
     nodes = function.nodes()
-    found = [n for n in nodes if n.op == "EMBED" and n.object.tensors["weight"] in names and n.inputs[0] is function.inputs[0]]
+    found = [
+        n
+        for n in nodes
+        if n.op == "EMBED"
+        and n.object.tensors["weight"] in names
+        and n.inputs[0] is function.inputs[0]
+    ]
     if not found:
         raise Refused("its ids do not go to an embedding of tokens")
     value = found[0].output
     users = [n for n in nodes if value in n.inputs]
     if len(users) == 1 and users[0].op == "AFFINE" and users[0].reals[1] == 0:
-        return found[0].object, _exact(users[0].reals[0], found[0].object.fields["size"]), users[0].output
+        return (
+            found[0].object,
+            _exact(users[0].reals[0], found[0].object.fields["size"]),
+            users[0].output,
+        )
     return found[0].object, 1.0, value
 
 
 def _table_of_head(head) -> Declaration:
-    """The head's matrix as the engine's embeddings, where those of the model are not as wide as what the head takes.
+    """The head's matrix as the engine's embeddings, where those of the model are not as wide as
+    what the head takes.
 
     The engine needs some of that size; forward looks the tokens up in the model's own.
     """
     fields = {"rows": head.object.fields["out"], "size": head.object.fields["in"]}
-    return Declaration(head.object.name, "embedding", fields, {"weight": head.object.tensors["weight"]})
+    return Declaration(
+        head.object.name, "embedding", fields, {"weight": head.object.tensors["weight"]}
+    )
 
 
 def _exact(scale: float, size: int) -> float:
@@ -80,20 +95,26 @@ def _head(function: Function, model: torch.nn.Module):
     output = model.get_output_embeddings()
     weight = None if output is None else output.weight
     names = {name for name, p in model.named_parameters(remove_duplicate=False) if p is weight}
-    heads = [n for n in function.nodes() if n.op == "LINEAR" and n.object.tensors["weight"] in names]
+    heads = [
+        n for n in function.nodes() if n.op == "LINEAR" and n.object.tensors["weight"] in names
+    ]
     if not heads:
         raise Refused("its logits do not come from an output embedding (get_output_embeddings)")
     return heads[-1]
 
 
-def forward_of(function: Function, hidden: Value, embeds: Value | None, size: int) -> tuple[Function, list[Value]]:
-    """Inputs in the order of the engine: embeds (in the place of a value, or of none), positions, then ids and token types
-    if the model looks at them besides."""
+def forward_of(
+    function: Function, hidden: Value, embeds: Value | None, size: int
+) -> tuple[Function, list[Value]]:
+    """Inputs in the order of the engine: embeds (in the place of a value, or of none), positions,
+    then ids and token types if the model looks at them besides."""
     given = Value(Type(g.MODEL, (Rows(), size)), name="embeds")
     positions = Value(Type(g.I64, (Rows(),)), name="positions")
     ids = Value(Type(g.I64, (Rows(),)), name="input_ids")
     types = Value(Type(g.I64, (Rows(),)), name=TOKEN_TYPES)
-    known = dict(zip(function.inputs, (ids, positions, types))) | ({} if embeds is None else {embeds: given})
+    known = dict(zip(function.inputs, (ids, positions, types))) | (
+        {} if embeds is None else {embeds: given}
+    )
     output = rebuilt(hidden, known)
     used = {v for n in made([output]) for v in n.inputs}
     extras = [v for v in (ids, types) if v in used]
@@ -108,12 +129,19 @@ def rebuilt(value: Value, known: dict[Value, Value]) -> Value:
         missing = [v for v in node.inputs if v is not None and v not in new]
         if missing:
             raise Refused(f"{node.op} needs {missing[0]}, which is not at hand there")
-        new.update(zip(node.outputs, builder.again(node, tuple(v and new[v] for v in node.inputs)), strict=True))
+        new.update(
+            zip(
+                node.outputs,
+                builder.again(node, tuple(v and new[v] for v in node.inputs)),
+                strict=True,
+            )
+        )
     return new[value]
 
 
 def _logits(function: Function, hidden: Value, head, embed: Declaration, parts: Parts) -> None:
-    """Scale and softcap as numbers where they are all that is behind the head; else a function of rows."""
+    """Scale and softcap as numbers where they are all that is behind the head; else a function of
+    rows."""
     output, scale, softcap = function.output, 1.0, 0.0
     if output.made_by("CAST"):
         output = output.node.inputs[0]
@@ -145,7 +173,8 @@ def _near(scale: float) -> float:
 
 
 def _chain(value: Value, start: Value) -> list | None:
-    """The nodes of one input each from `start` to `value`, casts left out; None: there is more than a chain."""
+    """The nodes of one input each from `start` to `value`, casts left out; None: there is more than
+    a chain."""
     chain = []
     while value is not start:
         node = value.node

@@ -14,7 +14,8 @@ from . import hooks
 from .backbone import TOKEN_TYPES, Backbone
 from .graph import Refused
 
-LENGTH = 7  # of the example; no size of a model may be equal to it by accident, but none is wrong if it is
+# Of the example; no size of a model may be equal to it by accident, but none is wrong if it is.
+LENGTH = 7
 MAX_LENGTH = 1 << 16
 _BOUND = re.compile(r"N = Dim\('N',(?: min=\d+,)? max=(\d+)\)")  # what torch.export suggests
 _FIRST_POSITION = "_keel_first_position"
@@ -28,7 +29,8 @@ class Trace:
 
 
 class _Logits(torch.nn.Module):
-    """The model as a function of ids [1, N], positions [1, N] and perhaps token types to what it is asked for."""
+    """The model as a function of ids [1, N], positions [1, N] and perhaps token types to what it is
+    asked for."""
 
     def __init__(self, model: torch.nn.Module):
         super().__init__()
@@ -37,7 +39,10 @@ class _Logits(torch.nn.Module):
         self.first = first_position(model)
 
     def forward(
-        self, input_ids: torch.Tensor, position_ids: torch.Tensor, token_types: torch.Tensor | None = None
+        self,
+        input_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        token_types: torch.Tensor | None = None,
     ) -> torch.Tensor:
         position_ids = position_ids + self.first if self.first else position_ids
         arguments = {"position_ids": position_ids, "use_cache": False, "return_dict": True}
@@ -76,7 +81,8 @@ def example_types(model: torch.nn.Module, length: int) -> torch.Tensor | None:
 
 
 def trace(model: torch.nn.Module) -> Trace:
-    """Traces `model` (bf16 weights, so that every cast to f32 can be seen) over a number of tokens N."""
+    """Traces `model` (bf16 weights, so that every cast to f32 can be seen) over a number of tokens
+    N."""
     model.eval()
     with _buffers_kept(model):
         vars(model)[_FIRST_POSITION] = _first_position(model)
@@ -86,7 +92,9 @@ def trace(model: torch.nn.Module) -> Trace:
 
 def _trace(model: torch.nn.Module) -> Trace:
     most = getattr(model.config.get_text_config(), "max_position_embeddings", None) or MAX_LENGTH
-    most = min(MAX_LENGTH, most - first_position(model)) if most > 0 else MAX_LENGTH  # tables of positions end there
+    most = (
+        min(MAX_LENGTH, most - first_position(model)) if most > 0 else MAX_LENGTH
+    )  # tables of positions end there
     with hooks.installed(model) as found, refusing():
         try:
             program, bound = _of_tokens(model, most), None
@@ -101,7 +109,8 @@ def _trace(model: torch.nn.Module) -> Trace:
 
 @contextlib.contextmanager
 def refusing() -> Iterator[None]:
-    """Where models are traced: with transformers' patches for that, and what torch.export raises as a refusal."""
+    """Where models are traced: with transformers' patches for that, and what torch.export raises as
+    a refusal."""
     with torch.no_grad(), apply_patches("dynamo"):
         try:
             yield
@@ -112,22 +121,33 @@ def refusing() -> Iterator[None]:
 
 
 def _of_tokens(model: torch.nn.Module, most: int) -> torch.export.ExportedProgram:
-    inputs, types = example(LENGTH, model.get_input_embeddings().weight.shape[0]), example_types(model, LENGTH)
+    inputs, types = (
+        example(LENGTH, model.get_input_embeddings().weight.shape[0]),
+        example_types(model, LENGTH),
+    )
     return exported(_Logits(model), inputs if types is None else (*inputs, types), 1, most)
 
 
-def exported(module: torch.nn.Module, inputs: tuple, dim: int, most: int) -> torch.export.ExportedProgram:
+def exported(
+    module: torch.nn.Module, inputs: tuple, dim: int, most: int
+) -> torch.export.ExportedProgram:
     """The program for up to `most` tokens, which are dimension `dim` of each input."""
     tokens = torch.export.Dim("N", min=2, max=most)
-    program = torch.export.export(module, inputs, dynamic_shapes=({dim: tokens},) * len(inputs), strict=False,
+    program = torch.export.export(module, inputs, dynamic_shapes=({dim: tokens},) * len(inputs),
+                                  strict=False,
                                   prefer_deferred_runtime_asserts_over_guards=True)  # fmt: skip
     return program.run_decompositions({})  # takes no op apart, but makes values of writes in place
 
 
 @contextlib.contextmanager
 def _buffers_kept(model: torch.nn.Module) -> Iterator[None]:
-    """Puts them back at the end: some models round their tables to the type of what they are given."""
-    held = [(module, name, buffer) for module in model.modules() for name, buffer in module.named_buffers(recurse=False)]
+    """Puts them back at the end: some models round their tables to the type of what they are
+    given."""
+    held = [
+        (module, name, buffer)
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
     try:
         yield
     finally:
@@ -136,7 +156,8 @@ def _buffers_kept(model: torch.nn.Module) -> Iterator[None]:
 
 
 def _first_position(model: torch.nn.Module) -> int:
-    """The position of the first token: some models count from behind their padding index if they are given none."""
+    """The position of the first token: some models count from behind their padding index if they
+    are given none."""
     padding = getattr(model.config.get_text_config(), "pad_token_id", None)
     called = _called(model)
     if padding is None or "position_ids" not in inspect.signature(called.forward).parameters:
@@ -147,7 +168,10 @@ def _first_position(model: torch.nn.Module) -> int:
         try:
             said = _said(called(input_ids=ids, use_cache=False))
             for first in (0, padding + 1):
-                if torch.allclose(_said(called(input_ids=ids, position_ids=positions + first, use_cache=False)), said):
+                if torch.allclose(
+                    _said(called(input_ids=ids, position_ids=positions + first, use_cache=False)),
+                    said,
+                ):
                     return first
         except Exception:  # the trace says why
             pass
@@ -155,9 +179,13 @@ def _first_position(model: torch.nn.Module) -> int:
 
 
 def logits_of(
-    model: torch.nn.Module, ids: torch.Tensor, positions: torch.Tensor, token_types: torch.Tensor | None = None
+    model: torch.nn.Module,
+    ids: torch.Tensor,
+    positions: torch.Tensor,
+    token_types: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """What the model itself says: [N, vocabulary], of a backbone [N, size], of a classifier [labels]."""
+    """What the model itself says: [N, vocabulary], of a backbone [N, size], of a classifier
+    [labels]."""
     with torch.no_grad():
         return _Logits(model.eval())(ids, positions, token_types)[0]
 

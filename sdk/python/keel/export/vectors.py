@@ -1,7 +1,8 @@
 """What makes a vector of hidden states: a graph's function `pool`.
 
-Of a classifier the class itself says it: its forward is run with a base model that gives back what it is given, a text of
-one token a row, whose first token, last token and mean are the same. Whose hidden states it takes of longer texts is tried.
+Of a classifier the class itself says it: its forward is run with a base model that gives back what
+it is given, a text of one token a row, whose first token, last token and mean are the same. Whose
+hidden states it takes of longer texts is tried.
 """
 
 import contextlib
@@ -20,7 +21,16 @@ from .fuse.cleanup import cleaned
 from .graph import Builder, Function, Graph, Refused, Rows, Type, Value
 from .interpret import Tensors, run
 from .split import Parts, embedding_of, forward_of, rebuilt
-from .trace import LENGTH, MAX_LENGTH, example, example_types, exported, first_position, logits_of, refusing
+from .trace import (
+    LENGTH,
+    MAX_LENGTH,
+    example,
+    example_types,
+    exported,
+    first_position,
+    logits_of,
+    refusing,
+)
 
 LENGTH_TRIED = 29
 TOLERANCE = 1e-4
@@ -32,7 +42,10 @@ def split_vectors(function: Function, backbone: Backbone, classifier: Function |
     hidden = Builder().cast(function.output, g.MODEL)
     size = embed.fields["size"]
     if hidden.dims != (Rows(), size):
-        raise Refused(f"it gives {hidden.type}, expected hidden states as wide as its embeddings, {g.MODEL}[N, {size}]")
+        raise Refused(
+            f"it gives {hidden.type}, expected hidden states as wide as its embeddings, "
+            f"{g.MODEL}[N, {size}]"
+        )
     forward, extras = forward_of(function, hidden, embeds, size)
     rows = _rows(size)
     pool = classifier or Function("pool", [rows], rows)
@@ -45,29 +58,48 @@ def classifier_of(model: torch.nn.Module) -> Function | None:
         return None
     size = base_of(model).config.get_text_config().hidden_size
     with hooks.installed(model), _gives_back(model), refusing():
-        program = exported(_Rows(model), (torch.randn(LENGTH, size).bfloat16(), torch.arange(LENGTH)), 0, MAX_LENGTH)
+        program = exported(
+            _Rows(model),
+            (torch.randn(LENGTH, size).bfloat16(), torch.arange(LENGTH)),
+            0,
+            MAX_LENGTH,
+        )
     function = cleaned(convert(program, model, _NoLayers()))
     rows = _rows(size)
     vectors = Builder().cast(rebuilt(function.output, {function.inputs[0]: rows}), g.MODEL)
     return Function("pool", [rows], Builder().view(vectors, (Rows(), model.config.num_labels)))
 
 
-def check_classifier(model: torch.nn.Module, backbone: Backbone, graph: Graph, tensors: Tensors) -> dict[int, float]:
-    """The largest difference of the numbers for the labels, by length as in check.Checks; Refused where they differ."""
+def check_classifier(
+    model: torch.nn.Module, backbone: Backbone, graph: Graph, tensors: Tensors
+) -> dict[int, float]:
+    """The largest difference of the numbers for the labels, by length as in check.Checks; Refused
+    where they differ."""
     pool, forward = graph.function("pool"), graph.function("forward")
     vocabulary = model.get_input_embeddings().weight.shape[0]
     ids, positions = example(LENGTH_TRIED, vocabulary, 5)
     padding = getattr(model.config.get_text_config(), "pad_token_id", None)
-    ids[ids == padding] = vocabulary - 1 if padding != vocabulary - 1 else 0  # a class looks for the last that is none
+    ids[ids == padding] = (
+        vocabulary - 1 if padding != vocabulary - 1 else 0
+    )  # a class looks for the last that is none
     token_types = example_types(backbone, LENGTH_TRIED)
     hidden = logits_of(backbone, ids, positions, token_types)
     wanted = logits_of(model, ids, positions + first_position(backbone), token_types)
     errors = {}
-    for name, row in {"CLS": hidden[:1], "LAST": hidden[-1:], "MEAN": hidden.mean(0, keepdim=True)}.items():
-        errors[name] = ((run(pool, [row], tensors)[0] - wanted).abs().max() / wanted.abs().max()).item()
+    for name, row in {
+        "CLS": hidden[:1],
+        "LAST": hidden[-1:],
+        "MEAN": hidden.mean(0, keepdim=True),
+    }.items():
+        errors[name] = (
+            (run(pool, [row], tensors)[0] - wanted).abs().max() / wanted.abs().max()
+        ).item()
     best, expected = min(errors, key=errors.get), pooling_of(model, forward)
     if not errors[best] < TOLERANCE:
-        raise Refused(f"its classifier takes hidden states in another way than the first, the last or the mean: {errors}")
+        raise Refused(
+            "its classifier takes hidden states in another way than the first, the last or the "
+            f"mean: {errors}"
+        )
     if best != expected:
         raise Refused(f"its classifier pools by {best}, and the engine would by {expected}")
     return {LENGTH_TRIED: errors[best]}
@@ -87,7 +119,8 @@ def _rows(size: int) -> Value:
 
 
 class _Rows(torch.nn.Module):
-    """The classifier as a function of rows [R, size], and of their numbers, by which it may choose them."""
+    """The classifier as a function of rows [R, size], and of their numbers, by which it may choose
+    them."""
 
     def __init__(self, model: torch.nn.Module):
         super().__init__()
@@ -112,7 +145,9 @@ def _gives_back(model: torch.nn.Module) -> Iterator[None]:
     base, config = base_of(model), model.config.get_text_config()
 
     def forward(self, input_ids=None, *more, inputs_embeds=None, **named):
-        return BaseModelOutputWithPoolingAndCrossAttentions(inputs_embeds, _pooled(self, inputs_embeds))
+        return BaseModelOutputWithPoolingAndCrossAttentions(
+            inputs_embeds, _pooled(self, inputs_embeds)
+        )
 
     changed = {"pad_token_id": 0}  # a class may want one
     if getattr(model.config, "classifier_pooling", None) == "mean":

@@ -1,7 +1,9 @@
-"""Random weights that take no memory, so that a model of any size can be traced and tried on a small machine.
+"""Random weights that take no memory, so that a model of any size can be traced and tried on a
+small machine.
 
-A tensor of them is a window on a short row of random numbers: w[i, j] = row[3 i + j]. Its rows differ, its columns differ,
-and it is no multiple of its transpose, which is what trying a model needs.
+A tensor of them is a window on a short row of random numbers: w[i, j] = row[3 i + j]. Its rows
+differ, its columns differ, and it is no multiple of its transpose, which is what trying a model
+needs.
 """
 
 import contextlib
@@ -15,7 +17,8 @@ STRIDES = (13, 7, 3, 1)  # of the last four dimensions
 
 @contextlib.contextmanager
 def unfilled() -> Iterator[None]:
-    """Modules made inside get parameters of their shape whose memory is never touched: windows, as soon as they are set."""
+    """Modules made inside get parameters of their shape whose memory is never touched: windows, as
+    soon as they are set."""
     from transformers.initialization import no_init_weights
 
     register = torch.nn.Module.register_parameter
@@ -34,7 +37,8 @@ def unfilled() -> Iterator[None]:
 
 
 def fill(model: torch.nn.Module, dtype: torch.dtype) -> None:
-    """Sets each weight to random numbers of `dtype`; the same numbers for the same name and shape."""
+    """Sets each weight to random numbers of `dtype`; the same numbers for the same name and
+    shape."""
     kept_in_f32 = _kept_in_f32(model)
     for name, parameter in model.named_parameters():
         f32 = any(part in name.split(".") for part in kept_in_f32)
@@ -47,8 +51,13 @@ def fill(model: torch.nn.Module, dtype: torch.dtype) -> None:
 
 
 def _is_unset(buffer: torch.Tensor) -> bool:
-    """Whether it has no numbers yet that others go with: decays of a linear attention, and what is made of them."""
-    return buffer.is_floating_point() and buffer.numel() > 0 and bool((buffer == buffer.flatten()[0]).all())
+    """Whether it has no numbers yet that others go with: decays of a linear attention, and what is
+    made of them."""
+    return (
+        buffer.is_floating_point()
+        and buffer.numel() > 0
+        and bool((buffer == buffer.flatten()[0]).all())
+    )
 
 
 def window(shape: torch.Size, dtype: torch.dtype, name: str) -> torch.Tensor:

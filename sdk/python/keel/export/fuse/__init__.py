@@ -1,4 +1,5 @@
-"""Makes of what a program says in many ops what Keel has one for. `fused` is all of it, in order."""
+"""Makes of what a program says in many ops what Keel has one for. `fused` is all of it, in
+order."""
 
 from ..graph import Function
 from ..interpret import Tensors

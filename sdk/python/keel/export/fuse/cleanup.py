@@ -1,7 +1,7 @@
 """Local rules: shape changes that cancel, numbers that are folded, activations that are multiplied.
 
-Each rule looks at one node and its inputs (made anew already) and gives what stands for it, or None. They are applied
-until nothing changes.
+Each rule looks at one node and its inputs (made anew already) and gives what stands for it, or
+None. They are applied until nothing changes.
 """
 
 import torch
@@ -50,7 +50,11 @@ def _permute(build, node, x):
 def _cast(build, node, x):
     """There and back to a type that holds it all."""
     inner = x[0].node
-    if x[0].made_by("CAST") and inner.inputs[0].dtype == node.output.dtype and _holds(x[0].dtype, node.output.dtype):
+    if (
+        x[0].made_by("CAST")
+        and inner.inputs[0].dtype == node.output.dtype
+        and _holds(x[0].dtype, node.output.dtype)
+    ):
         return inner.inputs[0]
     return x[0] if x[0].dtype == node.output.dtype else None
 
@@ -73,7 +77,8 @@ def _behind_permute(build, node, x):
 
 
 def _behind_view(build, node, x):
-    """op(view(x)) is view(op(x)), where the view adds or drops ones alone, or has several rows of a token.
+    """op(view(x)) is view(op(x)), where the view adds or drops ones alone, or has several rows of a
+    token.
 
     So views meet and cancel, and a row is a token.
     """
@@ -91,13 +96,20 @@ def _behind_view(build, node, x):
         return None
     ints = (-1,) if node.op == "SOFTMAX" else node.ints
     type = g.Type(node.output.dtype, source.dims)
-    result = build.emit(node.op, [source], type, object=node.object, ints=ints, reals=node.reals, names=node.names)[0]
+    result = build.emit(
+        node.op, [source], type, object=node.object, ints=ints, reals=node.reals, names=node.names
+    )[0]
     return build.view(result, x[0].dims)
 
 
 def _rows_of_token(build, value):
     """[k N, ..] that is a view of something else as [N, k, ..]."""
-    if not value.made_by("VIEW") or not value.dims or not isinstance(value.dims[0], Rows) or value.dims[0] == Rows():
+    if (
+        not value.made_by("VIEW")
+        or not value.dims
+        or not isinstance(value.dims[0], Rows)
+        or value.dims[0] == Rows()
+    ):
         return None
     return build.view(value.node.inputs[0], (Rows(), value.dims[0].times, *value.dims[1:]))
 
@@ -108,10 +120,17 @@ def _both_rows_of_token(build, node, x):
     if inner[0] is None and inner[1] is None:
         return None
     for i, v in enumerate(inner):
-        if v is None and (len(x[i].dims) >= len(node.output.dims) or any(isinstance(d, Rows) for d in x[i].dims)):
+        if v is None and (
+            len(x[i].dims) >= len(node.output.dims) or any(isinstance(d, Rows) for d in x[i].dims)
+        ):
             return None
     inner = [v if v is not None else x[i] for i, v in enumerate(inner)]
-    result = build.emit(node.op, inner, g.Type(node.output.dtype, g.broadcast(*(v.dims for v in inner))), ints=node.ints)[0]
+    result = build.emit(
+        node.op,
+        inner,
+        g.Type(node.output.dtype, g.broadcast(*(v.dims for v in inner))),
+        ints=node.ints,
+    )[0]
     return build.view(result, node.output.dims)
 
 
@@ -126,7 +145,9 @@ def _narrow(build, node, x):
 
 def _with_input(build: Builder, node: Node, x: Value) -> Value:
     type = g.Type(node.output.dtype, x.dims)
-    return build.emit(node.op, [x], type, object=node.object, ints=node.ints, reals=node.reals, names=node.names)[0]
+    return build.emit(
+        node.op, [x], type, object=node.object, ints=node.ints, reals=node.reals, names=node.names
+    )[0]
 
 
 def _both_permuted(build, node, x):
@@ -155,7 +176,11 @@ def _choice(build, node, x):
             if not _is_truth(other):
                 continue
             c, opposite = chosen.node.inputs[0], other.node.inputs[0]
-            if opposite.made_by("UNARY") and opposite.node.ints[0] == g.UNARY["not"] and opposite.node.inputs[0] is c:
+            if (
+                opposite.made_by("UNARY")
+                and opposite.node.ints[0] == g.UNARY["not"]
+                and opposite.node.inputs[0] is c
+            ):
                 return build.where(c, build.cast(build.constant(torch.ones(1)), y.dtype), y)
     return None
 
@@ -169,7 +194,12 @@ def _number(v: Value) -> float | None:
     node = v.node
     while node is not None and node.op in ("CAST", "VIEW"):
         node = node.inputs[0].node
-    if node is not None and node.op == "CONSTANT" and node.data.numel() == 1 and node.data.dtype.is_floating_point:
+    if (
+        node is not None
+        and node.op == "CONSTANT"
+        and node.data.numel() == 1
+        and node.data.dtype.is_floating_point
+    ):
         return node.data.item()
     return None
 

@@ -1,7 +1,8 @@
 """Finds latent attention by trying it (DeepSeek-V2, arXiv:2405.04434): KEEL_ATTENTION_MLA.
 
-A model writes it as attention over keys and values of all heads, which a linear makes of a latent. Kept in the cache are
-then those, many times what the latent and the rotated part of the keys take that all heads share.
+A model writes it as attention over keys and values of all heads, which a linear makes of a latent.
+Kept in the cache are then those, many times what the latent and the rotated part of the keys take
+that all heads share.
 """
 
 import torch
@@ -31,7 +32,13 @@ def with_latents(function: Function, tensors: Tensors) -> Function:
             k, v = (builder.view(new[x], (Rows(), 1, x.dims[-1])) for x in (latent, rotated))
             new[node.output] = builder.attention(object, new[node.inputs[0]], k, v, {})
         else:
-            new.update(zip(node.outputs, builder.again(node, tuple(v and new[v] for v in node.inputs)), strict=True))
+            new.update(
+                zip(
+                    node.outputs,
+                    builder.again(node, tuple(v and new[v] for v in node.inputs)),
+                    strict=True,
+                )
+            )
     result = Function(function.name, function.inputs, new[function.output])
     expanded = {n.object for n in result.nodes() if n.op == "LINEAR"}
     alone = not any(object.fields["kv_up"] in expanded for object, _, _ in found.values())
@@ -39,7 +46,8 @@ def with_latents(function: Function, tensors: Tensors) -> Function:
 
 
 def recognise(node: Node, tensors: Tensors) -> tuple[Declaration, Value, Value] | None:
-    """The declaration with the linear that expands latents; the latent; the keys' part that all heads share. Or None."""
+    """The declaration with the linear that expands latents; the latent; the keys' part that all
+    heads share. Or None."""
     q, k, v, *arguments = node.inputs
     f = node.object.fields
     if f["kind"] != "CAUSAL" or arguments or k is None or f["heads"] != f["kv_heads"]:
@@ -53,7 +61,12 @@ def recognise(node: Node, tensors: Tensors) -> tuple[Declaration, Value, Value] 
     up, latent = expanded.node.object, expanded.node.inputs[0]
     nope = up.fields["out"] // f["heads"] - f["v_dim"]
     rope = f["qk_dim"] - nope
-    if nope <= 0 or rope <= 0 or up.fields["bias"] or {"layout", "transposed"} & {*up.fields, *up.tensors}:
+    if (
+        nope <= 0
+        or rope <= 0
+        or up.fields["bias"]
+        or {"layout", "transposed"} & {*up.fields, *up.tensors}
+    ):
         return None
     both = _sources(k, rope)
     if latent.dims != (Rows(), up.fields["in"]) or len(both) != 2 or expanded not in both:
@@ -63,7 +76,13 @@ def recognise(node: Node, tensors: Tensors) -> tuple[Declaration, Value, Value] 
         return None
     if not _is_latent(f, expanded, rotated, k, v, nope, tensors):
         return None
-    fields = f | {"kind": "MLA", "kv_heads": 1, "kv_lora_rank": up.fields["in"], "rope_dim": rope, "kv_up": up}
+    fields = f | {
+        "kind": "MLA",
+        "kv_heads": 1,
+        "kv_lora_rank": up.fields["in"],
+        "rope_dim": rope,
+        "kv_up": up,
+    }
     return Declaration(node.object.name, "attention", fields), latent, rotated
 
 
@@ -74,7 +93,11 @@ def _sources(value: Value, size: int = 0) -> list[Value]:
         v = stack.pop()
         if _is_of_rows(v, size):
             out += [v] if v not in out else []
-        elif v.node is not None and v.node.op in PARTS and not (v.made_by("CAST") and v.dtype != v.node.inputs[0].dtype):
+        elif (
+            v.node is not None
+            and v.node.op in PARTS
+            and not (v.made_by("CAST") and v.dtype != v.node.inputs[0].dtype)
+        ):
             stack.extend(v.node.inputs[:1] if v.node.op == "EXPAND" else v.node.inputs)
         elif v not in out:
             out.append(v)
@@ -85,12 +108,16 @@ def _is_of_rows(value: Value, size: int) -> bool:
     return value.dims[-1:] == (size,) and [d for d in value.dims[:-1] if d != 1] == [Rows()]
 
 
-def _is_latent(f: dict, expanded: Value, rotated: Value, k: Value, v: Value, nope: int, tensors: Tensors) -> bool:
-    """Whether a head's key is the first part of what the latent is expanded to and the part that all share, its value the
-    rest."""
+def _is_latent(
+    f: dict, expanded: Value, rotated: Value, k: Value, v: Value, nope: int, tensors: Tensors
+) -> bool:
+    """Whether a head's key is the first part of what the latent is expanded to and the part that
+    all share, its value the rest."""
     random = torch.Generator().manual_seed(0)
     wide = torch.randn(LENGTH, expanded.dims[-1], generator=random)
-    shared = torch.randn([LENGTH if isinstance(d, Rows) else d for d in rotated.dims], generator=random)
+    shared = torch.randn(
+        [LENGTH if isinstance(d, Rows) else d for d in rotated.dims], generator=random
+    )
     try:
         got_k, got_v = evaluate([k, v], {expanded: wide, rotated: shared}, tensors)
     except (RuntimeError, KeyError, IndexError):  # it needs more than these

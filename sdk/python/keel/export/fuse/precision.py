@@ -1,7 +1,8 @@
-"""What a model counts in f32 although its weights are not: weights are declared f32 where they are nothing else.
+"""What a model counts in f32 although its weights are not: weights are declared f32 where they are
+nothing else.
 
-So they are not rounded to the model's type before, nor cast in every step; and a linear in f32, a router mostly, is a
-product, as a declared linear takes values of the model's type alone.
+So they are not rounded to the model's type before, nor cast in every step; and a linear in f32, a
+router mostly, is a product, as a declared linear takes values of the model's type alone.
 """
 
 from .. import graph as g
@@ -19,20 +20,32 @@ def in_f32(function: Function) -> Function:
 
     def param(build, name, shape):
         fields = {"dtype": g.F32, "shape": list(shape)}
-        return build.param(declared.setdefault(name, Declaration(name, "param", fields, {"": name})))
+        return build.param(
+            declared.setdefault(name, Declaration(name, "param", fields, {"": name}))
+        )
 
     def rule(build, node, x):
         d = node.object
-        if node.op == "PARAM" and node.output.dtype == g.MODEL and all(_is_f32(node.output, n) for n in users[node.output]):
+        if (
+            node.op == "PARAM"
+            and node.output.dtype == g.MODEL
+            and all(_is_f32(node.output, n) for n in users[node.output])
+        ):
             return param(build, d.tensors[""], d.fields["shape"])
         if node.op == "CAST" and x[0].dtype == node.output.dtype:
             return x[0]
         if node.op == "LINEAR" and x[0].dtype == g.F32 and "layout" not in d.fields:
             turned = "transposed" in d.tensors
-            shape = (d.fields["in"], d.fields["out"]) if turned else (d.fields["out"], d.fields["in"])
+            shape = (
+                (d.fields["in"], d.fields["out"]) if turned else (d.fields["out"], d.fields["in"])
+            )
             weight = param(build, d.tensors["weight"], shape)
             result = build.matmul(x[0], weight if turned else build.permute(weight, (1, 0)))
-            bias = param(build, d.tensors["bias"], shape[:1] if not turned else shape[1:]) if d.fields["bias"] else None
+            bias = (
+                param(build, d.tensors["bias"], shape[:1] if not turned else shape[1:])
+                if d.fields["bias"]
+                else None
+            )
             return result if bias is None else build.arithmetic("ADD", result, bias)
         return None
 

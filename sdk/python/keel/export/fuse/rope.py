@@ -1,8 +1,9 @@
 """Finds rotary embeddings by trying them.
 
-Rope is written in many ways: halves or pairs, parts of a head, tables made here or there. So nothing is matched. What feeds
-an attention's q or k is followed back to where positions come in. That piece is a function of one value and the positions;
-if its matrix at several positions is a rotation by position * frequency, it is a rope, and the frequencies can be read off.
+Rope is written in many ways: halves or pairs, parts of a head, tables made here or there. So
+nothing is matched. What feeds an attention's q or k is followed back to where positions come in.
+That piece is a function of one value and the positions; if its matrix at several positions is a
+rotation by position * frequency, it is a rope, and the frequencies can be read off.
 """
 
 import dataclasses
@@ -14,7 +15,20 @@ from ..graph import Builder, Declaration, Function, Node, Rows, Value, made
 from ..interpret import Tensors, evaluate
 
 # What a rope is made of; anything else ends the piece.
-PARTS = {"ADD", "SUB", "MUL", "UNARY", "CAT", "NARROW", "VIEW", "PERMUTE", "CAST", "REPEAT", "AFFINE", "TAKE"}
+PARTS = {
+    "ADD",
+    "SUB",
+    "MUL",
+    "UNARY",
+    "CAT",
+    "NARROW",
+    "VIEW",
+    "PERMUTE",
+    "CAST",
+    "REPEAT",
+    "AFFINE",
+    "TAKE",
+}
 TABLE_PARTS = PARTS | {"MATMUL", "EXPAND", "CONSTANT", "DIV", "POW", "GATHER_ROWS", "PARAM"}
 POSITIONS = (1, 7, 12)
 LENGTH = 13
@@ -52,7 +66,11 @@ def with_ropes(function: Function, tensors: Tensors) -> Function:
         found |= _kept(here, node)
     if not found:
         return function
-    constants = [n.data.flatten().tolist() for n in function.nodes() if n.op == "CONSTANT" and n.output.dtype == g.F32]
+    constants = [
+        n.data.flatten().tolist()
+        for n in function.nodes()
+        if n.op == "CONSTANT" and n.output.dtype == g.F32
+    ]
     for _, fields in found.values():
         fields["inv_freq"] = _as_said(fields["inv_freq"], constants)
     declared: dict[tuple, Declaration] = {}
@@ -60,11 +78,13 @@ def with_ropes(function: Function, tensors: Tensors) -> Function:
     return _replaced(function, found, declared, new)
 
 
-def _kept(here: dict[Value, tuple[Value, dict]], attention: Node) -> dict[Value, tuple[Value, dict]]:
+def _kept(
+    here: dict[Value, tuple[Value, dict]], attention: Node
+) -> dict[Value, tuple[Value, dict]]:
     """Those of q and k that may be told by a rope.
 
-    One that takes pairs and gives halves is a rope of pairs but for the order of what it gives. Where q and k have the same
-    order, their products are the same in any.
+    One that takes pairs and gives halves is a rope of pairs but for the order of what it gives.
+    Where q and k have the same order, their products are the same in any.
     """
     of_q, of_k = ({id(v) for n in made([side]) for v in n.outputs} for side in attention.inputs[:2])
     reordered = [r for r in here if here[r][1]["reordered"]]
@@ -99,7 +119,9 @@ def _rope(build: Builder, declared: dict, x: Value, positions: Value, fields: di
     value = build.permute(x, order)
     heads = build.view(value, (Rows(), 1, value.dims[-1])) if len(value.dims) == 2 else value
     turned = build.rope(object, heads, positions)
-    return build.permute(build.view(turned, value.dims), [order.index(i) for i in range(len(order))])
+    return build.permute(
+        build.view(turned, value.dims), [order.index(i) for i in range(len(order))]
+    )
 
 
 # ---- the piece
@@ -120,7 +142,9 @@ def _far(tables: set[Value]) -> int:
     return max(0, min([FAR, *(n - LENGTH for n in rows if isinstance(n, int))]))
 
 
-def _table_values(tables: set[Value], positions: Value, tensors: Tensors, first: int) -> dict[Value, torch.Tensor]:
+def _table_values(
+    tables: set[Value], positions: Value, tensors: Tensors, first: int
+) -> dict[Value, torch.Tensor]:
     """What they are for tokens at the positions `first`, `first` + 1 ..."""
     wanted = [v for v in tables if v is not positions]
     known = {positions: torch.arange(first, first + LENGTH)}
@@ -128,7 +152,8 @@ def _table_values(tables: set[Value], positions: Value, tensors: Tensors, first:
 
 
 def _candidates(attention: Node, tables: set[Value]) -> list[Value]:
-    """Values on the way from q or k back, the last before the attention first: parts of it may be joined later (MLA)."""
+    """Values on the way from q or k back, the last before the attention first: parts of it may be
+    joined later (MLA)."""
     out, stack = [], [v for v in attention.inputs[:2] if v is not None]
     while stack:
         value = stack.pop(0)
@@ -160,10 +185,17 @@ def _piece(result: Value, tables: set[Value]) -> Piece | None:
     if not inside:
         return None
     outputs = {v for n in inside for v in n.outputs}
-    cut = {v for n in inside for v in n.inputs if v not in outputs and v not in tables and not _fixed(v)}
+    cut = {
+        v
+        for n in inside
+        for v in n.inputs
+        if v not in outputs and v not in tables and not _fixed(v)
+    }
     ways = [_upwards(v) for v in cut]
     common = [v for v in ways[0] if all(v in way for way in ways)] if ways else []
-    x = next((v for v in common if v.type == result.type), None)  # before views and casts that are undone
+    x = next(
+        (v for v in common if v.type == result.type), None
+    )  # before views and casts that are undone
     return None if x is None else Piece(x, result, inside)
 
 
@@ -180,7 +212,9 @@ def _inside(result: Value, tables: set[Value]) -> list[Node]:
 
 
 def _fixed(v: Value) -> bool:
-    return all(n.op in TABLE_PARTS for n in made([v])) and not any(isinstance(d, Rows) for d in v.dims)
+    return all(n.op in TABLE_PARTS for n in made([v])) and not any(
+        isinstance(d, Rows) for d in v.dims
+    )
 
 
 def _upwards(value: Value) -> list[Value]:
@@ -202,7 +236,12 @@ def recognise(piece: Piece, tables: dict[Value, torch.Tensor], far: dict[Value, 
               tensors: Tensors) -> dict | None:  # fmt: skip
     """The fields of the rope that the piece is, or None. `far`: the tables of far positions."""
     x, size = piece.x, piece.x.dims[-1]
-    if isinstance(size, Rows) or piece.result.dims != x.dims or size % 2 or x.dims.count(Rows()) != 1:
+    if (
+        isinstance(size, Rows)
+        or piece.result.dims != x.dims
+        or size % 2
+        or x.dims.count(Rows()) != 1
+    ):
         return None
     if any(isinstance(d, Rows) and d != Rows() for d in x.dims):
         return None
@@ -214,14 +253,17 @@ def recognise(piece: Piece, tables: dict[Value, torch.Tensor], far: dict[Value, 
     for interleaved, reordered in ((False, False), (True, False), (True, True)):
         tried = {p: m[pairs] if reordered else m for p, m in matrices.items()}
         fields = _rotation(tried, size, interleaved)
-        if fields is not None and _only_turns(piece, shape, pairs if reordered else None, fields, far, tensors):
+        if fields is not None and _only_turns(
+            piece, shape, pairs if reordered else None, fields, far, tensors
+        ):
             in_f32 = x.dtype == g.MODEL and _turns_in_f32(piece, tables)
             return fields | {"fp32": in_f32, "reordered": reordered}
     return None
 
 
 def _matrices(piece, shape, rows, size, tables, tensors) -> dict[int, torch.Tensor] | None:
-    """By position the matrix that the piece multiplies a head with; None: it is not linear, or heads differ."""
+    """By position the matrix that the piece multiplies a head with; None: it is not linear, or
+    heads differ."""
 
     def f(value: torch.Tensor) -> torch.Tensor:
         return evaluate([piece.result], tables | {piece.x: value}, tensors)[0]
@@ -256,9 +298,14 @@ def _only_turns(piece, shape, order, fields, far, tensors) -> bool:
     y = evaluate([piece.result], far | {piece.x: x}, tensors)[0]
     y = y if order is None else y[..., order]
     a, b = _halves(fields["rotary_size"], fields["interleaved"])
-    wanted, got = ((t[..., a].square() + t[..., b].square()).sqrt() for t in (x * fields["attention_factor"], y))
+    wanted, got = (
+        (t[..., a].square() + t[..., b].square()).sqrt()
+        for t in (x * fields["attention_factor"], y)
+    )
     rest = slice(fields["rotary_size"], None)
-    return torch.allclose(got, wanted, rtol=1e-3, atol=1e-3) and torch.allclose(y[..., rest], x[..., rest], atol=1e-4)
+    return torch.allclose(got, wanted, rtol=1e-3, atol=1e-3) and torch.allclose(
+        y[..., rest], x[..., rest], atol=1e-4
+    )
 
 
 def _halves(total: int, interleaved: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -270,7 +317,9 @@ def _halves(total: int, interleaved: bool) -> tuple[torch.Tensor, torch.Tensor]:
 def _rotation(matrices: dict[int, torch.Tensor], size: int, interleaved: bool) -> dict | None:
     first = matrices[POSITIONS[0]]
     off = first - torch.diag(first.diagonal())
-    touched = [i for i in range(size) if off[i].abs().sum() > 1e-12 or (first[i, i] - 1).abs() > 1e-12]
+    touched = [
+        i for i in range(size) if off[i].abs().sum() > 1e-12 or (first[i, i] - 1).abs() > 1e-12
+    ]
     rotary = (max(touched) + 2) // 2 * 2 if touched else 0
     for total in dict.fromkeys([rotary, size]):
         if not total:
@@ -278,9 +327,16 @@ def _rotation(matrices: dict[int, torch.Tensor], size: int, interleaved: bool) -
         a, b = _halves(total, interleaved)
         frequency = torch.atan2(first[b, a], first[a, a])
         factor = (first[a, a] ** 2 + first[b, a] ** 2).sqrt()
-        if (factor - factor[0]).abs().max() > TOLERANCE or frequency.min() < -1e-6 or not frequency.any():
+        if (
+            (factor - factor[0]).abs().max() > TOLERANCE
+            or frequency.min() < -1e-6
+            or not frequency.any()
+        ):
             continue
-        if all((_turned(size, a, b, frequency * p, factor) - m).abs().max() < TOLERANCE for p, m in matrices.items()):
+        if all(
+            (_turned(size, a, b, frequency * p, factor) - m).abs().max() < TOLERANCE
+            for p, m in matrices.items()
+        ):
             return {
                 "head_dim": size,
                 "rotary_size": total,
@@ -303,7 +359,8 @@ def _rounded(factor: float) -> float:
 
 
 def _sharpened(matrices, a, b, frequency) -> list[float]:
-    """From far positions, where a small frequency shows better, as long as the turn is less than a round."""
+    """From far positions, where a small frequency shows better, as long as the turn is less than a
+    round."""
     out = frequency.clone()
     for p, matrix in matrices.items():
         angle = torch.atan2(matrix[b, a], matrix[a, a])
@@ -315,7 +372,9 @@ def _sharpened(matrices, a, b, frequency) -> list[float]:
 def _as_said(measured: list[float], constants: list[list[float]]) -> list[float]:
     """The numbers of the model's own table, where they are what was measured."""
     for said in constants:
-        if len(said) == len(measured) and all(abs(a - b) <= 2e-6 * abs(b) for a, b in zip(measured, said)):
+        if len(said) == len(measured) and all(
+            abs(a - b) <= 2e-6 * abs(b) for a, b in zip(measured, said)
+        ):
             return said
     return measured
 

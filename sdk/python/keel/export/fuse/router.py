@@ -1,4 +1,5 @@
-"""Finds routers by trying them: experts and weights that are one of the formulas of KEEL_MOE_* of some logits."""
+"""Finds routers by trying them: experts and weights that are one of the formulas of KEEL_MOE_* of
+some logits."""
 
 import itertools
 
@@ -28,7 +29,13 @@ def with_routers(function: Function, tensors: Tensors) -> Function:
             logits, object = found[node.output]
             new[node.output] = builder.moe(object, new[node.inputs[0]], new[logits])
         else:
-            new.update(zip(node.outputs, builder.again(node, tuple(v and new[v] for v in node.inputs)), strict=True))
+            new.update(
+                zip(
+                    node.outputs,
+                    builder.again(node, tuple(v and new[v] for v in node.inputs)),
+                    strict=True,
+                )
+            )
     return Function(function.name, function.inputs, new[function.output])
 
 
@@ -52,7 +59,9 @@ def recognise(node: Node, positions: Value, tensors: Tensors) -> tuple[Value, De
                 formula = formula | {"routed_scale": ratio}
                 if bias is not None:
                     formula["score_bias"] = bias.rpartition(".")[2]  # renames.py brings it there
-                return logits, Declaration(node.object.name, "moe", fields | formula, tensors=tensors_)
+                return logits, Declaration(
+                    node.object.name, "moe", fields | formula, tensors=tensors_
+                )
     return None
 
 
@@ -60,7 +69,12 @@ def _logits(ids: Value, weights: Value, experts: int) -> list[Value]:
     """Values [N, experts] that both come from, the first of the router first."""
     shape = (Rows(), experts)
     both = [
-        [v for n in made([value]) for v in n.outputs if v.dims == shape and v.dtype in ("MODEL", "F32")]
+        [
+            v
+            for n in made([value])
+            for v in n.outputs
+            if v.dims == shape and v.dtype in ("MODEL", "F32")
+        ]
         for value in (ids, weights)
     ]
     common = [v for v in both[0] if v in both[1]]
@@ -86,18 +100,34 @@ def _ratio(got: torch.Tensor, said: torch.Tensor) -> float | None:
 def _biases(values: list[Value], logits: Value, experts: int) -> list[str]:
     """Parameters [experts] that take part."""
     nodes = made(values, [logits])
-    return [n.object.tensors[""] for n in nodes if n.op == "PARAM" and n.object.fields["shape"] == [experts]]
+    return [
+        n.object.tensors[""]
+        for n in nodes
+        if n.op == "PARAM" and n.object.fields["shape"] == [experts]
+    ]
 
 
 def _formulas(fields: dict, values: list[Value], logits: Value, biases: list[str]):
     """What the router may be, the simplest first: (fields of Moe, the score bias or None)."""
     topks = [n.ints[0] for n in made(values, [logits]) if n.op == "TOPK"]
     groups = sorted({n.output.dims[-2] for n in made(values, [logits])
-                     if n.op == "VIEW" and len(n.output.dims) == 3 and isinstance(n.output.dims[-2], int)})  # fmt: skip
-    grouped = [{}, *({"groups": n, "top_groups": k} for n in groups for k in dict.fromkeys(topks) if 0 < k <= n)]
-    chosen_first = any(n.op == "SOFTMAX" and n.output.dims[-1] == fields["top_k"] < fields["experts"]
-                       for n in made(values, [logits]))  # fmt: skip
-    order = (2, 0, 1) if chosen_first else (0, 2, 1)  # normed softmax of all is softmax of the chosen
+                     if n.op == "VIEW" and len(n.output.dims) == 3 and isinstance(n.output.dims[-2],
+                     int)})  # fmt: skip
+    grouped = [
+        {},
+        *(
+            {"groups": n, "top_groups": k}
+            for n in groups
+            for k in dict.fromkeys(topks)
+            if 0 < k <= n
+        ),
+    ]
+    chosen_first = any(n.op == "SOFTMAX"
+                       and n.output.dims[-1] == fields["top_k"] < fields["experts"] for n
+                       in made(values, [logits]))  # fmt: skip
+    order = (
+        (2, 0, 1) if chosen_first else (0, 2, 1)
+    )  # normed softmax of all is softmax of the chosen
     for scoring, group, norm in itertools.product(order, grouped, (False, True)):
         if scoring == 2 and (group or norm):
             continue

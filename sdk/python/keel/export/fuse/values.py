@@ -1,4 +1,5 @@
-"""Joins attentions of one layer that differ in their values alone: a layer has one cache of keys and one of values."""
+"""Joins attentions of one layer that differ in their values alone: a layer has one cache of keys
+and one of values."""
 
 from ..graph import Builder, Declaration, Function, Node, Refused, Value, made
 
@@ -24,11 +25,25 @@ def with_joined_values(function: Function) -> Function:
                 continue
             builder.layer = node.layer
             if node in joined:
-                make([n for n in made(v for member in joined[node] for v in member.inputs if v is not None) if n not in joined])
+                make(
+                    [
+                        n
+                        for n in made(
+                            v for member in joined[node] for v in member.inputs if v is not None
+                        )
+                        if n not in joined
+                    ]
+                )
                 builder.layer = node.layer
                 _join(builder, joined[node], new)
             else:
-                new.update(zip(node.outputs, builder.again(node, tuple(v and new[v] for v in node.inputs)), strict=True))
+                new.update(
+                    zip(
+                        node.outputs,
+                        builder.again(node, tuple(v and new[v] for v in node.inputs)),
+                        strict=True,
+                    )
+                )
 
     make(function.nodes())
     return Function(function.name, function.inputs, new[function.output])
@@ -37,7 +52,9 @@ def with_joined_values(function: Function) -> Function:
 def _join(build: Builder, group: list[Node], new: dict[Value, Value]) -> None:
     q, k, _, *rest = (v and new[v] for v in group[0].inputs)
     object, size = group[0].object, group[0].object.fields["v_dim"]
-    whole = Declaration(object.name, object.kind, object.fields | {"v_dim": size * len(group)}, object.tensors)
+    whole = Declaration(
+        object.name, object.kind, object.fields | {"v_dim": size * len(group)}, object.tensors
+    )
     values = build.cat([new[node.inputs[2]] for node in group], 2)
     out = build.attention(whole, q, k, values, dict(zip(group[0].names, rest, strict=True)))
     for i, node in enumerate(group):

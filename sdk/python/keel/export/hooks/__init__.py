@@ -1,4 +1,5 @@
-"""Puts Keel's opaque ops where transformers lets a serving system put its own code, for as long as a trace lasts.
+"""Puts Keel's opaque ops where transformers lets a serving system put its own code, for as long as
+a trace lasts.
 
 | part | hook | op |
 |---|---|---|
@@ -58,7 +59,10 @@ def installed(model: torch.nn.Module) -> Iterator[Found]:
 
 def _choose_implementations(module: torch.nn.Module, undo: contextlib.ExitStack) -> None:
     config = getattr(module, "config", None)
-    for key, name in (("_attn_implementation", attention.NAME), ("_experts_implementation", experts.NAME)):
+    for key, name in (
+        ("_attn_implementation", attention.NAME),
+        ("_experts_implementation", experts.NAME),
+    ):
         if hasattr(config, key) and getattr(config, key) != name:
             undo.callback(setattr, config, key, getattr(config, key))
             setattr(config, key, name)
@@ -88,7 +92,11 @@ def _hook_leaf(module: torch.nn.Module, found: Found, undo: contextlib.ExitStack
 
 def _hook_recurrences(model: torch.nn.Module, found: Found, undo: contextlib.ExitStack) -> None:
     """In the modeling files, and in modules that keep the functions as attributes."""
-    files = {sys.modules[type(m).__module__] for m in model.modules() if type(m).__module__ in sys.modules}
+    files = {
+        sys.modules[type(m).__module__]
+        for m in model.modules()
+        if type(m).__module__ in sys.modules
+    }
     for owner in [*files, *model.modules()]:
         for name, function in recurrences.FUNCTIONS.items():
             if name in vars(owner):

@@ -1,4 +1,5 @@
-"""Activations: modules without weights that compute one of KEEL_ACT_* element by element, recognised by trying."""
+"""Activations: modules without weights that compute one of KEEL_ACT_* element by element,
+recognised by trying."""
 
 import torch
 import torch.nn.functional as F

@@ -1,7 +1,8 @@
 """Attention: transformers' attention interface and mask interface, filled with `keel::attention`.
 
-What a mask hides is found by asking the model's own mask function about pairs of positions, not by names: the mask that is
-handed to the layers is a tensor which only carries the answer (causal or not, window, chunk), `keel::mask`.
+What a mask hides is found by asking the model's own mask function about pairs of positions, not by
+names: the mask that is handed to the layers is a tensor which only carries the answer (causal or
+not, window, chunk), `keel::mask`.
 """
 
 from collections.abc import Callable
@@ -24,13 +25,17 @@ UNKNOWN = -1  # the window of a mask that is none of Keel's
     lambda like, causal, window, chunk: like.new_empty(1, 1, like.shape[1], like.shape[1]),
 )
 def mask(like: torch.Tensor, causal: bool, window: int, chunk: int) -> torch.Tensor:
-    """What is added to the scores, as transformers' eager attention has it: models without the interface do so."""
+    """What is added to the scores, as transformers' eager attention has it: models without the
+    interface do so."""
     see = visible(like.shape[1], causal, window, chunk)
-    return torch.zeros(see.shape, dtype=like.dtype).masked_fill(~see, torch.finfo(like.dtype).min)[None, None]
+    return torch.zeros(see.shape, dtype=like.dtype).masked_fill(~see, torch.finfo(like.dtype).min)[
+        None, None
+    ]
 
 
 def visible(length: int, causal: bool, window: int, chunk: int) -> torch.Tensor:
-    """[length, length]: whether query i sees key j. A window that is not causal is as wide behind i as before it."""
+    """[length, length]: whether query i sees key j. A window that is not causal is as wide behind i
+    as before it."""
     i, j = torch.arange(length)[:, None], torch.arange(length)[None, :]
     see = j <= i if causal else torch.ones(length, length, dtype=torch.bool)
     if window:
@@ -41,7 +46,8 @@ def visible(length: int, causal: bool, window: int, chunk: int) -> torch.Tensor:
 
 
 @define(
-    "attention(Tensor q, Tensor k, Tensor v, Tensor? mask, Tensor? sinks, int layer, str module, float scale, "
+    "attention(Tensor q, Tensor k, Tensor v, Tensor? mask, Tensor? sinks, int layer, str module, "
+    "float scale, "
     "float softcap, bool causal, int window, int chunk) -> Tensor",
     lambda q, k, v, *_: q.new_empty(q.shape[0], q.shape[2], q.shape[1], v.shape[3]),
 )
@@ -60,8 +66,9 @@ def attention(q, k, v, mask, sinks, layer, module, scale, softcap, causal, windo
     return (weights.to(q.dtype) @ v).transpose(1, 2).contiguous()
 
 
-def attention_forward(module, query, key, value, attention_mask=None, scaling=None, dropout=0.0, sliding_window=None,
-                      softcap=None, s_aux=None, is_causal=None, position_bias=None, **kwargs):  # fmt: skip
+def attention_forward(module, query, key, value, attention_mask=None, scaling=None, dropout=0.0,
+                      sliding_window=None, softcap=None, s_aux=None, is_causal=None,
+                      position_bias=None, **kwargs):  # fmt: skip
     """What transformers calls for a layer's attention."""
     name = type(module).__name__
     if position_bias is not None:
@@ -72,23 +79,28 @@ def attention_forward(module, query, key, value, attention_mask=None, scaling=No
     if not isinstance(scale, (int, float)):
         raise Refused(f"{name} scales its scores by a tensor, expected a number")
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    out = torch.ops.keel.attention(query, key, value, attention_mask, s_aux, layer, getattr(module, "_keel_name", ""),
-                                   float(scale), float(softcap or 0), bool(causal), int(sliding_window or 0), 0)  # fmt: skip
+    out = torch.ops.keel.attention(query, key, value, attention_mask, s_aux, layer,
+                                   getattr(module, "_keel_name", ""), float(scale),
+                                   float(softcap or 0), bool(causal), int(sliding_window or 0),
+                                   0)  # fmt: skip
     return out, None
 
 
-def mask_forward(q_length, mask_function, local_size=None, attention_mask=None, device=None, dtype=torch.float32,
-                 **kwargs):  # fmt: skip
+def mask_forward(q_length, mask_function, local_size=None, attention_mask=None, device=None,
+                 dtype=torch.float32, **kwargs):  # fmt: skip
     """What transformers calls for a mask."""
     try:
         causal, window, chunk = recognise_mask(mask_function, local_size)
     except Refused:  # it counts where an attention uses it
         causal, window, chunk = True, UNKNOWN, 0
-    return torch.ops.keel.mask(torch.empty(1, q_length, device=device, dtype=dtype), causal, window, chunk)
+    return torch.ops.keel.mask(
+        torch.empty(1, q_length, device=device, dtype=dtype), causal, window, chunk
+    )
 
 
 def recognise_mask(see: Callable, local_size: int | None) -> tuple[bool, int, int]:
-    """(causal, window, chunk) of a function of transformers that says whether a query sees a key."""
+    """(causal, window, chunk) of a function of transformers that says whether a query sees a
+    key."""
 
     def ask(query: int, key: int) -> bool:
         return bool(see(torch.tensor(0), torch.tensor(0), torch.tensor(query), torch.tensor(key)))
@@ -105,7 +117,14 @@ def recognise_mask(see: Callable, local_size: int | None) -> tuple[bool, int, in
 def _probes(causal: bool, window: int, chunk: int):
     """Pairs of positions around every border that a mask may have."""
     sizes = [s for s in (window, chunk) if s]
-    for i in (0, 1, 5, FAR, FAR + 1, *(s * n + d for s in sizes for n in (1, 3) for d in (-1, 0, 1))):
+    for i in (
+        0,
+        1,
+        5,
+        FAR,
+        FAR + 1,
+        *(s * n + d for s in sizes for n in (1, 3) for d in (-1, 0, 1)),
+    ):
         near = (0, 1, 2, 3, *(s + e for s in sizes for e in (-1, 0, 1)))
         for j in (0, *(i - d for d in near), *(i + d for d in near)):
             if j >= 0:
@@ -114,7 +133,8 @@ def _probes(causal: bool, window: int, chunk: int):
 
 
 def one_sequence(position_ids):
-    """For transformers' find_packed_sequence_indices: a trace is of one sequence; the host keeps several apart."""
+    """For transformers' find_packed_sequence_indices: a trace is of one sequence; the host keeps
+    several apart."""
     return None
 
 

@@ -12,14 +12,17 @@ NAME = "keel"
 
 
 @define(
-    "experts(Tensor x, Tensor ids, Tensor weights, Tensor gate_up, Tensor down, Tensor? gate_up_bias, "
-    "Tensor? down_bias, str act, float limit, float up_offset, bool concatenated, bool transposed, bool gated=True) "
+    "experts(Tensor x, Tensor ids, Tensor weights, Tensor gate_up, Tensor down, Tensor? "
+    "gate_up_bias, "
+    "Tensor? down_bias, str act, float limit, float up_offset, bool concatenated, bool transposed, "
+    "bool gated=True) "
     "-> Tensor",
     like_first,
 )
-def experts(x, ids, weights, gate_up, down, gate_up_bias, down_bias, act, limit, up_offset, concatenated, transposed,
-            gated=True):  # fmt: skip
-    """x [N, H], ids and weights [N, k] -> [N, H]; the arguments are those of KEEL_MOE and of the layout.
+def experts(x, ids, weights, gate_up, down, gate_up_bias, down_bias, act, limit, up_offset,
+            concatenated, transposed, gated=True):  # fmt: skip
+    """x [N, H], ids and weights [N, k] -> [N, H]; the arguments are those of KEEL_MOE and of the
+    layout.
 
     Without a gate `gate_up` is up alone, and the activation is of it.
     """
@@ -31,7 +34,9 @@ def experts(x, ids, weights, gate_up, down, gate_up_bias, down_bias, act, limit,
         up_e, down_e = (w[e].T if transposed else w[e] for w in (gate_up, down))
         hidden = F.linear(x[token], up_e, None if gate_up_bias is None else gate_up_bias[e])
         if gated:
-            gate, up = hidden.chunk(2, -1) if concatenated else (hidden[..., ::2], hidden[..., 1::2])
+            gate, up = (
+                hidden.chunk(2, -1) if concatenated else (hidden[..., ::2], hidden[..., 1::2])
+            )
             if limit:
                 gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
             hidden = FUNCTIONS[act](gate) * (up + up_offset)
@@ -53,10 +58,19 @@ def recognise_gate(module: torch.nn.Module) -> tuple[str, float, float]:
             raise Refused(f"{name} has experts with an activation that Keel has not")
         return act, 0.0, 0.0
     gate, up = torch.linspace(-9, 9, 61), torch.linspace(-8, 9, 61).flip(0)
-    both = torch.cat([gate, up]) if module.is_concatenated else torch.stack([gate, up], -1).flatten()
+    both = (
+        torch.cat([gate, up]) if module.is_concatenated else torch.stack([gate, up], -1).flatten()
+    )
     with torch.no_grad():
         y = module._apply_gate(both[None])[0]
-    limits = {0.0, *(float(v) for k, v in vars(module).items() if "limit" in k and isinstance(v, (int, float)))}
+    limits = {
+        0.0,
+        *(
+            float(v)
+            for k, v in vars(module).items()
+            if "limit" in k and isinstance(v, (int, float))
+        ),
+    }
     for act in ACTS:
         for limit in sorted(limits):
             for offset in (0.0, 1.0):
@@ -70,9 +84,11 @@ def experts_forward(self, hidden_states, top_k_index, top_k_weights, *args, **kw
     """What transformers calls for the experts of a layer."""
     act, limit, offset = self._keel_gate
     first = "gate_up_proj" if self.has_gate else "up_proj"
-    return torch.ops.keel.experts(hidden_states, top_k_index, top_k_weights, getattr(self, first), self.down_proj,
-                                  getattr(self, f"{first}_bias", None), getattr(self, "down_proj_bias", None), act, limit,
-                                  offset, self.is_concatenated, self.is_transposed, self.has_gate)  # fmt: skip
+    return torch.ops.keel.experts(hidden_states, top_k_index, top_k_weights, getattr(self, first),
+                                  self.down_proj, getattr(self, f"{first}_bias", None),
+                                  getattr(self, "down_proj_bias", None), act, limit, offset,
+                                  self.is_concatenated, self.is_transposed,
+                                  self.has_gate)  # fmt: skip
 
 
 def has_experts(module: torch.nn.Module) -> bool:

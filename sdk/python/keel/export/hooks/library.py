@@ -8,7 +8,8 @@ LIBRARY = torch.library.Library("keel", "DEF")
 
 
 def define(schema: str, shape: Callable[..., torch.Tensor]) -> Callable:
-    """Defines `name(arguments) -> Tensor` by the function that it decorates; `shape` says what it gives."""
+    """Defines `name(arguments) -> Tensor` by the function that it decorates; `shape` says what it
+    gives."""
 
     def decorate(function: Callable) -> Callable:
         name = schema.partition("(")[0]

@@ -9,7 +9,8 @@ from .library import define, like_first
 
 
 @define(
-    "norm(Tensor x, Tensor? weight, Tensor? bias, float eps, bool mean, float offset, bool cast_last) -> Tensor",
+    "norm(Tensor x, Tensor? weight, Tensor? bias, float eps, bool mean, float offset, bool "
+    "cast_last) -> Tensor",
     like_first,
 )
 def norm(x, weight, bias, eps, mean, offset, cast_last):
@@ -35,7 +36,8 @@ class NormArguments:
 
 
 def parameters_of(module: torch.nn.Module) -> dict[str, torch.nn.Parameter] | None:
-    """The norm's "weight" and "bias", as far as it has them; None: it has others. A single one is the weight."""
+    """The norm's "weight" and "bias", as far as it has them; None: it has others. A single one is
+    the weight."""
     own = dict(module.named_parameters(recurse=False))
     if len(own) == 1 and "bias" not in own:
         own = {"weight": next(iter(own.values()))}
@@ -60,7 +62,9 @@ def recognise_norm(module: torch.nn.Module) -> NormArguments | None:
             p.data = saved[name]
 
 
-def _recognise(module: torch.nn.Module, parameters: dict[str, torch.nn.Parameter]) -> NormArguments | None:
+def _recognise(
+    module: torch.nn.Module, parameters: dict[str, torch.nn.Parameter]
+) -> NormArguments | None:
     random = torch.Generator().manual_seed(0)
     size = next((p.numel() for p in parameters.values()), 32)
     # Large rows say the formula, small ones the eps.
@@ -73,7 +77,9 @@ def _recognise(module: torch.nn.Module, parameters: dict[str, torch.nn.Parameter
     for mean, offset, eps in itertools.product((False, True), (0.0, 1.0), _epsilons(module)):
         tried = norm(x, numbers.get("weight"), numbers.get("bias"), eps, mean, offset, True)
         if torch.allclose(tried, y, atol=1e-5, rtol=1e-5):
-            return NormArguments(eps, mean, offset, _casts_last(module, parameters, numbers, x, eps, mean, offset))
+            return NormArguments(
+                eps, mean, offset, _casts_last(module, parameters, numbers, x, eps, mean, offset)
+            )
     return None
 
 
@@ -83,7 +89,9 @@ def _casts_last(module, parameters, numbers, x, eps, mean, offset) -> bool:
     _set(parameters, numbers)
     y = module(x.bfloat16()).float()
     first, last = (
-        norm(x.bfloat16(), numbers.get("weight"), numbers.get("bias"), eps, mean, offset, cast_last).float()
+        norm(
+            x.bfloat16(), numbers.get("weight"), numbers.get("bias"), eps, mean, offset, cast_last
+        ).float()
         for cast_last in (False, True)
     )
     return bool((last - y).abs().sum() < (first - y).abs().sum())

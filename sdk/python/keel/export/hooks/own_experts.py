@@ -1,6 +1,8 @@
-"""Experts that a model runs by itself, without transformers' experts interface: what stands for the forward of a class.
+"""Experts that a model runs by itself, without transformers' experts interface: what stands for the
+forward of a class.
 
-A class is known by its name here; that what stands for it computes the same is found by check.py, as for any graph.
+A class is known by its name here; that what stands for it computes the same is found by check.py,
+as for any graph.
 """
 
 import torch
@@ -11,7 +13,8 @@ from .activations import recognise_activation
 
 
 def llama4(self, hidden_states):
-    """A token is scaled before its expert, not behind it: so each choice is an expert layer of its own."""
+    """A token is scaled before its expert, not behind it: so each choice is an expert layer of its
+    own."""
     x = hidden_states.reshape(-1, self.hidden_dim)
     logits = F.linear(x, self.router.weight)
     top, ids = torch.topk(logits, self.top_k, dim=1)
@@ -19,13 +22,15 @@ def llama4(self, hidden_states):
     out = self.shared_expert(x)
     for k in range(self.top_k):
         score, chosen = scores[:, k : k + 1], ids[:, k : k + 1]
-        out = out + torch.ops.keel.experts(x * score, chosen, torch.ones_like(score), self.experts.gate_up_proj,
-                                           self.experts.down_proj, None, None, self._keel_act, 0.0, 0.0, True, True)  # fmt: skip
+        out = out + torch.ops.keel.experts(x * score, chosen, torch.ones_like(score),
+                                           self.experts.gate_up_proj, self.experts.down_proj, None,
+                                           None, self._keel_act, 0.0, 0.0, True, True)  # fmt: skip
     return out, logits
 
 
 def dbrx(self, hidden_states, top_k_index, top_k_weights):
-    """All experts are behind one another in one matrix: all run, and those that are not chosen count nothing."""
+    """All experts are behind one another in one matrix: all run, and those that are not chosen
+    count nothing."""
     x = hidden_states.reshape(-1, self.hidden_size)
     weights = x.new_zeros(x.shape[0], self.num_experts).scatter(1, top_k_index, top_k_weights)
     hidden = self.mlp.activation_fn(x @ self.mlp.w1.T) * (x @ self.mlp.v1.T)
@@ -38,8 +43,8 @@ def longcat(self, hidden_states, top_k_index, top_k_weights):
     zeros, chosen = torch.zeros_like(top_k_weights), top_k_index < self.num_routed_experts
     weights = torch.where(chosen, top_k_weights, zeros)
     ids = torch.where(chosen, top_k_index, torch.zeros_like(top_k_index))
-    y = torch.ops.keel.experts(hidden_states, ids, weights, self.gate_up_proj, self.down_proj, None, None, self._keel_act, 0.0,
-                               0.0, True, False)  # fmt: skip
+    y = torch.ops.keel.experts(hidden_states, ids, weights, self.gate_up_proj, self.down_proj, None,
+                               None, self._keel_act, 0.0, 0.0, True, False)  # fmt: skip
     back = torch.where(chosen, zeros, top_k_weights).sum(-1, keepdim=True)
     return y + (hidden_states * back).to(y.dtype)
 
@@ -48,8 +53,8 @@ def jetmoe(self, layer_input):
     """Its router sorts the tokens by experts."""
     x = layer_input.reshape(-1, self.input_size)
     ids, weights = _chosen_of(self.router, x)
-    y = torch.ops.keel.experts(x, ids, weights, self.input_linear.weight, self.output_linear.weight, None, None,
-                               self._keel_act, 0.0, 0.0, True, False)  # fmt: skip
+    y = torch.ops.keel.experts(x, ids, weights, self.input_linear.weight, self.output_linear.weight,
+                               None, None, self._keel_act, 0.0, 0.0, True, False)  # fmt: skip
     return y.view(layer_input.shape) + self.bias
 
 
@@ -59,12 +64,19 @@ def _chosen_of(router, x):
 
 
 def jetmoe_queries(self, layer_input):
-    """Projections [.., k, size] of the k experts of each token: all run, and the chosen are taken."""
+    """Projections [.., k, size] of the k experts of each token: all run, and the chosen are
+    taken."""
     x = layer_input.reshape(-1, self.input_size)
     ids, weights = _chosen_of(self.router, x)
     which = F.one_hot(ids, self.num_experts).type_as(x)  # [N, k, experts]
-    every = F.linear(x, self.input_linear.weight.reshape(-1, self.input_size)).view(-1, self.num_experts, self.hidden_size)
-    return (which @ every).view(*layer_input.shape[:2], self.top_k, self.hidden_size), None, (which, weights)
+    every = F.linear(x, self.input_linear.weight.reshape(-1, self.input_size)).view(
+        -1, self.num_experts, self.hidden_size
+    )
+    return (
+        (which @ every).view(*layer_input.shape[:2], self.top_k, self.hidden_size),
+        None,
+        (which, weights),
+    )
 
 
 def jetmoe_outputs(self, layer_input, chosen):
@@ -76,7 +88,12 @@ def jetmoe_outputs(self, layer_input, chosen):
     return out.view(*layer_input.shape[:2], self.input_size) + self.bias
 
 
-FORWARDS = {"DbrxExperts": dbrx, "JetMoeMoE": jetmoe, "Llama4TextMoe": llama4, "LongcatFlashExperts": longcat}
+FORWARDS = {
+    "DbrxExperts": dbrx,
+    "JetMoeMoE": jetmoe,
+    "Llama4TextMoe": llama4,
+    "LongcatFlashExperts": longcat,
+}
 METHODS = {"JetMoeMoA": {"map": jetmoe_queries, "reduce": jetmoe_outputs}}
 
 

@@ -1,6 +1,8 @@
-"""Recurrences that a model writes as a loop over tokens, which no trace can follow: what stands for the loop.
+"""Recurrences that a model writes as a loop over tokens, which no trace can follow: what stands for
+the loop.
 
-A method or a class is known by its name here; that what stands for it computes the same is found by check.py.
+A method or a class is known by its name here; that what stands for it computes the same is found by
+check.py.
 """
 
 import torch
@@ -20,7 +22,10 @@ def linear_scan(x, a):
     return torch.stack(out, 1).to(x.dtype)
 
 
-@define("linear_attention(Tensor q, Tensor k, Tensor v, Tensor g) -> Tensor", lambda q, k, v, g: torch.empty_like(v))
+@define(
+    "linear_attention(Tensor q, Tensor k, Tensor v, Tensor g) -> Tensor",
+    lambda q, k, v, g: torch.empty_like(v),
+)
 def linear_attention(q, k, v, g):
     """q, k [1, N, heads, K], v [1, N, heads, V], g [1, N, heads]."""
     q, k, v_, g = (t.float() for t in (q, k, v, g))
@@ -32,7 +37,8 @@ def linear_attention(q, k, v, g):
 
 
 def rnn_scan(hidden_states, recurrent_gate, reset, recurrent_states=None):
-    """RecurrentGemma's. A text begins with no state, so that the reset at its first token changes nothing."""
+    """RecurrentGemma's. A text begins with no state, so that the reset at its first token changes
+    nothing."""
     return torch.ops.keel.linear_scan(hidden_states, recurrent_gate), None
 
 
@@ -48,8 +54,9 @@ def lightning(self, hidden_states, *args, **kwargs):
 
 
 def mlstm(self, query, key, value, igate, fgate, *args, **kwargs):
-    """xLSTM's matrix memory. Its sums of values and of keys are states that the largest gate so far divides, for range alone:
-    with gates that are bounded f32 has that range. The sum of keys is one more value, of ones."""
+    """xLSTM's matrix memory. Its sums of values and of keys are states that the largest gate so far
+    divides, for range alone: with gates that are bounded f32 has that range. The sum of keys is one
+    more value, of ones."""
     if not self.config.gate_soft_cap:
         raise Refused("an mLSTM whose gates are not bounded (gate_soft_cap)")
     q, k, v, i, f = (t.transpose(1, 2).float() for t in (query, key, value, igate, fgate))

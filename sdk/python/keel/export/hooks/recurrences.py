@@ -1,4 +1,5 @@
-"""Recurrences: the functions that modeling files take from a kernel library, replaced by `keel::*` where a name is known.
+"""Recurrences: the functions that modeling files take from a kernel library, replaced by `keel::*`
+where a name is known.
 
 Under the names of their plain PyTorch versions, which transformers marks as replaceable by kernels.
 """
@@ -18,7 +19,8 @@ def conv1d(x, weight, bias, silu):
 
 
 @define(
-    "ssd(Tensor x, Tensor dt, Tensor a, Tensor b, Tensor c, Tensor? d, Tensor? dt_bias, float dt_min, float dt_max) "
+    "ssd(Tensor x, Tensor dt, Tensor a, Tensor b, Tensor c, Tensor? d, Tensor? dt_bias, float "
+    "dt_min, float dt_max) "
     "-> Tensor",
     like_first,
 )
@@ -53,7 +55,8 @@ def scan(x, dt, a, b, c, d, dt_bias):
 
 
 @define(
-    "delta(Tensor q, Tensor k, Tensor v, Tensor g, Tensor beta, float scale, bool l2norm) -> Tensor",
+    "delta(Tensor q, Tensor k, Tensor v, Tensor g, Tensor beta, float scale, bool l2norm) -> "
+    "Tensor",
     lambda q, k, v, *_: torch.empty_like(v),
 )
 def delta(q, k, v, g, beta, scale, l2norm):
@@ -74,20 +77,25 @@ def delta(q, k, v, g, beta, scale, l2norm):
 
 def causal_conv1d_fn(x, weight, bias=None, activation=None, **kwargs):
     if activation not in (None, "silu", "swish"):
-        raise Refused(f"a causal convolution with the activation {activation}, expected silu or none")
+        raise Refused(
+            f"a causal convolution with the activation {activation}, expected silu or none"
+        )
     return torch.ops.keel.conv1d(x, weight, bias, activation is not None)
 
 
-def mamba2_chunk_scan(hidden_states, dt, A, B, C, chunk_size=None, D=None, z=None, dt_bias=None, dt_softplus=False,
-                      dt_limit=(0.0, float("inf")), return_final_states=False, **kwargs):  # fmt: skip
+def mamba2_chunk_scan(hidden_states, dt, A, B, C, chunk_size=None, D=None, z=None, dt_bias=None,
+                      dt_softplus=False, dt_limit=(0.0, float("inf")), return_final_states=False,
+                      **kwargs):  # fmt: skip
     if z is not None or not dt_softplus:
         raise Refused("a Mamba-2 scan with z or without softplus")
-    y = torch.ops.keel.ssd(hidden_states, dt, A, B, C, D, dt_bias, float(dt_limit[0]), float(dt_limit[1]))
+    y = torch.ops.keel.ssd(
+        hidden_states, dt, A, B, C, D, dt_bias, float(dt_limit[0]), float(dt_limit[1])
+    )
     return (y, None) if return_final_states else y
 
 
-def mamba_selective_scan(hidden_states, dt, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False,
-                         return_last_state=False, **kwargs):  # fmt: skip
+def mamba_selective_scan(hidden_states, dt, A, B, C, D=None, z=None, delta_bias=None,
+                         delta_softplus=False, return_last_state=False, **kwargs):  # fmt: skip
     if not delta_softplus:
         raise Refused("a selective scan without softplus")
     y = torch.ops.keel.scan(hidden_states, dt, A, B, C, D, delta_bias)
@@ -95,12 +103,23 @@ def mamba_selective_scan(hidden_states, dt, A, B, C, D=None, z=None, delta_bias=
     return (y, None) if return_last_state else y
 
 
-def torch_chunk_gated_delta_rule(query, key, value, g, beta, scale=None, initial_state=None, output_final_state=False,
-                                 use_qk_l2norm_in_kernel=False, **kwargs):  # fmt: skip
+def torch_chunk_gated_delta_rule(query, key, value, g, beta, scale=None, initial_state=None,
+                                 output_final_state=False, use_qk_l2norm_in_kernel=False,
+                                 **kwargs):  # fmt: skip
     scale = float(scale or key.shape[-1] ** -0.5)
-    return torch.ops.keel.delta(query, key, value, g, beta, scale, bool(use_qk_l2norm_in_kernel)), None
+    return torch.ops.keel.delta(
+        query, key, value, g, beta, scale, bool(use_qk_l2norm_in_kernel)
+    ), None
 
 
 FUNCTIONS = {
-    f.__name__: f for f in (causal_conv1d_fn, mamba2_chunk_scan, mamba_selective_scan, torch_chunk_gated_delta_rule)
-} | {"chunk_kimi_delta_attention": torch_chunk_gated_delta_rule}  # with a gate for each channel of a key
+    f.__name__: f
+    for f in (
+        causal_conv1d_fn,
+        mamba2_chunk_scan,
+        mamba_selective_scan,
+        torch_chunk_gated_delta_rule,
+    )
+} | {
+    "chunk_kimi_delta_attention": torch_chunk_gated_delta_rule
+}  # with a gate for each channel of a key

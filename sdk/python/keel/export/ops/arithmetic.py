@@ -99,11 +99,23 @@ def _with_number(c, op, a, b, alpha, dtype):
     value = c.as_dtype(tensor, dtype)
     if op == "DIV" and (swapped or dtype not in FLOATS):
         other = c.number(number, dtype)
-        return c.build.arithmetic("DIV", other, value) if swapped else c.build.arithmetic("DIV", value, other)
+        return (
+            c.build.arithmetic("DIV", other, value)
+            if swapped
+            else c.build.arithmetic("DIV", value, other)
+        )
     if op == "ADD":
-        return c.build.affine(value, 1.0, number * alpha) if not swapped else c.build.affine(value, alpha, number)
+        return (
+            c.build.affine(value, 1.0, number * alpha)
+            if not swapped
+            else c.build.affine(value, alpha, number)
+        )
     if op == "SUB":
-        return c.build.affine(value, -alpha, number) if swapped else c.build.affine(value, 1.0, -number * alpha)
+        return (
+            c.build.affine(value, -alpha, number)
+            if swapped
+            else c.build.affine(value, 1.0, -number * alpha)
+        )
     if op == "MUL":
         return c.build.affine(value, number, 0.0)
     return c.build.affine(value, 1 / number, 0.0)
@@ -122,10 +134,25 @@ def _unary(name):
 @converts("neg")
 def neg(c, node, x):
     value = c.as_dtype(x, c.dtype(node))
-    return c.build.affine(value, -1.0, 0.0) if value.dtype in FLOATS else c.build.unary("neg", value)
+    return (
+        c.build.affine(value, -1.0, 0.0) if value.dtype in FLOATS else c.build.unary("neg", value)
+    )
 
 
-for _name in ("exp", "log", "sqrt", "rsqrt", "tanh", "sigmoid", "sin", "cos", "abs", "floor", "expm1", "erf"):
+for _name in (
+    "exp",
+    "log",
+    "sqrt",
+    "rsqrt",
+    "tanh",
+    "sigmoid",
+    "sin",
+    "cos",
+    "abs",
+    "floor",
+    "expm1",
+    "erf",
+):
     converts(_name)(_unary(_name))
 
 
@@ -171,7 +198,11 @@ def clamp(c, node, x, min=None, max=None):
         value = c.with_ones(x, rank, dtype)
         for name, bound in (("max", min), ("min", max)):
             if bound is not None:
-                other = c.with_ones(bound, rank, dtype) if c.is_tensor(bound) else c.number(bound, dtype)
+                other = (
+                    c.with_ones(bound, rank, dtype)
+                    if c.is_tensor(bound)
+                    else c.number(bound, dtype)
+                )
                 value = c.build.minmax(name, value, other)
         return c.without_ones(value, node)
     low, high = -math.inf if min is None else min, math.inf if max is None else max

@@ -37,16 +37,21 @@ class Bias:
 
 
 def _mask_of(c, node, heads, kv_heads):
-    """The mask behind what models do with it: cut it to its length, give it another type, add to it."""
+    """The mask behind what models do with it: cut it to its length, give it another type, add to
+    it."""
     masks, sources = _leaves(c, node)
     if len(masks) != 1 or len(sources) > 1:
-        raise Refused("an attention mask that is computed from something else than positions and one value of each key")
+        raise Refused(
+            "an attention mask that is computed from something else than positions and one value "
+            "of each key"
+        )
     mask = c.raw(masks[0])
     return mask if not sources else Bias(mask, _of_keys(c, node, mask, sources[0], heads, kv_heads))
 
 
 def _leaves(c, node):
-    """The masks that a value for pairs of tokens is made of, and what it takes of each token besides."""
+    """The masks that a value for pairs of tokens is made of, and what it takes of each token
+    besides."""
     masks, sources, seen, stack = [], [], set(), [node]
     while stack:
         at = stack.pop()
@@ -68,11 +73,17 @@ def _of_keys(c, node, mask, source, heads, kv_heads):
     try:
         random = torch.randn(trial.shape(source), generator=torch.Generator().manual_seed(0))
         added = trial.value(node, {source: random}).float().expand(1, heads, LENGTH, LENGTH)[0]
-        by_key = random.reshape(kv_heads, 1, LENGTH).repeat_interleave(heads // kv_heads, 0).expand(added.shape)
+        by_key = (
+            random.reshape(kv_heads, 1, LENGTH)
+            .repeat_interleave(heads // kv_heads, 0)
+            .expand(added.shape)
+        )
     except (RuntimeError, IndexError, TypeError) as error:
         raise Refused(f"an attention mask that cannot be tried: {error}") from error
     see = visible(LENGTH, mask.causal, mask.window, mask.chunk)
-    if not torch.equal(added > HIDDEN, see.expand(added.shape)) or not torch.equal(added[:, see], by_key[:, see]):
+    if not torch.equal(added > HIDDEN, see.expand(added.shape)) or not torch.equal(
+        added[:, see], by_key[:, see]
+    ):
         raise Refused("an attention mask that is no number of each key where a key is seen")
     if kv_heads == 1:
         return c.build.view(c.value(source), (Rows(), 1))
@@ -80,14 +91,19 @@ def _of_keys(c, node, mask, source, heads, kv_heads):
 
 
 @converts("keel_attention")
-def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap, causal, window, chunk):
+def keel_attention(
+    c, node, q, k, v, mask, sinks, layer, module, scale, softcap, causal, window, chunk
+):
     (_, heads, _, qk_dim), (_, kv_heads, keys, _), v_dim = c.shape(q), c.shape(k), c.shape(v)[3]
     if c.shape(q)[2] != Rows() or keys != Rows():
         raise Refused(f"attention over {keys} keys, expected those of its own tokens")
     counted = layer < 0 or c.layers.counted
     layer = c.build.layer if counted else layer
     if layer is None:
-        raise Refused("attention outside of the layers, without a layer_idx: whose keys and values it reads is not known")
+        raise Refused(
+            "attention outside of the layers, without a layer_idx: whose keys and values it reads "
+            "is not known"
+        )
     bias = None
     if mask is not None:
         said = _mask_of(c, mask, heads, kv_heads)
@@ -95,13 +111,20 @@ def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap,
             bias, said, qk_dim = said.of_keys, said.mask, qk_dim + 1
         causal, window, chunk = said.causal, said.window, said.chunk
     fields = {
-        "kind": "CAUSAL" if causal else "ENCODER", "layer": layer, "kv_share_layer": -1, "heads": heads,
-        "kv_heads": kv_heads, "qk_dim": qk_dim, "v_dim": v_dim, "window": window, "chunk": chunk, "scale": scale,
-        "softcap": softcap,
+        "kind": "CAUSAL" if causal else "ENCODER", "layer": layer, "kv_share_layer": -1,
+        "heads": heads, "kv_heads": kv_heads, "qk_dim": qk_dim, "v_dim": v_dim, "window": window,
+        "chunk": chunk, "scale": scale, "softcap": softcap,
     }  # fmt: skip
-    object = c.declare("attention", f"{module or 'attention'}.{layer}" if c.layers.counted or not module else module, fields)
+    object = c.declare(
+        "attention",
+        f"{module or 'attention'}.{layer}" if c.layers.counted or not module else module,
+        fields,
+    )
     order = (2, 1, 3)
-    q, k, v = (c.build.cast(c.build.view(c.laid(x, (0, 2, 1, 3)), [c.shape(x)[i] for i in order]), g.MODEL) for x in (q, k, v))
+    q, k, v = (
+        c.build.cast(c.build.view(c.laid(x, (0, 2, 1, 3)), [c.shape(x)[i] for i in order]), g.MODEL)
+        for x in (q, k, v)
+    )
     if bias is not None:
         q, k = _with_bias(c, q, k, bias, scale)
     arguments = {} if sinks is None else {"sinks": c.value(sinks)}
@@ -109,7 +132,8 @@ def keel_attention(c, node, q, k, v, mask, sinks, layer, module, scale, softcap,
 
 
 def _with_bias(c, q, k, bias, scale):
-    """q [N, heads, D] and k [N, kv_heads, D] with one more dimension, in which their product is the key's bias."""
+    """q [N, heads, D] and k [N, kv_heads, D] with one more dimension, in which their product is the
+    key's bias."""
     ones = c.build.affine(c.build.narrow(q, 2, 0, 1), 0.0, 1.0)
     bias = c.build.affine(c.build.view(bias, (*k.dims[:2], 1)), 1 / scale, 0.0)
     return c.build.cat([q, ones], 2), c.build.cat([k, c.build.cast(bias, g.MODEL)], 2)

@@ -5,8 +5,9 @@ import dataclasses
 from ..graph import F32, Refused, Value
 from .table import TABLE, converts
 
-SHAPES = {"view", "reshape", "_unsafe_view", "unsqueeze", "squeeze", "transpose", "permute", "slice", "select", "expand", "flatten",
-          "clone", "contiguous", "alias", "detach", "to", "_to_copy", "unbind", "split", "chunk"}  # fmt: skip
+SHAPES = {"view", "reshape", "_unsafe_view", "unsqueeze", "squeeze", "transpose", "permute",
+          "slice", "select", "expand", "flatten", "clone", "contiguous", "alias", "detach", "to",
+          "_to_copy", "unbind", "split", "chunk"}  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -64,7 +65,9 @@ def _product(c, node, a, b):
         (r, i), factor = ((ar, ai), br) if bi is None else ((br, bi), ar)
         results = build.arithmetic("MUL", r, factor), build.arithmetic("MUL", i, factor)
     else:
-        rr, ii, ri, ir = (build.arithmetic("MUL", x, y) for x, y in ((ar, br), (ai, bi), (ar, bi), (ai, br)))
+        rr, ii, ri, ir = (
+            build.arithmetic("MUL", x, y) for x, y in ((ar, br), (ai, bi), (ar, bi), (ai, br))
+        )
         results = build.arithmetic("SUB", rr, ii), build.arithmetic("ADD", ri, ir)
     return Complex(*(c.without_ones(x, node) for x in results))
 

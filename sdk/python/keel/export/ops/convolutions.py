@@ -1,8 +1,8 @@
 """What looks at the tokens before: convolutions over the text, and tokens that are moved on.
 
-A program pads the text, joins it with what was before, or cuts it; sizes are then N and a few more or less, which no value
-of a graph has. Such a tensor is one of the classes here, which only ops of this file understand, until it is of N tokens
-again.
+A program pads the text, joins it with what was before, or cuts it; sizes are then N and a few more
+or less, which no value of a graph has. Such a tensor is one of the classes here, which only ops of
+this file understand, until it is of N tokens again.
 """
 
 import dataclasses
@@ -16,14 +16,16 @@ from .table import converts
 
 @dataclasses.dataclass
 class Padded:
-    """[C, N + some] of a convolution that is padded on both sides: `value` [C, N], and some columns behind it."""
+    """[C, N + some] of a convolution that is padded on both sides: `value` [C, N], and some columns
+    behind it."""
 
     value: Value
 
 
 @dataclasses.dataclass
 class Late:
-    """[C, before + N]: `before` columns of zeros, then the tokens' [N, C]; `added` [C] is added to all of them."""
+    """[C, before + N]: `before` columns of zeros, then the tokens' [N, C]; `added` [C] is added to
+    all of them."""
 
     rows: Value
     before: int
@@ -44,7 +46,9 @@ def moved(c, node, rows, by):
     state = state_of(c, node, "conv", [channels, by], rows.dtype)
     weight = torch.zeros(channels, by + 1)
     weight[:, 0] = 1
-    return c.build.recur(state, "CAUSAL_CONV1D", rows, rows.type, {"weight": c.build.constant(weight)})
+    return c.build.recur(
+        state, "CAUSAL_CONV1D", rows, rows.type, {"weight": c.build.constant(weight)}
+    )
 
 
 def _moved_along(c, node, value, at, by):
@@ -55,14 +59,21 @@ def _moved_along(c, node, value, at, by):
     for d in turned.dims[1:]:
         size *= d
     rows = moved(c, node, c.build.view(turned, (Rows(), size)), by)
-    return c.build.permute(c.build.view(rows, turned.dims), [order.index(d) for d in range(len(order))])
+    return c.build.permute(
+        c.build.view(rows, turned.dims), [order.index(d) for d in range(len(order))]
+    )
 
 
 def padded_tokens(c, node, x, dim, before, after):
     """The text with zeros before it, and as much, or nothing, cut from its end."""
     if before > 0 and after == -before:
         return _moved_along(c, node, c.value(x), c.axis(x, dim), before)
-    if before <= 0 or after or dim != len(c.shape(x)) - 1 or c.kept(c.shape(x)) != [c.shape(x)[1], Rows()]:
+    if (
+        before <= 0
+        or after
+        or dim != len(c.shape(x)) - 1
+        or c.kept(c.shape(x)) != [c.shape(x)[1], Rows()]
+    ):
         raise Refused("it pads the tokens of the batch")
     return Late(c.build.permute(c.value(x), (1, 0)), before)
 
@@ -77,12 +88,19 @@ def cut_tokens(c, node, x, dim, start, end):
 def joined_tokens(c, node, xs, dim):
     """What was before the text, the same for all texts, and all of it but the last."""
     first, rest = xs[0], c.raw(xs[-1])
-    if len(xs) != 2 or c.shape(first)[dim] != rest.count or any(isinstance(d, Rows) for d in c.shape(first)):
+    if (
+        len(xs) != 2
+        or c.shape(first)[dim] != rest.count
+        or any(isinstance(d, Rows) for d in c.shape(first))
+    ):
         raise Refused("it joins values along the tokens of the batch")
     at = c.axis(node, dim)
     if rest.count != 1:
         raise Refused("it joins several tokens with those of the batch")
-    before = c.build.view(c.as_dtype(first, c.dtype(node)), [1 if i == at else d for i, d in enumerate(rest.value.dims)])
+    before = c.build.view(
+        c.as_dtype(first, c.dtype(node)),
+        [1 if i == at else d for i, d in enumerate(rest.value.dims)],
+    )
     if is_zero(before):
         return _moved_along(c, node, rest.value, at, 1)
     others = c.build.arithmetic("SUB", rest.value, before)
@@ -127,19 +145,30 @@ def _by_channel(c, node, rows, weight, bias):
 
 @converts("conv1d")
 def conv1d(c, node, x, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
-    """A causal one: padded on both sides, and cut behind the last token by what follows; or behind zeros that are there."""
+    """A causal one: padded on both sides, and cut behind the last token by what follows; or behind
+    zeros that are there."""
     channels, of_group, kernel = c.shape(weight)
     if [*stride, *dilation] != [1, 1]:
         raise Refused("a convolution with strides")
     if c.is_a(x, Late) and list(padding) == [0]:
         return _late(c, node, c.raw(x), weight, bias, groups)
-    if c.shape(x)[-1] != Rows() or (of_group, groups) != (1, channels) or list(padding) != [kernel - 1]:
-        raise Refused("a convolution that is not causal by channel: padded by its width less one, and cut behind the text")
-    return Padded(c.build.permute(_by_channel(c, node, _rows_of(c, x, weight), weight, bias), (1, 0)))
+    if (
+        c.shape(x)[-1] != Rows()
+        or (of_group, groups) != (1, channels)
+        or list(padding) != [kernel - 1]
+    ):
+        raise Refused(
+            "a convolution that is not causal by channel: padded by its width less one, and cut "
+            "behind the text"
+        )
+    return Padded(
+        c.build.permute(_by_channel(c, node, _rows_of(c, x, weight), weight, bias), (1, 0))
+    )
 
 
 def _late(c, node, x, weight, bias, groups):
-    """What is added to all columns before is added to all behind as well, times the sum of the weights."""
+    """What is added to all columns before is added to all behind as well, times the sum of the
+    weights."""
     channels, of_group, kernel = c.shape(weight)
     left = x.before - (kernel - 1)
     if left < 0:
@@ -150,7 +179,10 @@ def _late(c, node, x, weight, bias, groups):
         total = c.build.reduce(c.as_dtype(weight, dtype), 1, "sum")
         added = None if x.added is None else c.build.arithmetic("MUL", x.added, total)
     else:
-        earlier = [x.rows if k == kernel - 1 else moved(c, node, x.rows, kernel - 1 - k) for k in range(kernel)]
+        earlier = [
+            x.rows if k == kernel - 1 else moved(c, node, x.rows, kernel - 1 - k)
+            for k in range(kernel)
+        ]
         rows = _by_group(c, earlier, weight, groups, dtype)
         added = None
         if x.added is not None:
@@ -166,18 +198,23 @@ def _late(c, node, x, weight, bias, groups):
 
 
 def _by_group(c, earlier, weight, groups, dtype):
-    """[R, C_in] of each place of the kernel -> [R, C_out]: the channels of a group with those of the same group."""
+    """[R, C_in] of each place of the kernel -> [R, C_out]: the channels of a group with those of
+    the same group."""
     channels, of_group, kernel = c.shape(weight)
     count = earlier[0].dims[0]
     parts = [c.build.view(x, (count, groups, of_group)) for x in earlier]
     x = c.build.permute(c.build.cat(parts, 2), (1, 0, 2))
     matrix = c.build.view(c.as_dtype(weight, dtype), (groups, channels // groups, of_group, kernel))
-    matrix = c.build.view(c.build.permute(matrix, (0, 3, 2, 1)), (groups, kernel * of_group, channels // groups))
+    matrix = c.build.view(
+        c.build.permute(matrix, (0, 3, 2, 1)), (groups, kernel * of_group, channels // groups)
+    )
     return c.build.view(c.build.permute(c.build.matmul(x, matrix), (1, 0, 2)), (count, channels))
 
 
 @converts("convolution")
-def convolution(c, node, x, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+def convolution(
+    c, node, x, weight, bias, stride, padding, dilation, transposed, output_padding, groups
+):
     if transposed or len(c.shape(weight)) != 3:
         raise Refused("a convolution of another kind than over the text")
     return conv1d(c, node, x, weight, bias, stride, padding, dilation, groups)

@@ -21,7 +21,8 @@ def gather(c, node, x, dim, indices, sparse_grad=False):
 
 
 def _one_a_row(c, index):
-    """[N] of an index [N, ..] that is the same along all but the first dimension; None: it is not."""
+    """[N] of an index [N, ..] that is the same along all but the first dimension; None: it is
+    not."""
     while index.made_by("REPEAT") and index.node.ints[0] > 0:
         index = index.node.inputs[0]
     if index.dims[0] != Rows() or any(d != 1 for d in index.dims[1:]):
@@ -40,13 +41,16 @@ def scatter(c, node, x, dim, indices, source=None, value=None):
     if c.is_tensor(source) and c.shape(source) == c.shape(indices):
         values = c.build.view(c.as_dtype(source, base.dtype), index.dims)
     else:
-        number = c.as_dtype(source, base.dtype) if c.is_tensor(source) else c.number(source, base.dtype)
+        number = (
+            c.as_dtype(source, base.dtype) if c.is_tensor(source) else c.number(source, base.dtype)
+        )
         values = c.build.expand(c.build.view(number, [1] * len(index.dims)), index)
     return c.without_ones(c.build.scatter(base, at, index, values), node)
 
 
 def _kept_for(c, x, dim):
-    """The dimensions of x that are not one, with `dim` in any case, and where that is among them."""
+    """The dimensions of x that are not one, with `dim` in any case, and where that is among
+    them."""
     dim %= len(c.shape(x))
     kept = [i for i, size in enumerate(c.shape(x)) if size != 1 or i == dim]
     return kept, kept.index(dim)
@@ -105,7 +109,9 @@ def _picked(c, node, x, dim, indices):
 
 def _counts_rows(c, indices):
     """Whether it is 0, 1 .. of all rows: each takes its own."""
-    return getattr(indices.target, "__name__", "").startswith("arange") and c.shape(indices) == [Rows()]
+    return getattr(indices.target, "__name__", "").startswith("arange") and c.shape(indices) == [
+        Rows()
+    ]
 
 
 def _taken(c, node, x, dim, known, indices=None):

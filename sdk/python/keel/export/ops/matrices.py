@@ -20,7 +20,9 @@ def _is_transposed_parameter(c, x):
     schema = getattr(x.target, "_schema", None)
     if x.op != "call_function" or schema is None or not x.args or not c.is_tensor(x.args[0]):
         return False
-    swaps = schema.name.split("::")[1] in ("t", "numpy_T", "transpose") or list(x.args[1:]) == [[1, 0]]
+    swaps = schema.name.split("::")[1] in ("t", "numpy_T", "transpose") or list(x.args[1:]) == [
+        [1, 0]
+    ]
     return swaps and len(c.shape(x)) == 2 and c.parameter(x.args[0]) is not None
 
 

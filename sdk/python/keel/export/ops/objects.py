@@ -11,7 +11,8 @@ def _module_of(parameter: str) -> str:
 
 @converts("linear")
 def linear(c, node, x, weight, bias=None, transposed=False, flipped=False):
-    """x W^T + b; `transposed`: W [in, out], as GPT-2's Conv1D has it; `flipped`: x is [.., in, N], the result [N, out]."""
+    """x W^T + b; `transposed`: W [in, out], as GPT-2's Conv1D has it; `flipped`: x is [.., in, N],
+    the result [N, out]."""
     name = c.parameter(weight)
     shape = c.shape(weight)
     size_in, size_out = (shape if transposed else reversed(shape)) if len(shape) == 2 else (1, 1)
@@ -84,23 +85,32 @@ def _norm(c, node, x, weight, bias, eps, mean, offset, cast_last):
     declared = weight is not None and names[0] is not None
     with_bias = declared and names[1] is not None and names[1] == f"{_module_of(names[0])}.bias"
     fields = {
-        "kind": "LAYER" if mean else "RMS", "size": size, "eps": eps, "weight_offset": offset if declared else 0.0,
-        "bias": with_bias, "no_weight": not declared, "cast_last": cast_last,
+        "kind": "LAYER" if mean else "RMS", "size": size, "eps": eps,
+        "weight_offset": offset if declared else 0.0, "bias": with_bias, "no_weight": not declared,
+        "cast_last": cast_last,
     }  # fmt: skip
     if declared:
         tensors = {"weight": names[0]} | ({"bias": names[1]} if with_bias else {})
-        return _with_bias(c, node, c.build.norm(c.declare("norm", _module_of(names[0]), fields, tensors=tensors), value),
-                          None if with_bias else bias)  # fmt: skip
+        return _with_bias(c, node, c.build.norm(c.declare("norm", _module_of(names[0]), fields,
+                          tensors=tensors), value), None if with_bias else bias)  # fmt: skip
     # Named by where it is, so that a pipeline knows its layer.
-    name = f"{c.module(node)}.norm.{fields['kind'].lower()}.{size}.{eps}" + (".cast_last" if cast_last else "")
+    name = f"{c.module(node)}.norm.{fields['kind'].lower()}.{size}.{eps}" + (
+        ".cast_last" if cast_last else ""
+    )
     result = c.build.norm(c.declare("norm", name, fields), value)
     if weight is not None:
-        result = c.build.arithmetic("MUL", result, c.build.affine(c.as_dtype(weight, result.dtype), 1.0, offset))
+        result = c.build.arithmetic(
+            "MUL", result, c.build.affine(c.as_dtype(weight, result.dtype), 1.0, offset)
+        )
     return _with_bias(c, node, result, bias)
 
 
 def _with_bias(c, node, result, bias):
-    return result if bias is None else c.build.arithmetic("ADD", result, c.as_dtype(bias, c.dtype(node)))
+    return (
+        result
+        if bias is None
+        else c.build.arithmetic("ADD", result, c.as_dtype(bias, c.dtype(node)))
+    )
 
 
 @converts("keel_act")
@@ -114,15 +124,18 @@ def keel_act(c, node, x, name):
 def _common_module(*names):
     """The innermost module that all are in."""
     parts = [name.split(".")[:-1] for name in names]
-    depth = next((i for i, words in enumerate(zip(*parts)) if len(set(words)) > 1), min(map(len, parts)))
+    depth = next(
+        (i for i, words in enumerate(zip(*parts)) if len(set(words)) > 1), min(map(len, parts))
+    )
     return ".".join(parts[0][:depth])
 
 
 @converts("keel_experts")
-def keel_experts(c, node, x, ids, weights, gate_up, down, gate_up_bias, down_bias, act, limit, up_offset, concatenated,
-                 transposed, gated=True):  # fmt: skip
+def keel_experts(c, node, x, ids, weights, gate_up, down, gate_up_bias, down_bias, act, limit,
+                 up_offset, concatenated, transposed, gated=True):  # fmt: skip
     names = {key: None if t is None else c.parameter(t) for key, t in (
-        ("gate_up", gate_up), ("down", down), ("gate_up_bias", gate_up_bias), ("down_bias", down_bias))}  # fmt: skip
+        ("gate_up", gate_up), ("down", down), ("gate_up_bias", gate_up_bias),
+        ("down_bias", down_bias))}  # fmt: skip
     if names["gate_up"] is None:
         raise Refused("experts whose matrices are no parameters")
     experts, width = c.shape(down)[0], c.shape(gate_up)[2 if transposed else 1]
@@ -131,9 +144,15 @@ def keel_experts(c, node, x, ids, weights, gate_up, down, gate_up_bias, down_bia
     fields = {
         "act": g.ACTS[act], "experts": experts, "top_k": top_k, "hidden_size": c.shape(x)[-1],
         "intermediate_size": width // 2 if gated else width, "bias": gate_up_bias is not None,
-        "gate": "{e}.gate_proj" if gated else "", "up": "{e}.up_proj", "down": "{e}.down_proj", "limit": limit, "up_offset": up_offset, "routed_scale": 1.0,
+        "gate": "{e}.gate_proj" if gated else "", "up": "{e}.up_proj", "down": "{e}.down_proj",
+        "limit": limit, "up_offset": up_offset, "routed_scale": 1.0,
     }  # fmt: skip
     layout = {"concatenated": concatenated, "transposed": transposed, "gated": gated}
-    object = c.declare("moe", name, fields | {"layout": layout}, tensors={k: n for k, n in names.items() if n})
-    ids, weights = (c.build.view(c.value(t), [d for d in c.shape(t)[:-1] if d != 1] + [top_k]) for t in (ids, weights))
+    object = c.declare(
+        "moe", name, fields | {"layout": layout}, tensors={k: n for k, n in names.items() if n}
+    )
+    ids, weights = (
+        c.build.view(c.value(t), [d for d in c.shape(t)[:-1] if d != 1] + [top_k])
+        for t in (ids, weights)
+    )
     return c.build.moe_routed(object, c.value(x), ids, weights)

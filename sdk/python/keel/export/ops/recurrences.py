@@ -26,7 +26,9 @@ def keel_linear_scan(c, node, x, a):
     channels = c.shape(x)[2]
     state = state_of(c, node, "scan", [channels])
     value, decay = (c.build.view(c.as_dtype(t, c.dtype(a)), (Rows(), channels)) for t in (x, a))
-    return c.build.cast(c.build.recur(state, "SCAN", value, value.type, {"a": decay}), c.dtype(node))
+    return c.build.cast(
+        c.build.recur(state, "SCAN", value, value.type, {"a": decay}), c.dtype(node)
+    )
 
 
 @converts("keel_linear_attention")
@@ -35,7 +37,9 @@ def keel_linear_attention(c, node, q, k, v, gate):
     state = state_of(c, node, "delta", [heads, c.shape(k)[3], v_size])
     q, k, v = (c.build.view(c.value(t), (Rows(), *c.shape(t)[2:])) for t in (q, k, v))
     arguments = {"k": k, "v": v, "g": c.build.view(c.value(gate), (Rows(), heads))}
-    result = c.build.recur(state, "LINEAR_ATTENTION", q, Type(q.dtype, (Rows(), heads, v_size)), arguments)
+    result = c.build.recur(
+        state, "LINEAR_ATTENTION", q, Type(q.dtype, (Rows(), heads, v_size)), arguments
+    )
     return c.without_ones(c.build.cast(result, c.dtype(node)), node)
 
 
@@ -60,8 +64,12 @@ def keel_scan(c, node, x, dt, a, b, cc, d, dt_bias):
     rows = {n: c.build.view(v, (Rows(), v.dims[-1])) for n, v in rows.items()}
     value = rows.pop("x")
     rest = _given(c, A=a, D=d, dt_bias=dt_bias)
-    arguments = {n: (rows | rest)[n] for n in ("dt", "A", "B", "C", "D", "dt_bias") if n in rows | rest}
-    return c.build.permute(c.build.recur(state, "SELECTIVE_SCAN", value, value.type, arguments), (1, 0))
+    arguments = {
+        n: (rows | rest)[n] for n in ("dt", "A", "B", "C", "D", "dt_bias") if n in rows | rest
+    }
+    return c.build.permute(
+        c.build.recur(state, "SELECTIVE_SCAN", value, value.type, arguments), (1, 0)
+    )
 
 
 @converts("keel_delta")
@@ -82,8 +90,13 @@ def keel_delta(c, node, q, k, v, gate, beta, scale, l2norm):
 
 
 def _normed(c, node, x, factor):
-    """factor * x / sqrt(sum(x^2) + 1e-6): a norm of the mean, with its eps and scale divided by the size."""
+    """factor * x / sqrt(sum(x^2) + 1e-6): a norm of the mean, with its eps and scale divided by the
+    size."""
     size = x.dims[-1]
-    fields = {"kind": "RMS", "size": size, "eps": 1e-6 / size, "weight_offset": 0.0, "bias": False, "no_weight": True,
-              "cast_last": False}  # fmt: skip
-    return c.build.affine(c.build.norm(c.declare("norm", f"{c.module(node)}.norm.l2.{size}", fields), x), factor * size**-0.5, 0.0)
+    fields = {"kind": "RMS", "size": size, "eps": 1e-6 / size, "weight_offset": 0.0, "bias": False,
+              "no_weight": True, "cast_last": False}  # fmt: skip
+    return c.build.affine(
+        c.build.norm(c.declare("norm", f"{c.module(node)}.norm.l2.{size}", fields), x),
+        factor * size**-0.5,
+        0.0,
+    )

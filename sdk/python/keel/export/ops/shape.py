@@ -10,8 +10,8 @@ from .writes import Pieces
 
 
 @converts(
-    "alias", "contiguous", "clone", "detach", "dropout", "lift_fresh_copy", "lift_fresh", "native_dropout",
-    "feature_dropout", "positive", "alias_copy", "view_as_real_copy",
+    "alias", "contiguous", "clone", "detach", "dropout", "lift_fresh_copy", "lift_fresh",
+    "native_dropout", "feature_dropout", "positive", "alias_copy", "view_as_real_copy",
 )  # fmt: skip
 def same(c, node, x, *_, **__):
     return c.value(x)
@@ -22,7 +22,17 @@ def cast(c, node, x, *_, **__):
     return c.as_dtype(x, c.dtype(node))
 
 
-@converts("view", "reshape", "_unsafe_view", "unsqueeze", "squeeze", "flatten", "unflatten", "view_as", "reshape_as")
+@converts(
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "unsqueeze",
+    "squeeze",
+    "flatten",
+    "unflatten",
+    "view_as",
+    "reshape_as",
+)
 def view(c, node, x, *_, **__):
     return c.without_ones(c.value(x), node)
 
@@ -93,7 +103,8 @@ def _as_far_as_the_text(c, node, x, dim):
 
 
 def _every(c, value, at, numbers):
-    """The elements `numbers` of dimension `at`; as one of each `step`, where they go through all of it."""
+    """The elements `numbers` of dimension `at`; as one of each `step`, where they go through all of
+    it."""
     size, step = value.dims[at], numbers.step
     if size % step or numbers.start >= step or len(numbers) != size // step:
         return c.build.take(value, at, _indices(c, value, at, list(numbers)))
@@ -170,7 +181,9 @@ def stack(c, node, xs, dim=0):
 def _joined(c, node, parts, dim):
     shape = c.shape(node)
     kept = [i for i, size in enumerate(shape) if size != 1 or i == dim]
-    values = [c.build.view(c.as_dtype(x, c.dtype(node)), [sizes[i] for i in kept]) for x, sizes in parts]
+    values = [
+        c.build.view(c.as_dtype(x, c.dtype(node)), [sizes[i] for i in kept]) for x, sizes in parts
+    ]
     return c.without_ones(c.build.cat(values, kept.index(dim)), node)
 
 
@@ -203,7 +216,9 @@ def _for_each_token(c, node, x):
 def repeat_interleave(c, node, x, times, dim=None, output_size=None):
     if not isinstance(times, int) or dim is None:
         raise Refused("repeats that depend on the data")
-    return c.without_ones(c.build.repeat(c.build.view(c.value(x), c.shape(x)), dim % len(c.shape(x)), times), node)
+    return c.without_ones(
+        c.build.repeat(c.build.view(c.value(x), c.shape(x)), dim % len(c.shape(x)), times), node
+    )
 
 
 @converts("flip")
@@ -211,7 +226,9 @@ def flip(c, node, x, dims):
     value = c.value(x)
     for at in (c.axis(x, d) for d in dims):
         if at is not None:
-            value = c.build.take(value, at, _indices(c, value, at, list(range(value.dims[at]))[::-1]))
+            value = c.build.take(
+                value, at, _indices(c, value, at, list(range(value.dims[at]))[::-1])
+            )
     return value
 
 
@@ -221,7 +238,10 @@ def roll(c, node, x, shifts, dims=()):
     for shift, at in zip(shifts, (c.axis(x, d) for d in dims), strict=True):
         if at is not None:
             size = value.dims[at]
-            parts = c.build.narrow(value, at, size - shift % size, shift % size), c.build.narrow(value, at, 0, size - shift % size)
+            parts = (
+                c.build.narrow(value, at, size - shift % size, shift % size),
+                c.build.narrow(value, at, 0, size - shift % size),
+            )
             value = c.build.cat(parts, at) if shift % size else value
     return value
 
@@ -239,7 +259,9 @@ def pad(c, node, x, widths, mode="constant", value=0):
                 raise Refused("it pads the tokens of the batch")
             return padded_tokens(c, node, x, dim, before, after)
         if before < 0 or after < 0:
-            result = c.build.narrow(result, dim, max(-before, 0), result.dims[dim] + min(before, 0) + min(after, 0))
+            result = c.build.narrow(
+                result, dim, max(-before, 0), result.dims[dim] + min(before, 0) + min(after, 0)
+            )
         parts = [_block(c, result, dim, n, number) for n in (before, after)]
         result = c.build.cat([p for p in (parts[0], result, parts[1]) if p is not None], dim)
     return c.without_ones(result, node)
@@ -258,5 +280,9 @@ def triangle(c, node, x, diagonal=0):
     dims = c.shape(node)
     if any(isinstance(d, Rows) for d in dims):
         raise Refused("a mask over pairs of tokens, outside of attention")
-    keep = getattr(torch, node.target._schema.name.split("::")[1].strip("_"))(torch.ones(dims), diagonal)
-    return c.without_ones(c.build.arithmetic("MUL", c.value(x), c.constant(keep, c.dtype(node))), node)
+    keep = getattr(torch, node.target._schema.name.split("::")[1].strip("_"))(
+        torch.ones(dims), diagonal
+    )
+    return c.without_ones(
+        c.build.arithmetic("MUL", c.value(x), c.constant(keep, c.dtype(node))), node
+    )

@@ -6,7 +6,8 @@ TABLE: dict[str, Callable] = {}
 
 
 def converts(*names: str) -> Callable[[Callable], Callable]:
-    """The function converts the ATen ops of these names, with and without the mark of an op in place."""
+    """The function converts the ATen ops of these names, with and without the mark of an op in
+    place."""
 
     def enter(function: Callable) -> Callable:
         for name in names:

@@ -1,4 +1,5 @@
-"""A piece of a program, tried on numbers: the model's own ops for one row of tokens. MODEL is f32 here."""
+"""A piece of a program, tried on numbers: the model's own ops for one row of tokens. MODEL is f32
+here."""
 
 import torch
 from torch.fx import Node as FxNode
@@ -17,7 +18,9 @@ class Trial:
         if isinstance(size, (int, float, bool)):
             return size
         expression = size.node.expr
-        return type(size.node.hint)(expression.subs({s: self.length for s in expression.free_symbols}))
+        return type(size.node.hint)(
+            expression.subs({s: self.length for s in expression.free_symbols})
+        )
 
     def shape(self, node: FxNode) -> list[int]:
         return [self.size(d) for d in node.meta["val"].shape]
@@ -59,4 +62,8 @@ def _run(node: FxNode, known: dict[FxNode, object]):
     kwargs = {k: torch.float32 if x is torch.bfloat16 else x for k, x in kwargs.items()}
     with torch.no_grad():
         result = node.target(*args, **kwargs)
-    return result.float() if isinstance(result, torch.Tensor) and result.dtype == torch.bfloat16 else result
+    return (
+        result.float()
+        if isinstance(result, torch.Tensor) and result.dtype == torch.bfloat16
+        else result
+    )

@@ -28,7 +28,11 @@ def empty(c, node, *_, **__):
 
 @converts("copy")
 def copy(c, node, x, source, non_blocking=False):
-    return c.table["expand"](c, node, source) if c.shape(source) != c.shape(node) else c.as_dtype(source, c.dtype(node))
+    return (
+        c.table["expand"](c, node, source)
+        if c.shape(source) != c.shape(node)
+        else c.as_dtype(source, c.dtype(node))
+    )
 
 
 @converts("slice_scatter")
@@ -73,7 +77,9 @@ def _written(c, node, base, source, dim, start, end):
     dim %= len(shape)
     kept = [i for i, size in enumerate(shape) if size != 1 or i == dim]
     at, size = kept.index(dim), shape[dim]
-    part = c.build.view(c.as_dtype(source, c.dtype(node)), [end - start if i == dim else shape[i] for i in kept])
+    part = c.build.view(
+        c.as_dtype(source, c.dtype(node)), [end - start if i == dim else shape[i] for i in kept]
+    )
     old = c.raw(base)
     if isinstance(old, Pieces):
         pieces = Pieces({**old.parts, start: (end - start, part)})
