@@ -115,6 +115,15 @@ std::set<std::string> EncodersOf(const proto::Graph& graph) {
   return out;
 }
 
+// All chat templates, one after the other: any may show what the model writes.
+std::string SourcesOf(const Text& text) {
+  std::string sources;
+  if (text.chat_template == nullptr) return sources;
+  for (const std::string& name : text.chat_template->names())
+    absl::StrAppend(&sources, *text.chat_template->Source(name), "\n");
+  return sources;
+}
+
 absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir) {
   const auto progress = [&](absl::string_view stage, int64_t done, int64_t total) {
     if (options.model.on_progress) options.model.on_progress(stage, done, total);
@@ -228,15 +237,6 @@ absl::Status WithModel(const absl::Status& status, const std::string& name) {
   const bool is_clear = !DetailOf(status, ErrorDetail::kFile).empty() ||
                         !DetailOf(status, ErrorDetail::kFlag).empty();
   return is_clear ? status : Annotate(status, absl::StrCat("model '", name, "'"));
-}
-
-// All chat templates, one after the other: any may show what the model writes.
-std::string SourcesOf(const Text& text) {
-  std::string sources;
-  if (text.chat_template == nullptr) return sources;
-  for (const std::string& name : text.chat_template->names())
-    absl::StrAppend(&sources, *text.chat_template->Source(name), "\n");
-  return sources;
 }
 
 }  // namespace

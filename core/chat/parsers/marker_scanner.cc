@@ -42,6 +42,8 @@ int MarkerScanner::TakeUntil(absl::Span<const absl::string_view> markers, std::s
   return found;
 }
 
+void MarkerScanner::PutBack(absl::string_view text) { buffer_.insert(0, text.data(), text.size()); }
+
 bool MarkerScanner::TakeMarker(absl::string_view marker) {
   if (!absl::StartsWith(buffer_, marker)) return false;
   buffer_.erase(0, marker.size());

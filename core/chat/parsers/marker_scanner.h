@@ -23,7 +23,7 @@ class MarkerScanner {
   absl::string_view rest() const { return buffer_; }
   void Take(size_t n) { buffer_.erase(0, n); }
   // Before the rest.
-  void PutBack(absl::string_view text) { buffer_.insert(0, text.data(), text.size()); }
+  void PutBack(absl::string_view text);
   // The rest begins with `marker`, which is taken.
   bool TakeMarker(absl::string_view marker);
   // The rest may become the beginning of one of `markers`: it is one's beginning, but not all of it.
