@@ -165,7 +165,7 @@ TEST(CompiledTest, MixturesOfPackedExpertsAreCallsOfKernels) {
     const Compiled model(sample.model);
     for (const bool pack : {true, false}) {
       KEEL_ASSERT_OK_AND_ASSIGN(const auto executor,
-                                model.Load({.pack = pack, .print_graph = true}));
+                                model.Load({.print_graph = true, .pack = pack}));
       const std::string& text = executor->report().graphs[0];
       const std::string after = text.substr(text.find("as run:"));
       EXPECT_EQ(after.find("= experts moe (") != std::string::npos, pack) << sample.name;

@@ -3,6 +3,7 @@
 // full. Milliseconds, the best of a few rounds. With an argument, the number of threads.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
@@ -15,8 +16,10 @@
 
 #include "core/attention/registry.h"
 #include "core/kernels/aten_threads.h"
+#include "core/kernels/packed_linear.h"
 #include "core/kernels/parallel.h"
 #include "core/ops/attention_layers.h"
+#include "core/weights/packed_weight.h"
 
 namespace keel {
 namespace {
@@ -39,16 +42,25 @@ proto::Graph Graph(bool latent) {
   return graph;
 }
 
+// In panels, as models are served.
+LinearPtr Packed(const at::Tensor& w) {
+  PackedLinear linear{.format = {WeightType::kBF16}, .n = w.size(0), .k = w.size(1)};
+  const auto memory = std::make_shared<at::Tensor>(
+      at::empty({Panels(linear.n) * PanelBytes(linear.format, linear.k)}, at::kByte));
+  PackPanels(linear.format, {KernelType::kBF16, w.const_data_ptr(), linear.n, linear.k, linear.k},
+             0, Panels(linear.n), memory->mutable_data_ptr());
+  linear.weights = memory->const_data_ptr();
+  linear.type = KernelType::kBF16;
+  return std::make_shared<PackedLinearWeight>(linear, memory);
+}
+
 at::Tensor Random(at::IntArrayRef dims) { return at::randn(dims).to(at::kBFloat16); }
 
 // A step of `queries` tokens after keys - queries others.
 double Milliseconds(bool latent, const char* name, int64_t queries, int64_t keys) {
   const proto::Graph graph = Graph(latent);
   Weights weights;
-  weights.objects = {
-      LinearPtr(std::make_shared<DenseLinear>(Random({kHeads * (kNope + kValue), kRank}) * 0.04,
-                                              at::Tensor(), Numerics::kFastest)),
-      std::monostate()};
+  weights.objects = {Packed(Random({kHeads * (kNope + kValue), kRank}) * 0.04), std::monostate()};
   const AttentionRegistry registry;
   const AttentionChoice paged{name, "", "", *registry.Find("paged")};
   auto layers = AttentionLayers::Create(graph, weights, {AttentionChoice(), paged}, DType::kBF16,
