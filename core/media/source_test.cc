@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -71,6 +72,7 @@ class LocalFilesTest : public ::testing::Test {
   void SetUp() override {
     root_ = absl::StrCat(::testing::TempDir(), "/source_test_XXXXXX");
     ASSERT_NE(mkdtemp(root_.data()), nullptr);
+    root_ = std::filesystem::canonical(root_);
     ASSERT_EQ(mkdir(absl::StrCat(root_, "/media").c_str(), 0700), 0);
     Write("media/a b.png", "image");
     Write("secret.png", "secret");
