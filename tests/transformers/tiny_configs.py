@@ -58,7 +58,11 @@ _SIZES = {
 _DECODER = {"is_decoder": True}
 
 # What DeBERTa is published with.
-_DISENTANGLED = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False}
+_DISENTANGLED = {
+    "relative_attention": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+}
 
 # `...`: leave it to the class.
 _FAMILIES = {
