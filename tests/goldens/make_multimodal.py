@@ -1,4 +1,5 @@
-"""Writes tests/multimodal/testdata: tiny checkpoints of models that see, and what transformers makes of images by them.
+"""Writes tests/multimodal/testdata: tiny checkpoints of models that see, and what transformers
+makes of images by them.
 
   python tests/goldens/make_multimodal.py [model ...]
 
@@ -78,7 +79,9 @@ class Qwen2_5_VL:
     vocab_size = 132
 
     def __init__(self) -> None:
-        ids = {token: self.vocab_size - len(QWEN_SPECIAL) + i for i, token in enumerate(QWEN_SPECIAL)}
+        ids = {
+            token: self.vocab_size - len(QWEN_SPECIAL) + i for i, token in enumerate(QWEN_SPECIAL)
+        }
         self.tokenizer = tiny_tokenizer.build(
             self.vocab_size, more_special=QWEN_SPECIAL, chat_template=QWEN_TEMPLATE
         )
