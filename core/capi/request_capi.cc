@@ -339,7 +339,7 @@ keel_status keel_request_add_image(keel_request* request, const uint8_t* rgb, in
     keel::MediaItem image;
     image.height = height;
     image.width = width;
-    KEEL_RETURN_IF_ERROR(WithField(CheckMediaSizes(image), "media"));
+    KEEL_RETURN_IF_ERROR(keel::WithField(CheckMediaSizes(image), "media"));
     image.rgb.assign(rgb, rgb + height * width * 3);
     request->request.media.push_back(std::make_shared<const keel::MediaItem>(std::move(image)));
     return absl::OkStatus();

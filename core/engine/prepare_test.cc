@@ -180,8 +180,10 @@ class ToolChoiceTest : public RequestPreparerTest {
  protected:
   ToolChoiceTest() {
     fake_.model.parsers = {"hermes", ""};
-    request_.prompt = ChatPrompt{.messages = R"([{"role": "user", "content": "a"}])",
-                                 .tools = R"([{"name": "f", "parameters": {"type": "object"}}])"};
+    ChatPrompt chat;
+    chat.messages = R"([{"role": "user", "content": "a"}])";
+    chat.tools = R"([{"name": "f", "parameters": {"type": "object"}}])";
+    request_.prompt = std::move(chat);
     request_.parsing = Request::Parsing{};
   }
   // Of what the request becomes.

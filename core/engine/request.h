@@ -79,7 +79,7 @@ struct Request {
   // Set: the model's parsers take its text apart (Output::parts).
   struct Parsing {
     ToolUse tools = ToolUse::kAuto;  // of the tools of its ChatPrompt, if it has any
-    std::string named;               // of ToolUse::kNamed
+    std::string named = {};          // of ToolUse::kNamed
     bool parallel_calls = true;      // more than one, where a grammar makes them
   };
   std::optional<Parsing> parsing;

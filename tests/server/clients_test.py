@@ -38,8 +38,8 @@ class AnthropicTest(unittest.TestCase):
         self.body: dict[str, Any] = {
             "model": "keel-demo",
             "max_tokens": 64,
-            "temperature": 0,
             "messages": [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}],
+            "extra_body": {"temperature": 0},
         }
 
     def test_a_message(self) -> None:
@@ -92,7 +92,7 @@ class AnthropicTest(unittest.TestCase):
 
     def test_errors_are_the_clients_own(self) -> None:
         with self.assertRaises(anthropic.BadRequestError) as refused:
-            self.client.messages.create(**{**self.body, "temperature": -1})
+            self.client.messages.create(**{**self.body, "extra_body": {"temperature": -1}})
         self.assertIn("temperature", str(refused.exception))
         with self.assertRaises(anthropic.NotFoundError):
             self.client.messages.create(**{**self.body, "model": "claude"})

@@ -106,11 +106,11 @@ void XmlTools::TellString(std::string piece, bool is_last, std::vector<OutputPar
   std::string kept;
   if (!value_.empty() && value_.back() == '\n') {
     value_.pop_back();
-    kept = "\n";
+    kept.push_back('\n');
   }
   const std::string quoted = Quoted(value_);
   AddPart(Kind::kToolArguments, absl::string_view(quoted).substr(1, quoted.size() - 2), parts);
-  value_ = is_last ? "" : kept;
+  value_ = is_last ? std::string() : kept;
 }
 
 // True when the value has ended.
