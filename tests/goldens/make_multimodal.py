@@ -1,5 +1,4 @@
-"""Writes tests/multimodal/testdata: tiny checkpoints of models that see, and what transformers
-makes of images by them.
+"""Writes tests/multimodal/testdata: tiny models that see, and what transformers makes of images.
 
   python tests/goldens/make_multimodal.py [model ...]
 

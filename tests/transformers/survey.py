@@ -1,5 +1,6 @@
-"""Exports classes of transformers and holds each against itself in Keel's engine: language models,
-and models of vectors.
+"""Exports classes of transformers and holds each against itself in Keel's engine.
+
+Language models, and models of vectors.
 
   ./bazelw run //tests/transformers:survey -- [--update] [--jobs N] [CLASS ...]
 
