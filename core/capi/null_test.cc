@@ -113,7 +113,7 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_engine_poll);
   WALK(keel_engine_event_fd);
   WALK(keel_engine_drain);
-  WALK(keel_engine_prompt_tokens);
+  WALK(keel_engine_prompt_tokens, {3});
   WALK(keel_engine_reset_prefix_cache);
   WALK(keel_output_user);
   WALK(keel_output_request);

@@ -53,8 +53,11 @@ absl::Status ApplyToolChoice(const Model& model, Request& request) {
   if (parsing.tools == ToolUse::kNamed) {
     KEEL_ASSIGN_OR_RETURN(schema, tools.ArgumentsSchema(parsing.named));
   }
-  request.grammar =
-      GrammarSpec{.kind = GrammarSpec::Kind::kJsonSchema, .source = std::move(schema)};
+  GrammarSpec grammar;
+  grammar.kind = GrammarSpec::Kind::kJsonSchema;
+  grammar.source = std::move(schema);
+  grammar.whitespace_pattern = " ?";  // a model that pads would have no end
+  request.grammar = std::move(grammar);
   return absl::OkStatus();
 }
 

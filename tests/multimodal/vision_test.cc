@@ -123,7 +123,9 @@ std::unique_ptr<Engine> Start(const EngineOptions& options) {
 
 Request GreedyRequest(const Chat& chat) {
   Request request;
-  request.prompt = ChatPrompt{.messages = chat.messages};
+  ChatPrompt prompt;
+  prompt.messages = chat.messages;
+  request.prompt = std::move(prompt);
   request.media = chat.media;
   request.sampling.temperature = 0;
   request.max_tokens = static_cast<int64_t>(chat.greedy.size());
@@ -200,7 +202,8 @@ TEST(VisionTest, PixelsFeaturesAndLogitsAreTransformers) {
     KEEL_ASSERT_OK_AND_ASSIGN(const MediaPrompt media,
                               ExpandMedia(*model.processor, prompt, counts));
     ASSERT_EQ(media.ids, chat.ids);
-    Batch batch{.token_ids = media.ids};
+    Batch batch;
+    batch.token_ids = media.ids;
     int64_t patches = 0, rows = 0;
     for (size_t i = 0; i < items.size(); ++i) {
       KEEL_ASSERT_OK_AND_ASSIGN(const NamedTensors inputs,
