@@ -65,15 +65,14 @@ class AnthropicTest(unittest.TestCase):
     def test_a_tool_that_must_be_called(self) -> None:
         tools = [{"name": "weather", "description": "of a city", "input_schema": CITY}]
         self.body["max_tokens"] = 256  # a byte of JSON is a token of the demo model
-        for choice in ({"type": "any"}, {"type": "tool", "name": "weather"}):
+        one: dict[str, Any] = {"type": "any", "disable_parallel_tool_use": True}
+        for choice in (one, {"type": "tool", "name": "weather"}):
             message = self.client.messages.create(**self.body, tools=tools, tool_choice=choice)
             call = message.content[0]
             self.assertEqual((call.type, call.name), ("tool_use", "weather"))
             self.assertIn(call.input["city"], ("Rome", "Paris"))
             self.assertEqual(message.stop_reason, "tool_use")
-        with self.client.messages.stream(
-            **self.body, tools=tools, tool_choice={"type": "any"}
-        ) as stream:
+        with self.client.messages.stream(**self.body, tools=tools, tool_choice=one) as stream:
             streamed = stream.get_final_message().content[0]
         self.assertIn(streamed.input["city"], ("Rome", "Paris"))
         # And its result goes back.
@@ -137,6 +136,7 @@ class ResponsesTest(unittest.TestCase):
             input=QUESTION,
             tools=[{"type": "function", "name": "weather", "parameters": CITY, "strict": True}],
             tool_choice="required",
+            parallel_tool_calls=False,
             temperature=0,
         )
         call = response.output[0]
@@ -154,6 +154,7 @@ class ResponsesTest(unittest.TestCase):
             messages=messages,
             tools=tools,
             tool_choice="required",
+            parallel_tool_calls=False,
             temperature=0,
         ).choices[0]
         self.assertEqual(choice.finish_reason, "tool_calls")

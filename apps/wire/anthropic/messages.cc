@@ -81,8 +81,8 @@ json::array ReadToolList(Fields& fields) {
   return tools;
 }
 
-// {"type": "auto" | "any" | "tool" | "none", "name"}
-ToolChoice ReadToolChoice(Fields& fields) {
+// {"type": "auto" | "any" | "tool" | "none", "name", "disable_parallel_tool_use"}
+ToolChoice ReadToolChoice(Fields& fields, Request& request) {
   const json::object* object = fields.Object("tool_choice");
   if (object == nullptr) return {};
   Fields choice(*object, "tool_choice.");
@@ -100,6 +100,9 @@ ToolChoice ReadToolChoice(Fields& fields) {
   } else if (type != "auto") {
     choice.Fail(InvalidField("tool_choice.type", "tool_choice.type is " + Quote(type) +
                                                      ", expected auto, any, tool or none"));
+  }
+  if (choice.Bool("disable_parallel_tool_use").value_or(false)) {
+    SetInt(choice, request, "tool_choice.disable_parallel_tool_use", "parallel_tool_calls", 0);
   }
   if (!choice.ok()) fields.Fail(*choice.error());
   return out;
@@ -145,7 +148,7 @@ void ReadSampling(Fields& fields, Request& request) {
 Request ReadPrompt(Fields& fields) {
   Request request;
   const json::array messages = ReadConversation(fields);
-  SetTools(fields, ReadToolList(fields), ReadToolChoice(fields), request);
+  SetTools(fields, ReadToolList(fields), ReadToolChoice(fields, request), request);
   ReadThinking(fields, request);
   if (fields.ok()) CheckSet(fields, "messages", request.SetMessages(json::serialize(messages)));
   return request;
