@@ -88,7 +88,8 @@ def _survey_class(name: str, check_graph: str, work: pathlib.Path) -> Row:
         lines = [line for line in done.stdout.splitlines() if not _is_equal(line)]
         row.reason = ", ".join(lines)
     elif row.result == "refused":
-        row.reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        row.reason = said.removeprefix(f"{directory}: ")
     return row
 
 

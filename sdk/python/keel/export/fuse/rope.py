@@ -138,7 +138,8 @@ def _of_positions(function: Function) -> set[Value]:
 
 def _far(tables: set[Value]) -> int:
     """A position that no text of a test has, as far as the model's own tables go."""
-    rows = [v.node.inputs[0].dims[0] for v in tables if v.made_by("GATHER_ROWS")]
+    lookups = [v for v in tables if v.made_by("GATHER_ROWS") or v.made_by("TAKE")]
+    rows = [v.node.inputs[0].dims[0] for v in lookups]
     return max(0, min([FAR, *(n - LENGTH for n in rows if isinstance(n, int))]))
 
 
