@@ -16,6 +16,7 @@ namespace keel {
 namespace {
 
 constexpr int64_t kRounds = 100'000;
+constexpr int64_t kTileRounds = 4;  // as many are one of four products of tiles, which take longer
 
 // Results end here, so that nothing is left out as useless.
 std::atomic<uint64_t> sink{0};
@@ -101,6 +102,38 @@ __attribute__((target("avx512f,avx512bf16"))) void DotBf16() {
   sink += static_cast<uint64_t>(_mm512_cvtss_f32(sums[0]));
 }
 
+#define KEEL_AMX __attribute__((target("amx-tile,amx-bf16,amx-int8")))
+
+// Tiles of 16 rows of 64 bytes.
+KEEL_AMX void ConfigureTiles() {
+  alignas(64) uint8_t config[64] = {1};
+  for (int tile = 0; tile < 8; ++tile) config[16 + 2 * tile] = 64, config[48 + tile] = 16;
+  asm volatile("" ::"r"(config) : "memory");
+  _tile_loadconfig(config);
+}
+
+KEEL_AMX void TilesBf16() {
+  ConfigureTiles();
+  for (int64_t i = 0; i < kRounds / kTileRounds; ++i) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_release();
+}
+
+KEEL_AMX void TilesInt8() {
+  ConfigureTiles();
+  for (int64_t i = 0; i < kRounds / kTileRounds; ++i) {
+    _tile_dpbusd(0, 4, 6);
+    _tile_dpbusd(1, 4, 7);
+    _tile_dpbusd(2, 5, 6);
+    _tile_dpbusd(3, 5, 7);
+  }
+  _tile_release();
+}
+
 __attribute__((target("avx512f,avx512vnni"))) void DotInt8() {
   __m512i sums[kChains512] = {};
   const __m512i x = _mm512_set1_epi8(1);
@@ -164,6 +197,7 @@ double MachineProbe::FmaPeak(const CpuFeatures& cpu) {
 
 double MachineProbe::Bf16Peak(const CpuFeatures& cpu) {
 #if defined(__x86_64__)
+  if (cpu.amx_bf16) return Peak(TilesBf16, 4.0 * 16 * 16 * 32 * 2 / kTileRounds);
   if (cpu.avx512_bf16) return Peak(DotBf16, kChains512 * 32 * 2);
 #else
   (void)cpu;
@@ -173,6 +207,7 @@ double MachineProbe::Bf16Peak(const CpuFeatures& cpu) {
 
 double MachineProbe::Int8Peak(const CpuFeatures& cpu) {
 #if defined(__x86_64__)
+  if (cpu.amx_int8) return Peak(TilesInt8, 4.0 * 16 * 16 * 64 * 2 / kTileRounds);
   if (cpu.avx512_vnni) return Peak(DotInt8, kChains512 * 64 * 2);
 #else
   (void)cpu;

@@ -22,9 +22,10 @@ class MachineProbe {
 
   // Products and sums that all threads get done from registers, by the widest instructions that `cpu` has. GFLOP/s (or
   // Gop/s); 0 where it has none for the type.
-  static double FmaPeak(const CpuFeatures& cpu = Cpu());   // fp32
-  static double Bf16Peak(const CpuFeatures& cpu = Cpu());  // dot products of bf16
-  static double Int8Peak(const CpuFeatures& cpu = Cpu());  // dot products of int8
+  static double FmaPeak(const CpuFeatures& cpu = Cpu());  // fp32
+  static double Bf16Peak(
+      const CpuFeatures& cpu = Cpu());  // dot products of bf16, by tiles where there are
+  static double Int8Peak(const CpuFeatures& cpu = Cpu());  // and of int8
 
  private:
   int64_t bytes_;

@@ -6,7 +6,6 @@
 #include <new>
 #include <vector>
 
-#include "absl/base/internal/raw_logging.h"
 #include "absl/container/fixed_array.h"
 #include "core/kernels/parallel.h"
 
@@ -58,18 +57,10 @@ class ConvertedRows {
   int64_t begin_ = 0, end_ = 0;
 };
 
-const PackedLinearVariant& BestFor(const PackedLinear& linear,
-                                   absl::Span<const PackedLinearVariant> variants) {
-  for (auto variant = variants.rbegin(); variant != variants.rend(); ++variant) {
-    if (variant->takes(linear.format, linear.type)) return *variant;
-  }
-  ABSL_RAW_LOG(FATAL, "no kernel for this format");
-}
-
 // Columns [begin, end) of y.
 void RunColumns(const PackedLinear& linear, const PackedLinearVariant& variant, int64_t begin,
                 int64_t end) {
-  const int64_t blocks = CeilDiv(linear.m, kMaxPartRows);
+  const int64_t blocks = CeilDiv(linear.m, variant.most_rows);
   for (int64_t block = 0; block < blocks; ++block) {
     const int64_t first = linear.m * block / blocks, last = linear.m * (block + 1) / blocks;
     const void* rows = ConvertedRows::OfThread().Of(linear, variant, first, last);
@@ -108,7 +99,7 @@ void RunPackedGroup(absl::Span<const PackedLinear> linears,
       };
       const int64_t begin = piece_at(from), end = piece_at(to);
       if (begin == end) continue;
-      RunColumns(linear, BestFor(linear, variants), begin * kSplit,
+      RunColumns(linear, BestPackedVariant(linear, linear.m, variants), begin * kSplit,
                  std::min(end * kSplit, linear.n));
     }
   });

@@ -1,5 +1,6 @@
 // Packed linears with weights of integers.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <iostream>
@@ -35,9 +36,12 @@ std::string Name(const PackedFormat& format) {
   return name + " by " + std::to_string(format.group);
 }
 
+// Those that make the same bits.
 std::vector<PackedLinearVariant> VariantsFor(const PackedFormat& format, KernelType type) {
   std::vector<PackedLinearVariant> variants = PackedLinearVariants(Cpu());
-  std::erase_if(variants, [&](const auto& variant) { return !variant.takes(format, type); });
+  std::erase_if(variants, [&](const auto& variant) {
+    return !variant.invariant || !variant.takes(format, type);
+  });
   return variants;
 }
 
@@ -253,6 +257,40 @@ TEST(PackedIntTest, StoresBf16WithBiasAndResidual) {
           ASSERT_NEAR(lanes::BF16::Load(&problem.y_bf16[i * 77 + c]), sum + 3,
                       (std::abs(sum) + std::abs(sum + 3)) / 256 + 1e-5)
               << variant.name;
+        }
+      }
+    }
+  }
+}
+
+// Tiles take x as it is, and weights rounded to bf16.
+TEST(PackedIntTest, TilesAgreeWithFp64) {
+  std::vector<PackedLinearVariant> variants = PackedLinearVariants(Cpu());
+  std::erase_if(variants, [](const auto& variant) { return variant.name != "amx_int"; });
+  if (variants.empty()) GTEST_SKIP() << "no AMX";
+  for (const PackedFormat& format : Formats()) {
+    for (const auto& [m, n, k] : std::vector<std::array<int64_t, 3>>{{1, 64, 32},
+                                                                     {32, 70, 100},
+                                                                     {33, 129, 31},
+                                                                     {47, 32, 1000},
+                                                                     {130, 96, 513},
+                                                                     {600, 40, 65}}) {
+      Problem problem(format, m, n, k, static_cast<int>(m));
+      problem.UseBf16();
+      RunPackedLinears({&problem.linear, 1}, variants);
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t c = 0; c < n; ++c) {
+          double sum = 0, magnitude = 0;
+          for (int64_t j = 0; j < k; ++j) {
+            const double product = double{problem.x[i * (k + 3) + j]} * problem.w[c * k + j];
+            sum += product;
+            magnitude += std::abs(product);
+          }
+          const double lost = magnitude * (1.0 / 256 + static_cast<double>(2 * k) / (1 << 24)) +
+                              std::abs(sum) / 256;
+          ASSERT_NEAR(lanes::BF16::Load(&problem.y_bf16[i * (n + 7) + c]), sum, lost + 1e-30)
+              << Name(format) << ": row " << i << " of " << m << ", column " << c << " of " << n
+              << ", k " << k;
         }
       }
     }

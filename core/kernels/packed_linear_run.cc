@@ -21,14 +21,6 @@ constexpr int64_t kReadingIsOneOf = 32;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-const PackedLinearVariant& BestFor(const PackedLinear& linear,
-                                   absl::Span<const PackedLinearVariant> variants) {
-  for (auto variant = variants.rbegin(); variant != variants.rend(); ++variant) {
-    if (variant->takes(linear.format, linear.type)) return *variant;
-  }
-  ABSL_RAW_LOG(FATAL, "no kernel for this format");
-}
-
 // Memory of this thread for converted rows of x.
 void* RowScratch(int64_t bytes) {
   struct Free {
@@ -73,10 +65,15 @@ class Call {
 
  private:
   void RunPieces(int64_t row_begin, int64_t row_end, int64_t piece_begin, int64_t piece_end) const {
-    const int64_t blocks = CeilDiv(row_end - row_begin, kMaxPartRows);
+    const int64_t rows = row_end - row_begin;
+    int64_t most = rows;
+    for (const PackedLinear& linear : linears_) {
+      most = std::min(most, BestPackedVariant(linear, rows, variants_).most_rows);
+    }
+    const int64_t blocks = CeilDiv(rows, most);
     for (int64_t block = 0; block < blocks; ++block) {
-      RunBlock(row_begin + (row_end - row_begin) * block / blocks,
-               row_begin + (row_end - row_begin) * (block + 1) / blocks, piece_begin, piece_end);
+      RunBlock(row_begin + rows * block / blocks, row_begin + rows * (block + 1) / blocks,
+               piece_begin, piece_end);
     }
   }
 
@@ -92,7 +89,7 @@ class Call {
       first += pieces;
       if (begin >= end) continue;
       if (converted == nullptr || !(converted->format == linear.format)) {
-        variant = &BestFor(linear, variants_);
+        variant = &BestPackedVariant(linear, row_end - row_begin, variants_);
         rows = RowScratch((row_end - row_begin) * variant->row_bytes(linear.format, linear.k));
         variant->convert(linear, row_begin, row_end, rows);
         converted = &linear;
@@ -121,16 +118,28 @@ PackedLinearGrid DividePackedLinears(int64_t m, int64_t pieces, int64_t threads)
   return best;
 }
 
+const PackedLinearVariant& BestPackedVariant(const PackedLinear& linear, int64_t rows,
+                                             absl::Span<const PackedLinearVariant> variants) {
+  const PackedLinearVariant* takes = nullptr;
+  for (auto variant = variants.rbegin(); variant != variants.rend(); ++variant) {
+    if (!variant->takes(linear.format, linear.type)) continue;
+    if (variant->least_rows <= rows) return *variant;
+    if (takes == nullptr) takes = &*variant;
+  }
+  if (takes == nullptr) ABSL_RAW_LOG(FATAL, "no kernel for this format");
+  return *takes;
+}
+
 std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu) {
   std::vector<PackedLinearVariant> variants;
   AppendPackedFloatPlain(&variants);
   AppendPackedIntPlain(&variants);
 #if defined(__x86_64__)
   AppendPackedFloat(cpu, &variants);
-  AppendPackedAmx(cpu, &variants);
   AppendPackedIntAvx2(cpu, &variants);
   AppendPackedIntAvx512(cpu, &variants);
   AppendPackedIntVnni(cpu, &variants);
+  AppendPackedAmx(cpu, &variants);
 #else
   (void)cpu;
 #endif

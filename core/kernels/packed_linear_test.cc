@@ -184,13 +184,8 @@ struct Problem {
   }
 };
 
-// All that this CPU can run. Where it has dot products of bf16 but no tiles, libtorch's GEMM works without: only which
-// instructions it takes is then untested.
-std::vector<PackedLinearVariant> Variants() {
-  CpuFeatures cpu = Cpu();
-  cpu.amx_bf16 = cpu.avx512_bf16;
-  return PackedLinearVariants(cpu);
-}
+// All that this CPU can run.
+std::vector<PackedLinearVariant> Variants() { return PackedLinearVariants(Cpu()); }
 
 constexpr WeightType kFloats[] = {WeightType::kF32, WeightType::kBF16, WeightType::kF16};
 constexpr KernelType kTypes[] = {KernelType::kF32, KernelType::kBF16, KernelType::kF16};

@@ -17,7 +17,7 @@ namespace keel {
 
 // Threads share panels by halves, so that a few panels can be divided evenly.
 inline constexpr int64_t kSplit = 32;  // outputs
-// `run` is given no more rows at once.
+// Most variants' `run` is given no more rows at once.
 inline constexpr int64_t kMaxPartRows = 128;
 
 // Rows [row_begin, row_end) and columns [column_begin, column_end) of y; columns begin at a multiple of kSplit and
@@ -27,16 +27,19 @@ struct PackedLinearPart {
 };
 
 struct PackedLinearVariant {
-  std::string name;
-  bool (*takes)(const PackedFormat& format, KernelType type);
+  std::string name = {};
+  bool (*takes)(const PackedFormat& format, KernelType type) = nullptr;
   // Bytes from one converted row to the next: a multiple of 64.
-  int64_t (*row_bytes)(const PackedFormat& format, int64_t k);
+  int64_t (*row_bytes)(const PackedFormat& format, int64_t k) = nullptr;
   // Converts rows [row_begin, row_end) of linear.x into `rows`, 64-byte aligned, of which the first is row_begin's.
-  void (*convert)(const PackedLinear& linear, int64_t row_begin, int64_t row_end, void* rows);
+  void (*convert)(const PackedLinear& linear, int64_t row_begin, int64_t row_end,
+                  void* rows) = nullptr;
   // Writes the part of linear.y. `rows` are those that `convert` made for the part's.
-  void (*run)(const PackedLinear& linear, const void* rows, const PackedLinearPart& part);
+  void (*run)(const PackedLinear& linear, const void* rows, const PackedLinearPart& part) = nullptr;
   // An output's bits depend on its row of x and its weights alone: not on the part, so not on m or threads.
   bool invariant = false;
+  // Rows that `run` is worth calling with, and that it takes at once.
+  int64_t least_rows = 1, most_rows = kMaxPartRows;
 };
 
 // y, or the y of several linears side by side, as a grid of parts, one a thread. Rows are divided only where columns
@@ -48,6 +51,11 @@ PackedLinearGrid DividePackedLinears(int64_t m, int64_t pieces, int64_t threads)
 
 // Those that `cpu` can run, slowest first; the last one that takes a linear is the best for it.
 std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu);
+
+// The last of `variants` that takes the linear and is worth calling with so many rows; where none is, the last that
+// takes it.
+const PackedLinearVariant& BestPackedVariant(const PackedLinear& linear, int64_t rows,
+                                             absl::Span<const PackedLinearVariant> variants);
 
 // As RunPackedLinears, with the best of `variants` for each.
 void RunPackedLinears(absl::Span<const PackedLinear> linears,
