@@ -1,6 +1,7 @@
 #include "core/scheduler/prefill_pace.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 namespace keel {
@@ -8,6 +9,7 @@ namespace {
 
 constexpr int32_t kFirst = 32;          // tokens where nothing is known of what they cost
 constexpr int kStepsBetweenLooks = 64;  // with prompts, until the decodes' cost is looked at again
+constexpr double kDeviations = 2;
 
 }  // namespace
 
@@ -22,13 +24,19 @@ double PrefillPace::DecodeCost(int32_t decode_tokens) const {
   return decode_cost_ * std::min(1.0, static_cast<double>(decode_tokens) / decode_tokens_);
 }
 
+void PrefillPace::Begin(double token_cost) {
+  token_cost_ = token_cost;
+  deviation_ = token_cost / 2;
+}
+
 int32_t PrefillPace::Tokens(int32_t decode_tokens, double prompts_a_decode) const {
   if (max_slowdown_ == 0) return kNoBound;
   // Not twice in a row: with drafts the decodes are others in every step.
   if (decode_tokens_ == 0 || (steps_since_ > 0 && !Knows(decode_tokens))) return 0;
   if (token_cost_ == 0) return kFirst;
   const double shares = std::clamp(prompts_a_decode, 1.0, kMostShares);
-  const double tokens = DecodeCost(decode_tokens) * (max_slowdown_ - 1) * shares / token_cost_;
+  const double tokens = DecodeCost(decode_tokens) * (max_slowdown_ - 1) * shares /
+                        (token_cost_ + kDeviations * deviation_);
   return static_cast<int32_t>(std::clamp<double>(tokens, kLeast, kNoBound));
 }
 
@@ -43,15 +51,16 @@ void PrefillPace::StepTook(int32_t decode_tokens, int32_t prompt_tokens, int64_t
   }
   if (decode_tokens == 0) {
     // Its tokens bear alone what others share with decodes: better than nothing.
-    if (token_cost_ == 0) token_cost_ = took / prompt_tokens;
+    if (token_cost_ == 0) Begin(took / prompt_tokens);
     return;
   }
   ++steps_since_;
   if (decode_tokens_ == 0) return;
   double cost = (took - DecodeCost(decode_tokens)) / prompt_tokens;
-  if (token_cost_ == 0) token_cost_ = std::max(cost, 1.0);
+  if (token_cost_ == 0) Begin(std::max(cost, 1.0));
   // One step that something else has disturbed does not count for all; upwards it goes faster.
   cost = std::clamp(cost, token_cost_ / 2, token_cost_ * 4);
+  deviation_ += (std::abs(cost - token_cost_) - deviation_) / 4;
   token_cost_ += (cost - token_cost_) / (cost > token_cost_ ? 2 : 4);
 }
 

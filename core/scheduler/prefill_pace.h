@@ -10,7 +10,9 @@ namespace keel {
 
 // Of a step with prompts beside decodes it takes what the decodes alone would cost as known, from steps without prompts,
 // and the rest for that of the prompts' tokens. Those cost more the longer the text before them is, so what the last
-// ones cost counts most. What it is not sure of it takes for dear: a step comes out short rather than long.
+// ones cost counts most. What it is not sure of it takes for dear: a step comes out short rather than long. How sure it
+// is it knows as TCP knows when an answer is late (Jacobson and Karels, "Congestion avoidance and control", 1988): by
+// the mean and the mean deviation, so that it is most of the steps that stay within the bound, not half of them.
 class PrefillPace {
  public:
   static constexpr int32_t kNoBound = std::numeric_limits<int32_t>::max();
@@ -33,6 +35,7 @@ class PrefillPace {
  private:
   bool Knows(int32_t decode_tokens) const;
   double DecodeCost(int32_t decode_tokens) const;
+  void Begin(double token_cost);
 
   const double max_slowdown_;
   // The last steps without prompts; 0 tokens: there was none.
@@ -40,6 +43,7 @@ class PrefillPace {
   double decode_cost_ = 0;  // nanoseconds
   int steps_since_ = 0;     // with prompts
   double token_cost_ = 0;   // nanoseconds of a prompt's token; 0: not known
+  double deviation_ = 0;    // how far from it they mostly are
 };
 
 }  // namespace keel
