@@ -9,8 +9,10 @@ import unittest
 import transformers_env  # noqa: F401, isort: skip
 import transformers
 from keel.export import Refused, export_checkpoint, export_model
+from keel.export.backbone import Backbone
 from keel.export.build import build_model
 from keel.export.proto import graph_pb2
+from keel.export.trace import first_position, trace
 
 SIZES = {
     "hidden_size": 32,
@@ -80,6 +82,18 @@ class VectorsTest(unittest.TestCase):
             Refused, "mpnet.encoder.layer.0.attention.attn .* a bias that is learned"
         ):
             graph_of(transformers.MPNetModel)
+
+    def test_a_class_whose_tokens_do_not_meet_is_refused(self):
+        """Without its kernel of CUDA this one gives zeros in place of what attention gives."""
+        with self.assertRaisesRegex(Refused, "no token has to do with another"):
+            graph_of(transformers.MraModel)
+
+    def test_positions_begin_where_the_class_begins(self):
+        for model_class, first in ((transformers.MraModel, 2), (transformers.RobertaModel, 1)):
+            config = model_class.config_class(**SIZES, pad_token_id=0)
+            model = Backbone(build_model(config, model_class))
+            trace(model)
+            self.assertEqual(first_position(model), first)
 
     def test_the_engine_computes_what_the_class_does(self):
         """The numbers for the label of every token, beside others and alone."""

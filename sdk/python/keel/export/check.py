@@ -30,7 +30,12 @@ class Checks:
 
 
 def check(model: torch.nn.Module, graph: Graph, tensors: Tensors) -> Checks:
-    """Raises Refused if the numbers differ."""
+    """Raises Refused if the numbers differ, or if no token of a text has to do with another."""
+    if not any(n.op in ("ATTENTION", "RECUR") for n in graph.function("forward").nodes()):
+        raise Refused(
+            "no token has to do with another in what the class computes here: its attention may "
+            "need a kernel, a device or a library that is not there"
+        )
     errors = {}
     for seed, length in enumerate(LENGTHS, 1):
         ids, positions = example(length, graph.spec["vocab_size"], seed)
