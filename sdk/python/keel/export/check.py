@@ -88,7 +88,7 @@ def check_rows(model: torch.nn.Module, graph: Graph, tensors: Tensors) -> None:
     forward = graph.function("forward")
     ids, positions = example(LENGTHS[0], graph.spec["vocab_size"], 3)
     order = torch.randperm(LENGTHS[0], generator=torch.Generator().manual_seed(0))
-    size = graph.spec["hidden_size"]
+    size = forward.inputs[0].dims[1]
     embeds = torch.randn(LENGTHS[0], size, generator=torch.Generator().manual_seed(1))
     inputs = inputs_of(ids, positions, example_types(model, LENGTHS[0])) | {"embeds": embeds}
     separate = _rows_apart(forward)

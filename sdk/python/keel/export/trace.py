@@ -164,7 +164,9 @@ def _first_position(model: torch.nn.Module) -> int:
     if "position_ids" not in inspect.signature(called.forward).parameters:
         return 0
     behind = 0 if padding is None else padding + 1
-    ids = torch.arange(LENGTH)[None] + behind
+    # Not the padding's, nor one that a class takes for it whatever its configuration says.
+    ids = torch.arange(LENGTH)[None] + _called(model).get_input_embeddings().weight.shape[0] // 2
+    ids = ids + LENGTH if padding is not None and padding in ids else ids
     positions = torch.arange(LENGTH)[None]
     with torch.no_grad():
         try:
