@@ -46,6 +46,7 @@ struct Layer {
   int64_t window = 0, chunk = 0;
   double softcap = 0;
   bool alibi = false, sinks = false;
+  int64_t distances = 0;  // told apart on either side of a query, by biases of heads and of queries
 };
 
 absl::Status RunOn(const AttentionImplementation& impl, const AttentionCall& call) {
@@ -59,7 +60,7 @@ struct Step {
   std::vector<Sequence> sequences;
   keel_attention_desc desc = {};
   AttentionMetadata metadata;
-  at::Tensor q, k_cache, v_cache, slopes, sinks;
+  at::Tensor q, k_cache, v_cache, slopes, sinks, of_heads, of_queries;
   std::vector<at::Tensor> keys, values;  // per sequence, [K, kv_heads, D]
   std::vector<NamedArg> args;
 
@@ -121,6 +122,13 @@ struct Step {
     sinks = random({layer.heads});
     if (layer.alibi) args.push_back({"alibi_slopes", slopes, 0});
     if (layer.sinks) args.push_back({"sinks", sinks, 0});
+    if (layer.distances > 0) {
+      const int64_t columns = 2 * layer.distances + 1;
+      of_heads = random({layer.heads, columns});
+      of_queries = random({tokens, layer.heads, columns});
+      args.push_back({"distance_bias", of_heads, 0});
+      args.push_back({"query_distance_bias", of_queries, 0});
+    }
   }
 
   AttentionUse Use(DType dtype = DType::kF32) const {
@@ -169,6 +177,11 @@ struct Step {
       double score = (query * key).sum().item<double>() * desc.scale;
       if (layer.softcap > 0) score = layer.softcap * std::tanh(score / layer.softcap);
       if (layer.alibi) score += slopes.select(0, h).item<double>() * static_cast<double>(j);
+      if (layer.distances > 0) {
+        const int64_t column = layer.distances - std::min(position - j, layer.distances);
+        score += of_heads.select(0, h).select(0, column).item<double>() +
+                 of_queries.select(0, token).select(0, h).select(0, column).item<double>();
+      }
       denominator += std::exp(score);
       sum += values[s].select(0, j).select(0, kv_head).to(at::kDouble) * std::exp(score);
     }
@@ -239,6 +252,14 @@ TEST(AttentionTest, EagerAndPagedAgreeOnSoftcapAndSinks) {
   ExpectAllAgree({.window = 5, .softcap = 2, .sinks = true}, {"eager", "paged"});
 }
 
+TEST(AttentionTest, EagerAndSdpaAgreeOnBiasesOfDistances) {
+  ExpectAllAgree({.distances = 6}, {"eager", "sdpa"});
+  ExpectAllAgree({.alibi = true, .distances = 3}, {"eager", "sdpa"});
+  ExpectAllAgree(
+      {.heads = 5, .kv_heads = 1, .qk_dim = 24, .v_dim = 16, .window = 6, .distances = 50},
+      {"eager", "sdpa"});
+}
+
 TEST(AttentionTest, SixteenBitTypesStayWithinTheirRounding) {
   const AttentionRegistry registry;
   for (const auto& [type, bound] :
@@ -274,6 +295,52 @@ TEST(AttentionTest, AnEncoderInAStepSeesItsSequenceAndNoOther) {
     const at::Tensor after = run();
     EXPECT_TRUE(before.narrow(0, 0, 4).equal(after.narrow(0, 0, 4))) << name;
     EXPECT_FALSE(before.narrow(0, 4, 5).equal(after.narrow(0, 4, 5))) << name;
+  }
+}
+
+// Two sequences in a step, a window, and all three biases: of heads, of queries and of keys.
+TEST(AttentionTest, AnEncodersBiasesGoByTheDistanceWithinASequence) {
+  const AttentionRegistry registry;
+  const int64_t length = 9, heads = 3, farthest = 2, window = 4;
+  Step step({.heads = heads, .kv_heads = 3, .window = window}, {{length, length}}, 1);
+  step.desc.kind = KEEL_ATTENTION_ENCODER;
+  const int32_t borders[] = {0, 3, length};
+  const at::Generator gen = at::make_generator<at::CPUGeneratorImpl>(2);
+  const at::Tensor of_heads = at::randn({heads, 2 * farthest + 1}, gen, at::kFloat),
+                   of_queries = at::randn({length, heads, 2 * farthest + 1}, gen, at::kFloat),
+                   of_keys = at::randn({length, heads, 2 * farthest + 1}, gen, at::kFloat);
+  const std::vector<NamedArg> args = {{"distance_bias", of_heads, 0},
+                                      {"query_distance_bias", of_queries, 0},
+                                      {"key_distance_bias", of_keys, 0}};
+  const auto number = [](const at::Tensor& x) { return x.item<double>(); };
+  at::Tensor expected = at::zeros({length, heads, 16}, at::kDouble);
+  for (int64_t i = 0; i < length; ++i) {
+    for (int64_t h = 0; h < heads; ++h) {
+      double weights = 0;
+      at::Tensor sum = at::zeros({16}, at::kDouble);
+      for (int64_t j = i < 3 ? 0 : 3; j < (i < 3 ? 3 : length); ++j) {
+        if (std::abs(i - j) >= window) continue;
+        const int64_t column = std::clamp(j - i, -farthest, farthest) + farthest;
+        const at::Tensor product = step.q[i][h].to(at::kDouble) * step.keys[0][j][h];
+        const double weight =
+            std::exp(number(product.sum()) * step.desc.scale + number(of_heads[h][column]) +
+                     number(of_queries[i][h][column]) + number(of_keys[j][h][column]));
+        weights += weight;
+        sum += step.values[0][j][h].to(at::kDouble) * weight;
+      }
+      expected[i][h].copy_(sum / weights);
+    }
+  }
+  for (const char* name : {"eager", "sdpa"}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(const auto impl, registry.Find(name));
+    AttentionCall call;
+    call.desc = &step.desc;
+    call.q = step.q, call.k = step.keys[0], call.v = step.values[0];
+    call.sequences = borders;
+    call.args = args;
+    call.out = at::empty({length, heads, 16});
+    KEEL_EXPECT_OK(RunOn(*impl, call));
+    ExpectClose(call.out, expected, 2e-5, name);
   }
 }
 

@@ -58,7 +58,10 @@ DenseSequence GatherSegment(const AttentionCall& call, int64_t index) {
   const int64_t length = end - begin;
   return {call.q.narrow(0, begin, length).transpose(0, 1),
           call.k.narrow(0, begin, length).transpose(0, 1),
-          call.v.narrow(0, begin, length).transpose(0, 1), call.out.narrow(0, begin, length)};
+          call.v.narrow(0, begin, length).transpose(0, 1),
+          call.out.narrow(0, begin, length),
+          0,
+          begin};
 }
 
 }  // namespace
@@ -105,8 +108,10 @@ DenseSequence GatherSequence(const AttentionCall& call, int64_t index) {
       FirstVisibleKey(keys - length, call.desc->window, call.desc->chunk) / block_size * block_size;
   return {call.q.narrow(0, begin, length).transpose(0, 1),
           GatherBlocks(call.k_cache, blocks, first, keys),
-          GatherBlocks(call.v_cache, blocks, first, keys), call.out.narrow(0, begin, length),
-          first};
+          GatherBlocks(call.v_cache, blocks, first, keys),
+          call.out.narrow(0, begin, length),
+          first,
+          begin};
 }
 
 std::vector<int32_t> EncoderBorders(const AttentionCall& call) {

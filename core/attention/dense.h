@@ -21,6 +21,7 @@ struct DenseSequence {
   at::Tensor out;  // [Q, heads, v_dim], a view of the call's
   int64_t first_key =
       0;  // position of k's first: those before are seen by no query and may be gone
+  int64_t first_row = 0;  // of the call's rows, q's first
 };
 
 // Checks that the call's tensors have the shapes of its desc.

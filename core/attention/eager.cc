@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "core/attention/dense.h"
+#include "core/attention/distance_bias.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
@@ -29,6 +30,8 @@ at::Tensor Scores(const AttentionCall& call, const DenseSequence& s) {
     scores = scores.to(at::kFloat) +
              slopes->tensor.to(at::kFloat).view({d.heads, 1, 1}) * positions.view({1, 1, -1});
   }
+  if (const at::Tensor bias = DistanceBias(call, s); bias.defined())
+    scores = scores.to(at::kFloat) + bias;
   const at::Tensor visible = VisibleKeys(d, s);
   if (visible.defined()) {
     scores = scores.masked_fill(visible.logical_not(), -std::numeric_limits<double>::infinity());
@@ -48,7 +51,9 @@ at::Tensor Probabilities(const AttentionCall& call, const at::Tensor& scores) {
 }  // namespace
 
 absl::Status EagerAttention::Supports(const AttentionUse& use) const {
-  return CheckKind("eager", use, {"alibi_slopes", "sinks", "segments"});
+  return CheckKind(
+      "eager", use,
+      {"alibi_slopes", "sinks", "segments", kDistanceBias, kQueryDistanceBias, kKeyDistanceBias});
 }
 
 absl::Status EagerAttention::Run(const AttentionCall& call) const {

@@ -12,20 +12,29 @@
 #include <optional>
 
 #include "core/attention/dense.h"
+#include "core/attention/distance_bias.h"
 #include "core/kernels/aten_threads.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
 namespace {
 
-// The additive mask of a call with ALiBi, [1, heads, Q, K] of the queries' type.
-at::Tensor AlibiMask(const AttentionCall& call, const DenseSequence& s, const at::Tensor& visible,
-                     const at::Tensor& slopes) {
+// What is added to the scores besides a mask, [heads, Q, K] f32, or undefined.
+at::Tensor Bias(const AttentionCall& call, const DenseSequence& s) {
+  const at::Tensor of_distances = DistanceBias(call, s);
+  const NamedArg* slopes = call.Find("alibi_slopes");
+  if (slopes == nullptr) return of_distances;
   const int64_t heads = call.desc->heads, keys = s.k.size(1);
   // Relative to the last key, which softmax does not notice: small numbers stay exact in 16 bits.
   const at::Tensor positions = at::arange(1 - keys, 1, at::kFloat).view({1, 1, keys});
-  at::Tensor mask =
-      (slopes.to(at::kFloat).view({heads, 1, 1}) * positions).expand({heads, s.q.size(1), keys});
+  const at::Tensor alibi = (slopes->tensor.to(at::kFloat).view({heads, 1, 1}) * positions)
+                               .expand({heads, s.q.size(1), keys});
+  return of_distances.defined() ? alibi + of_distances : alibi;
+}
+
+// The additive mask of a call with a bias, [1, heads, Q, K] of the queries' type.
+at::Tensor BiasMask(const at::Tensor& bias, const DenseSequence& s, const at::Tensor& visible) {
+  at::Tensor mask = bias;
   if (visible.defined()) {
     mask = mask.masked_fill(visible.logical_not(), -std::numeric_limits<double>::infinity());
   }
@@ -59,13 +68,13 @@ void RunSdpa(const AttentionCall& call, const DenseSequence& s) {
   const bool plain_causal = d.kind == KEEL_ATTENTION_CAUSAL && queries == keys &&
                             s.first_key == 0 && (d.window == 0 || d.window >= keys) &&
                             (d.chunk == 0 || d.chunk >= keys);
-  const NamedArg* slopes = call.Find("alibi_slopes");
-  if (d.kv_heads == 1 && d.qk_dim != d.v_dim && slopes == nullptr) return RunOneKvHead(d, s);
+  const at::Tensor bias = Bias(call, s);
+  if (d.kv_heads == 1 && d.qk_dim != d.v_dim && !bias.defined()) return RunOneKvHead(d, s);
   std::optional<at::Tensor> mask;
-  if (!plain_causal || slopes != nullptr) {
+  if (!plain_causal || bias.defined()) {
     const at::Tensor visible = VisibleKeys(d, s);
-    if (slopes != nullptr) {
-      mask = AlibiMask(call, s, visible, slopes->tensor);
+    if (bias.defined()) {
+      mask = BiasMask(bias, s, visible);
     } else if (visible.defined()) {
       mask = visible.view({1, 1, queries, keys});
     }
@@ -82,14 +91,16 @@ void RunSdpa(const AttentionCall& call, const DenseSequence& s) {
             s.k.narrow(0, begin, end - begin).unsqueeze(0),
             s.v.narrow(0, begin, end - begin).unsqueeze(0),
             mask.has_value() && mask->size(1) > 1 ? mask->narrow(1, first, heads) : mask, 0.0,
-            plain_causal && slopes == nullptr, d.scale, group > 1);
+            plain_causal && !bias.defined(), d.scale, group > 1);
         s.out.narrow(1, first, heads).copy_(out.squeeze(0).transpose(0, 1));
       });
 }
 
 absl::Status SdpaAttention::Supports(const AttentionUse& use) const {
   if (use.desc->softcap > 0) return absl::UnimplementedError("sdpa: no softcap");
-  return CheckKind("sdpa", use, {"alibi_slopes", "segments"});
+  return CheckKind(
+      "sdpa", use,
+      {"alibi_slopes", "segments", kDistanceBias, kQueryDistanceBias, kKeyDistanceBias});
 }
 
 absl::Status SdpaAttention::Run(const AttentionCall& call) const {

@@ -11,7 +11,7 @@ namespace keel {
 
 class Features {
  public:
-  // [n, hidden_size], contiguous, of the model's type.
+  // [n, size of an embedding], contiguous, of the model's type.
   explicit Features(at::Tensor rows) : rows_(std::move(rows)) {}
 
   const at::Tensor& rows() const { return rows_; }

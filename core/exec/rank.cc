@@ -14,6 +14,7 @@
 #include "core/base/status.h"
 #include "core/exec/eager.h"
 #include "core/exec/shadow.h"
+#include "core/graph/declaration.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/stages.h"
 #include "core/graph/types.h"
@@ -81,7 +82,7 @@ uint32_t AddHostFunctions(bool pooling, proto::Graph* graph) {
     embed_tokens = Declare(graph, std::move(d));
   }
   AddFunction(graph, "embed", proto::OP_EMBED, embed_tokens, {proto::I64, {tokens}},
-              {proto::MODEL, {tokens, hidden}});
+              {proto::MODEL, {tokens, {EmbeddingSize(*graph), "", 1}}});
   if (pooling) return embed_tokens;
   uint32_t lm_head = FindObject(*graph, spec.lm_head());
   if (FindFunction(*graph, "logits") == nullptr) {

@@ -326,4 +326,11 @@ absl::Status CheckDeclaration(const proto::Graph& graph, const Declaration& d) {
   return CheckTie(graph, d);
 }
 
+int64_t EmbeddingSize(const proto::Graph& graph) {
+  for (const proto::Declaration& d : graph.declarations()) {
+    if (d.name() == graph.spec().embed_tokens() && d.has_embedding()) return d.embedding().size();
+  }
+  return graph.spec().hidden_size();
+}
+
 }  // namespace keel

@@ -16,5 +16,9 @@ inline constexpr int64_t kMaxDeclaredSize = int64_t{1} << 30;
 // that is known, which key of config.json it comes from; the caller names the declaration.
 absl::Status CheckDeclaration(const proto::Graph& graph, const proto::Declaration& d);
 
+// How wide the rows are that `forward` gets as `embeds`: as the model's embedding of tokens, where the
+// graph declares it (ALBERT's and ELECTRA's is narrower than hidden states), else hidden_size.
+int64_t EmbeddingSize(const proto::Graph& graph);
+
 }  // namespace keel
 #endif  // KEEL_CORE_GRAPH_DECLARATION_H_

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/graph/errors.h"
@@ -70,26 +71,55 @@ absl::Status CheckArgFlags(const OpCall& call, const proto::Attention& d, int i)
              absl::StrCat("a tensor whose first dimension is as its flags, ", flags, ", say"));
 }
 
+// What an argument that the host itself reads must be; "": it is another.
+std::string ExpectedArg(absl::string_view name, const proto::Attention& d) {
+  if (name == "alibi_slopes" || name == "sinks") return absl::StrCat("numbers [", d.heads(), "]");
+  if (name == "segments") return "I32[S + 1] in an encoder";
+  if (name == "position_bias") return absl::StrCat("[", d.heads(), ", N, K]");
+  if (name == "distance_bias")
+    return absl::StrCat("numbers [", d.heads(), ", 2 D + 1], not of MLA");
+  if (name == "query_distance_bias")
+    return absl::StrCat("numbers [N, ", d.heads(), ", 2 D + 1], not of MLA");
+  if (name == "key_distance_bias")
+    return absl::StrCat("numbers [N, ", d.heads(), ", 2 D + 1] in an encoder");
+  return "";
+}
+
+// An odd number of columns: one for each distance that is told apart, of keys on either side.
+bool IsOfDistances(const TensorType& x) {
+  const Extent& columns = x.dims.back();
+  return IsFloat(x) && !columns.symbolic() && columns.size % 2 == 1;
+}
+
+bool IsExpectedArg(absl::string_view name, const proto::Attention& d, const OpCall& call,
+                   const TensorType& x) {
+  const bool encoder = d.kind() == proto::Attention::ENCODER;
+  if (name == "segments") return x.rank() == 1 && x.dtype == proto::I32 && encoder;
+  if (name == "position_bias") return x.rank() == 3 && x.dims[0].is(d.heads());
+  if (name == "distance_bias")
+    return x.rank() == 2 && x.dims[0].is(d.heads()) && IsOfDistances(x) &&
+           d.kind() != proto::Attention::MLA;
+  if (absl::EndsWith(name, "_distance_bias")) {
+    return x.rank() == 3 && x.dims[0] == call.in(0).dims[0] && x.dims[1].is(d.heads()) &&
+           IsOfDistances(x) &&
+           (encoder || (name[0] == 'q' && d.kind() == proto::Attention::CAUSAL));
+  }
+  return x.rank() == 1 && x.dims[0].is(d.heads()) && IsFloat(x);
+}
+
 // Named arguments that the host itself reads must have their shape; it hands the others on unread.
 absl::Status CheckAttentionArgs(const OpCall& call, const proto::Attention& d) {
   const op::Arguments args(call.node);
   for (int i = 0; i < args.size(); ++i) {
     KEEL_RETURN_IF_ERROR(CheckArgFlags(call, d, i));
     const std::string& name = args.name(i);
-    const bool per_head = name == "alibi_slopes" || name == "sinks";
-    if (!per_head && name != "position_bias" && name != "segments") continue;
-    const std::string expected = per_head             ? absl::StrCat("numbers [", d.heads(), "]")
-                                 : name == "segments" ? std::string("I32[S + 1] in an encoder")
-                                                      : absl::StrCat("[", d.heads(), ", N, K]");
+    const std::string expected = ExpectedArg(name, d);
+    if (expected.empty()) continue;
     if (!args.operand(i).has_value())
       return Bad(absl::StrCat("argument ", name, " is no tensor"), expected);
     const TensorType& x = call.in(*args.operand(i));
-    if (per_head ? x.rank() != 1 || !x.dims[0].is(d.heads()) || !IsFloat(x)
-        : name == "segments"
-            ? x.rank() != 1 || x.dtype != proto::I32 || d.kind() != proto::Attention::ENCODER
-            : x.rank() != 3 || !x.dims[0].is(d.heads())) {
+    if (!IsExpectedArg(name, d, call, x))
       return Bad(absl::StrCat("argument ", name, " is ", ToString(x)), expected);
-    }
   }
   return absl::OkStatus();
 }

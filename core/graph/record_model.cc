@@ -11,6 +11,7 @@
 #include "core/config/config_view.h"
 #include "core/config/rope_parameters.h"
 #include "core/config/spec_builder.h"
+#include "core/graph/declaration.h"
 #include "core/graph/declare.h"
 #include "core/graph/errors.h"
 #include "core/graph/op_table.h"
@@ -52,8 +53,8 @@ class Session {
     Recorder& recorder = *recording;
     keel_forward_inputs inputs{};
     inputs.struct_size = sizeof(inputs);
-    inputs.embeds = recorder.AddInput(
-        "embeds", {proto::MODEL, {Tokens(), {graph_.spec().hidden_size(), "", 1}}});
+    inputs.embeds =
+        recorder.AddInput("embeds", {proto::MODEL, {Tokens(), {EmbeddingSize(graph_), "", 1}}});
     inputs.positions = recorder.AddInput("positions", Positions());
     const std::vector<keel_tensor> extras = AddInputs(recorder, "forward");
     inputs.num_extras = static_cast<uint32_t>(extras.size());

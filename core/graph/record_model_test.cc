@@ -192,6 +192,18 @@ TEST(RecordModelTest, RefusesAnArgumentOfAttentionThatHasNotOneEntryAHead) {
                        HasSubstr("argument alibi_slopes is F32[3], expected numbers [4]")));
 }
 
+TEST(RecordModelTest, RefusesABiasOfDistancesWithoutAColumnForEachOnEitherSide) {
+  const auto record = [](keel_tensor (*bias)(keel_run*, keel_tensor)) {
+    return RecordTinyModel({.query_bias = bias});
+  };
+  KEEL_EXPECT_OK(
+      record([](keel_run* r, keel_tensor q) { return r->ops->narrow(r, q, 2, 0, 5); }).status());
+  EXPECT_THAT(record([](keel_run* r, keel_tensor q) { return r->ops->narrow(r, q, 2, 0, 4); }),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("argument query_distance_bias is MODEL[N, 4, 4], expected numbers "
+                                 "[N, 4, 2 D + 1], not of MLA")));
+}
+
 // The same rules for a plugin's arguments and a graph file's.
 TEST(RecordModelTest, FlagsOfAnArgumentSayWhatItsTensorIs) {
   static uint32_t flags = 0;

@@ -1,4 +1,5 @@
 // How the ops of declared objects are split among ranks, by the style that the plan gives the object.
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -15,13 +16,16 @@ namespace {
 using proto::Declaration;
 using proto::Node;
 
-// Into how many parts an argument of an attention is cut along its first dimension; 1: it is whole,
-// 0: not known.
-int PartsOfArgument(const std::string& name, uint32_t flags, int ranks, int kv_parts) {
-  if (name == "alibi_slopes" || name == "sinks" || name == "position_bias") return ranks;
-  if ((flags & KEEL_ARG_PER_HEAD) != 0) return ranks;
-  if ((flags & KEEL_ARG_PER_KV_HEAD) != 0) return kv_parts;
-  return name == "segments" || (flags & KEEL_ARG_PER_TOKEN) != 0 ? 1 : 0;
+// How an argument of an attention that is split by heads is cut; nothing: not known.
+std::optional<Split> SplitOfArgument(const std::string& name, uint32_t flags, int ranks,
+                                     int kv_parts) {
+  if (name == "query_distance_bias" || name == "key_distance_bias") return Split{1, ranks};
+  if (name == "alibi_slopes" || name == "sinks" || name == "position_bias" ||
+      name == "distance_bias" || (flags & KEEL_ARG_PER_HEAD) != 0)
+    return Split{0, ranks};
+  if ((flags & KEEL_ARG_PER_KV_HEAD) != 0) return kv_parts == 1 ? kWholeValue : Split{0, kv_parts};
+  if (name == "segments" || (flags & KEEL_ARG_PER_TOKEN) != 0) return kWholeValue;
+  return std::nullopt;
 }
 
 // Where a shape of recurrences.h has heads, or groups of them.
@@ -220,18 +224,19 @@ absl::Status FunctionSharder::ShardAttentionArguments(const Node& node, int kv_p
   for (int i = 0; i < args.size(); ++i) {
     if (!args.operand(i).has_value()) continue;
     const std::string& name = args.name(i);
-    const int parts = split ? PartsOfArgument(name, args.flags(i), ranks_, kv_parts) : 1;
-    if (parts == 0) {
+    const std::optional<Split> wanted =
+        split ? SplitOfArgument(name, args.flags(i), ranks_, kv_parts) : kWholeValue;
+    if (!wanted.has_value()) {
       return absl::InvalidArgumentError(absl::StrCat(
           "has the argument '", name,
           "', of which this host doesn't know whether it goes by heads; expected alibi_slopes, "
-          "sinks, position_bias or segments, or one flagged KEEL_ARG_PER_HEAD, "
-          "KEEL_ARG_PER_KV_HEAD or KEEL_ARG_PER_TOKEN"));
+          "sinks, position_bias, distance_bias, query_distance_bias, key_distance_bias or "
+          "segments, or one flagged KEEL_ARG_PER_HEAD, KEEL_ARG_PER_KV_HEAD or "
+          "KEEL_ARG_PER_TOKEN"));
     }
     const int at = *args.operand(i);
-    const Split wanted = parts == 1 ? kWholeValue : Split{0, parts};
-    if (operands_[at].split.whole()) KEEL_RETURN_IF_ERROR(Cut(at, {0, parts}));
-    if (operands_[at].split != wanted)
+    if (operands_[at].split.whole()) KEEL_RETURN_IF_ERROR(Cut(at, *wanted));
+    if (operands_[at].split != *wanted)
       return Unsound(node, absl::StrCat("takes its argument ", name, " as q is split"),
                      operands_[at]);
   }

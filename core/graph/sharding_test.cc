@@ -164,6 +164,13 @@ TEST(ShardingTest, ArgumentsPerHeadAreCutWithTheHeads) {
   EXPECT_EQ(Count(rank.graph, proto::OP_RANK_PART), 2);  // one a layer
 }
 
+TEST(ShardingTest, BiasesOfQueriesAreSplitAsTheQueriesAre) {
+  TinyModel model;
+  model.query_bias = [](keel_run* r, keel_tensor q) { return r->ops->narrow(r, q, 2, 0, 5); };
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, Shard(2, model));
+  EXPECT_EQ(Count(rank.graph, proto::OP_RANK_PART), 0);
+}
+
 TEST(ShardingTest, RefusesAStyleThatKeelHasNotWithTheReason) {
   TinyModel model;
   model.extra_rules = {{"layers.*.input_layernorm", "sequence_parallel"}};

@@ -102,10 +102,14 @@ keel_status Forward(const void* self, keel_run* r, const keel_forward_inputs* in
       k = op.rope(r, model.rope, op.view(r, op.linear(r, l.k, h), 3, heads), in->positions);
       v = op.view(r, op.linear(r, l.v, h), 3, heads);
     }
-    keel_arg slopes{"alibi_slopes", 0, 0, 0};
-    if (model.options.attention_args != nullptr) slopes.tensor = model.options.attention_args(r);
+    std::vector<keel_arg> args;
+    if (const auto slopes = model.options.attention_args)
+      args.push_back({"alibi_slopes", 0, slopes(r), 0});
+    if (const auto bias = model.options.query_bias)
+      args.push_back({"query_distance_bias", 0, bias(r, q), 0});
     const keel_tensor a = op.view(
-        r, op.attention(r, l.attention, q, k, v, &slopes, slopes.tensor != 0 ? 1 : 0), 2, flat);
+        r, op.attention(r, l.attention, q, k, v, args.data(), static_cast<uint32_t>(args.size())),
+        2, flat);
     x = op.add(r, x, op.linear(r, l.o, a));
     h = op.norm(r, l.post_norm, x);
     const keel_tensor gate = op.linear(r, l.gate, h), up = op.linear(r, l.up, h);

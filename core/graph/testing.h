@@ -33,7 +33,9 @@ struct TinyModel {
   std::vector<PpChild> pp_plan = {};
   bool share_kv = false;  // the second layer attends to the keys and values of the first
   keel_tensor (*attention_args)(keel_run* run) = nullptr;  // gives alibi_slopes
-  std::vector<const keel_kernel_class*> kernels = {};      // that `declare` may name
+  // Gives query_distance_bias, by the queries [N, heads, size].
+  keel_tensor (*query_bias)(keel_run* run, keel_tensor q) = nullptr;
+  std::vector<const keel_kernel_class*> kernels = {};  // that `declare` may name
 };
 
 // The plan that a model of its shape has in transformers.

@@ -109,7 +109,7 @@ class FunctionVerifier {
     if (function_.name() != "forward") return absl::OkStatus();
     const bool named = function_.inputs_size() >= 2 && function_.inputs(0).name() == "embeds" &&
                        function_.inputs(1).name() == "positions";
-    const TensorType embeds{proto::MODEL, {{1, "N", 1}, {graph_.spec().hidden_size(), "", 1}}};
+    const TensorType embeds{proto::MODEL, {{1, "N", 1}, {EmbeddingSize(graph_), "", 1}}};
     if (named && types_[0] == embeds) return absl::OkStatus();
     return BadGraph("forward's first inputs are others",
                     absl::StrCat("embeds ", ToString(embeds), " and positions"));
@@ -212,8 +212,8 @@ class FunctionVerifier {
       expected.dims = {rows, {graph_.spec().vocab_size(), "", 1}};
     } else if (name == "pool") {  // vectors of any size
       expected.dims = {rows, out.dims.empty() ? hidden : out.dims.back()};
-    } else if (absl::StartsWith(name, "encode/")) {  // any number of features
-      expected.dims = {out.dims.empty() ? rows : out.dims.front(), hidden};
+    } else if (absl::StartsWith(name, "encode/")) {  // any number of features, for rows of `embeds`
+      expected.dims = {out.dims.empty() ? rows : out.dims.front(), {EmbeddingSize(graph_), "", 1}};
     } else {
       return BadGraph(absl::StrCat("'", Shown(name), "' is no function of a model"),
                       "forward, logits, pool or encode/<modality>");

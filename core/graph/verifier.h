@@ -18,7 +18,8 @@ inline constexpr uint32_t kOpset = 3;
 //   - declarations: unique names, ties to an object of the same kind and size, attention layers
 //   each used once;
 //   - values: defined once, in order, before use; types are what the ops give (inferred again);
-//   - forward: inputs embeds and positions, one output MODEL[N, hidden_size]; layer marks in order;
+//   - forward: inputs embeds, as wide as the embedding of tokens, and positions, one output
+//   MODEL[N, hidden_size]; layer marks in order;
 //   - nothing computed is dropped: every value but a top-k half reaches an output;
 //   - what a step's values take at once is bounded (activations.h);
 //   - rows of a batch don't mix in forward, logits and pool (rows.h).

@@ -417,7 +417,9 @@ typedef struct keel_attention_desc {
   int32_t kv_share_layer;
   uint32_t flags, reserved;
   int64_t heads, kv_heads, qk_dim, v_dim;
-  int64_t window;         /* keys seen, itself included; 0: all */
+  /* 0: all keys. Else the query's own and those less than `window` positions before it, so `window`
+   * keys; of ENCODER as many behind it besides, 2 * window - 1 in all. */
+  int64_t window;
   int64_t chunk;          /* Llama 4's chunked attention; 0: none */
   int64_t kv_lora_rank, rope_dim;
   double scale;           /* 0: qk_dim^-0.5 */
@@ -613,7 +615,11 @@ typedef struct keel_build_api {
  * lacks one it needs refuses at load.
  *   attention  alibi_slopes [heads]: slope * (key's position - query's) is added to the scores;
  *              sinks [heads]; segments [S + 1] i32 (ENCODER); position_bias [heads, N, N] (ENCODER;
- *              reserved)
+ *              reserved). By how far a key is from the query, in columns of the last dimension, one
+ *              for each distance -D .. D of the key's position less the query's, farther ones as the
+ *              nearest: distance_bias [heads, 2 D + 1] (T5, MPNet), query_distance_bias and
+ *              key_distance_bias (ENCODER) [N, heads, 2 D + 1], of the query's row and of the key's
+ *              (DeBERTa), are added to the scores; not of MLA. since 0.2
  *   recur      see KEEL_RECUR_* */
 typedef struct keel_arg {
   const char* name;

@@ -9,8 +9,10 @@ import unittest
 import transformers_env  # noqa: F401, isort: skip
 import transformers
 from keel.export import Refused, export_checkpoint, export_model
+from keel.export.backbone import Backbone
 from keel.export.build import build_model
 from keel.export.proto import graph_pb2
+from keel.export.trace import first_position, trace
 
 SIZES = {
     "hidden_size": 32,
@@ -75,11 +77,50 @@ class VectorsTest(unittest.TestCase):
         ):
             graph_of(transformers.BertForTokenClassification)
 
-    def test_a_bias_of_distances_is_refused(self):
-        with self.assertRaisesRegex(
-            Refused, "mpnet.encoder.layer.0.attention.attn .* a bias that is learned"
+    def test_biases_of_distances_are_arguments_of_the_attention(self):
+        for model_class, more, names, farthest in (
+            (transformers.MPNetModel, {}, ["distance_bias"], 91),
+            (
+                transformers.DebertaV2Model,
+                {
+                    "relative_attention": True,
+                    "pos_att_type": ["p2c", "c2p"],
+                    "position_buckets": 8,
+                    "max_position_embeddings": 64,
+                },
+                ["key_distance_bias", "query_distance_bias"],
+                64,
+            ),
         ):
-            graph_of(transformers.MPNetModel)
+            graph = graph_of(model_class, **more)
+            nodes = [n for n in graph.functions[0].nodes if n.op == graph_pb2.OP_ATTENTION]
+            types = {o: t for n in graph.functions[0].nodes for o, t in zip(n.outputs, n.types)}
+            self.assertEqual(len(nodes), SIZES["num_hidden_layers"])
+            for node in nodes:
+                self.assertEqual(sorted(node.names), names)
+                for value in node.inputs[3:]:
+                    self.assertEqual(types[value].dims[-1].size, 2 * farthest + 1)
+
+    def test_embeddings_may_be_narrower_than_hidden_states(self):
+        graph = graph_of(transformers.ElectraModel, embedding_size=16)
+        self.assertEqual(graph.functions[0].inputs[0].type.dims[1].size, 16)
+        self.assertEqual(graph.spec.hidden_size, 32)
+
+    def test_a_class_whose_tokens_do_not_meet_is_refused(self):
+        """Without its kernel of CUDA this one gives zeros in place of what attention gives."""
+        with self.assertRaisesRegex(Refused, "no token has to do with another"):
+            graph_of(transformers.MraModel)
+
+    def test_positions_begin_where_the_class_begins(self):
+        for model_class, first in (
+            (transformers.MraModel, 2),
+            (transformers.RobertaModel, 1),
+            (transformers.MPNetModel, 2),  # whatever its configuration says of padding
+        ):
+            config = model_class.config_class(**SIZES, pad_token_id=0)
+            model = Backbone(build_model(config, model_class))
+            trace(model)
+            self.assertEqual(first_position(model), first)
 
     def test_the_engine_computes_what_the_class_does(self):
         """The numbers for the label of every token, beside others and alone."""

@@ -21,7 +21,11 @@ SUBSET = (
     "xLSTMForCausalLM",  # a memory of matrices
     # Models that answer with vectors.
     "BertModel",  # hidden states, two kinds of tokens
+    "DebertaV2Model",  # biases that queries and keys have by their distance
+    "ElectraForSequenceClassification",  # embeddings narrower than hidden states
     "LlamaForSequenceClassification",  # a causal classifier
     "ModernBertForSequenceClassification",  # windows on both sides
+    "MPNetModel",  # a bias of each head by the distance
+    "JetMoeForSequenceClassification",  # a causal classifier whose rounding once looked like sight
     "RobertaForSequenceClassification",  # positions that begin behind the padding's
 )

@@ -66,6 +66,7 @@ _DISENTANGLED = {
 
 # `...`: leave it to the class.
 _FAMILIES = {
+    "albert": {"embedding_size": 32},
     "bailing_hybrid": {
         "num_experts": 8,
         "num_experts_per_token": 2,
@@ -103,8 +104,9 @@ _FAMILIES = {
         "per_layer_config": {},
         "head_dim": 24,
     },
-    "electra": _DECODER,
+    "electra": {**_DECODER, "embedding_size": 32},
     "ernie": _DECODER,
+    "esmc": {"num_key_value_heads": 4},
     "gemma3n_text": {"layer_types": ["sliding_attention", "full_attention"]},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": WINDOW},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
@@ -145,6 +147,7 @@ _FAMILIES = {
         "intermediate_size_mlp": 96,
     },
     "longcat_flash": {"zero_expert_num": 4, "head_dim": 8},
+    "luke": {"entity_vocab_size": 8, "entity_emb_size": 32},
     "mamba2": {"num_heads": 8},
     "megatron-bert": _DECODER,
     "minimax_m3_vl_text": {"dense_intermediate_size": 96, "shared_intermediate_size": 32},

@@ -40,6 +40,7 @@ APART = {
             "NeoMMEModel",
             "PerceiverForSequenceClassification",
             "PerceiverModel",
+            "Qwen3_5ForSequenceClassification",
             "TapasForSequenceClassification",
             "TapasModel",
             "UltraVBertForSequenceClassification",
@@ -49,7 +50,39 @@ APART = {
     ),
 }
 
-REASONS: dict[str, str] = {}
+def _both(name: str, reason: str) -> dict[str, str]:
+    """Of a base model and its classifier."""
+    return {f"{name}ForSequenceClassification": reason, f"{name}Model": reason}
+
+
+REASONS = {
+    **_both("ConvBert", "convolutions over the tokens on both sides, by kernels that it computes"),
+    **_both("FNet", "mixes the tokens by a Fourier transform of the text, not by attention"),
+    **_both(
+        "Longformer", "chosen tokens attend to all others, by weights of their own, beside a window"
+    ),
+    **_both("MobileBert", "joins the embeddings of a token and of those beside it"),
+    **_both(
+        "Mra", "its attention is a kernel of CUDA, in whose place the class gives zeros elsewhere"
+    ),
+    **_both(
+        "Nystromformer", "attends by means of parts of the text, and a convolution over its tokens"
+    ),
+    **_both("Reformer", "attends to the keys that hash alike"),
+    **_both("Yoso", "weighs keys by how likely they hash alike, not by softmax"),
+    "AXK2ForSequenceClassification": (
+        "attends to the keys that an index of its own chooses (sparse attention)"
+    ),
+    "CanineForSequenceClassification": "reads characters, and makes one token of several",
+    "EuroBertForSequenceClassification": (
+        "its classifier is run on each token, and the mean is of what it says "
+        "(classifier_pooling late); exported where that is bos or mean"
+    ),
+    "FunnelForSequenceClassification": "makes one token of several, layer by layer",
+    "XLNetForSequenceClassification": (
+        "adds to scores what it computes of queries and distances, of which none is the farthest"
+    ),
+}
 
 
 def classes() -> list[str]:

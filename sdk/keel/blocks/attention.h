@@ -34,7 +34,7 @@ struct RopeAttention {
     bool qkv_bias = false, output_bias = false;
     // Over each head of q and k, before the rotation: RmsNorm::Desc or LayerNorm::Desc.
     std::optional<keel_norm_desc> qk_norm = {};
-    int64_t window = 0;  // keys seen; 0: all
+    int64_t window = 0;  // keys seen, the query's own and those before it; 0: all
     double scale = 0;    // 0: head_dim^-0.5
     double softcap = 0;  // 0: none
   };

@@ -19,6 +19,7 @@ from . import graph as g
 from .graph import Builder, Declaration, Dim, Refused, Rows, Value
 from .layers import Numbering
 from .ops import TABLE, complex_numbers, own_attention
+from .ops.trial import SHAPES
 
 DTYPES = {
     torch.bfloat16: g.MODEL,
@@ -51,6 +52,7 @@ class Converter:
         self.program, self.model, self.layers = program, model, layers
         self.positions: Value | None = None
         self._values: dict[FxNode, object] = {}
+        self._said: dict[FxNode, bool] = {}
         self._known: dict[FxNode, torch.Tensor] = {}  # numbers that depend on no input
         self._declared: dict[tuple[str, str], Declaration] = {}
         self._sizes: dict[
@@ -139,6 +141,17 @@ class Converter:
         """The innermost module that the node comes from."""
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         return stack[-1][0].removeprefix("L['self'].").removeprefix("model.") if stack else ""
+
+    def is_said(self, node: FxNode) -> bool:
+        """Whether it is learned, or depends on what the tokens are, not on their number alone."""
+        if not self._said:
+            for n in self.program.graph.nodes:
+                if n.op == "placeholder":
+                    self._said[n] = self.buffer(n) is None and "position" not in n.name
+                else:
+                    of_shape = n.target in SHAPES or _is_size(n)
+                    self._said[n] = not of_shape and any(self._said[i] for i in n.all_input_nodes)
+        return self._said[node]
 
     def learn(self, size: int | torch.SymInt, number: int) -> None:
         """What a size is that depends on data, which is known."""

@@ -51,6 +51,7 @@ def export(model: torch.nn.Module) -> Export:
     )
     parts.forward = in_f32(parts.forward)
     graph = Graph([parts.forward, *([parts.head] if parts.head else [])])
+    graph.unused = [] if parts.table is None else [parts.table]
     graph.spec = model_spec(whole, parts, graph.declarations(), layers, numbering)
     if graph.spec["max_positions"]:
         graph.spec["max_positions"] -= first_position(model)

@@ -147,14 +147,15 @@ class Function:
 class Graph:
     functions: list[Function]
     spec: dict = dataclasses.field(default_factory=dict)
+    unused: list[Declaration] = dataclasses.field(default_factory=list)  # by functions; the host's
 
     def function(self, name: str) -> Function | None:
         return next((f for f in self.functions if f.name == name), None)
 
     def declarations(self) -> list[Declaration]:
         """Those that the functions use, in order of their use, those that others name included,
-        before them."""
-        found: dict[Declaration, None] = {}
+        before them; and behind the `unused`."""
+        found: dict[Declaration, None] = dict.fromkeys(self.unused)
         for node in (node for function in self.functions for node in function.nodes()):
             if node.object is not None:
                 if node.object.tied_to is not None:

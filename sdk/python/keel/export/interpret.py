@@ -15,6 +15,7 @@ from .hooks.activations import FUNCTIONS
 from .hooks.attention import attention, visible
 from .hooks.experts import experts
 from .hooks.norms import norm
+from .ops.distances import OF_ALL, OF_KEYS, OF_QUERIES, distances
 
 DTYPES = {g.MODEL: torch.float32, g.F32: torch.float32, g.F16: torch.float16, g.I64: torch.int64,
           g.I32: torch.int32, g.BOOL: torch.bool, g.U8: torch.uint8}  # fmt: skip
@@ -25,6 +26,7 @@ COMPARE = [torch.eq, torch.ne, torch.lt, torch.le, torch.gt, torch.ge]
 LOGICAL = [torch.logical_and, torch.logical_or, torch.logical_xor]
 MINMAX = [torch.minimum, torch.maximum]
 REDUCE = [torch.sum, torch.mean, torch.amax]
+BIASES = {OF_ALL, OF_QUERIES, OF_KEYS}
 ARITHMETIC = {"ADD": torch.add, "SUB": torch.sub, "MUL": torch.mul, "DIV": torch.div}
 
 Tensors = Mapping[str, torch.Tensor]  # of the Python model, by their names there
@@ -177,8 +179,8 @@ def _attention(node, d, x, tensors):
     x = _expanded(f, x, tensors) if f["kind"] == "MLA" else x
     q, k, v = (t.transpose(0, 1)[None].float() for t in x[:3])
     arguments = dict(zip(node.names, x[3:]))
-    if "alibi_slopes" in arguments:
-        return _with_alibi(q, k, v, arguments["alibi_slopes"], f)
+    if {"alibi_slopes", *BIASES} & set(arguments):
+        return _with_bias(q, k, v, arguments, f)
     return attention(q, k, v, None, arguments.get("sinks"), f["layer"], "", f["scale"],
                      f["softcap"], f["kind"] in ("CAUSAL", "MLA"), f["window"],
                      f["chunk"])[0]  # fmt: skip
@@ -194,18 +196,30 @@ def _expanded(f, x, tensors):
     return q, torch.cat([wide[..., :nope], shared.expand(-1, f["heads"], -1)], -1), wide[..., nope:]
 
 
-def _with_alibi(q, k, v, slopes, f):
-    """slope * (the key's position - the query's) is added to the scores."""
+def _with_bias(q, k, v, arguments, f):
+    """slope * (the key's position - the query's), and biases of distances, are added to the
+    scores."""
     groups, length = q.shape[1] // k.shape[1], q.shape[2]
     k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-    positions = torch.arange(length)
-    scores = q @ k.transpose(-1, -2) * f["scale"] + slopes[:, None, None] * (
-        positions[None, :] - positions[:, None]
-    )
+    far = distances(length)
+    scores = (q @ k.transpose(-1, -2) * f["scale"])[0]
+    if "alibi_slopes" in arguments:
+        scores = scores + arguments["alibi_slopes"][:, None, None] * far
+    for name in BIASES & set(arguments):
+        bias = arguments[name].float()
+        most = bias.shape[-1] // 2
+        columns = far.clamp(-most, most) + most
+        if name == OF_ALL:
+            scores = scores + bias[:, columns]
+        elif name == OF_QUERIES:
+            scores = scores + bias.transpose(0, 1).gather(2, columns.expand(scores.shape))
+        else:
+            of_keys = bias.transpose(0, 1).gather(2, columns.T.expand(scores.shape))
+            scores = scores + of_keys.transpose(1, 2)
     scores = scores.masked_fill(
         ~visible(length, f["kind"] == "CAUSAL", f["window"], f["chunk"]), float("-inf")
     )
-    return (torch.softmax(scores, -1) @ v)[0].transpose(0, 1)
+    return (torch.softmax(scores, -1) @ v[0]).transpose(0, 1)
 
 
 def _experts(d, x, ids, weights, tensors):

@@ -33,15 +33,19 @@ def _of_unasked(model, declarations: list[Declaration], parts: Parts) -> list[di
     used = {name.removeprefix(prefix) for d in declarations for name in d.tensors.values()}
     used.add(f"{parts.embed_tokens}.weight".removeprefix(prefix))
     unasked: dict[str, None] = {}
+    kept: dict[str, None] = {}  # buffers in the checkpoint that nothing needs
     for name, _ in model.named_parameters():
         words = name.removeprefix(prefix).split(".")
         outer = (".".join(words[:i]) for i in range(1, len(words)))
         part = next((p for p in outer if not any(u.startswith(f"{p}.") for u in used)), None)
         if part is not None:
             unasked[part] = None
-    return [
-        rule("IGNORE", [rf"({re.escape(prefix)})?{re.escape(part)}\..*"], []) for part in unasked
-    ]
+    known = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    for name in (n.removeprefix(prefix) for n in model.state_dict() if n not in known):
+        if name not in used and not any(name.startswith(f"{part}.") for part in unasked):
+            kept[_any_layer(re.escape(name))] = None
+    ignored = [*(rf"{re.escape(part)}\..*" for part in unasked), *kept]
+    return [rule("IGNORE", [rf"({re.escape(prefix)})?{name}"], []) for name in ignored]
 
 
 def _of_score_bias(d: Declaration) -> list[dict]:

@@ -24,6 +24,7 @@ class Parts:
     logit_softcap: float = 0.0
     tied: bool = False
     extras: list[Value] = dataclasses.field(default_factory=list)
+    table: Declaration | None = None  # of tokens, where its width is not that of hidden states
 
 
 def split(function: Function, model: torch.nn.Module) -> Parts:

@@ -19,6 +19,7 @@ LENGTH = 7
 MAX_LENGTH = 1 << 16
 _BOUND = re.compile(r"N = Dim\('N',(?: min=\d+,)? max=(\d+)\)")  # what torch.export suggests
 _FIRST_POSITION = "_keel_first_position"
+SAME = 1e-3  # of the largest number: what rounding makes of the same positions
 
 
 @dataclasses.dataclass
@@ -156,26 +157,30 @@ def _buffers_kept(model: torch.nn.Module) -> Iterator[None]:
 
 
 def _first_position(model: torch.nn.Module) -> int:
-    """The position of the first token: some models count from behind their padding index if they
-    are given none."""
+    """The position of the first token if a model is given none: some count from 2, or from behind
+    their padding index."""
     padding = getattr(model.config.get_text_config(), "pad_token_id", None)
     called = _called(model)
-    if padding is None or "position_ids" not in inspect.signature(called.forward).parameters:
+    if "position_ids" not in inspect.signature(called.forward).parameters:
         return 0
-    ids = torch.arange(LENGTH)[None] + padding + 1
+    behind = 0 if padding is None else padding + 1
+    # Not the padding's, nor one that a class takes for it whatever its configuration says.
+    ids = torch.arange(LENGTH)[None] + _called(model).get_input_embeddings().weight.shape[0] // 2
+    ids = ids + LENGTH if padding is not None and padding in ids else ids
     positions = torch.arange(LENGTH)[None]
     with torch.no_grad():
         try:
             said = _said(called(input_ids=ids, use_cache=False))
-            for first in (0, padding + 1):
-                if torch.allclose(
-                    _said(called(input_ids=ids, position_ids=positions + first, use_cache=False)),
-                    said,
-                ):
+            for first in (0, behind, 1, 2):
+                own = _said(called(input_ids=ids, position_ids=positions + first, use_cache=False))
+                if (own - said).abs().max() <= SAME * said.abs().max():
                     return first
         except Exception:  # the trace says why
-            pass
-    return 0
+            return 0
+    raise Refused(
+        "its first token is at none of the positions 0, 1, 2 and one behind its padding's, "
+        f"{behind}, if it is given none"
+    )
 
 
 def logits_of(

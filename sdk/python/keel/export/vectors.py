@@ -6,6 +6,7 @@ hidden states it takes of longer texts is tried.
 """
 
 import contextlib
+import dataclasses
 import types
 from collections.abc import Iterator
 
@@ -40,16 +41,15 @@ def split_vectors(function: Function, backbone: Backbone, classifier: Function |
     """Hidden states are the whole function; `pool` is the classifier, or gives them back."""
     embed, scale, embeds = embedding_of(function, backbone)
     hidden = Builder().cast(function.output, g.MODEL)
-    size = embed.fields["size"]
-    if hidden.dims != (Rows(), size):
-        raise Refused(
-            f"it gives {hidden.type}, expected hidden states as wide as its embeddings, "
-            f"{g.MODEL}[N, {size}]"
-        )
-    forward, extras = forward_of(function, hidden, embeds, size)
-    rows = _rows(size)
+    if len(hidden.dims) != 2 or hidden.dims[0] != Rows():
+        raise Refused(f"it gives {hidden.type}, expected hidden states {g.MODEL}[N, hidden_size]")
+    forward, extras = forward_of(function, hidden, embeds, embed.fields["size"])
+    rows = _rows(hidden.dims[1])
     pool = classifier or Function("pool", [rows], rows)
-    return Parts(forward, pool, embed.name, "lm_head", embed_scale=scale, extras=extras)
+    table = None if hidden.dims[1] == embed.fields["size"] else embed
+    return Parts(
+        forward, pool, embed.name, "lm_head", embed_scale=scale, extras=extras, table=table
+    )
 
 
 def classifier_of(model: torch.nn.Module) -> Function | None:
@@ -109,7 +109,7 @@ def pooling_of(model: torch.nn.Module, forward: Function) -> str:
     """Whose hidden states the engine gives to a classifier (core/model/pooling.cc)."""
     said = getattr(model.config, "classifier_pooling", None)
     if said is not None:
-        return said.upper()
+        return "CLS" if said == "bos" else said.upper()
     attentions = (n.object.fields["kind"] for n in forward.nodes() if n.op == "ATTENTION")
     return "CLS" if "ENCODER" in attentions else "LAST"
 
@@ -130,6 +130,12 @@ class _Rows(torch.nn.Module):
         return self.model(inputs_embeds=rows[:, None], use_cache=False, return_dict=True).logits
 
 
+@dataclasses.dataclass
+class _Output(BaseModelOutputWithPoolingAndCrossAttentions):
+    def __getattr__(self, name: str) -> None:
+        """What a class passes on besides: none."""
+
+
 class _NoLayers:
     """For what is behind them all."""
 
@@ -145,9 +151,7 @@ def _gives_back(model: torch.nn.Module) -> Iterator[None]:
     base, config = base_of(model), model.config.get_text_config()
 
     def forward(self, input_ids=None, *more, inputs_embeds=None, **named):
-        return BaseModelOutputWithPoolingAndCrossAttentions(
-            inputs_embeds, _pooled(self, inputs_embeds)
-        )
+        return _Output(inputs_embeds, _pooled(self, inputs_embeds))
 
     changed = {"pad_token_id": 0}  # a class may want one
     if getattr(model.config, "classifier_pooling", None) == "mean":
@@ -169,4 +173,5 @@ def _pooled(base: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor | None:
     pooler = getattr(base, "pooler", None)
     if not isinstance(pooler, torch.nn.Linear):
         return None if pooler is None else pooler(hidden)
-    return base.pooler_activation(pooler(hidden[:, 0]))  # ALBERT's
+    activation = getattr(base, "pooler_activation", None) or base.activation  # ALBERT's, BigBird's
+    return activation(pooler(hidden[:, 0]))

@@ -8,7 +8,9 @@ import torch
 from ..graph import Builder, Declaration, Function, Node, Rows, Value, made
 from ..interpret import Tensors, evaluate, route
 
-ROWS = 23
+# Enough that two formulas which mostly choose alike do not always: groups by their largest score,
+# or by the sum of their two largest.
+ROWS = 512
 
 
 def with_routers(function: Function, tensors: Tensors) -> Function:
@@ -44,7 +46,8 @@ def recognise(node: Node, positions: Value, tensors: Tensors) -> tuple[Value, De
     _, ids, weights = node.inputs
     fields = node.object.fields
     for logits in _logits(ids, weights, fields["experts"]):
-        tried = torch.randn(ROWS, fields["experts"], generator=torch.Generator().manual_seed(0)) * 2
+        tried = torch.randn(ROWS, fields["experts"], generator=torch.Generator().manual_seed(0))
+        tried = tried * torch.linspace(0.1, 2, ROWS)[:, None]
         try:
             got = evaluate([ids, weights], {logits: tried, positions: torch.arange(ROWS)}, tensors)
         except (KeyError, RuntimeError):  # it needs more than these logits

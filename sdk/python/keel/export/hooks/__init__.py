@@ -15,7 +15,7 @@ import dataclasses
 import sys
 import types
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from transformers import masking_utils
@@ -50,7 +50,8 @@ def installed(model: torch.nn.Module) -> Iterator[Found]:
                 _set(module, "_keel_gate", experts.recognise_gate(module), undo)
             elif not any(True for _ in module.children()):
                 _hook_leaf(module, found, undo)
-        _hook_recurrences(model, found, undo)
+        _hook_functions(model, attention.FUNCTIONS, undo)
+        found.recurrences.update(_hook_functions(model, recurrences.FUNCTIONS, undo))
         _hook_loops(model, found, undo)
         for name, function in attention.MASK_PARTS.items():
             _set(masking_utils, name, function, undo)
@@ -90,18 +91,23 @@ def _hook_leaf(module: torch.nn.Module, found: Found, undo: contextlib.ExitStack
         _set_forward(module, forward, undo)
 
 
-def _hook_recurrences(model: torch.nn.Module, found: Found, undo: contextlib.ExitStack) -> None:
-    """In the modeling files, and in modules that keep the functions as attributes."""
+def _hook_functions(
+    model: torch.nn.Module, functions: dict[str, Callable], undo: contextlib.ExitStack
+) -> Counter:
+    """In the modeling files, and in modules that keep the functions as attributes; how many there
+    are."""
+    found: Counter = Counter()
     files = {
         sys.modules[type(m).__module__]
         for m in model.modules()
         if type(m).__module__ in sys.modules
     }
     for owner in [*files, *model.modules()]:
-        for name, function in recurrences.FUNCTIONS.items():
+        for name, function in functions.items():
             if name in vars(owner):
-                found.recurrences[name] += 1
+                found[name] += 1
                 _set(owner, name, function, undo)
+    return found
 
 
 def _hook_loops(model: torch.nn.Module, found: Found, undo: contextlib.ExitStack) -> None:

@@ -68,11 +68,13 @@ def attention(q, k, v, mask, sinks, layer, module, scale, softcap, causal, windo
 
 def attention_forward(module, query, key, value, attention_mask=None, scaling=None, dropout=0.0,
                       sliding_window=None, softcap=None, s_aux=None, is_causal=None,
-                      position_bias=None, **kwargs):  # fmt: skip
+                      position_bias=None, indices=None, **kwargs):  # fmt: skip
     """What transformers calls for a layer's attention."""
     name = type(module).__name__
     if position_bias is not None:
         raise Refused(f"{name} adds a position bias to its scores, which no op of a decoder does")
+    if indices is not None:  # no text that is short enough for all of them would tell
+        raise Refused(f"{name} attends to the keys that an index chooses (sparse attention)")
     layer = getattr(module, "layer_idx", None)
     layer = -1 if layer is None else layer  # that which it is traced in
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -143,6 +145,13 @@ def chunks(chunk_size, left_padding):
     return lambda batch, head, query, key: query // chunk_size == key // chunk_size
 
 
+def attention_span(query, key, most):
+    """For DeBERTa's compute_attention_span, which takes no more of its table of distances than a
+    text needs: all of it."""
+    return most
+
+
+FUNCTIONS = {"compute_attention_span": attention_span}
 MASK_PARTS = {"find_packed_sequence_indices": one_sequence, "chunked_overlay": chunks}
 
 AttentionInterface.register(NAME, attention_forward)

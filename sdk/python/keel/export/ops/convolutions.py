@@ -152,6 +152,8 @@ def conv1d(c, node, x, weight, bias=None, stride=(1,), padding=(0,), dilation=(1
         raise Refused("a convolution with strides")
     if c.is_a(x, Late) and list(padding) == [0]:
         return _late(c, node, c.raw(x), weight, bias, groups)
+    if kernel == 1 and list(padding) == [0] and c.shape(x)[-1] == Rows():
+        return _of_one_token(c, node, x, weight, bias, groups)
     if (
         c.shape(x)[-1] != Rows()
         or (of_group, groups) != (1, channels)
@@ -164,6 +166,15 @@ def conv1d(c, node, x, weight, bias=None, stride=(1,), padding=(0,), dilation=(1
     return Padded(
         c.build.permute(_by_channel(c, node, _rows_of(c, x, weight), weight, bias), (1, 0))
     )
+
+
+def _of_one_token(c, node, x, weight, bias, groups):
+    """A linear of each token, or of each group of its channels."""
+    dtype = c.dtype(node)
+    rows = c.build.view(c.build.cast(c.laid(x, (0, 2, 1)), dtype), (Rows(), c.shape(x)[1]))
+    rows = _by_group(c, [rows], weight, groups, dtype)
+    rows = rows if bias is None else c.build.arithmetic("ADD", rows, c.as_dtype(bias, dtype))
+    return c.build.permute(rows, (1, 0))
 
 
 def _late(c, node, x, weight, bias, groups):

@@ -1,8 +1,7 @@
 """Attention that a model computes by itself, without transformers' interface: softmax(f(q k^T)) v.
 
-What f is, is found by trying: scale, mask and bias of positions are read off numbers that the
-model's own ops give. So it does not matter how a model writes them. What is no such attention is
-refused.
+What f is, is found by trying: scale, mask and biases are read off numbers that the model's own ops
+give. So it does not matter how a model writes them. What is no such attention is refused.
 """
 
 import dataclasses
@@ -12,10 +11,12 @@ from torch.fx import Node as FxNode
 
 from .. import graph as g
 from ..graph import Refused, Rows, Value
+from . import distances
 from .trial import Trial
 
 LENGTHS = (
     600,
+    512,
     300,
     61,
 )  # the first that the model's tables of positions have; longer than windows where it can be
@@ -32,27 +33,33 @@ class Weights:
     q: Value  # [N, heads, D]
     k: Value  # [N, kv_heads, D]
     fields: dict
-    slopes: torch.Tensor | None
+    arguments: dict[str, Value]  # of the attention
 
 
 def weights_of(c, node: FxNode, scores: FxNode) -> Weights:
     """For a softmax over tokens."""
     if c.build.layer is None:
         raise Refused("a softmax over the tokens of the batch, outside of the layers")
-    product = _product(c, scores)
+    product, made_of = _parts(c, scores)
     left, right = product.args[-2:]
     (q, heads), (k, kv_heads) = _heads(c, left, keys=False), _heads(c, right, keys=True)
     try:
-        scale, see, bias = _tried(c, product, scores, heads)
+        tried = _tried(c, product, made_of, scores, heads)
     except (RuntimeError, IndexError, TypeError) as error:
         raise Refused(f"attention scores that cannot be tried: {error}") from error
-    causal, window = _mask(see)
+    causal, window = _mask(tried.see)
+    if causal and any(s.kind == distances.OF_KEYS for s in tried.sources):
+        raise Refused("scores with a bias of keys by their distance, where the past is kept")
     fields = {
         "kind": "CAUSAL" if causal else "ENCODER", "layer": c.build.layer, "kv_share_layer": -1,
         "heads": heads, "kv_heads": kv_heads, "qk_dim": q.dims[2], "window": window, "chunk": 0,
-        "scale": scale, "softcap": 0.0,
+        "scale": tried.scale, "softcap": 0.0,
     }  # fmt: skip
-    return Weights(q, k, fields, _slopes(see, bias))
+    arguments = distances.arguments_of(c, tried.sources, heads, _farthest(c, tried))
+    slopes = _slopes(tried.see, tried.bias)
+    if slopes is not None:
+        arguments["alibi_slopes"] = c.build.constant(slopes)
+    return Weights(q, k, fields, arguments)
 
 
 def follow(c, node: FxNode, x: FxNode, *args, **kwargs) -> Weights | Value:
@@ -71,10 +78,9 @@ def follow(c, node: FxNode, x: FxNode, *args, **kwargs) -> Weights | Value:
         raise Refused(f"{weights.fields['kv_heads']} heads of keys and {kv_heads} of values")
     name = f"{c.module(node)}.attention".removeprefix(".")
     object = c.declare("attention", name, weights.fields | {"v_dim": v.dims[2]})
-    arguments = {} if weights.slopes is None else {"alibi_slopes": c.build.constant(weights.slopes)}
     q, k, v = (c.build.cast(value, g.MODEL) for value in (weights.q, weights.k, v))
     out = c.build.cast(
-        c.build.attention(object, q, k, v, arguments), c.dtype(node)
+        c.build.attention(object, q, k, v, weights.arguments), c.dtype(node)
     )  # [N, heads, v_dim]
     return c.without_ones(c.build.permute(out, (1, 0, 2)), node)
 
@@ -106,21 +112,25 @@ def _heads(c, x: FxNode, keys: bool) -> tuple[Value, int]:
 # ---- the piece between product and softmax
 
 
-def _product(c, scores: FxNode) -> FxNode:
-    """The product of queries and keys that the scores are made of."""
-    found, seen, stack = [], set(), [scores]
+def _parts(c, scores: FxNode) -> tuple[FxNode, list[FxNode]]:
+    """The product of queries and keys that the scores are made of, and what else they are made of
+    that is learned or computed from what is said."""
+    products, others, seen, stack = [], [], set(), [scores]
     while stack:
         node = stack.pop()
-        if node in seen or node.op != "call_function" or not is_pairs(c, node):
+        if node in seen:
             continue
         seen.add(node)
-        if _name(node) in PRODUCTS and not any(is_pairs(c, a) for a in node.args[-2:]):
-            found.append(node)
+        if not is_pairs(c, node):
+            if c.is_tensor(node) and c.is_said(node):
+                others.append(node)
+        elif _name(node) in PRODUCTS and not any(is_pairs(c, a) for a in node.args[-2:]):
+            products.append(node)
         else:
             stack.extend(node.all_input_nodes)
-    if len(found) != 1:
+    if len(products) != 1:
         raise Refused("a softmax over the tokens of the batch, outside of attention")
-    return found[0]
+    return products[0], others
 
 
 def _name(node: FxNode) -> str:
@@ -136,57 +146,87 @@ def is_pairs(c, node: FxNode) -> bool:
     )
 
 
-def _tried(c, product: FxNode, scores: FxNode, heads: int):
-    """(scale, [N, N] what is seen, [heads, N, N] what is added) of scores = scale * product +
-    bias."""
+@dataclasses.dataclass
+class Tried:
+    """scores = scale * product + bias + what is added of the sources, where a key is seen."""
+
+    scale: float
+    see: torch.Tensor  # [N, N]
+    bias: torch.Tensor  # [heads, N, N]
+    sources: list[distances.Source]
+
+
+def _tried(c, product: FxNode, made_of: list[FxNode], scores: FxNode, heads: int) -> Tried:
     for length in LENGTHS:
         try:
-            run = _Numbers(c, product, length)
-            zero, far = (run.scores(scores, number) for number in (0.0, FAR))
+            run = _Numbers(c, product, made_of, scores, heads, length)
+            zero, far = run.scores(0.0), run.scores(FAR)
             break
         except (RuntimeError, IndexError):  # longer than the tables of the model
             if length == LENGTHS[-1]:
                 raise
-    zero, far = (
-        t.expand(*t.shape[:-3], heads, length, length).reshape(heads, length, length)
-        for t in (zero, far)
-    )
     see = (zero > HIDDEN).all(0)
     if not torch.equal(see, (zero > HIDDEN).any(0)):
         raise Refused("an attention mask that differs from head to head")
     factors = (far - zero)[:, see] / FAR
     scale = factors.median().item()
-    random = run.scores(scores, None).reshape(heads, length, length)
-    wanted = zero + run.random.reshape(heads, length, length) * scale
-    if (
-        not scale
-        or ((random - wanted).abs()[:, see] > TOLERANCE * (1 + wanted.abs()[:, see])).any()
-    ):
+    sources = [
+        distances.recognised(
+            node,
+            run.shape(node),
+            distances.rows_of(c.shape(node)),
+            see,
+            lambda held, node=node: run.scores(0.0, {node: held}) - zero,
+        )
+        for node in made_of
+    ]
+    random = {node: run.random_of(node) for node in made_of}
+    wanted = zero + run.random.reshape(zero.shape) * scale
+    for source in sources:
+        wanted = wanted + source.added(random[source.node], heads)
+    off = (run.scores(None, random) - wanted).abs()
+    if not scale or (off[:, see] > TOLERANCE * (1 + wanted.abs()[:, see])).any():
         raise Refused(
             "attention scores that are not scaled, masked and biased products of queries and keys"
         )
-    exact = run.scale(scores, product, scale)
-    return exact, see, zero
+    return Tried(run.scale(scores, product, scale), see, zero, sources)
+
+
+def _farthest(c, tried: Tried) -> int:
+    """How many distances on either side the biases tell apart, in texts that the model takes."""
+    most, length = distances.farthest(tried.sources), len(tried.see)
+    limit = getattr(c.model.config.get_text_config(), "max_position_embeddings", None) or length + 1
+    if most == length - 1 and length < limit:
+        raise Refused(f"scores with a bias that tells more than {length} distances apart")
+    return most
 
 
 class _Numbers(Trial):
-    """The scores, by what the product is."""
+    """The scores, by what they are made of."""
 
-    def __init__(self, c, product: FxNode, length: int):
+    def __init__(self, c, product, made_of, scores, heads, length: int):
         super().__init__(c, length)
-        self.product = product
-        self.random = (
-            torch.randn(self.shape(product), generator=torch.Generator().manual_seed(0)) * 8
-        )
+        self.product, self.made_of, self.of, self.heads = product, made_of, scores, heads
+        self.random = self.random_of(product) * 8
 
-    def scores(self, scores: FxNode, number: float | None) -> torch.Tensor:
+    def random_of(self, node: FxNode) -> torch.Tensor:
+        return torch.randn(self.shape(node), generator=torch.Generator().manual_seed(0))
+
+    def scores(
+        self, number: float | None, held: dict[FxNode, torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """[heads, N, N] where the product is a number, or random, and other parts are zero but for
+        those `held`."""
         product = self.random if number is None else torch.full_like(self.random, number)
-        known: dict[FxNode, object] = {}
+        known: dict[FxNode, object] = {n: torch.zeros(self.shape(n)) for n in self.made_of}
+        known |= held or {}
         if _name(self.product) == "baddbmm":
             beta, alpha = (self.product.kwargs.get(k, 1) for k in ("beta", "alpha"))
             product = beta * self.value(self.product.args[0], known).float() + alpha * product
         known[self.product] = product
-        return self.value(scores, known).float()
+        out = self.value(self.of, known).float()
+        shape = (self.heads, self.length, self.length)
+        return out.expand(*out.shape[:-3], *shape).reshape(shape)
 
     def scale(self, scores: FxNode, product: FxNode, measured: float) -> float:
         """The number that the model writes, where it is known: 1 / sqrt(D) and the like are exact

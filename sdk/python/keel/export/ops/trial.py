@@ -7,6 +7,15 @@ from torch.fx import Node as FxNode
 from ..graph import Refused
 
 
+# What looks at nothing of a value but its shape, and what it is filled with.
+SHAPES = {
+    torch.ops.aten.ones_like.default: 1,
+    torch.ops.aten.zeros_like.default: 0,
+    torch.ops.aten.new_ones.default: 1,
+    torch.ops.aten.new_zeros.default: 0,
+}
+
+
 class Trial:
     """For a row of `length` tokens."""
 
@@ -47,13 +56,19 @@ class Trial:
         if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
             return self.size(value)
         if node.op != "placeholder":
-            return None
+            return self._filled(node) if node.target in SHAPES else None
         constant = self.c.buffer(node)
         if constant is not None:
             return constant
         if "position" in node.name:
             return torch.arange(self.length)[None]
         raise Refused("attention scores with a bias that is learned or computed from what is said")
+
+    def _filled(self, node: FxNode) -> torch.Tensor:
+        """Ones or zeros of another's shape, whatever that holds."""
+        value = node.meta["val"]
+        dtype = torch.float32 if value.dtype == torch.bfloat16 else value.dtype
+        return torch.full(self.shape(node), SHAPES[node.target], dtype=dtype)
 
 
 def _run(node: FxNode, known: dict[FxNode, object]):
