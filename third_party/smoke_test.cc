@@ -18,6 +18,7 @@
 #include <re2/re2.h>
 #include <seccomp.h>
 #include <sodium.h>
+#include <sqlite3.h>
 #include <zlib.h>
 
 #include <CLI/CLI.hpp>
@@ -130,6 +131,17 @@ TEST(ThirdPartyTest, SodiumSignsAndVerifies) {
   EXPECT_EQ(crypto_sign_verify_detached(signature, message, sizeof(message), public_key), 0);
   message[0] ^= 1;
   EXPECT_NE(crypto_sign_verify_detached(signature, message, sizeof(message), public_key), 0);
+}
+
+TEST(ThirdPartyTest, SqliteCounts) {
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(":memory:", &database), SQLITE_OK);
+  sqlite3_stmt* statement = nullptr;
+  ASSERT_EQ(sqlite3_prepare_v2(database, "SELECT 1 + 2", -1, &statement, nullptr), SQLITE_OK);
+  ASSERT_EQ(sqlite3_step(statement), SQLITE_ROW);
+  EXPECT_EQ(sqlite3_column_int(statement, 0), 3);
+  sqlite3_finalize(statement);
+  sqlite3_close(database);
 }
 
 TEST(ThirdPartyTest, SeccompBuildsAFilter) {

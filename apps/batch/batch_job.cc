@@ -4,9 +4,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <algorithm>
 #include <mutex>
-#include <string_view>
 #include <utility>
 
 #include "apps/common/request_id.h"
@@ -54,15 +53,17 @@ class BatchJob::Wakeups {
 };
 
 BatchJob::BatchJob(Engine& engine, std::vector<std::string> names, LineReader& input,
-                   OutputFile& output, const BatchOptions& options,
-                   const std::vector<std::string>& answered)
+                   OutputFile& output, OutputFile& errors, BatchOptions options,
+                   const EarlierLines& earlier)
     : engine_(engine),
       names_(std::move(names)),
       input_(input),
       output_(output),
-      options_(options),
+      errors_(errors),
+      options_(std::move(options)),
       wakeups_(std::make_shared<Wakeups>()) {
-  for (const std::string& custom_id : answered) seen_.emplace(custom_id, 0);
+  for (const std::string& custom_id : earlier.failed) earlier_[custom_id] = false;
+  for (const std::string& custom_id : earlier.answered) earlier_[custom_id] = true;
 }
 
 BatchJob::~BatchJob() {
@@ -72,6 +73,16 @@ BatchJob::~BatchJob() {
 void BatchJob::Stop() {
   is_stopped_ = true;
   wakeups_->Wake();
+}
+
+void BatchJob::Drop() {
+  is_dropped_ = true;
+  Stop();
+}
+
+void BatchJob::RefuseRest(std::string code, std::string message) {
+  refusal_ = {.code = std::move(code), .message = std::move(message)};
+  for (auto& [number, running] : running_) running.generation->Cancel();
 }
 
 Status BatchJob::Run() {
@@ -84,57 +95,74 @@ Status BatchJob::Run() {
       [[maybe_unused]] const Status same = Advance(number);
     }
   }
-  for (const auto& [number, line] : held_) {
-    const Status written = output_.Append(line);
-    if (status.ok()) status = written;
+  // In order means without a gap: what waits for another line is run again.
+  for (OutputFile* file : {&output_, &errors_}) {
+    const Status synced = file->Sync();
+    if (status.ok()) status = synced;
   }
-  held_.clear();
-  progress_.Clear();
   return status;
 }
 
 Status BatchJob::Loop() {
-  while (true) {
+  while (!is_dropped_) {
     const Result<bool> more = Fill();
     if (!more.ok()) return more.status();
-    if (running_.empty() && !deferred_.has_value() && (input_ended_ || is_stopped_)) {
-      return Status();
-    }
+    if (options_.on_progress) options_.on_progress(counts_);
+    if (open_.empty() && (input_ended_ || is_stopped_)) return Status();
     Wait(*more);
     for (const int64_t number : wakeups_->Take()) {
       if (Status status = Advance(number); !status.ok()) return status;
     }
-    ShowProgress();
+    if (Status status = SyncIfDue(); !status.ok()) return status;
   }
+  return Status();
 }
 
+size_t BatchJob::NumOthers() const { return options_.num_others ? options_.num_others() : 0; }
+
 bool BatchJob::HasRoom() const {
-  return running_requests_ < options_.max_in_flight && running_bytes_ < kMaxRunningBytes &&
-         held_.size() < kMaxHeld && !(deferred_.has_value() && !running_.empty());
+  const size_t most = options_.max_in_flight - std::min(NumOthers(), options_.max_in_flight - 1);
+  return running_requests_ < most && running_bytes_ < kMaxRunningBytes &&
+         !(deferred_.has_value() && !running_.empty());
 }
+
+bool BatchJob::MayRead() const { return !is_stopped_ && !input_ended_ && held_.size() < kMaxHeld; }
 
 Result<bool> BatchJob::Fill() {
   for (int i = 0; i < kLinesAtOnce; ++i) {
-    if (!HasRoom() || (!deferred_.has_value() && (is_stopped_ || input_ended_))) return false;
-    LineReader::Line line;
-    if (deferred_.has_value()) {
-      line = *std::exchange(deferred_, std::nullopt);
-    } else {
-      const Result<LineReader::Next> next = input_.Read(&line);
-      if (!next.ok()) return next.status();
-      if (*next == LineReader::Next::kWait) return false;
-      input_ended_ = *next == LineReader::Next::kEnd;
-      if (input_ended_) return false;
-    }
-    if (Status status = StartLine(line); !status.ok()) return status;
+    if (!HasRoom()) return false;
+    Result<std::optional<Attempt>> next = NextLine();
+    if (!next.ok()) return next.status();
+    if (!next->has_value()) return false;
+    if (Status status = StartLine(**std::move(next)); !status.ok()) return status;
     if (deferred_.has_value()) return false;
   }
   return true;
 }
 
-Status BatchJob::StartLine(const LineReader::Line& line) {
+Result<std::optional<BatchJob::Attempt>> BatchJob::NextLine() {
+  if (deferred_.has_value()) return std::exchange(deferred_, std::nullopt);
+  if (!again_.empty()) {
+    Attempt attempt = std::move(again_.front());
+    again_.pop_front();
+    return std::optional<Attempt>(std::move(attempt));
+  }
+  Attempt attempt;
+  while (MayRead()) {
+    const Result<LineReader::Next> next = input_.Read(&attempt.line);
+    if (!next.ok()) return next.status();
+    if (*next == LineReader::Next::kWait) break;
+    input_ended_ = *next == LineReader::Next::kEnd;
+    if (!input_ended_ && options_.shard.Has(attempt.line.number))
+      return std::optional<Attempt>(std::move(attempt));
+  }
+  return std::optional<Attempt>();
+}
+
+Status BatchJob::StartLine(Attempt attempt) {
+  const LineReader::Line& line = attempt.line;
   if (line.text.find_first_not_of(" \t") == std::string::npos && !line.is_too_long) {
-    ++blank_;
+    ++counts_.blank;
     return Status();
   }
   BatchRequest request;
@@ -145,53 +173,76 @@ Status BatchJob::StartLine(const LineReader::Line& line) {
   } else {
     error = ReadBatchRequest(line.text, line.number, &request);
   }
-  if (request.custom_id.has_value()) {
-    const int64_t first = seen_.emplace(*request.custom_id, line.number).first->second;
-    if (first == 0) {
-      ++counts_.lines;
-      ++counts_.skipped;
-      return Status();
-    }
-    if (first != line.number && !error.has_value()) {
-      error = InvalidField("custom_id", "custom_id is that of line " + std::to_string(first) +
-                                            " too, expected another one for each line");
-    }
-  }
+  std::string custom_id = IdOf(line.number, request.custom_id, &error);
+  if (IsWritten(custom_id)) return Status();
+  open_.insert(line.number);
+  if (refusal_.has_value()) return Refuse(line.number, custom_id);
   Call call;
   const std::string request_id = NewRequestId();
-  if (!error.has_value()) error = ParseBatchCall(request, names_, engine_, request_id, &call);
-  if (error.has_value()) return Fail(line.number, request.custom_id, *std::move(error));
+  if (!error.has_value())
+    error = ParseBatchCall(request, names_, engine_, request_id, options_.limits, &call);
+  if (error.has_value()) return Fail(line.number, custom_id, *std::move(error));
 
   const size_t num_requests = call.requests.size();
+  for (Request& part : call.requests) {
+    if (!options_.priority.has_value()) break;
+    if (Status status = part.SetInt("priority", *options_.priority); !status.ok()) return status;
+  }
   auto generation =
       Generation::Start(engine_, std::move(call.requests),
                         [wakeups = wakeups_, number = line.number] { wakeups->Add(number); });
   if (!generation.ok()) {
     if (generation.status().code() == Code::kResourceExhausted && MayTryAgain()) {
-      deferred_ = line;
+      deferred_ = std::move(attempt);
       return Status();
     }
     give_up_.reset();
-    return Fail(line.number, request.custom_id, RefusedCall(generation.status(), request.body));
+    return Fail(line.number, custom_id, RefusedCall(generation.status(), request.body));
   }
   give_up_.reset();
+  const int64_t number = line.number;
   running_requests_ += num_requests;
   running_bytes_ += line.text.size();
-  running_.emplace(line.number, Running{.custom_id = *std::move(request.custom_id),
-                                        .request_id = request_id,
-                                        .answer = std::move(call.answer),
-                                        .generation = *std::move(generation),
-                                        .requests = num_requests,
-                                        .bytes = line.text.size()});
+  running_.emplace(number, Running{.custom_id = std::move(custom_id),
+                                   .request_id = request_id,
+                                   .answer = std::move(call.answer),
+                                   .generation = *std::move(generation),
+                                   .requests = num_requests,
+                                   .attempt = std::move(attempt)});
   // What came before the line was in running_ woke nobody.
-  return Advance(line.number);
+  return Advance(number);
+}
+
+// Names depend on the lines before alone, so that a later run gives the same.
+std::string BatchJob::IdOf(int64_t number, const std::optional<std::string>& custom_id,
+                           MaybeError* error) {
+  if (custom_id.has_value()) {
+    const int64_t first = seen_.emplace(*custom_id, number).first->second;
+    if (first == number) return *custom_id;
+    if (!error->has_value()) {
+      *error = InvalidField("custom_id", "custom_id " + Quote(*custom_id) + " is that of line " +
+                                             std::to_string(first) +
+                                             " too, expected another one for each line");
+    }
+  }
+  std::string id = UnnamedId(number);
+  while (!seen_.emplace(id, number).second) id += "-again";
+  return id;
+}
+
+bool BatchJob::IsWritten(const std::string& custom_id) {
+  const auto it = earlier_.find(custom_id);
+  if (it == earlier_.end()) return false;
+  ++counts_.lines;
+  ++(it->second ? counts_.answered_before : counts_.failed_before);
+  return true;
 }
 
 // The engine had no room: it will have some when what runs has ended, and a moment more, since
 // requests count until shortly after their last output.
 bool BatchJob::MayTryAgain() {
   constexpr auto kMoment = std::chrono::milliseconds(300);
-  if (!running_.empty()) return true;
+  if (!running_.empty() || NumOthers() > 0) return true;
   const auto now = std::chrono::steady_clock::now();
   if (!give_up_.has_value()) give_up_ = now + kMoment;
   return now < *give_up_;
@@ -209,77 +260,87 @@ Status BatchJob::Advance(int64_t number) {
   }
   if (more) return Status();
   running_requests_ -= running.requests;
-  running_bytes_ -= running.bytes;
+  running_bytes_ -= running.attempt.line.text.size();
   return Finish(number, std::move(running_.extract(it).mapped()));
 }
 
 Status BatchJob::Finish(int64_t number, Running running) {
-  counts_.prompt_tokens += running.answer->usage().prompt_tokens;
-  counts_.output_tokens += running.answer->usage().completion_tokens;
   MaybeError error = running.answer->error();
   if (running.is_aborted && !error.has_value()) {
     error = FromEngine(Status(Code::kInternal, "the engine ended the request"));
   }
+  if (error.has_value() && HttpStatus(error->code) >= 500) {
+    // Not the line's fault: a later run will answer it.
+    if (Status status = engine_.Check(); !status.ok()) return status;
+    if (refusal_.has_value()) return Refuse(number, running.custom_id);
+    if (running.attempt.number < options_.retries) {
+      ++running.attempt.number;
+      again_.push_back(std::move(running.attempt));
+      return Status();
+    }
+  }
+  counts_.prompt_tokens += running.answer->usage().prompt_tokens;
+  counts_.output_tokens += running.answer->usage().completion_tokens;
   if (error.has_value()) return Fail(number, running.custom_id, *std::move(error));
   ++counts_.lines;
   ++counts_.answered;
-  return Write(number, AnsweredLine(running.custom_id, running.request_id, running.answer->Body()));
+  return Write(number,
+               {.line = AnsweredLine(running.custom_id, running.request_id, running.answer->Body()),
+                .is_answer = true});
 }
 
-Status BatchJob::Fail(int64_t number, const std::optional<std::string>& custom_id,
-                      CallError error) {
+Status BatchJob::Fail(int64_t number, const std::string& custom_id, CallError error) {
+  if (HttpStatus(error.code) >= 500) {
+    if (Status status = engine_.Check(); !status.ok()) return status;
+  }
   ++counts_.lines;
   ++counts_.failed;
   error.message = "line " + std::to_string(number) + ": " + error.message;
   if (counts_.reasons.size() < kMaxReasons) counts_.reasons.push_back(error.message);
-  Status status = Write(number, FailedLine(custom_id, NewRequestId(), error));
-  if (status.ok() && HttpStatus(error.code) >= 500) return engine_.Check();
-  return status;
+  return Write(number, {.line = FailedLine(custom_id, NewRequestId(), error)});
 }
 
-Status BatchJob::Write(int64_t number, std::string line) {
-  if (!options_.keep_order) return output_.Append(line);
-  held_.emplace(number, std::move(line));
-  while (!held_.empty()) {
-    const auto first = held_.begin();
-    if (!running_.empty() && running_.begin()->first < first->first) break;
-    if (deferred_.has_value() && deferred_->number < first->first) break;
-    if (Status status = output_.Append(first->second); !status.ok()) return status;
-    held_.erase(first);
+Status BatchJob::Refuse(int64_t number, const std::string& custom_id) {
+  ++counts_.lines;
+  ++counts_.failed;
+  return Write(number,
+               {.line = UnrunLine(custom_id, NewRequestId(), refusal_->code, refusal_->message)});
+}
+
+Status BatchJob::Write(int64_t number, Finished finished) {
+  if (!options_.keep_order) {
+    open_.erase(number);
+    return Append(finished);
+  }
+  held_.emplace(number, std::move(finished));
+  while (!held_.empty() && held_.begin()->first == *open_.begin()) {
+    if (Status status = Append(held_.begin()->second); !status.ok()) return status;
+    held_.erase(held_.begin());
+    open_.erase(open_.begin());
   }
   return Status();
 }
 
-// Until something has finished, the input has more to read, or the progress is to be drawn again.
-void BatchJob::Wait(bool more) {
-  constexpr int kRedrawMs = 200, kTryAgainMs = 10;
-  const bool read = HasRoom() && !deferred_.has_value() && !input_ended_ && !is_stopped_;
-  pollfd fds[] = {{.fd = wakeups_->fd(), .events = POLLIN, .revents = 0},
-                  {.fd = read ? input_.fd() : -1, .events = POLLIN, .revents = 0}};
-  const bool try_again = deferred_.has_value() && running_.empty();
-  poll(fds, 2, more ? 0 : try_again ? kTryAgainMs : kRedrawMs);
+Status BatchJob::Append(const Finished& finished) {
+  return (finished.is_answer ? output_ : errors_).Append(finished.line);
 }
 
-// "answering [####    ] 50% 12/24 lines, 1 failed, 812 tokens/s, 3 m 05 s left"
-void BatchJob::ShowProgress() {
-  if (!progress_.IsDue()) return;
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  const int64_t run = counts_.answered + counts_.failed;
-  const int64_t total = total_ - blank_;
-  std::string note = std::to_string(counts_.lines);
-  if (total > 0) note += "/" + std::to_string(total);
-  note += " lines";
-  if (counts_.failed > 0) note += ", " + std::to_string(counts_.failed) + " failed";
-  char rate[48];
-  std::snprintf(rate, sizeof(rate), ", %.1f tokens/s",
-                static_cast<double>(counts_.output_tokens) / seconds);
-  note += rate;
-  if (total > counts_.lines && run > 0) {
-    const double left = static_cast<double>(total - counts_.lines);
-    note += ", " + FormatDuration(seconds * left / static_cast<double>(run)) + " left";
-  }
-  progress_.Show(is_stopped_ ? "ending" : "answering", counts_.lines, total, note);
+Status BatchJob::SyncIfDue() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < synced_ + options_.sync_interval) return Status();
+  synced_ = now;
+  Status status = output_.Sync();
+  return status.ok() ? errors_.Sync() : status;
+}
+
+// Until something has finished, the input has more to read, or it is time for progress.
+void BatchJob::Wait(bool more) {
+  constexpr int kProgressMs = 200, kTryAgainMs = 10;
+  const bool read = HasRoom() && MayRead() && !deferred_.has_value() && again_.empty();
+  pollfd fds[] = {{.fd = wakeups_->fd(), .events = POLLIN, .revents = 0},
+                  {.fd = read ? input_.fd() : -1, .events = POLLIN, .revents = 0}};
+  const bool try_again = (deferred_.has_value() && running_.empty()) || !again_.empty();
+  poll(fds, 2, more ? 0 : try_again ? kTryAgainMs : kProgressMs);
 }
 
 }  // namespace keel::apps

@@ -36,17 +36,22 @@ std::string Chat(const std::string& id, const std::string& text) {
 class BatchJobTest : public ::testing::Test {
  protected:
   // Runs `input`; what it wrote is in lines_.
-  Status Run(const std::string& input, const BatchOptions& options = {}) {
+  Status Run(const std::string& input, BatchOptions options = {}) {
     std::ofstream(input_path_) << input;
     std::filesystem::remove(output_path_);
     auto engine = Engine::Create(engine_options_);
     EXPECT_TRUE(engine.ok());
     const int fd = open(input_path_.c_str(), O_RDONLY);
     LineReader reader(fd, "--input in", 100'000);
-    std::vector<std::string> none;
-    auto output = OutputFile::Open(output_path_, OutputFile::Mode::kNew, &none);
+    EarlierLines none;
+    auto output = OutputFile::Open("--output", output_path_, OutputFile::Mode::kNew, &none);
     EXPECT_TRUE(output.ok());
-    BatchJob job(*engine, {"fake"}, reader, **output, options, answered_);
+    std::filesystem::remove(errors_path_);
+    auto errors = OutputFile::Open("--errors", errors_path_, OutputFile::Mode::kNew, &none);
+    EXPECT_TRUE(errors.ok());
+    BatchJob job(*engine, {"fake"}, reader, **output, separate_errors_ ? **errors : **output,
+                 std::move(options), earlier_);
+    job_ = &job;
     std::jthread stopper;
     if (stop_after_.count() > 0) {
       stopper = std::jthread([&job, wait = stop_after_] {
@@ -58,18 +63,27 @@ class BatchJobTest : public ::testing::Test {
     counts_ = job.counts();
     is_interrupted_ = job.is_interrupted();
     close(fd);
-    lines_.clear();
-    std::ifstream file(output_path_);
-    for (std::string line; std::getline(file, line);) lines_.push_back(json::parse(line));
+    lines_ = ReadLines(output_path_);
+    error_lines_ = ReadLines(errors_path_);
     return status;
   }
+  static std::vector<json::value> ReadLines(const std::string& path) {
+    std::vector<json::value> lines;
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);) lines.push_back(json::parse(line));
+    return lines;
+  }
   // "custom_id: text" or "custom_id: status message" of each line.
-  std::vector<std::string> Summary() {
+  std::vector<std::string> Summary() { return Summary(lines_); }
+  static std::vector<std::string> Summary(const std::vector<json::value>& lines) {
     std::vector<std::string> all;
-    for (const json::value& line : lines_) {
-      const json::value& id = line.at("custom_id");
-      std::string text = (id.is_null() ? "null" : std::string(id.as_string())) + ": ";
+    for (const json::value& line : lines) {
+      std::string text = std::string(line.at("custom_id").as_string()) + ": ";
       const json::value& response = line.at("response");
+      if (response.is_null()) {
+        all.push_back(text + std::string(line.at("error").at("code").as_string()));
+        continue;
+      }
       const json::value& body = response.at("body");
       if (line.at("error").is_null()) {
         EXPECT_EQ(response.at("status_code"), 200);
@@ -89,9 +103,12 @@ class BatchJobTest : public ::testing::Test {
   const std::string input_path_ = ::testing::TempDir() + "/in.jsonl";
   const std::string output_path_ = ::testing::TempDir() + "/out.jsonl";
   Options engine_options_;
-  std::vector<std::string> answered_;
+  const std::string errors_path_ = ::testing::TempDir() + "/errors.jsonl";
+  bool separate_errors_ = false;
+  EarlierLines earlier_;
+  BatchJob* job_ = nullptr;  // while it runs
   std::chrono::milliseconds stop_after_{0};
-  std::vector<json::value> lines_;
+  std::vector<json::value> lines_, error_lines_;
   BatchCounts counts_;
   bool is_interrupted_ = false;
 };
@@ -127,11 +144,11 @@ TEST_F(BatchJobTest, ABadLineIsAnsweredWithItsNumberAndStopsNothing) {
   EXPECT_THAT(
       Summary(),
       UnorderedElementsAre(
-          HasSubstr("null: 400 line 1: the line is no valid JSON"), "a: one",
+          HasSubstr("line-1: 400 line 1: the line is no valid JSON"), "a: one",
           HasSubstr("x: 400 line 3: url is missing"),
-          HasSubstr("a: 400 line 4: custom_id is that of line 2 too"),
+          HasSubstr("line-4: 400 line 4: custom_id 'a' is that of line 2 too"),
           "f: 500 line 5: the step failed",
-          "null: 400 line 6: the line is longer than --max-line-bytes allows (100000 bytes)",
+          "line-6: 400 line 6: the line is longer than --max-line-bytes allows (100000 bytes)",
           HasSubstr("long: 400 line 7: the prompt has 50"), "z: last"));
   EXPECT_EQ(counts_.failed, 6);
   ASSERT_EQ(counts_.reasons.size(), 3U);
@@ -171,11 +188,80 @@ TEST_F(BatchJobTest, WaitsForRoomInTheEngine) {
 }
 
 TEST_F(BatchJobTest, WhatAnEarlierRunAnsweredIsSkipped) {
-  answered_ = {"a"};
-  EXPECT_TRUE(Run(Chat("a", "one") + Chat("b", "two")).ok());
+  earlier_ = {.answered = {"a"}, .failed = {"line-3"}};
+  EXPECT_TRUE(Run(Chat("a", "one") + Chat("b", "two") + "no json\n").ok());
   EXPECT_THAT(Summary(), ElementsAre("b: two"));
-  EXPECT_EQ(counts_.skipped, 1);
+  EXPECT_EQ(counts_.answered_before, 1);
+  EXPECT_EQ(counts_.failed_before, 1);
+  EXPECT_EQ(counts_.lines, 3);
+}
+
+// The error of a line must not stand for the line whose name it repeats: that one may not be answered
+// yet when the process is killed.
+TEST_F(BatchJobTest, ARepeatedNameIsNotTakenForItsFirstLine) {
+  earlier_ = {.answered = {}, .failed = {"line-2"}};
+  EXPECT_TRUE(Run(Chat("a", "one") + Chat("a", "again")).ok());
+  EXPECT_THAT(Summary(), ElementsAre("a: one"));
+  EXPECT_EQ(counts_.failed_before, 1);
+}
+
+TEST_F(BatchJobTest, FailuresGoToAFileOfTheirOwn) {
+  separate_errors_ = true;
+  EXPECT_TRUE(Run(Chat("a", "one") + "no json\n" + Chat("b", "two"), {.keep_order = true}).ok());
+  EXPECT_THAT(Summary(), ElementsAre("a: one", "b: two"));
+  EXPECT_THAT(Summary(error_lines_), ElementsAre(HasSubstr("line-2: 400")));
+}
+
+TEST_F(BatchJobTest, AShardIsEveryNthLine) {
+  std::string input;
+  for (int i = 1; i <= 7; ++i) input += Chat(std::to_string(i), "x");
+  EXPECT_TRUE(Run(input, {.keep_order = true, .shard = {.index = 1, .count = 3}}).ok());
+  EXPECT_THAT(Summary(), ElementsAre("2: x", "5: x"));
   EXPECT_EQ(counts_.lines, 2);
+}
+
+TEST_F(BatchJobTest, WhatTheEngineFailedIsRunAgain) {
+  const std::string input = Chat("a", "[fail] always") + Chat("b", "[fail once] two");
+  EXPECT_TRUE(Run(input, {.retries = 1}).ok());
+  EXPECT_THAT(Summary(),
+              UnorderedElementsAre("a: 500 line 1: the step failed", "b: [fail once] two"));
+  EXPECT_TRUE(Run(input, {.keep_order = true, .retries = 3}).ok());
+  EXPECT_THAT(Summary(), ElementsAre("a: 500 line 1: the step failed", "b: [fail once] two"));
+}
+
+TEST_F(BatchJobTest, TheRestCanBeRefused) {
+  ASSERT_TRUE(engine_options_.Set("step-ms", "5").ok());
+  separate_errors_ = true;
+  const std::string input =
+      Chat("quick", "q") + Chat("slow", std::string(3000, 's')) + Chat("c", "three") + "no json\n";
+  BatchOptions options{.max_in_flight = 2};
+  options.on_progress = [this](const BatchCounts& counts) {
+    if (counts.answered == 1) job_->RefuseRest("batch_expired", "too late");
+  };
+  EXPECT_TRUE(Run(input, std::move(options)).ok());
+  EXPECT_THAT(Summary(), ElementsAre("quick: q"));
+  EXPECT_THAT(Summary(error_lines_), UnorderedElementsAre("slow: batch_expired", "c: batch_expired",
+                                                          "line-4: batch_expired"));
+  EXPECT_EQ(counts_.failed, 3);
+}
+
+TEST_F(BatchJobTest, WhatRunsCanBeDropped) {
+  ASSERT_TRUE(engine_options_.Set("step-ms", "5").ok());
+  BatchOptions options{.max_in_flight = 2};
+  options.on_progress = [this](const BatchCounts& counts) {
+    if (counts.answered == 1) job_->Drop();
+  };
+  EXPECT_TRUE(Run(Chat("quick", "q") + Chat("slow", std::string(3000, 's')), options).ok());
+  EXPECT_THAT(Summary(), ElementsAre("quick: q"));
+  EXPECT_TRUE(is_interrupted_);
+}
+
+// One line goes on, whatever the others do.
+TEST_F(BatchJobTest, LeavesRoomToOthers) {
+  std::string input;
+  for (int i = 0; i < 20; ++i) input += Chat(std::to_string(i), "text");
+  EXPECT_TRUE(Run(input, {.max_in_flight = 8, .num_others = [] { return size_t{100}; }}).ok());
+  EXPECT_EQ(counts_.answered, 20);
 }
 
 TEST_F(BatchJobTest, StopFinishesWhatRuns) {

@@ -35,24 +35,38 @@ const char* UrlOfBareBody(const json::object& line) {
   return line.contains("prompt") ? "/v1/completions" : nullptr;
 }
 
-std::string Line(const json::value& custom_id, const std::string& request_id, int status_code,
-                 std::string_view body, const json::value& error) {
-  std::string line = "{\"id\":\"batch_req_" + request_id + "\",\"custom_id\":";
-  line += json::serialize(custom_id);
-  line += ",\"response\":{\"status_code\":" + std::to_string(status_code);
-  line += ",\"request_id\":\"" + request_id + "\",\"body\":";
-  line += body;
-  line += "},\"error\":" + json::serialize(error) + "}\n";
+constexpr std::string_view kBegin = "{\"id\":\"batch_req_";
+
+// `response` and `error` are JSON.
+std::string Line(const std::string& custom_id, const std::string& request_id,
+                 std::string_view response, std::string_view error) {
+  std::string line(kBegin);
+  line += request_id + "\",\"custom_id\":" + json::serialize(json::value(custom_id));
+  line += ",\"response\":";
+  line += response;
+  line += ",\"error\":";
+  line += error;
+  line += "}\n";
   return line;
 }
 
+std::string Response(int status_code, const std::string& request_id, std::string_view body) {
+  std::string response = "{\"status_code\":" + std::to_string(status_code);
+  response += ",\"request_id\":\"" + request_id + "\",\"body\":";
+  response += body;
+  response += "}";
+  return response;
+}
+
 }  // namespace
+
+std::string UnnamedId(int64_t number) { return "line-" + std::to_string(number); }
 
 MaybeError ReadBatchRequest(std::string_view line, int64_t number, BatchRequest* request) {
   json::value value;
   if (const MaybeError error = ParseBody(line, &value, "the line")) return error;
   if (const char* url = UrlOfBareBody(value.get_object())) {
-    request->custom_id = "line-" + std::to_string(number);
+    request->custom_id = UnnamedId(number);
     request->url = url;
     request->body = value.get_object();
     return std::nullopt;
@@ -76,14 +90,15 @@ MaybeError ReadBatchRequest(std::string_view line, int64_t number, BatchRequest*
 }
 
 MaybeError ParseBatchCall(const BatchRequest& request, const std::vector<std::string>& names,
-                          const Engine& engine, const std::string& request_id, Call* call) {
+                          const Engine& engine, const std::string& request_id,
+                          const CallLimits& limits, Call* call) {
   const std::vector<Dialect::Endpoint>& endpoints = OpenAi().endpoints;
   const auto endpoint = std::find_if(endpoints.begin(), endpoints.end(),
                                      [&](const auto& e) { return e.path == request.url; });
   if (endpoint == endpoints.end()) {
     return InvalidField("url", "url is " + Show(json::value(request.url)) + ", expected " + kUrls);
   }
-  CallContext context{.engine = engine, .model = {}, .request_id = request_id};
+  CallContext context{.engine = engine, .model = {}, .request_id = request_id, .limits = limits};
   if (MaybeError error = ReadModelName(request.body, names, &context.model)) return error;
   if (MaybeError error = endpoint->parse(request.body, context, call)) return error;
   if (call->stream) {
@@ -94,28 +109,42 @@ MaybeError ParseBatchCall(const BatchRequest& request, const std::vector<std::st
 
 std::string AnsweredLine(const std::string& custom_id, const std::string& request_id,
                          std::string_view body) {
-  return Line(json::value(custom_id), request_id, 200, body, nullptr);
+  return Line(custom_id, request_id, Response(200, request_id, body), "null");
 }
 
-std::string FailedLine(const std::optional<std::string>& custom_id, const std::string& request_id,
+std::string FailedLine(const std::string& custom_id, const std::string& request_id,
                        const CallError& error) {
   const json::object body = OpenAiError(error);
-  return Line(custom_id.has_value() ? json::value(*custom_id) : json::value(), request_id,
-              HttpStatus(error.code), json::serialize(body), body.at("error"));
+  return Line(custom_id, request_id,
+              Response(HttpStatus(error.code), request_id, json::serialize(body)),
+              json::serialize(body.at("error")));
 }
 
-OutputKind ReadOutputLine(std::string_view line, std::string* custom_id) {
+std::string UnrunLine(const std::string& custom_id, const std::string& request_id,
+                      std::string_view code, std::string_view message) {
+  const json::object error = {{"code", json::string_view(code.data(), code.size())},
+                              {"message", json::string_view(message.data(), message.size())}};
+  return Line(custom_id, request_id, "null", json::serialize(error));
+}
+
+OutputLine ReadOutputLine(std::string_view line) {
   json::value value;
-  if (ParseBody(line, &value).has_value()) return OutputKind::kNoOutput;
+  if (ParseBody(line, &value).has_value()) return {};
   Fields fields(value.get_object());
   const json::object* response = fields.Object("response");
   const std::optional<std::string_view> id = fields.String("custom_id");
   const std::optional<int64_t> status =
       response == nullptr ? std::nullopt : Fields(*response).Int("status_code");
-  if (!fields.ok() || !status.has_value()) return OutputKind::kNoOutput;
-  if (!id.has_value() || fields.Has("error") || *status != 200) return OutputKind::kFailed;
-  custom_id->assign(*id);
-  return OutputKind::kAnswered;
+  if (!fields.ok() || (!status.has_value() && !fields.Has("error"))) return {};
+  OutputLine output;
+  const bool is_answer = id.has_value() && !fields.Has("error") && status == 200;
+  output.kind = is_answer ? OutputKind::kAnswered : OutputKind::kFailed;
+  if (id.has_value()) output.custom_id = std::string(*id);
+  return output;
+}
+
+bool MayBeTorn(std::string_view line) {
+  return line.substr(0, kBegin.size()) == kBegin.substr(0, line.size());
 }
 
 }  // namespace keel::apps

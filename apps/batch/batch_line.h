@@ -5,7 +5,7 @@
 //    "response": {"status_code": 200, "request_id": "...", "body": {...}}, "error": null}
 //
 // A body alone is taken too, {"prompt": ...}, {"messages": ...} or {"input": ...} (embeddings): its
-// custom_id is "line-7".
+// custom_id is "line-7", as is that of a line without a usable one.
 #ifndef KEEL_APPS_BATCH_BATCH_LINE_H_
 #define KEEL_APPS_BATCH_BATCH_LINE_H_
 
@@ -28,21 +28,34 @@ struct BatchRequest {
   boost::json::object body;
 };
 
+// The custom_id of a line that has none of its own.
+std::string UnnamedId(int64_t number);
 // Reads line `number` of the input; nothing is known of `body` but that it is an object.
 MaybeError ReadBatchRequest(std::string_view line, int64_t number, BatchRequest* request);
 // Makes a call of it, for a model called one of `names`. `engine` must outlive the call.
 MaybeError ParseBatchCall(const BatchRequest& request, const std::vector<std::string>& names,
-                          const Engine& engine, const std::string& request_id, Call* call);
+                          const Engine& engine, const std::string& request_id,
+                          const CallLimits& limits, Call* call);
 
 // Lines of output, with their end. `body` is JSON.
 std::string AnsweredLine(const std::string& custom_id, const std::string& request_id,
                          std::string_view body);
-std::string FailedLine(const std::optional<std::string>& custom_id, const std::string& request_id,
+std::string FailedLine(const std::string& custom_id, const std::string& request_id,
                        const CallError& error);
 
+// Of a line that is not run any more, for a reason that is not its own. `code` is a word for programs.
+std::string UnrunLine(const std::string& custom_id, const std::string& request_id,
+                      std::string_view code, std::string_view message);
+
 enum class OutputKind { kAnswered, kFailed, kNoOutput };
-// What a line that an earlier run wrote is; `custom_id` is set for kAnswered.
-OutputKind ReadOutputLine(std::string_view line, std::string* custom_id);
+// A line that an earlier run wrote.
+struct OutputLine {
+  OutputKind kind = OutputKind::kNoOutput;
+  std::optional<std::string> custom_id;
+};
+OutputLine ReadOutputLine(std::string_view line);
+// It begins as lines of output do, so that it may be what a killed process wrote of one.
+bool MayBeTorn(std::string_view line);
 
 }  // namespace keel::apps
 

@@ -33,7 +33,7 @@ class BatchLineTest : public ::testing::Test {
     request_ = {};
     call_ = {};
     if (MaybeError error = ReadBatchRequest(line, 7, &request_)) return error;
-    return ParseBatchCall(request_, {"fake"}, engine_, "17", &call_);
+    return ParseBatchCall(request_, {"fake"}, engine_, "17", {}, &call_);
   }
   std::string ErrorOf(const std::string& line) {
     const MaybeError error = Parse(line);
@@ -110,9 +110,9 @@ TEST_F(BatchLineTest, OutputHasOpenAisShape) {
             R"({"id":"batch_req_17","custom_id":"a\"","response":{"status_code":200,)"
             R"("request_id":"17","body":{"x":1}},"error":null})"
             "\n");
-  const auto failed = boost::json::parse(
-      FailedLine(std::nullopt, "18", InvalidField("url", "line 3: url is missing")));
-  EXPECT_TRUE(failed.at("custom_id").is_null());
+  const auto failed =
+      boost::json::parse(FailedLine("line-3", "18", InvalidField("url", "line 3: url is missing")));
+  EXPECT_EQ(failed.at("custom_id"), "line-3");
   EXPECT_EQ(failed.at("response").at("status_code"), 400);
   EXPECT_EQ(failed.at("response").at("body").at("error"), failed.at("error"));
   EXPECT_EQ(failed.at("error").at("message"), "line 3: url is missing");
@@ -120,14 +120,21 @@ TEST_F(BatchLineTest, OutputHasOpenAisShape) {
 }
 
 TEST_F(BatchLineTest, OutputIsReadBack) {
-  std::string id;
-  EXPECT_EQ(ReadOutputLine(AnsweredLine("a", "17", "{}"), &id), OutputKind::kAnswered);
-  EXPECT_EQ(id, "a");
-  EXPECT_EQ(ReadOutputLine(FailedLine("b", "18", InvalidField("", "x")), &id), OutputKind::kFailed);
-  EXPECT_EQ(ReadOutputLine(AnsweredLine("a", "17", "{}").substr(0, 40), &id),
-            OutputKind::kNoOutput);
-  EXPECT_EQ(ReadOutputLine(kChat, &id), OutputKind::kNoOutput);
-  EXPECT_EQ(ReadOutputLine("", &id), OutputKind::kNoOutput);
+  const std::string answered = AnsweredLine("a", "17", "{}");
+  EXPECT_EQ(ReadOutputLine(answered).kind, OutputKind::kAnswered);
+  EXPECT_EQ(ReadOutputLine(answered).custom_id, "a");
+  for (const std::string& failed : {FailedLine("b", "18", InvalidField("", "x")),
+                                    UnrunLine("b", "18", "batch_expired", "too late")}) {
+    EXPECT_EQ(ReadOutputLine(failed).kind, OutputKind::kFailed);
+    EXPECT_EQ(ReadOutputLine(failed).custom_id, "b");
+  }
+  EXPECT_EQ(ReadOutputLine(kChat).kind, OutputKind::kNoOutput);
+  EXPECT_EQ(ReadOutputLine("").kind, OutputKind::kNoOutput);
+  EXPECT_FALSE(MayBeTorn(kChat));
+  for (size_t n = 0; n + 2 < answered.size(); ++n) {
+    EXPECT_EQ(ReadOutputLine(answered.substr(0, n)).kind, OutputKind::kNoOutput);
+    EXPECT_TRUE(MayBeTorn(answered.substr(0, n)));
+  }
 }
 
 // Bytes from outside: whatever they are, a line is read or refused in words, and its output is a line
@@ -142,7 +149,7 @@ TEST_F(BatchLineTest, DamagedLinesAreReadOrRefused) {
     if (!error.has_value()) continue;
     ++refused;
     EXPECT_FALSE(error->message.empty()) << line;
-    const std::string output = FailedLine(request_.custom_id, "1", *error);
+    const std::string output = FailedLine(request_.custom_id.value_or("line-7"), "1", *error);
     boost::system::error_code bad;
     boost::json::parse(output, bad);
     ASSERT_FALSE(bad) << "input: " << line << "output: " << output;

@@ -27,6 +27,7 @@ Result<LineReader::Next> LineReader::Read(Line* line) {
     if (at_end_) return Next::kEnd;
     if (!IsReadable(fd_)) return Next::kWait;
     buffer_.erase(0, begin_);
+    dropped_ += static_cast<int64_t>(begin_);
     searched_ -= begin_;
     begin_ = 0;
     const size_t had = buffer_.size();
@@ -48,6 +49,7 @@ bool LineReader::TakeLine(Line* line) {
   if (end != std::string::npos) {
     Finish(end, line);
     begin_ = searched_ = end + 1;
+    line_begin_ = dropped_ + static_cast<int64_t>(begin_);
     return true;
   }
   searched_ = buffer_.size();
@@ -69,6 +71,7 @@ void LineReader::Finish(size_t end, Line* line) {
   std::string_view text = std::string_view(buffer_).substr(begin_, end - begin_);
   if (text.ends_with('\r')) text.remove_suffix(1);
   line->number = ++number_;
+  line->begin = line_begin_;
   if (number_ == 1 && text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   line->is_too_long = is_dropping_ || text.size() > max_line_bytes_;
   line->text = line->is_too_long ? "" : text;

@@ -22,6 +22,7 @@ class LineReader {
   };
   struct Line {
     int64_t number = 0;  // from 1
+    int64_t begin = 0;   // its place in the input, in bytes
     std::string text;    // without its end; empty if it is too long
     bool is_too_long = false;
   };
@@ -43,7 +44,9 @@ class LineReader {
   const std::string name_;
   const size_t max_line_bytes_;
   std::string buffer_;
-  size_t begin_ = 0;          // of the line that comes next
+  int64_t dropped_ = 0;       // bytes of the input before buffer_
+  int64_t line_begin_ = 0;    // in the input, of the line that comes next
+  size_t begin_ = 0;          // the same in buffer_, if it is not too long
   size_t searched_ = 0;       // no end of line between begin_ and here
   bool is_dropping_ = false;  // of a line that is too long, its beginning is gone
   bool at_end_ = false;

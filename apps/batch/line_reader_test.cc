@@ -70,6 +70,19 @@ TEST(LineReaderTest, LinesThatAreTooLongAreMarkedAndPassed) {
   EXPECT_THAT(ReadAll(two, 5), ElementsAre("1:!", "2:b"));
 }
 
+TEST(LineReaderTest, LinesKnowWhereTheyBegin) {
+  const std::string text = "a\r\n\n" + std::string(600'000, 'x') + "\nlast";
+  const std::string path = ::testing::TempDir() + "/begins";
+  std::ofstream(path, std::ios::binary) << text;
+  const int fd = open(path.c_str(), O_RDONLY);
+  LineReader reader(fd, "input", 1000);
+  LineReader::Line line;
+  std::vector<int64_t> begins;
+  while (reader.Read(&line).value() == Next::kLine) begins.push_back(line.begin);
+  EXPECT_THAT(begins, ElementsAre(0, 3, 4, 600'005));
+  close(fd);
+}
+
 TEST(LineReaderTest, APipeIsNotWaitedFor) {
   Pipe pipe;
   LineReader reader(pipe.fd(), "input", 1 << 20);

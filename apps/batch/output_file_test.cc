@@ -31,14 +31,14 @@ class OutputFileTest : public ::testing::Test {
   }
   void SetContent(const std::string& text) { std::ofstream(path_) << text; }
   Result<std::unique_ptr<OutputFile>> Open(Mode mode) {
-    answered_.clear();
-    return OutputFile::Open(path_, mode, &answered_);
+    earlier_ = {};
+    return OutputFile::Open("--output", path_, mode, &earlier_);
   }
 
   const std::string path_ = ::testing::TempDir() + "/out.jsonl";
   const std::string good_ = AnsweredLine("a", "1", "{}");
   const std::string bad_ = FailedLine("b", "2", InvalidField("", "x"));
-  std::vector<std::string> answered_;
+  EarlierLines earlier_;
 };
 
 TEST_F(OutputFileTest, WritesIntoANewOrAnEmptyFile) {
@@ -68,18 +68,18 @@ TEST_F(OutputFileTest, ResumeKeepsAnswers) {
   SetContent(good_);
   const auto file = Open(Mode::kResume);
   ASSERT_TRUE(file.ok()) << file.status().message();
-  EXPECT_THAT(answered_, ElementsAre("a"));
+  EXPECT_THAT(earlier_.answered, ElementsAre("a"));
   EXPECT_TRUE((*file)->Begin().ok());
   EXPECT_TRUE((*file)->Append("x\n").ok());
   EXPECT_EQ(Content(), good_ + "x\n");
 }
 
-TEST_F(OutputFileTest, ResumeDropsFailuresAndATornLine) {
+TEST_F(OutputFileTest, FailuresAreDroppedToBeRunAgain) {
   SetContent(bad_ + good_ + good_.substr(0, 30));
   ASSERT_EQ(chmod(path_.c_str(), 0640), 0);
-  const auto file = Open(Mode::kResume);
+  const auto file = Open(Mode::kRetryFailed);
   ASSERT_TRUE(file.ok()) << file.status().message();
-  EXPECT_THAT(answered_, ElementsAre("a"));
+  EXPECT_THAT(earlier_.answered, ElementsAre("a"));
   EXPECT_TRUE((*file)->Append("x\n").ok());
   EXPECT_EQ(Content(), good_ + "x\n");
   EXPECT_FALSE(std::filesystem::exists(path_ + ".part"));
@@ -88,16 +88,36 @@ TEST_F(OutputFileTest, ResumeDropsFailuresAndATornLine) {
   EXPECT_EQ(info.st_mode & 0777, 0640U);
 }
 
+TEST_F(OutputFileTest, NothingButFailuresMayBeDropped) {
+  SetContent(bad_);
+  const auto file = Open(Mode::kRetryFailed);
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  EXPECT_EQ(Content(), "");
+}
+
+TEST_F(OutputFileTest, ResumeKeepsFailuresAndCutsATornLine) {
+  for (size_t n = 1; n + 2 < good_.size(); n += 3) {
+    SetContent(bad_ + good_ + good_.substr(0, n));
+    const auto file = Open(Mode::kResume);
+    ASSERT_TRUE(file.ok()) << file.status().message();
+    EXPECT_THAT(earlier_.answered, ElementsAre("a"));
+    EXPECT_THAT(earlier_.failed, ElementsAre("b"));
+    EXPECT_TRUE((*file)->Append("x\n").ok());
+    EXPECT_TRUE((*file)->Sync().ok());
+    EXPECT_EQ(Content(), bad_ + good_ + "x\n");
+  }
+}
+
 TEST_F(OutputFileTest, ResumeEndsALineThatLacksOnlyItsEnd) {
   SetContent(good_.substr(0, good_.size() - 1));
   ASSERT_TRUE(Open(Mode::kResume).ok());
-  EXPECT_THAT(answered_, ElementsAre("a"));
+  EXPECT_THAT(earlier_.answered, ElementsAre("a"));
   EXPECT_EQ(Content(), good_);
 }
 
 TEST_F(OutputFileTest, ResumeOfNothingStarts) {
   ASSERT_TRUE(Open(Mode::kResume).ok());
-  EXPECT_THAT(answered_, IsEmpty());
+  EXPECT_THAT(earlier_.answered, IsEmpty());
 }
 
 // A mistyped --output must not cost a file.
@@ -107,6 +127,9 @@ TEST_F(OutputFileTest, ResumeLeavesOtherFilesAlone) {
   EXPECT_THAT(Open(Mode::kResume).status().message(),
               HasSubstr("line 1, is no output of a batch; name another file"));
   EXPECT_EQ(Content(), other);
+  SetContent("a note without an end");
+  EXPECT_THAT(Open(Mode::kResume).status().message(), HasSubstr("line 1, is no output of a batch"));
+  EXPECT_EQ(Content(), "a note without an end");
 }
 
 TEST_F(OutputFileTest, OneJobAtATime) {
@@ -116,11 +139,12 @@ TEST_F(OutputFileTest, OneJobAtATime) {
 }
 
 TEST_F(OutputFileTest, ErrorsNameTheFile) {
-  EXPECT_EQ(OutputFile::Open("/no/such/dir/out", Mode::kNew, &answered_).status().message(),
-            "--output /no/such/dir/out cannot be written: No such file or directory");
-  EXPECT_THAT(OutputFile::Open("-", Mode::kResume, &answered_).status().message(),
-              HasSubstr("--resume and --overwrite need a file"));
-  const auto full = OutputFile::Open("/dev/full", Mode::kNew, &answered_);
+  EXPECT_EQ(
+      OutputFile::Open("--output", "/no/such/dir/out", Mode::kNew, &earlier_).status().message(),
+      "--output /no/such/dir/out cannot be written: No such file or directory");
+  EXPECT_THAT(OutputFile::Open("--output", "-", Mode::kResume, &earlier_).status().message(),
+              HasSubstr("--overwrite need a file, and --output is standard output"));
+  const auto full = OutputFile::Open("--output", "/dev/full", Mode::kNew, &earlier_);
   ASSERT_TRUE(full.ok()) << full.status().message();
   EXPECT_EQ((*full)->Append("x\n").message(),
             "--output /dev/full cannot be written: No space left on device");

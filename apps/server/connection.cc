@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/common/request_id.h"
+#include "apps/server/query.h"
 #include "boost/asio/as_tuple.hpp"
 #include "boost/asio/experimental/awaitable_operators.hpp"
 #include "boost/asio/post.hpp"
@@ -33,25 +34,9 @@ std::string RequestId(std::string_view given) {
   return is_good ? std::string(given) : NewRequestId();
 }
 
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c = static_cast<char>(c | 0x20);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 // "/v1/models/org%2Fname/" -> "/v1/models/org/name". What is no code stays as it is.
 std::string DecodePath(std::string_view target) {
-  std::string path;
-  for (size_t i = 0; i < target.size(); ++i) {
-    const bool is_code = target[i] == '%' && i + 2 < target.size() &&
-                         HexDigit(target[i + 1]) >= 0 && HexDigit(target[i + 2]) >= 0;
-    if (!is_code) {
-      path += target[i];
-      continue;
-    }
-    path += static_cast<char>(16 * HexDigit(target[i + 1]) + HexDigit(target[i + 2]));
-    i += 2;
-  }
+  std::string path = DecodePercent(target);
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   return path;
 }
@@ -167,7 +152,10 @@ HttpRequest Connection::ToRequest(Parser& parser) {
   request.method = View(message.method_string());
   if (request.method == "HEAD") request.method = "GET";
   const std::string_view target = View(message.target());
-  request.target = target.substr(0, target.find('?'));
+  const size_t query = target.find('?');
+  request.target = target.substr(0, query);
+  if (query != std::string_view::npos) request.query = target.substr(query + 1);
+  request.content_type = View(message[http::field::content_type]);
   request.path = DecodePath(request.target);
   request.authorization = View(message[http::field::authorization]);
   request.api_key = View(message["X-Api-Key"]);
@@ -211,7 +199,7 @@ void Connection::SetHeaders(const ExchangeState& exchange, Message* message) {
   if (!exchange.allow_origin().empty()) {
     message->set(http::field::access_control_allow_origin, exchange.allow_origin());
     message->set(http::field::vary, "Origin");
-    message->set(http::field::access_control_allow_methods, "GET, HEAD, POST, OPTIONS");
+    message->set(http::field::access_control_allow_methods, "GET, HEAD, POST, DELETE, OPTIONS");
     message->set(http::field::access_control_allow_headers, "*, Authorization");
   }
 }

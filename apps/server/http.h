@@ -13,9 +13,11 @@
 namespace keel::apps {
 
 struct HttpRequest {
-  std::string method;  // "POST"; HEAD comes as "GET", its answer loses the body
-  std::string path;    // "/v1/models", decoded, without the query and a slash at the end
-  std::string target;  // the path as it was sent
+  std::string method;      // "POST"; HEAD comes as "GET", its answer loses the body
+  std::string path;        // "/v1/models", decoded, without the query and a slash at the end
+  std::string target;      // the path as it was sent
+  std::string query = {};  // what stands behind its "?", as it was sent
+  std::string content_type = {};
   std::string body;
   std::string authorization;  // the header's value
   std::string api_key = {};   // of X-Api-Key, as Anthropic's clients send it

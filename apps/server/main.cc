@@ -19,6 +19,7 @@
 #include "apps/common/signals.h"
 #include "apps/server/dialects.h"
 #include "apps/server/model_flags.h"
+#include "apps/server/offline_flags.h"
 #include "apps/server/server_app.h"
 #include "boost/json/object.hpp"
 
@@ -187,8 +188,10 @@ int Main(int argc, char** argv) {
   command_line.AddPositionalModel();
   AddFlags(command_line.app(), &flags);
   AddModelFlags(command_line.app(), &flags);
+  AddOfflineFlags(command_line, &flags.server.offline);
   command_line.AddEngineFlags();
   if (const std::optional<int> code = command_line.Parse(argc, argv)) return *code;
+  CompleteOfflineFlags(command_line, &flags.server.offline);
   flags.server.router.api_keys = flags.api_keys;
   flags.server.limits.max_sequences =
       command_line.EngineNumber("max-num-seqs") + command_line.EngineNumber("max-queued-requests");

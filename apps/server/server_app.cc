@@ -45,6 +45,13 @@ ServerApp::ServerApp(const ServerOptions& options, std::unique_ptr<ServedModels>
 Result<std::unique_ptr<ServerApp>> ServerApp::Start(const ServerOptions& options,
                                                     std::unique_ptr<ServedModels> models) {
   std::unique_ptr<ServerApp> app(new ServerApp(options, std::move(models)));
+  if (!options.offline.files_dir.empty()) {
+    auto offline = OfflineJobs::Open(options.offline, app->context_);
+    if (!offline.ok()) return offline.status();
+    app->offline_ = *std::move(offline);
+  }
+  AddFileEndpoints(app->router_, app->offline_.get());
+  AddBatchEndpoints(app->router_, app->offline_.get());
   HttpOptions http_options = options.http;
   http_options.error_form = Dialects().front()->error_form;
   auto http = HttpServer::Start(
@@ -66,8 +73,14 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(const ServerOptions& options
   return app;
 }
 
+void ServerApp::SetReady() {
+  readiness_.Set(Readiness::State::kServing);
+  if (offline_ != nullptr) offline_->queue().Start();
+}
+
 ServerApp::~ServerApp() {
   readiness_.Set(Readiness::State::kEnded);
+  if (offline_ != nullptr) offline_->queue().Close();
   http_ = nullptr;  // clients are gone: their requests are cancelled
   const bool is_closed = models_->Close(std::chrono::seconds(10));
   router_.Join();
@@ -80,6 +93,7 @@ ServerApp::~ServerApp() {
 
 void ServerApp::Drain(std::chrono::milliseconds timeout) {
   readiness_.Set(Readiness::State::kEnding);
+  if (offline_ != nullptr) offline_->queue().Close();  // the next server goes on with them
   if (http_->Drain(timeout)) return;
   calls_.EndAll(
       {.code = ErrorCode::kUnavailable,

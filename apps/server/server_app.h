@@ -12,6 +12,7 @@
 #include "apps/server/heap_trimmer.h"
 #include "apps/server/http_server.h"
 #include "apps/server/monitoring.h"
+#include "apps/server/offline_jobs.h"
 #include "apps/server/readiness.h"
 #include "apps/server/router.h"
 #include "apps/server/running_calls.h"
@@ -25,6 +26,7 @@ struct ServerOptions {
   CallLimits limits;
   std::string api_dialect;  // whose a body is that several dialects could read; empty: any
   bool access_log = true;
+  OfflineOptions offline;
 };
 
 class ServerApp {
@@ -36,7 +38,7 @@ class ServerApp {
   ~ServerApp();
 
   // Calls are served from now on.
-  void SetReady() { readiness_.Set(Readiness::State::kServing); }
+  void SetReady();
   ServedModels& models() { return *models_; }
   uint16_t port() const { return http_->port(); }
   size_t num_calls() const { return calls_.size(); }
@@ -55,6 +57,7 @@ class ServerApp {
   RunningCalls calls_;
   Router router_;
   const EndpointContext context_;
+  std::unique_ptr<OfflineJobs> offline_;  // null: there are none
   Monitoring monitoring_;
   HeapTrimmer trimmer_;
   std::unique_ptr<HttpServer> http_;

@@ -8,8 +8,8 @@
 //   vectors    of the task "embed" {tokens, first token}, normalized; of "classify" (tokens + i) / 100 for
 //              label i; a text_pair counts as part of the text. use_activation 0: not normalized
 //   parts      with parse_output, (...) is reasoning and !name:{...}; a call of a tool
-//   failures   "[fail]" in the prompt ends the request with an error after 3 tokens; "[die]" ends
-//              the engine; structured output is not served
+//   failures   "[fail]" in the prompt ends the request with an error after 3 tokens, "[fail once]" the
+//              first such request alone; "[die]" ends the engine; structured output is not served
 //   options    see kOptions
 #include "apps/testing/fake_engine.h"
 
@@ -219,6 +219,7 @@ struct keel_engine {
   void Run();
   void Step(Running& running);
   void StepSequence(Running& running, size_t index);
+  bool MustFail(const std::string& reply);
   std::vector<float> VectorOf(const Running& running, const std::string& task) const;
   void Deliver(Running& running, keel_output output);
   bool AllDone(const Running& running) const {
@@ -232,6 +233,7 @@ struct keel_engine {
   std::map<uint64_t, Polled> polled_;
   uint64_t next_id_ = 1;
   bool stopping_ = false, dead_ = false;
+  std::set<std::string> failed_once_;  // the thread's
   std::thread thread_;
 };
 
@@ -356,6 +358,11 @@ void keel_engine::Step(Running& running) {
   }
 }
 
+bool keel_engine::MustFail(const std::string& reply) {
+  if (reply.find("[fail]") != std::string::npos) return true;
+  return reply.find("[fail once]") != std::string::npos && failed_once_.insert(reply).second;
+}
+
 void keel_engine::StepSequence(Running& running, size_t index) {
   Sequence& s = running.sequences[index];
   const keel_request& request = running.request;
@@ -373,7 +380,7 @@ void keel_engine::StepSequence(Running& running, size_t index) {
                options_.Int("max-model-len") - static_cast<int64_t>(running.prompt->size()));
   if (running.cancelled) {
     output.finish_reason = "abort";
-  } else if (request.reply.find("[fail]") != std::string::npos && s.generated == 3) {
+  } else if (s.generated == 3 && MustFail(request.reply)) {
     output.finish_reason = "error";
     output.status = kInternal;
     output.message = "the step failed";
