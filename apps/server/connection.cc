@@ -160,6 +160,8 @@ HttpRequest Connection::ToRequest(Parser& parser) {
   request.authorization = View(message[http::field::authorization]);
   request.api_key = View(message["X-Api-Key"]);
   request.origin = View(message[http::field::origin]);
+  request.accept = View(message[http::field::accept]);
+  request.if_none_match = View(message[http::field::if_none_match]);
   request.id = RequestId(View(message["X-Request-Id"]));
   error_code error;
   const tcp::endpoint peer = stream_.socket().remote_endpoint(error);
@@ -196,9 +198,10 @@ void Connection::SetHeaders(const ExchangeState& exchange, Message* message) {
   if (head.retry_after_seconds > 0) {
     message->set(http::field::retry_after, std::to_string(head.retry_after_seconds));
   }
+  for (const auto& [name, value] : head.headers) message->set(name, value);
   if (!exchange.allow_origin().empty()) {
     message->set(http::field::access_control_allow_origin, exchange.allow_origin());
-    message->set(http::field::vary, "Origin");
+    message->insert(http::field::vary, "Origin");
     message->set(http::field::access_control_allow_methods, "GET, HEAD, POST, DELETE, OPTIONS");
     message->set(http::field::access_control_allow_headers, "*, Authorization");
   }
@@ -211,7 +214,12 @@ net::awaitable<bool> Connection::WriteWhole(ExchangeState& exchange, bool head_o
                                                        version);
   SetHeaders(exchange, &response);
   response.keep_alive(keep_alive);
-  response.content_length(head.body.size());
+  // What has not changed has no body, and says nothing of the one that the client has.
+  if (head.status == 304) {
+    head_only = true;
+  } else {
+    response.content_length(head.body.size());
+  }
   if (!head_only) response.body() = {head.body.data(), head.body.size()};
   http::response_serializer<http::span_body<const char>> serializer(response);
   stream_.expires_after(shared_->options.write_timeout);

@@ -30,6 +30,8 @@ struct EndpointContext {
 void AddGenerateEndpoints(const EndpointContext& context, std::span<const Dialect* const> dialects);
 // /v1/models, /info, /version ...
 void AddModelEndpoints(const EndpointContext& context);
+// /, /page/...: what browsers are given
+void AddPageEndpoints(const EndpointContext& context);
 // /models/load, /models/unload
 void AddLoadEndpoints(const EndpointContext& context);
 // /abort_request, /flush_cache, /health_generate

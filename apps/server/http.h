@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "apps/wire/call_error.h"
 
@@ -24,6 +26,8 @@ struct HttpRequest {
   std::string origin;         // the header's value; empty: not from a web page
   std::string id;             // of X-Request-Id, or made up
   std::string peer;           // "127.0.0.1:51234"
+  std::string accept = {};    // the header's value
+  std::string if_none_match = {};
 };
 
 struct HttpResponse {
@@ -32,6 +36,7 @@ struct HttpResponse {
   std::string content_type = "application/json";
   std::string allow = {};       // header Allow, for 405 and OPTIONS
   int retry_after_seconds = 0;  // header Retry-After; 0: none
+  std::vector<std::pair<std::string, std::string>> headers = {};  // others
 };
 
 // The body of a response that comes in pieces. The connection asks for the next piece when the client

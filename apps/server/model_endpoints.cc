@@ -111,14 +111,6 @@ void GetServerInfo(const EndpointContext& context, Exchange& exchange) {
   RespondJson(exchange, info);
 }
 
-// What somebody sees who opens the server's address in a browser.
-void GetIndex(const EndpointContext& context, Exchange& exchange) {
-  std::string text = "Keel " + std::string(keel_version()) +
-                     " serves language models. Endpoints, described in docs/server.md:\n\n";
-  for (const std::string& route : context.router.List()) text += route + "\n";
-  exchange.Respond({.status = 200, .body = std::move(text), .content_type = "text/plain"});
-}
-
 }  // namespace
 
 void AddModelEndpoints(const EndpointContext& context) {
@@ -136,8 +128,6 @@ void AddModelEndpoints(const EndpointContext& context) {
   add("/get_server_info", GetServerInfo);
   const Router::RouteOptions for_all = {.access = Router::Access::kPublic,
                                         .lane = Router::Lane::kMonitoring};
-  context.router.Add(
-      "GET", "/", [&context](auto exchange) { GetIndex(context, *exchange); }, for_all);
   context.router.Add(
       "GET", "/load",
       [&context](auto exchange) {

@@ -37,6 +37,7 @@ ServerApp::ServerApp(const ServerOptions& options, std::unique_ptr<ServedModels>
       monitoring_(context_) {
   AddGenerateEndpoints(context_, DialectsFrom(options.api_dialect));
   AddModelEndpoints(context_);
+  AddPageEndpoints(context_);
   AddLoadEndpoints(context_);
   AddControlEndpoints(context_);
   AddTokenEndpoints(context_);
@@ -65,7 +66,8 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(const ServerOptions& options
           app->trimmer_.TrimSoon();
         }
         // What is polled all the time says something only when something is wrong.
-        const bool is_poll = record.status == 200 && app->router_.IsPolled(record.request.path);
+        const bool is_well = record.status == 200 || record.status == 304;
+        const bool is_poll = is_well && app->router_.IsPolled(record.request.path);
         if (access_log && !is_poll) LogAccess(record);
       });
   if (!http.ok()) return http.status();

@@ -56,8 +56,8 @@ class ServerAppTest : public ::testing::Test {
     ASSERT_TRUE(app_->models().Load(app_->models().names().front()).ok());
     app_->SetReady();
   }
-  HttpClient::Response Get(const std::string& path) {
-    return HttpClient(app_->port()).Ask("GET " + path + " HTTP/1.1\r\n\r\n");
+  HttpClient::Response Get(const std::string& path, const std::string& headers = "") {
+    return HttpClient(app_->port()).Ask("GET " + path + " HTTP/1.1\r\n" + headers + "\r\n");
   }
   static std::string PostBytes(const std::string& path, const std::string& body,
                                const std::string& headers = "") {
@@ -278,12 +278,50 @@ TEST_F(ServerAppTest, HealthMayBeAskedByGenerating) {
   EXPECT_EQ(well.body, "");
 }
 
-TEST_F(ServerAppTest, ABrowserSeesWhatThereIs) {
+TEST_F(ServerAppTest, WhoeverLooksSeesWhatThereIs) {
   StartAndLoad();
   const auto index = Get("/");
   EXPECT_EQ(index.status, 200);
+  EXPECT_EQ(index.Header("Vary"), "Accept");
   EXPECT_THAT(index.Header("Content-Type"), HasSubstr("text/plain"));
   EXPECT_THAT(index.body, HasSubstr("POST /v1/chat/completions\n"));
+}
+
+TEST_F(ServerAppTest, ABrowserGetsAPage) {
+  ServerOptions options;
+  options.router.api_keys = {"key"};
+  Start(options, Model("fake"));  // not loaded: the page says so
+  const auto page = Get("/", "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.Header("Content-Type"), "text/html; charset=utf-8");
+  EXPECT_THAT(page.Header("Content-Security-Policy"), HasSubstr("default-src 'none'"));
+  EXPECT_EQ(page.Header("X-Content-Type-Options"), "nosniff");
+  EXPECT_THAT(page.body, HasSubstr("<title>Keel</title>"));
+  const std::pair<const char*, const char*> files[] = {
+      {"main.js", "text/javascript; charset=utf-8"},
+      {"page.css", "text/css; charset=utf-8"},
+      {"icon.svg", "image/svg+xml"}};
+  for (const auto& [name, type] : files) {
+    EXPECT_THAT(page.body, HasSubstr(std::string("\"page/") + name + "\""));
+    EXPECT_EQ(Get(std::string("/page/") + name).Header("Content-Type"), type);
+  }
+  EXPECT_EQ(Get("/page/nothing.js").status, 404);
+}
+
+TEST_F(ServerAppTest, AFileOfThePageIsSentOnce) {
+  StartAndLoad();
+  const std::string ask = "GET /page/main.js HTTP/1.1\r\n";
+  HttpClient client(app_->port());
+  const auto first = client.Ask(ask + "\r\n");
+  const std::string tag = first.Header("ETag");
+  EXPECT_EQ(first.status, 200);
+  EXPECT_EQ(first.Header("Cache-Control"), "no-cache");
+  const auto again = client.Ask(ask + "If-None-Match: " + tag + "\r\n\r\n");
+  EXPECT_EQ(again.status, 304);
+  EXPECT_EQ(again.Header("ETag"), tag);
+  EXPECT_EQ(again.body, "");
+  // The connection goes on after an answer without a body.
+  EXPECT_EQ(client.Ask(ask + "If-None-Match: \"other\"\r\n\r\n").body, first.body);
 }
 
 TEST_F(ServerAppTest, ThePageHasEveryEndpoint) {
