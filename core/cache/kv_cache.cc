@@ -40,11 +40,12 @@ absl::StatusOr<int64_t> BlockBytes(const KvLayerSpec& spec, int64_t block_size, 
   return bytes;
 }
 
+constexpr int64_t kLargePage = 2 << 20;
+
 // In large pages: blocks are read that lie here and there, and with small ones reading waits for
 // their translations. Less than such a page holds stays in small ones. Throws c10::Error,
 // std::bad_alloc.
 at::Tensor AllocateTensor(at::IntArrayRef dims, at::ScalarType type) {
-  constexpr int64_t kLargePage = 2 << 20;
   int64_t bytes = static_cast<int64_t>(c10::elementSize(type));
   for (const int64_t dim : dims) bytes *= dim;
   if (bytes < kLargePage) return at::empty(dims, type);
@@ -126,6 +127,7 @@ absl::Status KvCache::Allocate(absl::Span<const int32_t> num_blocks) {
     return absl::InvalidArgumentError(absl::StrCat("blocks for ", num_blocks.size(),
                                                    " cache groups, there are ", groups_.size()));
   }
+  ahead_.clear();
   for (Layer& layer : layers_) {
     layer.keys = layer.values = at::Tensor();
     layer.own.clear();
@@ -147,8 +149,32 @@ absl::Status KvCache::Allocate(absl::Span<const int32_t> num_blocks) {
     return absl::OkStatus();
   });
   if (!status.ok()) return Annotate(status, absl::StrCat("KV cache of ", bytes, " bytes"));
-  for (size_t g = 0; g < groups_.size(); ++g) groups_[g].num_blocks = num_blocks[g];
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    groups_[g].num_blocks = num_blocks[g];
+    std::vector<PagesAhead::Region> regions;
+    for (const Layer& layer : layers_) {
+      if (layer.group != g) continue;
+      for (const at::Tensor& tensor : TensorsOf(layer)) {
+        const auto bytes = static_cast<int64_t>(tensor.nbytes());
+        if (bytes < kLargePage) continue;
+        regions.push_back({static_cast<char*>(tensor.mutable_data_ptr()), bytes / num_blocks[g]});
+      }
+    }
+    ahead_.push_back(regions.empty() ? nullptr
+                                     : std::make_unique<PagesAhead>(regions, num_blocks[g]));
+  }
   return absl::OkStatus();
+}
+
+void KvCache::Use(size_t group, int32_t block) {
+  if (ahead_[group] != nullptr) ahead_[group]->Use(block);
+}
+
+std::vector<at::Tensor> KvCache::TensorsOf(const Layer& layer) {
+  std::vector<at::Tensor> tensors = layer.own;
+  if (layer.spec.has_rows) tensors.push_back(layer.keys);
+  if (layer.spec.has_rows && !layer.spec.values_in_keys) tensors.push_back(layer.values);
+  return tensors;
 }
 
 absl::Status KvCache::CopyBlock(int32_t group, int32_t from, int32_t to) {
@@ -164,10 +190,7 @@ absl::Status KvCache::CopyBlock(int32_t group, int32_t from, int32_t to) {
   if (from == to) return absl::OkStatus();
   for (const Layer& layer : layers_) {
     if (layer.group != static_cast<size_t>(group)) continue;
-    std::vector<at::Tensor> tensors = layer.own;
-    if (layer.spec.has_rows) tensors.push_back(layer.keys);
-    if (layer.spec.has_rows && !layer.spec.values_in_keys) tensors.push_back(layer.values);
-    for (const at::Tensor& tensor : tensors) {
+    for (const at::Tensor& tensor : TensorsOf(layer)) {
       const size_t bytes = static_cast<size_t>(tensor.nbytes() / num_blocks);
       char* data = static_cast<char*>(tensor.data_ptr());
       std::memcpy(data + bytes * to, data + bytes * from, bytes);

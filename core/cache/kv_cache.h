@@ -6,12 +6,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "core/cache/pages_ahead.h"
 #include "core/tensor/dtype.h"
 
 namespace keel {
@@ -58,8 +60,10 @@ class KvCache {
   int32_t block_size() const { return block_size_; }
   bool Contains(int32_t layer) const { return index_of_layer_.contains(layer); }
 
-  // One number for each group. Contents are undefined, and memory is not touched before it is written.
+  // One number for each group. Contents are undefined, and memory is not taken before it is nearly used.
   absl::Status Allocate(absl::Span<const int32_t> num_blocks);
+  // Blocks up to this one are about to be written: takes memory for those behind them, in the background.
+  void Use(size_t group, int32_t block);
   absl::Status CopyBlock(int32_t group, int32_t from, int32_t to);
 
   // [blocks, kv_heads, block_size, qk_dim] and [.., v_dim]; with values_in_keys a view into the keys.
@@ -84,12 +88,15 @@ class KvCache {
 
   KvCache() = default;
   void AllocateLayer(Layer& layer, int64_t num_blocks) const;  // throws c10::Error
+  static std::vector<at::Tensor> TensorsOf(const Layer& layer);
 
   int32_t block_size_ = 0;
   DType dtype_ = DType::kF32;
   std::vector<Layer> layers_;
   std::vector<Group> groups_;
   absl::flat_hash_map<int32_t, size_t> index_of_layer_;
+  std::vector<std::unique_ptr<PagesAhead>>
+      ahead_;  // of the groups; null: all is small. After layers_, which it uses
 };
 
 // Writes rows into blocks: token i goes to slot `slots[i]` (block * block_size + offset), i64 [N].

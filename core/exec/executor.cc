@@ -145,6 +145,11 @@ class RankedExecutor : public Executor {
   absl::StatusOr<at::Tensor> Step(const Batch& batch) override {
     if (!has_cache_) return absl::FailedPreconditionError("Step before AllocateCache");
     KEEL_RETURN_IF_ERROR(CheckBatch(batch, limits_));
+    for (const BatchSequence& s : batch.sequences) {
+      for (size_t g = 0; g < s.blocks.size(); ++g) {
+        for (const auto& rank : ranks_) rank->ops().cache().Use(g, s.blocks[g].back());
+      }
+    }
     KEEL_ASSIGN_OR_RETURN(const StepTensors step,
                           CatchAten([&] { return MakeStep(batch, limits_); }));
     if (ranks_.size() == 1) {
