@@ -24,6 +24,7 @@
 #include "apps/common/load.h"
 #include "apps/common/log.h"
 #include "apps/common/paths.h"
+#include "apps/common/programs.h"
 #include "apps/common/progress.h"
 #include "apps/common/signals.h"
 
@@ -186,7 +187,9 @@ int Run(const Flags& flags, LoadedModel loaded, LineReader& reader, OutputFile& 
   return job.counts().failed > 0 ? kSomeLinesFailed : 0;
 }
 
-int Main(int argc, char** argv) {
+}  // namespace
+
+int BatchMain(int argc, char** argv) {
   const std::string demo_model = FindDemoModel(argv[0]);
   EnterUsersDirectory();
   Flags flags;
@@ -220,7 +223,4 @@ int Main(int argc, char** argv) {
   return Run(flags, *std::move(loaded), reader, **output, answered);
 }
 
-}  // namespace
 }  // namespace keel::apps
-
-int main(int argc, char** argv) { return keel::apps::Main(argc, argv); }

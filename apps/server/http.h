@@ -24,12 +24,17 @@ struct HttpRequest {
   std::string peer;           // "127.0.0.1:51234"
 };
 
+struct TokenCounts {
+  size_t prompt = 0, completion = 0;
+};
+
 struct HttpResponse {
   int status = 200;
   std::string body = {};
   std::string content_type = "application/json";
   std::string allow = {};       // header Allow, for 405 and OPTIONS
   int retry_after_seconds = 0;  // header Retry-After; 0: none
+  std::string warning = {};     // header X-Keel-Warning
 };
 
 // The body of a response that comes in pieces. The connection asks for the next piece when the client
@@ -60,8 +65,8 @@ class Exchange {
   virtual void Wake() = 0;
   // Calls `fn` when the client goes away before its answer is complete; at once if it has.
   virtual void OnClientGone(std::function<void()> fn) = 0;
-  // Words for the access log ("12+34 tokens").
-  virtual void Note(std::string words) = 0;
+  // For the access log: what was read and made for the answer so far.
+  virtual void CountTokens(TokenCounts tokens) = 0;
 
  private:
   ErrorForm error_form_ = PlainError;
