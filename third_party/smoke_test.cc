@@ -19,6 +19,7 @@
 #include <seccomp.h>
 #include <sodium.h>
 #include <sqlite3.h>
+#include <yaml-cpp/yaml.h>
 #include <zlib.h>
 
 #include <CLI/CLI.hpp>
@@ -160,6 +161,10 @@ TEST(ThirdPartyTest, LibeditKeepsHistory) {
   EXPECT_GE(history(lines, &event, H_FIRST), 0);
   EXPECT_STREQ(event.str, "first");
   history_end(lines);
+}
+
+TEST(ThirdPartyTest, YamlCppReadsAList) {
+  EXPECT_EQ(YAML::Load("ports: [80, 8000]")["ports"][1].as<int>(), 8000);
 }
 
 TEST(ThirdPartyTest, ZlibSums) {

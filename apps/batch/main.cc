@@ -26,6 +26,7 @@
 #include "apps/common/load.h"
 #include "apps/common/log.h"
 #include "apps/common/paths.h"
+#include "apps/common/programs.h"
 #include "apps/common/signals.h"
 
 namespace keel::apps {
@@ -174,7 +175,9 @@ int Run(const BatchFlags& flags, BatchOptions options, LoadedModel loaded, Files
   return failed && !flags.allow_failed_lines ? kSomeLinesFailed : 0;
 }
 
-int Main(int argc, char** argv) {
+}  // namespace
+
+int BatchMain(int argc, char** argv) {
   const std::string demo_model = FindDemoModel(argv[0]);
   EnterUsersDirectory();
   BatchFlags flags;
@@ -202,7 +205,4 @@ int Main(int argc, char** argv) {
   return Run(flags, *std::move(options), *std::move(loaded), *std::move(files));
 }
 
-}  // namespace
 }  // namespace keel::apps
-
-int main(int argc, char** argv) { return keel::apps::Main(argc, argv); }

@@ -19,6 +19,7 @@
 #include "apps/common/load.h"
 #include "apps/common/log.h"
 #include "apps/common/paths.h"
+#include "apps/common/programs.h"
 #include "apps/common/progress.h"
 #include "apps/common/signals.h"
 #include "boost/json/object.hpp"
@@ -137,7 +138,9 @@ int RunKernels(const BenchFlags& flags, const std::optional<std::string>& quanti
   return stop ? kInterrupted : 0;
 }
 
-int Main(int argc, char** argv) {
+}  // namespace
+
+int BenchMain(int argc, char** argv) {
   std::string model = FindDemoModel(argv[0]);
   EnterUsersDirectory();
   BenchFlags flags;
@@ -174,7 +177,4 @@ int Main(int argc, char** argv) {
   return stop ? kInterrupted : 0;
 }
 
-}  // namespace
 }  // namespace keel::apps
-
-int main(int argc, char** argv) { return keel::apps::Main(argc, argv); }

@@ -15,6 +15,7 @@
 #include "apps/common/command_line.h"
 #include "apps/common/load.h"
 #include "apps/common/paths.h"
+#include "apps/common/programs.h"
 
 namespace keel::apps {
 namespace {
@@ -57,15 +58,16 @@ int Fail(const Status& status) {
 std::atomic<bool> stop_answer = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-int Main(int argc, char** argv) {
+}  // namespace
+
+int ChatMain(int argc, char** argv) {
   const std::string demo_model = FindDemoModel(argv[0]);
   EnterUsersDirectory();
   ChatOptions options;
   CommandLine command_line("keel-chat",
                            "Talks with a model on the terminal. Without --model: the demo model.");
   AddFlags(command_line.app(), &options);
-  command_line.AddEngineFlags();
-  command_line.AddPositionalModel();
+  command_line.AddEngineFlags(/*takes_model_as_word=*/true);
   if (const std::optional<int> code = command_line.Parse(argc, argv)) return *code;
 
   auto loaded = LoadModel(command_line, demo_model, {});
@@ -92,7 +94,4 @@ int Main(int argc, char** argv) {
              : 1;
 }
 
-}  // namespace
 }  // namespace keel::apps
-
-int main(int argc, char** argv) { return keel::apps::Main(argc, argv); }

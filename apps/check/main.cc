@@ -13,6 +13,7 @@
 #include "apps/common/command_line.h"
 #include "apps/common/load.h"
 #include "apps/common/paths.h"
+#include "apps/common/programs.h"
 #include "boost/json/parse.hpp"
 #include "sdk/keel/check.h"
 
@@ -62,7 +63,9 @@ Result<std::string> Check(const CommandLine& command_line, const Flags& flags,
   return CheckModel(*options, flags.tensor_parallel);
 }
 
-int Main(int argc, char** argv) {
+}  // namespace
+
+int CheckMain(int argc, char** argv) {
   const std::string demo_model = FindDemoModel(argv[0]);
   EnterUsersDirectory();
   Flags flags;
@@ -71,8 +74,7 @@ int Main(int argc, char** argv) {
                            "weight is read. docs/check.md explains the clauses. Without a model: "
                            "the demo model. Exit status: 0, or 1 if a clause fails.");
   AddFlags(command_line.app(), &flags);
-  command_line.AddEngineFlags();
-  command_line.AddPositionalModel();
+  command_line.AddEngineFlags(/*takes_model_as_word=*/true);
   if (const std::optional<int> code = command_line.Parse(argc, argv)) return *code;
   const std::string model = command_line.EngineValue("model").value_or(demo_model);
   if (model.empty()) return Fail(NoDemoModel(), kFailed);
@@ -89,7 +91,4 @@ int Main(int argc, char** argv) {
   return report.at("passed").as_bool() ? 0 : kFailed;
 }
 
-}  // namespace
 }  // namespace keel::apps
-
-int main(int argc, char** argv) { return keel::apps::Main(argc, argv); }

@@ -1,72 +1,20 @@
 #include "apps/common/command_line.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <iostream>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
 #include "CLI/CLI.hpp"
+#include "apps/common/config_file.h"
 #include "apps/common/foreign_flags.h"
+#include "apps/common/help.h"
 #include "apps/common/nearest.h"
 
 namespace keel::apps {
 namespace {
-
-constexpr size_t kColumn = 34;  // where explanations begin
-constexpr size_t kWidth = 100;
-
-// `text` in lines of at most kWidth, from kColumn on.
-std::string Wrap(const std::string& text) {
-  std::istringstream words(text);
-  std::string out, word;
-  size_t at = kColumn;
-  while (words >> word) {
-    if (at > kColumn && at + 1 + word.size() > kWidth) {
-      out += "\n" + std::string(kColumn, ' ');
-      at = kColumn;
-    } else if (at > kColumn) {
-      out += ' ';
-      ++at;
-    }
-    out += word;
-    at += word.size();
-  }
-  return out;
-}
-
-std::string FirstSentence(const std::string& text) {
-  const size_t end = std::min(text.find(". "), text.find("\n"));
-  std::string sentence = text.substr(0, end);
-  if (sentence.ends_with('.')) sentence.pop_back();
-  return sentence;
-}
-
-class HelpFormatter : public CLI::Formatter {
- public:
-  std::string make_help(const CLI::App* app, std::string name,
-                        CLI::AppFormatMode mode) const override {
-    is_long_ = mode == CLI::AppFormatMode::All;
-    return CLI::Formatter::make_help(app, std::move(name), CLI::AppFormatMode::Normal);
-  }
-
-  std::string make_option(const CLI::Option* option, bool is_positional) const override {
-    std::string line = "  " + option->get_name(is_positional, /*all_options=*/is_long_);
-    if (const std::string value = option->get_type_name(); !value.empty()) line += " " + value;
-    std::string text = option->get_description();
-    if (!is_long_) text = FirstSentence(text);
-    if (const std::string value = option->get_default_str(); !value.empty()) {
-      text += " (default " + value + ")";
-    }
-    line += line.size() + 1 < kColumn ? std::string(kColumn - line.size(), ' ')
-                                      : "\n" + std::string(kColumn, ' ');
-    return line + Wrap(text) + "\n";
-  }
-
- private:
-  mutable bool is_long_ = false;
-};
 
 // "--max_model_len=5" -> "--max-model-len=5"; values stay as they are.
 void UseDashes(std::string& argument) {
@@ -83,6 +31,39 @@ std::vector<std::string> FlagNames(const CLI::App& app) {
   return names;
 }
 
+// "KEEL_MAX_MODEL_LEN" of "--max-model-len".
+std::string EnvironmentName(const std::string& flag) {
+  std::string name = "KEEL";
+  for (const char c : flag.substr(1)) {
+    name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  }
+  return name;
+}
+
+// What the environment says of a flag; null: nothing.
+const char* Environment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  if (value == nullptr || *value == '\0') return nullptr;
+  // Kubernetes sets KEEL_PORT=tcp://... in every container beside a service called keel.
+  return std::string_view(value).starts_with("tcp://") ? nullptr : value;
+}
+
+bool SaysWhichConfig(const std::vector<std::string>& arguments) {
+  return std::any_of(arguments.begin(), arguments.end(), [](const std::string& argument) {
+    return argument == "--config" || argument.starts_with("--config=");
+  });
+}
+
+// Why there is no such flag.
+std::string ExplainFlag(const CLI::App& app, const std::string& name) {
+  if (const std::string_view hint = HintForForeignFlag(name); !hint.empty()) {
+    return "there is no flag " + name + " here; " + std::string(hint);
+  }
+  const std::string nearest = Nearest(name, FlagNames(app));
+  return "unknown flag " + name +
+         (nearest.empty() ? "; -h lists them" : "; did you mean " + nearest + "?");
+}
+
 // Why what CLI11 could not place is wrong.
 std::string ExplainRest(const CLI::App& app) {
   const std::vector<std::string> rest = app.remaining();
@@ -91,13 +72,7 @@ std::string ExplainRest(const CLI::App& app) {
   if (flag == rest.end()) {
     return "unexpected argument '" + (rest.empty() ? "" : rest.front()) + "'; flags begin with --";
   }
-  const std::string name = flag->substr(0, flag->find('='));
-  if (const std::string_view hint = HintForForeignFlag(name); !hint.empty()) {
-    return "there is no flag " + name + " here; " + std::string(hint);
-  }
-  const std::string nearest = Nearest(name, FlagNames(app));
-  return "unknown flag " + name +
-         (nearest.empty() ? "; -h lists them" : "; did you mean " + nearest + "?");
+  return ExplainFlag(app, flag->substr(0, flag->find('=')));
 }
 
 // What CLI11 says of a flag's value, in our words.
@@ -113,6 +88,7 @@ std::string ExplainValue(const CLI::App& app, const CLI::ParseError& error) {
                                      ? "true or false"
                                      : type + " (" + FirstSentence(option->get_description()) + ")";
     if (error.get_name() == "ArgumentMismatch") return name + " has no value, expected " + expected;
+    if (option->empty()) return text;
     return name + " is '" + option->results().back() + "', expected " + expected;
   }
   return text;
@@ -120,23 +96,78 @@ std::string ExplainValue(const CLI::App& app, const CLI::ParseError& error) {
 
 }  // namespace
 
+// Gives CLI11 the settings of --config that neither the command line nor the environment overrules;
+// CLI11 itself asks the command line.
+class CommandLine::FileReader : public CLI::Config {
+ public:
+  explicit FileReader(CommandLine* line) : line_(*line) {}
+
+  std::string to_config(const CLI::App*, bool, bool, std::string) const override { return ""; }
+
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    const std::string file = line_.app_.get_config_ptr()->as<std::string>();
+    Result<std::vector<Setting>> settings = ReadConfigFile(input, file);
+    if (!settings.ok()) throw CLI::ConfigError(settings.status().message());
+    std::vector<CLI::ConfigItem> items;
+    for (Setting& setting : *settings) {
+      if (setting.values.size() > 1) {
+        Add(setting.flag, std::move(setting.values), setting.where, items);
+        continue;
+      }
+      for (const std::string& argument :
+           line_.Translate({setting.flag + "=" + setting.values.front()})) {
+        const size_t end = std::min(argument.find('='), argument.size());
+        Add(argument.substr(0, end), {end < argument.size() ? argument.substr(end + 1) : "true"},
+            setting.where, items);
+      }
+    }
+    return items;
+  }
+
+ private:
+  void Add(const std::string& flag, std::vector<std::string> values, const std::string& where,
+           std::vector<CLI::ConfigItem>& items) const {
+    const CLI::Option* option = line_.app_.get_option_no_throw(flag);
+    if (option == nullptr) throw CLI::ConfigError(where + ": " + ExplainFlag(line_.app_, flag));
+    if (!option->empty() || Environment(option->get_envname()) != nullptr) return;
+    line_.places_[option->get_name()] = where;
+    items.push_back({.parents = {}, .name = flag.substr(2), .inputs = std::move(values)});
+  }
+
+  CommandLine& line_;
+};
+
 CommandLine::CommandLine(std::string name, std::string description)
     : app_(std::move(description), std::move(name)) {
-  app_.formatter(std::make_shared<HelpFormatter>());
+  app_.formatter(NewHelpFormatter());
   app_.set_help_flag("-h", "This list of flags, a line each")->group("Help");
   app_.set_help_all_flag("--help", "The same with explanations")->group("Help");
   app_.set_version_flag("--version", keel_version(), "The version")->group("Help");
+  app_.set_config("--config", "",
+                  "A YAML file of flags, a name and a value in each line. Every flag is also an "
+                  "environment variable, --max-model-len KEEL_MAX_MODEL_LEN; the command line "
+                  "overrules the environment, which overrules the file.")
+      ->type_name("FILE")
+      ->group("Help");
+  app_.config_formatter(std::make_shared<FileReader>(this));
 }
 
-void CommandLine::AddEngineFlags() {
+void CommandLine::AddEngineFlags(bool takes_model_as_word) {
   for (const OptionInfo& info : Options::Describe()) {
     const std::string name(info.name);
     EngineFlag& flag = engine_flags_[name];
     flag.is_switch = info.value_name.empty();
+    std::string names = "--" + name;
+    for (const std::string& alias : CLI::detail::split(std::string(AliasesOf(name)), ',')) {
+      // A program's own flag goes before an alias: `keel check --tp`.
+      if (!alias.empty() && !Has(alias.substr(alias.find('-')))) names += "," + alias;
+    }
     if (flag.is_switch) {
-      flag.option = app_.add_flag("--" + name + ",!--no-" + name, flag.is_on);
+      flag.option = app_.add_flag(names + ",!--no-" + name, flag.is_on);
     } else {
-      flag.option = app_.add_option("--" + name, flag.values)->allow_extra_args(false);
+      const bool is_word = takes_model_as_word && name == "model";
+      if (is_word) names += ",MODEL";
+      flag.option = app_.add_option(names, flag.values)->allow_extra_args(is_word);
       flag.option->type_name(std::string(info.value_name));
       flag.needs_no_value = info.default_value == "false";
       if (flag.needs_no_value) flag.option->expected(0, 1);
@@ -148,33 +179,50 @@ void CommandLine::AddEngineFlags() {
   }
 }
 
-void CommandLine::AddPositionalModel() {
-  app_.add_option("MODEL", positional_models_, "The same as --model.")
-      ->type_name("")
-      ->group("Model");
+bool CommandLine::Has(const std::string& flag) const {
+  return app_.get_option_no_throw(flag) != nullptr;
+}
+
+std::vector<std::string> CommandLine::Translate(const std::vector<std::string>& arguments) const {
+  return TranslateForeignFlags(arguments, [this](const std::string& flag) { return Has(flag); });
+}
+
+std::string CommandLine::WithPlace(const std::string& error) const {
+  const CLI::Option* option = app_.get_option_no_throw(error.substr(0, error.find(' ')));
+  if (option == nullptr || option->empty()) return error;
+  const auto place = places_.find(option->get_name());
+  if (place != places_.end()) return place->second + ": " + error;
+  const char* value = Environment(option->get_envname());
+  const bool is_environments = value != nullptr && option->results().back() == value;
+  return is_environments ? "environment variable " + option->get_envname() + ": " + error : error;
 }
 
 std::optional<int> CommandLine::Parse(int argc, const char* const* argv) {
-  std::vector<std::string> arguments(argv, argv + argc);
-  std::vector<const char*> pointers;
-  for (std::string& argument : arguments) {
-    UseDashes(argument);
-    pointers.push_back(argument.c_str());
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  for (std::string& argument : arguments) UseDashes(argument);
+  arguments = Translate(arguments);
+  if (const char* config = Environment("KEEL_CONFIG");
+      config != nullptr && !SaysWhichConfig(arguments)) {
+    arguments.insert(arguments.begin(), std::string("--config=") + config);
   }
+  std::vector<const char*> pointers = {argv[0]};
+  for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
   for (CLI::Option* option : app_.get_options({})) {
     // Of a flag that is given twice the last value counts.
     if (option->get_items_expected_max() == 1) option->take_last();
+    const std::string name = EnvironmentName(option->get_name());
+    if (option->nonpositional() && Environment(name) != nullptr) option->envname(name);
   }
   try {
     app_.allow_extras(false);
-    app_.parse(argc, pointers.data());
+    app_.parse(static_cast<int>(pointers.size()), pointers.data());
     std::string wrong;
-    for (const std::string& word : positional_models_) {
+    for (const std::string& word : EngineValues("model")) {
       if (word == "true" || word == "false") {
         wrong = "unexpected argument '" + word + "'; a switch has no value: --NAME or --no-NAME";
       }
     }
-    if (wrong.empty()) wrong = EngineOptions("").status().message();
+    if (wrong.empty()) wrong = WithPlace(EngineOptions("").status().message());
     if (wrong.empty()) return std::nullopt;
     std::cerr << app_.get_name() << ": " << wrong << "\n";
   } catch (const CLI::Success& success) {  // help or version
@@ -185,8 +233,13 @@ std::optional<int> CommandLine::Parse(int argc, const char* const* argv) {
               << (app_.remaining().empty() ? ExplainValue(app_, error) : ExplainRest(app_)) << "\n";
   } catch (const CLI::ExtrasError&) {
     std::cerr << app_.get_name() << ": " << ExplainRest(app_) << "\n";
+  } catch (const CLI::FileError&) {
+    std::cerr << app_.get_name() << ": --config " << app_.get_config_ptr()->as<std::string>()
+              << " cannot be read\n";
+  } catch (const CLI::ConfigError& error) {
+    std::cerr << app_.get_name() << ": " << error.what() << "\n";
   } catch (const CLI::ParseError& error) {
-    std::cerr << app_.get_name() << ": " << ExplainValue(app_, error) << "\n";
+    std::cerr << app_.get_name() << ": " << WithPlace(ExplainValue(app_, error)) << "\n";
   }
   return 2;
 }
@@ -199,9 +252,6 @@ std::vector<std::string> CommandLine::EngineValues(const std::string& name) cons
     values = flag.is_switch ? std::vector<std::string>{flag.is_on ? "true" : "false"} : flag.values;
     const bool has_none = values.empty() || values.back().empty();
     if (flag.needs_no_value && has_none) values = {"true"};  // --trust-remote-code alone
-  }
-  if (name == "model") {
-    values.insert(values.end(), positional_models_.begin(), positional_models_.end());
   }
   return values;
 }

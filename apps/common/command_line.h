@@ -15,17 +15,18 @@
 namespace keel::apps {
 
 // `-h` is a line a flag, `--help` explains. `--max_model_len` is `--max-model-len`. A switch also
-// takes --no-.
+// takes --no-. A flag may also stand in the environment, as KEEL_MAX_MODEL_LEN, or in the file of
+// --config; the command line overrules the environment, which overrules the file. Flags of other
+// servers that mean the same are taken.
 class CommandLine {
  public:
   CommandLine(std::string name, std::string description);
 
   // For the app's own flags; use `group` of each option to say what it is for.
   CLI::App& app() { return app_; }
-  // Adds a flag for every option of the engine.
-  void AddEngineFlags();
-  // A word without dashes is a --model, too.
-  void AddPositionalModel();
+  // Adds a flag for every option of the engine, after the app's own flags. With
+  // `takes_model_as_word` a word without dashes is a --model, too.
+  void AddEngineFlags(bool takes_model_as_word = false);
 
   // Empty: go on. Else the code to exit with: help was asked for and printed, or the flags are wrong
   // and why is on stderr.
@@ -49,9 +50,17 @@ class CommandLine {
     bool needs_no_value = false;
   };
 
+  class FileReader;
+
+  bool Has(const std::string& flag) const;
+  std::vector<std::string> Translate(const std::vector<std::string>& arguments) const;
+  // An error that begins with a flag's name, after the place of its value if it is not the command
+  // line.
+  std::string WithPlace(const std::string& error) const;
+
   CLI::App app_;
   std::map<std::string, EngineFlag> engine_flags_;  // nodes stay where they are
-  std::vector<std::string> positional_models_;
+  std::map<std::string, std::string> places_;  // of values from a file, by their flag's first name
 };
 
 }  // namespace keel::apps

@@ -1,5 +1,7 @@
 #include "apps/common/command_line.h"
 
+#include <cstdlib>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +14,23 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
+
+class ScopedEnvironment {
+ public:
+  ScopedEnvironment(const char* name, const char* value) : name_(name) {
+    setenv(name, value, /*overwrite=*/1);
+  }
+  ~ScopedEnvironment() { unsetenv(name_); }
+
+ private:
+  const char* name_;
+};
+
+std::string WriteFile(const std::string& text) {
+  std::string path = ::testing::TempDir() + "/flags.yaml";
+  std::ofstream(path) << text;
+  return path;
+}
 
 // The engine's flags are the fake engine's.
 class CommandLineTest : public ::testing::Test {
@@ -82,11 +101,80 @@ TEST_F(CommandLineTest, AMisspeltRequiredFlagIsNamed) {
 }
 
 TEST_F(CommandLineTest, AWordIsAModelWhereThatIsTaken) {
-  line_.AddPositionalModel();
-  EXPECT_EQ(Parse({"org/one", "--port", "80"}), std::nullopt);
-  EXPECT_EQ(line_.EngineValue("model"), "org/one");
-  EXPECT_EQ(Parse({"--enable-prefix-caching", "true"}), 2);
-  EXPECT_THAT(err_, HasSubstr("unexpected argument 'true'; a switch has no value"));
+  CommandLine line("keel-test", "Tests.");
+  line.app().add_option("--port", port_)->type_name("PORT");
+  line.AddEngineFlags(/*takes_model_as_word=*/true);
+  const char* words[] = {"keel-test", "org/one", "--port", "80"};
+  EXPECT_EQ(line.Parse(4, words), std::nullopt);
+  EXPECT_EQ(line.EngineValue("model"), "org/one");
+  EXPECT_EQ(port_, 80);
+  const char* wrong[] = {"keel-test", "--enable-prefix-caching", "true"};
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(line.Parse(3, wrong), 2);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("unexpected argument 'true'; a switch has no value"));
+}
+
+TEST_F(CommandLineTest, OtherServersNamesAreTaken) {
+  EXPECT_EQ(Parse({"--model-path", "m", "--context_length=5", "--max-running-requests", "7",
+                   "--disable-radix-cache", "--device", "cpu"}),
+            std::nullopt);
+  EXPECT_EQ(line_.EngineValue("model"), "m");
+  EXPECT_EQ(line_.EngineValue("max-model-len"), "5");
+  EXPECT_EQ(line_.EngineValue("max-num-seqs"), "7");
+  EXPECT_EQ(line_.EngineValue("enable-prefix-caching"), "false");
+}
+
+TEST_F(CommandLineTest, AFlagMayStandInTheEnvironment) {
+  const ScopedEnvironment port("KEEL_PORT", "81"), length("KEEL_MAX_MODEL_LEN", "5"),
+      caching("KEEL_ENABLE_PREFIX_CACHING", "false");
+  EXPECT_EQ(Parse({"--port", "80"}), std::nullopt);
+  EXPECT_EQ(port_, 80);
+  EXPECT_EQ(line_.EngineValue("max-model-len"), "5");
+  EXPECT_EQ(line_.EngineValue("enable-prefix-caching"), "false");
+}
+
+TEST_F(CommandLineTest, AWrongValueOfTheEnvironmentIsSaidWithItsName) {
+  const ScopedEnvironment port("KEEL_PORT", "eighty");
+  EXPECT_EQ(Parse({}), 2);
+  EXPECT_THAT(err_, HasSubstr("environment variable KEEL_PORT: --port is 'eighty'"));
+}
+
+TEST_F(CommandLineTest, KubernetesLinksAreNoFlags) {
+  const ScopedEnvironment port("KEEL_PORT", "tcp://10.0.0.1:80");
+  EXPECT_EQ(Parse({}), std::nullopt);
+  EXPECT_EQ(port_, 0);
+}
+
+TEST_F(CommandLineTest, AFileIsOverruledByEnvironmentAndCommandLine) {
+  const std::string file = WriteFile(
+      "port: 80\n"
+      "context-length: 5\n"
+      "max-num-seqs: 6\n"
+      "plugin-path: [a, b]\n"
+      "device: cpu\n"
+      "enable-prefix-caching: no\n");
+  const ScopedEnvironment sequences("KEEL_MAX_NUM_SEQS", "7"), config("KEEL_CONFIG", file.c_str());
+  EXPECT_EQ(Parse({"--port=81"}), std::nullopt) << err_;
+  EXPECT_EQ(port_, 81);
+  EXPECT_EQ(line_.EngineValue("max-model-len"), "5");
+  EXPECT_EQ(line_.EngineValue("max-num-seqs"), "7");
+  EXPECT_EQ(line_.EngineValues("plugin-path"), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(line_.EngineValue("enable-prefix-caching"), "false");
+}
+
+TEST_F(CommandLineTest, WhatIsWrongInAFileIsSaidWithItsLine) {
+  const auto error_of = [&](const std::string& text) {
+    EXPECT_EQ(Parse({("--config=" + WriteFile(text)).c_str()}), 2);
+    return err_;
+  };
+  EXPECT_THAT(error_of("modle: a\n"),
+              HasSubstr("flags.yaml, line 1: unknown flag --modle; did you mean --model?"));
+  EXPECT_THAT(error_of("\ndevice: cuda\n"), HasSubstr("line 2: there is no flag --device here"));
+  EXPECT_THAT(error_of("port: eighty\n"), HasSubstr("line 1: --port is 'eighty', expected PORT"));
+  EXPECT_THAT(error_of("max-model-len: many\n"), HasSubstr("line 1: --max-model-len many"));
+  EXPECT_EQ(Parse({"--config", "/no/such.yaml"}), 2);
+  EXPECT_EQ(err_, "keel-test: --config /no/such.yaml cannot be read\n");
 }
 
 TEST_F(CommandLineTest, FlagsOfOtherServersAreTranslated) {

@@ -1,4 +1,4 @@
-// Ctrl-C and SIGTERM.
+// Ctrl-C, SIGTERM and SIGHUP.
 #ifndef KEEL_APPS_COMMON_SIGNALS_H_
 #define KEEL_APPS_COMMON_SIGNALS_H_
 
@@ -10,6 +10,10 @@ namespace keel::apps {
 // process at once, with `exit_code`. Call from main before other threads are made: they inherit that
 // these signals go to that thread alone.
 void HandleStopSignals(std::function<void()> on_first, int exit_code = 0);
+
+// Calls `on_reload` on a thread of its own at each SIGHUP, which else ends a process. To be called
+// before HandleStopSignals: each one's thread leaves the other's signals alone.
+void HandleReloadSignal(std::function<void()> on_reload);
 
 }  // namespace keel::apps
 

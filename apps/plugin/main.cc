@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "apps/common/paths.h"
+#include "apps/common/programs.h"
 #include "apps/plugin/commands.h"
 
 namespace keel::apps {
@@ -21,7 +22,9 @@ void PrintUsage(std::ostream& out) {
          "not verified,\n2 wrong flags. docs/security.md says what trust each step needs.\n";
 }
 
-int Main(int argc, char** argv) {
+}  // namespace
+
+int PluginMain(int argc, char** argv) {
   EnterUsersDirectory();
   const std::string_view name = argc > 1 ? argv[1] : "";
   for (const PluginCommand& command : PluginCommands()) {
@@ -36,7 +39,4 @@ int Main(int argc, char** argv) {
   return 2;
 }
 
-}  // namespace
 }  // namespace keel::apps
-
-int main(int argc, char** argv) { return keel::apps::Main(argc, argv); }

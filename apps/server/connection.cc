@@ -1,20 +1,32 @@
 #include "apps/server/connection.h"
 
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "apps/common/request_id.h"
-#include "apps/server/query.h"
+#include "apps/server/request_head.h"
 #include "boost/asio/as_tuple.hpp"
 #include "boost/asio/experimental/awaitable_operators.hpp"
+#include "boost/asio/ip/tcp.hpp"
 #include "boost/asio/post.hpp"
 #include "boost/asio/use_awaitable.hpp"
 #include "boost/asio/write.hpp"
+#include "boost/beast/core/basic_stream.hpp"
+#include "boost/beast/core/flat_buffer.hpp"
+#include "boost/beast/http.hpp"
+#include "boost/beast/ssl/ssl_stream.hpp"
 
 namespace keel::apps {
+namespace beast = boost::beast;
+namespace http = beast::http;
+using net::ip::tcp;
 namespace {
 
 using net::experimental::awaitable_operators::operator||;
@@ -22,41 +34,82 @@ using net::experimental::awaitable_operators::operator||;
 // Completion as a tuple (error_code, ...) instead of an exception.
 constexpr auto kAsTuple = net::as_tuple(net::use_awaitable);
 
+// For a last answer to a client that takes nothing.
+constexpr std::chrono::seconds kEndTimeout(5);
+
 // What a pipelining client may have sent ahead before its connection is no longer read.
 constexpr size_t kMaxReadAhead = 64 << 10;
 
-// A client's own id is kept if it is short and harmless in headers and logs.
-std::string RequestId(std::string_view given) {
-  const bool is_good = !given.empty() && given.size() <= 128 &&
-                       given.find_first_not_of(
-                           "0123456789abcdefghijklmnopqrstuvwxyz"
-                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.:") == std::string_view::npos;
-  return is_good ? std::string(given) : NewRequestId();
-}
-
-// "/v1/models/org%2Fname/" -> "/v1/models/org/name". What is no code stays as it is.
-std::string DecodePath(std::string_view target) {
-  std::string path = DecodePercent(target);
-  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  return path;
-}
-
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
-}  // namespace
-
-void ExchangeState::Wake() {
-  if (wake_posted_.exchange(true)) return;
-  net::post(executor_, [connection = connection_] {
-    if (auto alive = connection.lock()) alive->Wake();
-  });
+// "127.0.0.1:51234"; "unix" of a Unix socket.
+std::string PeerOf(const Socket& socket) {
+  error_code error;
+  const auto peer = socket.remote_endpoint(error);
+  if (error) return "";
+  const int family = peer.protocol().family();
+  if (family != AF_INET && family != AF_INET6) return "unix";
+  tcp::endpoint endpoint;
+  std::memcpy(endpoint.data(), peer.data(), std::min(peer.size(), endpoint.capacity()));
+  return endpoint.address().to_string() + ":" + std::to_string(endpoint.port());
 }
 
-net::awaitable<void> Connection::Run() {
+using PlainStream = beast::basic_stream<net::generic::stream_protocol>;
+using TlsStream = beast::ssl_stream<PlainStream>;
+
+PlainStream& Lowest(PlainStream& stream) { return stream; }
+PlainStream& Lowest(TlsStream& stream) { return stream.next_layer(); }
+
+// A connection whose bytes go through a Stream.
+template <typename Stream>
+class StreamConnection final : public Connection {
+ public:
+  template <typename... Arguments>
+  StreamConnection(Socket socket, std::shared_ptr<ConnectionShared> shared, bool is_over_limit,
+                   Arguments&... arguments)
+      : Connection(socket.get_executor(), std::move(shared)),
+        stream_(std::move(socket), arguments...),
+        is_over_limit_(is_over_limit) {}
+
+  net::awaitable<void> Run() override;
+  net::any_io_executor executor() override { return stream_.get_executor(); }
+  void Close() override { lowest().close(); }
+
+ private:
+  using Parser = http::request_parser<http::string_body>;
+  static constexpr bool kIsTls = std::is_same_v<Stream, TlsStream>;
+
+  PlainStream& lowest() { return Lowest(stream_); }
+
+  net::awaitable<bool> Begin();
+  net::awaitable<void> End();
+  net::awaitable<bool> Read(Parser& parser);
+  net::awaitable<bool> Refuse(CallError error);
+  net::awaitable<bool> Answer(ExchangeState& exchange, const Parser& parser);
+  net::awaitable<bool> WriteWhole(ExchangeState& exchange, bool head_only, bool keep_alive,
+                                  unsigned version);
+  net::awaitable<bool> WritePieces(ExchangeState& exchange, bool head_only, bool keep_alive,
+                                   unsigned version);
+  net::awaitable<bool> WaitForWake();
+  void WatchClient();
+  template <typename Message>
+  void SetHeaders(const ExchangeState& exchange, Message* message);
+  HttpRequest ToRequest(Parser& parser);
+  template <typename Buffers>
+  net::awaitable<bool> WriteBytes(Buffers buffers);
+
+  Stream stream_;
+  const bool is_over_limit_;
+  beast::flat_buffer buffer_;
+  bool client_gone_ = false;
+  bool watch_ = true;  // look for the client's end while it waits
+  size_t written_ = 0;
+};
+
+template <typename Stream>
+net::awaitable<void> StreamConnection<Stream>::Run() {
   const std::shared_ptr<Connection> keep = shared_from_this();
-  error_code ignored;
-  stream_.socket().set_option(tcp::no_delay(true), ignored);
-  bool go_on = true;
+  bool go_on = co_await Begin();
   while (go_on && !shared_->draining) {
     Parser parser;
     parser.header_limit(static_cast<uint32_t>(shared_->options.max_header_bytes));
@@ -82,16 +135,49 @@ net::awaitable<void> Connection::Run() {
                          .status = client_gone_ ? 499 : exchange->head().status,
                          .duration = std::chrono::steady_clock::now() - start,
                          .response_bytes = written_,
-                         .note = exchange->note()});
+                         .tokens = exchange->tokens()});
     }
   }
-  stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
-  stream_.close();
+  co_await End();
+}
+
+// False: there is nobody to serve.
+template <typename Stream>
+net::awaitable<bool> StreamConnection<Stream>::Begin() {
+  error_code ignored;
+  lowest().socket().set_option(tcp::no_delay(true), ignored);
+  if constexpr (kIsTls) {
+    lowest().expires_after(shared_->options.header_timeout);
+    is_idle_ = true;
+    const auto [error] = co_await stream_.async_handshake(net::ssl::stream_base::server, kAsTuple);
+    is_idle_ = false;
+    if (error) co_return false;
+  }
+  if (!is_over_limit_) co_return true;
+  CallError refusal;
+  refusal.code = ErrorCode::kUnavailable;
+  refusal.message = "there are as many connections as --max-connections allows (" +
+                    std::to_string(shared_->options.max_connections) + ")";
+  co_return co_await Refuse(std::move(refusal));
+}
+
+template <typename Stream>
+net::awaitable<void> StreamConnection<Stream>::End() {
+  error_code ignored;
+  if constexpr (kIsTls) {
+    if (!client_gone_ && lowest().socket().is_open()) {
+      lowest().expires_after(kEndTimeout);
+      co_await stream_.async_shutdown(kAsTuple);
+    }
+  }
+  lowest().socket().shutdown(Socket::shutdown_both, ignored);
+  lowest().close();
 }
 
 // Reads one request. False: there is none, or it was refused.
-net::awaitable<bool> Connection::Read(Parser& parser) {
-  stream_.expires_after(shared_->options.header_timeout);
+template <typename Stream>
+net::awaitable<bool> StreamConnection<Stream>::Read(Parser& parser) {
+  lowest().expires_after(shared_->options.header_timeout);
   is_idle_ = true;
   auto [error, n] = co_await http::async_read_header(stream_, buffer_, parser, kAsTuple);
   is_idle_ = false;
@@ -100,7 +186,7 @@ net::awaitable<bool> Connection::Read(Parser& parser) {
       const std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
       if (!co_await WriteBytes(net::buffer(go_on))) co_return false;
     }
-    stream_.expires_after(shared_->options.body_timeout);
+    lowest().expires_after(shared_->options.body_timeout);
     std::tie(error, n) = co_await http::async_read(stream_, buffer_, parser, kAsTuple);
   }
   if (!error) co_return true;
@@ -124,29 +210,32 @@ net::awaitable<bool> Connection::Read(Parser& parser) {
 }
 
 // Answers what cannot be read on from, and ends the connection.
-net::awaitable<bool> Connection::Refuse(CallError error) {
+template <typename Stream>
+net::awaitable<bool> StreamConnection<Stream>::Refuse(CallError error) {
   const ErrorBody body = shared_->options.error_form(error);
   http::response<http::string_body> response(static_cast<http::status>(body.http_status), 11);
   response.set(http::field::content_type, "application/json");
   response.keep_alive(false);
+  if (MayTryAgain(error.code)) response.set(http::field::retry_after, "1");
   response.body() = body.json;
   response.prepare_payload();
-  stream_.expires_after(std::chrono::seconds(5));
+  lowest().expires_after(kEndTimeout);
   co_await http::async_write(stream_, response, kAsTuple);
   // What the client still sends is read for a moment, or the answer is lost to a reset.
   error_code ignored;
-  stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  lowest().socket().shutdown(Socket::shutdown_send, ignored);
   std::vector<char> rest(64 << 10);
-  stream_.expires_after(std::chrono::seconds(2));
+  lowest().expires_after(std::chrono::seconds(2));
   for (size_t total = 0; total < 2 * shared_->options.max_body_bytes;) {
-    auto [error, n] = co_await stream_.async_read_some(net::buffer(rest), kAsTuple);
+    auto [error, n] = co_await lowest().async_read_some(net::buffer(rest), kAsTuple);
     if (error) break;
     total += n;
   }
   co_return false;
 }
 
-HttpRequest Connection::ToRequest(Parser& parser) {
+template <typename Stream>
+HttpRequest StreamConnection<Stream>::ToRequest(Parser& parser) {
   const auto& message = parser.get();
   HttpRequest request;
   request.method = View(message.method_string());
@@ -163,17 +252,15 @@ HttpRequest Connection::ToRequest(Parser& parser) {
   request.accept = View(message[http::field::accept]);
   request.if_none_match = View(message[http::field::if_none_match]);
   request.id = RequestId(View(message["X-Request-Id"]));
-  error_code error;
-  const tcp::endpoint peer = stream_.socket().remote_endpoint(error);
-  if (!error) {
-    request.peer = peer.address().to_string() + ":" + std::to_string(peer.port());
-  }
+  request.peer = PeerOf(lowest().socket());
   request.body = std::move(parser.get().body());
   return request;
 }
 
 // False: the connection ends.
-net::awaitable<bool> Connection::Answer(ExchangeState& exchange, const Parser& parser) {
+template <typename Stream>
+net::awaitable<bool> StreamConnection<Stream>::Answer(ExchangeState& exchange,
+                                                      const Parser& parser) {
   while (!exchange.has_head()) {
     if (!co_await WaitForWake()) co_return false;
     exchange.WakeSeen();
@@ -189,8 +276,9 @@ net::awaitable<bool> Connection::Answer(ExchangeState& exchange, const Parser& p
   co_return written&& keep_alive && (exchange.body() == nullptr || version >= 11);
 }
 
+template <typename Stream>
 template <typename Message>
-void Connection::SetHeaders(const ExchangeState& exchange, Message* message) {
+void StreamConnection<Stream>::SetHeaders(const ExchangeState& exchange, Message* message) {
   const HttpResponse& head = exchange.head();
   message->set("X-Request-Id", exchange.request().id);
   if (!head.content_type.empty()) message->set(http::field::content_type, head.content_type);
@@ -199,6 +287,7 @@ void Connection::SetHeaders(const ExchangeState& exchange, Message* message) {
     message->set(http::field::retry_after, std::to_string(head.retry_after_seconds));
   }
   for (const auto& [name, value] : head.headers) message->set(name, value);
+  if (!head.warning.empty()) message->set("X-Keel-Warning", head.warning);
   if (!exchange.allow_origin().empty()) {
     message->set(http::field::access_control_allow_origin, exchange.allow_origin());
     message->insert(http::field::vary, "Origin");
@@ -207,8 +296,9 @@ void Connection::SetHeaders(const ExchangeState& exchange, Message* message) {
   }
 }
 
-net::awaitable<bool> Connection::WriteWhole(ExchangeState& exchange, bool head_only,
-                                            bool keep_alive, unsigned version) {
+template <typename Stream>
+net::awaitable<bool> StreamConnection<Stream>::WriteWhole(ExchangeState& exchange, bool head_only,
+                                                          bool keep_alive, unsigned version) {
   const HttpResponse& head = exchange.head();
   http::response<http::span_body<const char>> response(static_cast<http::status>(head.status),
                                                        version);
@@ -222,7 +312,7 @@ net::awaitable<bool> Connection::WriteWhole(ExchangeState& exchange, bool head_o
   }
   if (!head_only) response.body() = {head.body.data(), head.body.size()};
   http::response_serializer<http::span_body<const char>> serializer(response);
-  stream_.expires_after(shared_->options.write_timeout);
+  lowest().expires_after(shared_->options.write_timeout);
   error_code error;
   size_t n = 0;
   if (head_only) {
@@ -234,16 +324,18 @@ net::awaitable<bool> Connection::WriteWhole(ExchangeState& exchange, bool head_o
   co_return !error;
 }
 
+template <typename Stream>
 template <typename Buffers>
-net::awaitable<bool> Connection::WriteBytes(Buffers buffers) {
-  stream_.expires_after(shared_->options.write_timeout);
+net::awaitable<bool> StreamConnection<Stream>::WriteBytes(Buffers buffers) {
+  lowest().expires_after(shared_->options.write_timeout);
   auto [error, n] = co_await net::async_write(stream_, buffers, kAsTuple);
   written_ += n;
   co_return !error;
 }
 
-net::awaitable<bool> Connection::WritePieces(ExchangeState& exchange, bool head_only,
-                                             bool keep_alive, unsigned version) {
+template <typename Stream>
+net::awaitable<bool> StreamConnection<Stream>::WritePieces(ExchangeState& exchange, bool head_only,
+                                                           bool keep_alive, unsigned version) {
   const bool chunked = version >= 11;
   http::response<http::empty_body> response(static_cast<http::status>(exchange.head().status),
                                             version);
@@ -252,7 +344,7 @@ net::awaitable<bool> Connection::WritePieces(ExchangeState& exchange, bool head_
   response.keep_alive(keep_alive);
   response.chunked(chunked);
   http::response_serializer<http::empty_body> serializer(response);
-  stream_.expires_after(shared_->options.write_timeout);
+  lowest().expires_after(shared_->options.write_timeout);
   const auto [error, n] = co_await http::async_write_header(stream_, serializer, kAsTuple);
   if (error) co_return false;
   if (head_only) co_return true;
@@ -275,7 +367,8 @@ net::awaitable<bool> Connection::WritePieces(ExchangeState& exchange, bool head_
 }
 
 // Waits until the exchange has something new. False: the client has gone.
-net::awaitable<bool> Connection::WaitForWake() {
+template <typename Stream>
+net::awaitable<bool> StreamConnection<Stream>::WaitForWake() {
   while (!woken_ && !client_gone_) {
     wake_timer_.expires_at(net::steady_timer::time_point::max());
     if (!watch_) {
@@ -283,7 +376,7 @@ net::awaitable<bool> Connection::WaitForWake() {
       continue;
     }
     const auto first = co_await (wake_timer_.async_wait(kAsTuple) ||
-                                 stream_.socket().async_wait(tcp::socket::wait_read, kAsTuple));
+                                 lowest().socket().async_wait(Socket::wait_read, kAsTuple));
     if (first.index() == 1) WatchClient();
   }
   woken_ = false;
@@ -291,15 +384,49 @@ net::awaitable<bool> Connection::WaitForWake() {
 }
 
 // The socket is readable while an answer is due: the client has gone, or has sent its next request.
-void Connection::WatchClient() {
+template <typename Stream>
+void StreamConnection<Stream>::WatchClient() {
   error_code error;
-  stream_.socket().non_blocking(true, error);
-  const size_t n = stream_.socket().read_some(buffer_.prepare(4096), error);
+  lowest().socket().non_blocking(true, error);
+  const size_t n = stream_.read_some(buffer_.prepare(4096), error);
   buffer_.commit(n);
   if (error && error != net::error::would_block && error != net::error::try_again) {
     client_gone_ = true;
   }
   if (buffer_.size() >= kMaxReadAhead) watch_ = false;
+}
+
+}  // namespace
+
+void ExchangeState::Wake() {
+  if (wake_posted_.exchange(true)) return;
+  net::post(executor_, [connection = connection_] {
+    if (auto alive = connection.lock()) alive->Wake();
+  });
+}
+
+Connection::Connection(const net::any_io_executor& executor,
+                       std::shared_ptr<ConnectionShared> shared)
+    : shared_(std::move(shared)), wake_timer_(executor, net::steady_timer::time_point::max()) {
+  std::lock_guard lock(shared_->mutex);
+  shared_->connections.insert(this);
+}
+
+Connection::~Connection() {
+  std::lock_guard lock(shared_->mutex);
+  shared_->connections.erase(this);
+  if (shared_->connections.empty()) shared_->none_left.notify_all();
+}
+
+std::shared_ptr<Connection> Connection::Create(Socket socket,
+                                               std::shared_ptr<ConnectionShared> shared,
+                                               net::ssl::context* tls, bool is_over_limit) {
+  if (tls == nullptr) {
+    return std::make_shared<StreamConnection<PlainStream>>(std::move(socket), std::move(shared),
+                                                           is_over_limit);
+  }
+  return std::make_shared<StreamConnection<TlsStream>>(std::move(socket), std::move(shared),
+                                                       is_over_limit, *tls);
 }
 
 }  // namespace keel::apps

@@ -17,19 +17,16 @@
 #include "apps/server/http_options.h"
 #include "boost/asio/any_io_executor.hpp"
 #include "boost/asio/awaitable.hpp"
-#include "boost/asio/ip/tcp.hpp"
+#include "boost/asio/generic/stream_protocol.hpp"
+#include "boost/asio/ssl/context.hpp"
 #include "boost/asio/steady_timer.hpp"
-#include "boost/beast/core/flat_buffer.hpp"
-#include "boost/beast/core/tcp_stream.hpp"
-#include "boost/beast/http.hpp"
 
 namespace keel::apps {
 
 namespace net = boost::asio;
-namespace beast = boost::beast;
-namespace http = beast::http;
 using boost::system::error_code;
-using tcp = net::ip::tcp;
+// Of TCP, or a Unix socket.
+using Socket = net::generic::stream_protocol::socket;
 
 class Connection;
 
@@ -68,9 +65,9 @@ class ExchangeState : public Exchange, public std::enable_shared_from_this<Excha
     }
     fn();
   }
-  void Note(std::string words) override {
+  void CountTokens(TokenCounts tokens) override {
     std::lock_guard lock(mutex_);
-    note_ = std::move(words);
+    tokens_ = tokens;
   }
 
   // For the connection.
@@ -82,9 +79,9 @@ class ExchangeState : public Exchange, public std::enable_shared_from_this<Excha
   const std::string& allow_origin() const { return allow_origin_; }
   const HttpResponse& head() const { return *head_; }
   BodyStream* body() const { return body_.get(); }
-  std::string note() {
+  std::optional<TokenCounts> tokens() {
     std::lock_guard lock(mutex_);
-    return note_;
+    return tokens_;
   }
   void SetGone() {
     std::function<void()> fn;
@@ -113,7 +110,7 @@ class ExchangeState : public Exchange, public std::enable_shared_from_this<Excha
   std::shared_ptr<BodyStream> body_;
   std::function<void()> on_gone_;
   std::string allow_origin_;  // empty: none
-  std::string note_;
+  std::optional<TokenCounts> tokens_;
   bool gone_ = false;
 };
 
@@ -132,22 +129,15 @@ struct ConnectionShared {
 // One client. All members are used on the connection's strand only.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(tcp::socket socket, std::shared_ptr<ConnectionShared> shared)
-      : shared_(std::move(shared)),
-        stream_(std::move(socket)),
-        wake_timer_(stream_.get_executor(), net::steady_timer::time_point::max()) {
-    std::lock_guard lock(shared_->mutex);
-    shared_->connections.insert(this);
-  }
-  ~Connection() {
-    std::lock_guard lock(shared_->mutex);
-    shared_->connections.erase(this);
-    if (shared_->connections.empty()) shared_->none_left.notify_all();
-  }
+  // Unless `tls` is null, it is encrypted; the context is needed for the call only. With
+  // `is_over_limit` the client is told so.
+  static std::shared_ptr<Connection> Create(Socket socket, std::shared_ptr<ConnectionShared> shared,
+                                            net::ssl::context* tls, bool is_over_limit);
+  virtual ~Connection();
 
-  net::awaitable<void> Run();
-
-  net::any_io_executor executor() { return stream_.get_executor(); }
+  virtual net::awaitable<void> Run() = 0;
+  virtual net::any_io_executor executor() = 0;
+  virtual void Close() = 0;
   void Wake() {
     woken_ = true;
     // In the past: also ends a wait that is yet to begin.
@@ -155,37 +145,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
   // Ends the connection if it waits for a request.
   void CloseIfIdle() {
-    if (is_idle_) stream_.close();
+    if (is_idle_) Close();
   }
-  void Close() { stream_.close(); }
 
- private:
-  using Parser = http::request_parser<http::string_body>;
+ protected:
+  Connection(const net::any_io_executor& executor, std::shared_ptr<ConnectionShared> shared);
 
-  net::awaitable<bool> Read(Parser& parser);
-  net::awaitable<bool> Refuse(CallError error);
-  net::awaitable<bool> Answer(ExchangeState& exchange, const Parser& parser);
-  net::awaitable<bool> WriteWhole(ExchangeState& exchange, bool head_only, bool keep_alive,
-                                  unsigned version);
-  net::awaitable<bool> WritePieces(ExchangeState& exchange, bool head_only, bool keep_alive,
-                                   unsigned version);
-  net::awaitable<bool> WaitForWake();
-  void WatchClient();
-  template <typename Message>
-  void SetHeaders(const ExchangeState& exchange, Message* message);
-  HttpRequest ToRequest(Parser& parser);
-  template <typename Buffers>
-  net::awaitable<bool> WriteBytes(Buffers buffers);
-
-  std::shared_ptr<ConnectionShared> shared_;
-  beast::tcp_stream stream_;
-  beast::flat_buffer buffer_;
+  const std::shared_ptr<ConnectionShared> shared_;
   net::steady_timer wake_timer_;
   bool woken_ = false;
   bool is_idle_ = false;
-  bool client_gone_ = false;
-  bool watch_ = true;  // look for the client's end while it waits
-  size_t written_ = 0;
 };
 
 }  // namespace keel::apps

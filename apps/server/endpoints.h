@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "apps/server/metrics_dialect.h"
 #include "apps/server/readiness.h"
 #include "apps/server/router.h"
 #include "apps/server/running_calls.h"
@@ -16,6 +17,12 @@
 
 namespace keel::apps {
 
+// How calls are taken and answered, where a server can choose.
+struct CallStyle {
+  bool strict = false;               // a field that nobody reads is an error, not a warning
+  bool incremental_streams = false;  // as CallContext has it
+};
+
 // All of it outlives the server's threads.
 struct EndpointContext {
   Router& router;
@@ -23,6 +30,8 @@ struct EndpointContext {
   const Readiness& readiness;
   RunningCalls& calls;
   const CallLimits limits;
+  const CallStyle style = {};
+  const MetricsDialect metrics_dialect = MetricsDialect::kVllm;
 };
 
 // Each adds the endpoints of one file; the arguments must outlive the server.
@@ -32,6 +41,8 @@ void AddGenerateEndpoints(const EndpointContext& context, std::span<const Dialec
 void AddModelEndpoints(const EndpointContext& context);
 // /, /page/...: what browsers are given
 void AddPageEndpoints(const EndpointContext& context);
+// /v1/responses/{id}
+void AddResponseEndpoints(const EndpointContext& context);
 // /models/load, /models/unload
 void AddLoadEndpoints(const EndpointContext& context);
 // /abort_request, /flush_cache, /health_generate

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "apps/server/endpoints.h"
+#include "apps/server/unknown_fields.h"
 #include "apps/wire/answer.h"
 #include "apps/wire/call.h"
 #include "apps/wire/fields.h"
@@ -19,9 +20,8 @@
 namespace keel::apps {
 namespace {
 
-std::string TokensNote(const Usage& usage) {
-  return std::to_string(usage.prompt_tokens) + "+" + std::to_string(usage.completion_tokens) +
-         " tokens";
+TokenCounts CountsOf(const Usage& usage) {
+  return {.prompt = usage.prompt_tokens, .completion = usage.completion_tokens};
 }
 
 // A streamed answer: the connection takes events as they come.
@@ -51,7 +51,7 @@ class EventStream : public BodyStream, public RunningCall {
         more = false;
       }
     }
-    if (auto exchange = exchange_.lock()) exchange->Note(TokensNote(answer_->usage()));
+    if (auto exchange = exchange_.lock()) exchange->CountTokens(CountsOf(answer_->usage()));
     if (!more) {
       answer_->AppendEnd(events);
       engine_ = nullptr;  // who reads the answer may ask for a model that needs the room
@@ -84,10 +84,11 @@ class EventStream : public BodyStream, public RunningCall {
 class Collector : public RunningCall, public std::enable_shared_from_this<Collector> {
  public:
   Collector(Router& router, std::shared_ptr<Engine> engine, std::unique_ptr<Answer> answer,
-            std::shared_ptr<Exchange> exchange)
+            std::string warning, std::shared_ptr<Exchange> exchange)
       : router_(router),
         engine_(std::move(engine)),
         answer_(std::move(answer)),
+        warning_(std::move(warning)),
         exchange_(std::move(exchange)) {}
 
   void Start(std::shared_ptr<Generation> generation, RunningCalls& calls,
@@ -131,11 +132,12 @@ class Collector : public RunningCall, public std::enable_shared_from_this<Collec
     router_.Post([self = shared_from_this()] { self->Respond(); });
   }
   void Respond() {
-    exchange_->Note(TokensNote(answer_->usage()));
+    exchange_->CountTokens(CountsOf(answer_->usage()));
     if (answer_->error().has_value()) {
       RespondError(*exchange_, *answer_->error());
     } else {
-      HttpResponse response{.status = 200, .body = answer_->Body()};
+      HttpResponse response{.status = 200, .body = answer_->Body(), .warning = warning_};
+      AddWarning(warning_, &response.body);
       engine_ = nullptr;  // who reads the answer may ask for a model that needs the room
       exchange_->Respond(std::move(response));
     }
@@ -146,6 +148,7 @@ class Collector : public RunningCall, public std::enable_shared_from_this<Collec
   std::mutex mutex_;
   std::shared_ptr<Generation> generation_;
   const std::unique_ptr<Answer> answer_;
+  const std::string warning_;  // of the body's fields; "": none
   const std::shared_ptr<Exchange> exchange_;
   RunningCalls::Place place_;
 };
@@ -168,6 +171,7 @@ Status Stream(const EndpointContext& context, std::shared_ptr<Engine> engine, Ca
               const std::shared_ptr<Exchange>& exchange) {
   const std::weak_ptr<Exchange> weak = exchange;
   std::vector<std::string> ids = IdsOf(call, *exchange);
+  std::string warning = UnknownFieldsWarning(call.unknown_fields);
   auto generation = Generation::Start(engine, std::move(call.requests), [weak] {
     if (auto alive = weak.lock()) alive->Wake();
   });
@@ -176,7 +180,9 @@ Status Stream(const EndpointContext& context, std::shared_ptr<Engine> engine, Ca
   auto stream = std::make_shared<EventStream>(std::move(engine), *std::move(generation),
                                               std::move(call.answer), weak);
   stream->set_place(context.calls.Add(stream, std::move(ids)));
-  exchange->RespondInPieces({.status = 200, .content_type = "text/event-stream; charset=utf-8"},
+  exchange->RespondInPieces({.status = 200,
+                             .content_type = "text/event-stream; charset=utf-8",
+                             .warning = std::move(warning)},
                             std::move(stream));
   return Status();
 }
@@ -184,8 +190,8 @@ Status Stream(const EndpointContext& context, std::shared_ptr<Engine> engine, Ca
 Status Collect(const EndpointContext& context, std::shared_ptr<Engine> engine, Call call,
                const std::shared_ptr<Exchange>& exchange) {
   std::vector<std::string> ids = IdsOf(call, *exchange);
-  auto collector =
-      std::make_shared<Collector>(context.router, engine, std::move(call.answer), exchange);
+  auto collector = std::make_shared<Collector>(context.router, engine, std::move(call.answer),
+                                               UnknownFieldsWarning(call.unknown_fields), exchange);
   auto generation = Generation::Start(std::move(engine), std::move(call.requests),
                                       [collector] { collector->OnOutput(); });
   if (!generation.ok()) return generation.status();
@@ -200,10 +206,17 @@ void Generate(const EndpointContext& context, ParseCall parse, const std::string
   const CallContext call_context{.engine = *engine,
                                  .model = model,
                                  .request_id = exchange->request().id,
-                                 .limits = context.limits};
+                                 .limits = context.limits,
+                                 .incremental_streams = context.style.incremental_streams};
   Call call;
   if (const MaybeError error = parse(body, call_context, &call)) {
     return RespondError(*exchange, *error);
+  }
+  if (context.style.strict && !call.unknown_fields.empty()) {
+    const std::string& name = call.unknown_fields.front();
+    return RespondError(*exchange,
+                        InvalidField(name, "there is no field " + Quote(name) +
+                                               ", and --strict takes only what is known"));
   }
   const Status status = RunCall(context, std::move(engine), std::move(call), exchange);
   if (!status.ok()) RespondError(*exchange, RefusedCall(status, body));

@@ -30,6 +30,10 @@ struct HttpRequest {
   std::string if_none_match = {};
 };
 
+struct TokenCounts {
+  size_t prompt = 0, completion = 0;
+};
+
 struct HttpResponse {
   int status = 200;
   std::string body = {};
@@ -37,6 +41,7 @@ struct HttpResponse {
   std::string allow = {};       // header Allow, for 405 and OPTIONS
   int retry_after_seconds = 0;  // header Retry-After; 0: none
   std::vector<std::pair<std::string, std::string>> headers = {};  // others
+  std::string warning = {};     // header X-Keel-Warning
 };
 
 // The body of a response that comes in pieces. The connection asks for the next piece when the client
@@ -67,8 +72,8 @@ class Exchange {
   virtual void Wake() = 0;
   // Calls `fn` when the client goes away before its answer is complete; at once if it has.
   virtual void OnClientGone(std::function<void()> fn) = 0;
-  // Words for the access log ("12+34 tokens").
-  virtual void Note(std::string words) = 0;
+  // For the access log: what was read and made for the answer so far.
+  virtual void CountTokens(TokenCounts tokens) = 0;
 
  private:
   ErrorForm error_form_ = PlainError;

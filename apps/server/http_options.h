@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "apps/server/http.h"
@@ -15,8 +16,12 @@ namespace keel::apps {
 
 struct HttpOptions {
   std::string host = "127.0.0.1";
-  uint16_t port = 8000;  // 0: any free one
+  uint16_t port = 8000;              // 0: any free one
+  std::string uds = {};              // path of a Unix socket to listen on instead; empty: none
+  std::string ssl_certificate = {};  // a file; empty: no TLS
+  std::string ssl_key = {};          // a file; empty: in that of the certificate
   int threads = 2;
+  size_t max_connections = 0;  // what are more are told so; 0: any number
   size_t max_body_bytes = 64 << 20;
   size_t max_header_bytes = 64 << 10;
   std::chrono::milliseconds header_timeout{75'000};  // also how long an idle connection stays
@@ -31,7 +36,7 @@ struct HttpRecord {
   int status;  // 499: the client went away
   std::chrono::duration<double> duration;
   size_t response_bytes;
-  std::string note;
+  std::optional<TokenCounts> tokens;
 };
 
 // Called on the server's threads, maybe several at once.

@@ -1,15 +1,26 @@
 #include "apps/server/http_server.h"
 
+#include <netinet/in.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "apps/server/connection.h"
+#include "apps/server/tls.h"
 #include "boost/asio/as_tuple.hpp"
+#include "boost/asio/basic_socket_acceptor.hpp"
 #include "boost/asio/co_spawn.hpp"
 #include "boost/asio/detached.hpp"
 #include "boost/asio/io_context.hpp"
+#include "boost/asio/ip/tcp.hpp"
+#include "boost/asio/local/stream_protocol.hpp"
 #include "boost/asio/post.hpp"
 #include "boost/asio/strand.hpp"
 #include "boost/asio/use_awaitable.hpp"
@@ -19,6 +30,44 @@ namespace {
 
 // Completion as a tuple (error_code, ...) instead of an exception.
 constexpr auto kAsTuple = net::as_tuple(net::use_awaitable);
+
+// So many connections above the limit are told so; those above are just ended.
+constexpr size_t kMaxRefusing = 64;
+
+using Acceptor = net::basic_socket_acceptor<net::generic::stream_protocol>;
+using Endpoint = net::generic::stream_protocol::endpoint;
+using Local = net::local::stream_protocol;
+using net::ip::tcp;
+
+Result<Endpoint> ResolveTcp(net::io_context& context, const HttpOptions& options) {
+  error_code error;
+  tcp::resolver resolver(context);
+  const auto found =
+      resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
+  if (!error && !found.empty()) return Endpoint(found.begin()->endpoint());
+  return Status(Code::kInvalidArgument,
+                "--host " + options.host + ": no such address: " + error.message());
+}
+
+// Where a server ended without cleaning up, its socket's file is still there.
+bool IsLeftOver(net::io_context& context, const Local::endpoint& endpoint) {
+  struct stat info {};
+  if (stat(endpoint.path().c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
+  error_code error;
+  Local::socket(context).connect(endpoint, error);
+  return error == net::error::connection_refused;
+}
+
+Result<Endpoint> UnixEndpoint(net::io_context& context, const std::string& path) {
+  constexpr size_t kMaxPath = 107;  // of sockaddr_un
+  if (path.size() > kMaxPath) {
+    return Status(Code::kInvalidArgument, "--uds " + path + ": a Unix socket's path has at most " +
+                                              std::to_string(kMaxPath) + " characters");
+  }
+  const Local::endpoint endpoint(path);
+  if (IsLeftOver(context, endpoint)) unlink(path.c_str());
+  return Endpoint(endpoint);
+}
 
 }  // namespace
 
@@ -38,33 +87,45 @@ class HttpServer::Impl {
     WaitForConnections(std::chrono::seconds(2));
     context_.stop();
     for (std::thread& thread : threads_) thread.join();
+    if (is_bound_unix_) unlink(shared_->options.uds.c_str());
   }
 
   Status Listen() {
     const HttpOptions& options = shared_->options;
-    error_code error;
-    tcp::resolver resolver(context_);
-    const auto found =
-        resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
-    if (error || found.empty()) {
-      return Status(Code::kInvalidArgument,
-                    "--host " + options.host + ": no such address: " + error.message());
+    if (!options.ssl_certificate.empty()) {
+      if (Status status = ReloadTls(); !status.ok()) return status;
     }
-    const tcp::endpoint endpoint = found.begin()->endpoint();
-    acceptor_.open(endpoint.protocol(), error);
-    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor_.bind(endpoint, error);
+    const bool is_unix = !options.uds.empty();
+    const Result<Endpoint> endpoint =
+        is_unix ? UnixEndpoint(context_, options.uds) : ResolveTcp(context_, options);
+    if (!endpoint.ok()) return endpoint.status();
+    error_code error;
+    acceptor_.open(endpoint->protocol(), error);
+    if (!error) acceptor_.set_option(net::socket_base::reuse_address(true), error);
+    if (!error) acceptor_.bind(*endpoint, error);
     if (!error) acceptor_.listen(net::socket_base::max_listen_connections, error);
+    is_bound_unix_ = is_unix && !error;
     if (!error) return Status();
-    const std::string address = options.host + ":" + std::to_string(options.port);
+    const std::string address =
+        is_unix ? options.uds : options.host + ":" + std::to_string(options.port);
+    const std::string choose =
+        is_unix ? "choose another path with --uds" : "choose another port with --port";
     if (error == net::error::address_in_use) {
       return Status(Code::kAlreadyExists,
-                    address +
-                        " is in use by another program; end that one, or choose another "
-                        "port with --port");
+                    address + " is in use by another program; end that one, or " + choose);
     }
-    return Status(Code::kUnavailable, address + " cannot be listened on: " + error.message() +
-                                          "; choose another address with --host or --port");
+    return Status(Code::kUnavailable,
+                  address + " cannot be listened on: " + error.message() + "; " +
+                      (is_unix ? choose : "choose another address with --host or --port"));
+  }
+
+  Status ReloadTls() {
+    const HttpOptions& options = shared_->options;
+    auto loaded = LoadTls(options.ssl_certificate, options.ssl_key);
+    if (!loaded.ok()) return loaded.status();
+    std::lock_guard lock(tls_mutex_);
+    tls_ = *std::move(loaded);
+    return Status();
   }
 
   void Run() {
@@ -74,7 +135,14 @@ class HttpServer::Impl {
     }
   }
 
-  uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  uint16_t port() const {
+    error_code error;
+    const Endpoint endpoint = acceptor_.local_endpoint(error);
+    if (error || is_bound_unix_) return 0;
+    tcp::endpoint address;
+    std::memcpy(address.data(), endpoint.data(), std::min(endpoint.size(), address.capacity()));
+    return address.port();
+  }
 
   bool Drain(std::chrono::milliseconds timeout) {
     shared_->draining = true;
@@ -99,11 +167,25 @@ class HttpServer::Impl {
     }
   }
 
-  void Serve(tcp::socket socket) {
+  void Serve(Socket socket) {
     const auto strand = socket.get_executor();
-    auto connection = std::make_shared<Connection>(std::move(socket), shared_);
+    const size_t limit = shared_->options.max_connections;
+    const size_t others = NumConnections();
+    if (limit > 0 && others >= limit + kMaxRefusing) return;
+    std::shared_ptr<net::ssl::context> tls;
+    {
+      std::lock_guard lock(tls_mutex_);
+      tls = tls_;
+    }
+    auto connection = Connection::Create(std::move(socket), shared_, tls.get(),
+                                         /*is_over_limit=*/limit > 0 && others >= limit);
     net::co_spawn(
         strand, [connection] { return connection->Run(); }, net::detached);
+  }
+
+  size_t NumConnections() {
+    std::lock_guard lock(shared_->mutex);
+    return shared_->connections.size();
   }
 
   void ForEachConnection(void (*fn)(Connection&)) {
@@ -127,7 +209,10 @@ class HttpServer::Impl {
 
   std::shared_ptr<ConnectionShared> shared_;
   net::io_context context_;
-  tcp::acceptor acceptor_;
+  Acceptor acceptor_;
+  bool is_bound_unix_ = false;
+  std::mutex tls_mutex_;
+  std::shared_ptr<net::ssl::context> tls_;  // null: none
   std::vector<std::thread> threads_;
 };
 
@@ -143,6 +228,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions& options
 }
 
 uint16_t HttpServer::port() const { return impl_->port(); }
+Status HttpServer::ReloadTls() { return impl_->ReloadTls(); }
 bool HttpServer::Drain(std::chrono::milliseconds timeout) { return impl_->Drain(timeout); }
 
 }  // namespace keel::apps

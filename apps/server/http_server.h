@@ -22,7 +22,11 @@ class HttpServer {
   // Ends all connections at once.
   ~HttpServer();
 
+  // 0 on a Unix socket.
   uint16_t port() const;
+  // Reads the certificate's files again; connections from now on see it. What is wrong with them
+  // changes nothing.
+  Status ReloadTls();
   // Takes no new connections and ends idle ones; waits until running exchanges are answered, at most
   // `timeout`. False: some are not.
   bool Drain(std::chrono::milliseconds timeout);

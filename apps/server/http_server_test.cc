@@ -1,8 +1,12 @@
 #include "apps/server/http_server.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <future>
+#include <list>
 #include <memory>
 #include <random>
 #include <string>
@@ -32,7 +36,21 @@ class TwoPieces : public BodyStream {
   int count_ = 0;
 };
 
-// GET /pieces streams; /wait never answers; all else gives the body back.
+// More than what sockets hold for a reader that takes nothing.
+constexpr char kManyPieces[] = "GET /many HTTP/1.1\r\n\r\n";
+constexpr size_t kPiece = 64 << 10, kManyBytes = 16 * kPiece;
+class ManyPieces : public BodyStream {
+ public:
+  bool Take(std::string* bytes) override {
+    bytes->append(kPiece, 'x');
+    return ++count_ < kManyBytes / kPiece;
+  }
+
+ private:
+  size_t count_ = 0;
+};
+
+// GET /pieces and /many stream; /wait never answers; all else gives the body back.
 class HttpServerTest : public ::testing::Test {
  protected:
   void Start(HttpOptions options = {}) {
@@ -49,6 +67,9 @@ class HttpServerTest : public ::testing::Test {
     if (request.path == "/pieces") {
       exchange->RespondInPieces({.status = 200, .content_type = "text/plain"},
                                 std::make_shared<TwoPieces>());
+    } else if (request.path == "/many") {
+      exchange->RespondInPieces({.status = 200, .content_type = "text/plain"},
+                                std::make_shared<ManyPieces>());
     } else if (request.path == "/wait") {
       exchange->OnClientGone([this] { gone_.set_value(); });
       waiting_ = exchange;
@@ -208,6 +229,62 @@ TEST_F(HttpServerTest, AnAddressThatCannotBeHadIsSaid) {
   options.host = "no.such.host.invalid";
   EXPECT_THAT(HttpServer::Start(options, nullptr, nullptr).status().message(),
               HasSubstr("--host no.such.host.invalid: no such address"));
+}
+
+TEST_F(HttpServerTest, AUnixSocketServesAndIsTakenAgain) {
+  HttpOptions options;
+  // Bazel's own directory has too long a name for a socket.
+  options.uds = "/tmp/keel-" + std::to_string(getpid()) + ".sock";
+  Start(options);
+  EXPECT_EQ(server_->port(), 0);
+  EXPECT_EQ(HttpClient(options.uds).Ask(Post("here")).body, "POST here");
+  EXPECT_THAT(HttpServer::Start(options, nullptr, nullptr).status().message(),
+              HasSubstr(".sock is in use by another program"));
+  server_ = nullptr;
+  EXPECT_FALSE(std::filesystem::exists(options.uds));
+  // What a server left that could not clean up.
+  boost::asio::io_context context;
+  boost::asio::local::stream_protocol::acceptor(
+      context, boost::asio::local::stream_protocol::endpoint(options.uds))
+      .close();
+  EXPECT_TRUE(std::filesystem::exists(options.uds));
+  Start(options);
+  EXPECT_EQ(HttpClient(options.uds).Ask(Post("again")).body, "POST again");
+  options.uds = std::string(200, 'x');
+  EXPECT_THAT(HttpServer::Start(options, nullptr, nullptr).status().message(),
+              HasSubstr("a Unix socket's path has at most 107 characters"));
+}
+
+TEST_F(HttpServerTest, ConnectionsAboveTheLimitAreToldSo) {
+  HttpOptions options;
+  options.max_connections = 2;
+  Start(options);
+  HttpClient first = NewClient(), second = NewClient();
+  EXPECT_EQ(first.Ask(Post("1")).status, 200);
+  EXPECT_EQ(second.Ask(Post("2")).status, 200);
+  const auto third = NewClient().Ask(Post("3"));
+  EXPECT_EQ(third.status, 503);
+  EXPECT_EQ(third.Header("Retry-After"), "1");
+  EXPECT_THAT(third.body, HasSubstr("as many connections as --max-connections allows (2)"));
+  EXPECT_EQ(first.Ask(Post("still")).body, "POST still");
+}
+
+TEST_F(HttpServerTest, ACertificateThatCannotBeReadIsSaid) {
+  HttpOptions options;
+  options.port = 0;
+  options.ssl_certificate = "/no/such.pem";
+  EXPECT_THAT(HttpServer::Start(options, nullptr, nullptr).status().message(),
+              HasSubstr("--ssl-certfile /no/such.pem: no certificate in PEM format"));
+}
+
+// Many streams at once, whose readers take nothing: each waits for its own.
+TEST_F(HttpServerTest, SlowReadersHoldUpNobody) {
+  constexpr int kReaders = 200;
+  Start();
+  std::list<HttpClient> slow;
+  for (int i = 0; i < kReaders; ++i) slow.emplace_back(server_->port()).Send(kManyPieces);
+  EXPECT_EQ(Ask(Post("quick")).body, "POST quick");
+  for (HttpClient& client : slow) EXPECT_EQ(client.Read().body.size(), kManyBytes);
 }
 
 // Bytes from outside: whatever they are, the server goes on.

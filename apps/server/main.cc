@@ -1,11 +1,15 @@
 // keel-server: serves models over HTTP, in OpenAI's wire formats.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
+#include <mutex>
 #include <optional>
 #include <semaphore>
 #include <string>
@@ -16,106 +20,18 @@
 #include "apps/common/command_line.h"
 #include "apps/common/log.h"
 #include "apps/common/paths.h"
+#include "apps/common/programs.h"
 #include "apps/common/signals.h"
-#include "apps/server/dialects.h"
 #include "apps/server/model_flags.h"
 #include "apps/server/offline_flags.h"
 #include "apps/server/server_app.h"
+#include "apps/server/server_flags.h"
 #include "boost/json/object.hpp"
 
 namespace keel::apps {
 namespace {
 
-struct Flags {
-  ServerOptions server;
-  std::vector<std::string> names;
-  std::vector<std::string> api_keys;
-  int64_t models_memory_bytes = 0;
-  int drain_seconds = 30;
-  int shutdown_delay_seconds = 0;
-};
-
-void AddModelFlags(CLI::App& app, Flags* flags) {
-  constexpr char kGroup[] = "Models";
-  app.add_option("--served-model-name", flags->names,
-                 "Name that clients call the model by, where there is one model. May be repeated; "
-                 "the first is the one in responses.")
-      ->type_name("NAME")
-      ->allow_extra_args(false)
-      ->group(kGroup)
-      ->default_str("as --model");
-  app.add_option("--models-memory-bytes", flags->models_memory_bytes,
-                 "What weights and caches of all models may take together. Models that are not "
-                 "pinned are unloaded, the least recently used first, when another needs the room. "
-                 "0: what is free at the start.")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false).description(""))
-      ->type_name("BYTES")
-      ->group(kGroup)
-      ->capture_default_str();
-}
-
-void AddFlags(CLI::App& app, Flags* flags) {
-  HttpOptions& http = flags->server.http;
-  constexpr char kGroup[] = "Server";
-  app.add_option("--host", http.host, "Address to listen on. 0.0.0.0 is every one of this machine.")
-      ->type_name("ADDRESS")
-      ->group(kGroup)
-      ->capture_default_str();
-  app.add_option("--port", http.port, "TCP port; 0 picks a free one.")
-      ->type_name("PORT")
-      ->group(kGroup)
-      ->capture_default_str();
-  app.add_option("--api-key", flags->api_keys,
-                 "Key that clients must send as 'Authorization: Bearer KEY'. May be repeated. Also "
-                 "from KEEL_API_KEY, which other users of the machine do not see.")
-      ->type_name("KEY")
-      ->allow_extra_args(false)
-      ->group(kGroup)
-      ->envname("KEEL_API_KEY");
-  app.add_option("--allowed-origin", flags->server.router.allowed_origins,
-                 "Origin of web pages that may use this server. May be repeated; '*' is all.")
-      ->type_name("ORIGIN")
-      ->allow_extra_args(false)
-      ->group(kGroup)
-      ->default_str("none");
-  app.add_option("--max-body-bytes", http.max_body_bytes, "Longest body of a request, in bytes.")
-      ->type_name("BYTES")
-      ->group(kGroup)
-      ->capture_default_str();
-  app.add_option("--max-logprobs", flags->server.limits.max_logprobs,
-                 "Most alternatives of a token that a request may ask for; -1: all of the "
-                 "vocabulary.")
-      ->type_name("N")
-      ->check(CLI::Range(-1, 1 << 24).description(""))
-      ->group(kGroup)
-      ->capture_default_str();
-  std::vector<std::string> dialects;
-  for (const Dialect* dialect : Dialects()) dialects.emplace_back(dialect->name);
-  app.add_option(
-         "--api-dialect", flags->server.api_dialect,
-         "Whose protocol a body is in where several have the path and the body does not say: "
-         "POST /generate is text-generation-inference's and SGLang's.")
-      ->type_name("NAME")
-      ->check(CLI::IsMember(dialects))
-      ->group(kGroup)
-      ->default_str("tgi");
-  app.add_option("--drain-seconds", flags->drain_seconds,
-                 "How long running requests may go on after Ctrl-C. A second Ctrl-C ends at once.")
-      ->type_name("SECONDS")
-      ->group(kGroup)
-      ->capture_default_str();
-  app.add_option("--shutdown-delay-seconds", flags->shutdown_delay_seconds,
-                 "How long the server goes on as before after Ctrl-C or SIGTERM, while /ready and "
-                 "/health already answer 503: the time that a balancer needs to choose others.")
-      ->type_name("SECONDS")
-      ->group(kGroup)
-      ->capture_default_str();
-  app.add_flag("--access-log,!--no-access-log", flags->server.access_log,
-               "A line on stderr for each request, but not for polls of /health and the like that "
-               "found all well.")
-      ->group(kGroup)
-      ->default_str("true");
-}
+constexpr int kFailed = 1, kWrongFlags = 2;
 
 bool IsTrue(const boost::json::object& info, const char* key) {
   const boost::json::value* value = info.if_contains(key);
@@ -135,29 +51,66 @@ Example ExampleFor(boost::json::string_view task, bool has_chat_template) {
   return {"v1/completions", R"({"prompt":"Once upon a time","max_tokens":32})"};
 }
 
+// Where clients reach it: "http://127.0.0.1:8000".
+std::string UrlOf(const HttpOptions& http, uint16_t port) {
+  const std::string scheme = http.ssl_certificate.empty() ? "http://" : "https://";
+  if (!http.uds.empty()) return scheme + "localhost";
+  const bool is_any = http.host == "0.0.0.0" || http.host == "::";
+  std::string host = is_any ? "127.0.0.1" : http.host;
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  return scheme + host + ":" + std::to_string(port);
+}
+
 // The first line on stdout: something to try.
-void PrintCurl(const std::string& host, uint16_t port, bool has_key,
+void PrintCurl(const HttpOptions& http, const std::string& url, bool has_key,
                const boost::json::object& info) {
   const boost::json::value* task = info.if_contains("task");
   const Example example = ExampleFor(task == nullptr ? "generate" : task->get_string(),
                                      IsTrue(info, "has_chat_template"));
-  const bool is_any = host == "0.0.0.0" || host == "::";
-  std::string shown = is_any ? "127.0.0.1" : host;
-  if (shown.find(':') != std::string::npos) shown = "[" + shown + "]";
-  std::printf("curl http://%s:%d/%s -H 'Content-Type: application/json' %s-d '%s'\n", shown.c_str(),
-              port, example.path, has_key ? "-H 'Authorization: Bearer YOUR_KEY' " : "",
+  const std::string socket =
+      http.uds.empty() ? "" : "--unix-socket " + std::filesystem::absolute(http.uds).string() + " ";
+  std::printf("curl %s%s/%s -H 'Content-Type: application/json' %s-d '%s'\n", socket.c_str(),
+              url.c_str(), example.path, has_key ? "-H 'Authorization: Bearer YOUR_KEY' " : "",
               example.body);
   std::fflush(stdout);
 }
 
-int Fail(const Status& status) {
+// A connection is a file: as many as the system lets this process have.
+void AllowManyFiles() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
+int Fail(const Status& status, int code = kFailed) {
   ReleaseLog();
   std::cerr << "keel-server: " << status.message() << "\n";
-  return 1;
+  return code;
+}
+
+// Whose certificate SIGHUP has read again; null before it serves and once it ends.
+std::mutex serving_mutex;
+ServerApp* serving = nullptr;
+
+void SetServing(ServerApp* app) {
+  std::lock_guard lock(serving_mutex);
+  serving = app;
+}
+
+void ReloadCertificate() {
+  std::lock_guard lock(serving_mutex);
+  if (serving == nullptr) return;
+  const Status status = serving->ReloadTls();
+  if (status.ok()) {
+    LogInfo("the certificate's files were read again");
+  } else {
+    LogError("the certificate stays as it was: " + status.message());
+  }
 }
 
 // Says every few seconds what an end waits for, so that it is not taken for a hang.
-std::jthread ReportWhileEnding(const ServerApp& app, const Flags& flags) {
+std::jthread ReportWhileEnding(const ServerApp& app, const ServerFlags& flags) {
   return std::jthread([&app, seconds = flags.drain_seconds](std::stop_token stop) {
     const auto start = std::chrono::steady_clock::now();
     for (int ticks = 0; !stop.stop_requested(); ++ticks) {
@@ -174,10 +127,12 @@ std::jthread ReportWhileEnding(const ServerApp& app, const Flags& flags) {
   });
 }
 
-int Main(int argc, char** argv) {
+}  // namespace
+
+int ServerMain(int argc, char** argv) {
   const std::string demo_model = FindDemoModel(argv[0]);
   EnterUsersDirectory();
-  Flags flags;
+  ServerFlags flags;
   CommandLine command_line("keel-server",
                            "Serves models over HTTP, in OpenAI's wire formats. Without --model: "
                            "the demo model.\n\n--model may be repeated, and is "
@@ -185,19 +140,20 @@ int Main(int argc, char** argv) {
                            "\"model\"; options are flags of that model alone. The first model is "
                            "loaded at the start, as pinned ones are, the others when a call needs "
                            "them.");
-  command_line.AddPositionalModel();
-  AddFlags(command_line.app(), &flags);
-  AddModelFlags(command_line.app(), &flags);
+  AddServerFlags(command_line.app(), &flags);
   AddOfflineFlags(command_line, &flags.server.offline);
-  command_line.AddEngineFlags();
+  command_line.AddEngineFlags(/*takes_model_as_word=*/true);
   if (const std::optional<int> code = command_line.Parse(argc, argv)) return *code;
+  if (Status status = FinishServerFlags(&flags); !status.ok()) return Fail(status, kWrongFlags);
   CompleteOfflineFlags(command_line, &flags.server.offline);
-  flags.server.router.api_keys = flags.api_keys;
   flags.server.limits.max_sequences =
       command_line.EngineNumber("max-num-seqs") + command_line.EngineNumber("max-queued-requests");
+  SetLogFormat(flags.log_format);
+  AllowManyFiles();
   auto configs = ReadModelFlags(command_line, demo_model, flags.names);
   if (!configs.ok()) return Fail(configs.status());
 
+  if (!flags.server.http.ssl_certificate.empty()) HandleReloadSignal(ReloadCertificate);
   static std::atomic<bool> loading = true;
   static std::binary_semaphore stop(0);
   HandleStopSignals([] {
@@ -223,12 +179,16 @@ int Main(int argc, char** argv) {
   }
   (*app)->SetReady();
   loading = false;
-  PrintCurl(flags.server.http.host, (*app)->port(), !flags.api_keys.empty(),
+  const HttpOptions& http = flags.server.http;
+  const std::string url = UrlOf(http, (*app)->port());
+  PrintCurl(http, url, !flags.server.router.api_keys.empty(),
             (*app)->models().Describe(at_start.front()).info);
   ReleaseLog();
-  LogInfo("serving on http://" + flags.server.http.host + ":" + std::to_string((*app)->port()));
+  LogInfo("serving on " + (http.uds.empty() ? url : http.uds));
+  SetServing(app->get());
 
   stop.acquire();
+  SetServing(nullptr);
   (*app)->BeginEnd();
   std::this_thread::sleep_for(std::chrono::seconds(flags.shutdown_delay_seconds));
   const std::jthread report = ReportWhileEnding(**app, flags);
@@ -236,7 +196,4 @@ int Main(int argc, char** argv) {
   return 0;
 }
 
-}  // namespace
 }  // namespace keel::apps
-
-int main(int argc, char** argv) { return keel::apps::Main(argc, argv); }

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "apps/server/metrics_dialect.h"
 #include "apps/server/metrics_text.h"
 #include "prometheus/counter.h"
 #include "prometheus/histogram.h"
@@ -42,20 +43,34 @@ Monitoring::Monitoring(const EndpointContext& context)
   }
   context.router.Add("POST", "/ping", health, options);
   context.router.Add(
+      "GET", "/live", [this](auto exchange) { Live(*exchange); }, options);
+  context.router.Add(
       "GET", "/metrics", [this](auto exchange) { Expose(*exchange); }, options);
 }
 
 Monitoring::~Monitoring() = default;
 
-void Monitoring::Health(Exchange& exchange) const {
-  MaybeError error = context_.readiness.NotReady();
+MaybeError Monitoring::EngineError() const {
+  MaybeError error;
   context_.models.ForEachReady([&](const std::string& id, Engine& engine) {
     if (const Status status = engine.Check(); !status.ok() && !error.has_value()) {
       error = CallError{.code = ErrorCode::kUnavailable,
                         .message = "model '" + id + "': " + status.message()};
     }
   });
+  return error;
+}
+
+void Monitoring::Health(Exchange& exchange) const {
+  MaybeError error = context_.readiness.NotReady();
+  if (!error.has_value()) error = EngineError();
   if (error.has_value()) return RespondError(exchange, *error);
+  exchange.Respond({.status = 200, .content_type = {}});
+}
+
+// A server that loads or ends is well: to start another in its place would help nobody.
+void Monitoring::Live(Exchange& exchange) const {
+  if (const MaybeError error = EngineError()) return RespondError(exchange, *error);
   exchange.Respond({.status = 200, .content_type = {}});
 }
 
@@ -66,7 +81,7 @@ void Monitoring::Expose(Exchange& exchange) const {
   });
   texts.push_back(prometheus::TextSerializer().Serialize(metrics_->registry.Collect()));
   exchange.Respond({.status = 200,
-                    .body = JoinMetrics(texts),
+                    .body = RenameMetrics(JoinMetrics(texts), context_.metrics_dialect),
                     .content_type = "text/plain; version=0.0.4; charset=utf-8"});
 }
 

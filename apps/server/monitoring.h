@@ -1,4 +1,4 @@
-// GET /health, /ready, /ping, /metrics, and the server's own metrics.
+// GET /health, /ready, /live, /ping, /metrics, and the server's own metrics.
 #ifndef KEEL_APPS_SERVER_MONITORING_H_
 #define KEEL_APPS_SERVER_MONITORING_H_
 
@@ -20,7 +20,10 @@ class Monitoring {
 
  private:
   class Metrics;
+  // What is wrong with an engine, if something is.
+  MaybeError EngineError() const;
   void Health(Exchange& exchange) const;
+  void Live(Exchange& exchange) const;
   void Expose(Exchange& exchange) const;
 
   const EndpointContext& context_;

@@ -27,7 +27,7 @@ class KeptExchange : public Exchange {
   }
   void Wake() override {}
   void OnClientGone(std::function<void()>) override {}
-  void Note(std::string) override {}
+  void CountTokens(TokenCounts) override {}
 
   HttpResponse Wait() { return response_.get_future().get(); }
   const std::string& allowed_origin() const { return allowed_origin_; }

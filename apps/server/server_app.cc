@@ -1,28 +1,18 @@
 #include "apps/server/server_app.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <utility>
 
 #include "apps/common/log.h"
+#include "apps/server/access_log.h"
 #include "apps/server/dialects.h"
 
 namespace keel::apps {
 namespace {
 
 constexpr size_t kLargeBytes = 256 << 10;  // of a body whose memory is worth looking for
-
-// "POST /v1/completions 200 0.132 s 1042 bytes 12+34 tokens 127.0.0.1:40312 id"
-void LogAccess(const HttpRecord& record) {
-  char numbers[64];
-  std::snprintf(numbers, sizeof(numbers), " %d %.3f s %zu bytes ", record.status,
-                record.duration.count(), record.response_bytes);
-  const HttpRequest& request = record.request;
-  LogInfo(request.method + " " + request.target.substr(0, 200) + numbers +
-          (record.note.empty() ? "" : record.note + " ") + request.peer + " " + request.id);
-}
 
 }  // namespace
 
@@ -33,9 +23,12 @@ ServerApp::ServerApp(const ServerOptions& options, std::unique_ptr<ServedModels>
                .models = *models_,
                .readiness = readiness_,
                .calls = calls_,
-               .limits = options.limits},
+               .limits = options.limits,
+               .style = options.style,
+               .metrics_dialect = options.metrics_dialect},
       monitoring_(context_) {
   AddGenerateEndpoints(context_, DialectsFrom(options.api_dialect));
+  AddResponseEndpoints(context_);
   AddModelEndpoints(context_);
   AddPageEndpoints(context_);
   AddLoadEndpoints(context_);

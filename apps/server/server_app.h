@@ -24,9 +24,11 @@ struct ServerOptions {
   HttpOptions http;
   RouterOptions router;
   CallLimits limits;
+  CallStyle style;
   std::string api_dialect;  // whose a body is that several dialects could read; empty: any
   bool access_log = true;
   OfflineOptions offline;
+  MetricsDialect metrics_dialect = MetricsDialect::kVllm;
 };
 
 class ServerApp {
@@ -41,6 +43,8 @@ class ServerApp {
   void SetReady();
   ServedModels& models() { return *models_; }
   uint16_t port() const { return http_->port(); }
+  // Shows the certificate as its files are now.
+  Status ReloadTls() { return http_->ReloadTls(); }
   size_t num_calls() const { return calls_.size(); }
   const Router& router() const { return router_; }
 

@@ -92,6 +92,7 @@ TEST_F(ServerAppTest, SaysThatItLoadsUntilItServes) {
     EXPECT_EQ(loading.Header("Retry-After"), "1");
     EXPECT_THAT(loading.body, HasSubstr("the model is loading"));
   }
+  EXPECT_EQ(Get("/live").status, 200);
   EXPECT_EQ(Post("/v1/completions", R"({"prompt":"hi"})").status, 503);
   Load();
   EXPECT_EQ(Get("/health").status, 200);
@@ -334,6 +335,56 @@ TEST_F(ServerAppTest, ThePageHasEveryEndpoint) {
   }
 }
 
+TEST_F(ServerAppTest, FieldsThatNobodyReadsAreSaid) {
+  StartAndLoad();
+  constexpr char kWords[] = "fields that are not known were ignored: foo";
+  for (const char* path :
+       {"/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages", "/generate"}) {
+    const auto response = Post(path, R"({"prompt":"hi","input":"hi","text":"hi","max_tokens":4,)"
+                                     R"("messages":[{"role":"user","content":"hi"}],"foo":1})");
+    if (response.status != 200) continue;  // another protocol's field is refused by name
+    EXPECT_THAT(response.Header("X-Keel-Warning"), HasSubstr("foo")) << path;
+    EXPECT_THAT(std::string(json::parse(response.body).at("warnings").at(0).as_string()),
+                HasSubstr("foo"))
+        << path;
+  }
+  const auto whole = Post("/v1/completions", R"({"prompt":"hi","foo":1})");
+  EXPECT_EQ(whole.Header("X-Keel-Warning"), kWords);
+  EXPECT_EQ(json::parse(whole.body).at("warnings").at(0), kWords);
+  const auto stream = Post("/v1/completions", R"({"prompt":"hi","foo":1,"stream":true})");
+  EXPECT_EQ(stream.Header("X-Keel-Warning"), kWords);
+  const auto tgi = Post("/generate", R"({"inputs":"hi","parameters":{"foo":1}})");
+  EXPECT_THAT(tgi.Header("X-Keel-Warning"), HasSubstr("parameters.foo"));
+  EXPECT_EQ(Post("/v1/completions", R"({"prompt":"hi"})").Header("X-Keel-Warning"), "");
+}
+
+TEST_F(ServerAppTest, AStrictServerRefusesThem) {
+  ServerOptions options;
+  options.style.strict = true;
+  StartAndLoad(options);
+  const auto refused = Post("/v1/completions", R"({"prompt":"hi","foo":1})");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(json::parse(refused.body).at("error").at("param"), "foo");
+  EXPECT_THAT(refused.body, HasSubstr("there is no field 'foo', and --strict takes only"));
+  EXPECT_EQ(Post("/v1/completions", R"({"prompt":"hi","user":"x"})").status, 200);
+}
+
+TEST_F(ServerAppTest, AResponseIsKeptUntilItIsDeleted) {
+  StartAndLoad();
+  const auto made = Post("/v1/responses", R"({"input":"hi"})");
+  ASSERT_EQ(made.status, 200);
+  const std::string path =
+      "/v1/responses/" + std::string(json::parse(made.body).at("id").as_string());
+  EXPECT_EQ(Get(path).body, made.body);
+  const auto remove = [&] {
+    return HttpClient(app_->port()).Ask("DELETE " + path + " HTTP/1.1\r\n\r\n");
+  };
+  EXPECT_EQ(json::parse(remove().body).at("deleted"), true);
+  EXPECT_EQ(remove().status, 404);
+  EXPECT_EQ(Get(path).status, 404);
+  EXPECT_THAT(Get("/v1/responses/resp_none").body, HasSubstr("there is no response 'resp_none'"));
+}
+
 TEST_F(ServerAppTest, AnEndingServerSaysSoAndServesOn) {
   StartAndLoad();
   app_->BeginEnd();
@@ -341,6 +392,7 @@ TEST_F(ServerAppTest, AnEndingServerSaysSoAndServesOn) {
     EXPECT_EQ(Get(path).status, 503);
     EXPECT_THAT(Get(path).body, HasSubstr("the server is ending"));
   }
+  EXPECT_EQ(Get("/live").status, 200);
   EXPECT_EQ(Complete("fake"), "hi");
 }
 

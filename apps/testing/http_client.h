@@ -6,9 +6,11 @@
 #include <string>
 #include <string_view>
 
+#include "boost/asio/generic/stream_protocol.hpp"
 #include "boost/asio/io_context.hpp"
 #include "boost/asio/ip/address.hpp"
 #include "boost/asio/ip/tcp.hpp"
+#include "boost/asio/local/stream_protocol.hpp"
 #include "boost/asio/read.hpp"
 #include "boost/asio/write.hpp"
 #include "boost/beast/core/flat_buffer.hpp"
@@ -30,10 +32,12 @@ class HttpClient {
     }
   };
 
-  explicit HttpClient(uint16_t port) {
-    boost::system::error_code error;
-    socket_.connect({boost::asio::ip::make_address("127.0.0.1"), port}, error);
-  }
+  explicit HttpClient(uint16_t port)
+      : HttpClient(Endpoint(
+            boost::asio::ip::tcp::endpoint(boost::asio::ip::make_address("127.0.0.1"), port))) {}
+  // To a Unix socket.
+  explicit HttpClient(const std::string& path)
+      : HttpClient(Endpoint(boost::asio::local::stream_protocol::endpoint(path))) {}
 
   void Send(std::string_view bytes) {
     boost::system::error_code error;  // the server may have ended the connection already
@@ -64,7 +68,7 @@ class HttpClient {
   }
   void EndSending() {
     boost::system::error_code error;
-    socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_send, error);
+    socket_.shutdown(boost::asio::socket_base::shutdown_send, error);
   }
   void Close() {
     boost::system::error_code error;
@@ -72,8 +76,15 @@ class HttpClient {
   }
 
  private:
+  using Endpoint = boost::asio::generic::stream_protocol::endpoint;
+
+  explicit HttpClient(const Endpoint& server) {
+    boost::system::error_code error;
+    socket_.connect(server, error);
+  }
+
   boost::asio::io_context context_;
-  boost::asio::ip::tcp::socket socket_{context_};
+  boost::asio::generic::stream_protocol::socket socket_{context_};
   boost::beast::flat_buffer buffer_;
 };
 

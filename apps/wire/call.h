@@ -24,13 +24,15 @@ struct CallContext {
   std::string model;       // the name to answer with
   std::string request_id;  // unique
   CallLimits limits = {};
+  bool incremental_streams = false;  // SGLang's events have what is new alone
 };
 
 // What the engine is asked, and how to answer.
 struct Call {
-  std::vector<Request> requests;  // one a prompt; none: the answer is known already
-  std::string id;                 // the client's own name for it; empty: none
-  bool stream = false;            // answer in pieces, as they come
+  std::vector<Request> requests;            // one a prompt; none: the answer is known already
+  std::string id;                           // the client's own name for it; empty: none
+  std::vector<std::string> unknown_fields;  // of the body: nobody reads them
+  bool stream = false;                      // answer in pieces, as they come
   std::unique_ptr<Answer> answer;
 };
 

@@ -2,10 +2,13 @@
 #ifndef KEEL_APPS_WIRE_CALL_FIXTURE_H_
 #define KEEL_APPS_WIRE_CALL_FIXTURE_H_
 
+#include <chrono>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "apps/testing/mutate.h"
 #include "apps/wire/dialect.h"
 #include "apps/wire/fields.h"
 #include "apps/wire/model_field.h"
@@ -24,7 +27,11 @@ class CallFixture : public ::testing::Test {
   MaybeError Parse(const std::string& text, Call* call) {
     boost::json::value body;
     if (MaybeError error = ParseBody(text, &body)) return error;
-    CallContext context{.engine = engine_, .model = {}, .request_id = "id", .limits = limits_};
+    CallContext context{.engine = engine_,
+                        .model = {},
+                        .request_id = "id",
+                        .limits = limits_,
+                        .incremental_streams = incremental_streams_};
     if (MaybeError error = ReadModelName(body.get_object(), names_, &context.model)) return error;
     return parse_(body.get_object(), context, call);
   }
@@ -47,8 +54,29 @@ class CallFixture : public ::testing::Test {
                              : StreamCall(engine_, std::move(call));
   }
 
+  // `good` is taken, and whatever is done to it harms nothing: what is refused is said why, what is
+  // not runs.
+  void ExpectDamageHarmsNothing(const std::string& good) {
+    ASSERT_EQ(ErrorOf(good).message, "no error");
+    std::mt19937 random(20261);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+    int refused = 0;
+    for (int i = 0; i < 100'000 && std::chrono::steady_clock::now() < end; ++i) {
+      const std::string body = Mutate(good, random);
+      Call call;
+      if (const MaybeError error = Parse(body, &call)) {
+        ++refused;
+        ASSERT_FALSE(error->message.empty()) << body;
+      } else if (i % 20 == 0 && !call.stream) {
+        RunCall(engine_, std::move(call));
+      }
+    }
+    EXPECT_GT(refused, 100);
+  }
+
   Engine engine_;
   CallLimits limits_;
+  bool incremental_streams_ = false;
 
  private:
   const ParseCall parse_;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "apps/wire/call_error.h"
@@ -47,12 +48,17 @@ class Fields {
   // "<name> is <value> (a <kind>), expected <expected>"
   void FailType(std::string_view name, const boost::json::value& value, std::string_view expected);
 
+  // Names, with their paths, that CheckNames did not know.
+  void AddUnknown(std::string path) { unknown_.push_back(std::move(path)); }
+  const std::vector<std::string>& unknown() const { return unknown_; }
+
   bool ok() const { return !error_.has_value(); }
   const MaybeError& error() const { return error_; }
 
  private:
   const boost::json::object& object_;
   std::string path_;
+  std::vector<std::string> unknown_;
   MaybeError error_;
 };
 

@@ -29,6 +29,8 @@ void CheckNames(Fields& fields, std::span<const KnownField> known) {
     if (const std::string near = Nearest(std::string(name), names, distance); !near.empty()) {
       fields.Fail(InvalidField(
           path, "there is no field " + Quote(path) + "; did you mean '" + near + "'?"));
+    } else {
+      fields.AddUnknown(path);
     }
   }
 }

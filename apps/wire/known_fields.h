@@ -21,8 +21,15 @@ struct KnownField {
   std::string_view why = {};  // of a refused one
 };
 
+constexpr KnownField RefusedField(std::string_view name, std::string_view why) {
+  return {.name = name, .use = KnownField::Use::kRefused, .why = why};
+}
+constexpr KnownField IgnoredField(std::string_view name) {
+  return {.name = name, .use = KnownField::Use::kIgnored};
+}
+
 // Leaves an error in `fields` for a field that is refused (unless it is false or null), and for one that
-// is not known but looks like a served one. What else nobody knows is ignored, as clients expect it.
+// is not known but looks like a served one. What else nobody knows is noted there.
 void CheckNames(Fields& fields, std::span<const KnownField> known);
 
 }  // namespace keel::apps

@@ -39,22 +39,16 @@ class CliTest(unittest.TestCase):
         exporter = types.ModuleType("keel.export")  # the real one imports torch
         exporter.Refused, exporter.export_checkpoint = Refused, export or self.export
         with mock.patch.dict(sys.modules, {"keel.export": exporter}):
-            return prepare(cli.translate(list(arguments)))
-
-    def test_names_of_other_servers_are_translated(self):
-        for given, expected in [
-            (["M", "--task", "generate", "--port", "1"], ["M", "--port", "1"]),
-            (["M", "--task=generate"], ["M"]),
-            (["--model-path", "M", "--impl=native"], ["--model", "M", "--model-impl=native"]),
-            (["--model-id=M"], ["--model=M"]),
-            (["M", "--task", "embed"], ["M", "--task", "embed"]),  # the server refuses it
-        ]:
-            self.assertEqual(cli.translate(given), expected)
+            return prepare(list(arguments))
 
     def test_a_model_without_a_graph_is_exported_once(self):
         model = str(self.model)
-        for arguments in ([model], ["--model", model], [f"--model=chat={model},pinned"]):
-            found = self.prepare(*arguments, "--model-impl", "transformers")
+        for arguments in (
+            [model, "--model-impl", "transformers"],
+            ["--model", model, "--impl", "transformers"],
+            [f"--model-path=chat={model},pinned", "--model-impl", "transformers"],
+        ):
+            found = self.prepare(*arguments)
             self.assertEqual(found[-2:], ["--graph-dir", str(self.home / "keel/graphs")])
         self.assertEqual(self.exported, [(self.model, False)])
         (graph,) = (self.home / "keel/graphs").iterdir()
@@ -90,11 +84,16 @@ class CliTest(unittest.TestCase):
             self.prepare(*given, export=refused)
         self.assertEqual(list((self.home / "keel/graphs").iterdir()), [])
 
-    def test_an_unknown_command_and_a_missing_program_are_said(self):
-        with self.assertRaisesRegex(SystemExit, "no command 'server'; keel --help lists them"):
-            cli.main(["server"])
-        with self.assertRaisesRegex(SystemExit, "bin/chat is not there"):
+    def test_a_missing_program_is_said(self):
+        with self.assertRaisesRegex(SystemExit, "bin/keel is not there"):
             cli.main(["chat"])
+
+    def test_the_program_takes_the_place_of_this_process(self):
+        program = self.home / "keel"
+        program.touch()
+        with mock.patch.object(cli, "PROGRAM", program), mock.patch("os.execv") as execv:
+            cli.main(["serve", "m", "--port", "1"])
+        execv.assert_called_once_with(program, ["keel", "serve", "m", "--port", "1"])
 
     def test_export_is_run_in_this_process(self):
         exporter = types.ModuleType("keel.export")

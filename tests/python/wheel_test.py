@@ -164,8 +164,9 @@ class WheelTest(unittest.TestCase):
             run = self.run_program("keel", command, "--help")
             self.assertEqual(run.returncode, 0, run.stderr)
         unknown = self.run_program("keel", "server")
-        self.assertEqual(unknown.returncode, 1)
+        self.assertEqual(unknown.returncode, 2)
         self.assertIn("there is no command 'server'", unknown.stderr)
+        self.assertIn("  export-transformers MODEL ", usage)
 
     def test_check_and_batch_run_a_model(self):
         run = self.run_program("keel", "check", str(MODEL))

@@ -7,12 +7,14 @@ import json
 import os
 import pathlib
 import re
+import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 PROGRAM = pathlib.Path("apps/server/server").absolute()
 START_SECONDS = 60
@@ -57,6 +59,19 @@ class Response:
         return self.json()["error"]
 
 
+class UnixConnection(http.client.HTTPConnection):
+    """To a server on a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=ANSWER_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(ANSWER_SECONDS)
+        self.sock.connect(self._path)
+
+
 class Stream:
     """A streamed answer: iterate over its events, or close it in the middle."""
 
@@ -85,11 +100,17 @@ class Stream:
 class Server:
     """A running server; a context manager.
 
-    Its stderr is the test's, which Bazel shows when the test fails.
+    Its stderr is the test's, which Bazel shows when the test fails, or goes to `log`. Of a server
+    with TLS, `certificate` is the file that vouches for it.
     """
 
     def __init__(
-        self, *flags: str, env: dict[str, str] | None = None, api_key: str | None = None
+        self,
+        *flags: str,
+        env: dict[str, str] | None = None,
+        api_key: str | None = None,
+        certificate: pathlib.Path | None = None,
+        log: IO[bytes] | None = None,
     ) -> None:
         self.headers = {"Content-Type": "application/json"}
         if api_key is not None:
@@ -98,6 +119,7 @@ class Server:
             [PROGRAM, "--port", "0", *flags],
             env=environment(env),
             stdout=subprocess.PIPE,
+            stderr=log,
             text=True,
         )
         assert self.process.stdout is not None
@@ -105,13 +127,17 @@ class Server:
         watchdog.start()
         self.first_line = self.process.stdout.readline()
         watchdog.cancel()
-        address = re.match(r"curl http://([\d.]+):(\d+)/", self.first_line)
+        address = re.match(
+            r"curl (?:--unix-socket (\S+) )?(https?)://([\w.]+)(?::(\d+))?/", self.first_line
+        )
         if address is None:
             self.process.kill()
             raise RuntimeError(
                 f"the server wrote {self.first_line!r} and ended with {self.process.wait()}"
             )
-        self.host, self.port = address[1], int(address[2])
+        self.socket_path, self.scheme = address[1], address[2]
+        self.host, self.port = address[3], int(address[4] or 0)
+        self.certificate = certificate
         wait_until(lambda: self.get("/health").status == 200, "GET /health is 200")
 
     def __enter__(self) -> Server:
@@ -122,7 +148,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     def stop(self) -> None:
         self.process.kill()
@@ -136,6 +162,13 @@ class Server:
         return status
 
     def connect(self) -> http.client.HTTPConnection:
+        if self.socket_path:
+            return UnixConnection(self.socket_path)
+        if self.scheme == "https":
+            context = ssl.create_default_context(cafile=self.certificate)
+            return http.client.HTTPSConnection(
+                self.host, self.port, timeout=ANSWER_SECONDS, context=context
+            )
         return http.client.HTTPConnection(self.host, self.port, timeout=ANSWER_SECONDS)
 
     def request(

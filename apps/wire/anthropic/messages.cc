@@ -17,13 +17,6 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
-constexpr KnownField Refused(std::string_view name, std::string_view why) {
-  return {.name = name, .use = KnownField::Use::kRefused, .why = why};
-}
-constexpr KnownField Ignored(std::string_view name) {
-  return {.name = name, .use = KnownField::Use::kIgnored};
-}
-
 constexpr KnownField kFields[] = {
     {"model"},
     {"max_tokens"},
@@ -41,12 +34,12 @@ constexpr KnownField kFields[] = {
     {"cache_salt"},
     {"priority"},
     {"timeout_ms"},
-    Refused("container", "containers are not served"),
-    Refused("mcp_servers", "MCP servers are not served; pass their tools in tools"),
-    Refused("stop", "use stop_sequences"),
-    Ignored("metadata"),
-    Ignored("service_tier"),
-    Ignored("context_management"),
+    RefusedField("container", "containers are not served"),
+    RefusedField("mcp_servers", "MCP servers are not served; pass their tools in tools"),
+    RefusedField("stop", "use stop_sequences"),
+    IgnoredField("metadata"),
+    IgnoredField("service_tier"),
+    IgnoredField("context_management"),
 };
 
 // {"name", "description", "input_schema"} to {"type": "function", "function": {...}}.
@@ -159,6 +152,7 @@ Request ReadPrompt(Fields& fields) {
 MaybeError ParseMessages(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
   CheckNames(fields, kFields);
+  call->unknown_fields = fields.unknown();
   call->stream = fields.Bool("stream").value_or(false);
   Request request = ReadPrompt(fields);
   ReadSampling(fields, request);
@@ -179,6 +173,7 @@ MaybeError ParseMessages(const json::object& body, const CallContext& context, C
 MaybeError ParseCountTokens(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
   CheckNames(fields, kFields);
+  call->unknown_fields = fields.unknown();
   const Request request = ReadPrompt(fields);
   if (!fields.ok()) return fields.error();
   const auto tokens = context.engine.PromptTokens(request);

@@ -118,6 +118,7 @@ void ReadTemplateFields(Fields& fields, Request& request) {
 MaybeError ParseChat(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
   CheckFieldNames(fields, OpenAiEndpoint::kChat);
+  call->unknown_fields = fields.unknown();
   OpenAiAnswerOptions common = ReadCallFields(fields, context, call);
   CheckSequences(fields, /*prompts=*/1, context.limits);
   common.id = "chatcmpl-" + context.request_id;

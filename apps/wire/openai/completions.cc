@@ -165,6 +165,7 @@ std::string TextOf(Fields& fields, const Engine& engine, const Prompt& prompt,
 MaybeError ParseCompletions(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
   CheckFieldNames(fields, OpenAiEndpoint::kCompletions);
+  call->unknown_fields = fields.unknown();
   OpenAiAnswerOptions common = ReadCallFields(fields, context, call);
   common.id = "cmpl-" + context.request_id;
   CompletionsAnswer::Options options;

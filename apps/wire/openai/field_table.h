@@ -25,7 +25,7 @@ struct FieldInfo {
 std::span<const FieldInfo> OpenAiFields();
 
 // Leaves an error in `fields` for a field that is refused, and for one that is none but looks like
-// another one. What else nobody knows is ignored, as OpenAI's clients expect it.
+// another one. What else nobody knows is noted there.
 void CheckFieldNames(Fields& fields, OpenAiEndpoint endpoint);
 
 }  // namespace keel::apps

@@ -156,7 +156,6 @@ void ResponseAnswer::Take(const OwnedOutput& output, std::string* events) {
   for (const Part& part : output.parts) TakePart(part, events);
   if (output.finish_reason.empty()) return;
   CloseItem(events);
-  Keep();
 }
 
 json::object ResponseAnswer::Message() const {
@@ -180,18 +179,21 @@ json::object ResponseAnswer::Message() const {
   return message;
 }
 
-void ResponseAnswer::Keep() {
+void ResponseAnswer::Keep(const json::object& response) {
   if (!options_.keep) return;
   json::array messages = options_.messages;
   messages.push_back(Message());
-  ResponseStore::OfServer().Put(options_.id, json::serialize(messages));
+  ResponseStore::OfServer().Put(
+      options_.id, {.messages = json::serialize(messages), .body = json::serialize(response)});
 }
 
 std::string ResponseAnswer::Body() {
   if (collected().empty()) return json::serialize(Response("incomplete"));
   const OwnedOutput& output = collected().begin()->second.output;
   Take(output, nullptr);
-  return json::serialize(Response(StatusOf(output)));
+  const json::object response = Response(StatusOf(output));
+  Keep(response);
+  return json::serialize(response);
 }
 
 void ResponseAnswer::AppendPiece(const Piece& piece, std::string* events) {
@@ -202,7 +204,9 @@ void ResponseAnswer::AppendPiece(const Piece& piece, std::string* events) {
   Take(piece.output, events);
   if (piece.output.finish_reason.empty()) return;
   const std::string status = StatusOf(piece.output);
-  Event("response." + status, {{"response", Response(status)}}, events);
+  json::object response = Response(status);
+  Keep(response);
+  Event("response." + status, {{"response", std::move(response)}}, events);
 }
 
 void ResponseAnswer::AppendError(const CallError& error, std::string* events) {

@@ -44,7 +44,7 @@ class ResponseAnswer : public Answer {
   boost::json::object Response(std::string_view status) const;
   // The answer as a message of the conversation.
   boost::json::object Message() const;
-  void Keep();
+  void Keep(const boost::json::object& response);
 
   const ResponseOptions options_;
   const int64_t created_;

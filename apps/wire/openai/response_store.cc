@@ -1,5 +1,6 @@
 #include "apps/wire/openai/response_store.h"
 
+#include <iterator>
 #include <utility>
 
 namespace keel::apps {
@@ -15,28 +16,41 @@ ResponseStore& ResponseStore::OfServer() {
   return store;
 }
 
-void ResponseStore::Put(const std::string& id, std::string messages) {
-  const auto size = [](const Entry& entry) { return entry.messages->size() + kEntryBytes; };
-  if (messages.size() + kEntryBytes > max_bytes_) return;
-  Entry entry{id, std::make_shared<const std::string>(std::move(messages))};
-  std::lock_guard lock(mutex_);
-  if (by_id_.contains(id)) return;
-  bytes_ += size(entry);
-  entries_.push_front(std::move(entry));
-  by_id_[id] = entries_.begin();
-  while (bytes_ > max_bytes_) {
-    bytes_ -= size(entries_.back());
-    by_id_.erase(entries_.back().id);
-    entries_.pop_back();
-  }
+size_t ResponseStore::SizeOf(const Entry& entry) {
+  return entry.response->messages.size() + entry.response->body.size() + kEntryBytes;
 }
 
-std::shared_ptr<const std::string> ResponseStore::Find(std::string_view id) {
+void ResponseStore::EraseLocked(std::list<Entry>::iterator it) {
+  bytes_ -= SizeOf(*it);
+  by_id_.erase(it->id);
+  entries_.erase(it);
+}
+
+void ResponseStore::Put(const std::string& id, StoredResponse response) {
+  Entry entry{id, std::make_shared<const StoredResponse>(std::move(response))};
+  if (SizeOf(entry) > max_bytes_) return;
+  std::lock_guard lock(mutex_);
+  if (by_id_.contains(id)) return;
+  bytes_ += SizeOf(entry);
+  entries_.push_front(std::move(entry));
+  by_id_[id] = entries_.begin();
+  while (bytes_ > max_bytes_) EraseLocked(std::prev(entries_.end()));
+}
+
+std::shared_ptr<const StoredResponse> ResponseStore::Find(std::string_view id) {
   std::lock_guard lock(mutex_);
   const auto it = by_id_.find(std::string(id));
   if (it == by_id_.end()) return nullptr;
   entries_.splice(entries_.begin(), entries_, it->second);
-  return it->second->messages;
+  return it->second->response;
+}
+
+bool ResponseStore::Erase(std::string_view id) {
+  std::lock_guard lock(mutex_);
+  const auto it = by_id_.find(std::string(id));
+  if (it == by_id_.end()) return false;
+  EraseLocked(it->second);
+  return true;
 }
 
 }  // namespace keel::apps

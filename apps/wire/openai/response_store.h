@@ -1,4 +1,4 @@
-// Conversations that a later call may go on with by the id of their last response.
+// Responses that a later call may ask for, or go on with, by their id.
 #ifndef KEEL_APPS_WIRE_OPENAI_RESPONSE_STORE_H_
 #define KEEL_APPS_WIRE_OPENAI_RESPONSE_STORE_H_
 
@@ -12,6 +12,11 @@
 
 namespace keel::apps {
 
+struct StoredResponse {
+  std::string messages;  // JSON: the conversation and the response, as chat templates take them
+  std::string body;      // JSON: what the call was answered
+};
+
 // Keeps as many as fit, the least recently used go first. All functions may be called from any thread.
 class ResponseStore {
  public:
@@ -20,16 +25,21 @@ class ResponseStore {
   // The server's.
   static ResponseStore& OfServer();
 
-  // `messages`: JSON, in the form that chat templates take. What is longer than the store is not kept.
-  void Put(const std::string& id, std::string messages);
+  // What is longer than the store is not kept.
+  void Put(const std::string& id, StoredResponse response);
   // Null: there is none of that id, or it has gone.
-  std::shared_ptr<const std::string> Find(std::string_view id);
+  std::shared_ptr<const StoredResponse> Find(std::string_view id);
+  // False: there is none of that id.
+  bool Erase(std::string_view id);
 
  private:
   struct Entry {
     std::string id;
-    std::shared_ptr<const std::string> messages;
+    std::shared_ptr<const StoredResponse> response;
   };
+
+  static size_t SizeOf(const Entry& entry);
+  void EraseLocked(std::list<Entry>::iterator it);
 
   const size_t max_bytes_;
   std::mutex mutex_;

@@ -20,13 +20,6 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
-constexpr KnownField Refused(std::string_view name, std::string_view why) {
-  return {.name = name, .use = KnownField::Use::kRefused, .why = why};
-}
-constexpr KnownField Ignored(std::string_view name) {
-  return {.name = name, .use = KnownField::Use::kIgnored};
-}
-
 constexpr KnownField kFields[] = {
     {"model"},
     {"input"},
@@ -46,29 +39,29 @@ constexpr KnownField kFields[] = {
     {"cache_salt"},
     {"priority"},
     {"timeout_ms"},
-    Refused("background", "responses in the background are not served"),
-    Refused("conversation", "conversations are not served; use previous_response_id"),
-    Refused("prompt", "prompt templates are not served; use instructions and input"),
-    Refused("messages", "use input"),
-    Refused("max_tokens", "use max_output_tokens"),
-    Refused("response_format", "use text.format"),
-    Ignored("include"),
-    Ignored("max_tool_calls"),
-    Ignored("prompt_cache_key"),
-    Ignored("reasoning"),
-    Ignored("safety_identifier"),
-    Ignored("service_tier"),
-    Ignored("stream_options"),
-    Ignored("top_logprobs"),
-    Ignored("truncation"),
-    Ignored("user"),
+    RefusedField("background", "responses in the background are not served"),
+    RefusedField("conversation", "conversations are not served; use previous_response_id"),
+    RefusedField("prompt", "prompt templates are not served; use instructions and input"),
+    RefusedField("messages", "use input"),
+    RefusedField("max_tokens", "use max_output_tokens"),
+    RefusedField("response_format", "use text.format"),
+    IgnoredField("include"),
+    IgnoredField("max_tool_calls"),
+    IgnoredField("prompt_cache_key"),
+    IgnoredField("reasoning"),
+    IgnoredField("safety_identifier"),
+    IgnoredField("service_tier"),
+    IgnoredField("stream_options"),
+    IgnoredField("top_logprobs"),
+    IgnoredField("truncation"),
+    IgnoredField("user"),
 };
 
 // The conversation before `input`, and where it comes from.
 json::array ReadEarlier(Fields& fields) {
   const auto id = fields.String("previous_response_id");
   if (!id.has_value()) return {};
-  const std::shared_ptr<const std::string> kept = ResponseStore::OfServer().Find(*id);
+  const std::shared_ptr<const StoredResponse> kept = ResponseStore::OfServer().Find(*id);
   if (kept == nullptr) {
     fields.Fail({.code = ErrorCode::kNotFound,
                  .message = "there is no response " + Quote(*id) +
@@ -76,7 +69,7 @@ json::array ReadEarlier(Fields& fields) {
                  .field = "previous_response_id"});
     return {};
   }
-  return json::parse(*kept).as_array();
+  return json::parse(kept->messages).as_array();
 }
 
 // {"type": "function", "name", "parameters", ...} to what chat templates take.
@@ -176,6 +169,7 @@ json::object Echo(Fields& fields) {
 MaybeError ParseResponses(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
   CheckNames(fields, kFields);
+  call->unknown_fields = fields.unknown();
   call->stream = fields.Bool("stream").value_or(false);
   Request request;
   json::array messages = ReadEarlier(fields);

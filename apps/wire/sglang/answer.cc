@@ -126,6 +126,10 @@ void SglangAnswer::AppendPiece(const Piece& piece, std::string* events) {
   auto [it, is_new] = so_far_.try_emplace(id, piece);
   if (!is_new) it->second.output.Append(OwnedOutput(piece.output));
   json::object event = Sequence(it->second);
+  if (options_.incremental) {
+    event["text"] = piece.output.text;
+    event["output_ids"] = Ids(piece.output.tokens);
+  }
   if (options_.in_list) event["index"] = IndexOf(piece);
   AppendEvent(event, events);
   if (!piece.output.finish_reason.empty()) it->second = Piece();  // nothing more comes of it

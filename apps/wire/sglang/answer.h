@@ -31,6 +31,7 @@ struct SglangAnswerOptions {
   bool in_list = false;            // the answer is a list: of several prompts or sequences
   bool texts_in_logprobs = false;  // beside the ids
   bool prompt_token_ids = false;
+  bool incremental = false;  // an event's text and ids are what is new, not all so far
 };
 
 class SglangAnswer : public Answer {

@@ -18,13 +18,6 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
-constexpr KnownField Refused(std::string_view name, std::string_view why) {
-  return {.name = name, .use = KnownField::Use::kRefused, .why = why};
-}
-constexpr KnownField Ignored(std::string_view name) {
-  return {.name = name, .use = KnownField::Use::kIgnored};
-}
-
 constexpr KnownField kFields[] = {
     {"text"},
     {"input_ids"},
@@ -41,22 +34,22 @@ constexpr KnownField kFields[] = {
     {"extra_key"},
     {"cache_salt"},
     {"timeout_ms"},
-    Refused("input_embeds", "prompts as embeddings are not served"),
-    Refused("image_data", "images are not served here yet"),
-    Refused("video_data", "video is not served here yet"),
-    Refused("audio_data", "audio is not served here yet"),
-    Refused("token_ids_logprob", "log-probabilities of chosen tokens are not served"),
-    Refused("return_hidden_states", "hidden states are not served"),
-    Refused("lora_path", "adapters are not served"),
-    Refused("session_params", "sessions are not served"),
-    Refused("custom_logit_processor", "custom logit processors are not served"),
-    Refused("bootstrap_host", "disaggregated prefill is not served"),
-    Ignored("modalities"),
-    Ignored("background"),
-    Ignored("no_logs"),
-    Ignored("log_metrics"),
-    Ignored("routed_dp_rank"),
-    Ignored("data_parallel_rank"),
+    RefusedField("input_embeds", "prompts as embeddings are not served"),
+    RefusedField("image_data", "images are not served here yet"),
+    RefusedField("video_data", "video is not served here yet"),
+    RefusedField("audio_data", "audio is not served here yet"),
+    RefusedField("token_ids_logprob", "log-probabilities of chosen tokens are not served"),
+    RefusedField("return_hidden_states", "hidden states are not served"),
+    RefusedField("lora_path", "adapters are not served"),
+    RefusedField("session_params", "sessions are not served"),
+    RefusedField("custom_logit_processor", "custom logit processors are not served"),
+    RefusedField("bootstrap_host", "disaggregated prefill is not served"),
+    IgnoredField("modalities"),
+    IgnoredField("background"),
+    IgnoredField("no_logs"),
+    IgnoredField("log_metrics"),
+    IgnoredField("routed_dp_rank"),
+    IgnoredField("data_parallel_rank"),
 };
 
 // These may be a list, with one value for each prompt of a list.
@@ -147,7 +140,7 @@ void ReadCommon(Fields& fields, bool streams, Request& request) {
 }
 
 Request ReadPrompt(Fields& fields, const Prompts& prompts, size_t i, const CallContext& context,
-                   SglangPromptOptions* options) {
+                   SglangPromptOptions* options, Call* call) {
   Request request;
   CheckSet(fields, fields.Has("text") ? "text" : "input_ids", SetPrompt(prompts.all[i], request));
   const json::object row = RowOf(fields, prompts, i);
@@ -162,6 +155,11 @@ Request ReadPrompt(Fields& fields, const Prompts& prompts, size_t i, const CallC
   const json::object* params = inner.Object("sampling_params");
   Fields sampling(params == nullptr ? none : *params, "sampling_params.");
   options->n = std::max<int64_t>(1, ReadSglangSamplingParams(sampling, request));
+  // Of one prompt: those of the others are the same, mostly.
+  if (i == 0) {
+    call->unknown_fields.insert(call->unknown_fields.end(), sampling.unknown().begin(),
+                                sampling.unknown().end());
+  }
   if (!inner.ok()) fields.Fail(*inner.error());
   if (!sampling.ok()) fields.Fail(*sampling.error());
   return request;
@@ -172,15 +170,18 @@ Request ReadPrompt(Fields& fields, const Prompts& prompts, size_t i, const CallC
 MaybeError ParseSglangGenerate(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
   CheckNames(fields, kFields);
+  call->unknown_fields = fields.unknown();
   call->stream = fields.Bool("stream").value_or(false);
   const Prompts prompts = ReadTextOrIds(fields);
   SglangAnswerOptions options;
   options.in_list = prompts.is_list;
+  options.incremental = context.incremental_streams;
   options.texts_in_logprobs = fields.Bool("return_text_in_logprobs").value_or(false);
   options.prompt_token_ids = fields.Bool("return_prompt_token_ids").value_or(false);
   CheckSequences(fields, "text", prompts.all.size(), 1, context.limits);
   for (size_t i = 0; i < prompts.all.size() && fields.ok(); ++i) {
-    Request request = ReadPrompt(fields, prompts, i, context, &options.prompts.emplace_back());
+    Request request =
+        ReadPrompt(fields, prompts, i, context, &options.prompts.emplace_back(), call);
     ReadCommon(fields, call->stream, request);
     options.in_list = options.in_list || options.prompts.back().n > 1;
     CheckSequences(fields, "sampling_params.n", prompts.all.size(), options.prompts.back().n,

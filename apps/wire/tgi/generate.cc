@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "apps/wire/fields.h"
+#include "apps/wire/known_fields.h"
 #include "apps/wire/tgi/answer.h"
 #include "boost/json/serialize.hpp"
 
@@ -20,6 +21,27 @@ namespace {
 constexpr size_t kMaxTruncatedBytes = 1 << 20;
 
 constexpr std::string_view kPath = "parameters.";
+
+constexpr KnownField kFields[] = {{"inputs"}, {"parameters"}, {"stream"}, {"model"}};
+constexpr KnownField kParameters[] = {{"best_of"},
+                                      {"temperature"},
+                                      {"repetition_penalty"},
+                                      {"frequency_penalty"},
+                                      {"top_k"},
+                                      {"top_p"},
+                                      {"typical_p"},
+                                      {"do_sample"},
+                                      {"max_new_tokens"},
+                                      {"return_full_text"},
+                                      {"stop"},
+                                      {"truncate"},
+                                      {"details"},
+                                      {"decoder_input_details"},
+                                      {"seed"},
+                                      {"top_n_tokens"},
+                                      {"grammar"},
+                                      RefusedField("watermark", "watermarks are not served"),
+                                      RefusedField("adapter_id", "adapters are not served")};
 
 void Check(Fields& fields, std::string_view name, const Status& status) {
   if (!status.ok()) fields.Fail(FromEngine(status, std::string(kPath) + std::string(name)));
@@ -153,14 +175,6 @@ void ReadLogprobs(Fields& fields, const CallLimits& limits, bool streams, Reques
   Check(fields, "decoder_input_details", request.SetInt("prompt_logprobs", 0));
 }
 
-void RefuseWhatIsNotServed(Fields& fields) {
-  const auto refuse = [&](const char* name, const char* words) {
-    fields.Fail(NotServed(std::string(kPath) + name, words));
-  };
-  if (fields.Bool("watermark").value_or(false)) refuse("watermark", "watermarks are not served");
-  if (fields.Has("adapter_id")) refuse("adapter_id", "adapters are not served");
-}
-
 MaybeError Parse(const json::object& body, const CallContext& context, bool streams, bool in_list,
                  Call* call) {
   Fields outer(body);
@@ -172,7 +186,11 @@ MaybeError Parse(const json::object& body, const CallContext& context, bool stre
   options.in_list = in_list;
   options.details = fields.Bool("details").value_or(false);
   options.seed = fields.Int("seed");
-  RefuseWhatIsNotServed(fields);
+  CheckNames(outer, kFields);
+  CheckNames(fields, kParameters);
+  call->unknown_fields = outer.unknown();
+  call->unknown_fields.insert(call->unknown_fields.end(), fields.unknown().begin(),
+                              fields.unknown().end());
   ReadInputs(outer, fields, context.engine, request);
   const bool samples = ReadSampling(fields, parameters != nullptr, request);
   ReadStops(fields, request);
