@@ -121,7 +121,6 @@ void Create(OfflineJobs& jobs, Exchange& exchange) {
   if (const Status status = jobs.batches().Add(&batch); !status.ok())
     return RespondError(exchange, StoreError(status));
   jobs.queue().Wake();
-  exchange.Note(batch.id);
   RespondJson(exchange, ToJson(batch));
 }
 

@@ -98,7 +98,6 @@ void Upload(OfflineJobs& jobs, Exchange& exchange) {
   const Result<StoredFile> stored = jobs.files().Add(file->filename.substr(0, kMaxFilename),
                                                      "batch", file->content, expires_after);
   if (!stored.ok()) return RespondError(exchange, StoreError(stored.status(), "file"));
-  exchange.Note(std::to_string(stored->bytes) + " bytes " + stored->id);
   RespondJson(exchange, FileJson(*stored));
 }
 
