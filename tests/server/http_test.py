@@ -68,7 +68,7 @@ class HttpTest(unittest.TestCase):
             response = self.server.get(path)
             self.assertEqual((response.status, response.body), (200, b""))
 
-    def test_a_browser_sees_what_there_is(self) -> None:
+    def test_whoever_looks_sees_what_there_is(self) -> None:
         index = self.server.get("/")
         self.assertEqual(index.status, 200)
         self.assertIn(b"POST /v1/chat/completions\n", index.body)

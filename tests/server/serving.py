@@ -38,12 +38,14 @@ def run_to_end(*flags: str, env: dict[str, str] | None = None) -> subprocess.Com
     )
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str, seconds: float = 20, pause: float = 0.01
+) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 @dataclass
@@ -111,12 +113,13 @@ class Server:
         api_key: str | None = None,
         certificate: pathlib.Path | None = None,
         log: IO[bytes] | None = None,
+        program: pathlib.Path = PROGRAM,
     ) -> None:
         self.headers = {"Content-Type": "application/json"}
         if api_key is not None:
             self.headers["Authorization"] = f"Bearer {api_key}"
         self.process = subprocess.Popen(
-            [PROGRAM, "--port", "0", *flags],
+            [program, "--port", "0", *flags],
             env=environment(env),
             stdout=subprocess.PIPE,
             stderr=log,
