@@ -47,7 +47,10 @@ Finding Directory(Inspection& x) {
   }
   x.dir = *std::move(dir);
   // It is tried in a child meanwhile, which takes as long as all the rest.
-  x.loading_text = std::async(std::launch::async, [dir = x.dir] { return LoadText(dir); });
+  x.loading_text = std::async(
+      std::launch::async, [dir = x.dir, chat_template = x.options.engine.model.FindChatTemplate()] {
+        return LoadText(dir, chat_template);
+      });
   return Pass(x.dir);
 }
 

@@ -133,7 +133,9 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
                         FindModel(options.model, dir, PreferenceOf(options.model)));
   // The tokenizer is tried in a child meanwhile: as slow as the rest of loading.
   std::future<absl::StatusOr<Text>> text =
-      std::async(std::launch::async, [dir] { return LoadText(dir); });
+      std::async(std::launch::async, [dir, chat_template = options.model.FindChatTemplate()] {
+        return LoadText(dir, chat_template);
+      });
   KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadChoice(found.choice, found.trust));
   KEEL_ASSIGN_OR_RETURN(RecordedModel recorded,
                         RecordChoice(plugin, found.choice, found.trust, *found.checkpoint));

@@ -9,13 +9,17 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "core/base/error_detail.h"
+#include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/nearest.h"
 #include "core/kernels/thread_pool.h"
 
 namespace keel {
 namespace {
+
+constexpr int64_t kMaxCount = 1 << 24;
 
 absl::Status Expected(absl::string_view value, absl::string_view expected) {
   return absl::InvalidArgumentError(absl::StrCat("'", value, "', expected ", expected));
@@ -49,6 +53,20 @@ absl::Status SetSwitch(EngineOptions& options, absl::string_view value) {
   const std::string lower = absl::AsciiStrToLower(value);
   if (lower != "true" && lower != "false") return Expected(value, "true or false");
   At<kPath...>(options) = lower == "true";
+  return absl::OkStatus();
+}
+
+// A number of tokens, also as vLLM writes it: "32k" is 32000, "32K" 32768.
+absl::Status SetMaxModelLen(EngineOptions& options, absl::string_view value) {
+  absl::string_view digits = value;
+  const int64_t unit = absl::ConsumeSuffix(&digits, "k")   ? 1000
+                       : absl::ConsumeSuffix(&digits, "K") ? 1024
+                                                           : 1;
+  int64_t number = 0;
+  if (!absl::SimpleAtoi(digits, &number) || number < 0 || number > kMaxCount / unit)
+    return Expected(value,
+                    absl::StrCat("a whole number from 0 to ", kMaxCount, ", or such as 32k"));
+  options.cache.max_model_len = number * unit;
   return absl::OkStatus();
 }
 
@@ -249,8 +267,6 @@ absl::Status AddPluginPath(EngineOptions& options, absl::string_view value) {
   return absl::OkStatus();
 }
 
-constexpr int64_t kMaxCount = 1 << 24;
-
 constexpr EngineFlag kFlags[] = {
     {"model", "Model", "PATH|ID", "",
      "directory of a checkpoint, or its Hugging Face id in the on-disk cache (HF_HOME, "
@@ -264,8 +280,9 @@ constexpr EngineFlag kFlags[] = {
      "activations too), int4 (also int4-g64, int4-g128: weights that share a scale)",
      SetQuantize},
     {"max-model-len", "Model", "TOKENS", "0",
-     "longest prompt and answer together; 0: what the model's config says",
-     SetInt<0, kMaxCount, &EngineOptions::cache, &CacheOptions::max_model_len>},
+     "longest prompt and answer together, also as 32k (32000) or 32K (32768); 0: what the model's "
+     "config says",
+     SetMaxModelLen},
     {"model-impl", "Model", "NAME", "auto",
      "where the model's implementation comes from: auto (--plugin-path, else in-tree, else the "
      "checkpoint's graph file, else its own library if that is trusted), native (in-tree), plugin "
@@ -291,6 +308,9 @@ constexpr EngineFlag kFlags[] = {
      "pins and keys for --trust-remote-code=full, and files that may not run; default: "
      "/etc/keel/trust and ~/.config/keel/trust",
      SetText<&EngineOptions::model, &ModelOptions::remote_code, &RemoteCodePolicy::trust_file>},
+    {"chat-template", "Model", "FILE", "",
+     "a Jinja file to use instead of the checkpoint's chat template, or the template itself",
+     SetText<&EngineOptions::model, &ModelOptions::chat_template>},
     {"chat-template-content-format", "Model", "FORMAT", "auto",
      "what a chat template is given as a message's content: string, openai (a list of parts), or "
      "auto (what its source reads)",
@@ -407,6 +427,11 @@ constexpr EngineFlag kFlags[] = {
 };
 
 }  // namespace
+
+std::string ModelOptions::FindChatTemplate() const {
+  const bool is_file = !chat_template.empty() && chat_template.find('{') == std::string::npos;
+  return is_file ? JoinPath(base_dir, chat_template) : chat_template;
+}
 
 absl::Span<const EngineFlag> EngineFlags() { return kFlags; }
 

@@ -26,7 +26,8 @@ namespace keel {
 struct ModelOptions {
   std::string name;         // a directory or a Hugging Face id
   std::string served_name;  // what clients call it; "": the directory's own name, or the id
-  // What a relative `name`, plugin path, graph directory or trace file is relative to; "": the working directory.
+  // What a relative `name`, plugin path, graph directory, chat template or trace file is relative to;
+  // "": the working directory.
   std::string base_dir;
   std::optional<DType> dtype;  // of weights and activations; unset: the checkpoint's
   std::vector<std::string> plugin_paths;
@@ -35,12 +36,16 @@ struct ModelOptions {
   // Where packed weights are kept for the next start; unset: WeightCache::DefaultDir(), "": nowhere.
   std::optional<std::string> weight_cache;
   RemoteCodePolicy remote_code;
+  std::string chat_template;  // a file, or the template itself; "": the checkpoint's
   // What chat templates are given as a message's content; unset: what each reads.
   std::optional<ContentFormat> content_format;
   // Of what the model writes; "auto": what its chat template shows, "none".
   ParserNames parsers = {"auto", "auto"};
   // What is being loaded and how far it is; total 0: unknown. Any thread; may be empty.
   std::function<void(absl::string_view stage, int64_t done, int64_t total)> on_progress;
+
+  // `chat_template` as LoadText takes it: a file by a path that base_dir no longer matters for.
+  std::string FindChatTemplate() const;
 };
 
 // How much memory keeps keys, values and states, and how it is cut.

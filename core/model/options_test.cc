@@ -24,7 +24,9 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
                                                         {"graph-dir", "graphs"},
                                                         {"trust-file", "trust"},
                                                         {"trust-remote-code", "true"},
+                                                        {"chat-template", "mine.jinja"},
                                                         {"chat-template-content-format", "openai"},
+                                                        {"max-model-len", "32K"},
                                                         {"exec", "shadow"},
                                                         {"deterministic", "TRUE"},
                                                         {"quantize", "int4-g64"},
@@ -47,7 +49,9 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
   EXPECT_EQ(options.model.graph_dir, "graphs");
   EXPECT_EQ(options.model.remote_code.mode, RemoteCodePolicy::Mode::kJailed);
   EXPECT_EQ(options.model.remote_code.trust_file, "trust");
+  EXPECT_EQ(options.model.chat_template, "mine.jinja");
   EXPECT_EQ(options.model.content_format, ContentFormat::kParts);
+  EXPECT_EQ(options.cache.max_model_len, 32768);
   EXPECT_EQ(options.executor.mode, ExecMode::kShadow);
   EXPECT_TRUE(options.executor.deterministic);
   EXPECT_EQ(options.executor.quantization, Quantization::kInt4Group64);

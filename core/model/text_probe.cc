@@ -14,12 +14,15 @@
 #include "absl/strings/strip.h"
 #include "core/base/child_process.h"
 #include "core/base/companion_program.h"
+#include "core/base/error_detail.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
 
 namespace keel {
 namespace {
 
 constexpr int64_t kMemoryTimesFiles = 24;
+constexpr int64_t kMaxTemplateBytes = 4 << 20;
 
 constexpr CompanionProgram kProgram = {"keel-text-probe", "tries tokenizer and chat template files",
                                        "KEEL_TEXT_PROBE", "core/model"};
@@ -70,6 +73,14 @@ std::string HowItEnded(const ChildResult& child, const ProbeOptions& options) {
   }
 }
 
+// A file's content, or the template itself: only templates have braces.
+absl::StatusOr<std::string> ReadChatTemplate(const std::string& given) {
+  if (given.find("{") != std::string::npos) return given;
+  absl::StatusOr<std::string> source = ReadFile(given, kMaxTemplateBytes);
+  if (!source.ok()) return WithFlag(Annotate(source.status(), "--chat-template"), "chat-template");
+  return source;
+}
+
 }  // namespace
 
 absl::Status ProbeText(const TextFiles& files, const ProbeOptions& options) {
@@ -92,8 +103,13 @@ absl::Status ProbeText(const TextFiles& files, const ProbeOptions& options) {
                                                  report.last_words));
 }
 
-absl::StatusOr<Text> LoadText(const std::string& dir, const ProbeOptions& options) {
-  KEEL_ASSIGN_OR_RETURN(const TextFiles files, ReadTextFiles(dir));
+absl::StatusOr<Text> LoadText(const std::string& dir, const std::string& chat_template,
+                              const ProbeOptions& options) {
+  KEEL_ASSIGN_OR_RETURN(TextFiles files, ReadTextFiles(dir));
+  if (!chat_template.empty()) {
+    KEEL_ASSIGN_OR_RETURN(std::string source, ReadChatTemplate(chat_template));
+    files.chat_templates = {{"default", std::move(source)}};
+  }
   KEEL_RETURN_IF_ERROR(Annotate(ProbeText(files, options), dir));
   Text text;
   KEEL_ASSIGN_OR_RETURN(text.tokenizer, Tokenizer::Create(files));

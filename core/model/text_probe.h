@@ -43,8 +43,10 @@ struct Text {
   std::optional<ContentFormat> content_format;
 };
 
-// Reads the files of `dir`, probes them and builds both from the same bytes.
-absl::StatusOr<Text> LoadText(const std::string& dir, const ProbeOptions& options = {});
+// Reads the files of `dir`, probes them and builds both from the same bytes. `chat_template`, unless
+// it is empty, is used instead of the checkpoint's: a file, or the template itself.
+absl::StatusOr<Text> LoadText(const std::string& dir, const std::string& chat_template = "",
+                              const ProbeOptions& options = {});
 
 }  // namespace keel
 

@@ -61,6 +61,17 @@ TEST(ProbeTest, LoadsADirectory) {
   EXPECT_EQ(text.chat_template, nullptr);
 }
 
+TEST(ProbeTest, TakesAnotherChatTemplate) {
+  const std::string dir = TestData("byte_level");
+  for (const std::string& given : {TestData("templates/chatml.jinja"), std::string("{{ 1 }}")}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(const Text text, LoadText(dir, given));
+    EXPECT_NE(text.chat_template, nullptr) << given;
+  }
+  EXPECT_THAT(LoadText(dir, "/no/such.jinja").status().message(),
+              AllOf(HasSubstr("--chat-template"), HasSubstr("/no/such.jinja")));
+  EXPECT_THAT(LoadText(dir, "{% if %}"), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST(ProbeTest, WorksFromManyThreads) {
   const TextFiles good = TestFiles("byte_level");
   const TextFiles bad = FilesWithTemplate("{% if %}");
