@@ -89,7 +89,7 @@ class BatchQueue::Run {
   BatchOptions Options() {
     BatchOptions options;
     options.max_in_flight = queue_.options_.max_in_flight;
-    options.num_others = queue_.options_.num_calls;
+    options.num_others = [this] { return queue_.RoomForCalls(); };
     options.retries = kRetries;
     options.limits = queue_.options_.limits;
     options.priority = kPriority;
@@ -186,6 +186,12 @@ void BatchQueue::Close() {
   }
   Wake();
   if (thread_.joinable()) thread_.join();
+}
+
+// A line shares each step with the calls that run beside it, so while there are some few do.
+size_t BatchQueue::RoomForCalls() const {
+  const size_t calls = options_.num_calls();
+  return calls == 0 ? 0 : options_.max_in_flight - options_.max_in_flight / 4 + calls - 1;
 }
 
 Result<std::vector<std::string>> BatchQueue::FilesInUse() {

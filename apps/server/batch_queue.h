@@ -57,6 +57,8 @@ class BatchQueue {
  private:
   class Run;
 
+  // Requests that are not to be in flight now.
+  size_t RoomForCalls() const;
   void Loop();
   // True: something was done, and there may be more.
   Result<bool> RunNext();

@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace keel::apps {
+namespace {
+
+// Without its name, which would stand in --help.
+CLI::Validator IsPositive() { return CLI::Validator(CLI::PositiveNumber).description(""); }
+
+}  // namespace
 
 void AddOfflineFlags(CommandLine& command_line, OfflineOptions* options) {
   constexpr char kGroup[] = "Files and batches";
@@ -22,14 +28,15 @@ void AddOfflineFlags(CommandLine& command_line, OfflineOptions* options) {
       ->default_str("16GiB");
   app.add_option("--max-batch-lines", options->max_batch_lines, "Most lines of a batch.")
       ->type_name("N")
-      ->check(CLI::PositiveNumber)
+      ->check(IsPositive())
       ->group(kGroup)
       ->capture_default_str();
-  app.add_option("--batch-max-in-flight", options->batch_max_in_flight,
-                 "Requests of batches that the engine has at once. Calls of clients go first, and "
-                 "for each that runs it is one less, down to one.")
+  app.add_option(
+         "--batch-max-in-flight", options->batch_max_in_flight,
+         "Requests of batches that the engine has at once. While a call of a client runs, a "
+         "quarter of them, and one less for each other call, down to one.")
       ->type_name("N")
-      ->check(CLI::PositiveNumber)
+      ->check(IsPositive())
       ->group(kGroup)
       ->default_str("half of --max-num-seqs");
 }

@@ -96,13 +96,13 @@ class BatchesTest(unittest.TestCase):
         self.assertEqual(error["response"]["body"]["error"]["param"], "temperature")
 
     def test_a_killed_server_goes_on_and_answers_each_line_once(self) -> None:
-        count = 300
+        count = 150
         ids = [f"id-{i}" for i in range(count)]
         batch = self.create([line(i, max_tokens=24, ignore_eos=True) for i in ids])
         completed = 0
         for _ in range(3):
             before = self.written()
-            wait_until(lambda: self.written() > before + 10_000, "some more lines", 60)
+            wait_until(lambda: self.written() > before + 5_000, "some more lines", 60)
             self.server.stop()  # SIGKILL
             self.start()
             now = self.get(batch)
@@ -233,7 +233,7 @@ class BatchesTest(unittest.TestCase):
         self.assertTrue(self.client.files.delete(batch.input_file_id).deleted)
 
     def test_a_server_that_ends_leaves_lines_to_the_next(self) -> None:
-        ids = [f"id-{i}" for i in range(200)]
+        ids = [f"id-{i}" for i in range(80)]
         batch = self.create([line(i, max_tokens=24, ignore_eos=True) for i in ids])
         self.wait(batch, "in_progress", *ENDED)
         begin = time.monotonic()
