@@ -76,7 +76,7 @@ REASONS = {
     "CanineForSequenceClassification": "reads characters, and makes one token of several",
     "EuroBertForSequenceClassification": (
         "its classifier is run on each token, and the mean is of what it says "
-        "(classifier_pooling late); exported where that is bos or mean"
+        "(classifier_pooling late); exported where that is mean"
     ),
     "FunnelForSequenceClassification": "makes one token of several, layer by layer",
     "XLNetForSequenceClassification": (

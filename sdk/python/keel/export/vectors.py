@@ -109,7 +109,7 @@ def pooling_of(model: torch.nn.Module, forward: Function) -> str:
     """Whose hidden states the engine gives to a classifier (core/model/pooling.cc)."""
     said = getattr(model.config, "classifier_pooling", None)
     if said is not None:
-        return "CLS" if said == "bos" else said.upper()
+        return said.upper()
     attentions = (n.object.fields["kind"] for n in forward.nodes() if n.op == "ATTENTION")
     return "CLS" if "ENCODER" in attentions else "LAST"
 
