@@ -201,25 +201,31 @@ Status Collect(const EndpointContext& context, std::shared_ptr<Engine> engine, C
 }
 
 void Generate(const EndpointContext& context, ParseCall parse, const std::string& model,
-              const boost::json::object& body, std::shared_ptr<Engine> engine,
+              const std::shared_ptr<const boost::json::value>& body, std::shared_ptr<Engine> engine,
               const std::shared_ptr<Exchange>& exchange) {
   const CallContext call_context{.engine = *engine,
                                  .model = model,
                                  .request_id = exchange->request().id,
                                  .limits = context.limits,
                                  .incremental_streams = context.style.incremental_streams};
-  Call call;
-  if (const MaybeError error = parse(body, call_context, &call)) {
+  const auto call = std::make_shared<Call>();
+  if (const MaybeError error = parse(body->get_object(), call_context, call.get())) {
     return RespondError(*exchange, *error);
   }
-  if (context.style.strict && !call.unknown_fields.empty()) {
-    const std::string& name = call.unknown_fields.front();
+  if (context.style.strict && !call->unknown_fields.empty()) {
+    const std::string& name = call->unknown_fields.front();
     return RespondError(*exchange,
                         InvalidField(name, "there is no field " + Quote(name) +
                                                ", and --strict takes only what is known"));
   }
-  const Status status = RunCall(context, std::move(engine), std::move(call), exchange);
-  if (!status.ok()) RespondError(*exchange, RefusedCall(status, body));
+  const bool waits = std::any_of(call->requests.begin(), call->requests.end(),
+                                 [](const Request& request) { return request.has_media_files(); });
+  auto run = [&context, body, exchange, call, engine = std::move(engine)]() mutable {
+    const Status status = RunCall(context, std::move(engine), std::move(*call), exchange);
+    if (!status.ok()) RespondError(*exchange, RefusedCall(status, body->get_object()));
+  };
+  if (!waits) return run();
+  context.router.Post(exchange, std::move(run), Router::Lane::kMedia);
 }
 
 // Who may read a path's bodies; the first unless the body says otherwise.
@@ -258,7 +264,7 @@ void Read(const EndpointContext& context, const Readers& readers,
   WithModel(context, model, exchange,
             [&context, parse = reader.endpoint.parse, model, body,
              exchange](std::shared_ptr<Engine> engine) {
-              Generate(context, parse, model, body->get_object(), std::move(engine), exchange);
+              Generate(context, parse, model, body, std::move(engine), exchange);
             });
 }
 
@@ -282,7 +288,11 @@ void AddGenerateEndpoints(const EndpointContext& context,
     }
   }
   for (auto& [path, readers] : paths) {
-    const Router::RouteOptions options = {.error_form = readers.front().error_form};
+    const bool waits = std::any_of(readers.begin(), readers.end(),
+                                   [](const Reader& reader) { return reader.endpoint.waits; });
+    const Router::RouteOptions options = {
+        .lane = waits ? Router::Lane::kMedia : Router::Lane::kWork,
+        .error_form = readers.front().error_form};
     context.router.Add(
         "POST", std::string(path),
         [&context, readers = std::move(readers)](std::shared_ptr<Exchange> exchange) {

@@ -1,5 +1,6 @@
 // GET /v1/models, GET /v1/models/NAME, GET /info, GET /version, and what routers ask for: GET
 // /model_info, GET /server_info, GET /load.
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -85,14 +86,20 @@ void GetModelInfo(const EndpointContext& context, Exchange& exchange) {
     const json::value* found = model->info.if_contains(key);
     return found == nullptr ? json::value() : *found;
   };
+  const auto takes = [&](const char* modality) {
+    const json::value* found = model->info.if_contains("modalities");
+    const json::array* all = found == nullptr ? nullptr : found->if_array();
+    return all != nullptr && std::any_of(all->begin(), all->end(),
+                                         [&](const json::value& one) { return one == modality; });
+  };
   RespondJson(exchange, {{"model_path", model->root},
                          {"served_model_name", model->names.front()},
                          {"tokenizer_path", model->root},
                          {"is_generation", value("task") == "generate"},
                          {"preferred_sampling_params", nullptr},
                          {"weight_version", "default"},
-                         {"has_image_understanding", false},
-                         {"has_audio_understanding", false},
+                         {"has_image_understanding", takes("image")},
+                         {"has_audio_understanding", takes("audio")},
                          {"tool_call_parser", value("tool_call_parser")},
                          {"reasoning_parser", value("reasoning_parser")},
                          {"max_model_len", value("max_model_len")},

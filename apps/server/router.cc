@@ -32,17 +32,28 @@ bool EqualSecrets(std::string_view a, std::string_view b) {
 class Router::Workers {
  public:
   boost::asio::thread_pool& Of(Lane lane) {
-    return lane == Lane::kMonitoring ? monitoring_ : lane == Lane::kLoading ? loading_ : work_;
+    switch (lane) {
+      case Lane::kMonitoring:
+        return monitoring_;
+      case Lane::kLoading:
+        return loading_;
+      case Lane::kMedia:
+        return media_;
+      case Lane::kWork:
+        break;
+    }
+    return work_;
   }
   // What is being loaded may still post work.
   void Join() {
     loading_.join();
     work_.join();
+    media_.join();
     monitoring_.join();
   }
 
  private:
-  boost::asio::thread_pool loading_{2}, work_{4}, monitoring_{1};
+  boost::asio::thread_pool loading_{2}, work_{4}, media_{8}, monitoring_{1};
 };
 
 Router::Router(RouterOptions options)
@@ -56,6 +67,18 @@ void Router::Add(std::string method, std::string path, Endpoint endpoint, RouteO
 
 void Router::Post(std::function<void()> work, Lane lane) {
   boost::asio::post(workers_->Of(lane), std::move(work));
+}
+
+void Router::Post(std::shared_ptr<Exchange> exchange, std::function<void()> work, Lane lane) {
+  const auto serve = [exchange = std::move(exchange), work = std::move(work)] {
+    try {
+      work();
+    } catch (const std::exception& e) {
+      RespondError(*exchange, {.code = ErrorCode::kInternal,
+                               .message = std::string("internal error: ") + e.what()});
+    }
+  };
+  Post(serve, lane);
 }
 
 const Router::Route* Router::Find(std::string_view path) const {
@@ -129,15 +152,8 @@ void Router::Serve(const Route& route, std::shared_ptr<Exchange> exchange) {
                                     .message = "the API key is missing or wrong, expected "
                                                "'Authorization: Bearer KEY' or 'X-Api-Key: KEY'"});
   }
-  const auto serve = [&route, exchange = std::move(exchange)] {
-    try {
-      route.endpoint(exchange);
-    } catch (const std::exception& e) {
-      RespondError(*exchange, {.code = ErrorCode::kInternal,
-                               .message = std::string("internal error: ") + e.what()});
-    }
-  };
-  Post(serve, route.options.lane);
+  Post(
+      exchange, [&route, exchange] { route.endpoint(exchange); }, route.options.lane);
 }
 
 void RespondJson(Exchange& exchange, const boost::json::object& body) {

@@ -29,6 +29,7 @@ class Router {
     kWork,        // may take its time (tokenize a book), but should not wait for the engine
     kMonitoring,  // answers at once
     kLoading,     // may wait for seconds
+    kMedia,       // may wait for files, other hosts and decoders
   };
   struct RouteOptions {
     Access access = Access::kWithKey;
@@ -50,6 +51,8 @@ class Router {
   void Handle(std::shared_ptr<Exchange> exchange);
   // Runs `work` on a thread of the lane.
   void Post(std::function<void()> work, Lane lane = Lane::kWork);
+  // The same for a request: what `work` throws becomes a 500.
+  void Post(std::shared_ptr<Exchange> exchange, std::function<void()> work, Lane lane);
   // Ends the threads once what was posted is done; nothing may be handled after that.
   void Join();
   // `path` if a route has it, else "none": for labels of metrics.

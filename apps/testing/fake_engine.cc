@@ -7,6 +7,7 @@
 //   logprobs   token: -0.5; alternative i: token + i with -0.5 - i
 //   vectors    of the task "embed" {tokens, first token}, normalized; of "classify" (tokens + i) / 100 for
 //              label i; a text_pair counts as part of the text. use_activation 0: not normalized
+//   media      the reply lists those that are added before the messages: "image URL at PLACE"
 //   parts      with parse_output, (...) is reasoning and !name:{...}; a call of a tool
 //   failures   "[fail]" in the prompt ends the request with an error after 3 tokens, "[fail once]" the
 //              first such request alone; "[die]" ends the engine; structured output is not served
@@ -80,6 +81,7 @@ struct keel_options {
 struct keel_request {
   std::string text;             // the prompt's text
   std::string reply;            // what the answer repeats
+  std::string media;            // what it says of media that were added before its messages
   std::vector<int32_t> prompt;  // set by tokens, else made from text
   bool has_prompt = false;
   std::map<std::string, int64_t> ints;
@@ -526,6 +528,7 @@ const std::set<std::string_view> kStrings = {"tools",
                                              "tool_name",
                                              "chat_template_kwargs",
                                              "documents",
+                                             "mm_processor_kwargs",
                                              "cache_salt",
                                              "request_id",
                                              "task",
@@ -702,7 +705,9 @@ static std::string TextOf(const boost::json::value* content) {
   if (!content->is_array()) return text;
   for (const auto& part : content->as_array()) {
     if (!text.empty()) text += '\n';
-    text += part.at("text").as_string();
+    const auto& type = part.at("type").as_string();
+    text +=
+        type == "text" ? std::string(part.at("text").as_string()) : "<" + std::string(type) + ">";
   }
   return text;
 }
@@ -715,6 +720,7 @@ keel_status keel_request_set_messages(keel_request* request, const char* json, s
     request->text += std::string(role) + ": " + request->reply + "\n";
   }
   request->text += "assistant: ";
+  request->reply += request->media;
   request->has_prompt = true;
   return 0;
 } catch (const std::exception& e) {
@@ -772,6 +778,17 @@ keel_status keel_request_add_logit_bias(keel_request*, int32_t token, double) {
   return 0;
 }
 keel_status keel_request_add_image(keel_request*, const uint8_t*, int64_t, int64_t) { return 0; }
+keel_status keel_request_add_media(keel_request* request, const char* modality, const void*,
+                                   size_t n, const char* place) {
+  request->media +=
+      "\n" + std::string(modality) + " of " + std::to_string(n) + " bytes at " + place;
+  return 0;
+}
+keel_status keel_request_add_media_url(keel_request* request, const char* modality, const char* url,
+                                       size_t n, const char* place) {
+  request->media += "\n" + std::string(modality) + " " + std::string(url, n) + " at " + place;
+  return 0;
+}
 
 keel_status keel_engine_submit(keel_engine* engine, const keel_request* request, keel_output_fn fn,
                                void* user, uint64_t* id) {

@@ -25,6 +25,8 @@ struct Dialect {
     ParseCall parse;
     // Asked where several dialects have the path; null: it claims none.
     ClaimsBody claims = nullptr;
+    // Reading a body may take seconds: its media are fetched and decoded for that.
+    bool waits = false;
   };
 
   std::string_view name;

@@ -209,7 +209,8 @@ std::vector<int32_t> Fields::TokenIds(std::string_view name) {
 
 CallError RefusedCall(const Status& status, const json::object& body) {
   CallError error = FromEngine(status);
-  if (!body.contains(error.field)) error.field.clear();
+  // Of "messages[0].content[1]" the first name.
+  if (!body.contains(error.field.substr(0, error.field.find_first_of("[.")))) error.field.clear();
   return error;
 }
 

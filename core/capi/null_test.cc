@@ -105,6 +105,8 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_request_add_int);
   WALK(keel_request_add_logit_bias);
   WALK(keel_request_add_image);
+  WALK(keel_request_add_media);
+  WALK(keel_request_add_media_url);
   WALK(keel_engine_submit, {2, 3});
   WALK(keel_engine_cancel);
   WALK(keel_engine_pause);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -224,6 +225,18 @@ absl::Status SetToolChoice(RequestDraft& request, absl::string_view choice) {
   return absl::OkStatus();
 }
 
+absl::Status AddMedia(RequestDraft& request, absl::string_view modality, std::string place,
+                      MediaInput::Content content) {
+  for (const uint32_t known : {KEEL_MODALITY_IMAGE, KEEL_MODALITY_VIDEO, KEEL_MODALITY_AUDIO}) {
+    if (modality != ModalityName(known)) continue;
+    request.media.emplace_back(known, std::move(content), std::move(place));
+    return absl::OkStatus();
+  }
+  return WithField(absl::InvalidArgumentError(absl::StrCat("modality is '", modality,
+                                                           "', expected image, video or audio")),
+                   "modality");
+}
+
 absl::Status SetString(absl::Span<const StringParameter> table, absl::string_view kind,
                        absl::string_view name, RequestDraft& request, std::string value) {
   const StringParameter* parameter = Find(table, name);
@@ -331,6 +344,25 @@ keel_status keel_request_add_logit_bias(keel_request* request, int32_t token, do
     request->request.sampling.logit_bias.emplace_back(token, bias);
     return absl::OkStatus();
   });
+}
+
+keel_status keel_request_add_media(keel_request* request, const char* modality, const void* file,
+                                   size_t n, const char* place) {
+  return Guard({{"request", request}, {"modality", modality}, {"file", file, n}, {"place", place}},
+               [&] {
+                 return keel::AddMedia(request->request, modality, place,
+                                       keel::MediaInput::File{std::make_shared<const std::string>(
+                                           static_cast<const char*>(file), n)});
+               });
+}
+
+keel_status keel_request_add_media_url(keel_request* request, const char* modality, const char* url,
+                                       size_t n, const char* place) {
+  return Guard(
+      {{"request", request}, {"modality", modality}, {"url", url, n}, {"place", place}}, [&] {
+        return keel::AddMedia(request->request, modality, place,
+                              keel::MediaInput::Url{std::make_shared<const std::string>(url, n)});
+      });
 }
 
 keel_status keel_request_add_image(keel_request* request, const uint8_t* rgb, int64_t height,

@@ -65,12 +65,31 @@ TEST(RequestCapiTest, CopiesImages) {
   ASSERT_EQ(keel_request_add_image(&request, rgb.data(), 2, 3), 0);
   rgb.assign(rgb.size(), 0);
   ASSERT_EQ(request.request.media.size(), 1u);
-  EXPECT_EQ(request.request.media[0]->height, 2);
-  EXPECT_EQ(request.request.media[0]->width, 3);
-  EXPECT_EQ(request.request.media[0]->rgb, std::vector<uint8_t>(18, 7));
+  const auto& image =
+      *std::get<std::shared_ptr<const keel::MediaItem>>(request.request.media[0].content);
+  EXPECT_EQ(image.height, 2);
+  EXPECT_EQ(image.width, 3);
+  EXPECT_EQ(image.rgb, std::vector<uint8_t>(18, 7));
   EXPECT_EQ(keel_request_add_image(&request, rgb.data(), 2, 0), kInvalidArgument);
   EXPECT_THAT(keel_error_message(), HasSubstr("image of 2x0 pixels"));
   EXPECT_THAT(keel_error_detail("field"), StrEq("media"));
+}
+
+TEST(RequestCapiTest, CopiesFilesAndUrls) {
+  keel_request request;
+  std::string text = "bytes";
+  ASSERT_EQ(keel_request_add_media(&request, "audio", text.data(), text.size(), ""), 0);
+  ASSERT_EQ(keel_request_add_media_url(&request, "image", text.data(), text.size(), "here"), 0);
+  text = "other";
+  const std::vector<keel::MediaInput>& media = request.request.media;
+  ASSERT_EQ(media.size(), 2u);
+  EXPECT_EQ(*std::get<keel::MediaInput::File>(media[0].content).bytes, "bytes");
+  EXPECT_EQ(media[0].Name(0), "media 0");
+  EXPECT_EQ(media[0].modality, KEEL_MODALITY_AUDIO);
+  EXPECT_EQ(*std::get<keel::MediaInput::Url>(media[1].content).url, "bytes");
+  EXPECT_EQ(media[1].Name(1), "here");
+  EXPECT_EQ(keel_request_add_media_url(&request, "smell", "x", 1, ""), kInvalidArgument);
+  EXPECT_THAT(keel_error_message(), HasSubstr("expected image, video or audio"));
 }
 
 TEST(RequestCapiTest, HasOneGrammar) {

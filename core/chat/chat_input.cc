@@ -53,39 +53,47 @@ json::object WithReasoning(json::object message) {
   return message;
 }
 
-// The text of a part {"type": "text", "text": ...}; nullptr if it is another one.
-const json::string* TextOf(const json::value& part) {
+using Placeholders = std::map<std::string, std::string>;
+
+// The text of a part {"type": "text", "text": ...}, or what stands for one {"type": "image"}; unset if
+// it is another one.
+std::optional<absl::string_view> TextOf(const json::value& part, const Placeholders& placeholders) {
   const json::object* fields = part.if_object();
-  if (fields == nullptr) return nullptr;
-  const json::value* type = fields->if_contains("type");
-  const json::value* text = fields->if_contains("text");
-  const bool is_text = type != nullptr && type->is_string() && type->get_string() == "text";
-  return is_text && text != nullptr ? text->if_string() : nullptr;
+  const json::value* type = fields == nullptr ? nullptr : fields->if_contains("type");
+  if (type == nullptr || !type->is_string()) return std::nullopt;
+  if (type->get_string() == "text") {
+    const json::value* text = fields->if_contains("text");
+    if (text == nullptr || !text->is_string()) return std::nullopt;
+    return absl::string_view(text->get_string().data(), text->get_string().size());
+  }
+  const auto found = placeholders.find(std::string(type->get_string()));
+  if (found == placeholders.end()) return std::nullopt;
+  return found->second;
 }
 
-// The texts of `parts`, a line each; unset if one of them is no text.
-std::optional<json::string> JoinedTexts(const json::array& parts) {
-  json::string joined;
+// The texts of `parts`, a line each; unset if one of them has none.
+std::optional<std::string> JoinedTexts(const json::array& parts, const Placeholders& placeholders) {
+  std::string joined;
   for (const json::value& part : parts) {
-    const json::string* text = TextOf(part);
-    if (text == nullptr) return std::nullopt;
-    if (&part != &parts.front()) joined += '\n';
-    joined += *text;
+    const auto text = TextOf(part, placeholders);
+    if (!text.has_value()) return std::nullopt;
+    absl::StrAppend(&joined, &part == &parts.front() ? "" : "\n", *text);
   }
   return joined;
 }
 
-void FormatContent(json::object& message, ContentFormat format) {
+void FormatContent(json::object& message, ContentFormat format, const Placeholders& placeholders) {
   json::value* content = message.if_contains("content");
   if (content == nullptr) return;
   if (format == ContentFormat::kString && content->is_array()) {
-    if (auto text = JoinedTexts(content->get_array())) *content = *std::move(text);
+    if (const auto text = JoinedTexts(content->get_array(), placeholders)) *content = *text;
   } else if (format == ContentFormat::kParts && content->is_string()) {
     *content = json::array{json::object{{"type", "text"}, {"text", std::move(*content)}}};
   }
 }
 
-absl::StatusOr<json::array> ReadMessages(absl::string_view text, ContentFormat format) {
+absl::StatusOr<json::array> ReadMessages(absl::string_view text, ContentFormat format,
+                                         const Placeholders& placeholders) {
   KEEL_ASSIGN_OR_RETURN(const json::value list, ParseArray(text, "messages"));
   if (list.get_array().empty()) {
     return absl::InvalidArgumentError("messages: is empty, at least one message is needed");
@@ -97,7 +105,7 @@ absl::StatusOr<json::array> ReadMessages(absl::string_view text, ContentFormat f
           "messages[", messages.size(), "]: is ", JsonKindName(message), ", expected an object"));
     }
     json::object kept = WithReasoning(WithoutNulls(message.get_object()));
-    FormatContent(kept, format);
+    FormatContent(kept, format, placeholders);
     messages.push_back(std::move(kept));
   }
   return messages;
@@ -160,7 +168,8 @@ absl::StatusOr<ChatContext> MakeChatContext(
         "continue_final_message and add_generation_prompt exclude each other");
   }
   ChatContext context;
-  KEEL_ASSIGN_OR_RETURN(json::array messages, ReadMessages(input.messages, format));
+  KEEL_ASSIGN_OR_RETURN(json::array messages,
+                        ReadMessages(input.messages, format, input.placeholders));
   if (input.continue_final_message) {
     KEEL_ASSIGN_OR_RETURN(context.final_text, TagFinalMessage(messages.back().get_object()));
   }

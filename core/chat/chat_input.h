@@ -37,6 +37,9 @@ struct ChatTemplateInput {
   absl::string_view template_name;
   // What the template is given; unset: what it reads, as its source says.
   std::optional<ContentFormat> content_format;
+  // Texts of a modality's items, "image" to "<image>": what parts {"type": "image"} become where a
+  // content becomes one text.
+  std::map<std::string, std::string> placeholders;
   // Seconds since 1970 that strftime_now shows in local time; unset: now.
   std::optional<int64_t> now;
 };
@@ -49,7 +52,7 @@ struct ChatContext {
   std::string final_text;
 };
 
-// For kString, content that is a list of text parts becomes one text, a line each; for kParts, a
+// For kString, content that is a list of parts becomes one text, a line each; for kParts, a
 // text becomes a list of one part. Other content stays as it is.
 absl::StatusOr<ChatContext> MakeChatContext(
     const ChatTemplateInput& input, ContentFormat format,

@@ -52,6 +52,14 @@ TEST(ChatInputTest, ATemplateThatWritesStringsGetsTextPartsAsOneText) {
   EXPECT_EQ(Messages(kImage, ContentFormat::kString), kImage);
 }
 
+TEST(ChatInputTest, MediaStandInATextByTheirPlaceholders) {
+  ChatTemplateInput input = Input(
+      R"([{"role":"user","content":[{"type":"image"},{"type":"text","text":"a"},{"type":"audio"}]}])");
+  input.placeholders = {{"image", "<image>"}, {"audio", "<sound>"}};
+  EXPECT_EQ(boost::json::serialize(Context(input).variables["messages"]),
+            R"([{"role":"user","content":"<image>\na\n<sound>"}])");
+}
+
 TEST(ChatInputTest, ATemplateThatReadsPartsGetsParts) {
   EXPECT_EQ(Messages(kTwoTexts, ContentFormat::kParts), kTwoTexts);
   EXPECT_EQ(Messages(kText, ContentFormat::kParts),

@@ -27,6 +27,20 @@ std::vector<std::string> HooksOf(const keel_processor_class& processor) {
           line("positions (positions)", processor.positions != nullptr, "0 to n - 1")};
 }
 
+// "; takes images, sounds": what the graph encodes, once it is known.
+std::string TakesText(const proto::Graph& graph) {
+  constexpr std::pair<const char*, const char*> kWords[] = {
+      {"encode/image", "images"}, {"encode/video", "videos"}, {"encode/audio", "sounds"}};
+  if (graph.functions().empty()) return "";
+  std::vector<std::string> taken;
+  for (const auto& [function, word] : kWords) {
+    for (const proto::Function& f : graph.functions())
+      if (f.name() == function) taken.push_back(word);
+  }
+  return taken.empty() ? "; the graph encodes nothing: media are refused"
+                       : absl::StrCat("; takes ", absl::StrJoin(taken, ", "));
+}
+
 // What is known of a processor that a plugin brings; nothing if the plugin may not run.
 std::vector<std::string> Describe(const NamedProcessor& processor, const PluginTrust& trust) {
   const auto plugin = LoadPlugin(*processor.plugin, trust);
@@ -91,7 +105,7 @@ Finding Processor(Inspection& x) {
           "if you trust it, --trust-remote-code=full; else remove processor_class and serve "
           "text alone");
     }
-    return Pass(what, Describe(*processor, *x.trust));
+    return Pass(what + TakesText(x.graph), Describe(*processor, *x.trust));
   }
   for (const char* key : {"/vision_config", "/audio_config"}) {
     const boost::json::value* config = FindJsonValue(x.config, key);

@@ -47,16 +47,23 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Serve(const EngineOptions& optio
             " has recurrent layers: what a wrong guess did to their state can't be undone")),
         "spec-method");
   }
-  return std::unique_ptr<Engine>(new Engine(options, std::move(model), std::move(trace)));
+  std::unique_ptr<MediaLoader> media;
+  if (model.processor != nullptr) {
+    KEEL_ASSIGN_OR_RETURN(media, MediaLoader::Create(options.media, options.model.base_dir));
+  }
+  return std::unique_ptr<Engine>(
+      new Engine(options, std::move(model), std::move(trace), std::move(media)));
 }
 
-Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace> trace)
+Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace> trace,
+               std::unique_ptr<MediaLoader> media)
     : max_sequences_(options.max_queued_requests + options.scheduler.max_num_seqs),
       trace_(std::move(trace)),
       model_(std::move(model)),
       metrics_(std::make_unique<Metrics>(NameOf(options.model, model_),
                                          MetricsConfigOf(options, model_))),
-      preparer_(model_, DraftOptions(options.speculation), *metrics_),
+      media_(std::move(media)),
+      preparer_(model_, DraftOptions(options.speculation), *metrics_, media_.get()),
       info_json_(InfoJson(options, model_)),
       blocks_(model_.blocks),
       scheduler_(options.scheduler, blocks_),
@@ -298,6 +305,10 @@ void Engine::UpdateLoad() {
   const int64_t evicted = blocks_.num_evicted();
   metrics_->prefix_cache_evictions.Increment(static_cast<double>(evicted - num_evicted_));
   num_evicted_ = evicted;
+  const FeatureCache::Usage& usage = runner_.media_usage();
+  metrics_->mm_cache_queries.Increment(static_cast<double>(usage.queries - media_usage_.queries));
+  metrics_->mm_cache_hits.Increment(static_cast<double>(usage.hits - media_usage_.hits));
+  media_usage_ = usage;
 }
 
 }  // namespace keel

@@ -29,6 +29,7 @@
 #include "core/base/trace.h"
 #include "core/engine/ending.h"
 #include "core/engine/engine_loop.h"
+#include "core/engine/media_loader.h"
 #include "core/engine/metrics.h"
 #include "core/engine/model_runner.h"
 #include "core/engine/output_worker.h"
@@ -97,7 +98,8 @@ class Engine : private EngineClient {
     int64_t sequences;
   };
 
-  Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace> trace);
+  Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace> trace,
+         std::unique_ptr<MediaLoader> media);
   // Takes its place among those that run or wait.
   absl::Status Admit(RunningRequest& request, uint64_t* id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Tell(uint64_t id, Command command);
@@ -123,6 +125,7 @@ class Engine : private EngineClient {
   const std::unique_ptr<Trace> trace_;  // null: off
   const Model model_;
   const std::unique_ptr<Metrics> metrics_;
+  const std::unique_ptr<MediaLoader> media_;  // null: the model takes none
   const RequestPreparer preparer_;
   const std::string info_json_;
 
@@ -148,6 +151,7 @@ class Engine : private EngineClient {
   DecodingContext decoding_ = {scheduler_, *metrics_, trace_.get(), events_, ended_};
   std::vector<RunningRequest*> sampled_requests_;  // scratch of a step
   int64_t num_evicted_ = 0;                        // blocks, as the metrics know
+  FeatureCache::Usage media_usage_;                // as the metrics know
   int64_t num_paused_ = 0;                         // sequences
 
   const std::shared_ptr<ThreadPool> threads_;  // that compute its steps

@@ -77,6 +77,10 @@ std::string InfoJson(const EngineOptions& options, const Model& model) {
   info["eos_token_ids"] =
       boost::json::array(model.eos_token_ids.begin(), model.eos_token_ids.end());
   info["has_chat_template"] = model.text.chat_template != nullptr;
+  boost::json::array modalities = {"text"};
+  if (model.processor != nullptr)
+    modalities.insert(modalities.end(), model.encoders.begin(), model.encoders.end());
+  info["modalities"] = std::move(modalities);
   info["tool_call_parser"] = model.parsers.tools;
   info["reasoning_parser"] = model.parsers.reasoning;
   info["task"] = model.pooling.has_value() ? PoolingTaskName(model.pooling->task) : "generate";

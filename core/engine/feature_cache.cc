@@ -3,8 +3,10 @@
 namespace keel {
 
 std::shared_ptr<const Features> FeatureCache::Find(absl::string_view hash) {
+  ++usage_.queries;
   const auto found = entries_.find(hash);
   if (found == entries_.end()) return nullptr;
+  ++usage_.hits;
   by_use_.splice(by_use_.begin(), by_use_, found->second);
   return found->second->second;
 }

@@ -26,6 +26,11 @@ class FeatureCache {
   // Features larger than all of it are not kept.
   void Insert(const std::string& hash, std::shared_ptr<const Features> features);
 
+  struct Usage {
+    int64_t queries = 0, hits = 0;  // of Find
+  };
+  const Usage& usage() const { return usage_; }
+
   int64_t bytes() const { return bytes_; }
   size_t size() const { return entries_.size(); }
 
@@ -34,6 +39,7 @@ class FeatureCache {
 
   const int64_t max_bytes_;
   int64_t bytes_ = 0;
+  Usage usage_;
   std::list<Entry> by_use_;  // the last used first
   absl::flat_hash_map<std::string, std::list<Entry>::iterator> entries_;
 };

@@ -22,6 +22,8 @@ TEST(FeatureCacheTest, KeepsWhatWasUsedLastWithinItsBytes) {
   EXPECT_NE(cache.Find("a"), nullptr);
   EXPECT_NE(cache.Find("c"), nullptr);
   EXPECT_EQ(cache.bytes(), 32);
+  EXPECT_EQ(cache.usage().queries, 4);
+  EXPECT_EQ(cache.usage().hits, 3);
 }
 
 TEST(FeatureCacheTest, LeavesOutWhatIsLargerThanItself) {

@@ -24,6 +24,8 @@ class MediaEncoder {
   // sequence whose media can't be encoded gets its media_status, and shares its blocks with nobody; others go on.
   void AddMedia(const Step& step, Batch& batch);
 
+  const FeatureCache::Usage& usage() const { return cache_.usage(); }
+
  private:
   absl::StatusOr<std::shared_ptr<const Features>> FeaturesOf(const RequestMedia::Item& item);
   absl::Status AddFeatures(const RequestMedia& media, int32_t begin, int32_t end, int32_t row,

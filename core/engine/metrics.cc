@@ -177,6 +177,10 @@ std::string Metrics::Text() const {
   add("vllm:prefix_cache_queries_total", prefix_cache_queries,
       "Prompt tokens looked up in the prefix cache");
   add("vllm:prefix_cache_hits_total", prefix_cache_hits, "Prompt tokens found in the prefix cache");
+  add("vllm:mm_cache_queries_total", mm_cache_queries,
+      "Images, videos and sounds whose features a step needed");
+  add("vllm:mm_cache_hits_total", mm_cache_hits,
+      "Those of them that were not encoded, for their features were kept");
   add.Family("vllm:request_success_total", MetricType::Counter,
              "Sequences that ended: stop, length, abort or error");
   for (size_t i = 0; i < finished_.size(); ++i)

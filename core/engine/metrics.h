@@ -112,7 +112,7 @@ class Metrics {
       waiting_deferred, kv_cache_usage_perc;
 
   prometheus::Counter num_preemptions, prompt_tokens, prompt_tokens_cached, prompt_tokens_computed,
-      generation_tokens, prefix_cache_queries, prefix_cache_hits;
+      generation_tokens, prefix_cache_queries, prefix_cache_hits, mm_cache_queries, mm_cache_hits;
   prometheus::Counter rejected_queue_full;  // refused by --max-queued-requests
   prometheus::Counter corrupted_requests;   // logits that are no numbers
   prometheus::Counter spec_decode_num_drafts, spec_decode_num_draft_tokens,

@@ -1,5 +1,6 @@
 #include "core/engine/prepare.h"
 
+#include <map>
 #include <string>
 #include <utility>
 #include <variant>
@@ -13,6 +14,7 @@
 #include "core/engine/plain_decoding.h"
 #include "core/engine/prepare_parsing.h"
 #include "core/engine/request_limits.h"
+#include "core/processor/processor.h"
 
 namespace keel {
 namespace {
@@ -75,6 +77,17 @@ absl::StatusOr<std::vector<int32_t>> Encode(const Model& model, absl::string_vie
   return model.text.tokenizer->Encode(text, options);
 }
 
+// What stands for an item in a text, by modality.
+std::map<std::string, std::string> PlaceholderTexts(const Model& model) {
+  std::map<std::string, std::string> texts;
+  if (model.processor == nullptr) return texts;
+  for (const uint32_t modality : {KEEL_MODALITY_IMAGE, KEEL_MODALITY_VIDEO, KEEL_MODALITY_AUDIO}) {
+    if (const PlaceholderTokens* tokens = model.processor->tokens(modality))
+      texts[ModalityName(modality)] = tokens->text;
+  }
+  return texts;
+}
+
 absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& chat) {
   if (model.text.chat_template == nullptr) {
     return Refuse("messages", "model '", model.name,
@@ -88,6 +101,7 @@ absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& cha
   input.add_generation_prompt = chat.add_generation_prompt && !chat.continue_final_message;
   input.continue_final_message = chat.continue_final_message;
   input.content_format = model.text.content_format;
+  input.placeholders = PlaceholderTexts(model);
   absl::StatusOr<std::string> text = model.text.chat_template->Render(input);
   if (!text.ok()) return WithField(text.status(), "messages");
   return text;
@@ -209,10 +223,11 @@ absl::Status CheckFirstToken(RunningSequence& sequence) {
 }  // namespace
 
 RequestPreparer::RequestPreparer(const Model& model, const PromptLookupOptions& drafts,
-                                 Metrics& metrics)
+                                 Metrics& metrics, const MediaLoader* media)
     : model_(model),
       drafts_(drafts),
       metrics_(metrics),
+      media_(media),
       grammars_(
           GrammarCompiler::Create(model.text.tokenizer, model.vocab_size, model.eos_token_ids)) {}
 
@@ -223,7 +238,8 @@ std::string RequestPreparer::CacheSalt(const Request& request, int64_t prompt_to
 }
 
 absl::StatusOr<std::vector<int32_t>> RequestPreparer::PromptTokens(const Request& request) const {
-  KEEL_ASSIGN_OR_RETURN(MediaPrompt prompt, ReadPrompt(request));
+  KEEL_ASSIGN_OR_RETURN(const MediaItems media, LoadMedia(request.media));
+  KEEL_ASSIGN_OR_RETURN(MediaPrompt prompt, ReadPrompt(request, media));
   return std::move(prompt.ids);
 }
 
@@ -258,14 +274,15 @@ absl::StatusOr<std::unique_ptr<RunningRequest>> RequestPreparer::Prepare(
     return Refuse("text_pair", "text_pair is for tasks that read two texts together");
   KEEL_RETURN_IF_ERROR(ApplyToolChoice(model_, request));
   KEEL_RETURN_IF_ERROR(CheckBeams(request));
-  KEEL_ASSIGN_OR_RETURN(MediaPrompt prompt, ReadPrompt(request));
+  KEEL_ASSIGN_OR_RETURN(const MediaItems media, LoadMedia(request.media));
+  KEEL_ASSIGN_OR_RETURN(MediaPrompt prompt, ReadPrompt(request, media));
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   KEEL_ASSIGN_OR_RETURN(const int64_t max_tokens, MaxTokens(model_, request, prompt_tokens));
 
   auto out = std::make_unique<RunningRequest>();
-  KEEL_ASSIGN_OR_RETURN(out->media, Preprocess(request, prompt));
+  KEEL_ASSIGN_OR_RETURN(out->media, Preprocess(request, media, prompt));
   out->request = std::move(request);
-  out->request.media.clear();  // pixels are not needed any more
+  out->request.media.clear();  // files are not needed any more
   out->prompt = std::make_shared<const std::vector<int32_t>>(std::move(prompt.ids));
   out->max_tokens = max_tokens;
   out->end_token_ids = out->request.stop_token_ids;

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "core/engine/media_loader.h"
 #include "core/engine/metrics.h"
 #include "core/engine/prompt_lookup.h"
 #include "core/engine/request.h"
@@ -24,9 +25,10 @@ namespace keel {
 // Thread-safe.
 class RequestPreparer {
  public:
-  // `model` (its texts and numbers; it runs nothing) and `metrics` must outlive it. `drafts` with
-  // num_tokens 0: none.
-  RequestPreparer(const Model& model, const PromptLookupOptions& drafts, Metrics& metrics);
+  // `model` (its texts and numbers; it runs nothing), `metrics` and `media` must outlive it. `drafts`
+  // with num_tokens 0: none. `media` null: those that come decoded alone.
+  RequestPreparer(const Model& model, const PromptLookupOptions& drafts, Metrics& metrics,
+                  const MediaLoader* media = nullptr);
 
   // INVALID_ARGUMENT: a parameter, a grammar, a prompt that is too long, with both numbers;
   // constraints that leave no first token; a vector of a model that generates text, and text of one
@@ -39,12 +41,14 @@ class RequestPreparer {
   absl::StatusOr<std::vector<int32_t>> PromptTokens(const Request& request) const;
 
  private:
-  // prepare_media.cc: the prompt with its media, expanded.
   absl::StatusOr<std::vector<int32_t>> TextTokens(const Request& request) const;
-  absl::StatusOr<MediaPrompt> ReadPrompt(const Request& request) const;
+  // prepare_media.cc: the media, decoded, and the prompt with them, expanded.
+  absl::StatusOr<MediaItems> LoadMedia(absl::Span<const MediaInput> media) const;
+  absl::StatusOr<MediaPrompt> ReadPrompt(const Request& request, const MediaItems& media) const;
   absl::Status CheckTokens(absl::Span<const keel_media_count> counts) const;
   // What encoders take of the request's media; null: it has none. Decoded media become pixels here.
   absl::StatusOr<std::shared_ptr<const RequestMedia>> Preprocess(const Request& request,
+                                                                 const MediaItems& items,
                                                                  MediaPrompt& prompt) const;
 
   // prepare_pooling.cc: of a model that answers with vectors.
@@ -62,6 +66,7 @@ class RequestPreparer {
   const Model& model_;
   const PromptLookupOptions drafts_;
   Metrics& metrics_;
+  const MediaLoader* const media_;
   const std::shared_ptr<GrammarCompiler> grammars_;
 };
 

@@ -1,29 +1,51 @@
 // Media of a request: its prompt is expanded, and what encoders take is made, by the model's processor.
+#include <string>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/error_detail.h"
 #include "core/base/status.h"
 #include "core/engine/prepare.h"
+#include "core/media/media_hash.h"
 
 namespace keel {
 namespace {
 
 absl::Status Refuse(const absl::Status& status) { return WithField(status, "media"); }
 
-// Whether the model takes media like these at all.
-absl::Status CheckMedia(const Model& model, const Request& request) {
-  for (size_t i = 0; i < request.media.size(); ++i) {
-    const absl::Status status = CheckMediaItem(*request.media[i]);
-    if (!status.ok()) return Annotate(status, absl::StrCat("media ", i));
-    const char* modality = ModalityName(request.media[i]->modality);
-    if (model.processor == nullptr || !model.encoders.contains(modality)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "media ", i, " is of ", modality, ", which model '", model.name, "' does not take",
-          model.processor == nullptr ? ": it reads text alone" : ""));
-    }
+// "an image", "a video", "audio".
+std::string WithArticle(uint32_t modality) {
+  const char* name = ModalityName(modality);
+  return modality == KEEL_MODALITY_IMAGE   ? absl::StrCat("an ", name)
+         : modality == KEEL_MODALITY_VIDEO ? absl::StrCat("a ", name)
+                                           : name;
+}
+
+// Whether the model takes media like this one at all, and of one that is decoded, whether it is sound.
+absl::Status CheckInput(const Model& model, const MediaInput& input, const std::string& name) {
+  if (model.processor == nullptr || model.processor->tokens(input.modality) == nullptr ||
+      !model.encoders.contains(ModalityName(input.modality))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " is ", WithArticle(input.modality), ", which model '", model.name,
+                     "' does not take", model.processor == nullptr ? ": it reads text alone" : ""));
   }
-  return absl::OkStatus();
+  const auto* item = std::get_if<std::shared_ptr<const MediaItem>>(&input.content);
+  return item == nullptr ? absl::OkStatus() : Annotate(CheckMediaItem(**item), name);
+}
+
+// `status` of counting all, with the item that it is about, if it is about one.
+absl::Status WithItem(const Processor& processor, const Request& request, const MediaItems& media,
+                      const absl::Status& status) {
+  for (size_t i = 0; i < media.size(); ++i) {
+    const MediaItem* const item = media[i].get();
+    const auto count = processor.Count({&item, 1}, request.mm_processor_kwargs);
+    if (count.ok()) continue;
+    const std::string name = request.media[i].Name(i);
+    return WithField(Annotate(count.status(), name), name);
+  }
+  return status;
 }
 
 std::vector<const MediaItem*> PointersTo(const MediaItems& media) {
@@ -45,8 +67,24 @@ absl::Status RequestPreparer::CheckTokens(absl::Span<const keel_media_count> cou
                    model_.max_model_len, "); send fewer or smaller")));
 }
 
-absl::StatusOr<MediaPrompt> RequestPreparer::ReadPrompt(const Request& request) const {
-  if (const absl::Status status = CheckMedia(model_, request); !status.ok()) return Refuse(status);
+absl::StatusOr<MediaItems> RequestPreparer::LoadMedia(absl::Span<const MediaInput> media) const {
+  for (size_t i = 0; i < media.size(); ++i) {
+    const std::string name = media[i].Name(i);
+    const absl::Status status = CheckInput(model_, media[i], name);
+    if (!status.ok()) return WithField(status, name);
+  }
+  if (media_ != nullptr) return media_->Load(media);
+  MediaItems items;
+  for (const MediaInput& input : media) {
+    const auto* item = std::get_if<std::shared_ptr<const MediaItem>>(&input.content);
+    if (item == nullptr) return absl::InternalError("media that nobody decodes");
+    items.push_back(*item);
+  }
+  return items;
+}
+
+absl::StatusOr<MediaPrompt> RequestPreparer::ReadPrompt(const Request& request,
+                                                        const MediaItems& media) const {
   KEEL_ASSIGN_OR_RETURN(std::vector<int32_t> ids, TextTokens(request));
   MediaPrompt prompt;
   if (model_.processor == nullptr) {
@@ -54,9 +92,9 @@ absl::StatusOr<MediaPrompt> RequestPreparer::ReadPrompt(const Request& request) 
     return prompt;
   }
   absl::StatusOr<std::vector<keel_media_count>> counts = std::vector<keel_media_count>();
-  if (!request.media.empty()) {
-    counts = model_.processor->Count(PointersTo(request.media), request.mm_processor_kwargs);
-    if (!counts.ok()) return Refuse(counts.status());
+  if (!media.empty()) {
+    counts = model_.processor->Count(PointersTo(media), request.mm_processor_kwargs);
+    if (!counts.ok()) return Refuse(WithItem(*model_.processor, request, media, counts.status()));
     KEEL_RETURN_IF_ERROR(CheckTokens(*counts));
   }
   absl::StatusOr<MediaPrompt> expanded = ExpandMedia(*model_.processor, ids, *counts);
@@ -65,17 +103,20 @@ absl::StatusOr<MediaPrompt> RequestPreparer::ReadPrompt(const Request& request) 
 }
 
 absl::StatusOr<std::shared_ptr<const RequestMedia>> RequestPreparer::Preprocess(
-    const Request& request, MediaPrompt& prompt) const {
-  if (request.media.empty()) return std::shared_ptr<const RequestMedia>();
+    const Request& request, const MediaItems& items, MediaPrompt& prompt) const {
+  if (items.empty()) return std::shared_ptr<const RequestMedia>();
   auto media = std::make_shared<RequestMedia>();
-  for (size_t i = 0; i < request.media.size(); ++i) {
-    const MediaItem& item = *request.media[i];
+  for (size_t i = 0; i < items.size(); ++i) {
+    const MediaItem& item = *items[i];
     RequestMedia::Item& out = media->items.emplace_back();
     out.modality = ModalityName(item.modality);
     out.hash = MediaHash(item, request.mm_processor_kwargs);
     out.span = std::move(prompt.spans[i]);
     auto inputs = model_.processor->Preprocess(item, request.mm_processor_kwargs);
-    if (!inputs.ok()) return Refuse(Annotate(inputs.status(), absl::StrCat("media ", i)));
+    if (!inputs.ok()) {
+      const std::string name = request.media[i].Name(i);
+      return WithField(Annotate(inputs.status(), name), name);
+    }
     out.inputs = *std::move(inputs);
   }
   media->places = std::move(prompt.places);

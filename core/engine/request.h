@@ -13,8 +13,8 @@
 #include "absl/status/status.h"
 #include "core/chat/parsers/parsers.h"
 #include "core/engine/beam_search.h"
+#include "core/engine/media_input.h"
 #include "core/grammar/grammar_spec.h"
-#include "core/processor/media_item.h"
 #include "core/sampling/sampler.h"
 #include "core/sampling/sampling_params.h"
 
@@ -37,16 +37,13 @@ struct PoolingRequest {
   std::optional<int64_t> dimensions = {};   // unset: all that there are
 };
 
-// Media as they are decoded, shared with whoever has them.
-using MediaItems = std::vector<std::shared_ptr<const MediaItem>>;
-
 struct Request {
   std::variant<std::monostate, std::string, std::vector<int32_t>, ChatPrompt>
       prompt;                              // text, ids or messages
   std::optional<bool> add_special_tokens;  // unset: yes for text, no for messages
   std::optional<std::string> text_pair;    // a second text that is read together with the prompt's
   // What the prompt's placeholders stand for: the n-th of a modality is the n-th placeholder of it.
-  MediaItems media;
+  std::vector<MediaInput> media;
   std::string mm_processor_kwargs;        // a JSON object for the processor, or ""
   std::optional<PoolingRequest> pooling;  // set: a vector is wanted, and nothing is generated
 

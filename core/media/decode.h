@@ -9,24 +9,25 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "core/media/media.h"
+#include "core/media/decode_options.h"
+#include "core/media/media_item.h"
 
 namespace keel {
 
 // PNG, JPEG, WebP or GIF; of an animation its first frame. The pixels are, byte for byte, those of
 // Pillow's ImageOps.exif_transpose(Image.open(...)).convert("RGB"): alpha is dropped and not
 // blended, 16 bit colour is cut and 16 bit grey is clipped to 8.
-absl::StatusOr<Image> DecodeImage(absl::string_view bytes, const ImageOptions& options);
+absl::StatusOr<MediaItem> DecodeImage(absl::string_view bytes, const ImageOptions& options);
 
 // MP4, MOV, WebM, MKV or AVI with H.264, HEVC, VP8, VP9, AV1, MPEG-4 or MJPEG: frames that `sampling`
 // chooses, fewer if the clip ends before it said. Frames are as stored: a rotation that the container
 // notes is not applied, as with transformers.
-absl::StatusOr<Video> DecodeVideo(absl::string_view bytes, const VideoOptions& options);
+absl::StatusOr<MediaItem> DecodeVideo(absl::string_view bytes, const VideoOptions& options);
 
 // WAV, FLAC, MP3, OGG, or the sound of a container above; PCM, FLAC, MP3, Vorbis, Opus, AAC or ALAC.
 // Parts that can't be decoded are passed over, if anything is left. Mean of the channels and resampled as
 // librosa.load does.
-absl::StatusOr<Audio> DecodeAudio(absl::string_view bytes, const AudioOptions& options);
+absl::StatusOr<MediaItem> DecodeAudio(absl::string_view bytes, const AudioOptions& options);
 
 }  // namespace keel
 

@@ -79,14 +79,15 @@ class ToMono {
   int format_ = -1, channels_ = 0;
 };
 
-absl::StatusOr<Audio> DecodeStored(absl::string_view bytes, double max_seconds) {
+absl::StatusOr<MediaItem> DecodeStored(absl::string_view bytes, double max_seconds) {
   KEEL_ASSIGN_OR_RETURN(const auto input, AvInput::Open(bytes, AVMEDIA_TYPE_AUDIO, kMaxPixels));
-  Audio audio;
+  MediaItem audio = {.modality = KEEL_MODALITY_AUDIO};
   ToMono to_mono;
   KEEL_RETURN_IF_ERROR(input->Decode(
       /*lenient=*/true, [&](const AVFrame& frame) -> absl::StatusOr<bool> {
         if (audio.rate == 0) audio.rate = frame.sample_rate;
-        if (frame.sample_rate != audio.rate || audio.rate < 1 || audio.rate > kMaxRate) {
+        if (frame.sample_rate != audio.rate || frame.sample_rate < 1 ||
+            frame.sample_rate > kMaxRate) {
           return absl::InvalidArgumentError(
               absl::StrCat("its rate is ", frame.sample_rate, ", expected one of 1 to ", kMaxRate));
         }
@@ -100,12 +101,12 @@ absl::StatusOr<Audio> DecodeStored(absl::string_view bytes, double max_seconds) 
 }
 
 // As librosa does: soxr's high quality, and a length of ceil(n * to / from).
-absl::StatusOr<Audio> Resampled(Audio audio, int rate) {
+absl::StatusOr<MediaItem> Resampled(MediaItem audio, int rate) {
   if (rate == audio.rate) return audio;
-  Audio out;
-  out.rate = rate;
-  const auto n = static_cast<int64_t>(audio.samples.size());
-  out.samples.resize((n * rate + audio.rate - 1) / audio.rate);
+  MediaItem out = {.modality = KEEL_MODALITY_AUDIO, .rate = static_cast<double>(rate)};
+  const auto n = static_cast<int64_t>(audio.samples.size()),
+             from = static_cast<int64_t>(audio.rate);
+  out.samples.resize((n * rate + from - 1) / from);
   const soxr_io_spec_t io = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
   const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
   const soxr_runtime_spec_t runtime = soxr_runtime_spec(/*num_threads=*/1);
@@ -120,14 +121,15 @@ absl::StatusOr<Audio> Resampled(Audio audio, int rate) {
 
 }  // namespace
 
-absl::StatusOr<Audio> DecodeAudio(absl::string_view bytes, const AudioOptions& options) {
+absl::StatusOr<MediaItem> DecodeAudio(absl::string_view bytes, const AudioOptions& options) {
   if (options.rate < 0 || options.rate > kMaxRate) {
     return absl::InvalidArgumentError(
         absl::StrCat("a rate of ", options.rate, " is wanted, expected 0 to ", kMaxRate));
   }
-  absl::StatusOr<Audio> audio = DecodeStored(bytes, options.max_seconds);
+  absl::StatusOr<MediaItem> audio = DecodeStored(bytes, options.max_seconds);
   if (audio.ok() && options.rate != 0) audio = Resampled(*std::move(audio), options.rate);
   if (!audio.ok()) return Annotate(audio.status(), kWhat);
+  audio->length = static_cast<int64_t>(audio->samples.size());
   return audio;
 }
 

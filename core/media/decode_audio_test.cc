@@ -43,7 +43,9 @@ TEST(DecodeAudioTest, SamplesAreLibrosas) {
     ASSERT_TRUE(audio.ok()) << name << ": " << audio.status();
     EXPECT_EQ(audio->rate, 16000) << name;
     const std::vector<float> expected = Samples(golden.at("at_16000"));
-    ASSERT_EQ(audio->samples.size() + lacks * 16000 / stored->rate, expected.size()) << name;
+    ASSERT_EQ(audio->samples.size() + lacks * 16000 / static_cast<int>(stored->rate),
+              expected.size())
+        << name;
     float largest = 0;
     for (size_t i = 0; i < audio->samples.size() - lacks; ++i)  // resampling blurs the end
       largest = std::max(largest, std::abs(audio->samples[i] - expected[i]));

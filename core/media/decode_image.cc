@@ -46,7 +46,7 @@ absl::Status CheckSize(int64_t width, int64_t height, int64_t max_pixels) {
                                                    " in all; send a smaller one"));
 }
 
-absl::StatusOr<Image> DecodeImage(absl::string_view bytes, const ImageOptions& options) {
+absl::StatusOr<MediaItem> DecodeImage(absl::string_view bytes, const ImageOptions& options) {
   constexpr absl::string_view kWhat = "is no image that can be decoded";
   for (const ImageFormat& format : kFormats) {
     if (!format.begins(bytes)) continue;

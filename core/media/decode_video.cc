@@ -52,15 +52,15 @@ class ToRgb {
 // Takes the frames of `video.indices` out of all of a clip's.
 class FrameTaker {
  public:
-  FrameTaker(const AVStream* stream, const VideoOptions& options, Video& video)
+  FrameTaker(const AVStream* stream, const VideoOptions& options, MediaItem& video)
       : time_base_(av_q2d(stream->time_base)), options_(options), video_(video) {}
 
   // Whether more are wanted.
   absl::StatusOr<bool> Take(const AVFrame& frame) {
     const int64_t index = seen_++;
     if (index == 0) KEEL_RETURN_IF_ERROR(Begin(frame));
-    if (index == video_.indices[video_.frames]) KEEL_RETURN_IF_ERROR(Append(frame, index));
-    return video_.frames < static_cast<int>(video_.indices.size());
+    if (index == video_.indices[video_.length]) KEEL_RETURN_IF_ERROR(Append(frame, index));
+    return video_.length < static_cast<int64_t>(video_.indices.size());
   }
 
  private:
@@ -89,47 +89,47 @@ class FrameTaker {
     video_.rgb.resize(begin + size_t{3} * frame.height * frame.width);
     KEEL_RETURN_IF_ERROR(to_rgb_.Convert(frame, video_.rgb.data() + begin));
     const bool timed = frame.best_effort_timestamp != AV_NOPTS_VALUE && first_ != AV_NOPTS_VALUE;
-    const double by_rate = video_.fps > 0 ? static_cast<double>(index) / video_.fps : 0;
+    const double by_rate = video_.rate > 0 ? static_cast<double>(index) / video_.rate : 0;
     video_.seconds.push_back(
         timed ? static_cast<double>(frame.best_effort_timestamp - first_) * time_base_ : by_rate);
-    ++video_.frames;
+    ++video_.length;
     return absl::OkStatus();
   }
 
   const double time_base_;
   const VideoOptions& options_;
-  Video& video_;
+  MediaItem& video_;
   ToRgb to_rgb_;
   int64_t seen_ = 0, first_ = AV_NOPTS_VALUE;
 };
 
-absl::StatusOr<Video> Decode(absl::string_view bytes, const VideoOptions& options) {
-  Video video;
+absl::StatusOr<MediaItem> Decode(absl::string_view bytes, const VideoOptions& options) {
+  MediaItem video = {.modality = KEEL_MODALITY_VIDEO, .length = 0};
   {
     KEEL_ASSIGN_OR_RETURN(const auto input,
                           AvInput::Open(bytes, AVMEDIA_TYPE_VIDEO, options.max_pixels));
     const AVRational rate = input->stream()->avg_frame_rate;
-    video.fps = rate.den > 0 && rate.num > 0 ? av_q2d(rate) : 0;
+    video.rate = rate.den > 0 && rate.num > 0 ? av_q2d(rate) : 0;
     KEEL_ASSIGN_OR_RETURN(video.total_frames, input->CountFrames(options.max_clip_frames));
   }
   if (video.total_frames == 0) return absl::InvalidArgumentError("it has no frame");
-  KEEL_ASSIGN_OR_RETURN(video.indices, SampleFrames(options.sampling, video.total_frames, video.fps,
-                                                    options.max_frames));
+  KEEL_ASSIGN_OR_RETURN(video.indices, SampleFrames(options.sampling, video.total_frames,
+                                                    video.rate, options.max_frames));
   // Headers may lie about the number of frames, so they were counted; now from the beginning.
   KEEL_ASSIGN_OR_RETURN(const auto input,
                         AvInput::Open(bytes, AVMEDIA_TYPE_VIDEO, options.max_pixels));
   FrameTaker taker(input->stream(), options, video);
   KEEL_RETURN_IF_ERROR(input->Decode(
       /*lenient=*/false, [&](const AVFrame& frame) { return taker.Take(frame); }));
-  if (video.frames == 0) return absl::InvalidArgumentError("none of its frames can be decoded");
-  video.indices.resize(video.frames);
+  if (video.length == 0) return absl::InvalidArgumentError("none of its frames can be decoded");
+  video.indices.resize(video.length);
   return video;
 }
 
 }  // namespace
 
-absl::StatusOr<Video> DecodeVideo(absl::string_view bytes, const VideoOptions& options) {
-  absl::StatusOr<Video> video = Decode(bytes, options);
+absl::StatusOr<MediaItem> DecodeVideo(absl::string_view bytes, const VideoOptions& options) {
+  absl::StatusOr<MediaItem> video = Decode(bytes, options);
   if (!video.ok()) return Annotate(video.status(), kWhat);
   return video;
 }

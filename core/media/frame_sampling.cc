@@ -31,7 +31,8 @@ absl::StatusOr<int64_t> Count(const FrameSampling& sampling, int64_t total, doub
 
 absl::StatusOr<std::vector<int64_t>> SampleFrames(const FrameSampling& sampling, int64_t total,
                                                   double clip_fps, int64_t max_frames) {
-  KEEL_ASSIGN_OR_RETURN(const int64_t count, Count(sampling, total, clip_fps));
+  KEEL_ASSIGN_OR_RETURN(int64_t count, Count(sampling, total, clip_fps));
+  if (sampling.or_all) count = std::min(count, total);
   if (count > total) {
     return absl::InvalidArgumentError(
         absl::StrCat("it has ", total, " frames, fewer than are to be taken; ask for fewer"));

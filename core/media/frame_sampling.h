@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/media/media.h"
+#include "core/media/decode_options.h"
 
 namespace keel {
 

@@ -1,6 +1,7 @@
 #include "core/media/frame_sampling.h"
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "core/base/status_matchers.h"
@@ -27,6 +28,15 @@ TEST(FrameSamplingTest, FramesAreThoseOfTransformers) {
     ASSERT_TRUE(indices.ok()) << name << ": " << indices.status();
     EXPECT_EQ(*indices, boost::json::value_to<std::vector<int64_t>>(asked.at("indices"))) << name;
   }
+}
+
+TEST(FrameSamplingTest, AShortClipIsTakenWholeWhereItMayBe) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto all,
+                            SampleFrames({.num_frames = 5, .or_all = true}, 3, 8, 9));
+  EXPECT_EQ(all, (std::vector<int64_t>{0, 1, 2}));
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto two,
+                            SampleFrames({.num_frames = 2, .or_all = true}, 4, 8, 9));
+  EXPECT_EQ(two, (std::vector<int64_t>{0, 2}));
 }
 
 TEST(FrameSamplingTest, WhatCannotBeIsRefused) {

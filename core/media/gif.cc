@@ -114,7 +114,8 @@ absl::StatusOr<StoredImage> DecodeGif(absl::string_view bytes, int64_t max_pixel
   uint8_t table[256][3];
   FillTable(frame.ColorMap != nullptr ? frame.ColorMap : gif->SColorMap, table);
   StoredImage stored;
-  stored.image = {height, width, std::vector<uint8_t>(3 * indices.size())};
+  stored.image = {.height = height, .width = width};
+  stored.image.rgb.resize(3 * indices.size());
   for (size_t i = 0; i < indices.size(); ++i)
     std::memcpy(&stored.image.rgb[3 * i], table[indices[i]], 3);
   return stored;

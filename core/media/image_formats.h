@@ -8,13 +8,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "core/media/media.h"
+#include "core/media/media_item.h"
 
 namespace keel {
 
 // As stored, with what may say how it is to be turned (orientation.h).
 struct StoredImage {
-  Image image;
+  MediaItem image;
   std::string exif;  // a TIFF structure, perhaps after "Exif\0\0"; "": none
   std::string xmp;   // XML; "": none
 };

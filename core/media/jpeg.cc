@@ -99,7 +99,7 @@ class JpegReader {
   }
   static absl::Status Truncated() { return absl::InvalidArgumentError("the file ends too early"); }
 
-  absl::Status ReadPixels(Image& image) {
+  absl::Status ReadPixels(MediaItem& image) {
     const int components = jpeg_.num_components;
     if (components != 1 && components != 3 && components != 4) {
       return absl::InvalidArgumentError(
@@ -109,8 +109,8 @@ class JpegReader {
     boolean started = FALSE;
     KEEL_RETURN_IF_ERROR(Try([&] { started = jpeg_start_decompress(&jpeg_); }));
     if (started == FALSE) return Truncated();
-    image.width = static_cast<int>(jpeg_.output_width);
-    image.height = static_cast<int>(jpeg_.output_height);
+    image.width = jpeg_.output_width;
+    image.height = jpeg_.output_height;
     const size_t row_bytes = size_t{3} * jpeg_.output_width;
     image.rgb.resize(row_bytes * jpeg_.output_height);
     std::vector<uint8_t> inks(components == 4 ? size_t{4} * jpeg_.output_width : 0);
@@ -120,7 +120,7 @@ class JpegReader {
       unsigned read = 0;
       KEEL_RETURN_IF_ERROR(Try([&] { read = jpeg_read_scanlines(&jpeg_, &row, 1); }));
       if (read == 0) return Truncated();
-      if (!inks.empty()) OfInks(inks.data(), image.width, to);
+      if (!inks.empty()) OfInks(inks.data(), static_cast<int>(image.width), to);
     }
     return absl::OkStatus();
   }

@@ -49,39 +49,50 @@ absl::Status CheckTimes(const proto::MediaAnswer& answer) {
 }  // namespace
 
 MediaPool::MediaPool(const Options& options)
-    : children_(options.size, [jail = options.jail] { return MediaProcess::Start(jail); }) {}
+    : images_(options.size,
+              [jail = options.jail] {
+                return MediaProcess::Start(MediaProcess::Program::kImages, jail);
+              }),
+      audio_video_(options.size, [jail = options.jail] {
+        return MediaProcess::Start(MediaProcess::Program::kAudioVideo, jail);
+      }) {}
 
 MediaPool::~MediaPool() = default;
 
 absl::StatusOr<std::unique_ptr<MediaPool>> MediaPool::Create(const Options& options) {
   std::unique_ptr<MediaPool> pool(new MediaPool(options));
-  KEEL_RETURN_IF_ERROR(pool->children_.Start());
+  KEEL_RETURN_IF_ERROR(pool->images_.Start());
   return pool;
 }
 
 absl::StatusOr<MediaReply> MediaPool::Ask(const proto::MediaRequest& request,
                                           absl::string_view bytes, absl::string_view what) {
+  ChildPool<MediaProcess>& children = request.has_image() ? images_ : audio_video_;
   absl::StatusOr<MediaReply> reply =
-      children_.Use<MediaReply>([&](MediaProcess& child) { return child.Ask(request, bytes); });
+      children.Use<MediaReply>([&](MediaProcess& child) { return child.Ask(request, bytes); });
   const absl::Status& status = reply.status();
   if (!absl::IsInvalidArgument(status) || absl::StartsWith(status.message(), what)) return reply;
   return Annotate(status, what);
 }
 
-absl::StatusOr<Image> MediaPool::DecodeImage(absl::string_view bytes, const ImageOptions& options) {
+absl::StatusOr<MediaItem> MediaPool::DecodeImage(absl::string_view bytes,
+                                                 const ImageOptions& options) {
   proto::MediaRequest request;
   request.mutable_image()->set_max_pixels(options.max_pixels);
   KEEL_ASSIGN_OR_RETURN(const MediaReply reply,
                         Ask(request, bytes, "is no image that can be decoded"));
   KEEL_RETURN_IF_ERROR(CheckPixels(reply, 1, options.max_pixels));
-  return Image{reply.answer.height(), reply.answer.width(), Bytes(reply.data)};
+  return MediaItem{
+      .height = reply.answer.height(), .width = reply.answer.width(), .rgb = Bytes(reply.data)};
 }
 
-absl::StatusOr<Video> MediaPool::DecodeVideo(absl::string_view bytes, const VideoOptions& options) {
+absl::StatusOr<MediaItem> MediaPool::DecodeVideo(absl::string_view bytes,
+                                                 const VideoOptions& options) {
   proto::MediaRequest request;
   proto::DecodeVideo& video = *request.mutable_video();
   video.set_num_frames(options.sampling.num_frames);
   video.set_fps(options.sampling.fps);
+  video.set_or_all(options.sampling.or_all);
   video.set_max_pixels(options.max_pixels);
   video.set_max_frames(options.max_frames);
   video.set_max_clip_frames(options.max_clip_frames);
@@ -90,25 +101,28 @@ absl::StatusOr<Video> MediaPool::DecodeVideo(absl::string_view bytes, const Vide
   const proto::MediaAnswer& answer = reply.answer;
   KEEL_RETURN_IF_ERROR(CheckPixels(reply, answer.indices_size(), options.max_pixels));
   KEEL_RETURN_IF_ERROR(CheckTimes(answer));
-  return Video{answer.indices_size(),
-               answer.height(),
-               answer.width(),
-               Bytes(reply.data),
-               {answer.indices().begin(), answer.indices().end()},
-               {answer.seconds().begin(), answer.seconds().end()},
-               answer.total_frames(),
-               answer.fps()};
+  return MediaItem{.modality = KEEL_MODALITY_VIDEO,
+                   .height = answer.height(),
+                   .width = answer.width(),
+                   .length = answer.indices_size(),
+                   .rate = answer.fps(),
+                   .rgb = Bytes(reply.data),
+                   .indices = {answer.indices().begin(), answer.indices().end()},
+                   .seconds = {answer.seconds().begin(), answer.seconds().end()},
+                   .total_frames = answer.total_frames()};
 }
 
-absl::StatusOr<Audio> MediaPool::DecodeAudio(absl::string_view bytes, const AudioOptions& options) {
+absl::StatusOr<MediaItem> MediaPool::DecodeAudio(absl::string_view bytes,
+                                                 const AudioOptions& options) {
   proto::MediaRequest request;
   request.mutable_audio()->set_rate(options.rate);
   request.mutable_audio()->set_max_seconds(options.max_seconds);
   KEEL_ASSIGN_OR_RETURN(const MediaReply reply,
                         Ask(request, bytes, "is no sound that can be decoded"));
-  Audio audio;
+  MediaItem audio = {.modality = KEEL_MODALITY_AUDIO};
   audio.rate = reply.answer.rate();
   audio.samples.resize(reply.data.size() / sizeof(float));
+  audio.length = static_cast<int64_t>(audio.samples.size());
   const size_t used = audio.samples.size() * sizeof(float);
   if (audio.rate < 1 || audio.samples.empty() || used != reply.data.size())
     return Unfit("samples", absl::StrCat(reply.data.size(), " bytes at a rate of ", audio.rate));

@@ -8,7 +8,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "core/media/media.h"
+#include "core/media/decode_options.h"
+#include "core/media/media_item.h"
 #include "core/remote/child_pool.h"
 #include "core/remote/jailed_process.h"
 
@@ -24,25 +25,26 @@ struct MediaReply;
 class MediaPool {
  public:
   struct Options {
-    int size = 2;  // children at most, and so items that are decoded at once
-    // The program is keel-media; empty: $KEEL_MEDIA, else where companions are looked for.
+    int size = 2;  // children of each program at most, and so items that are decoded at once
+    // The program of both; empty: $KEEL_MEDIA and $KEEL_MEDIA_AV, else where companions are looked for.
     JailOptions jail = {.wall_limit = absl::Seconds(20),
                         .limits = {.memory_bytes = int64_t{2} << 30, .cpu_seconds = 10}};
   };
 
-  // Starts the first child. kNotFound: no program keel-media; kFailedPrecondition: this machine
-  // can't jail, with the reason.
+  // Starts the first child that decodes images; those for videos and sounds start with the first of
+  // them. kNotFound: no such program; kFailedPrecondition: this machine can't jail, with the reason.
   static absl::StatusOr<std::unique_ptr<MediaPool>> Create(const Options& options);
   ~MediaPool();
 
   // As decode.h has them, in a child that is free, or a new one; waits for one if there are none.
   // Errors say what `bytes` are not, for instance "is no image that can be decoded: PNG: the file
   // ends too early", and lack the name of the item, which the caller knows. kInvalidArgument also for
-  // one that kills or stalls its child; kResourceExhausted for one above a limit. What comes back has
-  // been checked: sizes within the limits, as many pixels as they say.
-  absl::StatusOr<Image> DecodeImage(absl::string_view bytes, const ImageOptions& options = {});
-  absl::StatusOr<Video> DecodeVideo(absl::string_view bytes, const VideoOptions& options = {});
-  absl::StatusOr<Audio> DecodeAudio(absl::string_view bytes, const AudioOptions& options = {});
+  // one that kills or stalls its child; kResourceExhausted for one above a limit; as Create's where a
+  // child can't be started. What comes back has been checked: sizes within the limits, as many pixels
+  // as they say.
+  absl::StatusOr<MediaItem> DecodeImage(absl::string_view bytes, const ImageOptions& options = {});
+  absl::StatusOr<MediaItem> DecodeVideo(absl::string_view bytes, const VideoOptions& options = {});
+  absl::StatusOr<MediaItem> DecodeAudio(absl::string_view bytes, const AudioOptions& options = {});
 
  private:
   explicit MediaPool(const Options& options);
@@ -50,7 +52,7 @@ class MediaPool {
   absl::StatusOr<MediaReply> Ask(const proto::MediaRequest& request, absl::string_view bytes,
                                  absl::string_view what);
 
-  ChildPool<MediaProcess> children_;
+  ChildPool<MediaProcess> images_, audio_video_;
 };
 
 }  // namespace keel

@@ -56,7 +56,7 @@ TEST(MediaPoolTest, DecodesInAChildAsTheDecodersDo) {
   for (const char* name : {"clip.mp4", "clip.mov", "clip.webm", "clip_vp8.webm", "clip.avi"}) {
     const auto video = pool->DecodeVideo(MediaBytes(name), {.sampling = {.num_frames = 3}});
     ASSERT_TRUE(video.ok()) << name << ": " << video.status();
-    EXPECT_EQ(video->rgb.size(), size_t{3} * video->height * video->width * 3) << name;
+    EXPECT_EQ(video->rgb.size(), static_cast<size_t>(3 * video->height * video->width * 3)) << name;
     EXPECT_EQ(video->seconds.size(), 3) << name;
     EXPECT_EQ(video->total_frames, 12) << name;
   }

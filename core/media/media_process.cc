@@ -11,8 +11,9 @@
 namespace keel {
 namespace {
 
-constexpr CompanionProgram kProgram = {"keel-media", "decodes images, videos and sounds",
-                                       "KEEL_MEDIA", "core/media"};
+constexpr CompanionProgram kImages = {"keel-media", "decodes images", "KEEL_MEDIA", "core/media"};
+constexpr CompanionProgram kAudioVideo = {"keel-media-av", "decodes videos and sounds",
+                                          "KEEL_MEDIA_AV", "core/media"};
 
 // One of those that decoders have; another is no answer.
 bool IsKnown(int code) {
@@ -26,10 +27,11 @@ bool IsKnown(int code) {
 
 }  // namespace
 
-absl::StatusOr<MediaProcess> MediaProcess::Start(const JailOptions& options) {
-  KEEL_ASSIGN_OR_RETURN(const std::string program, FindCompanion(kProgram, options.program));
+absl::StatusOr<MediaProcess> MediaProcess::Start(Program which, const JailOptions& options) {
+  const CompanionProgram& companion = which == Program::kImages ? kImages : kAudioVideo;
+  KEEL_ASSIGN_OR_RETURN(const std::string program, FindCompanion(companion, options.program));
   KEEL_ASSIGN_OR_RETURN(JailedProcess process,
-                        JailedProcess::Start("keel-media", program,
+                        JailedProcess::Start(companion.name, program,
                                              {absl::StrCat(options.limits.memory_bytes),
                                               absl::StrCat(options.limits.cpu_seconds)},
                                              {}, options));

@@ -1,4 +1,4 @@
-// One child that decodes: keel-media, seen from the host.
+// One child that decodes: keel-media or keel-media-av, seen from the host.
 #ifndef KEEL_CORE_MEDIA_MEDIA_PROCESS_H_
 #define KEEL_CORE_MEDIA_MEDIA_PROCESS_H_
 
@@ -21,7 +21,8 @@ struct MediaReply {
 // Move-only, one thread at a time; killed by the destructor.
 class MediaProcess {
  public:
-  static absl::StatusOr<MediaProcess> Start(const JailOptions& options);
+  enum class Program { kImages, kAudioVideo };
+  static absl::StatusOr<MediaProcess> Start(Program program, const JailOptions& options);
 
   // The child's own error, or what became of it (JailedProcess::Ended): then it is gone.
   absl::StatusOr<MediaReply> Ask(const proto::MediaRequest& request, absl::string_view bytes);

@@ -114,14 +114,16 @@ int OrientationOf(absl::string_view exif, absl::string_view xmp) {
   return found && *found >= 1 && *found <= 8 ? static_cast<int>(*found) : kUpright;
 }
 
-Image Upright(Image image, int orientation) {
+MediaItem Upright(MediaItem image, int orientation) {
   if (orientation == kUpright) return image;
-  Image upright = {image.height, image.width, std::vector<uint8_t>(image.rgb.size())};
+  MediaItem upright = {.height = image.height, .width = image.width};
+  upright.rgb.resize(image.rgb.size());
   if (orientation >= 5) std::swap(upright.height, upright.width);
   uint8_t* to = upright.rgb.data();
+  const auto height = static_cast<int>(image.height), width = static_cast<int>(image.width);
   for (int y = 0; y < upright.height; ++y) {
     for (int x = 0; x < upright.width; ++x, to += 3) {
-      const Place from = Stored(orientation, image.height, image.width, y, x);
+      const Place from = Stored(orientation, height, width, y, x);
       std::memcpy(to, image.rgb.data() + (size_t{3} * from.y) * image.width + size_t{3} * from.x,
                   3);
     }

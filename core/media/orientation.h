@@ -3,7 +3,7 @@
 #define KEEL_CORE_MEDIA_ORIENTATION_H_
 
 #include "absl/strings/string_view.h"
-#include "core/media/media.h"
+#include "core/media/media_item.h"
 
 namespace keel {
 
@@ -12,7 +12,7 @@ namespace keel {
 int OrientationOf(absl::string_view exif, absl::string_view xmp);
 
 // Turns and mirrors `image` so that it is upright.
-Image Upright(Image image, int orientation);
+MediaItem Upright(MediaItem image, int orientation);
 
 }  // namespace keel
 

@@ -66,12 +66,12 @@ class PngReader {
     self->left_.remove_prefix(n);
   }
 
-  absl::Status ReadPixels(int64_t max_pixels, Image& image) {
+  absl::Status ReadPixels(int64_t max_pixels, MediaItem& image) {
     const png_uint_32 width = png_get_image_width(png_, info_);
     const png_uint_32 height = png_get_image_height(png_, info_);
     KEEL_RETURN_IF_ERROR(CheckSize(width, height, max_pixels));
-    image.width = static_cast<int>(width);
-    image.height = static_cast<int>(height);
+    image.width = width;
+    image.height = height;
     const bool palette = png_get_color_type(png_, info_) == PNG_COLOR_TYPE_PALETTE;
     const bool grey16 = png_get_color_type(png_, info_) == PNG_COLOR_TYPE_GRAY &&
                         png_get_bit_depth(png_, info_) == 16;

@@ -47,8 +47,8 @@ absl::StatusOr<StoredImage> DecodeWebp(absl::string_view bytes, int64_t max_pixe
     return absl::InvalidArgumentError("its pixels are damaged");
 
   StoredImage stored;
-  stored.image.width = static_cast<int>(info.canvas_width);
-  stored.image.height = static_cast<int>(info.canvas_height);
+  stored.image.width = info.canvas_width;
+  stored.image.height = info.canvas_height;
   const size_t pixels = size_t{info.canvas_width} * info.canvas_height;
   stored.image.rgb.resize(3 * pixels);
   for (size_t i = 0; i < pixels; ++i) std::memcpy(&stored.image.rgb[3 * i], rgba + 4 * i, 3);

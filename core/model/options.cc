@@ -6,10 +6,13 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "core/base/error_detail.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
@@ -71,7 +74,8 @@ absl::Status SetMaxModelLen(EngineOptions& options, absl::string_view value) {
 }
 
 // "512MiB", "2GiB", "1.5G", plain bytes; the units of vLLM's human-readable sizes.
-absl::Status SetKvBytes(EngineOptions& options, absl::string_view value) {
+template <auto... kPath>
+absl::Status SetBytes(EngineOptions& options, absl::string_view value) {
   static constexpr std::pair<absl::string_view, double> kUnits[] = {
       {"kib", 1024.0}, {"mib", 1048576.0}, {"gib", 1073741824.0}, {"tib", 1099511627776.0},
       {"kb", 1e3},     {"mb", 1e6},        {"gb", 1e9},           {"k", 1e3},
@@ -90,7 +94,7 @@ absl::Status SetKvBytes(EngineOptions& options, absl::string_view value) {
   if (!absl::SimpleAtod(number, &parsed) || !(parsed >= 0) || parsed * unit > 1e15) {
     return Expected(value, "a size such as 512MiB, 4GiB or a number of bytes");
   }
-  options.cache.memory_bytes = static_cast<int64_t>(parsed * unit);
+  At<kPath...>(options) = static_cast<int64_t>(parsed * unit);
   return absl::OkStatus();
 }
 
@@ -261,6 +265,62 @@ absl::Status AddDisabledPass(EngineOptions& options, absl::string_view value) {
   return absl::OkStatus();
 }
 
+// One name, or several with commas between.
+absl::Status AddMediaDomains(EngineOptions& options, absl::string_view value) {
+  const std::vector<std::string> names = absl::StrSplit(value, ',');
+  for (const std::string& name : names) {
+    const bool is_name =
+        !name.empty() && name[0] != '-' && std::all_of(name.begin(), name.end(), [](char c) {
+          return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == ':' || c == '[' || c == ']';
+        });
+    if (!is_name) return Expected(value, "names of hosts as URLs have them: example.com");
+  }
+  auto& domains = options.media.allowed_domains;
+  domains.insert(domains.end(), names.begin(), names.end());
+  return absl::OkStatus();
+}
+
+// image=4,video=1, or the same as a JSON object.
+absl::Status SetMediaLimits(EngineOptions& options, absl::string_view value) {
+  constexpr char kExpected[] = "limits of image, video and audio, for instance image=4,video=0";
+  std::map<std::string, int64_t> limits;
+  std::string list = absl::StrReplaceAll(value, {{" ", ""}, {"\"", ""}, {":", "="}});
+  if (absl::StartsWith(list, "{") && absl::EndsWith(list, "}"))
+    list = list.substr(1, list.size() - 2);
+  for (const absl::string_view item : absl::StrSplit(list, ',')) {
+    const std::pair<absl::string_view, absl::string_view> limit = absl::StrSplit(item, '=');
+    const absl::string_view modality = limit.first;
+    int64_t number = 0;
+    const bool is_known = modality == "image" || modality == "video" || modality == "audio";
+    if (!is_known || !absl::SimpleAtoi(limit.second, &number) || number < 0)
+      return Expected(value, kExpected);
+    limits[std::string(modality)] = number;
+  }
+  options.media.limits = std::move(limits);
+  return absl::OkStatus();
+}
+
+// {"video": {"num_frames": 32}} or {"video": {"fps": 2}}
+absl::Status SetMediaIo(EngineOptions& options, absl::string_view value) {
+  constexpr char kExpected[] =
+      "{\"video\": {\"num_frames\": N}} or {\"video\": {\"fps\": F}}, a number above 0";
+  const auto json = ParseJson(value, "media-io-kwargs");
+  const boost::json::object* object = json.ok() ? json->if_object() : nullptr;
+  const boost::json::value* video = object == nullptr ? nullptr : object->if_contains("video");
+  if (video == nullptr || object->size() != 1 || !video->is_object() ||
+      video->get_object().size() != 1)
+    return Expected(value, kExpected);
+  const auto& [key, number] = *video->get_object().begin();
+  const double given = number.is_number() ? number.to_number<double>() : 0;
+  const bool by_time = key == "fps";
+  if ((!by_time && key != "num_frames") || !(given > 0 && given <= 1e6) ||
+      (!by_time && given != static_cast<int32_t>(given)))
+    return Expected(value, kExpected);
+  options.media.video_fps = by_time ? given : 0;
+  if (!by_time) options.media.video_frames = static_cast<int32_t>(given);
+  return absl::OkStatus();
+}
+
 absl::Status AddPluginPath(EngineOptions& options, absl::string_view value) {
   if (value.empty()) return Expected(value, "a plugin file, or a directory of plugins");
   options.model.plugin_paths.emplace_back(value);
@@ -375,7 +435,8 @@ constexpr EngineFlag kFlags[] = {
      "whole experts to each rank of tensor-parallel-size, instead of a part of each",
      SetSwitch<&EngineOptions::executor, &ExecutorOptions::expert_parallel>},
     {"kv-cache-memory-bytes", "Memory", "BYTES", "0",
-     "memory of keys and values (4GiB, 512MiB); 0: --kv-cache-memory-share", SetKvBytes},
+     "memory of keys and values (4GiB, 512MiB); 0: --kv-cache-memory-share",
+     SetBytes<&EngineOptions::cache, &CacheOptions::memory_bytes>},
     {"kv-cache-memory-share", "Memory", "SHARE", "0.25",
      "memory of keys and values as a share of what is free when the weights are loaded; never more "
      "than --max-num-seqs sequences of full length can use",
@@ -393,6 +454,27 @@ constexpr EngineFlag kFlags[] = {
     {"enable-prefix-caching", "Memory", "", "true",
      "reuse keys and values of prompts that begin alike",
      SetSwitch<&EngineOptions::cache, &CacheOptions::enable_prefix_caching>},
+    {"allowed-local-media-path", "Media", "DIR", "",
+     "directory below which requests may name files (file:///...); default: none may be read",
+     SetText<&EngineOptions::media, &MediaOptions::allowed_local_path>},
+    {"allowed-media-domains", "Media", "HOST", "",
+     "host that media may be fetched from (https://, http://), by its whole name; may be given "
+     "several times or be a list with commas; default: nothing is fetched",
+     AddMediaDomains},
+    {"limit-mm-per-prompt", "Media", "LIMITS", "",
+     "items of each modality that a request may have: image=4,video=0; default: 999 of each",
+     SetMediaLimits},
+    {"max-media-bytes", "Media", "BYTES", "64MiB", "longest file of an image, a video or a sound",
+     SetBytes<&EngineOptions::media, &MediaOptions::max_bytes>},
+    {"max-media-pixels", "Media", "PIXELS", "178956970",
+     "pixels of all images and frames of a request together, told before they are decoded",
+     SetInt<1, int64_t{1} << 40, &EngineOptions::media, &MediaOptions::max_pixels>},
+    {"media-io-kwargs", "Media", "JSON", "{\"video\": {\"num_frames\": 32}}",
+     "which frames of a clip are taken: so many, evenly spread, or {\"video\": {\"fps\": 2}}",
+     SetMediaIo},
+    {"media-processes", "Media", "N", "2",
+     "jailed processes that decode media: as many items are decoded at once",
+     SetInt<1, 256, &EngineOptions::media, &MediaOptions::decoding_processes>},
     {"max-num-seqs", "Scheduling", "N", "64", "sequences in one step",
      SetInt<1, kMaxCount, &EngineOptions::scheduler, &SchedulerOptions::max_num_seqs>},
     {"max-num-batched-tokens", "Scheduling", "TOKENS", "2048",

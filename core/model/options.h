@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -79,6 +80,20 @@ struct PoolingOptions {
   bool use_activation = true;       // false: vectors as they come, unless a request asks
 };
 
+// Media of requests: where they may be, and how much of them.
+struct MediaOptions {
+  static constexpr int64_t kUsualLimit = 999;  // items of a modality, as vLLM has it
+
+  std::string allowed_local_path;            // files below it may be read; "": none
+  std::vector<std::string> allowed_domains;  // hosts that may be asked, whole names; none: nobody
+  std::map<std::string, int64_t> limits;     // items of a request, by modality; absent: kUsualLimit
+  int64_t max_bytes = 64 << 20;              // of a file
+  int64_t max_pixels = 178956970;            // of all of a request's; twice what Pillow warns above
+  int32_t video_frames = 32;                 // taken of a clip, evenly spread; all of a shorter one
+  double video_fps = 0;                      // above 0: that many a second instead
+  int32_t decoding_processes = 2;
+};
+
 enum class SpeculationMethod { kNone, kNgram };
 
 struct SpeculationOptions {
@@ -98,6 +113,7 @@ struct EngineOptions {
   CacheOptions cache;
   SchedulerOptions scheduler = {.max_decode_slowdown = 2};
   SpeculationOptions speculation;
+  MediaOptions media;
   int32_t threads = 0;       // that compute a step; 0: DefaultThreads (core/kernels/parallel.h)
   bool pin_threads = false;  // each but the engine's own to a processor
   int64_t media_cache_bytes = int64_t{4} << 30;  // of features of media that were encoded

@@ -108,6 +108,7 @@ TEST(OptionsTest, ARefusedValueChangesNothingAndIsNamed) {
     if (absl::string_view(flag.value_name) == "FILE" || absl::string_view(flag.name) == "model" ||
         absl::string_view(flag.name) == "plugin-path" ||
         absl::string_view(flag.name) == "graph-dir" ||
+        absl::string_view(flag.name) == "allowed-local-media-path" ||
         absl::string_view(flag.name) == "weight-cache" ||
         absl::string_view(flag.name) == "disable-pass" ||
         absl::string_view(flag.name) == "attention-implementation") {
@@ -120,6 +121,42 @@ TEST(OptionsTest, ARefusedValueChangesNothingAndIsNamed) {
   }
   EXPECT_EQ(options.cache.block_size, 16);
   EXPECT_EQ(options.scheduler.max_num_seqs, 64);
+}
+
+TEST(OptionsTest, LimitsOfMediaHaveTwoForms) {
+  for (const char* value : {"image=4,video=0", "{\"image\": 4, \"video\": 0}"}) {
+    EngineOptions options;
+    KEEL_ASSERT_OK(SetEngineFlag(options, "limit-mm-per-prompt", value));
+    EXPECT_EQ(options.media.limits, (std::map<std::string, int64_t>{{"image", 4}, {"video", 0}}));
+  }
+  EngineOptions options;
+  for (const char* value : {"image", "image=", "image=-1", "picture=1", "image=1,"}) {
+    EXPECT_THAT(SetEngineFlag(options, "limit-mm-per-prompt", value),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("image=4,video=0")));
+  }
+}
+
+TEST(OptionsTest, FramesAreSoManyOrSoManyASecond) {
+  EngineOptions options;
+  KEEL_ASSERT_OK(SetEngineFlag(options, "media-io-kwargs", R"({"video": {"num_frames": 8}})"));
+  EXPECT_EQ(options.media.video_frames, 8);
+  KEEL_ASSERT_OK(SetEngineFlag(options, "media-io-kwargs", R"({"video": {"fps": 0.5}})"));
+  EXPECT_EQ(options.media.video_fps, 0.5);
+  for (const char* value : {"{}", "[]", R"({"video": {}})", R"({"video": {"num_frames": 0}})",
+                            R"({"video": {"num_frames": 1.5}})", R"({"video": {"rate": 1}})",
+                            R"({"video": {"fps": 2}, "image": {}})"}) {
+    EXPECT_THAT(SetEngineFlag(options, "media-io-kwargs", value),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("num_frames")));
+  }
+}
+
+TEST(OptionsTest, HostsOfMediaComeOneByOneOrAsAList) {
+  EngineOptions options;
+  KEEL_ASSERT_OK(SetEngineFlag(options, "allowed-media-domains", "a.org,b.org"));
+  KEEL_ASSERT_OK(SetEngineFlag(options, "allowed-media-domains", "c.org"));
+  EXPECT_EQ(options.media.allowed_domains, (std::vector<std::string>{"a.org", "b.org", "c.org"}));
+  EXPECT_THAT(SetEngineFlag(options, "allowed-media-domains", "https://d.org"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("names of hosts")));
 }
 
 TEST(OptionsTest, AnUnknownFlagSuggestsTheNearest) {

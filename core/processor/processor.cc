@@ -32,6 +32,12 @@ absl::StatusOr<boost::json::value> ParseObject(absl::string_view text, absl::str
 
 keel_status Code(const absl::Status& status) { return static_cast<keel_status>(status.code()); }
 
+// Frames a second of those that were taken out of a clip; else as it says.
+double RateOf(const MediaItem& item) {
+  if (item.total_frames == 0) return item.rate;
+  return item.rate * static_cast<double>(item.length) / static_cast<double>(item.total_frames);
+}
+
 std::vector<int64_t> Wide(absl::Span<const int32_t> ids) { return {ids.begin(), ids.end()}; }
 
 template <typename T>
@@ -129,7 +135,7 @@ class Processor::Media {
     }
     for (const MediaItem* item : items) {
       media->items_.push_back({sizeof(keel_media), item->modality, nullptr, item->height,
-                               item->width, item->length, item->rate, config});
+                               item->width, item->length, RateOf(*item), config});
       if (with_data) media->items_.back().data = media->View(*item);
     }
     return media;
@@ -138,6 +144,17 @@ class Processor::Media {
   std::vector<keel_media*> pointers() { return PointersTo(items_); }
   absl::Status status() const {
     return options_ == nullptr ? absl::OkStatus() : options_->view.status();
+  }
+  // INVALID_ARGUMENT: an option that no getter was asked for.
+  absl::Status CheckAllAsked(absl::string_view processor) const {
+    if (options_ == nullptr) return absl::OkStatus();
+    for (const auto& [key, value] : options_->json.get_object()) {
+      if (options_->view.asked().contains(std::string(key))) continue;
+      return absl::InvalidArgumentError(absl::StrCat("mm_processor_kwargs has '", std::string(key),
+                                                     "', which processor ", processor,
+                                                     " does not read"));
+    }
+    return absl::OkStatus();
   }
 
  private:
@@ -271,12 +288,21 @@ absl::StatusOr<NamedTensors> Processor::Preprocess(const MediaItem& item,
                                                    const std::string& options) const {
   const MediaItem* pointer = &item;
   KEEL_ASSIGN_OR_RETURN(const auto media, Media::Make({&pointer, 1}, options, /*with_data=*/true));
+  if (!options.empty()) {  // some are for counting alone
+    keel_media_count count = {};
+    count.struct_size = sizeof(count);
+    count.modality = item.modality;
+    keel_media_count* const counts[] = {&count};
+    KEEL_RETURN_IF_ERROR(Call(
+        "count", [&] { return class_->count(processor_, media->pointers().data(), 1, counts); }));
+  }
   Collector out;
   const absl::Status called = Call("preprocess", [&] {
     return class_->preprocess(processor_, media->pointers().data(), 1, out.sink());
   });
   KEEL_RETURN_IF_ERROR(media->status());
   KEEL_RETURN_IF_ERROR(called);
+  KEEL_RETURN_IF_ERROR(media->CheckAllAsked(name_));
   return std::move(out.tensors);
 }
 

@@ -16,8 +16,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/media/media_item.h"
 #include "core/plugin/plugin.h"
-#include "core/processor/media_item.h"
 #include "core/tensor/host_tensor.h"
 #include "core/text/tokenizer.h"
 #include "sdk/abi/plugin.h"
@@ -67,7 +67,7 @@ class Processor {
   // From sizes alone. `options`: mm_processor_kwargs, a JSON object, or "". Every item has tokens and features.
   absl::StatusOr<std::vector<keel_media_count>> Count(absl::Span<const MediaItem* const> items,
                                                       const std::string& options) const;
-  // One item's inputs of its encoder.
+  // One item's inputs of its encoder. INVALID_ARGUMENT: an option that the class does not read.
   absl::StatusOr<NamedTensors> Preprocess(const MediaItem& item, const std::string& options) const;
   // A prompt with one placeholder an item, expanded: by the class, or by tokenizing each item's replacement.
   absl::StatusOr<ExpandedIds> Expand(absl::Span<const int32_t> ids,

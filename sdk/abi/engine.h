@@ -27,6 +27,7 @@
  *              [one at a time]      any thread, but one call at a time for one object
  *
  * since: the minor version that brought a function. Changes, the newest first:
+ *   0.4  keel_request_add_media, keel_request_add_media_url
  *   0.3  keel_engine_reset_prefix_cache, keel_engine_prompt_tokens, keel_output_part
  *   0.2  keel_check_model, keel_plugin_*, keel_output_vector, keel_engine_event_fd, keel_engine_drain,
  *        keel_output_user, keel_request_add_image
@@ -48,7 +49,7 @@ typedef int32_t keel_status; /* absl::StatusCode numbers; 0 = OK */
 #endif
 
 #define KEEL_ENGINE_ABI_MAJOR 0
-#define KEEL_ENGINE_ABI_MINOR 3
+#define KEEL_ENGINE_ABI_MINOR 4
 
 #if defined(_WIN32)
 #define KEEL_ENGINE_API
@@ -119,8 +120,8 @@ KEEL_ENGINE_API keel_status keel_engine_check(const keel_engine* engine);
 /* A JSON object: model, architecture, model_impl ("native", "plugin" or "graph": what runs),
  * model_impl_source, model_impl_reason (why that one), plugin, attention_implementation, exec,
  * dtype, max_model_len, vocab_size, kv_cache_blocks, block_size, eos_token_ids, has_chat_template,
- * task ("generate", "embed" or "classify": what requests may ask of it), of the latter two pooling
- * (an object: size of a vector, type, activation, labels) ... Engine-owned; it never changes. [callback too] since 0.1 */
+ * task ("generate", "embed" or "classify": what requests may ask of it), modalities ("text" and what
+ * requests may bring besides: "image", "video", "audio"), of the latter two tasks pooling (an object: size of a vector, type, activation, labels) ... Engine-owned; it never changes. [callback too] since 0.1 */
 KEEL_ENGINE_API const char* keel_engine_info(const keel_engine* engine);
 /* Prometheus text exposition of the engine's counters (vLLM's metric names), in one call of `sink`.
  * [any] since 0.1 */
@@ -448,6 +449,20 @@ KEEL_ENGINE_API keel_status keel_engine_prompt_tokens(const keel_engine* engine,
 /* Forgets what is kept of earlier prompts, so that the next ones are computed anew.
  * FAILED_PRECONDITION: requests run, and nothing is forgotten. [callback too] since 0.3 */
 KEEL_ENGINE_API keel_status keel_engine_reset_prefix_cache(keel_engine* engine);
+
+/* ---- media as files --------------------------------------------------------------------------- */
+
+/* As keel_request_add_image, but not decoded: a file's bytes, or a URL (data:, file:, https:, http:).
+ * `modality` is "image", "video" or "audio"; the n-th item of a modality is the n-th placeholder of it.
+ * Read, fetched and decoded by submit, which may wait for that for seconds, in a jailed process of its
+ * own (keel-media, beside the library), within the options of the group Media: what they don't allow
+ * is refused there, with INVALID_ARGUMENT. `place` ("" where there is none) is what its errors call
+ * the item, in message and field: "messages[0].content[1]". [one at a time] since 0.4, both */
+KEEL_ENGINE_API keel_status keel_request_add_media(keel_request* request, const char* modality,
+                                                   const void* file, size_t n, const char* place);
+KEEL_ENGINE_API keel_status keel_request_add_media_url(keel_request* request, const char* modality,
+                                                       const char* url, size_t n,
+                                                       const char* place);
 
 #ifdef __cplusplus
 }

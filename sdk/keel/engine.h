@@ -253,6 +253,21 @@ class Request {
                                                 std::to_string(rgb.size()) + " bytes");
     return Status::FromAbi(keel_request_add_image(request_.get(), rgb.data(), height, width));
   }
+  // An image, a video or a sound ("image", "video", "audio") as its file's bytes, or the URL of one: the
+  // n-th of a modality is what the n-th placeholder of it stands for. `place` is what errors call it.
+  // Submit reads and decodes it, and may wait for that.
+  Status AddMedia(const char* modality, std::string_view file, const char* place = "") {
+    has_media_files_ = true;
+    return Status::FromAbi(
+        keel_request_add_media(request_.get(), modality, file.data(), file.size(), place));
+  }
+  Status AddMediaUrl(const char* modality, std::string_view url, const char* place = "") {
+    has_media_files_ = true;
+    return Status::FromAbi(
+        keel_request_add_media_url(request_.get(), modality, url.data(), url.size(), place));
+  }
+  // Submit has something to read and to decode.
+  bool has_media_files() const { return has_media_files_; }
 
   const keel_request* handle() const { return request_.get(); }
 
@@ -261,6 +276,7 @@ class Request {
     void operator()(keel_request* request) const { keel_request_free(request); }
   };
   std::unique_ptr<keel_request, Free> request_;
+  bool has_media_files_ = false;
 };
 
 // Log-probability of one token and its alternatives, best first.

@@ -126,7 +126,7 @@ Request GreedyRequest(const Chat& chat) {
   ChatPrompt prompt;
   prompt.messages = chat.messages;
   request.prompt = std::move(prompt);
-  request.media = chat.media;
+  request.media.assign(chat.media.begin(), chat.media.end());
   request.sampling.temperature = 0;
   request.max_tokens = static_cast<int64_t>(chat.greedy.size());
   request.ignore_eos = true;
@@ -288,7 +288,7 @@ TEST(VisionTest, PrefixesAreSharedByWhatTheImagesAre) {
   EXPECT_GE(again.cached(), static_cast<int32_t>(chat.ids.size()) / 16 * 16 - 16);
   // Another image of the same size in the first's place: the same tokens, and nothing of it is shared.
   Request other = GreedyRequest(chat);
-  MediaItem changed = *other.media[0];
+  MediaItem changed = *chat.media[0];
   for (uint8_t& value : changed.rgb) value = static_cast<uint8_t>(255 - value);
   other.media[0] = std::make_shared<const MediaItem>(std::move(changed));
   Answer different(*engine, other);
@@ -311,7 +311,7 @@ TEST(VisionTest, RefusesPromptsAndMediaThatDoNotMatch) {
   EXPECT_THAT(Answer(*engine, request).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has 0 placeholders")));
   request = GreedyRequest(Goldens::Get().chat("one"));
-  MediaItem cut = *request.media[0];
+  MediaItem cut = *Goldens::Get().chat("one").media[0];
   cut.rgb.pop_back();
   request.media = {std::make_shared<const MediaItem>(std::move(cut))};
   EXPECT_THAT(
@@ -322,8 +322,8 @@ TEST(VisionTest, RefusesPromptsAndMediaThatDoNotMatch) {
   sound.modality = KEEL_MODALITY_AUDIO;
   sound.samples = {0.5f};
   request.media = {std::make_shared<const MediaItem>(std::move(sound))};
-  EXPECT_THAT(Answer(*engine, request).status(), StatusIs(absl::StatusCode::kInvalidArgument,
-                                                          HasSubstr("media 0 is of audio, which")));
+  EXPECT_THAT(Answer(*engine, request).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("media 0 is audio, which")));
   MediaItem narrow;
   narrow.height = 1, narrow.width = 300, narrow.rgb.resize(900);
   request.media = {std::make_shared<const MediaItem>(std::move(narrow))};

@@ -350,7 +350,9 @@ class RequestTest(unittest.TestCase):
         }
         response = self.server.post("/v1/chat/completions", {"messages": [message]})
         self.refused(
-            response, ["image_url", "not served"], param="messages[0].content[0]"
+            response,
+            ["messages[0].content[0] is an image", "does not take: it reads text alone"],
+            param="messages[0].content[0]",
         )
 
     def test_prompt_that_is_too_long(self) -> None:

@@ -7,8 +7,10 @@ namespace keel::apps {
 
 const Dialect& Anthropic() {
   static const Dialect dialect = {.name = "anthropic",
-                                  .endpoints = {{"/v1/messages", ParseMessages},
-                                                {"/v1/messages/count_tokens", ParseCountTokens}},
+                                  .endpoints = {{.path = "/v1/messages", .parse = ParseMessages},
+                                                {.path = "/v1/messages/count_tokens",
+                                                 .parse = ParseCountTokens,
+                                                 .waits = true}},
                                   .error_form = AnthropicErrorBody};
   return dialect;
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "apps/wire/media_parts.h"
 #include "boost/json/serialize.hpp"
 
 namespace keel::apps {
@@ -31,20 +32,43 @@ json::value TextPart(std::string text) { return {{"type", "text"}, {"text", std:
 
 // One text is a string, several are parts: templates that join parts do so as they please.
 json::value ContentOf(json::array parts) {
-  if (parts.size() != 1) return parts;
+  if (parts.size() != 1 || parts.front().at("type") != "text") return parts;
   return parts.front().at("text");
+}
+
+// {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "..."}}, or with a
+// source {"type": "url", "url": "..."}.
+json::value ReadImage(Fields& block) {
+  const std::string path = block.path().substr(0, block.path().size() - 1);
+  const json::object* object = block.Object("source");
+  const json::object none;
+  Fields source(object == nullptr ? none : *object, path + ".source.");
+  const std::string type = Text(source, "type");
+  json::value part = TextPart("");  // of a block that is refused
+  if (type == "base64") {
+    part = MediaPart("image", DataUrl(Text(source, "data")), path);
+  } else if (type == "url") {
+    part = MediaPart("image", Text(source, "url"), path);
+  } else if (source.ok()) {
+    source.Fail(NotServed(path, path + ": images from a source of type " + Quote(type) +
+                                    " are not served, expected base64 or url"));
+  }
+  if (!source.ok()) block.Fail(*source.error());
+  return part;
 }
 
 // What the blocks of one message came to.
 struct Message {
-  json::array texts;       // parts
+  json::array parts;       // texts and images
   json::array tool_calls;  // in OpenAI's form, arguments as an object
   json::array results;     // messages of role tool
   std::string reasoning;
 };
 
-// A text, or a list of blocks of type text.
-json::array ReadTexts(Fields& fields, std::string_view name) {
+enum class Images { kMayBe, kMayNotBe };
+
+// A text, or a list of blocks of type text and, where they may be, image.
+json::array ReadParts(Fields& fields, std::string_view name, Images images) {
   json::array parts;
   const json::value* content = fields.Find(name);
   if (content == nullptr) return parts;
@@ -63,13 +87,15 @@ json::array ReadTexts(Fields& fields, std::string_view name) {
     const json::object none;
     Fields block(object == nullptr ? none : *object, Item(path, i) + ".");
     const std::string type = Text(block, "type");
-    if (block.ok() && type != "text") {
+    if (type == "text") {
+      parts.push_back(TextPart(Text(block, "text")));
+    } else if (type == "image" && images == Images::kMayBe) {
+      parts.push_back(ReadImage(block));
+    } else if (block.ok()) {
       block.Fail(NotServed(Item(path, i), Item(path, i) + ": blocks of type " + Quote(type) +
-                                              " are not served here yet, only text"));
+                                              " are not served here"));
     }
-    std::string text = block.ok() ? Text(block, "text") : "";
     if (!block.ok()) fields.Fail(*block.error());
-    parts.push_back(TextPart(std::move(text)));
   }
   return parts;
 }
@@ -83,8 +109,8 @@ void ReadToolUse(Fields& block, Message* message) {
 }
 
 void ReadToolResult(Fields& block, Message* message) {
-  json::array texts = ReadTexts(block, "content");
-  json::value content = texts.empty() ? json::value("") : ContentOf(std::move(texts));
+  json::array parts = ReadParts(block, "content", Images::kMayBe);
+  json::value content = parts.empty() ? json::value("") : ContentOf(std::move(parts));
   message->results.push_back({{"role", "tool"},
                               {"tool_call_id", Text(block, "tool_use_id")},
                               {"content", std::move(content)}});
@@ -94,7 +120,9 @@ void ReadBlock(Fields& block, bool is_assistant, Message* message) {
   const std::string type = Text(block, "type");
   if (!block.ok()) return;
   if (type == "text") {
-    message->texts.push_back(TextPart(Text(block, "text")));
+    message->parts.push_back(TextPart(Text(block, "text")));
+  } else if (type == "image" && !is_assistant) {
+    message->parts.push_back(ReadImage(block));
   } else if (type == "tool_use" && is_assistant) {
     ReadToolUse(block, message);
   } else if (type == "thinking" && is_assistant) {
@@ -114,9 +142,9 @@ void ReadBlock(Fields& block, bool is_assistant, Message* message) {
 void Append(Message message, const std::string& role, json::array* messages) {
   const bool has_results = !message.results.empty();
   for (json::value& result : message.results) messages->push_back(std::move(result));
-  if (has_results && message.texts.empty()) return;
+  if (has_results && message.parts.empty()) return;
   json::object out = {{"role", role}};
-  out["content"] = message.texts.empty() ? json::value("") : ContentOf(std::move(message.texts));
+  out["content"] = message.parts.empty() ? json::value("") : ContentOf(std::move(message.parts));
   if (!message.tool_calls.empty()) out["tool_calls"] = std::move(message.tool_calls);
   if (!message.reasoning.empty()) out["reasoning_content"] = message.reasoning;
   messages->push_back(std::move(out));
@@ -135,7 +163,7 @@ void ReadMessage(Fields& fields, json::array* messages) {
   if (!fields.ok()) return;
   Message message;
   if (!content->is_array()) {
-    message.texts = ReadTexts(fields, "content");
+    message.parts = ReadParts(fields, "content", Images::kMayNotBe);
     return Append(std::move(message), role, messages);
   }
   const json::array& blocks = content->get_array();
@@ -154,7 +182,7 @@ void ReadMessage(Fields& fields, json::array* messages) {
 
 json::array ReadConversation(Fields& fields) {
   json::array messages;
-  if (json::array system = ReadTexts(fields, "system"); !system.empty())
+  if (json::array system = ReadParts(fields, "system", Images::kMayNotBe); !system.empty())
     messages.push_back({{"role", "system"}, {"content", ContentOf(std::move(system))}});
   const json::array* list = fields.Array("messages");
   if (list == nullptr || list->empty() || list->size() > kMaxMessages) {

@@ -8,8 +8,8 @@
 namespace keel::apps {
 
 // "system" and "messages" of a body. A message of blocks becomes one of text, tool_calls and
-// reasoning_content; each tool_result a message of role tool, before the text that comes with it. Errors
-// are left in `fields`.
+// reasoning_content, its images MediaParts; each tool_result a message of role tool, before the text
+// that comes with it. Errors are left in `fields`.
 boost::json::array ReadConversation(Fields& fields);
 
 }  // namespace keel::apps

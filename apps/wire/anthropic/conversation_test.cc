@@ -55,6 +55,20 @@ TEST(ConversationTest, CallsAndTheirResultsAreWhatTemplatesTake) {
       {"role":"user","content":"so?"}])"));
 }
 
+TEST(ConversationTest, ImagesStayAtTheirPlaces) {
+  EXPECT_EQ(Read(R"({"messages":[{"role":"user","content":[
+      {"type":"image","source":{"type":"base64","media_type":"image/png","data":"QUJD"}},
+      {"type":"text","text":"and"},
+      {"type":"tool_result","tool_use_id":"t1","content":[
+          {"type":"image","source":{"type":"url","url":"https://a/b"}}]}]}]})"),
+            json::parse(R"([
+      {"role":"tool","tool_call_id":"t1","content":[
+          {"type":"image","url":"https://a/b","place":"messages[0].content[2].content[0]"}]},
+      {"role":"user","content":[
+          {"type":"image","url":"data:;base64,QUJD","place":"messages[0].content[0]"},
+          {"type":"text","text":"and"}]}])"));
+}
+
 TEST(ConversationTest, AMessageOfResultsAloneIsNoMessageOfTheUser) {
   const json::value messages = Read(R"({"messages":[{"role":"user","content":[
       {"type":"tool_result","tool_use_id":"t1","content":"sun"},
@@ -74,7 +88,12 @@ TEST(ConversationTest, RefusalsNameTheBlock) {
   EXPECT_THAT(ErrorOf(R"([{"role":"user","content":[{"text":"x"}]}])"),
               HasSubstr("messages[0].content[0].type is missing"));
   EXPECT_THAT(ErrorOf(R"([{"role":"user","content":[{"type":"image","source":{}}]}])"),
-              HasSubstr("messages[0].content[0]: blocks of type 'image' are not served yet"));
+              HasSubstr("messages[0].content[0].source.type is missing"));
+  EXPECT_THAT(ErrorOf(R"([{"role":"user","content":[
+                  {"type":"image","source":{"type":"file","file_id":"x"}}]}])"),
+              HasSubstr("messages[0].content[0]: images from a source of type 'file' are not"));
+  EXPECT_THAT(ErrorOf(R"([{"role":"user","content":[{"type":"document"}]}])"),
+              HasSubstr("messages[0].content[0]: blocks of type 'document' are not served yet"));
   EXPECT_THAT(ErrorOf(R"([{"role":"user","content":[{"type":"tool_use","id":"a","name":"b"}]}])"),
               HasSubstr("blocks of type 'tool_use' are not served yet in a message of role user"));
   EXPECT_THAT(ErrorOf(R"([{"role":"assistant","content":[{"type":"tool_use","id":"a"}]}])"),

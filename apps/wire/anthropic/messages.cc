@@ -9,6 +9,7 @@
 #include "apps/wire/anthropic/conversation.h"
 #include "apps/wire/fields.h"
 #include "apps/wire/known_fields.h"
+#include "apps/wire/media_parts.h"
 #include "apps/wire/request_fields.h"
 #include "apps/wire/tools.h"
 #include "boost/json/serialize.hpp"
@@ -140,9 +141,10 @@ void ReadSampling(Fields& fields, Request& request) {
 // What makes the prompt.
 Request ReadPrompt(Fields& fields) {
   Request request;
-  const json::array messages = ReadConversation(fields);
+  json::array messages = ReadConversation(fields);
   SetTools(fields, ReadToolList(fields), ReadToolChoice(fields, request), request);
   ReadThinking(fields, request);
+  if (fields.ok()) CheckSet(fields, "messages", MoveMedia(&messages, request));
   if (fields.ok()) CheckSet(fields, "messages", request.SetMessages(json::serialize(messages)));
   return request;
 }

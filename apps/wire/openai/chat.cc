@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "apps/wire/fields.h"
+#include "apps/wire/media_parts.h"
 #include "apps/wire/openai/chat_answer.h"
+#include "apps/wire/openai/content_parts.h"
 #include "apps/wire/openai/field_table.h"
 #include "apps/wire/openai/logprobs.h"
 #include "apps/wire/openai/sampling_fields.h"
@@ -21,33 +23,6 @@ namespace {
 
 // Each becomes some kilobytes on its way through a template, however short it is.
 constexpr size_t kMaxMessages = 1 << 16;
-
-// A text or parts of text, which the engine gives to the chat template as that reads them; other
-// kinds of parts are refused.
-json::value ReadContent(Fields& message, const std::string& path, const json::value& content) {
-  if (content.is_string()) return content;
-  const json::array* parts = content.if_array();
-  if (parts == nullptr) {
-    message.FailType("content", content, "a string or a list of parts");
-    return nullptr;
-  }
-  for (size_t i = 0; i < parts->size() && message.ok(); ++i) {
-    const std::string part_path = path + "content[" + std::to_string(i) + "]";
-    const json::object* part = (*parts)[i].if_object();
-    const json::value* type = part == nullptr ? nullptr : part->if_contains("type");
-    const json::value* value = part == nullptr ? nullptr : part->if_contains("text");
-    if (type == nullptr || !type->is_string()) {
-      message.Fail(InvalidField(part_path, part_path + " has no type, expected for instance "
-                                                       "{\"type\": \"text\", \"text\": \"...\"}"));
-    } else if (type->get_string() != "text") {
-      message.Fail(NotServed(part_path, part_path + ": parts of type " + json::serialize(*type) +
-                                            " are not served yet, only text"));
-    } else if (value == nullptr || !value->is_string()) {
-      message.Fail(InvalidField(part_path, part_path + " is of type text and has no text"));
-    }
-  }
-  return content;
-}
 
 json::array ReadMessages(Fields& fields) {
   json::array messages;
@@ -77,7 +52,7 @@ json::array ReadMessages(Fields& fields) {
       message.Fail(InvalidField(name + ".role", name + " has no role, expected for instance user"));
     }
     if (const json::value* content = message.Find("content")) {
-      copy["content"] = ReadContent(message, name + ".", *content);
+      copy["content"] = ReadContent(message, *content);
     } else if (!message.Has("tool_calls")) {
       message.Fail(InvalidField(name + ".content", name + " has no content"));
     }
@@ -100,12 +75,12 @@ void ReadLogprobs(Fields& fields, const CallLimits& limits, Request& request,
   }
 }
 
-// Fields of the chat template.
+// Fields of the chat template and of the processor.
 void ReadTemplateFields(Fields& fields, Request& request) {
   for (const char* name : {"add_generation_prompt", "continue_final_message"}) {
     if (const auto value = fields.Bool(name)) SetInt(fields, request, name, name, *value ? 1 : 0);
   }
-  for (const char* name : {"chat_template_kwargs", "documents"}) {
+  for (const char* name : {"chat_template_kwargs", "documents", "mm_processor_kwargs"}) {
     const json::value* value = fields.Find(name);
     if (value == nullptr) continue;
     const Status status = request.SetString(name, json::serialize(*value));
@@ -130,7 +105,7 @@ MaybeError ParseChat(const json::object& body, const CallContext& context, Call*
     fields.Fail(NotServed("echo", "echo is served by /v1/completions only"));
   }
   Request request;
-  const json::array messages = ReadMessages(fields);
+  json::array messages = ReadMessages(fields);
   options.names_tool = ReadTools(fields, request).kind == ToolChoice::Kind::kNamed;
   ReadSamplingFields(fields, context.limits, request);
   ReadLogprobs(fields, context.limits, request, &options);
@@ -142,7 +117,8 @@ MaybeError ParseChat(const json::object& body, const CallContext& context, Call*
     }
   }
   if (fields.ok()) {
-    const Status status = request.SetMessages(json::serialize(messages));
+    Status status = MoveMedia(&messages, request);
+    if (status.ok()) status = request.SetMessages(json::serialize(messages));
     if (!status.ok()) fields.Fail(FromEngine(status, "messages"));
   }
   call->requests.push_back(std::move(request));

@@ -58,6 +58,40 @@ TEST_F(ChatTest, TheFirstChunkSaysTheRoleAndTheLastTheReason) {
   EXPECT_EQ(chunks[4], "[DONE]");
 }
 
+TEST_F(ChatTest, MediaStayInTheirOrderAndPlaces) {
+  const json::value body = Run(R"({"messages":[
+      {"role":"user","content":[{"type":"image_url","image_url":"https://a/1"}]},
+      {"role":"assistant","content":"ok"},
+      {"role":"user","content":[
+          {"type":"text","text":"see"},
+          {"type":"image_url","image_url":{"url":"data:image/png;base64,QQ==","detail":"low"}},
+          {"type":"video_url","video_url":{"url":"file:///v"}},
+          {"type":"input_audio","input_audio":{"data":"QUJD","format":"wav"}}]}],
+      "mm_processor_kwargs":{"max_pixels":3136}})");
+  EXPECT_EQ(body.at("choices").at(0).at("message").at("content"),
+            "see\n<image>\n<video>\n<audio>\n"
+            "image https://a/1 at messages[0].content[0]\n"
+            "image data:image/png;base64,QQ== at messages[2].content[1]\n"
+            "video file:///v at messages[2].content[2]\n"
+            "audio data:;base64,QUJD at messages[2].content[3]");
+}
+
+TEST_F(ChatTest, RefusalsOfPartsNameThem) {
+  const auto error = [&](const std::string& part) {
+    return ErrorOf(R"({"messages":[{"role":"user","content":[)" + part + "]}]}");
+  };
+  EXPECT_THAT(error(R"({"type":"image"})").message,
+              HasSubstr("messages[0].content[0]: parts of type 'image' are not served, expected"));
+  EXPECT_THAT(error(R"({"type":"image_url"})").message,
+              HasSubstr("messages[0].content[0].image_url is missing"));
+  EXPECT_THAT(error(R"({"type":"image_url","image_url":{"uri":""}})").message,
+              HasSubstr("messages[0].content[0].image_url.url is missing"));
+  EXPECT_THAT(error(R"({"type":"image_url","image_url":5})").message, HasSubstr("is 5 (a number)"));
+  EXPECT_THAT(error(R"({"type":"input_audio","input_audio":{"format":"wav"}})").message,
+              HasSubstr("messages[0].content[0].input_audio.data is missing"));
+  EXPECT_EQ(error(R"({"text":"x"})").field, "messages[0].content[0]");
+}
+
 // The fake engine takes (...) for reasoning and !name:{...}; for a call.
 class PartsTest : public ChatTest {
  protected:
@@ -259,7 +293,7 @@ TEST_F(ChatTest, AWrongMessageIsNamed) {
       {R"({"messages":[{"role":"user","content":[{"text":"x"}]}]})", "messages[0].content[0]",
        "has no type"},
       {R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})",
-       "messages[0].content[0]", "not served yet, only text"},
+       "messages[0].content[0].image_url", "is missing, expected an object with url"},
       {R"({"messages":[{"role":"assistant","tool_calls":[{"function":5}]}]})",
        "messages[0].tool_calls[0].function", "expected an object with name and arguments"},
   };

@@ -24,7 +24,8 @@ constexpr FieldInfo Ignored(std::string_view name) {
 
 constexpr FieldInfo kFields[] = {
     Chat("messages", "list",
-         "the conversation, up to 65536 entries; content is a text or parts of type text"),
+         "the conversation, up to 65536 entries; content is a text or parts of types text, "
+         "image_url, video_url, audio_url and input_audio"),
     Completions("prompt", "text, token ids, or a list", "one answer for each prompt and each of n"),
     Served("model", "text", "which model; the first one if absent"),
     Served("n", "number", "answers for each prompt"),
@@ -82,6 +83,8 @@ constexpr FieldInfo kFields[] = {
     Chat("parallel_tool_calls", "true, false", "false: one call at most, where it is required"),
     Chat("documents", "list", "for the chat template"),
     Chat("chat_template_kwargs", "object", "for the chat template"),
+    Chat("mm_processor_kwargs", "object",
+         "for the model's processor, which refuses what it does not read"),
     Chat("add_generation_prompt", "true, false", "end the prompt with the beginning of an answer"),
     Chat("continue_final_message", "true, false", "go on with the last message"),
     Served("priority", "number", "lower goes first"),
@@ -96,7 +99,11 @@ constexpr FieldInfo kFields[] = {
     Refused("guided_decoding_backend", "there is one backend; leave it out"),
     Refused("kv_transfer_params", "transfer of the cache is not served"),
     Refused("logits_processors", "logits processors in the request are not served"),
-    Refused("mm_processor_kwargs", "images, audio and video are not served yet"),
+    {.name = "mm_processor_kwargs",
+     .type = "",
+     .words = "media are served by /v1/chat/completions only",
+     .chat = false,
+     .use = FieldInfo::Use::kRefused},
     Refused("prediction", "predicted outputs are not served"),
     Refused("prompt_embeds", "prompts as embeddings are not served"),
     Refused("suffix", "suffix (fill in the middle) is not served"),

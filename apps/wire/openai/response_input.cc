@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "apps/wire/media_parts.h"
 #include "boost/json/parse.hpp"
 
 namespace keel::apps {
@@ -21,11 +22,25 @@ std::string Text(Fields& item, std::string_view name) {
   return std::string(text.value_or(""));
 }
 
-// A text, or parts of type input_text or output_text, which become one.
-std::string ReadContent(Fields& item, std::string_view name) {
+// The URL of a part of type input_image.
+std::string_view ReadImage(Fields& part, const std::string& path) {
+  const auto url = part.String("image_url");
+  if (!url.has_value()) {
+    part.Fail(part.Has("file_id")
+                  ? NotServed(path, path + " is a file_id; files are not kept, send image_url")
+                  : InvalidField(path, path + " has no image_url, expected a string"));
+  }
+  return url.value_or(std::string_view());
+}
+
+// A text, or parts of type input_text or output_text, which become one; with images among them, parts
+// as chat templates take them.
+json::value ReadContent(Fields& item, std::string_view name) {
   const json::value* content = item.Find(name);
-  if (content == nullptr || !content->is_array()) return Text(item, name);
+  if (content == nullptr || !content->is_array()) return json::value(Text(item, name));
   std::string all;
+  json::array out;
+  bool has_media = false;
   const json::array& parts = content->get_array();
   for (size_t i = 0; i < parts.size() && item.ok(); ++i) {
     const std::string path = item.path() + std::string(name) + "[" + std::to_string(i) + "]";
@@ -33,16 +48,20 @@ std::string ReadContent(Fields& item, std::string_view name) {
     const json::object* object = parts[i].if_object();
     Fields part(object == nullptr ? none : *object, path + ".");
     const std::string type = Text(part, "type");
-    if (part.ok() && type != "input_text" && type != "output_text" && type != "text") {
-      part.Fail(NotServed(
-          path, path + ": parts of type " + Quote(type) + " are not served here yet, only text"));
+    if (type == "input_image") {
+      out.push_back(MediaPart("image", ReadImage(part, path), path));
+      has_media = true;
+    } else if (type == "input_text" || type == "output_text" || type == "text") {
+      std::string text = Text(part, "text");
+      all += (all.empty() ? "" : "\n") + text;
+      out.push_back({{"type", "text"}, {"text", std::move(text)}});
+    } else if (part.ok()) {
+      part.Fail(NotServed(path, path + ": parts of type " + Quote(type) +
+                                    " are not served here, expected input_text or input_image"));
     }
-    std::string text = part.ok() ? Text(part, "text") : "";
     if (!part.ok()) item.Fail(*part.error());
-    if (!all.empty()) all += "\n";
-    all += text;
   }
-  return all;
+  return has_media ? json::value(std::move(out)) : json::value(all);
 }
 
 // The assistant's message that a call belongs to.

@@ -8,8 +8,8 @@
 namespace keel::apps {
 
 // Appends "input", a text or a list of items, to `messages`. A function_call becomes a call of the
-// assistant's message before it, a function_call_output a message of role tool. Errors are left in
-// `fields`.
+// assistant's message before it, a function_call_output a message of role tool, an image a MediaPart.
+// Errors are left in `fields`.
 void ReadResponseInput(Fields& fields, boost::json::array* messages);
 
 }  // namespace keel::apps

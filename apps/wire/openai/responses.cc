@@ -8,6 +8,7 @@
 #include "apps/common/request_id.h"
 #include "apps/wire/fields.h"
 #include "apps/wire/known_fields.h"
+#include "apps/wire/media_parts.h"
 #include "apps/wire/openai/response_answer.h"
 #include "apps/wire/openai/response_input.h"
 #include "apps/wire/openai/response_store.h"
@@ -69,7 +70,9 @@ json::array ReadEarlier(Fields& fields) {
                  .field = "previous_response_id"});
     return {};
   }
-  return json::parse(kept->messages).as_array();
+  json::array messages = json::parse(kept->messages).as_array();
+  SetPlaces(&messages, "previous_response_id");
+  return messages;
 }
 
 // {"type": "function", "name", "parameters", ...} to what chat templates take.
@@ -190,6 +193,7 @@ MaybeError ParseResponses(const json::object& body, const CallContext& context, 
     if (const auto instructions = fields.String("instructions"))
       told.push_back({{"role", "system"}, {"content", std::string(*instructions)}});
     told.insert(told.end(), messages.begin(), messages.end());
+    CheckSet(fields, "input", MoveMedia(&told, request));
     CheckSet(fields, "input", request.SetMessages(json::serialize(told)));
   }
   if (!call->stream) SetInt(fields, request, "stream", "stream", 0);

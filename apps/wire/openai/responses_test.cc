@@ -129,6 +129,21 @@ TEST_F(ResponsesTest, WhatFailsIsSaidByTheLastEvent) {
   EXPECT_EQ(events.back().at("response").at("error").at("message"), "the step failed");
 }
 
+TEST_F(ResponsesTest, ImagesComeWithTheConversationThatGoesOn) {
+  const auto text = [](const json::value& body) {
+    return std::string(body.at("output").at(0).at("content").at(0).at("text").as_string());
+  };
+  const json::value first = Run(R"({"input":[{"role":"user","content":[
+      {"type":"input_text","text":"a"},{"type":"input_image","image_url":"https://a/b"}]}]})");
+  EXPECT_EQ(text(first), "a\n<image>\nimage https://a/b at input[0].content[1]");
+  const json::value next =
+      Run(R"({"previous_response_id":")" + std::string(first.at("id").as_string()) + R"(","input":[
+      {"role":"user","content":[{"type":"input_image","image_url":"data:,"}]}]})");
+  EXPECT_EQ(text(next),
+            "<image>\nimage https://a/b at previous_response_id\n"
+            "image data:, at input[0].content[0]");
+}
+
 TEST_F(ResponsesTest, RefusalsNameTheField) {
   const auto message = [&](const std::string& fields) {
     return ErrorOf("{" + fields + "}").message;
@@ -139,7 +154,12 @@ TEST_F(ResponsesTest, RefusalsNameTheField) {
   EXPECT_THAT(message(R"("input":[{"role":"user"}])"), HasSubstr("input[0].content is missing"));
   EXPECT_THAT(message(R"("input":[{"role":"cat","content":"x"}])"), HasSubstr("role is 'cat'"));
   EXPECT_THAT(message(R"("input":[{"role":"user","content":[{"type":"input_image"}]}])"),
-              HasSubstr("input[0].content[0]: parts of type 'input_image'"));
+              HasSubstr("input[0].content[0] has no image_url"));
+  EXPECT_THAT(message(R"("input":[{"role":"user","content":[{"type":"input_image",
+                          "file_id":"x"}]}])"),
+              HasSubstr("input[0].content[0] is a file_id; files are not kept"));
+  EXPECT_THAT(message(R"("input":[{"role":"user","content":[{"type":"input_file"}]}])"),
+              HasSubstr("input[0].content[0]: parts of type 'input_file'"));
   EXPECT_THAT(message(R"("input":[{"type":"item_reference","id":"x"}])"),
               HasSubstr("input[0]: items of type 'item_reference' are not served"));
   EXPECT_THAT(message(R"("input":"x","tools":[{"type":"web_search"}])"),

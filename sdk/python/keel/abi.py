@@ -104,7 +104,12 @@ QUICK = {
 }
 
 # Quick, and of a later minor than the package needs: None where the library is older.
-LATER = {"output_vector": (_floats, [Handle, _sizes])}
+LATER = {
+    "output_vector": (_floats, [Handle, _sizes]),
+    "request_add_image": (_status, [Handle, Handle, c.c_int64, c.c_int64]),
+    "request_add_media": (_status, [Handle, _text, c.c_void_p, _size, _text]),
+    "request_add_media_url": (_status, [Handle, _text, _text, _size, _text]),
+}
 output_vector: Any = None
 
 error_message: Any  # set with all others by _declare()

@@ -90,7 +90,8 @@ class LLM:
     ) -> list[RequestOutput]:
         """Continues each prompt; results come in the order of the prompts.
 
-        A prompt is a text, a list of token ids, or a dict with `prompt` or `prompt_token_ids`. One
+        A prompt is a text, a list of token ids, or a dict with `prompt` or `prompt_token_ids`, and
+        with `multi_modal_data` for what its placeholders stand for (`keel.request.TextPrompt`). One
         prompt alone is a list of one. `sampling_params`: one for all, or one for each. All prompts
         are given to the engine at once, which batches them. An interrupt cancels them.
         """
@@ -109,8 +110,10 @@ class LLM:
         tools: list[dict[str, Any]] | None = None,
         documents: list[dict[str, Any]] | None = None,
         chat_template_kwargs: dict[str, Any] | None = None,
+        mm_processor_kwargs: dict[str, Any] | None = None,
     ) -> list[RequestOutput]:
-        """Answers a conversation, or each of a list of them, by the model's chat template."""
+        """Answers a conversation, or each of a list of them, by the model's chat template. Images
+        are parts of a message's content, of type image_url as OpenAI has them, or image_pil."""
         if chat_template is not None:
             raise NotServed(
                 "a chat_template for one call is not served, the model's own is used; put yours "
@@ -126,6 +129,7 @@ class LLM:
             "tools": tools,
             "documents": documents,
             "chat_template_kwargs": chat_template_kwargs,
+            "mm_processor_kwargs": mm_processor_kwargs,
         }
         extra.update({name: json.dumps(value) for name, value in named.items() if value})
 

@@ -4,6 +4,7 @@ SGLang that mean the same."""
 from __future__ import annotations
 
 import ctypes
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -76,5 +77,11 @@ def flags_of(keywords: Mapping[str, Any]) -> list[tuple[str, str]]:
             continue
         name = ALIASES.get(keyword, keyword).replace("_", "-")
         for one in value if isinstance(value, (list, tuple)) else [value]:
-            flags.append((name, str(one).lower() if isinstance(one, bool) else str(one)))
+            flags.append((name, _text_of(one)))
     return flags
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value) if isinstance(value, dict) else str(value)

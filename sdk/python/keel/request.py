@@ -9,13 +9,18 @@ from typing import Any, TypedDict, Union
 
 from . import abi
 from .errors import InvalidArgument, NotServed
+from .media import add_media, take_media
 from .params import SamplingParams, StructuredOutputsParams
 
 
 class TextPrompt(TypedDict, total=False):
-    """A text, as a dict. Prompts with another `cache_salt` share no cached prefix."""
+    """A text, as a dict. What its placeholders stand for is in `multi_modal_data`: {"image": item}
+    or a list of items, of which each is a PIL image, an array of uint8 [height, width, 3], a file's
+    bytes or its path, or a URL. Prompts with another `cache_salt` share no cached prefix."""
 
     prompt: str
+    multi_modal_data: dict[str, Any]
+    mm_processor_kwargs: dict[str, Any]
     cache_salt: str
 
 
@@ -24,6 +29,8 @@ class TokensPrompt(TypedDict, total=False):
 
     prompt_token_ids: list[int]
     prompt: str
+    multi_modal_data: dict[str, Any]
+    mm_processor_kwargs: dict[str, Any]
     cache_salt: str
 
 
@@ -56,6 +63,13 @@ _FLOATS = (
 )
 _STRING_LISTS = ("stop", "bad_words")
 _INT_LISTS = ("stop_token_ids", "allowed_token_ids")
+_PROMPT_KEYS = {
+    "prompt",
+    "prompt_token_ids",
+    "multi_modal_data",
+    "mm_processor_kwargs",
+    "cache_salt",
+}
 # What vLLM has and Keel does only one way.
 _FIXED = {"detokenize": True, "spaces_between_special_tokens": True, "extra_args": None}
 
@@ -100,7 +114,7 @@ class Request:
         abi.check(abi.request_set_prompt_tokens(self.handle, ids, len(ids)))
 
     def _set_dict(self, prompt: Any) -> Any:
-        unknown = set(prompt) - {"prompt", "prompt_token_ids", "cache_salt"}
+        unknown = set(prompt) - _PROMPT_KEYS
         if unknown:
             raise NotServed(
                 f"prompt has {', '.join(sorted(unknown))}, which Keel does not serve",
@@ -108,12 +122,17 @@ class Request:
             )
         if prompt.get("cache_salt"):
             self.set("cache_salt", prompt["cache_salt"])
+        if prompt.get("multi_modal_data"):
+            add_media(self.handle, prompt["multi_modal_data"])
+        if prompt.get("mm_processor_kwargs"):
+            self.set("mm_processor_kwargs", json.dumps(prompt["mm_processor_kwargs"]))
         ids = prompt.get("prompt_token_ids")
         return prompt.get("prompt") if ids is None else list(ids)
 
     def set_messages(self, messages: Sequence[Message]) -> None:
-        """A conversation, for the model's chat template."""
-        data = json.dumps(list(messages)).encode()
+        """A conversation, for the model's chat template. Parts of images, videos and sounds are
+        OpenAI's, and vLLM's image_pil."""
+        data = json.dumps(take_media(self.handle, messages)).encode()
         abi.check(abi.request_set_messages(self.handle, data, len(data)))
 
     def set_params(self, params: SamplingParams) -> None:

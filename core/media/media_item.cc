@@ -1,7 +1,6 @@
-#include "core/processor/media_item.h"
+#include "core/media/media_item.h"
 
 #include "absl/strings/str_cat.h"
-#include "core/base/sha256.h"
 #include "core/base/status.h"
 
 namespace keel {
@@ -37,17 +36,6 @@ absl::Status CheckMediaItem(const MediaItem& item) {
   return absl::InvalidArgumentError(absl::StrCat(ModalityName(item.modality), " of ", size, " has ",
                                                  given, is_audio ? "" : " bytes", ", expected ",
                                                  expected));
-}
-
-std::string MediaHash(const MediaItem& item, absl::string_view options) {
-  const auto digest = [](const void* data, size_t bytes) {
-    return Sha256Hex({static_cast<const uint8_t*>(data), bytes});
-  };
-  const std::string content =
-      absl::StrCat(item.modality, " ", item.length, " ", item.height, " ", item.width, " ",
-                   item.rate, " ", digest(item.rgb.data(), item.rgb.size()), " ",
-                   digest(item.samples.data(), item.samples.size() * sizeof(float)), " ", options);
-  return digest(content.data(), content.size());
 }
 
 }  // namespace keel
