@@ -113,9 +113,9 @@ absl::StatusOr<Text> LoadText(const std::string& dir, const std::string& chat_te
   KEEL_RETURN_IF_ERROR(Annotate(ProbeText(files, options), dir));
   Text text;
   KEEL_ASSIGN_OR_RETURN(text.tokenizer, Tokenizer::Create(files));
-  auto chat_template = ChatTemplate::Create(files, text.tokenizer->special_tokens());
-  if (absl::IsNotFound(chat_template.status())) return text;
-  KEEL_ASSIGN_OR_RETURN(text.chat_template, std::move(chat_template));
+  auto made = ChatTemplate::Create(files, text.tokenizer->special_tokens());
+  if (absl::IsNotFound(made.status())) return text;
+  KEEL_ASSIGN_OR_RETURN(text.chat_template, std::move(made));
   return text;
 }
 
