@@ -1,6 +1,6 @@
 """The model families that Keel ships, the only list of them: a new one is a folder and a word here.
 
-Builds, tests, goldens and the README's check read it. (Python reads it too: keep it one list.)
+Builds, tests, goldens and the README's check read it. (Python reads it too: keep it lists of names.)
 """
 
 FAMILIES = [
@@ -10,14 +10,30 @@ FAMILIES = [
     "deepseek_v3",
     "gemma3",
     "gpt_oss",
+    "idefics3",
+    "internvl",
     "llama",
+    "llava",
     "mamba",
     "mamba2",
     "mistral",
+    "mistral3",
     "phi3",
     "qwen2",
+    "qwen2_5_vl",
+    "qwen2_vl",
     "qwen3",
     "qwen3_moe",
     "qwen3_next",
     "recurrent_gemma",
+]
+
+# Of them, those that see: with a processor, and goldens of chats with images.
+FAMILIES_THAT_SEE = [
+    "idefics3",
+    "internvl",
+    "llava",
+    "mistral3",
+    "qwen2_5_vl",
+    "qwen2_vl",
 ]

@@ -85,6 +85,8 @@ class Config {
   // A null is there: to a few families that says something else than nothing.
   bool IsNull(const char* key) const { return api().kind(handle_, key) == KEEL_JSON_NULL; }
   bool IsString(const char* key) const { return api().kind(handle_, key) == KEEL_JSON_STRING; }
+  bool IsArray(const char* key) const { return api().kind(handle_, key) == KEEL_JSON_ARRAY; }
+  bool IsObject(const char* key) const { return api().kind(handle_, key) == KEEL_JSON_OBJECT; }
   size_t Size(const char* key) const { return api().size(handle_, key); }
   // The names of an object's members, in the order of the file; "" is this object.
   std::vector<std::string> Keys(const char* key) const {

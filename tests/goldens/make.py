@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 import transformers
 
+import make_multimodal
 import make_vectors
 import random_weights
 import tiny_tokenizer
@@ -41,11 +42,17 @@ def prompt(vocab_size: int, length: int, seed: int) -> torch.Tensor:
     return torch.from_numpy(rng.integers(NUM_FIRST_SPECIAL, vocab_size, (1, length)))
 
 
+def auto_class(variant: variants.Variant):
+    if variant.sees:
+        return transformers.AutoModelForImageTextToText
+    return transformers.AutoModelForCausalLM
+
+
 def new_model(
-    config: transformers.PreTrainedConfig, attention: str
+    config: transformers.PreTrainedConfig, variant: variants.Variant
 ) -> transformers.PreTrainedModel:
-    model = transformers.AutoModelForCausalLM.from_config(
-        config, dtype=torch.float32, attn_implementation=attention
+    model = auto_class(variant).from_config(
+        config, dtype=torch.float32, attn_implementation=variant.attention
     )
     return model.eval()
 
@@ -80,7 +87,7 @@ def compute(
     model: transformers.PreTrainedModel, variant: variants.Variant, length: int, seed: int
 ) -> tuple[dict, dict]:
     """The golden tensors of one prompt, and figures about them."""
-    ids = prompt(model.config.vocab_size, length, seed)
+    ids = prompt(model.config.get_text_config().vocab_size, length, seed)
     new, steps = greedy(model, ids)
     logits = logits_of(model, torch.cat([ids[0], new])[None])
     if not variant.keys_stay:
@@ -111,6 +118,8 @@ def changed_models(model: transformers.PreTrainedModel, variant: variants.Varian
     """Models with one thing wrong each, and what it is: goldens have to tell them apart."""
     state = model.state_dict()
     for name in state:
+        if any(part in name for part in variant.idle):
+            continue
         if "norm" in name or name.endswith("bias"):
             wrong = copy.deepcopy(model)
             trivial = torch.ones_like if "norm" in name else torch.zeros_like
@@ -120,7 +129,7 @@ def changed_models(model: transformers.PreTrainedModel, variant: variants.Varian
         config = copy.deepcopy(model.config)
         for key, value in change.items():
             setattr(config, key, value)
-        wrong = new_model(config, variant.attention)
+        wrong = new_model(config, variant)
         wrong.load_state_dict(state)
         yield str(change), wrong
 
@@ -128,9 +137,16 @@ def changed_models(model: transformers.PreTrainedModel, variant: variants.Varian
 def smallest_effect(model, variant: variants.Variant, tensors: dict) -> float:
     """How far the least visible of the wrong models is off, in units of the largest logit."""
     length = variant.prompt_lengths[-1]
-    ids, right = tensors[f"prompt_{length}"][None], tensors[f"logits_{length}"]
+    ids = tensors[f"prompt_{length}"][None]
+    image = make_multimodal.an_image(model, variant) if variant.sees else None
+
+    def outputs(model) -> torch.Tensor:
+        logits = logits_of(model, ids)
+        return torch.cat([logits, make_multimodal.forward(model, image)]) if image else logits
+
+    right = outputs(model)
     effects = {
-        what: ((logits_of(wrong, ids) - right).abs().max() / right.abs().max()).item()
+        what: ((outputs(wrong) - right).abs().max() / right.abs().max()).item()
         for what, wrong in changed_models(model, variant)
     }
     what, effect = min(effects.items(), key=lambda item: item[1])
@@ -144,6 +160,8 @@ def smallest_effect(model, variant: variants.Variant, tensors: dict) -> float:
 def choose_seed(model, variant: variants.Variant) -> int:
     for seed in range(MAX_SEEDS):
         random_weights.fill(model, seed, variant.gains)
+        if variant.sees and not make_multimodal.is_clear(model, variant):
+            continue
         if all(is_clear(compute(model, variant, n, seed)[1]) for n in variant.prompt_lengths):
             return seed
     raise SystemExit(
@@ -165,7 +183,7 @@ def write_tokenizer(directory: pathlib.Path, vocab_size: int, *pair: str) -> Non
 def write_checkpoint(directory: pathlib.Path, variant: variants.Variant) -> int:
     """Writes what save_pretrained() writes; returns the seed of the weights."""
     config = transformers.AutoConfig.for_model(variant.model_type, **copy.deepcopy(variant.config))
-    model = new_model(config, variant.attention)
+    model = new_model(config, variant)
     seed = choose_seed(model, variant)
     random_weights.fill(model, seed, variant.gains)
     model.generation_config = transformers.GenerationConfig.from_model_config(config)
@@ -173,21 +191,29 @@ def write_checkpoint(directory: pathlib.Path, variant: variants.Variant) -> int:
     if variant.rewrite_config:
         path = directory / "config.json"
         write_json(path, variant.rewrite_config(json.loads(path.read_text())))
-    if variant.servable:
+    if variant.sees:
+        make_multimodal.write_processor(directory, variant)
+    elif variant.servable:
         write_tokenizer(directory, config.vocab_size)
     return seed
 
 
 def write_goldens(directory: pathlib.Path, variant: variants.Variant, seed: int) -> dict:
     """Loads the checkpoint as a user would and writes what comes out."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        directory, dtype=torch.float32, attn_implementation=variant.attention
-    ).eval()
+    model = (
+        auto_class(variant)
+        .from_pretrained(directory, dtype=torch.float32, attn_implementation=variant.attention)
+        .eval()
+    )
     tensors, prompts = {}, {}
     for length in variant.prompt_lengths:
         found, prompts[length] = compute(model, variant, length, seed)
         tensors.update(found)
     effect = smallest_effect(model, variant, tensors)
+    chats = {}
+    if variant.sees:
+        found, chats = make_multimodal.compute(model, variant)
+        tensors.update(found)
     safetensors.torch.save_file(tensors, directory / "goldens.safetensors")
     facts = {
         "prompt_lengths": list(variant.prompt_lengths),
@@ -200,7 +226,7 @@ def write_goldens(directory: pathlib.Path, variant: variants.Variant, seed: int)
         "transformers": transformers.__version__,
         "torch": torch.__version__.split("+")[0],
     }
-    facts = {k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in facts.items()}
+    facts = {k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in facts.items()} | chats
     write_json(directory / "goldens.json", facts)
     return facts
 

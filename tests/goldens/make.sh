@@ -12,7 +12,6 @@ python=$("$here/venv.sh")
 "$python" "$here/make_config_defaults.py" "$@"
 if [ $# -eq 0 ]; then
   "$python" "$here/make_sampling.py"
-  "$python" "$here/make_multimodal.py"
   "$python" "$here/make_beams.py"
   "$python" "$here/make_jinja.py"
   "$python" "$here/make_media.py"

@@ -3,7 +3,8 @@
 For every tiny checkpoint `default/` of a family: the family's configuration class is made from its
 config.json without one key at a time ("defaults"), and with null for it ("nulls"); what the class
 then has there goes to `testdata/config_defaults.json`. A null that stays null is left out. Keys
-below rope_parameters are paths ("rope_parameters/rope_theta"). tests/parity/config_defaults.cc
+below rope_parameters are paths ("rope_parameters/rope_theta"), and so are those of a configuration
+within another ("vision_config/patch_size"). tests/parity/config_defaults.cc
 holds the plugins against it.
 """
 
@@ -21,8 +22,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOME = ROOT / "plugins"
 # Of no meaning to a model's numbers, or of every class alike.
 IGNORED = set(PreTrainedConfig().to_dict()) - {"tie_word_embeddings"} | {
-    "architectures", "attention_dropout", "bos_token_id", "eos_token_id", "pad_token_id", "dtype",
-    "initializer_range", "model_type", "transformers_version", "use_cache"}
+    "architectures",
+    "attention_dropout",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "dtype",
+    "initializer_range",
+    "model_type",
+    "transformers_version",
+    "use_cache",
+}
 
 
 def without(config, path, null=False):
@@ -44,20 +54,27 @@ def load(cls, config):
 
 
 def found(made, path):
-    first, *rest = path.split("/")
-    value = getattr(made, first)
-    for key in rest:
-        value = value[key]
-    return value
+    for key in path.split("/"):
+        made = made[key] if isinstance(made, dict) else getattr(made, key)
+    return made
+
+
+def paths_of(made, config):
+    """Those of the keys that `config` has or its class `made` knows."""
+    paths = set(type(made)().to_dict()) | set(config)
+    if isinstance(config.get("rope_parameters"), dict):
+        paths |= {f"rope_parameters/{key}" for key in config["rope_parameters"]}
+    for key, inner in vars(made).items():
+        if isinstance(inner, PreTrainedConfig):
+            paths -= {key}
+            paths |= {f"{key}/{path}" for path in paths_of(inner, config[key])}
+    return {path for path in paths if path.split("/")[-1] not in IGNORED}
 
 
 def values(config, null):
     cls = CONFIG_MAPPING[config["model_type"]]
-    paths = set(cls().to_dict()) | set(config)
-    if isinstance(config.get("rope_parameters"), dict):
-        paths |= {f"rope_parameters/{key}" for key in config["rope_parameters"]}
     out = {}
-    for path in sorted(paths - IGNORED):
+    for path in sorted(paths_of(load(cls, config), config)):
         try:
             value = found(load(cls, without(config, path, null)), path)
             json.dumps(value)

@@ -18,6 +18,17 @@ EXAMPLES = ROOT / "sdk/examples"  # those with goldens are families too
 
 
 @dataclasses.dataclass(frozen=True)
+class Sees:
+    """How a model that sees is given images."""
+
+    special: tuple[str, ...]  # tokens of its tokenizer beside the usual ones, from FIRST_SPECIAL on
+    image: str  # what stands for an image in a prompt
+    processor: typing.Callable  # transformers' processor of a tokenizer
+    # The inputs of its tower as Keel's plugin has them, of what transformers' processor gives.
+    pixels: typing.Callable[[dict], typing.Any] = lambda inputs: inputs["pixel_values"]
+
+
+@dataclasses.dataclass(frozen=True)
 class Variant:
     """One checkpoint, testdata/<name>/ of a family."""
 
@@ -38,6 +49,10 @@ class Variant:
     # Of a model that gives vectors, its class in transformers: goldens are vectors then
     # (make_vectors.py).
     vectors_of: str = ""
+    # Parts of names of norms and biases that no logit hangs on: layers behind the one whose states
+    # a tower gives, biases of keys without rope, which move all scores of a query alike.
+    idle: tuple[str, ...] = ()
+    sees: Sees | None = None  # then with a tokenizer and a processor (make_multimodal.py)
 
 
 MEDIUM = dict(
@@ -53,6 +68,8 @@ MEDIUM = dict(
     eos_token_id=2,
 )
 SMALL = dict(MEDIUM, vocab_size=104, hidden_size=32, intermediate_size=48)
+
+FIRST_SPECIAL = 128  # id of the first token that a tokenizer has beside the usual ones
 
 DEFAULT_ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 

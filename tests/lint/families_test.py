@@ -13,11 +13,11 @@ sys.path.insert(0, str(ROOT / "tests/goldens"))
 import variants  # noqa: E402  (found by the lines above)
 
 
-def listed():
+def listed(which="FAMILIES"):
     """The names in families.bzl, in its order."""
     scope = {}
     exec((ROOT / "plugins/families.bzl").read_text(encoding="utf-8"), scope)
-    return scope["FAMILIES"]
+    return scope[which]
 
 
 class FamiliesTest(unittest.TestCase):
@@ -38,6 +38,25 @@ class FamiliesTest(unittest.TestCase):
                     self.assertTrue((directory / "goldens.safetensors").exists(), directory)
                 elif directory.name != "__pycache__":
                     self.assertTrue((directory / "graph.textproto").exists(), directory)
+
+    def test_those_that_see_are_listed(self):
+        see = {
+            family
+            for family in variants.families()
+            if any(variant.sees for variant in variants.of_family(family))
+        }
+        self.assertEqual(sorted(see), listed("FAMILIES_THAT_SEE"))
+
+    def test_the_page_of_images_has_each_that_sees(self):
+        page = (ROOT / "docs/images.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| \[(\w+)\]\(../plugins/\1\) \| (.+?) \| (.+?) \|", page, re.M)
+        self.assertEqual([family for family, _, _ in rows], listed("FAMILIES_THAT_SEE"))
+        for family, classes, processors in rows:
+            folder = ROOT / "plugins" / family
+            source = "".join(p.read_text(encoding="utf-8") for p in sorted(folder.glob("*.[ch]*")))
+            for names, key in ((classes, "kArchitectures"), (processors, "kProcessorNames")):
+                said = re.search(key + r"\[\] = \{(.*?)\}", source, re.S).group(1)
+                self.assertEqual(names.split(", "), re.findall(r'"(\w+)"', said), family)
 
     def test_every_family_is_recorded(self):
         for family in listed():

@@ -12,8 +12,8 @@ import unittest
 from tests.multimodal.goldens import Goldens
 from tests.server.serving import Server
 
-PLUGIN = "tests/recorded/qwen2_5_vl/libqwen2_5_vl.so"
-MODEL = "tests/multimodal/testdata/qwen2_5_vl"
+PLUGIN = "plugins/qwen2_5_vl/libqwen2_5_vl.so"
+MODEL = "plugins/qwen2_5_vl/testdata/default"
 SEEDS = pathlib.Path("core/media/testdata")
 
 rounds = 200

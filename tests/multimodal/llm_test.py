@@ -14,8 +14,8 @@ from tests.multimodal.goldens import Goldens
 
 from keel import LLM, InvalidArgument, SamplingParams
 
-PLUGIN = "tests/recorded/qwen2_5_vl/libqwen2_5_vl.so"
-GOLDENS = Goldens("tests/multimodal/testdata/qwen2_5_vl")
+PLUGIN = "plugins/qwen2_5_vl/libqwen2_5_vl.so"
+GOLDENS = Goldens("plugins/qwen2_5_vl/testdata/default")
 VIDEO_PAD = 131  # the last token
 GREEDY = SamplingParams(temperature=0, max_tokens=32, ignore_eos=True)
 

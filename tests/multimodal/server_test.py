@@ -17,8 +17,8 @@ import openai
 from tests.multimodal.goldens import Goldens, png
 from tests.server.serving import Response, Server
 
-PLUGIN = "tests/recorded/qwen2_5_vl/libqwen2_5_vl.so"
-GOLDENS = Goldens("tests/multimodal/testdata/qwen2_5_vl")
+PLUGIN = "plugins/qwen2_5_vl/libqwen2_5_vl.so"
+GOLDENS = Goldens("plugins/qwen2_5_vl/testdata/default")
 MAX_PIXELS = 1_000_000
 MAX_BYTES = 1 << 20
 

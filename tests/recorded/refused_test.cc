@@ -1,8 +1,7 @@
-// What the host records and does not run yet is refused by name before any weight is read. Arguments:
-// pairs of a plugin's library and its directory, by name: qwen2_5_vl.
+// What the host records and does not run yet is refused by name before any weight is read. Argument: a directory with
+// config.json and graph.textproto of Qwen2.5-VL.
 #include <cstdio>
 #include <filesystem>
-#include <map>
 
 #include "core/attention/registry.h"
 #include "core/base/file.h"
@@ -19,26 +18,23 @@ namespace {
 using ::keel::testing::StatusIs;
 using ::testing::HasSubstr;
 
-struct Recorded {
-  std::string plugin, dir;
-};
-std::map<std::string, Recorded> g_models;  // of the command line
+std::string g_dir;  // of the command line
 
 class RefusedTest : public ::testing::Test {
  protected:
   // A checkpoint with the model's JSON files and weights that nobody may come to read.
-  void WriteCheckpoint(const std::string& model, const std::string& without = "") {
-    for (const auto& entry : std::filesystem::directory_iterator(g_models.at(model).dir)) {
+  void WriteCheckpoint() {
+    for (const auto& entry : std::filesystem::directory_iterator(g_dir)) {
       const std::string name = entry.path().filename();
-      if (entry.path().extension() != ".json" || name == without) continue;
+      if (entry.path().extension() != ".json") continue;
       KEEL_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(entry.path()));
       dir_.Write(name, text);
     }
     dir_.Write("model.safetensors", testing::SafetensorsBytes({{"unread", DType::kF32, {1}}}));
   }
 
-  proto::Graph Golden(const std::string& model) {
-    const std::string path = JoinPath(g_models.at(model).dir, "graph.textproto");
+  proto::Graph Golden() {
+    const std::string path = JoinPath(g_dir, "graph.textproto");
     const absl::StatusOr<std::string> text = ReadFile(path);
     EXPECT_TRUE(text.ok()) << text.status();
     absl::StatusOr<proto::Graph> graph = ParseGraphText(text.value_or(""), path);
@@ -60,8 +56,8 @@ auto Unimplemented(const std::string& what) {
 }
 
 TEST_F(RefusedTest, InputsOfForwardThatItDoesNotKnow) {
-  WriteCheckpoint("qwen2_5_vl");
-  proto::Graph graph = Golden("qwen2_5_vl");
+  WriteCheckpoint();
+  proto::Graph graph = Golden();
   proto::Function::Input& positions = *graph.mutable_functions(0)->mutable_inputs(1);
   ASSERT_EQ(positions.name(), "positions");
   positions.set_name("media_item");
@@ -69,8 +65,8 @@ TEST_F(RefusedTest, InputsOfForwardThatItDoesNotKnow) {
 }
 
 TEST_F(RefusedTest, PositionsWithoutANumberOfAxes) {
-  WriteCheckpoint("qwen2_5_vl");
-  proto::Graph graph = Golden("qwen2_5_vl");
+  WriteCheckpoint();
+  proto::Graph graph = Golden();
   proto::Dim& axes =
       *graph.mutable_functions(0)->mutable_inputs(1)->mutable_type()->mutable_dims(0);
   axes.set_size(1);
@@ -83,9 +79,10 @@ TEST_F(RefusedTest, PositionsWithoutANumberOfAxes) {
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string dir = argv[i + 1];
-    keel::g_models[dir.substr(dir.rfind('/') + 1)] = {argv[i], dir};
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s directory\n", argv[0]);
+    return 2;
   }
+  keel::g_dir = argv[1];
   return RUN_ALL_TESTS();
 }

@@ -77,9 +77,9 @@ struct RopeAttention {
 struct WindowedLayers {
   int64_t window, first;
   std::vector<std::string> types;
-  explicit WindowedLayers(const Config& c)
+  explicit WindowedLayers(const Config& c, int64_t max_window_layers = 28)
       : window(c.Bool("use_sliding_window", false) ? c.Int("sliding_window", 4096) : 0),
-        first(c.Int("max_window_layers", 28)),
+        first(c.Int("max_window_layers", max_window_layers)),
         types(c.Strings("layer_types")) {}
   int64_t operator()(int layer) const {
     const size_t i = static_cast<size_t>(layer);

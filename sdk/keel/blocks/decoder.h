@@ -27,6 +27,8 @@ namespace keel {
 
 // What the family's configuration class in transformers has where config.json leaves a key out.
 struct DenseDefaults {
+  int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_hidden_layers = 0,
+          num_attention_heads = 0;  // 0: config.json has to say it
   int64_t num_key_value_heads = 0;  // 0: num_attention_heads
   int64_t head_dim = 0;             // 0: hidden_size / num_attention_heads
   int64_t max_position_embeddings = 2048;
@@ -46,9 +48,11 @@ struct DenseConfig : AttentionSizes {
 
   explicit DenseConfig(const Config& c, const DenseDefaults& d = {})
       : AttentionSizes(Sizes(c, d)),
-        intermediate_size(c.Int("intermediate_size")),
-        num_hidden_layers(c.NumLayers("num_hidden_layers")),
-        vocab_size(c.Int("vocab_size")),
+        intermediate_size(Int(c, "intermediate_size", d.intermediate_size)),
+        num_hidden_layers(d.num_hidden_layers > 0
+                              ? c.NumLayers("num_hidden_layers", d.num_hidden_layers)
+                              : c.NumLayers("num_hidden_layers")),
+        vocab_size(Int(c, "vocab_size", d.vocab_size)),
         max_position_embeddings(c.Int("max_position_embeddings", d.max_position_embeddings)),
         rms_norm_eps(c.Real("rms_norm_eps", d.rms_norm_eps)),
         rope_theta(d.rope_theta),
@@ -74,9 +78,12 @@ struct DenseConfig : AttentionSizes {
   }
 
  private:
+  static int64_t Int(const Config& c, const char* key, int64_t dflt) {
+    return dflt > 0 ? c.Int(key, dflt) : c.Int(key);
+  }
   static AttentionSizes Sizes(const Config& c, const DenseDefaults& d) {
-    AttentionSizes out{.hidden_size = c.Int("hidden_size"),
-                       .num_attention_heads = c.Int("num_attention_heads")};
+    AttentionSizes out{.hidden_size = Int(c, "hidden_size", d.hidden_size),
+                       .num_attention_heads = Int(c, "num_attention_heads", d.num_attention_heads)};
     const int64_t heads = out.num_attention_heads;
     // A null says that keys and values have heads of their own, one for each of the queries.
     const bool of_its_own = d.num_key_value_heads == 0 || c.IsNull("num_key_value_heads");

@@ -1,0 +1,282 @@
+// The processors of Qwen-VL's line, as in transformers' processing_qwen2_vl.py and image_processing_qwen2_vl.py: an image
+// keeps its aspect, and has as many tokens as cells of 2x2 patches; and get_rope_index, which places them in the prompt.
+//
+//   #include "sdk/keel/blocks/qwen_vl_processor.h"
+//   using namespace keel;
+//
+//   class MyVlProcessor : public QwenVlProcessor {  // a tower that takes patches cell by cell
+//    public:
+//     static constexpr const char* kProcessorNames[] = {"MyVlProcessor"};
+//     MyVlProcessor(const Config&, const Assets& assets) : QwenVlProcessor(assets) {}
+//     void Preprocess(MediaItems items, const TensorSink& inputs) const {
+//       PutPositions(PatchesInOrder(PutPatches(items, inputs)), inputs);
+//     }
+//   };
+#ifndef KEEL_SDK_KEEL_BLOCKS_QWEN_VL_PROCESSOR_H_
+#define KEEL_SDK_KEEL_BLOCKS_QWEN_VL_PROCESSOR_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sdk/keel/blocks/images.h"
+
+namespace keel {
+
+// The size (height, width) nearest to an image's, in whole multiples of `factor`, with its aspect and with a number of
+// pixels within the limits.
+inline std::pair<int64_t, int64_t> SmartResize(int64_t height, int64_t width, int64_t factor,
+                                               int64_t min_pixels, int64_t max_pixels) {
+  const std::string size = std::to_string(height) + "x" + std::to_string(width);
+  if (height < 1 || width < 1) throw Error("an image is " + size + ", expected at least 1x1");
+  if (std::max(height, width) > 200 * std::min(height, width))
+    throw Error("an image is " + size + ", expected an aspect ratio of at most 200");
+  const double h = static_cast<double>(height), w = static_cast<double>(width),
+               f = static_cast<double>(factor);
+  const auto multiple = [&](double n) { return static_cast<int64_t>(n) * factor; };
+  // Halves go to the even number, as in Python's round.
+  const int64_t h_bar = multiple(std::nearbyint(h / f)), w_bar = multiple(std::nearbyint(w / f));
+  if (h_bar * w_bar > max_pixels) {
+    const double beta = std::sqrt(h * w / static_cast<double>(max_pixels));
+    return {std::max(factor, multiple(std::floor(h / beta / f))),
+            std::max(factor, multiple(std::floor(w / beta / f)))};
+  }
+  if (h_bar * w_bar < min_pixels) {
+    const double beta = std::sqrt(static_cast<double>(min_pixels) / (h * w));
+    return {multiple(std::ceil(h * beta / f)), multiple(std::ceil(w * beta / f))};
+  }
+  return {h_bar, w_bar};
+}
+
+class QwenVlProcessor {
+ public:
+  std::vector<MediaTokens> Tokens() const {
+    return {{KEEL_MODALITY_IMAGE, "<|image_pad|>", image_token_id_},
+            {KEEL_MODALITY_VIDEO, "<|video_pad|>", video_token_id_}};
+  }
+
+  keel_media_count Count(const keel_media& media) const {
+    const bool video = media.modality == KEEL_MODALITY_VIDEO;
+    if (!video && media.modality != KEEL_MODALITY_IMAGE)
+      throw Error("modality " + std::to_string(media.modality) + ", expected an image or a video");
+    int64_t min_pixels = min_pixels_, max_pixels = max_pixels_;
+    if (const auto options = MediaOptions(media)) {
+      min_pixels = options->Int("min_pixels|size/shortest_edge", min_pixels);
+      max_pixels = options->Int("max_pixels|size/longest_edge", max_pixels);
+    }
+    const auto [height, width] =
+        SmartResize(media.height, media.width, patch_size_ * merge_size_, min_pixels, max_pixels);
+    keel_media_count count{};
+    count.modality = media.modality;
+    count.grid_t = video ? (media.length + temporal_patch_size_ - 1) / temporal_patch_size_ : 1;
+    count.grid_h = height / patch_size_;
+    count.grid_w = width / patch_size_;
+    count.patches = count.grid_t * count.grid_h * count.grid_w;
+    count.tokens = count.features = count.patches / (merge_size_ * merge_size_);
+    if (video && media.rate > 0)
+      count.seconds_per_grid = static_cast<double>(temporal_patch_size_) / media.rate;
+    return count;
+  }
+
+  std::string Replacement(const keel_media_count& item, uint32_t) const {
+    return Repeated(item.modality == KEEL_MODALITY_VIDEO ? "<|video_pad|>" : "<|image_pad|>",
+                    item.tokens);
+  }
+
+  ExpandedPrompt Expand(PromptIds ids, MediaCounts items) const {
+    ExpandedPrompt out;
+    NextItem next(items);
+    for (const int64_t id : ids) {
+      const uint32_t modality = ModalityOf(id);
+      const int64_t n = modality == KEEL_MODALITY_TEXT ? 1 : next.Take(modality).tokens;
+      out.input_ids.insert(out.input_ids.end(), static_cast<size_t>(n), id);
+      out.mm_token_type_ids.insert(out.mm_token_type_ids.end(), static_cast<size_t>(n), modality);
+    }
+    next.ExpectEnd();
+    return out;
+  }
+
+  // transformers' get_rope_index: text goes on along all three axes, an item starts where the text before it ends and
+  // takes as many positions as its longer side has tokens.
+  PromptPositions Positions(PromptIds ids, MediaCounts items) const {
+    const size_t n = ids.size();
+    PromptPositions out{3, std::vector<int64_t>(3 * n), 0};
+    NextItem next(items);
+    int64_t position = 0, last = -1;
+    const auto put = [&](size_t token, int64_t t, int64_t h, int64_t w) {
+      if (token >= n) throw Error("the prompt ends within an image or video");
+      out.positions[token] = t;
+      out.positions[n + token] = h;
+      out.positions[2 * n + token] = w;
+      last = std::max({last, t, h, w});
+    };
+    for (size_t i = 0; i < n;) {
+      const uint32_t modality = ModalityOf(ids[i]);
+      if (modality == KEEL_MODALITY_TEXT) {
+        put(i++, position, position, position);
+        ++position;
+        continue;
+      }
+      const keel_media_count& item = next.Take(modality);
+      const int64_t height = item.grid_h / merge_size_, width = item.grid_w / merge_size_;
+      const bool timed = modality == KEEL_MODALITY_VIDEO && tokens_per_second_ > 0;
+      const double interval = timed ? tokens_per_second_ * item.seconds_per_grid : 1;
+      for (int64_t t = 0; t < item.grid_t; ++t) {
+        const auto time = static_cast<int64_t>(static_cast<double>(t) * interval);
+        for (int64_t h = 0; h < height; ++h) {
+          for (int64_t w = 0; w < width; ++w) put(i++, position + time, position + h, position + w);
+        }
+      }
+      position += std::max(height, width);
+    }
+    next.ExpectEnd();
+    out.delta = last + 1 - static_cast<int64_t>(n);
+    return out;
+  }
+
+ protected:
+  // The patches of some items: their rows and columns, one after the other, and where each image or pair of frames ends.
+  struct Patches {
+    std::vector<int64_t> rows = {}, columns = {};
+    std::vector<int32_t> cu_seqlens = {0};
+  };
+
+  // `tokens_per_second`: by which a video's steps are placed in time; 0: one a step.
+  explicit QwenVlProcessor(const Assets& assets, double tokens_per_second = 0)
+      : QwenVlProcessor(assets, ImageProcessorConfig(assets), tokens_per_second) {}
+
+  int64_t patch_size() const { return patch_size_; }
+  int64_t merge_size() const { return merge_size_; }
+
+  // Puts `pixel_values`; returns the items' grids.
+  std::vector<keel_media_count> PutPatches(MediaItems items, const TensorSink& inputs) const {
+    std::vector<keel_media_count> grids;
+    int64_t patches = 0;
+    for (const keel_media& item : items) {
+      grids.push_back(Count(item));
+      patches += grids.back().patches;
+    }
+    const int64_t values = 3 * temporal_patch_size_ * patch_size_ * patch_size_;
+    float* out = inputs.F32("pixel_values", {patches, values}).data();
+    for (size_t i = 0; i < items.size(); ++i) {
+      for (int64_t t = 0; t < grids[i].grid_t; ++t) out = Patchify(items[i], grids[i], t, out);
+    }
+    return grids;
+  }
+
+  // Cell by cell, as pixels are.
+  Patches PatchesInOrder(const std::vector<keel_media_count>& grids) const {
+    Patches out;
+    for (const keel_media_count& grid : grids) {
+      const int64_t rows = grid.grid_h / merge_size_, columns = grid.grid_w / merge_size_;
+      for (int64_t t = 0; t < grid.grid_t; ++t) {
+        for (int64_t cell = 0; cell < rows * columns; ++cell)
+          AddCell(cell / columns, cell % columns, out);
+        out.cu_seqlens.push_back(static_cast<int32_t>(out.rows.size()));
+      }
+    }
+    return out;
+  }
+
+  // The patches of the cell at a row and a column of cells.
+  void AddCell(int64_t row, int64_t column, Patches& out) const {
+    for (int64_t part = 0; part < merge_size_ * merge_size_; ++part) {
+      out.rows.push_back(row * merge_size_ + part / merge_size_);
+      out.columns.push_back(column * merge_size_ + part % merge_size_);
+    }
+  }
+
+  void PutPositions(const Patches& patches, const TensorSink& inputs) const {
+    const auto n = static_cast<int64_t>(patches.rows.size());
+    const std::span<int64_t> to = inputs.I64("positions", {2, n});
+    std::copy(patches.rows.begin(), patches.rows.end(), to.begin());
+    std::copy(patches.columns.begin(), patches.columns.end(), to.begin() + n);
+    const auto borders = static_cast<int64_t>(patches.cu_seqlens.size());
+    std::copy(patches.cu_seqlens.begin(), patches.cu_seqlens.end(),
+              inputs.I32("cu_seqlens", {borders}).begin());
+  }
+
+ private:
+  // Hands out the items of a prompt: the n-th placeholder of a modality is its n-th item.
+  class NextItem {
+   public:
+    explicit NextItem(MediaCounts items) : items_(items) {}
+    const keel_media_count& Take(uint32_t modality) {
+      for (size_t& i = at_[modality]; i < items_.size();) {
+        if (items_[i++].modality == modality) return ++taken_, items_[i - 1];
+      }
+      throw Error("the prompt has more placeholders of a modality than items were given");
+    }
+    void ExpectEnd() const {
+      if (taken_ != items_.size())
+        throw Error("the prompt has " + std::to_string(taken_) + " placeholders, expected " +
+                    std::to_string(items_.size()) + ", one an item");
+    }
+
+   private:
+    MediaCounts items_;
+    size_t at_[4] = {}, taken_ = 0;
+  };
+
+  QwenVlProcessor(const Assets& assets, const std::optional<Config>& config,
+                  double tokens_per_second)
+      : assets_(assets),
+        settings_(config, ImageSettings::Clip()),
+        image_token_id_(assets.TokenId("<|image_pad|>")),
+        video_token_id_(assets.TokenId("<|video_pad|>")),
+        tokens_per_second_(tokens_per_second) {
+    if (!config) return;
+    const Config& c = *config;
+    min_pixels_ = c.Int("min_pixels|size/shortest_edge", min_pixels_);
+    max_pixels_ = c.Int("max_pixels|size/longest_edge", max_pixels_);
+    patch_size_ = CheckedSide(c, "patch_size", c.Int("patch_size", patch_size_));
+    temporal_patch_size_ =
+        CheckedSide(c, "temporal_patch_size", c.Int("temporal_patch_size", temporal_patch_size_));
+    merge_size_ = CheckedSide(c, "merge_size", c.Int("merge_size", merge_size_));
+  }
+
+  uint32_t ModalityOf(int64_t id) const {
+    return id == image_token_id_   ? KEEL_MODALITY_IMAGE
+           : id == video_token_id_ ? KEEL_MODALITY_VIDEO
+                                   : KEEL_MODALITY_TEXT;
+  }
+
+  // Writes the patches of step `t`, cell by cell, each [channel, time, y, x]; returns the end.
+  float* Patchify(const keel_media& item, const keel_media_count& grid, int64_t t,
+                  float* out) const {
+    const int64_t p = patch_size_, m = merge_size_, cells = grid.grid_w / m;  // in a row
+    std::vector<Pixels> frames;
+    for (int64_t i = 0; i < temporal_patch_size_; ++i) {
+      frames.push_back(Resize(assets_, PixelsOf(item, t * temporal_patch_size_ + i),
+                              settings_.resample, grid.grid_h * p, grid.grid_w * p));
+    }
+    for (int64_t cell = 0; cell < grid.grid_h * grid.grid_w / (m * m); ++cell) {
+      for (int64_t part = 0; part < m * m; ++part) {
+        const int64_t top = (cell / cells * m + part / m) * p,
+                      left = (cell % cells * m + part % m) * p;
+        for (int64_t c = 0; c < 3; ++c) {
+          for (const Pixels& frame : frames) {
+            for (int64_t i = 0; i < p * p; ++i)
+              *out++ = static_cast<float>(settings_(frame.at(top + i / p, left + i % p)[c], c));
+          }
+        }
+      }
+    }
+    return out;
+  }
+
+  const Assets assets_;
+  const ImageSettings settings_;
+  const int64_t image_token_id_, video_token_id_;
+  const double tokens_per_second_;
+  int64_t min_pixels_ = 56 * 56, max_pixels_ = 28 * 28 * 1280;
+  int64_t patch_size_ = 14, temporal_patch_size_ = 2, merge_size_ = 2;
+};
+
+}  // namespace keel
+#endif  // KEEL_SDK_KEEL_BLOCKS_QWEN_VL_PROCESSOR_H_
