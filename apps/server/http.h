@@ -41,7 +41,7 @@ struct HttpResponse {
   std::string allow = {};       // header Allow, for 405 and OPTIONS
   int retry_after_seconds = 0;  // header Retry-After; 0: none
   std::vector<std::pair<std::string, std::string>> headers = {};  // others
-  std::string warning = {};     // header X-Keel-Warning
+  std::string warning = {};                                       // header X-Keel-Warning
 };
 
 // The body of a response that comes in pieces. The connection asks for the next piece when the client

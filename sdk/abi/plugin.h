@@ -615,9 +615,9 @@ typedef struct keel_build_api {
  * lacks one it needs refuses at load.
  *   attention  alibi_slopes [heads]: slope * (key's position - query's) is added to the scores;
  *              sinks [heads]; segments [S + 1] i32 (ENCODER); position_bias [heads, N, N] (ENCODER;
- *              reserved). By how far a key is from the query, in columns of the last dimension, one
- *              for each distance -D .. D of the key's position less the query's, farther ones as the
- *              nearest: distance_bias [heads, 2 D + 1] (T5, MPNet), query_distance_bias and
+ *              reserved). By how far a key is from the query, in columns of the last dimension,
+ *              one for each distance -D .. D of the key's position less the query's, farther ones
+ *              as the nearest: distance_bias [heads, 2 D + 1] (T5, MPNet), query_distance_bias and
  *              key_distance_bias (ENCODER) [N, heads, 2 D + 1], of the query's row and of the key's
  *              (DeBERTa), are added to the scores; not of MLA. since 0.2
  *   recur      see KEEL_RECUR_* */

@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -49,8 +50,14 @@ class LlmTest(unittest.TestCase):
         cls.folder = pathlib.Path(tempfile.mkdtemp(dir=os.environ["TEST_TMPDIR"]))
         cls.path = cls.folder / "0.png"
         cls.path.write_bytes(GOLDENS.images[0].png())
+        # Texts are the prompts of the goldens' chats, which have their special tokens already.
+        model = cls.folder / "model"
+        shutil.copytree(GOLDENS.directory, model, copy_function=shutil.copyfile)
+        tokenizer = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
+        tokenizer["post_processor"] = None
+        (model / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
         cls.llm = LLM(
-            GOLDENS.directory,
+            str(model),
             plugin_path=PLUGIN,
             kv_cache_memory_bytes="8MiB",
             weight_cache="off",

@@ -210,8 +210,8 @@ class LlmTest(unittest.TestCase):
             self.generate(["hi"], [GREEDY, GREEDY])
         with self.assertRaisesRegex(InvalidArgument, "prompt is 3.5, expected"):
             self.generate([3.5])
-        with self.assertRaisesRegex(NotImplementedError, "multi_modal_data"):
-            self.generate([{"prompt": "hi", "multi_modal_data": {}}])
+        with self.assertRaisesRegex(InvalidArgument, "does not take: it reads text alone"):
+            self.generate([{"prompt": "hi", "multi_modal_data": {"image": b"any"}}])
         with self.assertRaisesRegex(NotServed, "detokenize is False"):
             self.generate(["hi"], SamplingParams(detokenize=False))
         # One that is refused takes the others with it.
