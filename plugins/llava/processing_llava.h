@@ -30,6 +30,7 @@ class LlavaProcessor {
   // Whatever its size, an image has the tokens of one crop.
   keel_media_count Count(const keel_media& media) const {
     CheckIsImage(media);
+    ResizedSize(media);
     keel_media_count count{};
     count.patches = 1;
     count.grid_t = 1;
@@ -44,15 +45,7 @@ class LlavaProcessor {
     float* out = inputs.F32("pixel_values", {n, 3, crop_height_, crop_width_}).data();
     for (const keel_media& item : items) {
       Pixels pixels = PixelsOf(item);
-      // The shorter side becomes shortest_edge, the longer one is rounded down.
-      const int64_t shorter = std::min(pixels.height, pixels.width);
-      const int64_t height = shortest_edge_ * pixels.height / shorter,
-                    width = shortest_edge_ * pixels.width / shorter;
-      if (std::max(height, width) > kMostSide)
-        throw Error("an image is " + std::to_string(pixels.height) + "x" +
-                    std::to_string(pixels.width) +
-                    ", expected a nearer aspect: its longer side is " + "more than " +
-                    std::to_string(kMostSide) + " pixels when it is resized");
+      const auto [height, width] = ResizedSize(item);
       pixels = Resize(assets_, std::move(pixels), settings_.resample, height, width);
       pixels = CenterCrop(pixels, crop_height_, crop_width_);
       out = settings_.Normalize(pixels, 0, 0, crop_height_, crop_width_, out);
@@ -66,7 +59,18 @@ class LlavaProcessor {
   }
 
  private:
-  static constexpr int64_t kMostSide = 1 << 17;
+  // The shorter side becomes shortest_edge, the longer one is rounded down.
+  std::pair<int64_t, int64_t> ResizedSize(const keel_media& image) const {
+    constexpr int64_t kMostSide = 1 << 17;
+    const int64_t shorter = std::min(image.height, image.width);
+    const int64_t height = shortest_edge_ * image.height / shorter,
+                  width = shortest_edge_ * image.width / shorter;
+    if (std::max(height, width) > kMostSide)
+      throw Error("an image is " + std::to_string(image.height) + "x" +
+                  std::to_string(image.width) + ", expected a nearer aspect: its longer side is " +
+                  "more than " + std::to_string(kMostSide) + " pixels when it is resized");
+    return {height, width};
+  }
 
   LlavaProcessor(const Config& config, const Assets& assets, const std::optional<Config>& images)
       : assets_(assets), settings_(images, ImageSettings::Clip()) {
