@@ -56,8 +56,8 @@ bool HasPlan(const ExecutorOptions& options, const proto::ModelSpec& spec) {
 
 class ParityTest : public ::testing::Test {
  public:
-  ParityTest(std::string plugin, std::string dir)
-      : plugin_(std::move(plugin)), dir_(std::move(dir)) {}
+  ParityTest(std::string plugin, std::string dir, double tolerance)
+      : plugin_(std::move(plugin)), dir_(std::move(dir)), tolerance_(tolerance) {}
 
   void TestBody() override {
     KEEL_ASSERT_OK_AND_ASSIGN(const auto model, ModelUnderTest::Open(plugin_, dir_));
@@ -129,14 +129,14 @@ class ParityTest : public ::testing::Test {
     }
   }
 
-  static void ExpectGolden(Executor& executor, const std::vector<const Golden*>& goldens,
-                           int32_t chunk, const std::string& what) {
+  void ExpectGolden(Executor& executor, const std::vector<const Golden*>& goldens, int32_t chunk,
+                    const std::string& what) const {
     KEEL_ASSERT_OK_AND_ASSIGN(const std::vector<Stream> streams,
                               RunStreams(executor, goldens, chunk));
     for (const Stream& stream : streams) {
       SCOPED_TRACE(absl::StrCat(what, ", prompt of ", stream.prompt_size()));
       KEEL_ASSERT_OK_AND_ASSIGN(const Deviation deviation, DeviationOf(stream));
-      EXPECT_LE(deviation.logits, kLogitTolerance);
+      EXPECT_LE(deviation.logits, tolerance_);
       const std::vector<int32_t> tokens(stream.ids.begin() + stream.prompt_size(),
                                         stream.ids.end());
       EXPECT_EQ(tokens, stream.golden->greedy);
@@ -144,6 +144,7 @@ class ParityTest : public ::testing::Test {
   }
 
   const std::string plugin_, dir_;
+  const double tolerance_;
 };
 
 }  // namespace
@@ -151,11 +152,12 @@ class ParityTest : public ::testing::Test {
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: %s plugin.so testdata-dir\n", argv[0]);
+  if (argc != 3 && argc != 4) {
+    std::fprintf(stderr, "usage: %s plugin.so testdata-dir [logit-tolerance]\n", argv[0]);
     return 2;
   }
   const std::string plugin = argv[1];
+  const double tolerance = argc == 4 ? std::strtod(argv[3], nullptr) : keel::kLogitTolerance;
   int checkpoints = 0;
   for (const auto& entry : std::filesystem::directory_iterator(argv[2])) {
     const auto has = [&](const char* name) { return std::filesystem::exists(entry.path() / name); };
@@ -165,7 +167,7 @@ int main(int argc, char** argv) {
     const std::string dir = entry.path().string();
     ::testing::RegisterTest(
         "ParityTest", entry.path().filename().c_str(), nullptr, nullptr, __FILE__, __LINE__,
-        [plugin, dir]() -> ::testing::Test* { return new keel::ParityTest(plugin, dir); });
+        [=]() -> ::testing::Test* { return new keel::ParityTest(plugin, dir, tolerance); });
   }
   if (std::filesystem::exists(std::string(argv[2]) + "/config_defaults.json"))
     keel::RegisterConfigDefaultsTest(plugin, argv[2]);
