@@ -173,9 +173,7 @@ class ImagesTest(unittest.TestCase):
                 {"type": "text", "text": "What is it?"},
             ]
             messages: list[Any] = [{"role": "user", "content": content}]
-            message = client.messages.create(
-                model="see", max_tokens=4, temperature=0, messages=messages
-            )
+            message = client.messages.create(model="see", max_tokens=4, messages=messages)
             self.assertEqual(message.usage.input_tokens, len(GOLDENS.ids("one")))
             count = client.messages.count_tokens(model="see", messages=messages)
             self.assertEqual(count.input_tokens, len(GOLDENS.ids("one")))
@@ -307,7 +305,7 @@ class OtherProgramsTest(unittest.TestCase):
             check=True,
         )
         text = " ".join(check.stdout.split())
-        self.assertIn("KEEL-CHK-704 processor: preprocessor_config.json: Qwen2_5_VLProcessor", text)
+        self.assertIn("KEEL-CHK-704 processor: processor_config.json: Qwen2_5_VLProcessor", text)
         self.assertIn("takes images, videos", text)
 
     def test_a_model_of_texts_refuses_an_image_by_its_place(self) -> None:
