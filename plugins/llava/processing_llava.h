@@ -61,14 +61,15 @@ class LlavaProcessor {
  private:
   // The shorter side becomes shortest_edge, the longer one is rounded down.
   std::pair<int64_t, int64_t> ResizedSize(const keel_media& image) const {
-    constexpr int64_t kMostSide = 1 << 17;
+    constexpr int64_t kMostPixels = 1 << 26;
     const int64_t shorter = std::min(image.height, image.width);
     const int64_t height = shortest_edge_ * image.height / shorter,
                   width = shortest_edge_ * image.width / shorter;
-    if (std::max(height, width) > kMostSide)
+    if (height > kMostPixels / width)
       throw Error("an image is " + std::to_string(image.height) + "x" +
-                  std::to_string(image.width) + ", expected a nearer aspect: its longer side is " +
-                  "more than " + std::to_string(kMostSide) + " pixels when it is resized");
+                  std::to_string(image.width) + ", expected a nearer aspect: it has more than " +
+                  std::to_string(kMostPixels) + " pixels when its shorter side is " +
+                  std::to_string(shortest_edge_));
     return {height, width};
   }
 

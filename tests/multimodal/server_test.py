@@ -174,7 +174,9 @@ class ImagesTest(unittest.TestCase):
             ]
             messages: list[Any] = [{"role": "user", "content": content}]
             message = client.messages.create(model="see", max_tokens=4, messages=messages)
-            self.assertEqual(message.usage.input_tokens, len(GOLDENS.ids("one")))
+            usage = message.usage
+            read = usage.input_tokens + (usage.cache_read_input_tokens or 0)
+            self.assertEqual(read, len(GOLDENS.ids("one")))
             count = client.messages.count_tokens(model="see", messages=messages)
             self.assertEqual(count.input_tokens, len(GOLDENS.ids("one")))
         with self.assertRaises(anthropic.BadRequestError) as raised:
