@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "absl/functional/function_ref.h"
+#include "core/kernels/amx_tiles.h"
 #include "core/kernels/parallel.h"
 
 #if defined(__x86_64__)
@@ -104,16 +105,8 @@ __attribute__((target("avx512f,avx512bf16"))) void DotBf16() {
 
 #define KEEL_AMX __attribute__((target("amx-tile,amx-bf16,amx-int8")))
 
-// Tiles of 16 rows of 64 bytes.
-KEEL_AMX void ConfigureTiles() {
-  alignas(64) uint8_t config[64] = {1};
-  for (int tile = 0; tile < 8; ++tile) config[16 + 2 * tile] = 64, config[48 + tile] = 16;
-  asm volatile("" ::"r"(config) : "memory");
-  _tile_loadconfig(config);
-}
-
 KEEL_AMX void TilesBf16() {
-  ConfigureTiles();
+  amx::TileConfig().Load();
   for (int64_t i = 0; i < kRounds / kTileRounds; ++i) {
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
@@ -124,7 +117,7 @@ KEEL_AMX void TilesBf16() {
 }
 
 KEEL_AMX void TilesInt8() {
-  ConfigureTiles();
+  amx::TileConfig().Load();
   for (int64_t i = 0; i < kRounds / kTileRounds; ++i) {
     _tile_dpbusd(0, 4, 6);
     _tile_dpbusd(1, 4, 7);
