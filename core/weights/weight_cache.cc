@@ -71,16 +71,27 @@ absl::Status WriteAll(int fd, absl::Span<const uint8_t> bytes, const std::string
   return absl::OkStatus();
 }
 
+// A new file beside `path`, locked: that says that somebody is at it. Between its creation and its lock another writer
+// may have taken it for abandoned; then it has no name any more, and the next one is tried.
+absl::StatusOr<int> CreateLocked(const std::string& path, std::string& unfinished) {
+  while (true) {
+    unfinished = absl::StrCat(path, ".XXXXXX", kUnfinished);
+    const int fd = mkostemps(unfinished.data(), static_cast<int>(kUnfinished.size()), O_CLOEXEC);
+    if (fd < 0) return FileError(errno, "create", unfinished);
+    struct stat file;
+    if (flock(fd, LOCK_EX) != 0 || fstat(fd, &file) != 0 || file.st_nlink > 0) return fd;
+    close(fd);
+  }
+}
+
 // Writes a whole file that nobody sees before it is on the disk. Pieces are waited for, so that neither the page cache
 // fills with what is not on the disk, nor the last wait is long.
 absl::Status WriteFile(const std::string& path, const std::string& header,
                        absl::Span<const uint8_t> bytes, const std::atomic<bool>& give_up) {
-  std::string unfinished = absl::StrCat(path, ".XXXXXX", kUnfinished);
-  const int fd = mkostemps(unfinished.data(), static_cast<int>(kUnfinished.size()), O_CLOEXEC);
-  if (fd < 0) return FileError(errno, "create", unfinished);
+  std::string unfinished;
+  KEEL_ASSIGN_OR_RETURN(const int fd, CreateLocked(path, unfinished));
   const absl::Cleanup closer = [fd] { close(fd); };  // and unlocks it
   absl::Cleanup remover = [&unfinished] { unlink(unfinished.c_str()); };
-  flock(fd, LOCK_EX | LOCK_NB);  // says that somebody is at it
   KEEL_RETURN_IF_ERROR(
       WriteAll(fd, {reinterpret_cast<const uint8_t*>(header.data()), header.size()}, unfinished));
   while (!bytes.empty()) {

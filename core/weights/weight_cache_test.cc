@@ -139,6 +139,18 @@ TEST_F(WeightCacheTest, WhatAKilledProcessLeftIsRemoved) {
   EXPECT_THAT(Files(), SizeIs(2));
 }
 
+TEST_F(WeightCacheTest, WritersDoNotTakeEachOthersFilesForAbandoned) {
+  constexpr int kFiles = 100;
+  WeightCache other(cache_.dir());
+  for (int i = 0; i < kFiles; ++i) {
+    KEEL_ASSERT_OK(cache_.Write(Key('a'), "", Bytes(1), kBytes));
+    KEEL_ASSERT_OK(other.Write(Key('b'), "", Bytes(1), kBytes));
+  }
+  KEEL_EXPECT_OK(cache_.Flush());
+  KEEL_EXPECT_OK(other.Flush());
+  EXPECT_THAT(Files(), SizeIs(2));
+}
+
 TEST_F(WeightCacheTest, TheOneUsedLongestAgoMakesRoom) {
   constexpr int64_t kFile = kCacheHeaderBytes + kBytes;
   WeightCache cache(cache_.dir(), 2 * kFile);
