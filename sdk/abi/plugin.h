@@ -334,8 +334,12 @@ typedef struct keel_spec_api {
   /* Appends a rule. [build] since 0.1 */
   void (*rename)(keel_spec*, const keel_rename*);
   /* An input of `graph`: "forward" or a modality of encode ("image", "video", "audio"). Of
-   * forward's extras the host knows input_ids [N]; "positions" replaces the [N] that every forward
-   * has. [build] since 0.1 */
+   * forward's extras the host knows input_ids [N], token_type_ids [N], and features/1, features/2,
+   * .. [N, H]: with k of those an encode gives 1 + k rows for each feature, one after the other;
+   * the first replaces a token's embedding, the others are that token's rows of the extras, which
+   * are 0 elsewhere. And groups [N] i32: see the argument of attention; the processor's expand says
+   * them, else a token of the n-th item has n, others -1. "positions" replaces the [N] that every
+   * forward has. [build] since 0.1 */
   void (*input)(keel_spec*, const char* graph, const keel_input*);
   /* The first error, or OK. [build] since 0.1 */
   keel_status (*status)(const keel_spec*);
@@ -620,6 +624,10 @@ typedef struct keel_build_api {
  *              as the nearest: distance_bias [heads, 2 D + 1] (T5, MPNet), query_distance_bias and
  *              key_distance_bias (ENCODER) [N, heads, 2 D + 1], of the query's row and of the key's
  *              (DeBERTa), are added to the scores; not of MLA. since 0.2
+ *              groups [N] i32 (CAUSAL, not of MLA): a token whose number is not negative sees,
+ *              beside what it sees anyway, all tokens of its sequence with the same number, later
+ *              ones and those outside the window (Gemma 3's images). They follow each other, and
+ *              the host never cuts them between two steps. since 0.2
  *   recur      see KEEL_RECUR_* */
 typedef struct keel_arg {
   const char* name;
@@ -766,7 +774,9 @@ typedef struct keel_ops {
 /* What forward gets. Extras are the spec's other inputs of "forward", in that order. */
 typedef struct keel_forward_inputs {
   uint32_t struct_size, num_extras; /* extras live as long as the call */
-  keel_tensor embeds;    /* [N, H]: embedded ids, scale included, media features in place */
+  /* Embedded ids, scale included, media features in place: [N, H], or as narrow as the rows of the
+   * spec's embedding are (ALBERT). */
+  keel_tensor embeds;
   /* [N] i64, or as the spec's input "positions" says: [axes, N] for a rope with sections. */
   keel_tensor positions;
   const keel_tensor* extras;
@@ -794,8 +804,8 @@ typedef struct keel_model_class {
    * [run] since 0.1 */
   keel_status (*logits)(const void* model, keel_run*, keel_tensor hidden, keel_tensor* logits);
   /* The tower of a modality, all items of a step packed; inputs as declared in the spec -> features
-   * [rows, H], which replace the rows of embeds whose id is the processor's image_token_id. NULL:
-   * none. [run] since 0.1 */
+   * [rows, H], which replace the rows of embeds whose id is the processor's image_token_id, in a
+   * model with features/1 .. also rows of these. NULL: none. [run] since 0.1 */
   keel_status (*encode)(const void* model, keel_run*, const char* modality,
                         const keel_tensor* inputs, uint32_t num_inputs, keel_tensor* features);
   /* A head that answers with vectors: hidden [R, H], rows that are asked for -> [R, size]. NULL:
@@ -1088,7 +1098,8 @@ typedef struct keel_processor_class {
   keel_status (*replacement)(const void* processor, const keel_media_count* item, uint32_t index,
                              const keel_sink*);
   /* Prompt ids with one placeholder an item -> keys input_ids, mm_token_type_ids (KEEL_MODALITY_*),
-   * both ints. NULL: the host tokenizes the replacements. [any] since 0.1 */
+   * both ints; and groups (ints) where forward's are not those of the items. NULL: the host
+   * tokenizes the replacements. [any] since 0.1 */
   keel_status (*expand)(const void* processor, const int64_t* ids, size_t n,
                         const keel_media_count* const*, uint32_t count, const keel_sink*);
   /* Messages, tools and options as JSON text -> key "text". NULL: the checkpoint's template.
