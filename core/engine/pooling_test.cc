@@ -119,6 +119,18 @@ TEST_F(PoolingTest, ALongPromptOfACausalModelIsCutIntoSteps) {
   EXPECT_EQ(again.cached_tokens, 48);
 }
 
+// As transformers' causal classifiers, whose padding may be the token that ends a text.
+TEST_F(PoolingTest, PaddingAtATextsEndIsPassedOverWhereTheModelSaysSo) {
+  pooling_.padding_token = Letter('z');
+  Serve(PoolingType::kLast);
+  request_.prompt = "azbzz";
+  const Output output = Run(request_);
+  EXPECT_THAT(output.vector, ElementsAre(1, Letter('b'), Letter('b')));
+  EXPECT_EQ(*output.prompt_tokens, Letters("azb"));
+  request_.prompt = "zz";
+  EXPECT_THAT(Run(request_).vector, ElementsAre(1, Letter('z'), Letter('z')));
+}
+
 TEST_F(PoolingTest, APromptThatMustBeWholeIsRefusedWhereAStepCannotHoldIt) {
   Serve(PoolingType::kMean);
   request_.prompt = std::string(20, 'a');

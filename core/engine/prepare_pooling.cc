@@ -70,6 +70,15 @@ absl::Status CheckLength(const Model& model, const char* field, int64_t tokens) 
   return absl::OkStatus();
 }
 
+// Nothing before the token that is taken sees padding behind it, so it need not be computed. Of padding
+// alone transformers takes the first token.
+void DropPadding(const Pooling& pooling, Tokenizer::Pair& prompt) {
+  if (!pooling.padding_token.has_value()) return;
+  while (prompt.ids.size() > 1 && prompt.ids.back() == *pooling.padding_token)
+    prompt.ids.pop_back();
+  prompt.types.resize(std::min(prompt.types.size(), prompt.ids.size()));
+}
+
 }  // namespace
 
 absl::StatusOr<Tokenizer::Pair> RequestPreparer::PoolingPrompt(const Request& request) const {
@@ -99,6 +108,7 @@ absl::StatusOr<std::unique_ptr<RunningRequest>> RequestPreparer::PreparePooling(
   KEEL_RETURN_IF_ERROR(CheckDimensions(model_, *request.pooling));
   const Pooling& pooling = *model_.pooling;
   KEEL_ASSIGN_OR_RETURN(Tokenizer::Pair prompt, PoolingPrompt(request));
+  DropPadding(pooling, prompt);
   const char* field = std::holds_alternative<ChatPrompt>(request.prompt) ? "messages" : "prompt";
   KEEL_RETURN_IF_ERROR(CheckLength(model_, field, static_cast<int64_t>(prompt.ids.size())));
 

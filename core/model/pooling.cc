@@ -142,14 +142,14 @@ absl::StatusOr<std::vector<std::string>> Labels(const json::value& config, int64
   return labels;
 }
 
-// ModernBERT's word for whose hidden states its classifier takes.
+// ModernBERT's and EuroBERT's word for whose hidden states their classifiers take.
 absl::StatusOr<std::optional<PoolingType>> ClassifierPooling(const json::value& config) {
   KEEL_ASSIGN_OR_RETURN(const auto said,
                         FindJson<std::string>(config, "/classifier_pooling", "config.json"));
   if (!said.has_value()) return std::nullopt;
-  if (*said == "cls") return PoolingType::kCls;
+  if (*said == "cls" || *said == "bos") return PoolingType::kCls;
   if (*said == "mean") return PoolingType::kMean;
-  return Unserved("config.json", absl::StrCat("classifier_pooling ", *said), "cls or mean");
+  return Unserved("config.json", absl::StrCat("classifier_pooling ", *said), "cls, bos or mean");
 }
 
 // What sentence-transformers wrote for a cross-encoder, else by the kind of problem.
@@ -167,6 +167,16 @@ absl::StatusOr<VectorActivation> ClassifierActivation(const json::value& config,
   if (problem == "regression") return VectorActivation::kNone;
   if (problem == "multi_label_classification" || labels == 1) return VectorActivation::kSigmoid;
   return VectorActivation::kSoftmax;
+}
+
+// As transformers' get_text_config() has it. The exporter refuses a checkpoint whose class has another.
+absl::StatusOr<std::optional<int32_t>> PaddingToken(const json::value& config) {
+  KEEL_ASSIGN_OR_RETURN(const auto text,
+                        FindJson<const json::object*>(config, "/text_config", "config.json"));
+  const char* key = text.has_value() ? "/text_config/pad_token_id" : "/pad_token_id";
+  KEEL_ASSIGN_OR_RETURN(const auto said, FindJson<int64_t>(config, key, "config.json"));
+  if (!said.has_value()) return std::nullopt;
+  return static_cast<int32_t>(*said);
 }
 
 absl::Status SetMatryoshka(const json::value& config, Pooling& pooling) {
@@ -256,6 +266,9 @@ absl::StatusOr<std::optional<Pooling>> PoolingOf(const PoolingOptions& options,
   if (out.task == PoolingTask::kClassify) {
     KEEL_ASSIGN_OR_RETURN(out.activation, ClassifierActivation(checkpoint.config(), out.size));
     KEEL_ASSIGN_OR_RETURN(out.labels, Labels(checkpoint.config(), out.size));
+    if (!is_encoder && out.type == PoolingType::kLast) {
+      KEEL_ASSIGN_OR_RETURN(out.padding_token, PaddingToken(checkpoint.config()));
+    }
   } else if (!modules.has_pooling || modules.normalizes) {
     out.activation = VectorActivation::kNormalize;
   }

@@ -35,7 +35,9 @@ struct Pooling {
   // Each text is computed in one step: its tokens see those that follow, or all of them are pooled.
   bool is_whole = false;
   bool reads_token_types = false;  // a second text is told from the first
-  int64_t size = 0;                // of a vector
+  // Of a classifier that takes the last token that is none of these, as transformers' causal ones do.
+  std::optional<int32_t> padding_token = {};
+  int64_t size = 0;  // of a vector
   // Sizes that a vector may be cut to, because the model was trained for it; any, where it says so.
   bool is_matryoshka = false;
   std::vector<int64_t> matryoshka_sizes = {};

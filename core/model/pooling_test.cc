@@ -162,6 +162,21 @@ TEST_F(PoolingOfTest, AClassifierHasLabelsAndProbabilities) {
   EXPECT_EQ(embeds.size, 8);
 }
 
+TEST_F(PoolingOfTest, ACausalClassifierPassesOverPadding) {
+  GiveHead(3);
+  graph_.mutable_spec()->set_architecture("FakeForSequenceClassification");
+  EXPECT_EQ(Expect().padding_token, std::nullopt);
+  Config(R"({"pad_token_id": 7})");
+  EXPECT_EQ(Expect().padding_token, 7);
+  Config(R"({"pad_token_id": 7, "text_config": {"pad_token_id": 8}})");
+  EXPECT_EQ(Expect().padding_token, 8);
+  Config(R"({"pad_token_id": 7, "text_config": {"pad_token_id": null}})");
+  EXPECT_EQ(Expect().padding_token, std::nullopt);
+  Config(R"({"pad_token_id": 7})");
+  options_.convert = Convert::kEmbed;
+  EXPECT_EQ(Expect().padding_token, std::nullopt) << "an embedding is of the last token";
+}
+
 TEST_F(PoolingOfTest, AClassifierMaySayThatItTakesTheMean) {
   BeEncoder();
   GiveHead(3);
@@ -171,6 +186,8 @@ TEST_F(PoolingOfTest, AClassifierMaySayThatItTakesTheMean) {
   options_.convert = Convert::kEmbed;
   EXPECT_EQ(Expect().type, PoolingType::kCls) << "of the classifier alone";
   options_.convert = Convert::kAuto;
+  Config(R"({"classifier_pooling": "bos"})");
+  EXPECT_EQ(Expect().type, PoolingType::kCls);
   Config(R"({"classifier_pooling": "max"})");
   EXPECT_THAT(Find(), StatusIs(absl::StatusCode::kUnimplemented,
                                HasSubstr("config.json: classifier_pooling max is not served")));

@@ -1,6 +1,7 @@
 """Models that answer with vectors: what is exported of their classes, and that it is what the
 engine computes."""
 
+import json
 import pathlib
 import subprocess
 import tempfile
@@ -62,6 +63,34 @@ class VectorsTest(unittest.TestCase):
         self.assertEqual(
             windows, [0, 65], "128 tokens, of which a token is one, and 64 on each side of it"
         )
+
+    def test_a_classifier_may_take_the_first(self):
+        graph = graph_of(
+            transformers.EuroBertForSequenceClassification,
+            num_key_value_heads=2,
+            classifier_pooling="bos",
+            pad_token_id=0,
+        )
+        self.assertEqual(functions(graph)["pool"], ["LINEAR", "UNARY", "LINEAR"])
+
+    def test_padding_that_the_engine_cannot_know_of_is_refused(self):
+        model_class = transformers.GemmaForSequenceClassification  # whose default is 0
+        sizes = SIZES | {"num_key_value_heads": 2, "head_dim": 8}
+        config = model_class.config_class(**sizes, architectures=[model_class.__name__])
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory, "config.json")
+            for found in ({"pad_token_id": 0}, {"pad_token_id": None}, {"pad_token_id": 3}, {}):
+                said = {k: v for k, v in config.to_dict().items() if k != "pad_token_id"}
+                path.write_text(json.dumps(said | found))
+                if found:  # what is said is the class's too
+                    export_checkpoint(directory)
+                    continue
+                with self.assertRaisesRegex(
+                    Refused,
+                    r"config\.json: pad_token_id is null, but GemmaForSequenceClassification "
+                    r"passes over 0 at a text's end; write 0 there",
+                ):
+                    export_checkpoint(directory)
 
     def test_a_base_model_that_is_causal_answers_with_vectors_too(self):
         graph = graph_of(transformers.LlamaModel)

@@ -42,10 +42,12 @@ class ExportedTest(unittest.TestCase):
         export_checkpoint(self.directory)
         return model
 
-    def expect_classes(self, server: Server, model: torch.nn.Module) -> None:
-        answer = server.post("/classify", {"input": TEXTS}).json()
-        for text, data in zip(TEXTS, answer["data"], strict=True):
-            ids = server.post("/tokenize", {"prompt": text}).json()["tokens"]
+    def expect_classes(self, server: Server, model: torch.nn.Module, *more: list[int]) -> None:
+        """Of TEXTS, and of `more` tokens."""
+        asked = [server.post("/tokenize", {"prompt": text}).json()["tokens"] for text in TEXTS]
+        asked += more
+        answer = server.post("/classify", {"input": [*TEXTS, *more]}).json()
+        for ids, data in zip(asked, answer["data"], strict=True):
             with torch.no_grad():
                 expected = model(input_ids=torch.tensor([ids])).logits[0].softmax(0).tolist()
             self.assertEqual(len(data["probs"]), len(expected))
@@ -71,7 +73,8 @@ class ExportedTest(unittest.TestCase):
         flags = ("--max-num-batched-tokens", "8", "--convert", "classify")
         with Server("--model", str(self.directory), *flags) as server:
             self.assertEqual(server.get("/info").json()["pooling"]["type"], "LAST")
-            self.expect_classes(server, model)
+            padded = [5, 0, 7, 9, 0, 0], [0, 0, 7], [0, 0, 0], [7]
+            self.expect_classes(server, model, *padded)
         refused = run_to_end("--model", str(checkpoints.LLAMA), *flags)
         self.assertNotEqual(refused.returncode, 0)
         self.assertIn(

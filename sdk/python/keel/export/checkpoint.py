@@ -13,6 +13,7 @@ from .emit import emit
 from .export import Export, export
 from .graph import Refused
 from .report import report
+from .vectors import refuse_unsaid_padding
 
 GRAPH_FILE = "keel-graph.pb"
 REPORT_FILE = "keel-export.json"
@@ -51,17 +52,17 @@ def export_checkpoint(
 
 def export_directory(checkpoint: pathlib.Path, trust_remote_code: bool = False) -> Export:
     config, model_class = load_class(checkpoint, trust_remote_code)
-    return export(build_model(config, model_class))
+    model = build_model(config, model_class)
+    exported = export(model)
+    refuse_unsaid_padding(model, exported.graph, _said(checkpoint))
+    return exported
 
 
 def load_class(
     checkpoint: pathlib.Path, trust_remote_code: bool
 ) -> tuple[transformers.PretrainedConfig, type | None]:
     """The configuration, and the class of the checkpoint's own where its auto_map names one."""
-    path = checkpoint / "config.json"
-    if not path.exists():
-        raise Refused(f"{checkpoint} has no config.json: is it the directory of a checkpoint?")
-    said = json.loads(path.read_text())
+    path, said = checkpoint / "config.json", _said(checkpoint)
     own = _own_class(said.get("architectures") or [], said.get("auto_map", {}))
     known = said.get("model_type") in transformers.CONFIG_MAPPING
     if own and not trust_remote_code and not known:
@@ -74,6 +75,14 @@ def load_class(
         return transformers.AutoConfig.from_pretrained(checkpoint), None
     config = transformers.AutoConfig.from_pretrained(checkpoint, trust_remote_code=True)
     return config, get_class_from_dynamic_module(own, checkpoint)
+
+
+def _said(checkpoint: pathlib.Path) -> dict:
+    """Of config.json."""
+    path = checkpoint / "config.json"
+    if not path.exists():
+        raise Refused(f"{checkpoint} has no config.json: is it the directory of a checkpoint?")
+    return json.loads(path.read_text())
 
 
 def _own_class(architectures: list[str], auto_map: dict) -> str | None:

@@ -7,6 +7,7 @@ hidden states it takes of longer texts is tried.
 
 import contextlib
 import dataclasses
+import json
 import types
 from collections.abc import Iterator
 
@@ -34,6 +35,7 @@ from .trace import (
 )
 
 LENGTH_TRIED = 29
+PADDING_TRIED = 2  # of them, at the end
 TOLERANCE = 1e-4
 
 
@@ -75,15 +77,17 @@ def check_classifier(
 ) -> dict[int, float]:
     """The largest difference of the numbers for the labels, by length as in check.Checks; Refused
     where they differ."""
-    pool, forward = graph.function("pool"), graph.function("forward")
+    pool, expected = graph.function("pool"), pooling_of(model, graph.function("forward"))
     vocabulary = model.get_input_embeddings().weight.shape[0]
     ids, positions = example(LENGTH_TRIED, vocabulary, 5)
-    padding = getattr(model.config.get_text_config(), "pad_token_id", None)
-    ids[ids == padding] = (
-        vocabulary - 1 if padding != vocabulary - 1 else 0
-    )  # a class looks for the last that is none
+    padding = padding_of(model)
+    ids[ids == padding] = vocabulary - 1 if padding != vocabulary - 1 else 0
     token_types = example_types(backbone, LENGTH_TRIED)
-    hidden = logits_of(backbone, ids, positions, token_types)
+    most = LENGTH_TRIED
+    if padding is not None and expected == "LAST":  # the class looks for the last that is none
+        most -= PADDING_TRIED
+        ids[:, most:] = padding
+    hidden = logits_of(backbone, ids, positions, token_types)[:most]
     wanted = logits_of(model, ids, positions + first_position(backbone), token_types)
     errors = {}
     for name, row in {
@@ -94,11 +98,11 @@ def check_classifier(
         errors[name] = (
             (run(pool, [row], tensors)[0] - wanted).abs().max() / wanted.abs().max()
         ).item()
-    best, expected = min(errors, key=errors.get), pooling_of(model, forward)
+    best = min(errors, key=errors.get)
     if not errors[best] < TOLERANCE:
         raise Refused(
-            "its classifier takes hidden states in another way than the first, the last or the "
-            f"mean: {errors}"
+            "its classifier takes hidden states in another way than the first, the last before "
+            f"padding or the mean: {errors}"
         )
     if best != expected:
         raise Refused(f"its classifier pools by {best}, and the engine would by {expected}")
@@ -109,9 +113,31 @@ def pooling_of(model: torch.nn.Module, forward: Function) -> str:
     """Whose hidden states the engine gives to a classifier (core/model/pooling.cc)."""
     said = getattr(model.config, "classifier_pooling", None)
     if said is not None:
-        return said.upper()
+        return "CLS" if said == "bos" else said.upper()
     attentions = (n.object.fields["kind"] for n in forward.nodes() if n.op == "ATTENTION")
     return "CLS" if "ENCODER" in attentions else "LAST"
+
+
+def padding_of(model: torch.nn.Module) -> int | None:
+    """The token that a causal classifier passes over at a text's end; None: it passes over none."""
+    return getattr(model.config.get_text_config(), "pad_token_id", None)
+
+
+def refuse_unsaid_padding(model: torch.nn.Module, graph: Graph, said: dict) -> None:
+    """Where the engine, which knows what config.json says, would not pass over what the class
+    does."""
+    if not type(model).__name__.endswith(CLASSIFIER):
+        return
+    if pooling_of(model, graph.function("forward")) != "LAST":
+        return
+    text = said.get("text_config") or said
+    found, expected = text.get("pad_token_id"), padding_of(model)
+    if found != expected:
+        where = "text_config.pad_token_id" if said.get("text_config") else "pad_token_id"
+        raise Refused(
+            f"config.json: {where} is {json.dumps(found)}, but {type(model).__name__} passes over "
+            f"{json.dumps(expected)} at a text's end; write {json.dumps(expected)} there"
+        )
 
 
 def _rows(size: int) -> Value:
