@@ -6,6 +6,9 @@ import unittest
 
 import transformers_env  # noqa: F401, isort: skip
 import torch
+import transformers
+from keel.export.build import build_model
+from keel.export.export import export
 from keel.export.graph import Declaration, Refused
 from keel.export.hooks.activations import recognise_activation
 from keel.export.hooks.attention import recognise_mask
@@ -32,6 +35,42 @@ class MaskTest(unittest.TestCase):
     def test_another_mask_is_refused(self):
         with self.assertRaisesRegex(Refused, "none of causal, bidirectional, window and chunk"):
             recognise_mask(lambda batch, head, query, key: (query + key) % 2 == 0, None)
+
+
+class SparseAttentionTest(unittest.TestCase):
+    def test_keys_that_an_index_chooses_are_refused(self):
+        """However many it chooses: the texts that an export is tried with have no more."""
+        sizes = {
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "moe_intermediate_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "vocab_size": 96,
+            "q_lora_rank": 16,
+            "kv_lora_rank": 16,
+            "qk_nope_head_dim": 8,
+            "qk_rope_head_dim": 8,
+            "v_head_dim": 8,
+            "index_head_dim": 16,
+            "index_n_heads": 2,
+            "index_topk": 2048,
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "n_group": 1,
+            "topk_group": 1,
+            "first_k_dense_replace": 1,
+        }
+        for name in ("DeepseekV32", "GlmMoeDsa"):
+            model_class = getattr(transformers, f"{name}ForCausalLM")
+            model = build_model(model_class.config_class(**sizes), model_class)
+            with self.assertRaisesRegex(
+                Refused,
+                rf"^model\.layers\.0\.self_attn \({name}Attention\) attends to the keys that an "
+                r"index chooses \(sparse attention\)$",
+            ):
+                export(model)
 
 
 class NormTest(unittest.TestCase):

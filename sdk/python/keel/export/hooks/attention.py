@@ -70,7 +70,8 @@ def attention_forward(module, query, key, value, attention_mask=None, scaling=No
                       sliding_window=None, softcap=None, s_aux=None, is_causal=None,
                       position_bias=None, indices=None, **kwargs):  # fmt: skip
     """What transformers calls for a layer's attention."""
-    name = type(module).__name__
+    place = getattr(module, "_keel_name", "")
+    name = f"{place} ({type(module).__name__})" if place else type(module).__name__
     if position_bias is not None:
         raise Refused(f"{name} adds a position bias to its scores, which no op of a decoder does")
     if indices is not None:  # no text that is short enough for all of them would tell
@@ -82,7 +83,7 @@ def attention_forward(module, query, key, value, attention_mask=None, scaling=No
         raise Refused(f"{name} scales its scores by a tensor, expected a number")
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     out = torch.ops.keel.attention(query, key, value, attention_mask, s_aux, layer,
-                                   getattr(module, "_keel_name", ""), float(scale),
+                                   place, float(scale),
                                    float(softcap or 0), bool(causal), int(sliding_window or 0),
                                    0)  # fmt: skip
     return out, None
