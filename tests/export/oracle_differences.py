@@ -7,6 +7,10 @@ Each is another way to compute the same numbers, or something that one of them d
 # Families that are not compared, and why.
 APART: dict[str, str] = {}
 
+# Text models of families that see which transformers knows inside of them alone, and the model that
+# they are where text has no images in it.
+PLAIN = {"qwen2_5_vl_text": "qwen2", "qwen2_vl_text": "qwen2"}
+
 # A configuration class of transformers that states no plan: the plugin's is Keel's own.
 _OWN_TP = {
     "tp_plan: [] and ": "the class states no plan for its tensors, the plugin one of Keel's own"
@@ -14,6 +18,9 @@ _OWN_TP = {
 _OWN_PP = {
     "pp_plan: [] and ": "the class states no plan for a pipeline, the plugin one of Keel's own"
 }
+
+# An export is of text, where the three axes of a position are the same.
+_AXES = {"forward: rope.1: sections is [] and ": "positions of one axis, the plugin's of three"}
 
 DIFFERENCES = {
     "bamba": _OWN_TP | _OWN_PP,
@@ -24,5 +31,7 @@ DIFFERENCES = {
     },
     "mamba": _OWN_TP | _OWN_PP,
     "mamba2": _OWN_PP,
+    "qwen2_5_vl": _AXES,
+    "qwen2_vl": _AXES,
     "recurrent_gemma": _OWN_PP,
 }
