@@ -46,6 +46,7 @@ struct Layer {
   int64_t window = 0, chunk = 0;
   double softcap = 0;
   bool alibi = false, sinks = false;
+  int64_t group = 0;      // every second run of so many tokens of a step is one; 0: none
   int64_t distances = 0;  // told apart on either side of a query, by biases of heads and of queries
 };
 
@@ -60,7 +61,7 @@ struct Step {
   std::vector<Sequence> sequences;
   keel_attention_desc desc = {};
   AttentionMetadata metadata;
-  at::Tensor q, k_cache, v_cache, slopes, sinks, of_heads, of_queries;
+  at::Tensor q, k_cache, v_cache, slopes, sinks, of_heads, of_queries, groups;
   std::vector<at::Tensor> keys, values;  // per sequence, [K, kv_heads, D]
   std::vector<NamedArg> args;
 
@@ -122,6 +123,15 @@ struct Step {
     sinks = random({layer.heads});
     if (layer.alibi) args.push_back({"alibi_slopes", slopes, 0});
     if (layer.sinks) args.push_back({"sinks", sinks, 0});
+    if (layer.group > 0) {
+      groups = at::full({tokens}, -1, at::kInt);
+      int32_t* number = groups.mutable_data_ptr<int32_t>();
+      for (const Sequence& s : sequences) {
+        for (int64_t i = 0; i < s.queries; ++i, ++number)
+          if (i / layer.group % 2 == 1) *number = static_cast<int32_t>(i / layer.group);
+      }
+      args.push_back({"groups", groups, 0});
+    }
     if (layer.distances > 0) {
       const int64_t columns = 2 * layer.distances + 1;
       of_heads = random({layer.heads, columns});
@@ -164,15 +174,25 @@ struct Step {
     return out;
   }
 
+  // Whether `token` of sequence `s` is in a group with row `other`, which may be no row of the step.
+  bool InGroup(size_t s, int64_t token, int64_t other) const {
+    if (layer.group == 0 || other < metadata.cu_q[static_cast<int64_t>(s)].item<int32_t>())
+      return false;
+    const int32_t* numbers = groups.const_data_ptr<int32_t>();
+    return numbers[token] >= 0 && numbers[other] == numbers[token];
+  }
+
   at::Tensor OneHead(size_t s, int64_t token, int64_t h, int64_t position) const {
     const int64_t kv_head = h / (layer.heads / layer.kv_heads);
     const at::Tensor query = q.select(0, token).select(0, h).to(at::kDouble);
     at::Tensor sum = at::zeros({layer.v_dim}, at::kDouble);
     double denominator = 0;
     if (layer.sinks) denominator = std::exp(sinks.select(0, h).item<double>());
-    for (int64_t j = 0; j <= position; ++j) {
-      if (layer.window > 0 && j <= position - layer.window) continue;
-      if (layer.chunk > 0 && j / layer.chunk != position / layer.chunk) continue;
+    for (int64_t j = 0; j < sequences[s].keys; ++j) {
+      if (!InGroup(s, token, token + j - position)) {
+        if (j > position || (layer.window > 0 && j <= position - layer.window)) continue;
+        if (layer.chunk > 0 && j / layer.chunk != position / layer.chunk) continue;
+      }
       const at::Tensor key = keys[s].select(0, j).select(0, kv_head).to(at::kDouble);
       double score = (query * key).sum().item<double>() * desc.scale;
       if (layer.softcap > 0) score = layer.softcap * std::tanh(score / layer.softcap);
@@ -243,6 +263,14 @@ TEST(AttentionTest, AllAgreeOnAWindow) {
   ExpectAllAgree({.window = 1}, {"eager", "sdpa", "paged"});
 }
 TEST(AttentionTest, AllAgreeOnChunks) { ExpectAllAgree({.chunk = 8}, {"eager", "sdpa", "paged"}); }
+TEST(AttentionTest, AllAgreeOnGroups) {
+  ExpectAllAgree({.group = 3}, {"eager", "sdpa", "paged"});
+  ExpectAllAgree({.window = 4, .group = 6}, {"eager", "sdpa", "paged"});
+  ExpectAllAgree({.chunk = 8, .group = 5}, {"eager", "sdpa", "paged"});
+  ExpectAllAgree({.heads = 5, .kv_heads = 1, .qk_dim = 24, .v_dim = 16, .window = 6, .group = 4},
+                 {"eager", "sdpa", "paged"});
+  ExpectAllAgree({.window = 5, .softcap = 2, .sinks = true, .group = 7}, {"eager", "paged"});
+}
 TEST(AttentionTest, AllAgreeOnAlibi) {
   ExpectAllAgree({.alibi = true}, {"eager", "sdpa", "paged"});
 }

@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/floor_divide.h>
 #include <ATen/ops/index_select.h>
 
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/visible_keys.h"
+#include "core/kernels/attention_groups.h"
 
 namespace keel {
 namespace {
@@ -35,6 +37,19 @@ at::Tensor GatherBlocks(const at::Tensor& cache, const at::Tensor& blocks, int64
       .permute({1, 0, 2, 3})
       .reshape({cache.size(1), used * block_size, cache.size(3)})
       .narrow(1, 0, end - begin);
+}
+
+// What DenseSequence says of a sequence's groups: its queries are the call's rows from `begin` on, and the first is at
+// `position`.
+at::Tensor GroupsOf(const AttentionCall& call, int64_t begin, int64_t queries, int64_t position) {
+  const int32_t* numbers = GroupNumbers(call);
+  const int32_t borders[] = {0, static_cast<int32_t>(queries)};
+  std::vector<int32_t> rows;
+  if (numbers == nullptr || !FindGroupRows(numbers + begin, borders, 1, &rows)) return {};
+  at::Tensor groups = at::empty({2, queries}, at::kLong);
+  auto* out = groups.mutable_data_ptr<int64_t>();
+  for (int64_t i = 0; i < 2 * queries; ++i) out[i % 2 * queries + i / 2] = position + rows[i];
+  return groups;
 }
 
 // Where an encoder's segments begin, and the end: the sequences' borders in a step, else what the
@@ -88,6 +103,16 @@ void CheckCall(const AttentionCall& call) {
               " in a step of ", call.metadata->slots.size(0), " tokens");
 }
 
+const int32_t* GroupNumbers(const AttentionCall& call) {
+  const NamedArg* arg = call.Find("groups");
+  if (arg == nullptr) return nullptr;
+  const at::Tensor& groups = arg->tensor;
+  TORCH_CHECK(groups.defined() && groups.dim() == 1 && groups.size(0) == call.q.size(0) &&
+                  groups.scalar_type() == at::ScalarType::Int && groups.is_contiguous(),
+              "groups must be an int32 tensor with a number for each of ", call.q.size(0), " rows");
+  return groups.const_data_ptr<int32_t>();
+}
+
 int64_t NumSequences(const AttentionCall& call) {
   if (call.desc->kind != KEEL_ATTENTION_ENCODER) return call.metadata->num_sequences();
   if (!call.sequences.empty()) return static_cast<int64_t>(call.sequences.size()) - 1;
@@ -111,7 +136,8 @@ DenseSequence GatherSequence(const AttentionCall& call, int64_t index) {
           GatherBlocks(call.v_cache, blocks, first, keys),
           call.out.narrow(0, begin, length),
           first,
-          begin};
+          begin,
+          GroupsOf(call, begin, length, keys - length)};
 }
 
 std::vector<int32_t> EncoderBorders(const AttentionCall& call) {
@@ -157,6 +183,11 @@ at::Tensor VisibleKeys(const keel_attention_desc& desc, const DenseSequence& s) 
   if (chunked) {
     visible =
         visible.logical_and(at::floor_divide(j, desc.chunk).eq(at::floor_divide(i, desc.chunk)));
+  }
+  if (s.groups.defined()) {
+    const at::Tensor begin = s.groups.select(0, 0).unsqueeze(1);
+    const at::Tensor end = s.groups.select(0, 1).unsqueeze(1);
+    visible = visible.logical_or(j.ge(begin).logical_and(j.lt(end)));
   }
   return visible;
 }

@@ -22,10 +22,15 @@ struct DenseSequence {
   int64_t first_key =
       0;  // position of k's first: those before are seen by no query and may be gone
   int64_t first_row = 0;  // of the call's rows, q's first
+  // [2, Q] i64: where the group of each query begins and ends, as positions; undefined: no query has one.
+  at::Tensor groups = {};
 };
 
 // Checks that the call's tensors have the shapes of its desc.
 void CheckCall(const AttentionCall& call);
+
+// Numbers of groups, [N], by the argument of that name; null: the call has none.
+const int32_t* GroupNumbers(const AttentionCall& call);
 
 // How many sequences (of an encoder: segments) the call has, and one of them.
 int64_t NumSequences(const AttentionCall& call);
@@ -39,7 +44,8 @@ AttentionCall SliceSequences(const AttentionCall& call, int64_t begin, int64_t e
                              AttentionMetadata* metadata);
 
 // Which keys each query sees, [Q, K] bool, or undefined if all see all. The last query is at the
-// last key's position; an encoder's query sees what follows as what is before, within its window.
+// last key's position, and sees its group too; an encoder's query sees what follows as what is
+// before, within its window.
 at::Tensor VisibleKeys(const keel_attention_desc& desc, const DenseSequence& sequence);
 
 // kUnimplemented for kinds that no dense implementation knows, and for an argument that is not among

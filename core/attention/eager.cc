@@ -51,9 +51,9 @@ at::Tensor Probabilities(const AttentionCall& call, const at::Tensor& scores) {
 }  // namespace
 
 absl::Status EagerAttention::Supports(const AttentionUse& use) const {
-  return CheckKind(
-      "eager", use,
-      {"alibi_slopes", "sinks", "segments", kDistanceBias, kQueryDistanceBias, kKeyDistanceBias});
+  return CheckKind("eager", use,
+                   {"alibi_slopes", "groups", "sinks", "segments", kDistanceBias,
+                    kQueryDistanceBias, kKeyDistanceBias});
 }
 
 absl::Status EagerAttention::Run(const AttentionCall& call) const {

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/attention/dense.h"
+#include "core/kernels/attention_groups.h"
 #include "core/kernels/kernel_type.h"
 #include "core/kernels/paged_attention.h"
 #include "core/tensor/aten.h"
@@ -85,6 +86,10 @@ class KernelCall {
     kernel_.seq_lens = m.seq_lens.const_data_ptr<int32_t>();
     kernel_.cu_q = m.cu_q.const_data_ptr<int32_t>();
     kernel_.num_sequences = m.num_sequences();
+    const int32_t* groups = GroupNumbers(call);
+    if (groups != nullptr &&
+        FindGroupRows(groups, kernel_.cu_q, kernel_.num_sequences, &group_rows_))
+      kernel_.group_rows = group_rows_.data();
   }
 
   // An encoder's: each query sees the whole of its sequence, or segment, or a window on both sides.
@@ -108,13 +113,13 @@ class KernelCall {
 
   PagedAttention kernel_;
   at::Tensor q_, k_, v_, slopes_, sinks_;
-  std::vector<int32_t> borders_;
+  std::vector<int32_t> borders_, group_rows_;
 };
 
 }  // namespace
 
 absl::Status PagedCacheAttention::Supports(const AttentionUse& use) const {
-  return CheckKind("paged", use, {"alibi_slopes", "sinks", "segments"});
+  return CheckKind("paged", use, {"alibi_slopes", "groups", "sinks", "segments"});
 }
 
 absl::Status PagedCacheAttention::Run(const AttentionCall& call) const {

@@ -67,7 +67,7 @@ void RunSdpa(const AttentionCall& call, const DenseSequence& s) {
   const int64_t queries = s.q.size(1), keys = s.k.size(1);
   const bool plain_causal = d.kind == KEEL_ATTENTION_CAUSAL && queries == keys &&
                             s.first_key == 0 && (d.window == 0 || d.window >= keys) &&
-                            (d.chunk == 0 || d.chunk >= keys);
+                            (d.chunk == 0 || d.chunk >= keys) && !s.groups.defined();
   const at::Tensor bias = Bias(call, s);
   if (d.kv_heads == 1 && d.qk_dim != d.v_dim && !bias.defined()) return RunOneKvHead(d, s);
   std::optional<at::Tensor> mask;
@@ -100,7 +100,7 @@ absl::Status SdpaAttention::Supports(const AttentionUse& use) const {
   if (use.desc->softcap > 0) return absl::UnimplementedError("sdpa: no softcap");
   return CheckKind(
       "sdpa", use,
-      {"alibi_slopes", "segments", kDistanceBias, kQueryDistanceBias, kKeyDistanceBias});
+      {"alibi_slopes", "groups", "segments", kDistanceBias, kQueryDistanceBias, kKeyDistanceBias});
 }
 
 absl::Status SdpaAttention::Run(const AttentionCall& call) const {

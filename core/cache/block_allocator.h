@@ -38,7 +38,8 @@ struct BlockTable {
   bool empty() const { return blocks.empty() && state_slot < 0; }
 };
 
-// What placeholder tokens stand for: two prompts with equal tokens and other pictures share nothing.
+// What tokens are beside their ids, placeholders or a group: two prompts with equal tokens and other pictures share
+// nothing.
 struct MediaSpan {
   int32_t begin = 0, end = 0;  // tokens
   std::string hash;

@@ -6,6 +6,7 @@
 
 #include "core/compile/rope_operand.h"
 #include "core/graph/op_attributes.h"
+#include "core/kernels/attention_groups.h"
 #include "core/kernels/kernel_type.h"
 #include "core/kernels/paged_attention.h"
 #include "core/kernels/row_ops.h"
@@ -84,13 +85,14 @@ class WriteKvCall : public Call {
 class AttendCall : public Call {
  public:
   AttendCall(OpRunner& ops, uint32_t object, PagedAttention params, HeadsOperand q, Place out,
-             std::vector<NamedArg> args)
+             std::vector<NamedArg> args, std::optional<Place> groups)
       : ops_(ops),
         layer_(ops.attention().paged(object)->layer),
         params_(params),
         q_(q),
         out_(out),
-        args_(std::move(args)) {}
+        args_(std::move(args)),
+        groups_(groups) {}
 
   absl::Status Run(const Frame& frame) override {
     KvCache& cache = ops_.cache();
@@ -104,6 +106,10 @@ class AttendCall : public Call {
     params_.seq_lens = m.seq_lens.const_data_ptr<int32_t>();
     params_.cu_q = m.cu_q.const_data_ptr<int32_t>();
     params_.num_sequences = m.num_sequences();
+    params_.group_rows = nullptr;
+    if (groups_.has_value() && FindGroupRows(reinterpret_cast<const int32_t*>(frame(*groups_)),
+                                             params_.cu_q, params_.num_sequences, &group_rows_))
+      params_.group_rows = group_rows_.data();
     frame.Kernel([&] { RunPagedAttention(params_); });
     return absl::OkStatus();
   }
@@ -115,6 +121,8 @@ class AttendCall : public Call {
   const HeadsOperand q_;
   const Place out_;
   const std::vector<NamedArg> args_;  // f32, one entry a head; kept for `params_`
+  const std::optional<Place> groups_;
+  std::vector<int32_t> group_rows_;
 };
 
 CallPtr MakeWriteKv(const ir::Op& op, const Operands& operands, OpRunner& ops) {
@@ -152,13 +160,20 @@ CallPtr MakeWriteKv(const ir::Op& op, const Operands& operands, OpRunner& ops) {
   return std::make_unique<WriteKvCall>(ops, layer, rows, keys, values, std::move(rotation));
 }
 
-// Tensors of the node's named arguments.
+constexpr char kGroups[] = "groups";
+
+// The value of the node's i-th named argument: operands but the queries are gone.
+ir::ValueId ArgOf(const ir::Op& op, const op::Arguments& given, int i) {
+  return op.inputs[*given.operand(i) - op::FixedOperands(proto::OP_ATTENTION) + 1];
+}
+
+// Tensors of those that are constants.
 std::vector<NamedArg> ArgsOf(const ir::Op& op, const Operands& operands) {
   std::vector<NamedArg> args;
   const op::Arguments given(op.node);
   for (int i = 0; i < given.size(); ++i) {
-    const int operand = *given.operand(i) - op::FixedOperands(proto::OP_ATTENTION) + 1;
-    at::Tensor value = operands.tensor(op.inputs[operand]).In(Frame());
+    if (given.name(i) == kGroups) continue;
+    at::Tensor value = operands.tensor(ArgOf(op, given, i)).In(Frame());
     args.push_back({given.name(i), value.to(at::kFloat).contiguous(), 0});
   }
   return args;
@@ -188,8 +203,11 @@ CallPtr MakeAttend(const ir::Op& op, const Operands& operands, OpRunner& ops) {
   params.chunk = d.chunk;
   params.slopes = heads("alibi_slopes");
   params.sinks = heads("sinks");
+  std::optional<Place> groups;
+  const op::Arguments given(op.node);
+  if (const int i = given.Find(kGroups); i >= 0) groups = operands.place(ArgOf(op, given, i));
   return std::make_unique<AttendCall>(ops, op.node.object(), params, q,
-                                      operands.place(op.outputs[0]), std::move(args));
+                                      operands.place(op.outputs[0]), std::move(args), groups);
 }
 
 }  // namespace
@@ -206,9 +224,11 @@ bool CanAttend(const ir::Function& function, const ir::Op& attention, OpRunner& 
   if (!paged.has_value() || !LiesInHeads(q) || q.dtype() != ops.dtype()) return false;
   const op::Arguments args(attention.node);
   for (int i = 0; i < args.size(); ++i) {
-    if (args.name(i) != "alibi_slopes" && args.name(i) != "sinks") return false;
     if (!args.operand(i).has_value()) return false;
     const ir::Value& value = function.values[attention.inputs[*args.operand(i)]];
+    if (args.name(i) == kGroups && value.dtype() == DType::kI32 && ir::IsContiguous(value))
+      continue;
+    if (args.name(i) != "alibi_slopes" && args.name(i) != "sinks") return false;
     if (value.kind != ir::Value::Kind::kConstant ||
         ir::NumElements(value.type.dims) != Extent{paged->desc->heads, "", 1}) {
       return false;

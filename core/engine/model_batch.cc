@@ -25,6 +25,20 @@ int32_t AddTokens(const Step::Item& item, Batch& batch) {
   return first;
 }
 
+// Numbers the groups that the item's tokens, the last of the batch, are in.
+void AddGroups(const Step::Item& item, Batch& batch) {
+  const Sequence& sequence = *item.sequence;
+  const int32_t begin = sequence.num_computed, end = begin + item.num_tokens;
+  if (sequence.groups.empty() || sequence.groups.back().end <= begin) return;
+  batch.groups.resize(batch.token_ids.size(), -1);
+  int32_t* const groups = batch.groups.data() + batch.groups.size() - item.num_tokens;
+  for (size_t i = 0; i < sequence.groups.size(); ++i) {
+    const TokenRange& group = sequence.groups[i];
+    for (int32_t p = std::max(begin, group.begin); p < std::min(end, group.end); ++p)
+      groups[p - begin] = static_cast<int32_t>(i);
+  }
+}
+
 }  // namespace
 
 Batch MakeBatch(const Step& step, LogitRows& rows) {
@@ -33,6 +47,7 @@ Batch MakeBatch(const Step& step, LogitRows& rows) {
     RunningSequence& sequence = *item.sequence->running;
     const int32_t begin = sequence.num_computed, end = begin + item.num_tokens;
     const int32_t first = AddTokens(item, batch);
+    AddGroups(item, batch);
     const auto add_row = [&](int32_t position) {
       batch.logit_rows.push_back(first + position);
       return static_cast<int64_t>(batch.logit_rows.size()) - 1;
@@ -46,6 +61,7 @@ Batch MakeBatch(const Step& step, LogitRows& rows) {
     rows.sampled.push_back({&sequence, static_cast<int64_t>(batch.logit_rows.size())});
     for (int32_t p = end - 1 - sequence.num_drafts; p < end; ++p) add_row(p);
   }
+  if (!batch.groups.empty()) batch.groups.resize(batch.token_ids.size(), -1);
   return batch;
 }
 

@@ -6,8 +6,10 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "core/base/error_detail.h"
+#include "core/base/sha256.h"
 #include "core/base/status.h"
 #include "core/engine/beam_decoding.h"
 #include "core/engine/draft_decoding.h"
@@ -105,6 +107,18 @@ absl::StatusOr<std::string> RenderChat(const Model& model, const ChatPrompt& cha
   absl::StatusOr<std::string> text = model.text.chat_template->Render(input);
   if (!text.ok()) return WithField(text.status(), "messages");
   return text;
+}
+
+// What a group's keys hang on, beside the tokens before it: all of its own, and their media.
+std::string GroupHash(const TokenRange& group, const std::vector<int32_t>& tokens,
+                      const RequestMedia& media) {
+  std::string content = absl::StrCat(
+      "group ", absl::StrJoin(tokens.begin() + group.begin, tokens.begin() + group.end, ","));
+  for (const RequestMedia::Item& item : media.items) {
+    if (item.span.begin < group.end && group.begin < item.span.end)
+      absl::StrAppend(&content, " ", item.span.begin - group.begin, ":", item.hash);
+  }
+  return Sha256Hex({reinterpret_cast<const uint8_t*>(content.data()), content.size()});
 }
 
 absl::Status CheckTokenIds(const std::vector<int32_t>& ids, int64_t vocab_size) {
@@ -334,6 +348,10 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
   if (running.media != nullptr) {
     for (const RequestMedia::Item& item : running.media->items)
       out->media.push_back({item.span.begin, item.span.end, item.hash});
+    out->groups = running.media->groups;
+    for (const TokenRange& group : out->groups)
+      out->media.push_back(
+          {group.begin, group.end, GroupHash(group, *running.prompt, *running.media)});
   }
   if (!request.stop.empty()) {
     out->stop.emplace(std::move(detokenizer),

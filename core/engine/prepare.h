@@ -46,6 +46,7 @@ class RequestPreparer {
   absl::StatusOr<MediaItems> LoadMedia(absl::Span<const MediaInput> media) const;
   absl::StatusOr<MediaPrompt> ReadPrompt(const Request& request, const MediaItems& media) const;
   absl::Status CheckTokens(absl::Span<const keel_media_count> counts) const;
+  absl::Status CheckGroups(absl::Span<const TokenRange> groups) const;
   // What encoders take of the request's media; null: it has none. Decoded media become pixels here.
   absl::StatusOr<std::shared_ptr<const RequestMedia>> Preprocess(const Request& request,
                                                                  const MediaItems& items,

@@ -67,6 +67,19 @@ absl::Status RequestPreparer::CheckTokens(absl::Span<const keel_media_count> cou
                    model_.max_model_len, "); send fewer or smaller")));
 }
 
+absl::Status RequestPreparer::CheckGroups(absl::Span<const TokenRange> groups) const {
+  for (const TokenRange& group : groups) {
+    if (group.size() <= model_.max_step_tokens) continue;
+    return Refuse(absl::InvalidArgumentError(absl::StrCat(
+        "tokens ", group.begin, " to ", group.end,
+        " of the prompt see each other, so that one "
+        "step computes all ",
+        group.size(), " of them, and a step has at most ", model_.max_step_tokens,
+        " (--max-num-batched-tokens); send fewer or smaller media, or raise the flag")));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<MediaItems> RequestPreparer::LoadMedia(absl::Span<const MediaInput> media) const {
   for (size_t i = 0; i < media.size(); ++i) {
     const std::string name = media[i].Name(i);
@@ -99,6 +112,8 @@ absl::StatusOr<MediaPrompt> RequestPreparer::ReadPrompt(const Request& request,
   }
   absl::StatusOr<MediaPrompt> expanded = ExpandMedia(*model_.processor, ids, *counts);
   if (!expanded.ok()) return Refuse(expanded.status());
+  if (!model_.takes_groups) expanded->groups.clear();
+  KEEL_RETURN_IF_ERROR(CheckGroups(expanded->groups));
   return expanded;
 }
 
@@ -120,6 +135,7 @@ absl::StatusOr<std::shared_ptr<const RequestMedia>> RequestPreparer::Preprocess(
     out.inputs = *std::move(inputs);
   }
   media->places = std::move(prompt.places);
+  media->groups = std::move(prompt.groups);
   return std::shared_ptr<const RequestMedia>(std::move(media));
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/token_range.h"
 #include "core/processor/media_prompt.h"
 #include "core/tensor/host_tensor.h"
 
@@ -21,6 +22,7 @@ struct RequestMedia {
   };
   std::vector<Item> items;             // in order of the request's
   std::optional<PromptPlaces> places;  // of the prompt's tokens; nullopt: where they stand
+  std::vector<TokenRange> groups;      // of tokens that see each other, where the model takes them
 };
 
 }  // namespace keel

@@ -42,6 +42,9 @@ struct Batch {
   std::vector<int32_t> logit_rows;        // rows of token_ids whose logits are wanted, ascending
   std::vector<PooledRows> pooled = {};    // instead of logit_rows, where vectors are wanted
   std::vector<int32_t> token_types = {};  // [N], for models that read them; empty: all 0
+  // [N], for models that take them: tokens of a sequence with one number of 0 or more see each other, and are all in this
+  // batch, side by side; empty: all -1
+  std::vector<int32_t> groups = {};
   std::vector<FeatureRows> features = {};
   // [axes, N] (M-RoPE), for models whose tokens are not where they stand in their sequence; empty: all are
   std::vector<int64_t> positions = {};

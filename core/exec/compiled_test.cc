@@ -33,7 +33,7 @@ class Compiled : public TinyExecutors {
   using TinyExecutors::TinyExecutors;
 
   // Of all tokens of two sequences: a prompt of nine in two chunks, one of five beside the second chunk, then a token
-  // of each. `last`: of the last token of each chunk alone.
+  // of each. `last`: of the last token of each chunk alone. In both chunks are groups, which a model may take.
   absl::StatusOr<at::Tensor> Logits(const ExecutorOptions& options, bool last = false) const {
     auto executor = Load(options);
     if (!executor.ok()) return executor.status();
@@ -44,10 +44,11 @@ class Compiled : public TinyExecutors {
     const std::vector<std::vector<int32_t>> a(groups, {6, 2, 4}), b(groups, {1, 5});
     std::vector<Batch> steps = {
         {{3, 1, 4}, {{0, 3, 0, a}}, {0, 1, 2}},
-        {{1, 5, 9, 2, 6, 5, 7, 7, 8, 3, 1}, {{3, 6, 0, a}, {0, 5, 1, b}}, {}},
+        {{1, 5, 9, 2, 6, 5, 7, 4, 8, 3, 1}, {{3, 6, 0, a}, {0, 5, 1, b}}, {}},
         {{2, 6}, {{9, 1, 0, a}, {5, 1, 1, b}}, {0, 1}}};
     for (int32_t row = 0; row < 11; ++row)
       if (!last || row == 5 || row == 10) steps[1].logit_rows.push_back(row);
+    steps[1].groups = {-1, 2, 2, 2, -1, -1, 0, 0, -1, 1, 1};
     if (last) steps[0].logit_rows.clear();  // a chunk that nobody wants logits of
     std::vector<at::Tensor> logits;
     for (const Batch& step : steps) {
@@ -104,6 +105,38 @@ TEST(CompiledTest, StagesGiveTheInterpretersBits) {
   tiny.pp_plan = testing::LlamasPpPlan();
   ExpectTheInterpretersBits(tiny, /*ranks=*/1, /*stages=*/2);
   ExpectTheInterpretersBits(tiny, /*ranks=*/2, /*stages=*/2);
+}
+
+TinyModel TakesGroups() {
+  TinyModel tiny;
+  tiny.pp_plan = testing::LlamasPpPlan();
+  tiny.groups = [](keel_run*, keel_tensor input) { return input; };
+  return tiny;
+}
+
+TEST(CompiledTest, GroupsGiveTheInterpretersBits) {
+  ExpectTheInterpretersBits(TakesGroups());
+  ExpectTheInterpretersBits(TakesGroups(), /*ranks=*/2, /*stages=*/2);
+}
+
+TEST(CompiledTest, TokensOfAGroupSeeEachOtherAndNobodyElse) {
+  const Compiled model(TakesGroups());
+  TinyModel causal = TakesGroups();
+  causal.groups = nullptr;
+  ExecutorOptions options;
+  options.mode = ExecMode::kGraph;
+  for (const char* attention : {"paged", "sdpa", "eager"}) {
+    SCOPED_TRACE(attention);
+    options.attention = attention;
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor grouped, model.Logits(options));
+    KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor plain, Compiled(causal).Logits(options));
+    // Rows of both chunks come first. A token behind a group sees keys that are not what they were.
+    const bool differs[] = {false, false, false, false, true, true, true, true,
+                            true,  true,  true,  true,  true, true, true, true};
+    for (int64_t row = 0; row < grouped.size(0); ++row) {
+      EXPECT_EQ(Difference(grouped[row], plain[row]) > 1e-3, differs[row]) << row;
+    }
+  }
 }
 
 TEST(CompiledTest, EveryPassMayBeLeftOut) {

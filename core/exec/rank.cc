@@ -215,6 +215,7 @@ absl::StatusOr<at::Tensor> Rank::InputOf(const std::string& name, const StepTens
   if (name == "embeds") return Embed(step);
   if (name == "input_ids") return step.token_ids;
   if (name == "logit_rows") return step.logit_rows;
+  if (name == "groups") return step.groups;
   if (name == "token_type_ids") {
     if (step.token_types.defined()) return step.token_types;
     return CatchAten([&] { return at::zeros_like(step.token_ids); });

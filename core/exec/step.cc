@@ -1,6 +1,7 @@
 #include "core/exec/step.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -114,6 +115,10 @@ absl::Status CheckBatch(const Batch& batch, const BatchLimits& limits) {
     return absl::InvalidArgumentError(
         absl::StrCat("batch: ", batch.token_types.size(), " token types for ", tokens, " tokens"));
   }
+  if (!batch.groups.empty() && static_cast<int64_t>(batch.groups.size()) != tokens) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("batch: ", batch.groups.size(), " groups for ", tokens, " tokens"));
+  }
   return absl::OkStatus();
 }
 
@@ -136,6 +141,8 @@ StepTensors MakeStep(const Batch& batch, const BatchLimits& limits) {
     std::copy(batch.token_types.begin(), batch.token_types.end(),
               step.token_types.mutable_data_ptr<int64_t>());
   }
+  step.groups = at::full({tokens}, -1, at::kInt);
+  std::copy(batch.groups.begin(), batch.groups.end(), step.groups.mutable_data_ptr<int32_t>());
   step.pooled = batch.pooled;
   step.features = batch.features;
   if (!batch.positions.empty()) {

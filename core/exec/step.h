@@ -30,6 +30,7 @@ struct StepTensors {
   at::Tensor positions;    // [N] i64
   at::Tensor logit_rows;   // [R] i64
   at::Tensor token_types;  // [N] i64; undefined: all 0
+  at::Tensor groups;       // [N] i32
   at::Tensor
       axes;  // [axes, N] i64, what forward takes for positions; undefined: `positions` on each axis
   std::vector<PooledRows> pooled;

@@ -18,7 +18,7 @@ std::vector<std::string> MakeFeatures() {
   for (const RecurrenceRow& row : Recurrences()) out.push_back(absl::StrCat("recur.", row.kind));
   for (const uint32_t scoring : {KEEL_MOE_SOFTMAX, KEEL_MOE_SIGMOID, KEEL_MOE_TOPK_SOFTMAX})
     out.push_back(absl::StrCat("moe.scoring.", scoring));
-  for (const char* name : {"alibi_slopes", "distance_bias", "key_distance_bias",
+  for (const char* name : {"alibi_slopes", "distance_bias", "groups", "key_distance_bias",
                            "query_distance_bias", "segments", "sinks"})
     out.push_back(absl::StrCat("attention.arg.", name));
   std::sort(out.begin(), out.end());

@@ -75,6 +75,7 @@ absl::Status CheckArgFlags(const OpCall& call, const proto::Attention& d, int i)
 std::string ExpectedArg(absl::string_view name, const proto::Attention& d) {
   if (name == "alibi_slopes" || name == "sinks") return absl::StrCat("numbers [", d.heads(), "]");
   if (name == "segments") return "I32[S + 1] in an encoder";
+  if (name == "groups") return "I32[N] of causal attention";
   if (name == "position_bias") return absl::StrCat("[", d.heads(), ", N, K]");
   if (name == "distance_bias")
     return absl::StrCat("numbers [", d.heads(), ", 2 D + 1], not of MLA");
@@ -95,6 +96,9 @@ bool IsExpectedArg(absl::string_view name, const proto::Attention& d, const OpCa
                    const TensorType& x) {
   const bool encoder = d.kind() == proto::Attention::ENCODER;
   if (name == "segments") return x.rank() == 1 && x.dtype == proto::I32 && encoder;
+  if (name == "groups")
+    return x.rank() == 1 && x.dims[0] == call.in(0).dims[0] && x.dtype == proto::I32 &&
+           d.kind() == proto::Attention::CAUSAL;
   if (name == "position_bias") return x.rank() == 3 && x.dims[0].is(d.heads());
   if (name == "distance_bias")
     return x.rank() == 2 && x.dims[0].is(d.heads()) && IsOfDistances(x) &&

@@ -204,6 +204,19 @@ TEST(RecordModelTest, RefusesABiasOfDistancesWithoutAColumnForEachOnEitherSide) 
                                  "[N, 4, 2 D + 1], not of MLA")));
 }
 
+TEST(RecordModelTest, GroupsAreForwardsInput) {
+  KEEL_EXPECT_OK(
+      RecordTinyModel({.groups = [](keel_run*, keel_tensor in) { return in; }}).status());
+  const auto refused = [](keel_tensor (*groups)(keel_run*, keel_tensor), const char* text) {
+    EXPECT_THAT(RecordTinyModel({.groups = groups}),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
+  };
+  refused([](keel_run* r, keel_tensor in) { return r->ops->cast(r, in, KEEL_I64); },
+          "argument groups is I64[N], expected I32[N] of causal attention");
+  refused([](keel_run* r, keel_tensor in) { return r->ops->add(r, in, in); },
+          "has an argument 'groups' that the model computes, expected the input of forward");
+}
+
 // The same rules for a plugin's arguments and a graph file's.
 TEST(RecordModelTest, FlagsOfAnArgumentSayWhatItsTensorIs) {
   static uint32_t flags = 0;

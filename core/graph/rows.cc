@@ -102,9 +102,22 @@ class RowFollower {
       return Bad(absl::StrCat("its first operand is ", ToString(call.in(0))),
                  "the step's tokens [N, ..]");
     }
-    if (op::Arguments(call.node).Find("segments") < 0) return absl::OkStatus();
-    return Bad("has the argument 'segments'", "none in forward",
-               "the host bounds it by the sequences");
+    const op::Arguments args(call.node);
+    if (args.Find("segments") >= 0) {
+      return Bad("has the argument 'segments'", "none in forward",
+                 "the host bounds it by the sequences");
+    }
+    if (const int i = args.Find("groups"); i >= 0) return CheckGroups(call.node, *args.operand(i));
+    return absl::OkStatus();
+  }
+
+  // Tokens may see later ones where the host keeps them in one step: it knows its own groups alone.
+  absl::Status CheckGroups(const proto::Node& node, int operand) const {
+    const auto id = static_cast<int>(node.inputs(operand));
+    if (id >= 1 && id <= function_.inputs_size() && function_.inputs(id - 1).name() == "groups")
+      return absl::OkStatus();
+    return Bad("has an argument 'groups' that the model computes",
+               "the input of forward of that name", "the host cuts no group of it between steps");
   }
 
   // What the rules promise: one dimension is that of whole rows, no other has their number.

@@ -24,7 +24,8 @@ std::optional<Split> SplitOfArgument(const std::string& name, uint32_t flags, in
       name == "distance_bias" || (flags & KEEL_ARG_PER_HEAD) != 0)
     return Split{0, ranks};
   if ((flags & KEEL_ARG_PER_KV_HEAD) != 0) return kv_parts == 1 ? kWholeValue : Split{0, kv_parts};
-  if (name == "segments" || (flags & KEEL_ARG_PER_TOKEN) != 0) return kWholeValue;
+  if (name == "segments" || name == "groups" || (flags & KEEL_ARG_PER_TOKEN) != 0)
+    return kWholeValue;
   return std::nullopt;
 }
 
@@ -230,7 +231,7 @@ absl::Status FunctionSharder::ShardAttentionArguments(const Node& node, int kv_p
       return absl::InvalidArgumentError(absl::StrCat(
           "has the argument '", name,
           "', of which this host doesn't know whether it goes by heads; expected alibi_slopes, "
-          "sinks, position_bias, distance_bias, query_distance_bias, key_distance_bias or "
+          "sinks, position_bias, distance_bias, query_distance_bias, key_distance_bias, groups or "
           "segments, or one flagged KEEL_ARG_PER_HEAD, KEEL_ARG_PER_KV_HEAD or "
           "KEEL_ARG_PER_TOKEN"));
     }

@@ -171,6 +171,13 @@ TEST(ShardingTest, BiasesOfQueriesAreSplitAsTheQueriesAre) {
   EXPECT_EQ(Count(rank.graph, proto::OP_RANK_PART), 0);
 }
 
+TEST(ShardingTest, GroupsAreWholeOnEachRank) {
+  TinyModel model;
+  model.groups = [](keel_run*, keel_tensor input) { return input; };
+  KEEL_ASSERT_OK_AND_ASSIGN(const RankGraph rank, Shard(2, model));
+  EXPECT_EQ(Count(rank.graph, proto::OP_RANK_PART), 0);
+}
+
 TEST(ShardingTest, RefusesAStyleThatKeelHasNotWithTheReason) {
   TinyModel model;
   model.extra_rules = {{"layers.*.input_layernorm", "sequence_parallel"}};

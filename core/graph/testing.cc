@@ -40,6 +40,12 @@ keel_status Config(void* plugin, keel_config*, keel_spec* spec) {
     api.pp_plan(spec, c.child, c.inputs.data(), static_cast<uint32_t>(c.inputs.size()),
                 c.outputs.data(), static_cast<uint32_t>(c.outputs.size()));
   }
+  if (options.groups != nullptr) {
+    keel_input input{};
+    input.struct_size = sizeof(input), input.name = "groups", input.dtype = KEEL_I32;
+    input.ndim = 1, input.dims[0] = -1;
+    api.input(spec, "forward", &input);
+  }
   if (options.extra_pattern != nullptr) api.tp_plan(spec, options.extra_pattern, "colwise");
   return api.status(spec);
 }
@@ -107,6 +113,8 @@ keel_status Forward(const void* self, keel_run* r, const keel_forward_inputs* in
       args.push_back({"alibi_slopes", 0, slopes(r), 0});
     if (const auto bias = model.options.query_bias)
       args.push_back({"query_distance_bias", 0, bias(r, q), 0});
+    if (const auto groups = model.options.groups)
+      args.push_back({"groups", 0, groups(r, in->extras[0]), 0});
     const keel_tensor a = op.view(
         r, op.attention(r, l.attention, q, k, v, args.data(), static_cast<uint32_t>(args.size())),
         2, flat);

@@ -35,6 +35,8 @@ struct TinyModel {
   keel_tensor (*attention_args)(keel_run* run) = nullptr;  // gives alibi_slopes
   // Gives query_distance_bias, by the queries [N, heads, size].
   keel_tensor (*query_bias)(keel_run* run, keel_tensor q) = nullptr;
+  // Gives the argument groups, of forward's input of that name, which the model takes then.
+  keel_tensor (*groups)(keel_run* run, keel_tensor input) = nullptr;
   std::vector<const keel_kernel_class*> kernels = {};  // that `declare` may name
 };
 

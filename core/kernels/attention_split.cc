@@ -56,8 +56,12 @@ KeyRange KeysOfQuery(const PagedAttention& a, int64_t sequence, int64_t token) {
     const int64_t row = token - a.cu_q[sequence];
     return {FirstVisibleKey(row, a.window, 0), std::min(keys, row + a.window)};
   }
-  const int64_t position = keys - (a.cu_q[sequence + 1] - token);
-  return {FirstVisibleKey(position, a.window, a.chunk), position + 1};
+  const int64_t first_position = keys - a.cu_q[sequence + 1];  // that row 0 of the step would have
+  const int64_t position = first_position + token;
+  const KeyRange own = {FirstVisibleKey(position, a.window, a.chunk), position + 1};
+  if (a.group_rows == nullptr) return own;
+  return {std::min(own.begin, first_position + a.group_rows[2 * token]),
+          std::max(own.end, first_position + a.group_rows[2 * token + 1])};
 }
 
 int64_t KeysOfTile(const PagedAttention& a) {

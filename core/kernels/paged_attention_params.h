@@ -30,13 +30,16 @@ struct PagedAttention {
   const int32_t* cu_q = nullptr;      // [sequences + 1]
   int64_t num_sequences = 0;
 
-  // A sequence's last query is at its last key, and none sees keys after its own. False: query i of a
+  // A sequence's last query is at its last key, and none sees keys after its own, or its group's. False: query i of a
   // sequence is at key i, and sees those behind it as those before it.
   bool causal = true;
   float scale = 1;
-  float softcap = 0;              // 0: none
-  int64_t window = 0;             // keys less than `window` away are seen; 0: all
-  int64_t chunk = 0;              // keys of the same chunk only; 0: all. Of causal ones only
+  float softcap = 0;   // 0: none
+  int64_t window = 0;  // keys less than `window` away are seen; 0: all
+  int64_t chunk = 0;   // keys of the same chunk only; 0: all. Of causal ones only
+  // [tokens, 2], as FindGroupRows fills it: rows of the step that a query's sequence has and it sees beside its other keys,
+  // later ones and those outside its window or chunk. Of causal ones only; null: none.
+  const int32_t* group_rows = nullptr;
   const float* slopes = nullptr;  // [heads]; null: none
   const float* sinks = nullptr;   // [heads]; null: none
 };

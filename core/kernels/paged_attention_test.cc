@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/cpu.h"
+#include "core/kernels/attention_groups.h"
 #include "gtest/gtest.h"
 
 namespace keel {
@@ -25,6 +26,7 @@ struct Layer {
   int64_t window = 0, chunk = 0;
   float softcap = 0;
   bool slopes = false, sinks = false, causal = true, blocks = true;
+  int32_t group = 0;  // every second run of so many tokens of a step sees itself whole; 0: none
   int64_t v_row_stride = 0;
   KernelType type = KernelType::kF32;
 };
@@ -79,7 +81,7 @@ class Numbers {
 struct Step {
   Layer layer;
   std::vector<Sequence> sequences;
-  std::vector<int32_t> table, seq_lens, cu_q = {0};
+  std::vector<int32_t> table, seq_lens, cu_q = {0}, groups;
   int64_t max_blocks = 0, value_stride;
   Numbers q, k, v;
   std::vector<double> q_values, k_values, v_values;
@@ -115,6 +117,10 @@ struct Step {
       for (int64_t j = 0; j < sequences[s].keys; j += layer.block_size)
         table[s * max_blocks + j / layer.block_size] = order[next++];
       Fill(static_cast<int64_t>(s), seeds.empty() ? static_cast<int>(s) + 7 : seeds[s]);
+      for (int32_t i = 0; i < sequences[s].queries; ++i) {
+        const int32_t run = layer.group > 0 ? i / layer.group : 0;
+        groups.push_back(run % 2 == 1 ? run : -1);
+      }
     }
     q_values = q.Doubles(), k_values = k.Doubles(), v_values = v.Doubles();
     std::mt19937 random(3);
@@ -169,6 +175,9 @@ struct Step {
     a.softcap = layer.softcap, a.window = layer.window, a.chunk = layer.chunk;
     if (layer.slopes) a.slopes = slopes.data();
     if (layer.sinks) a.sinks = sinks.data();
+    std::vector<int32_t> rows;
+    if (layer.group > 0 && FindGroupRows(groups.data(), cu_q.data(), a.num_sequences, &rows))
+      a.group_rows = rows.data();
     RunPagedAttention(a, variant);
     return out;
   }
@@ -180,9 +189,12 @@ struct Step {
     std::vector<double> sum(layer.v_dim);
     double denominator = layer.sinks ? std::exp(static_cast<double>(sinks[h])) : 0;
     for (int64_t j = 0; j < sequences[s].keys; ++j) {
-      if (layer.causal && j > position) break;
-      if (layer.window > 0 && std::abs(j - position) >= layer.window) continue;
-      if (layer.chunk > 0 && j / layer.chunk != position / layer.chunk) continue;
+      const int64_t other = token + j - position;  // its row, if it is one of the step's
+      const bool in_group =
+          other >= cu_q[s] && groups[token] >= 0 && groups[other] == groups[token];
+      if (layer.causal && j > position && !in_group) continue;
+      if (layer.window > 0 && std::abs(j - position) >= layer.window && !in_group) continue;
+      if (layer.chunk > 0 && j / layer.chunk != position / layer.chunk && !in_group) continue;
       const int64_t row = Row(s, j, kv_head);
       double score = 0;
       for (int64_t i = 0; i < layer.qk_dim; ++i)
@@ -267,6 +279,27 @@ TEST(PagedAttentionTest, Windows) {
 TEST(PagedAttentionTest, Chunks) {
   for (int64_t chunk : {8, 100}) ExpectClose({.chunk = chunk}, kMixed);
 }
+// Shorter and longer than a strip of rows, a window, a tile of keys.
+TEST(PagedAttentionTest, TokensOfAGroupSeeEachOther) {
+  const std::vector<Sequence> steps = {{5, 1}, {41, 17}, {300, 1}, {700, 560}, {33, 33}, {1, 1}};
+  for (int32_t group : {1, 3, 16, 270}) {
+    ExpectClose({.group = group}, steps);
+    ExpectClose({.window = 20, .group = group}, steps);
+  }
+  ExpectClose({.chunk = 50, .group = 16}, steps);
+  ExpectClose({.heads = 40, .window = 6, .softcap = 2, .slopes = true, .sinks = true, .group = 9},
+              {{90, 3}, {41, 30}});
+}
+
+TEST(PagedAttentionTest, AGroupIsARunOfOneSequence) {
+  const std::vector<int32_t> groups = {-1, 4, 4, 4, 4, 2, 2, -1, 2}, cu_q = {0, 3, 9};
+  std::vector<int32_t> rows;
+  ASSERT_TRUE(FindGroupRows(groups.data(), cu_q.data(), 2, &rows));
+  EXPECT_EQ(rows, (std::vector<int32_t>{0, 1, 1, 3, 1, 3, 3, 5, 3, 5, 5, 7, 5, 7, 7, 8, 8, 9}));
+  const std::vector<int32_t> none(9, -1);
+  EXPECT_FALSE(FindGroupRows(none.data(), cu_q.data(), 2, &rows));
+}
+
 TEST(PagedAttentionTest, SoftcapSinksAndSlopes) {
   ExpectClose({.softcap = 1.5}, kMixed);
   ExpectClose({.sinks = true}, kMixed);

@@ -115,6 +115,12 @@ std::set<std::string> EncodersOf(const proto::Graph& graph) {
   return out;
 }
 
+bool TakesGroups(const proto::Graph& graph) {
+  const auto& inputs = FindFunction(graph, "forward")->inputs();
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [](const auto& input) { return input.name() == "groups"; });
+}
+
 // All chat templates, one after the other: any may show what the model writes.
 std::string SourcesOf(const Text& text) {
   std::string sources;
@@ -186,6 +192,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   KEEL_ASSIGN_OR_RETURN(model.pooling,
                         PoolingOf(options.pooling, *found.checkpoint, recorded.graph));
   model.encoders = EncodersOf(recorded.graph);
+  model.takes_groups = TakesGroups(recorded.graph);
   exec.pooling = model.pooling.has_value();
   if (exec.pooling && !model.pooling->uses_head) RemoveFunction("pool", recorded.graph);
   KEEL_ASSIGN_OR_RETURN(model.executor, Executor::Create(std::move(recorded.graph),

@@ -57,6 +57,7 @@ struct Model {
   // Of media, if a plugin brings the checkpoint's; null: text alone.
   std::shared_ptr<const Processor> processor;
   std::set<std::string> encoders;  // modalities that the graph encodes: "image"
+  bool takes_groups = false;       // its attention lets tokens of an item see each other
   // The plugin and its model, where they are still needed: longer than the executor, which runs them.
   std::shared_ptr<void> keep_alive;
   std::unique_ptr<Executor> executor;

@@ -17,6 +17,11 @@ absl::Status CheckInputs(const proto::Function& forward) {
         return Unserved(absl::StrCat("forward with positions ", ToString(type)));
     }
     const absl::string_view name = input.name();
+    if (name == "groups") {
+      KEEL_ASSIGN_OR_RETURN(const TensorType type, FromProto(input.type()));
+      if (type.rank() == 1 && type.dtype == proto::I32) continue;
+      return Unserved(absl::StrCat("forward with groups ", ToString(type), ", not I32[N],"));
+    }
     if (name == "embeds" || name == "positions" || name == "input_ids" || name == "token_type_ids")
       continue;
     return Unserved(absl::StrCat("forward with an input '", input.name(), "'"));

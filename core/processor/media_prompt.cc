@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -54,17 +55,15 @@ class SpanReader {
 
   absl::StatusOr<std::vector<MediaTokensSpan>> Read() {
     std::vector<MediaTokensSpan> spans(items_.size());
-    for (const int32_t id : prompt_) {
-      const uint32_t modality = ModalityOf(id);
-      if (modality == KEEL_MODALITY_TEXT) {
-        KEEL_RETURN_IF_ERROR(TakeText(id));
-        continue;
-      }
-      const size_t item = NextItem(modality);
+    for (size_t begin = 0;;) {  // of a text
+      size_t end = begin;
+      while (end < prompt_.size() && ModalityOf(prompt_[end]) == KEEL_MODALITY_TEXT) ++end;
+      KEEL_RETURN_IF_ERROR(TakeText(begin, end));
+      if (end == prompt_.size()) break;
+      const size_t item = NextItem(ModalityOf(prompt_[end]));
       KEEL_ASSIGN_OR_RETURN(spans[item], TakeItem(item));
+      begin = end + 1;
     }
-    while (may_insert_ && at_ < expanded_.ids.size() && expanded_.types[at_] == KEEL_MODALITY_TEXT)
-      ++at_;
     if (at_ == expanded_.ids.size()) return spans;
     return Broken(absl::StrCat("the expanded prompt goes on behind its end, at token ", at_));
   }
@@ -89,18 +88,19 @@ class SpanReader {
     return next++;
   }
 
-  absl::Status TakeText(int32_t id) {
-    // What a replacement puts around its item is text that the prompt does not have.
-    while (at_ < expanded_.ids.size() && may_insert_ && expanded_.ids[at_] != id &&
-           expanded_.types[at_] == KEEL_MODALITY_TEXT)
-      ++at_;
-    may_insert_ = false;
-    if (at_ < expanded_.ids.size() && expanded_.ids[at_] == id &&
-        expanded_.types[at_] == KEEL_MODALITY_TEXT) {
-      ++at_;
-      return absl::OkStatus();
-    }
-    return Broken(absl::StrCat("the expanded prompt lacks the text token ", id, " at token ", at_,
+  // The prompt's tokens [begin, end), which are all up to an item. What a processor puts before and behind them may have
+  // joined the first and the last: two newlines and one are one token of three.
+  absl::Status TakeText(size_t begin, size_t end) {
+    const size_t first = at_;
+    while (at_ < expanded_.ids.size() && expanded_.types[at_] == KEEL_MODALITY_TEXT) ++at_;
+    const auto found = absl::MakeConstSpan(expanded_.ids).subspan(first, at_ - first);
+    absl::Span<const int32_t> kept = prompt_.subspan(begin, end - begin);
+    if (!kept.empty()) kept.remove_prefix(1);
+    if (!kept.empty()) kept.remove_suffix(1);
+    const auto at = std::search(found.begin(), found.end(), kept.begin(), kept.end());
+    if (kept.empty() || at != found.end()) return absl::OkStatus();
+    return Broken(absl::StrCat("the expanded prompt lacks ", kept.size(), " text tokens from ",
+                               kept[0], " on, between tokens ", first, " and ", at_,
                                ": mm_token_type_ids or replacements are not where the "
                                "placeholders were"));
   }
@@ -108,7 +108,6 @@ class SpanReader {
   absl::StatusOr<MediaTokensSpan> TakeItem(size_t index) {
     const keel_media_count& item = items_[index];
     const PlaceholderTokens& tokens = *TokensOf(placeholders_, item.modality);
-    while (at_ < expanded_.ids.size() && expanded_.types[at_] == KEEL_MODALITY_TEXT) ++at_;
     MediaTokensSpan span;
     span.begin = static_cast<int32_t>(at_);
     const auto whose = [&] {
@@ -139,7 +138,6 @@ class SpanReader {
       return Broken(
           absl::StrCat(whose(), span.features, " tokens for features, count says ", item.features));
     }
-    may_insert_ = true;
     return span;
   }
 
@@ -148,8 +146,7 @@ class SpanReader {
   const absl::Span<const keel_media_count> items_;
   const ExpandedIds& expanded_;
   const absl::string_view processor_;
-  size_t at_ = 0;            // in the expanded prompt
-  bool may_insert_ = false;  // right behind an item
+  size_t at_ = 0;  // in the expanded prompt
   std::array<size_t, 4> next_ = {};
 };
 
@@ -161,6 +158,33 @@ absl::StatusOr<std::vector<MediaTokensSpan>> FindMediaSpans(
     absl::string_view processor) {
   KEEL_RETURN_IF_ERROR(CheckPlaceholders(placeholders, prompt, items, processor));
   return SpanReader(placeholders, prompt, items, expanded, processor).Read();
+}
+
+absl::StatusOr<std::vector<TokenRange>> FindGroups(absl::Span<const MediaTokensSpan> spans,
+                                                   const ExpandedIds& expanded,
+                                                   absl::string_view processor) {
+  std::vector<TokenRange> groups;
+  if (expanded.groups.empty()) {
+    for (const MediaTokensSpan& span : spans) groups.push_back({span.begin, span.end});
+    std::sort(groups.begin(), groups.end(),
+              [](const TokenRange& a, const TokenRange& b) { return a.begin < b.begin; });
+    return groups;
+  }
+  std::set<int32_t> numbers;
+  for (size_t i = 0; i < expanded.groups.size(); ++i) {
+    const int32_t number = expanded.groups[i];
+    if (number < 0) continue;
+    if (i == 0 || expanded.groups[i - 1] != number) {
+      if (!numbers.insert(number).second) {
+        return absl::InternalError(absl::StrCat(
+            "processor ", processor, ": token ", i, " is of group ", number,
+            ", whose other tokens are farther before, expected tokens that follow each other"));
+      }
+      groups.push_back({static_cast<int32_t>(i), 0});
+    }
+    groups.back().end = static_cast<int32_t>(i) + 1;
+  }
+  return groups;
 }
 
 absl::StatusOr<MediaPrompt> ExpandMedia(const Processor& processor, absl::Span<const int32_t> ids,
@@ -175,6 +199,7 @@ absl::StatusOr<MediaPrompt> ExpandMedia(const Processor& processor, absl::Span<c
   KEEL_ASSIGN_OR_RETURN(ExpandedIds expanded, processor.Expand(ids, items));
   KEEL_ASSIGN_OR_RETURN(out.spans,
                         FindMediaSpans(processor.placeholders(), ids, items, expanded, name));
+  KEEL_ASSIGN_OR_RETURN(out.groups, FindGroups(out.spans, expanded, name));
   KEEL_ASSIGN_OR_RETURN(out.places, processor.Positions(expanded.ids, items));
   out.ids = std::move(expanded.ids);
   return out;

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "core/base/token_range.h"
 #include "core/processor/processor.h"
 
 namespace keel {
@@ -28,6 +29,9 @@ struct MediaPrompt {
   std::vector<int32_t> ids;            // expanded
   std::vector<MediaTokensSpan> spans;  // of each item, in order of the items
   std::optional<PromptPlaces> places;  // nullopt: tokens are where they stand
+  // Tokens that see each other, in order, for models whose attention takes groups: as the processor says, else those of
+  // each item.
+  std::vector<TokenRange> groups = {};
 };
 
 // The spans of `items` in `expanded`, which was made of `prompt`; `processor` names who made it. Errors as ExpandMedia's.
@@ -36,10 +40,16 @@ absl::StatusOr<std::vector<MediaTokensSpan>> FindMediaSpans(
     absl::Span<const keel_media_count> items, const ExpandedIds& expanded,
     absl::string_view processor);
 
+// The groups of `expanded`, whose items have `spans`. INTERNAL: tokens of one do not follow each other.
+absl::StatusOr<std::vector<TokenRange>> FindGroups(absl::Span<const MediaTokensSpan> spans,
+                                                   const ExpandedIds& expanded,
+                                                   absl::string_view processor);
+
 // Expands `ids`, a prompt with one placeholder an item: the n-th placeholder of a modality is the n-th item of it.
 // INVALID_ARGUMENT: as many items of a modality as placeholders are expected, with both numbers; a modality that the
 // processor does not take. INTERNAL: the processor breaks one of its rules, which is named: an item's tokens are as many as
-// it counts, without a break, of them as many for features, and the text around them is the prompt's.
+// it counts, without a break, of them as many for features, and the text between two is the prompt's: it may be added to
+// at both ends, and its first and last token may have become others, joined with that.
 absl::StatusOr<MediaPrompt> ExpandMedia(const Processor& processor, absl::Span<const int32_t> ids,
                                         absl::Span<const keel_media_count> items);
 

@@ -85,7 +85,7 @@ TEST(MediaPromptTest, RefusesAProcessorThatBreaksARule) {
   EXPECT_THAT(Find(prompt, {Item(3, 3)}, {1, kFeature, kFeature, 2}, {0, 1, 1, 0}).status(),
               Internal("image 0 of the request: 2 tokens without a break"));
   EXPECT_THAT(Find(prompt, {Item(1, 1)}, {1, kFeature, kFeature, 2}, {0, 1, 1, 0}).status(),
-              Internal("the expanded prompt lacks the text token 2 at token 2"));
+              Internal("the expanded prompt goes on behind its end, at token 2"));
   EXPECT_THAT(Find(prompt, {Item(2, 2)}, {1, kFeature, 9, kFeature, 2}, {0, 1, 0, 1, 0}).status(),
               Internal("image 0 of the request: 1 tokens without a break"));
   // Another number of features, a token that is none of the image's.
@@ -94,10 +94,40 @@ TEST(MediaPromptTest, RefusesAProcessorThatBreaksARule) {
   EXPECT_THAT(Find(prompt, {Item(2, 2)}, {1, kFeature, 9, 2}, {0, 1, 1, 0}).status(),
               Internal("image 0 of the request: token 2 is 9, which is none of image_token_ids"));
   // Text that is lost, or comes from nowhere.
-  EXPECT_THAT(Find(prompt, {Item(1, 1)}, {1, kFeature}, {0, 1}).status(),
-              Internal("the expanded prompt lacks the text token 2"));
-  EXPECT_THAT(Find(prompt, {Item(1, 1)}, {1, kFeature, 2, 3}, {0, 1, 0, 0}).status(),
-              Internal("the expanded prompt goes on behind its end, at token 3"));
+  const Ids longer = {1, 2, 3, kImage, 4, 5, 6, 7};
+  EXPECT_THAT(
+      Find(longer, {Item(1, 1)}, {1, 3, kFeature, 4, 5, 6, 7}, {0, 0, 1, 0, 0, 0, 0}).status(),
+      Internal("the expanded prompt lacks 1 text tokens from 2 on, between tokens 0 and 2"));
+  EXPECT_THAT(
+      Find(longer, {Item(1, 1)}, {1, 2, 3, kFeature, 4, 5, 9, 6, 7}, {0, 0, 0, 1, 0, 0, 0, 0, 0})
+          .status(),
+      Internal("the expanded prompt lacks 2 text tokens from 5 on, between tokens 4 and 9"));
+}
+
+// Newlines around an item are joined with those of its replacement; a token that began the prompt is behind the item now,
+// and one ends it.
+TEST(MediaPromptTest, TextMayBeJoinedWithWhatIsPutAtItsEnds) {
+  KEEL_EXPECT_OK(Find({1, 9, 2, kImage, 3, 9, 9, 4, kImage, 5, 9, 6}, {Item(1, 1), Item(1, 1)},
+                      {1, 9, 22, 7, kFeature, 8, 33, 9, 9, 4, 7, kFeature, 8, 55, 9, 66},
+                      {0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0})
+                     .status());
+  KEEL_EXPECT_OK(
+      Find({1, kImage, 5, 6}, {Item(1, 1)}, {kFeature, 1, 5, 6, 9}, {1, 0, 0, 0, 0}).status());
+}
+
+TEST(MediaPromptTest, GroupsAreThoseOfTheItemsUnlessTheProcessorSaysOthers) {
+  const std::vector<MediaTokensSpan> spans = {{6, 8, {}, 2}, {1, 4, {}, 3}};
+  ExpandedIds expanded;
+  expanded.ids.resize(9);
+  KEEL_ASSERT_OK_AND_ASSIGN(auto groups, FindGroups(spans, expanded, "TestProcessor"));
+  EXPECT_THAT(groups, ElementsAre(TokenRange{1, 4}, TokenRange{6, 8}));
+  expanded.groups = {7, 7, -1, 3, 0, 0, 0, -1, 1};
+  KEEL_ASSERT_OK_AND_ASSIGN(groups, FindGroups(spans, expanded, "TestProcessor"));
+  EXPECT_THAT(groups,
+              ElementsAre(TokenRange{0, 2}, TokenRange{3, 4}, TokenRange{4, 7}, TokenRange{8, 9}));
+  expanded.groups[8] = 7;
+  EXPECT_THAT(FindGroups(spans, expanded, "TestProcessor").status(),
+              Internal("token 8 is of group 7, whose other tokens are farther before"));
 }
 
 }  // namespace

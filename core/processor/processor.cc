@@ -369,6 +369,14 @@ absl::StatusOr<ExpandedIds> Processor::Expand(absl::Span<const int32_t> ids,
   if (expanded.types.size() != expanded.ids.size())
     return Broken(absl::StrCat("expand gives ", expanded.ids.size(), " input_ids and ",
                                expanded.types.size(), " mm_token_type_ids"));
+  for (const int64_t group : out.ints["groups"]) {
+    if (group < -1 || group > std::numeric_limits<int32_t>::max())
+      return Broken(absl::StrCat("expand gives the group ", group, ", expected -1 or a number"));
+    expanded.groups.push_back(static_cast<int32_t>(group));
+  }
+  if (!expanded.groups.empty() && expanded.groups.size() != expanded.ids.size())
+    return Broken(absl::StrCat("expand gives ", expanded.ids.size(), " input_ids and ",
+                               expanded.groups.size(), " groups"));
   return expanded;
 }
 

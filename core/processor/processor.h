@@ -36,6 +36,8 @@ using Placeholders = std::array<std::optional<PlaceholderTokens>, 4>;  // by KEE
 
 struct ExpandedIds {
   std::vector<int32_t> ids, types;  // of each id its modality
+  std::vector<int32_t> groups =
+      {};  // of each the group that it is in; -1: none. Empty: those of the items
 };
 
 struct PromptPlaces {

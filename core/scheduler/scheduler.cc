@@ -29,6 +29,14 @@ void DropDrafts(Sequence* sequence, int32_t kept) {
   sequence->num_drafts = std::min(sequence->num_drafts, kept);
 }
 
+// The group that has tokens on both sides of a border before token `at`, or null.
+const TokenRange* GroupAcross(const Sequence& sequence, int32_t at) {
+  const auto group =
+      std::upper_bound(sequence.groups.begin(), sequence.groups.end(), at,
+                       [](int32_t token, const TokenRange& g) { return token < g.end; });
+  return group != sequence.groups.end() && group->begin < at ? &*group : nullptr;
+}
+
 // One token behind, guesses apart.
 bool Decodes(const Sequence* sequence) {
   return sequence->num_behind() == 1 + sequence->num_drafts;
@@ -78,10 +86,13 @@ Step Scheduler::Schedule() {
   Step step;
   ++steps_;
   FindOverdue();
-  ScheduleDecodes(step);
+  const int32_t kept_free = std::exchange(waiting_group_, 0);
+  ScheduleDecodes(step, kept_free);
   max_prefill_ = PrefillBeside(step);
   // Who was preempted must not be admitted in the same breath, nor may newcomers take what a running one lacks.
   if (ScheduleRunningPrompts(step) && step.preempted.empty()) ScheduleWaiting(step);
+  // Whoever it was kept free for may lack blocks, or be gone.
+  if (step.empty() && step.preempted.empty() && kept_free > 0) ScheduleDecodes(step, 0);
   // All that run may be idle, as beams are until their siblings come, and one of those has no place or no blocks. It
   // comes before the last that is idle, or right after it.
   if (step.empty() && step.preempted.empty() && !waiting_.empty() && !running_.empty() &&
@@ -111,14 +122,15 @@ int32_t Scheduler::PrefillBudget(const Step& step) const {
   return std::min(Budget(step), max_prefill_ - (step.num_tokens - step.num_decode_tokens));
 }
 
-void Scheduler::ScheduleDecodes(Step& step) {
+void Scheduler::ScheduleDecodes(Step& step, int32_t kept_free) {
+  const auto room = [&] { return Budget(step) - kept_free; };
   // A guess is not worth another's blocks: each decode may need one, and one for a copy.
   const bool may_guess = static_cast<size_t>(blocks_.num_available()) > 2 * running_.size();
   // By index: preempting shortens the list at its end.
-  for (size_t i = 0; i < running_.size() && Budget(step) > 0; ++i) {
+  for (size_t i = 0; i < running_.size() && room() > 0; ++i) {
     Sequence* sequence = running_[i];
     if (!Decodes(sequence)) continue;
-    DropDrafts(sequence, may_guess ? Budget(step) - 1 : 0);
+    DropDrafts(sequence, may_guess ? room() - 1 : 0);
     while (i < running_.size() &&
            !blocks_.Grow(sequence->table, sequence->num_computed, sequence->num_behind(), work_)) {
       if (sequence->num_drafts > 0) {
@@ -136,8 +148,8 @@ bool Scheduler::ScheduleRunningPrompts(Step& step) {
   for (size_t i = 0; i < running_.size() && PrefillBudget(step) > 0; ++i) {
     Sequence* sequence = running_[i];
     if (sequence->num_behind() == 0 || Decodes(sequence)) continue;
-    const int32_t num_tokens =
-        std::min({sequence->num_behind(), PrefillBudget(step), sequence->max_chunk});
+    const int32_t num_tokens = Chunk(*sequence, sequence->num_computed, step);
+    if (num_tokens == 0) continue;
     while (!blocks_.Grow(sequence->table, sequence->num_computed, num_tokens, work_)) {
       Sequence* victim = VictimFor(sequence, step);
       if (victim == nullptr) return false;
@@ -172,17 +184,39 @@ void Scheduler::ScheduleWaiting(Step& step) {
   }
 }
 
+int32_t Scheduler::Chunk(const Sequence& sequence, int32_t begin, const Step& step) {
+  const int32_t fits = std::min({sequence.size() - begin, PrefillBudget(step), sequence.max_chunk});
+  const TokenRange* group = GroupAcross(sequence, begin + fits);
+  if (group == nullptr) return fits;
+  if (group->begin > begin) return group->begin - begin;
+  // It can't be less, so the first prompt of a step goes beyond what prompts should take beside decodes.
+  const bool is_first = step.num_tokens == step.num_decode_tokens;
+  const int32_t all = group->end - begin;
+  if (all <= (is_first ? Budget(step) : PrefillBudget(step))) return all;
+  if (is_first) waiting_group_ = all;
+  return 0;
+}
+
+int32_t Scheduler::TakePrefix(Sequence& sequence) {
+  // At least one token must be computed: its logits are what the sequence waits for.
+  int32_t most = sequence.reads_prefix_cache ? sequence.size() - 1 : 0;
+  for (;;) {
+    const int32_t cached = blocks_.Begin(sequence.cache_salt, sequence.tokens, sequence.media, most,
+                                         work_, sequence.table);
+    const TokenRange* group = GroupAcross(sequence, cached);
+    if (group == nullptr) return cached;
+    blocks_.Release(sequence.table);  // what is known ends within a group: up to its begin then
+    most = group->begin;
+  }
+}
+
 bool Scheduler::Admit(Sequence* sequence, Step& step) {
   if (!blocks_.HasStateSlot()) return false;
   if (sequence->is_whole && sequence->size() > Budget(step)) return false;
-  // At least one token must be computed: its logits are what the sequence waits for.
-  const int32_t cached = blocks_.Begin(sequence->cache_salt, sequence->tokens, sequence->media,
-                                       sequence->reads_prefix_cache ? sequence->size() - 1 : 0,
-                                       work_, sequence->table);
-  const int32_t behind = sequence->size() - cached;
+  const int32_t cached = TakePrefix(*sequence);
   const int32_t num_tokens =
-      sequence->is_whole ? behind : std::min({behind, PrefillBudget(step), sequence->max_chunk});
-  if (!blocks_.Grow(sequence->table, cached, num_tokens, work_)) {
+      sequence->is_whole ? sequence->size() - cached : Chunk(*sequence, cached, step);
+  if (num_tokens == 0 || !blocks_.Grow(sequence->table, cached, num_tokens, work_)) {
     blocks_.Release(sequence->table);
     return false;
   }

@@ -51,9 +51,9 @@ class Scheduler {
   Scheduler(const SchedulerOptions& options, BlockAllocator& blocks)
       : options_(options), blocks_(blocks), pace_(options.max_decode_slowdown) {}
 
-  // Queues a sequence: by priority, then arrival. It must fit the cache on its own at its full length, and a whole one
-  // max_num_batched_tokens (the engine refuses it otherwise), so whoever is first always gets to run. A whole one has no
-  // tokens to generate, and does not come among those that do, whose decodes may never leave it the room.
+  // Queues a sequence: by priority, then arrival. It must fit the cache on its own at its full length, and a whole one or
+  // a group max_num_batched_tokens (the engine refuses it otherwise), so whoever is first always gets to run. A whole one
+  // has no tokens to generate, and does not come among those that do, whose decodes may never leave it the room.
   void Add(Sequence* sequence);
 
   // Queues a copy of a running sequence; `child` has its tokens. It shares the blocks of what is computed where there is
@@ -70,7 +70,8 @@ class Scheduler {
   // Chooses the next step and takes the blocks that it needs. Running sequences come first: those that are one token
   // behind, so that nobody waits for another's prompt, then prompts. When blocks run out the last of the running is
   // preempted: it gives its blocks back and later computes its tokens anew. Then waiting ones are admitted, in order,
-  // while budget, places and blocks last. Empty when nobody is here.
+  // while budget, places and blocks last. A prompt ends before a group that has no room any more; where decodes alone took
+  // it, they leave it free in the next step. Empty when nobody is here.
   Step Schedule();
 
   // Who is to blame when a step is empty and nobody was preempted, which is the engine's or its own mistake: a running
@@ -94,10 +95,14 @@ class Scheduler {
   absl::Status CheckIntegrity() const;
 
  private:
-  void ScheduleDecodes(Step& step);
+  void ScheduleDecodes(Step& step, int32_t kept_free);
   bool ScheduleRunningPrompts(Step& step);
   void ScheduleWaiting(Step& step);
   bool Admit(Sequence* sequence, Step& step);
+  // Takes what is known of its beginning into its table; returns how many tokens that is.
+  int32_t TakePrefix(Sequence& sequence);
+  // How many tokens of it a step computes, `begin` being computed; 0: a group that begins there has no room.
+  int32_t Chunk(const Sequence& sequence, int32_t begin, const Step& step);
   void Preempt(Sequence* sequence, Step& step);
   // Whose blocks a prompt that goes on may have, or null.
   Sequence* VictimFor(const Sequence* sequence, const Step& step) const;
@@ -117,6 +122,7 @@ class Scheduler {
   std::list<Sequence*> waiting_;    // by priority, then arrival
   CacheWork work_;                  // for the next step
   int32_t max_prefill_ = 0;         // tokens of prompts in the step that is being made
+  int32_t waiting_group_ = 0;       // tokens of a group that decodes left no room for
   PrefillPace pace_;
   uint64_t arrivals_ = 0;
   uint64_t steps_ = 0;

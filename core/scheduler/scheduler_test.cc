@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/base/status_matchers.h"
@@ -69,6 +70,70 @@ TEST(SchedulerTest, AWholeSequenceWaitsForAStepThatHasRoomForAllOfIt) {
     KEEL_EXPECT_OK(scheduler.CheckIntegrity());
   }
   EXPECT_TRUE(scheduler.empty());
+}
+
+TEST(SchedulerTest, APromptEndsBeforeAGroupThatHasNoRoomAndTakesItWholeInTheNextStep) {
+  BlockAllocator blocks(Blocks(64));
+  Scheduler scheduler({.max_num_seqs = 4, .max_num_batched_tokens = 10}, blocks);
+  const auto sequence = Make(1, 29);
+  sequence->max_chunk = 6;  // a group may be more
+  sequence->groups = {{3, 5}, {8, 17}, {17, 27}};
+  scheduler.Add(sequence.get());
+  for (const int32_t expected : {6, 2, 9, 10, 2}) {
+    const Step step = scheduler.Schedule();
+    ASSERT_EQ(step.items.size(), 1u);
+    EXPECT_EQ(step.items[0].num_tokens, expected);
+    scheduler.Advance(step);
+  }
+  EXPECT_EQ(sequence->num_behind(), 0);
+}
+
+TEST(SchedulerTest, DecodesLeaveAGroupItsRoomInTheNextStep) {
+  BlockAllocator blocks(Blocks(64));
+  Scheduler scheduler(
+      {.max_num_seqs = 4, .max_num_batched_tokens = 10, .max_prefill_beside_decodes = 4}, blocks);
+  const auto a = Make(1, 4), b = Make(2, 4, 100), c = Make(3, 10, 200), d = Make(4, 7, 300);
+  for (const auto& decoding : {a.get(), b.get()}) scheduler.Add(decoding);
+  scheduler.Advance(scheduler.Schedule());
+  for (const auto& decoding : {a.get(), b.get()}) decoding->tokens.push_back(1);
+  c->groups = {{1, 10}};
+  d->groups = {{0, 7}};
+  scheduler.Add(c.get());
+  scheduler.Add(d.get());
+  const std::vector<std::vector<std::pair<Sequence*, int32_t>>> expected = {
+      {{a.get(), 1}, {b.get(), 1}, {c.get(), 1}},  // up to the group
+      {{a.get(), 1}, {b.get(), 1}, {d.get(), 7}},  // which lacks a token of room
+      {{a.get(), 1}, {c.get(), 9}},                // and is left it now
+      {{a.get(), 1}, {b.get(), 1}, {c.get(), 1}, {d.get(), 1}}};
+  for (const auto& items : expected) {
+    const Step step = scheduler.Schedule();
+    std::vector<std::pair<Sequence*, int32_t>> found;
+    for (const Step::Item& item : step.items) found.emplace_back(item.sequence, item.num_tokens);
+    EXPECT_EQ(found, items);
+    scheduler.Advance(step);
+    for (const Step::Item& item : step.items)
+      if (item.reaches_end) item.sequence->tokens.push_back(1);
+  }
+}
+
+TEST(SchedulerTest, APrefixThatEndsWithinAGroupIsTakenUpToItsBegin) {
+  BlockAllocator blocks(Blocks(64));
+  Scheduler scheduler({.max_num_seqs = 4, .max_num_batched_tokens = 100}, blocks);
+  const auto run = [&](int32_t size, std::vector<TokenRange> groups) {
+    const auto sequence = Make(1, size);
+    sequence->groups = std::move(groups);
+    scheduler.Add(sequence.get());
+    scheduler.Advance(scheduler.Schedule());
+    EXPECT_EQ(sequence->num_behind(), 0);
+    scheduler.Remove(sequence.get());
+    return sequence->cached_tokens;
+  };
+  EXPECT_EQ(run(40, {}), 0);
+  EXPECT_EQ(run(40, {}), 36);
+  EXPECT_EQ(run(40, {{33, 38}}), 32);
+  EXPECT_EQ(run(40, {{15, 30}, {31, 38}}), 12);  // at 28 it would be within the first
+  EXPECT_EQ(run(40, {{15, 30}, {32, 36}}), 36);
+  EXPECT_EQ(run(40, {{0, 40}}), 0);
 }
 
 TEST(SchedulerTest, AWholeSequenceLargerThanAStepIsStuck) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/token_range.h"
 #include "core/cache/block_allocator.h"
 
 namespace keel {
@@ -20,14 +21,18 @@ struct Sequence {
   int32_t priority = 0;                // lower runs first, as in vLLM
   std::string cache_salt;  // shares its prefix with sequences of the same salt (and adapter) only
   std::vector<MediaSpan> media;  // what placeholders among the tokens stand for
-  std::vector<int32_t> tokens;   // prompt, then what was generated, then drafts
+  // Tokens of the prompt that see each other, in order: none of them is computed in another step than the rest of its group.
+  // Where the tokens of one do not say what all of it is, `media` does, for its keys hang on it.
+  std::vector<TokenRange> groups;
+  std::vector<int32_t> tokens;  // prompt, then what was generated, then drafts
   int32_t prompt_tokens = 0;
   // How many of `tokens`, at the end, are drafts. The engine adds them to a sequence that is one token behind, and
   // takes those that did not hold away before Advance. A sequence that can't run with them, or pauses, loses them.
   int32_t num_drafts = 0;
   bool reads_prefix_cache = true;  // false: every token is computed, somebody wants its logits
   bool is_whole = false;  // all of it in one step, or none: its tokens see those that follow
-  int32_t max_chunk = std::numeric_limits<int32_t>::max();  // tokens of it in one step
+  int32_t max_chunk =
+      std::numeric_limits<int32_t>::max();  // tokens in one step; a group may be more
   // ------------------------------------------------------------------------------------------------------------------
   uint64_t arrival = 0;
   uint64_t waits_since = 0;     // step
@@ -49,6 +54,7 @@ inline Sequence ForkOf(const Sequence& parent) {
   child.priority = parent.priority;
   child.cache_salt = parent.cache_salt;
   child.media = parent.media;
+  child.groups = parent.groups;
   child.tokens = parent.tokens;
   child.prompt_tokens = parent.prompt_tokens;
   child.reads_prefix_cache = parent.reads_prefix_cache;

@@ -1,13 +1,15 @@
 // The scheduler over a fake model: thousands of random schedules, in caches that remember what was written where.
 //
-// A token's key is a hash of the whole text up to it. The fake forward writes keys into the blocks and then reads, for
+// A token's key is a hash of the whole text up to it, and up to the end of its group if it is in one. The fake forward writes keys into the blocks and then reads, for
 // each token, all that it may see: whatever a wrong share, a copy that came too late, a block given away or a stale
 // prefix would put there shows as another hash.
 #include <algorithm>
 #include <map>
 #include <memory>
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "core/base/status_matchers.h"
 #include "core/scheduler/scheduler.h"
@@ -35,6 +37,27 @@ uint64_t Mix(uint64_t hash, int32_t token) {
   return hash ^ (hash >> 29);
 }
 
+// The keys of its first `end` tokens, which end in no group.
+std::vector<uint64_t> KeysOf(const Sequence& s, int32_t end) {
+  std::vector<uint64_t> keys;
+  for (int32_t p = 0; p < end; ++p)
+    keys.push_back(Mix(keys.empty() ? 0 : keys.back(), s.tokens[static_cast<size_t>(p)]));
+  for (const TokenRange& group : s.groups) {
+    if (group.end > end) break;
+    const uint64_t all = Mix(keys[static_cast<size_t>(group.end) - 1], -group.size());
+    for (int32_t p = group.begin; p < group.end; ++p)
+      keys[static_cast<size_t>(p)] = Mix(all, p - group.begin);
+  }
+  return keys;
+}
+
+// What the token at `p` sees of a group's: the tokens of its own, else itself.
+TokenRange GroupOf(const Sequence& s, int32_t p) {
+  for (const TokenRange& group : s.groups)
+    if (group.begin <= p && p < group.end) return group;
+  return {p, p + 1};
+}
+
 // What a model would keep: a key for each slot of each block, a state for each slot.
 class FakeModel {
  public:
@@ -58,27 +81,30 @@ class FakeModel {
   // Writes the item's keys.
   void Write(const Step::Item& item) {
     const Sequence& s = *item.sequence;
-    uint64_t hash = 0;
-    for (int32_t p = 0; p < s.num_computed + item.num_tokens; ++p) {
-      hash = Mix(hash, s.tokens[static_cast<size_t>(p)]);
-      if (p < s.num_computed) continue;
-      for (size_t g = 0; g < keys_.size(); ++g) keys_[g][Slot(s, g, p)] = hash;
+    const int32_t end = s.num_computed + item.num_tokens;
+    const std::vector<uint64_t> keys = KeysOf(s, end);
+    for (int32_t p = s.num_computed; p < end; ++p) {
+      for (size_t g = 0; g < keys_.size(); ++g)
+        keys_[g][Slot(s, g, p)] = keys[static_cast<size_t>(p)];
     }
   }
 
   // Reads what each of its tokens sees.
   void Read(const Step::Item& item) {
     const Sequence& s = *item.sequence;
-    std::vector<uint64_t> hashes;
-    for (int32_t p = 0; p < s.num_computed + item.num_tokens; ++p)
-      hashes.push_back(Mix(hashes.empty() ? 0 : hashes.back(), s.tokens[static_cast<size_t>(p)]));
+    const std::vector<uint64_t> hashes = KeysOf(s, s.num_computed + item.num_tokens);
+    for (const TokenRange& group : s.groups) {
+      for (const int32_t border : {s.num_computed, s.num_computed + item.num_tokens})
+        ASSERT_FALSE(group.begin < border && border < group.end) << "a group is cut";
+    }
     for (size_t g = 0; g < keys_.size(); ++g) {
       const CacheGroup& group = options_.groups[g];
       for (int32_t p = s.num_computed; p < s.num_computed + item.num_tokens; ++p) {
         int64_t first = 0;
         if (group.window > 0) first = std::max<int64_t>(0, p - group.window + 1);
         if (group.chunk > 0) first = p / group.chunk * group.chunk;
-        for (auto q = static_cast<int32_t>(first); q <= p; ++q) {
+        const TokenRange own = GroupOf(s, p);
+        for (auto q = std::min(static_cast<int32_t>(first), own.begin); q < own.end; ++q) {
           ASSERT_NE(s.table.blocks[g][static_cast<size_t>(q / options_.block_size)], kNoBlock);
           ASSERT_EQ(keys_[g][Slot(s, g, q)], hashes[static_cast<size_t>(q)])
               << "sequence " << s.id << ", group " << g << ": token " << p
@@ -116,9 +142,10 @@ class Simulation {
   explicit Simulation(uint64_t seed)
       : random_(seed),
         cache_(MakeCache()),
+        max_step_tokens_(random_.Between(1, 40)),
         blocks_(cache_),
         scheduler_({.max_num_seqs = random_.Between(1, 8),
-                    .max_num_batched_tokens = random_.Between(1, 40),
+                    .max_num_batched_tokens = max_step_tokens_,
                     .max_decode_slowdown = random_.OneIn(2) ? 2.0 : 0.0,
                     .max_prefill_beside_decodes = random_.OneIn(2) ? random_.Between(1, 10) : 0,
                     .overdue_after = 64},
@@ -176,8 +203,28 @@ class Simulation {
     sequence->reads_prefix_cache = !random_.OneIn(5);
     if (random_.OneIn(5)) sequence->max_chunk = random_.Between(1, 5);
     sequence->forks = random_.OneIn(3) ? random_.Between(1, 3) : 0;
+    if (has_groups_ && !random_.OneIn(3)) AddGroups(*sequence);
     scheduler_.Add(sequence.get());
     live_[sequence->id] = std::move(sequence);
+  }
+
+  // Tokens may be alike and their groups others.
+  static std::string HashOf(const Simulated& s, const TokenRange& group) {
+    std::string hash;
+    for (int32_t p = group.begin; p < group.end; ++p)
+      hash += std::to_string(s.tokens[static_cast<size_t>(p)]) + ",";
+    return hash;
+  }
+
+  void AddGroups(Simulated& sequence) {
+    int32_t begin = random_.OneIn(3) ? 0 : random_.Between(0, sequence.prompt_tokens);
+    while (begin < sequence.prompt_tokens) {
+      const int32_t most = std::min(max_step_tokens_, sequence.prompt_tokens - begin);
+      const TokenRange group = {begin, begin + random_.Between(1, most)};
+      sequence.groups.push_back(group);
+      sequence.media.push_back({group.begin, group.end, HashOf(sequence, group)});
+      begin = group.end + random_.Between(0, 10);
+    }
   }
 
   void End(Simulated& sequence) {
@@ -252,6 +299,8 @@ class Simulation {
     child->cache_salt = parent.cache_salt;
     child->tokens = parent.tokens;
     child->prompt_tokens = parent.prompt_tokens;
+    child->media = parent.media;
+    child->groups = parent.groups;
     child->length = parent.length;
     scheduler_.Fork(parent, child.get());
     Simulated& added = *child;
@@ -267,6 +316,8 @@ class Simulation {
   Random random_;
   int32_t max_length_ = 0;
   const BlockAllocator::Options cache_;
+  const int32_t max_step_tokens_;
+  const bool has_groups_ = random_.OneIn(2);
   BlockAllocator blocks_;
   Scheduler scheduler_;
   FakeModel model_;

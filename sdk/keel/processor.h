@@ -115,6 +115,7 @@ struct MediaTokens {
 
 struct ExpandedPrompt {
   std::vector<int64_t> input_ids, mm_token_type_ids;
+  std::vector<int64_t> groups = {};  // empty: a token of the n-th item has n
 };
 
 struct PromptPositions {
@@ -303,8 +304,10 @@ struct ProcessorClass {
     return Guard([&] {
       const ExpandedPrompt out =
           Self(processor).Expand(PromptIds(ids, n), MediaCounts(items, count));
-      const keel_status status = Put(sink, "input_ids", out.input_ids);
-      return status != 0 ? status : Put(sink, "mm_token_type_ids", out.mm_token_type_ids);
+      keel_status status = Put(sink, "input_ids", out.input_ids);
+      if (status == 0) status = Put(sink, "mm_token_type_ids", out.mm_token_type_ids);
+      if (status == 0 && !out.groups.empty()) status = Put(sink, "groups", out.groups);
+      return status;
     });
   }
 
