@@ -115,8 +115,14 @@ absl::StatusOr<Features> Encoder::Run(OpRunner& ops, const NamedTensors& inputs)
   absl::StatusOr<std::vector<at::Tensor>> outputs = function_.Run(ops, operands);
   ops.EndStep();
   KEEL_RETURN_IF_ERROR(outputs.status());
-  KEEL_ASSIGN_OR_RETURN(at::Tensor rows, CatchAten([&] { return outputs->front().contiguous(); }));
-  return Features(std::move(rows));
+  KEEL_ASSIGN_OR_RETURN(const at::Tensor rows,
+                        CatchAten([&] { return outputs->front().contiguous(); }));
+  if (rows.size(0) % rows_per_feature_ != 0) {
+    return absl::InternalError(absl::StrCat(function.name(), " gives ", rows.size(0),
+                                            " rows, expected ", rows_per_feature_,
+                                            " for each feature"));
+  }
+  return Features(rows, rows_per_feature_);
 }
 
 }  // namespace keel

@@ -2,6 +2,7 @@
 #ifndef KEEL_CORE_EXEC_ENCODER_H_
 #define KEEL_CORE_EXEC_ENCODER_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -23,8 +24,9 @@ absl::Status CheckEncodersWhole(const proto::Graph& graph);
 
 class Encoder {
  public:
-  // A function of a graph that was verified; borrowed.
-  explicit Encoder(const proto::Function& function) : function_(function) {}
+  // A function of a graph that was verified; borrowed. It gives `rows_per_feature` rows for each feature.
+  explicit Encoder(const proto::Function& function, int64_t rows_per_feature = 1)
+      : function_(function), rows_per_feature_(rows_per_feature) {}
 
   // Runs it on what a processor made of an item, by the function's names; floating-point inputs of the model's type are
   // cast. INVALID_ARGUMENT names the input that is missing, unknown, or of another type or shape than it declares.
@@ -32,6 +34,7 @@ class Encoder {
 
  private:
   const Interpreter function_;
+  const int64_t rows_per_feature_;
 };
 
 }  // namespace keel

@@ -5,7 +5,9 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/stack.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -16,6 +18,7 @@
 #include "core/exec/tiny_executor.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/testing.h"
+#include "core/ops/served.h"
 #include "core/weights/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -49,6 +52,36 @@ void AddTower(proto::Graph& graph) {
   encode.add_outputs(2);
 }
 
+// Gives forward an input `name` [N, 64], which is added to what it had for its result.
+void AddToResult(const char* name, proto::Graph& graph) {
+  for (proto::Function& forward : *graph.mutable_functions()) {
+    if (forward.name() != "forward") continue;
+    const auto added = static_cast<uint32_t>(forward.inputs_size() + 1);
+    uint32_t last = added;
+    const auto make_room = [&](auto* ids) {
+      for (uint32_t& id : *ids) {
+        if (id >= added) ++id;
+        last = std::max(last, id);
+      }
+    };
+    for (proto::Node& node : *forward.mutable_nodes()) {
+      make_room(node.mutable_inputs());
+      make_room(node.mutable_outputs());
+    }
+    make_room(forward.mutable_outputs());
+    proto::Function::Input& input = *forward.add_inputs();
+    input.set_name(name);
+    *input.mutable_type() = ToProto({proto::MODEL, {{1, "N", 1}, {kHidden, "", 1}}});
+    proto::Node& sum = *forward.add_nodes();
+    sum = op::MakeNode(proto::OP_ADD);
+    sum.add_inputs(forward.outputs(0));
+    sum.add_inputs(added);
+    sum.add_outputs(last + 1);
+    *sum.add_types() = input.type();
+    forward.set_outputs(0, last + 1);
+  }
+}
+
 HostTensor Floats(std::vector<int64_t> dims, const std::vector<float>& values) {
   HostTensor out{DType::kF32, std::move(dims), {}};
   out.bytes.resize(values.size() * sizeof(float));
@@ -62,6 +95,7 @@ class EncoderTest : public ::testing::TestWithParam<ExecutorOptions> {
     KEEL_ASSERT_OK_AND_ASSIGN(RecordedModel recorded, testing::RecordTinyModel());
     graph_ = recorded.graph;
     AddTower(graph_);
+    Change(graph_);
     tensors_ = testing::RandomTensors(graph_, 3);
     KEEL_ASSERT_OK_AND_ASSIGN(checkpoint_, testing::WriteCheckpoint(dir_.path(), tensors_));
     ExecutorOptions options = GetParam();
@@ -69,6 +103,8 @@ class EncoderTest : public ::testing::TestWithParam<ExecutorOptions> {
     KEEL_ASSERT_OK_AND_ASSIGN(executor_, Executor::Create(graph_, checkpoint_, registry_, options));
     KEEL_ASSERT_OK(executor_->AllocateCache({64}, 0));
   }
+
+  virtual void Change(proto::Graph&) {}
 
   std::shared_ptr<const Features> EmbeddingsOf(std::vector<int64_t> ids) {
     const at::Tensor table = tensors_.at("model.embed_tokens.weight");
@@ -166,6 +202,66 @@ TEST_P(EncoderTest, PositionsMayBeOthersThanPlaces) {
   EXPECT_THAT(executor_->Step(batch).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 positions for 3 tokens")));
 }
+
+// The tiny model whose encoder gives two rows for each feature; the second is added to the token's hidden state.
+class MoreFeaturesTest : public EncoderTest {
+ protected:
+  void Change(proto::Graph& graph) override { AddToResult("features/1", graph); }
+};
+
+TEST_P(MoreFeaturesTest, EncodersGiveSeveralRowsForAFeature) {
+  std::vector<float> pixels(4 * kPatch);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<float>(i % 7) - 3;
+  KEEL_ASSERT_OK_AND_ASSIGN(
+      const auto features,
+      executor_->Encode("image", {{"pixel_values", Floats({4, kPatch}, pixels)}}));
+  ASSERT_EQ(features->num_rows(), 2);
+  const at::Tensor rows = at::linear(
+      at::from_blob(pixels.data(), {2, 2, kPatch}, at::TensorOptions().dtype(at::kFloat)),
+      tensors_.at("tower.weight"));
+  EXPECT_LE(Difference(features->rows(), rows.select(1, 0)), 1e-5);
+  EXPECT_LE(Difference(features->rows(1), rows.select(1, 1)), 1e-5);
+  pixels.resize(3 * kPatch);
+  EXPECT_THAT(
+      executor_->Encode("image", {{"pixel_values", Floats({3, kPatch}, pixels)}}).status(),
+      StatusIs(absl::StatusCode::kInternal, HasSubstr("3 rows, expected 2 for each feature")));
+}
+
+TEST_P(MoreFeaturesTest, ForwardTakesTheOtherRowsOfItsTokens) {
+  Batch said{.token_ids = {5, 40, 41, 7},
+             .sequences = {{0, 4, -1, {{1}}}},
+             .logit_rows = {0, 1, 2, 3}};
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits, executor_->Step(said));
+  at::Tensor expected = logits.clone();
+  Batch shown = said;
+  shown.token_ids = {5, 9, 9, 7};
+  const at::Tensor first = EmbeddingsOf({40, 41})->rows(), second = EmbeddingsOf({42, 43})->rows();
+  const auto features = std::make_shared<const Features>(
+      at::stack({first, second}, 1).view({4, kHidden}).contiguous(), 2);
+  shown.features = {{1, 2, 0, features}};
+  expected.narrow(0, 1, 2).add_(at::linear(second, tensors_.at("lm_head.weight")));
+  KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor of_features, executor_->Step(shown));
+  EXPECT_LE(Difference(of_features, expected), 1e-5);
+}
+
+TEST(MoreFeaturesInputsTest, AreNumberedFromOne) {
+  KEEL_ASSERT_OK_AND_ASSIGN(RecordedModel recorded, testing::RecordTinyModel());
+  EXPECT_EQ(RowsPerFeature(recorded.graph), 1);
+  AddToResult("features/2", recorded.graph);
+  EXPECT_THAT(CheckServed(recorded.graph),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'features/2', expected")));
+  AddToResult("features/1", recorded.graph);
+  KEEL_EXPECT_OK(CheckServed(recorded.graph));
+  EXPECT_EQ(RowsPerFeature(recorded.graph), 3);
+  AddToResult("features/none", recorded.graph);
+  EXPECT_THAT(CheckServed(recorded.graph),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("'features/none'")));
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, MoreFeaturesTest,
+                         ::testing::Values(ExecutorOptions{.mode = ExecMode::kCompiled},
+                                           ExecutorOptions{.mode = ExecMode::kGraph}),
+                         [](const auto& info) { return ExecModeName(info.param.mode); });
 
 INSTANTIATE_TEST_SUITE_P(Ways, EncoderTest,
                          ::testing::Values(ExecutorOptions{.mode = ExecMode::kCompiled},

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tanh.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 #include "core/graph/types.h"
 #include "core/kernels/aten_threads.h"
 #include "core/ops/invariant.h"
+#include "core/ops/served.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
@@ -121,8 +123,9 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
         std::pair("pool", &rank->pool_)}) {
     if (const proto::Function* found = FindFunction(rank->graph_, name)) function->emplace(*found);
   }
+  const int64_t rows = RowsPerFeature(rank->graph_);
   for (const proto::Function& function : rank->graph_.functions())
-    if (IsEncoder(function)) rank->encoders_.emplace(function.name(), function);
+    if (IsEncoder(function)) rank->encoders_.emplace(function.name(), Encoder(function, rows));
   if (!rank->forward_.has_value()) return absl::InvalidArgumentError("the graph has no forward");
   KEEL_ASSIGN_OR_RETURN(
       rank->ops_, OpRunner::Create(rank->graph_, std::move(weights), attention, options.kernels,
@@ -220,7 +223,18 @@ absl::StatusOr<at::Tensor> Rank::InputOf(const std::string& name, const StepTens
     if (step.token_types.defined()) return step.token_types;
     return CatchAten([&] { return at::zeros_like(step.token_ids); });
   }
+  if (const int64_t number = FeaturesNumber(name); number > 0) return FeaturesOf(step, number);
   return PositionsOf(step);
+}
+
+absl::StatusOr<at::Tensor> Rank::FeaturesOf(const StepTensors& step, int64_t number) const {
+  return CatchAten([&] {
+    const at::Tensor rows = at::zeros({step.token_ids.size(0), EmbeddingSize(graph_)},
+                                      at::TensorOptions().dtype(*ToScalarType(ops_->dtype())));
+    for (const FeatureRows& f : step.features)
+      rows.narrow(0, f.row, f.num).copy_(f.features->rows(number).narrow(0, f.first, f.num));
+    return rows;
+  });
 }
 
 absl::StatusOr<at::Tensor> Rank::PositionsOf(const StepTensors& step) const {

@@ -76,6 +76,8 @@ class Rank {
                                      Collectives* pipeline);
   absl::StatusOr<at::Tensor> Embed(const StepTensors& step);
   absl::StatusOr<at::Tensor> PositionsOf(const StepTensors& step) const;
+  // Rows `number` of the features, zeros for other tokens.
+  absl::StatusOr<at::Tensor> FeaturesOf(const StepTensors& step, int64_t number) const;
   absl::StatusOr<std::vector<at::Tensor>> Forward(const StepTensors& step, Collectives* pipeline);
   absl::StatusOr<at::Tensor> Logits(const at::Tensor& hidden);
   absl::StatusOr<at::Tensor> Pool(const at::Tensor& hidden, absl::Span<const PooledRows> rows);

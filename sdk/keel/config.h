@@ -146,6 +146,10 @@ class Config {
   keel_config* handle_;
 };
 
+// The inputs of forward, [N, hidden_size], that have more of what Encode gives: MoreFeatures(0) is the
+// second of its results (plugin.h).
+inline std::string MoreFeatures(size_t index) { return "features/" + std::to_string(index + 1); }
+
 struct TpRule {
   const char* pattern;  // relative to the base model; `*` is a layer's number
   const char* style;    // "colwise", "rowwise" ...
@@ -176,7 +180,7 @@ struct Spec {
   std::vector<Rename> renames;
   struct Input {
     const char* graph;
-    const char* name;
+    std::string name;
     uint32_t dtype;
     std::vector<int64_t> dims;            // -1, -2 ...: symbols
     std::vector<int64_t> multiples = {};  // of symbols, beside dims; empty: all 1
@@ -207,9 +211,9 @@ struct Spec {
       keel_input desc{};
       desc.struct_size = sizeof(desc);
       desc.dtype = input.dtype;
-      desc.name = input.name;
+      desc.name = input.name.c_str();
       if (input.dims.size() > KEEL_MAX_DIMS || input.multiples.size() > input.dims.size())
-        throw Error("input '" + std::string(input.name) + "' has too many dimensions or multiples");
+        throw Error("input '" + input.name + "' has too many dimensions or multiples");
       for (const int64_t dim : input.dims) desc.dims[desc.ndim++] = dim;
       std::copy(input.multiples.begin(), input.multiples.end(), desc.multiples);
       api.input(out, input.graph, &desc);

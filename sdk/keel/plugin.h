@@ -39,6 +39,8 @@
 // and may have
 //   Tensor Logits(Tensor hidden) const            [R, H] -> [R, vocab]; else lm_head of the spec
 //   Tensor Encode(std::string_view modality, const std::vector<Tensor>& inputs) const
+//     or std::vector<Tensor>: the features, and for the same tokens what forward gets as the inputs
+//     MoreFeatures(0), MoreFeatures(1) ... of the spec
 //   Tensor Pool(Tensor hidden) const              [R, H] -> [R, size]
 // KEEL_PLUGIN says in one line what a class lacks.
 // A processor class is described in processor.h, attention and kernels of the plugin's own in
@@ -135,7 +137,7 @@ struct ModelClass {
   }
   {
     return Guard([&] {
-      *features = static_cast<const M*>(model)->Encode(modality, Tensors(run, in, n)).id;
+      *features = RowsOf(static_cast<const M*>(model)->Encode(modality, Tensors(run, in, n))).id;
       return run->ops->status(run);
     });
   }
@@ -164,6 +166,15 @@ struct ModelClass {
   }
 
  private:
+  // The results of encode, those of each feature one after the other.
+  static Tensor RowsOf(Tensor features) { return features; }
+  static Tensor RowsOf(const std::vector<Tensor>& results) {
+    if (results.size() == 1) return results.front();
+    std::vector<Tensor> columns;
+    for (const Tensor& x : results) columns.push_back(x.View({0, 1, -1}));
+    return Cat(columns, 1).View({-1, results.front().Dim(-1)});
+  }
+
   static std::vector<Tensor> Tensors(keel_run* run, const keel_tensor* ids, uint32_t n) {
     std::vector<Tensor> out;
     for (uint32_t i = 0; i < n; ++i) out.push_back({run, ids[i]});
