@@ -120,5 +120,7 @@ int main(int argc, char** argv) {
         keel::Measure(probe, shape, batch, context, 1, rounds);
     }
     for (int64_t context : {512, 2048}) keel::Measure(probe, shape, 1, context, context, rounds);
+    // What a long prompt's chunk beside decodes is.
+    for (int64_t queries : {8, 16, 64}) keel::Measure(probe, shape, 1, 4000, queries, rounds);
   }
 }
