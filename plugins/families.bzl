@@ -18,6 +18,7 @@ FAMILIES = [
     "mamba2",
     "mistral",
     "mistral3",
+    "paligemma",
     "phi3",
     "qwen2",
     "qwen2_5_vl",
@@ -30,10 +31,12 @@ FAMILIES = [
 
 # Of them, those that see: with a processor, and goldens of chats with images.
 FAMILIES_THAT_SEE = [
+    "gemma3",
     "idefics3",
     "internvl",
     "llava",
     "mistral3",
+    "paligemma",
     "qwen2_5_vl",
     "qwen2_vl",
 ]

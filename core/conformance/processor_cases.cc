@@ -42,6 +42,11 @@ class Tokens {
     }
   }
 
+  // -1: nobody has asked for it, and it is none of the tokenizer's.
+  int64_t Find(const std::string& token) const {
+    const auto found = ids_.find(token);
+    return found == ids_.end() ? -1 : found->second;
+  }
   int64_t Of(const std::string& token) {
     constexpr int64_t kFirstInvented = 1'000'000;
     return ids_.try_emplace(token, kFirstInvented + static_cast<int64_t>(ids_.size()))
@@ -67,7 +72,8 @@ std::vector<TestMedia> OrdinaryItems(uint32_t modality) {
 }
 
 // The modalities that the processor has tokens for.
-std::vector<ProcessorCase> CasesOf(const ProcessorUnderTest& processor, const proto::Graph* graph) {
+std::vector<ProcessorCase> CasesOf(const ProcessorUnderTest& processor, const Tokens& tokenizer,
+                                   const proto::Graph* graph) {
   std::vector<ProcessorCase> cases;
   const absl::StatusOr<Delivered> tokens = processor.Tokens();
   if (!tokens.ok()) return cases;
@@ -81,12 +87,13 @@ std::vector<ProcessorCase> CasesOf(const ProcessorUnderTest& processor, const pr
     const auto id = tokens->ints.find(absl::StrCat(m.name, "_token_id"));
     if (id == tokens->ints.end() || id->second.size() != 1) continue;
     ProcessorCase c = {.processor = processor, .modality = m.number, .name = m.name};
-    c.placeholder = id->second[0];
+    c.feature = c.placeholder = id->second[0];
     const auto token = tokens->texts.find(absl::StrCat(m.name, "_token"));
     if (token != tokens->texts.end()) c.token = token->second;
+    if (const int64_t said = tokenizer.Find(c.token); said >= 0) c.placeholder = said;
     const auto ids = tokens->ints.find(absl::StrCat(m.name, "_token_ids"));
     if (ids != tokens->ints.end()) c.ids.insert(ids->second.begin(), ids->second.end());
-    c.ids.insert(c.placeholder);
+    c.ids.insert(c.feature);
     c.text = text;
     c.encode = graph == nullptr ? nullptr : FindFunction(*graph, absl::StrCat("encode/", m.name));
     for (TestMedia& item : OrdinaryItems(m.number)) {
@@ -145,7 +152,7 @@ Finding ForEachProcessor(const Subject& subject,
       if (!processor.ok()) return Skip(absl::StrCat(dir, ": ", processor.status().message()));
       const auto graph = graphs.find(dir);
       for (const ProcessorCase& one :
-           CasesOf(**processor, graph == graphs.end() ? nullptr : &graph->second)) {
+           CasesOf(**processor, tokens, graph == graphs.end() ? nullptr : &graph->second)) {
         Finding finding = check(one);
         if (finding.outcome == Outcome::kPass) continue;
         finding.message =

@@ -20,8 +20,9 @@ struct ProcessorCase {
   uint32_t modality;                        // KEEL_MODALITY_*
   std::string name;                         // "image"
   std::string token = "";                   // what a prompt holds
-  int64_t placeholder = -1;                 // its id
-  std::set<int64_t> ids = {};               // the modality's, the placeholder among them
+  int64_t placeholder = -1;                 // its id in a prompt
+  int64_t feature = -1;                     // the id that features replace, often the same
+  std::set<int64_t> ids = {};               // the modality's, the feature's among them
   std::vector<int64_t> text = {};           // some ids of no modality's
   std::vector<TestMedia> items = {};        // of ordinary sizes, those that it takes
   const proto::Function* encode = nullptr;  // the model's tower for them, or null

@@ -62,7 +62,7 @@ Finding CheckExpanded(const ProcessorCase& c, const keel_media_count& count) {
   if (!out.ok()) return Failed("expand", out.status());
   const std::vector<int64_t>& ids = out->ints["input_ids"];
   const std::vector<int64_t>& types = out->ints["mm_token_type_ids"];
-  const int64_t tokens = CountIn(ids, c.ids), features = CountIn(ids, {c.placeholder});
+  const int64_t tokens = CountIn(ids, c.ids), features = CountIn(ids, {c.feature});
   if (tokens != count.tokens || features != count.features) {
     return Fail(absl::StrCat("expand gives ", tokens, " tokens, of them ", features,
                              " for features; count says ", count.tokens, " and ", count.features));

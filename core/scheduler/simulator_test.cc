@@ -1,8 +1,8 @@
 // The scheduler over a fake model: thousands of random schedules, in caches that remember what was written where.
 //
-// A token's key is a hash of the whole text up to it, and up to the end of its group if it is in one. The fake forward writes keys into the blocks and then reads, for
-// each token, all that it may see: whatever a wrong share, a copy that came too late, a block given away or a stale
-// prefix would put there shows as another hash.
+// A token's key is a hash of the whole text up to it, and up to the end of its group if it is in one. The fake forward
+// writes keys into the blocks and then reads, for each token, all that it may see: whatever a wrong share, a copy that
+// came too late, a block given away or a stale prefix would put there shows as another hash.
 #include <algorithm>
 #include <map>
 #include <memory>

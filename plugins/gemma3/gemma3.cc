@@ -1,109 +1,93 @@
-// Gemma 3's text model (arXiv:2503.19786), as in transformers' models/gemma3: norms before and after attention and MLP,
-// and layers that see a window between ones that see everything, each kind with rotary frequencies of its own.
-#include <cmath>
-
-#include "sdk/keel/blocks/decoder.h"
+// Gemma 3 (arXiv:2503.19786), as in transformers' models/gemma3: the text model alone, and with SigLIP's features of
+// images, averaged over squares of patches, whose tokens see each other.
+#include "plugins/gemma3/processing_gemma3.h"
+#include "sdk/keel/blocks/gemma.h"
+#include "sdk/keel/blocks/text_model.h"
+#include "sdk/keel/blocks/vit.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
 namespace {
 
-struct Gemma3TextConfig : DenseConfig {
-  int64_t sliding_window;
-  double query_pre_attn_scalar, attn_logit_softcapping, final_logit_softcapping;
-  bool attention_bias;
-  std::vector<bool> sliding;  // by layer
-  explicit Gemma3TextConfig(const Config& c)
-      : DenseConfig(c, {.num_key_value_heads = 4,
-                        .head_dim = 256,
-                        .max_position_embeddings = 131072,
-                        .hidden_act_key = "hidden_activation|hidden_act",
-                        .hidden_act = "gelu_pytorch_tanh",
-                        .tie_word_embeddings = true}),
-        sliding_window(c.Int("sliding_window", 4096)),
-        query_pre_attn_scalar(c.Real("query_pre_attn_scalar", 256)),
-        attn_logit_softcapping(c.Real("attn_logit_softcapping", 0)),
-        final_logit_softcapping(c.Real("final_logit_softcapping", 0)),
-        attention_bias(c.Bool("attention_bias", false)) {
-    const int64_t pattern = c.Int("sliding_window_pattern|_sliding_window_pattern", 6);
-    std::vector<std::string> types = c.Strings("layer_types");
-    if (!types.empty() && types.size() != static_cast<size_t>(num_hidden_layers)) {
-      c.Fail("layer_types",
-             "has " + std::to_string(types.size()) + " entries, expected one a layer");
-      types.clear();
-    }
-    for (int64_t i = 0; i < num_hidden_layers; ++i) {
-      sliding.push_back(types.empty() ? pattern > 0 && (i + 1) % pattern != 0
-                                      : types[i] == "sliding_attention");
-    }
-  }
-  Spec spec() const {
-    Spec s = DenseConfig::spec();
-    s.embed_scale = std::sqrt(static_cast<double>(hidden_size));
-    s.logit_softcap = final_logit_softcapping;
-    return s;
-  }
-  RopeAttention::Options attention(int layer) const {
-    return {.qkv_bias = attention_bias,
-            .output_bias = attention_bias,
-            .qk_norm = RmsNorm::Desc(head_dim, rms_norm_eps, 1, KEEL_NORM_CAST_LAST),
-            .window = sliding[layer] ? sliding_window : 0,
-            .scale = 1 / std::sqrt(query_pre_attn_scalar),
-            .softcap = attn_logit_softcapping};
-  }
+struct Gemma3TextConfig : GemmaConfig {
+  explicit Gemma3TextConfig(const Config& c) : GemmaConfig(c, Gemma3()) {}
 };
 
-struct Gemma3RMSNorm : RmsNorm {
-  Gemma3RMSNorm(const Scope& s, const Gemma3TextConfig& c)
-      : RmsNorm(s, c.hidden_size, c.rms_norm_eps, 1, KEEL_NORM_CAST_LAST) {}
-};
-
-struct Gemma3RotaryEmbedding {
-  Rope full, sliding;
-  Gemma3RotaryEmbedding(const Scope& s, const Gemma3TextConfig& c)
-      : full(s, c.head_dim, 1000000, "rope_parameters/full_attention"),
-        sliding(s, c.head_dim, 10000, "rope_parameters/sliding_attention") {}
-};
-
-struct Gemma3DecoderLayer {
-  bool sliding;
-  RopeAttention self_attn;
-  GatedMlp mlp;
-  Gemma3RMSNorm input_layernorm, post_attention_layernorm, pre_feedforward_layernorm,
-      post_feedforward_layernorm;
-  Gemma3DecoderLayer(const Scope& s, const Gemma3TextConfig& c, int layer)
-      : sliding(c.sliding[layer]),
-        self_attn(s / "self_attn", c, layer, c.attention(layer)),
-        mlp(s / "mlp", c.hidden_size, c.intermediate_size, c.hidden_act),
-        input_layernorm(s / "input_layernorm", c),
-        post_attention_layernorm(s / "post_attention_layernorm", c),
-        pre_feedforward_layernorm(s / "pre_feedforward_layernorm", c),
-        post_feedforward_layernorm(s / "post_feedforward_layernorm", c) {}
-  Tensor operator()(Tensor x, const Gemma3RotaryEmbedding& ropes, Tensor positions) const {
-    const Rope& rope = sliding ? ropes.sliding : ropes.full;
-    x = x + post_attention_layernorm(self_attn(input_layernorm(x), rope, positions));
-    return x + post_feedforward_layernorm(mlp(pre_feedforward_layernorm(x)));
-  }
-};
-
-struct Gemma3ForCausalLM {
+struct Gemma3ForCausalLM : GemmaDecoder<Gemma3TextConfig> {
   static constexpr const char* kModelType = "gemma3_text";
   static constexpr const char* kArchitectures[] = {"Gemma3ForCausalLM"};
-  using ConfigType = Gemma3TextConfig;
+  using GemmaDecoder::GemmaDecoder;
+};
 
-  Gemma3RotaryEmbedding rotary_emb;
-  Gemma3RMSNorm norm;
-  LayerList<Gemma3DecoderLayer> layers;
-  Gemma3ForCausalLM(const Scope& root, const Gemma3TextConfig& c)
-      : rotary_emb(root, c),
-        norm(root / "model" / "norm", c),
-        layers(root / "model" / "layers", c.num_hidden_layers, c) {}
-  Tensor Forward(const Inputs& in) const {
-    return norm(layers(in.embeds, rotary_emb, in.positions));
+struct Gemma3Config : GemmaConfig {
+  VitConfig vision;
+  int64_t pooled;  // patches of a side of the squares that become one token
+  explicit Gemma3Config(const Config& c)
+      : GemmaConfig(c.Object("text_config"), Gemma3(), "text_config/"),
+        vision(c.Object("vision_config"), {}) {
+    tie_word_embeddings = c.Bool("tie_word_embeddings", true);
+    const int64_t tokens = c.Int("mm_tokens_per_image", 256);
+    const int64_t side = TokensOfASide(tokens);
+    if (side < 1 || side * side != tokens || vision.side % side != 0) {
+      c.Fail("mm_tokens_per_image", "is " + std::to_string(tokens) +
+                                        ", expected the square of a number that divides " +
+                                        std::to_string(vision.side) + ", the patches of a side");
+      pooled = 1;
+      return;
+    }
+    pooled = vision.side / side;
+    // Beyond it transformers would cut an image's view of itself.
+    if (tokens > sliding_window)
+      c.Fail("mm_tokens_per_image", "is " + std::to_string(tokens) +
+                                        ", expected at most text_config's sliding_window, " +
+                                        std::to_string(sliding_window));
+  }
+  Spec spec() const {
+    Spec s = GemmaConfig::spec();
+    s.renames = LlavaRenames();
+    s.renames.push_back({.op = KEEL_RENAME_TRANSPOSE,
+                         .from = {R"((multi_modal_projector\.mm_input_projection)_weight)"},
+                         .to = {R"(\1.weight)"}});
+    s.renames.push_back(UnusedVitHead("vision_tower"));
+    s.inputs = vision.inputs();
+    s.inputs.push_back({"forward", "groups", KEEL_I32, {-1}});
+    return s;
+  }
+};
+
+struct Gemma3MultiModalProjector {
+  int64_t side, pooled, size;
+  Linear mm_input_projection;
+  GemmaRMSNorm mm_soft_emb_norm;
+  Gemma3MultiModalProjector(const Scope& s, const Gemma3Config& c)
+      : side(c.vision.side),
+        pooled(c.pooled),
+        size(c.vision.hidden_size),
+        mm_input_projection(s / "mm_input_projection", size, c.hidden_size),
+        mm_soft_emb_norm(s / "mm_soft_emb_norm", size, c.vision.layer_norm_eps) {}
+  Tensor operator()(Tensor x) const {
+    const Tensor squares = PixelShuffle(x, side, pooled).View({-1, pooled * pooled, size});
+    return mm_input_projection(mm_soft_emb_norm(squares.Mean(1)));
+  }
+};
+
+struct Gemma3ForConditionalGeneration : GemmaDecoder<Gemma3Config> {
+  static constexpr const char* kModelType = "gemma3";
+  static constexpr const char* kArchitectures[] = {"Gemma3ForConditionalGeneration"};
+
+  Vit vision_tower;
+  Gemma3MultiModalProjector multi_modal_projector;
+  Gemma3ForConditionalGeneration(const Scope& root, const Gemma3Config& c)
+      : GemmaDecoder(root, c),
+        vision_tower(root / "vision_tower", c.vision, -1),
+        multi_modal_projector(root / "multi_modal_projector", c) {}
+  Tensor Encode(std::string_view, const std::vector<Tensor>& in) const {
+    return multi_modal_projector(vision_tower(in[0], in[1]));
   }
 };
 
 }  // namespace
 }  // namespace keel
 
-KEEL_PLUGIN("org.keel.gemma3", "0.1.0", keel::Gemma3ForCausalLM);
+KEEL_PLUGIN("org.keel.gemma3", "0.1.0", keel::Gemma3ForCausalLM,
+            keel::Gemma3ForConditionalGeneration, keel::Gemma3Processor);

@@ -118,6 +118,14 @@ struct ExpandedPrompt {
   std::vector<int64_t> groups = {};  // empty: a token of the n-th item has n
 };
 
+// Refuses a prompt with more or fewer placeholders `id` than there are items.
+inline void CheckPlaceholders(PromptIds prompt, int64_t id, MediaCounts items) {
+  const auto found = static_cast<size_t>(std::count(prompt.begin(), prompt.end(), id));
+  if (found != items.size())
+    throw Error("the prompt has " + std::to_string(found) + " placeholders, expected " +
+                std::to_string(items.size()) + ", one an item");
+}
+
 struct PromptPositions {
   int64_t axes;                    // 1: positions [n], else [axes, n]
   std::vector<int64_t> positions;  // axis by axis

@@ -84,7 +84,7 @@ def processor(variant):
 def write_processor(directory: pathlib.Path, variant) -> None:
     made = processor(variant)
     made.save_pretrained(directory)
-    rows = ",\n".join(json.dumps(row) for row in counts(made, NUM_SIZES))
+    rows = ",\n".join(json.dumps(row) for row in counts(made, NUM_SIZES, variant.sees.around))
     (directory / "counts.json").write_text(f"[\n{rows}\n]\n", encoding="utf-8")
 
 
@@ -104,7 +104,9 @@ def prompt_of(made, chat: list) -> str:
 def inputs_of(made, model, chat: list) -> dict:
     """What the model takes of a chat."""
     pixels = [PIL.Image.fromarray(IMAGES[part]) for part in chat if not isinstance(part, str)]
-    out = made(
+    # Some processors take no text alone.
+    made_of = made if pixels else made.tokenizer
+    out = made_of(
         text=[prompt_of(made, chat)],
         **({"images": pixels} if pixels else {}),
         add_special_tokens=False,
@@ -202,11 +204,12 @@ def count(made, height: int, width: int) -> int:
     return len(ids["input_ids"][0])
 
 
-def counts(made, num: int) -> list[list[int]]:
-    """[height, width, tokens] of random sizes, as many small ones as large."""
+def counts(made, num: int, around: int = 0) -> list[list[int]]:
+    """[height, width, tokens] of random sizes, as many small ones as large; `around` of the tokens
+    that come with an image are not its own."""
     rng = np.random.Generator(np.random.PCG64(0))
     sides = np.exp(rng.uniform(0, np.log(MAX_SIDE + 1), (num, 2))).astype(int).clip(1, MAX_SIDE)
-    return [[h, w, count(made, h, w)] for h, w in sides.tolist()]
+    return [[h, w, count(made, h, w) - around] for h, w in sides.tolist()]
 
 
 def main() -> None:

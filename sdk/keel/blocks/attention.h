@@ -13,6 +13,7 @@
 #define KEEL_SDK_KEEL_BLOCKS_ATTENTION_H_
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -63,12 +64,13 @@ struct RopeAttention {
     k_norm.emplace(s / "k_norm", *o.qk_norm);
   }
 
-  // x [N, hidden_size] -> the same.
-  Tensor operator()(Tensor x, const Rope& rope, Tensor positions) const {
+  // x [N, hidden_size] -> the same. `args`: of the attention.
+  Tensor operator()(Tensor x, const Rope& rope, Tensor positions,
+                    std::initializer_list<Arg> args = {}) const {
     Tensor q = q_proj(x).Heads(head_dim), k = k_proj(x).Heads(head_dim),
            v = v_proj(x).Heads(head_dim);
     if (q_norm) q = (*q_norm)(q), k = (*k_norm)(k);
-    return o_proj(attn(rope(q, positions), rope(k, positions), v).Flat());
+    return o_proj(attn(rope(q, positions), rope(k, positions), v, args).Flat());
   }
 };
 

@@ -155,6 +155,13 @@ inline Rename UnusedVitLayers(const std::string& scope, const VitConfig& c, int6
   return {.op = KEEL_RENAME_IGNORE, .from = {unused + R"()(?:\..*)?)"}, .to = {}};
 }
 
+// Drops what no feature comes from where all layers run: the head that pools, buffers of old files.
+inline Rename UnusedVitHead(const std::string& scope) {
+  return {.op = KEEL_RENAME_IGNORE,
+          .from = {scope + R"(\.(?:head|embeddings\.position_ids)(?:\..*)?)"},
+          .to = {}};
+}
+
 class Vit {
  public:
   // The first `num_layers` of the layers; -1: all of them, and SigLIP's norm behind them.
