@@ -24,6 +24,7 @@ class Sees:
     special: tuple[str, ...]  # tokens of its tokenizer beside the usual ones, from FIRST_SPECIAL on
     image: str  # what stands for an image in a prompt
     processor: typing.Callable  # transformers' processor of a tokenizer
+    video: str = ""  # what stands for a video; "": it takes none
     # The inputs of its tower as Keel's plugin has them, of what transformers' processor gives.
     pixels: typing.Callable[[dict], typing.Any] = lambda inputs: inputs["pixel_values"]
 
