@@ -25,6 +25,7 @@ FAMILIES = [
     "qwen3",
     "qwen3_moe",
     "qwen3_next",
+    "qwen3_vl",
     "recurrent_gemma",
 ]
 
@@ -36,4 +37,5 @@ FAMILIES_THAT_SEE = [
     "mistral3",
     "qwen2_5_vl",
     "qwen2_vl",
+    "qwen3_vl",
 ]
