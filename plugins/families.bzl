@@ -9,6 +9,7 @@ FAMILIES = [
     "bloom",
     "deepseek_v3",
     "gemma3",
+    "glm4v",
     "gpt_oss",
     "idefics3",
     "internvl",
@@ -32,6 +33,7 @@ FAMILIES = [
 
 # Of them, those that see: with a processor, and goldens of chats with images.
 FAMILIES_THAT_SEE = [
+    "glm4v",
     "idefics3",
     "internvl",
     "llava",
