@@ -9,11 +9,13 @@ FAMILIES = [
     "bloom",
     "deepseek_v3",
     "gemma3",
+    "glm4v",
     "gpt_oss",
     "idefics3",
     "internvl",
     "llama",
     "llava",
+    "llava_next",
     "mamba",
     "mamba2",
     "mistral",
@@ -26,17 +28,21 @@ FAMILIES = [
     "qwen3",
     "qwen3_moe",
     "qwen3_next",
+    "qwen3_vl",
     "recurrent_gemma",
 ]
 
 # Of them, those that see: with a processor, and goldens of chats with images.
 FAMILIES_THAT_SEE = [
     "gemma3",
+    "glm4v",
     "idefics3",
     "internvl",
     "llava",
+    "llava_next",
     "mistral3",
     "paligemma",
     "qwen2_5_vl",
     "qwen2_vl",
+    "qwen3_vl",
 ]

@@ -228,9 +228,8 @@ TEST_P(MoreFeaturesTest, EncodersGiveSeveralRowsForAFeature) {
 }
 
 TEST_P(MoreFeaturesTest, ForwardTakesTheOtherRowsOfItsTokens) {
-  Batch said{.token_ids = {5, 40, 41, 7},
-             .sequences = {{0, 4, -1, {{1}}}},
-             .logit_rows = {0, 1, 2, 3}};
+  Batch said{
+      .token_ids = {5, 40, 41, 7}, .sequences = {{0, 4, -1, {{1}}}}, .logit_rows = {0, 1, 2, 3}};
   KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits, executor_->Step(said));
   at::Tensor expected = logits.clone();
   Batch shown = said;

@@ -17,7 +17,8 @@ class Qwen2_5_VLProcessor : public QwenVlProcessor {
   static constexpr const char* kProcessorNames[] = {"Qwen2_5_VLProcessor"};
 
   Qwen2_5_VLProcessor(const Config& config, const Assets& assets)
-      : QwenVlProcessor(assets, config.Real("vision_config/tokens_per_second", 4)) {
+      : QwenVlProcessor(assets,
+                        {.tokens_per_second = config.Real("vision_config/tokens_per_second", 4)}) {
     const Config vision = config.Object("vision_config");
     window_ = vision.Int("window_size", 112) / (merge_size() * patch_size());
     if (window_ >= 1) return;

@@ -33,7 +33,7 @@ TEMPLATE = """\
 {%- else %}
 {%- for part in message['content'] %}
 {%- if part['type'] == 'image' %}
-{{- 'IMAGE' }}
+{{- 'IMAGE' }}VIDEO
 {%- elif part['type'] == 'text' %}
 {{- part['text'] }}
 {%- endif %}
@@ -46,12 +46,22 @@ TEMPLATE = """\
 {%- endif %}
 """
 
-# Each a chat of one message: its parts, a text or the number of an image.
+VIDEO_PART = """
+{%- elif part['type'] == 'video' %}
+{{- 'VIDEO' }}"""
+
+# Each a chat of one message: its parts, a text, the number of an image, or that of a video in a
+# list.
 CHATS = {
     "one": [0, "What is it?"],
     "two": ["First ", 1, " and then ", 2, ": which?"],
     "again": [2, 2, "hello"],
     "text": ["Hello, the user!"],
+}
+
+CHATS_WITH_VIDEOS = {
+    "clip": [[0], "What is it?"],
+    "clip_and_image": ["See ", 1, " and ", [0], "!"],
 }
 
 
@@ -68,10 +78,13 @@ def image(height: int, width: int, seed: int) -> np.ndarray:
 
 
 IMAGES = [image(56, 84, 0), image(45, 61, 1), image(150, 100, 2)]
+VIDEOS = [np.stack([image(60, 100, 3 + frame) for frame in range(5)])]
+FRAMES_A_SECOND = 2
 
 
 def processor(variant):
-    template = TEMPLATE.replace("IMAGE", variant.sees.image)
+    video = VIDEO_PART.replace("VIDEO", variant.sees.video) if variant.sees.video else ""
+    template = TEMPLATE.replace("VIDEO", video).replace("IMAGE", variant.sees.image)
     vocab_size = 128 + len(variant.sees.special)
     tokenizer = tiny_tokenizer.build(
         vocab_size, more_special=variant.sees.special, chat_template=template
@@ -88,11 +101,18 @@ def write_processor(directory: pathlib.Path, variant) -> None:
     (directory / "counts.json").write_text(f"[\n{rows}\n]\n", encoding="utf-8")
 
 
+def chats(variant) -> dict[str, list]:
+    return CHATS | (CHATS_WITH_VIDEOS if variant.sees.video else {})
+
+
+def content_of(part) -> dict:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    return {"type": "video" if isinstance(part, list) else "image"}
+
+
 def prompt_of(made, chat: list) -> str:
-    content = [
-        {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
-        for part in chat
-    ]
+    content = [content_of(part) for part in chat]
     return made.tokenizer.apply_chat_template(
         [{"role": "user", "content": content}],
         add_generation_prompt=True,
@@ -103,12 +123,15 @@ def prompt_of(made, chat: list) -> str:
 
 def inputs_of(made, model, chat: list) -> dict:
     """What the model takes of a chat."""
-    pixels = [PIL.Image.fromarray(IMAGES[part]) for part in chat if not isinstance(part, str)]
+    pixels = [PIL.Image.fromarray(IMAGES[part]) for part in chat if isinstance(part, int)]
+    clips = [VIDEOS[part[0]] for part in chat if isinstance(part, list)]
+    facts = [{"fps": FRAMES_A_SECOND, "total_num_frames": len(clip)} for clip in clips]
     # Some processors take no text alone.
-    made_of = made if pixels else made.tokenizer
+    made_of = made if pixels or clips else made.tokenizer
     out = made_of(
         text=[prompt_of(made, chat)],
         **({"images": pixels} if pixels else {}),
+        **({"videos": clips, "video_metadata": facts} if clips else {}),
         add_special_tokens=False,
         return_tensors="pt",
     )
@@ -126,11 +149,12 @@ def forward(model, inputs: dict) -> torch.Tensor:
         return model(**inputs, use_cache=False).logits[0]
 
 
-def features(model, inputs: dict) -> torch.Tensor:
-    known = inspect.signature(model.get_image_features).parameters
+def features(encode, inputs: dict) -> torch.Tensor:
+    """What get_image_features or get_video_features gives."""
+    known = inspect.signature(encode).parameters
     given = {k: v for k, v in inputs.items() if k in known}
     with torch.no_grad():
-        out = model.get_image_features(**given).pooler_output
+        out = encode(**given).pooler_output
     rows = list(out)
     return torch.cat([x.reshape(-1, x.shape[-1]) for x in rows])
 
@@ -154,7 +178,7 @@ def greedy(model, inputs: dict) -> tuple[torch.Tensor, float]:
 def is_clear(model, variant) -> bool:
     """Whether no rounding can change a greedy token of a chat, and none is one token repeated."""
     made = processor(variant)
-    for chat in CHATS.values():
+    for chat in chats(variant).values():
         tokens, margin = greedy(model, inputs_of(made, model, chat))
         if margin < MIN_MARGIN or len(set(tokens.tolist())) < MIN_DISTINCT:
             return False
@@ -162,9 +186,10 @@ def is_clear(model, variant) -> bool:
 
 
 def blind(model, inputs: dict) -> float:
-    """How far logits are off if the images are another one, in units of the largest."""
+    """How far logits are off if what is seen is another, in units of the largest."""
     right = forward(model, inputs)
-    wrong = forward(model, inputs | {"pixel_values": -inputs["pixel_values"]})
+    negative = {key: -value for key, value in inputs.items() if key.startswith("pixel_values")}
+    wrong = forward(model, inputs | negative)
     return ((right - wrong).abs().max() / right.abs().max()).item()
 
 
@@ -172,8 +197,10 @@ def compute(model, variant) -> tuple[dict, dict]:
     """The tensors of all chats, and facts about them."""
     made = processor(variant)
     tensors = {f"image_{i}": torch.from_numpy(pixels) for i, pixels in enumerate(IMAGES)}
+    if variant.sees.video:
+        tensors |= {f"video_{i}": torch.from_numpy(clip) for i, clip in enumerate(VIDEOS)}
     facts = {}
-    for name, chat in CHATS.items():
+    for name, chat in chats(variant).items():
         inputs = inputs_of(made, model, chat)
         text = prompt_of(made, chat)
         short = made.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
@@ -185,7 +212,13 @@ def compute(model, variant) -> tuple[dict, dict]:
         fact = {"parts": chat, "text": text, "min_greedy_margin": float(f"{margin:.3g}")}
         if "pixel_values" in inputs:
             tensors[f"{name}.pixel_values"] = variant.sees.pixels(inputs).contiguous()
-            tensors[f"{name}.features"] = features(model, inputs).contiguous()
+            found = features(model.get_image_features, inputs)
+            tensors[f"{name}.features"] = found.contiguous()
+        if "pixel_values_videos" in inputs:
+            tensors[f"{name}.pixel_values_videos"] = inputs["pixel_values_videos"].contiguous()
+            found = features(model.get_video_features, inputs)
+            tensors[f"{name}.video_features"] = found.contiguous()
+        if any(key.startswith("pixel_values") for key in inputs):
             effect = blind(model, inputs)
             if effect < 1e-2:
                 raise SystemExit(f"{name}: another image moves logits by {effect:.1e} only")

@@ -25,6 +25,7 @@ class Sees:
     image: str  # what stands for an image in a prompt
     processor: typing.Callable  # transformers' processor of a tokenizer
     around: int = 0  # tokens that come with an image and are not its own
+    video: str = ""  # what stands for a video; "": it takes none
     # The inputs of its tower as Keel's plugin has them, of what transformers' processor gives.
     pixels: typing.Callable[[dict], typing.Any] = lambda inputs: inputs["pixel_values"]
 

@@ -7,6 +7,7 @@
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <cstdio>
@@ -67,18 +68,27 @@ class Goldens {
     file_ = std::make_unique<SafetensorsFile>(
         *SafetensorsFile::Open(JoinPath(g_dir, "goldens.safetensors")));
     for (int i = 0; file_->Find("image_" + std::to_string(i)) != nullptr; ++i)
-      images_.push_back(Image("image_" + std::to_string(i)));
+      images_.push_back(Item("image_" + std::to_string(i)));
+    for (int i = 0; file_->Find("video_" + std::to_string(i)) != nullptr; ++i)
+      videos_.push_back(Item("video_" + std::to_string(i)));
     const std::string text = *ReadFile(JoinPath(g_dir, "goldens.json"));
     const boost::json::value facts = *ParseJson(text, "goldens.json");
     for (const auto& [name, chat] : facts.at("chats").as_object())
       Add(std::string(name), chat.at("parts").as_array(), std::string(chat.at("text").as_string()));
   }
 
-  std::shared_ptr<const MediaItem> Image(const std::string& name) const {
+  // RGB8 [h, w, 3] of an image, [t, h, w, 3] of a video.
+  std::shared_ptr<const MediaItem> Item(const std::string& name) const {
     const TensorView& view = *file_->Find(name);
     MediaItem item;
-    item.height = view.shape[0];
-    item.width = view.shape[1];
+    const size_t first = view.shape.size() - 3;
+    item.height = view.shape[first];
+    item.width = view.shape[first + 1];
+    if (first == 1) {
+      item.modality = KEEL_MODALITY_VIDEO;
+      item.length = view.shape[0];
+      item.rate = 2;  // tests/goldens/make_multimodal.py says it
+    }
     item.rgb.assign(view.data, view.data + view.bytes);
     return std::make_shared<const MediaItem>(std::move(item));
   }
@@ -96,6 +106,10 @@ class Goldens {
     for (const boost::json::value& part : parts) {
       if (part.is_string()) {
         content.push_back(boost::json::object{{"type", "text"}, {"text", part}});
+      } else if (part.is_array()) {
+        content.push_back(boost::json::object{{"type", "video"}});
+        const boost::json::value& number = part.as_array().front();
+        chat.media.push_back(videos_[static_cast<size_t>(number.to_number<int>())]);
       } else {
         content.push_back(boost::json::object{{"type", "image"}});
         chat.media.push_back(images_[static_cast<size_t>(part.to_number<int>())]);
@@ -109,7 +123,7 @@ class Goldens {
   }
 
   std::unique_ptr<SafetensorsFile> file_;
-  MediaItems images_;
+  MediaItems images_, videos_;
   std::map<std::string, Chat> chats_;
 };
 
@@ -232,26 +246,29 @@ TEST(VisionTest, PixelsFeaturesAndLogitsAreTransformers) {
     ASSERT_EQ(media.ids, chat.ids);
     Batch batch;
     batch.token_ids = media.ids;
-    int64_t patches = 0, rows = 0;
+    std::array<int64_t, 4> patches = {}, rows = {};  // those before, by modality
     for (size_t i = 0; i < items.size(); ++i) {
       KEEL_ASSERT_OK_AND_ASSIGN(const NamedTensors inputs,
                                 model.processor->Preprocess(*items[i], ""));
       const HostTensor& pixels = inputs.at("pixel_values");
       const at::Tensor ours = at::from_blob(const_cast<uint8_t*>(pixels.bytes.data()), pixels.dims,
                                             at::TensorOptions().dtype(at::kFloat));
+      const uint32_t modality = items[i]->modality;
+      const bool video = modality == KEEL_MODALITY_VIDEO;
       const at::Tensor theirs =
-          Goldens::Get().Tensor(name + ".pixel_values").narrow(0, patches, pixels.dims[0]);
-      EXPECT_LE(at::abs(ours - theirs).max().item<double>(), 1e-5) << "image " << i;
-      patches += pixels.dims[0];
-      KEEL_ASSERT_OK_AND_ASSIGN(const auto features, model.executor->Encode("image", inputs));
+          Goldens::Get()
+              .Tensor(name + (video ? ".pixel_values_videos" : ".pixel_values"))
+              .narrow(0, patches[modality], pixels.dims[0]);
+      EXPECT_LE(at::abs(ours - theirs).max().item<double>(), 1e-5) << "item " << i;
+      patches[modality] += pixels.dims[0];
+      KEEL_ASSERT_OK_AND_ASSIGN(const auto features,
+                                model.executor->Encode(ModalityName(modality), inputs));
       ASSERT_EQ(features->num_rows(), media.spans[i].features);
-      EXPECT_LE(
-          Difference(
-              features->rows(),
-              Goldens::Get().Tensor(name + ".features").narrow(0, rows, features->num_rows())),
-          1e-4)
-          << "image " << i;
-      rows += features->num_rows();
+      const at::Tensor expected = Goldens::Get()
+                                      .Tensor(name + (video ? ".video_features" : ".features"))
+                                      .narrow(0, rows[modality], features->num_rows());
+      EXPECT_LE(Difference(features->rows(), expected), 1e-4) << "item " << i;
+      rows[modality] += features->num_rows();
       for (const MediaTokensSpan::Run& run : media.spans[i].runs)
         batch.features.push_back({run.begin, run.num, run.first, features});
     }

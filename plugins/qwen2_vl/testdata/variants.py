@@ -8,10 +8,11 @@ SPECIAL = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>
 def _processor(tokenizer):
     import transformers
 
+    video_size = {"shortest_edge": 28 * 28 * 2, "longest_edge": 28 * 28 * 6}
     size = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 12}
     return transformers.Qwen2VLProcessor(
         image_processor=transformers.Qwen2VLImageProcessor(size=size),
-        video_processor=transformers.Qwen2VLVideoProcessor(),
+        video_processor=transformers.Qwen2VLVideoProcessor(size=video_size),
         tokenizer=tokenizer,
     )
 
@@ -45,6 +46,7 @@ VARIANTS = (
         sees=Sees(
             special=SPECIAL,
             image="<|vision_start|><|image_pad|><|vision_end|>",
+            video="<|vision_start|><|video_pad|><|vision_end|>",
             processor=_processor,
         ),
     ),

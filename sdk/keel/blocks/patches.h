@@ -37,9 +37,9 @@ struct PatchSizes {
   int64_t hidden_size, num_heads, in_channels, patch_size, temporal_patch_size, merge_unit;
 
   // `hidden_size`: the tower's, of keys that differ from family to family.
-  PatchSizes(const Config& c, int64_t size, const char* size_key, int64_t patch)
+  PatchSizes(const Config& c, int64_t size, const char* size_key, int64_t patch, int64_t heads = 16)
       : hidden_size(size),
-        num_heads(c.Int("num_heads", 16)),
+        num_heads(c.Int("num_heads", heads)),
         in_channels(c.Int("in_channels", 3)),
         patch_size(c.Int("patch_size", patch)),
         temporal_patch_size(c.Int("temporal_patch_size", 2)),
@@ -100,11 +100,15 @@ struct PatchAttention {
   int64_t dim, head_dim;
   Linear qkv, proj;
   Attention attn;
-  PatchAttention(const Scope& s, const PatchSizes& c)
+  struct Options {
+    bool qkv_bias = true, proj_bias = true;
+  };
+  PatchAttention(const Scope& s, const PatchSizes& c) : PatchAttention(s, c, Options()) {}
+  PatchAttention(const Scope& s, const PatchSizes& c, const Options& o)
       : dim(c.hidden_size),
         head_dim(c.head_dim()),
-        qkv(s / "qkv", dim, dim * 3, true),
-        proj(s / "proj", dim, dim, true),
+        qkv(s / "qkv", dim, dim * 3, o.qkv_bias),
+        proj(s / "proj", dim, dim, o.proj_bias),
         attn(s, {.kind = KEEL_ATTENTION_ENCODER,
                  .heads = c.num_heads,
                  .kv_heads = c.num_heads,

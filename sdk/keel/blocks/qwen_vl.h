@@ -15,6 +15,7 @@
 #define KEEL_SDK_KEEL_BLOCKS_QWEN_VL_H_
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,7 +29,10 @@ struct QwenVlConfig : DenseConfig {
   WindowedLayers windows;
   std::vector<int64_t> mrope_section;
   bool nested;  // newer files have the decoder's keys in text_config
-  explicit QwenVlConfig(const Config& c) : QwenVlConfig(c, c.Child("text_config")) {}
+  // `d`, `sections`: the family's, where they are not Qwen2-VL's.
+  explicit QwenVlConfig(const Config& c, const DenseDefaults& d = Qwen2VlDefaults(),
+                        const std::vector<int64_t>& sections = {16, 24, 24})
+      : QwenVlConfig(c, c.Child("text_config"), d, sections) {}
 
   RopeAttention::Options attention(int layer) const {
     return {.qkv_bias = true, .window = windows(layer)};
@@ -41,13 +45,14 @@ struct QwenVlConfig : DenseConfig {
             .sections = {mrope_section[0], mrope_section[1], mrope_section[2]}};
   }
   // The decoder's, with inputs of a tower named visual: patches, where they are, which see each other.
-  Spec WithPatches(const PatchSizes& vision) const {
+  Spec WithPatches(const PatchSizes& vision,
+                   std::initializer_list<const char*> towers = {"image", "video"}) const {
     Spec s = DenseConfig::spec();
     s.renames = {{.from = {"model\\.language_model\\.(.*)"}, .to = {"model.\\1"}},
                  {.from = {"model\\.visual\\.(.*)"}, .to = {"visual.\\1"}}};
     s.inputs = {{"forward", "positions", KEEL_I64, {3, -1}}};
     const int64_t unit = vision.merge_unit;  // -1: tokens, each of `unit` patches
-    for (const char* tower : {"image", "video"}) {
+    for (const char* tower : towers) {
       s.inputs.push_back(
           {tower, "pixel_values", KEEL_DTYPE_MODEL, {-1, vision.patch_values()}, {unit}});
       s.inputs.push_back({tower, "positions", KEEL_I64, {2, -1}, {1, unit}});
@@ -57,16 +62,20 @@ struct QwenVlConfig : DenseConfig {
   }
 
  private:
-  QwenVlConfig(const Config& c, const std::optional<Config>& text_config)
-      : DenseConfig(text_config.value_or(c), {.vocab_size = 152064,
-                                              .hidden_size = 8192,
-                                              .intermediate_size = 29568,
-                                              .num_hidden_layers = 80,
-                                              .num_attention_heads = 64,
-                                              .num_key_value_heads = 8,
-                                              .max_position_embeddings = 32768,
-                                              .rms_norm_eps = 1e-5,
-                                              .rope_theta = 1000000}),
+  static DenseDefaults Qwen2VlDefaults() {
+    return {.vocab_size = 152064,
+            .hidden_size = 8192,
+            .intermediate_size = 29568,
+            .num_hidden_layers = 80,
+            .num_attention_heads = 64,
+            .num_key_value_heads = 8,
+            .max_position_embeddings = 32768,
+            .rms_norm_eps = 1e-5,
+            .rope_theta = 1000000};
+  }
+  QwenVlConfig(const Config& c, const std::optional<Config>& text_config, const DenseDefaults& d,
+               const std::vector<int64_t>& sections)
+      : DenseConfig(text_config.value_or(c), d),
         windows(text_config.value_or(c), 80),
         nested(text_config.has_value()) {
     const Config text = text_config.value_or(c);
@@ -75,7 +84,7 @@ struct QwenVlConfig : DenseConfig {
         c.Bool("tie_word_embeddings", false) || text.Bool("tie_word_embeddings", false);
     const char* key = text.Has("rope_parameters") ? "rope_parameters/mrope_section"
                                                   : "rope_scaling/mrope_section";
-    mrope_section = text.Has(key) ? text.Ints(key) : std::vector<int64_t>{16, 24, 24};
+    mrope_section = text.Has(key) ? text.Ints(key) : sections;
     if (mrope_section.size() == 3) return;
     text.Fail(key, "has " + std::to_string(mrope_section.size()) +
                        " numbers, expected 3: time, height, width");

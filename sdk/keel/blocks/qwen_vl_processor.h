@@ -25,52 +25,65 @@
 #include <vector>
 
 #include "sdk/keel/blocks/images.h"
+#include "sdk/keel/blocks/interpolated_positions.h"
 
 namespace keel {
 
 // The size (height, width) nearest to an image's, in whole multiples of `factor`, with its aspect and with a number of
-// pixels within the limits.
+// pixels, in `frames` together, within the limits.
 inline std::pair<int64_t, int64_t> SmartResize(int64_t height, int64_t width, int64_t factor,
-                                               int64_t min_pixels, int64_t max_pixels) {
+                                               int64_t min_pixels, int64_t max_pixels,
+                                               int64_t frames = 1) {
   const std::string size = std::to_string(height) + "x" + std::to_string(width);
   if (height < 1 || width < 1) throw Error("an image is " + size + ", expected at least 1x1");
   if (std::max(height, width) > 200 * std::min(height, width))
     throw Error("an image is " + size + ", expected an aspect ratio of at most 200");
   const double h = static_cast<double>(height), w = static_cast<double>(width),
-               f = static_cast<double>(factor);
+               f = static_cast<double>(factor), n_frames = static_cast<double>(frames);
   const auto multiple = [&](double n) { return static_cast<int64_t>(n) * factor; };
   // Halves go to the even number, as in Python's round.
   const int64_t h_bar = multiple(std::nearbyint(h / f)), w_bar = multiple(std::nearbyint(w / f));
-  if (h_bar * w_bar > max_pixels) {
-    const double beta = std::sqrt(h * w / static_cast<double>(max_pixels));
+  if (frames * h_bar * w_bar > max_pixels) {
+    const double beta = std::sqrt(n_frames * h * w / static_cast<double>(max_pixels));
     return {std::max(factor, multiple(std::floor(h / beta / f))),
             std::max(factor, multiple(std::floor(w / beta / f)))};
   }
-  if (h_bar * w_bar < min_pixels) {
-    const double beta = std::sqrt(static_cast<double>(min_pixels) / (h * w));
+  if (frames * h_bar * w_bar < min_pixels) {
+    const double beta = std::sqrt(static_cast<double>(min_pixels) / (n_frames * h * w));
     return {multiple(std::ceil(h * beta / f)), multiple(std::ceil(w * beta / f))};
   }
   return {h_bar, w_bar};
 }
 
+// What a family's processor has otherwise than Qwen2-VL's.
+struct QwenVlProcessorOptions {
+  double tokens_per_second = 0;  // by which a video's steps are placed in time; 0: one a step
+  const char* image_token = "<|image_pad|>";
+  const char* video_token = "<|video_pad|>";
+  // The limits are of the pixels of all frames, of which an image has temporal_patch_size, and a smaller side than a
+  // cell's is made as long as one first.
+  bool counts_frames = false;
+  int64_t min_pixels = 56 * 56, max_pixels = 28 * 28 * 1280;
+};
+
 class QwenVlProcessor {
  public:
   std::vector<MediaTokens> Tokens() const {
-    return {{KEEL_MODALITY_IMAGE, "<|image_pad|>", image_token_id_},
-            {KEEL_MODALITY_VIDEO, "<|video_pad|>", video_token_id_}};
+    return {{KEEL_MODALITY_IMAGE, options_.image_token, image_token_id_},
+            {KEEL_MODALITY_VIDEO, options_.video_token, video_token_id_}};
   }
 
   keel_media_count Count(const keel_media& media) const {
     const bool video = media.modality == KEEL_MODALITY_VIDEO;
     if (!video && media.modality != KEEL_MODALITY_IMAGE)
       throw Error("modality " + std::to_string(media.modality) + ", expected an image or a video");
-    int64_t min_pixels = min_pixels_, max_pixels = max_pixels_;
+    int64_t min_pixels = PreparationOf(media).min_pixels,
+            max_pixels = PreparationOf(media).max_pixels;
     if (const auto options = MediaOptions(media)) {
       min_pixels = options->Int("min_pixels|size/shortest_edge", min_pixels);
       max_pixels = options->Int("max_pixels|size/longest_edge", max_pixels);
     }
-    const auto [height, width] =
-        SmartResize(media.height, media.width, patch_size_ * merge_size_, min_pixels, max_pixels);
+    const auto [height, width] = ResizedSize(media, min_pixels, max_pixels);
     keel_media_count count{};
     count.modality = media.modality;
     count.grid_t = video ? (media.length + temporal_patch_size_ - 1) / temporal_patch_size_ : 1;
@@ -78,14 +91,17 @@ class QwenVlProcessor {
     count.grid_w = width / patch_size_;
     count.patches = count.grid_t * count.grid_h * count.grid_w;
     count.tokens = count.features = count.patches / (merge_size_ * merge_size_);
-    if (video && media.rate > 0)
-      count.seconds_per_grid = static_cast<double>(temporal_patch_size_) / media.rate;
+    constexpr double kUsualRate = 24;  // transformers' of a clip that says none
+    if (video) {
+      count.seconds_per_grid =
+          static_cast<double>(temporal_patch_size_) / (media.rate > 0 ? media.rate : kUsualRate);
+    }
     return count;
   }
 
   std::string Replacement(const keel_media_count& item, uint32_t) const {
-    return Repeated(item.modality == KEEL_MODALITY_VIDEO ? "<|video_pad|>" : "<|image_pad|>",
-                    item.tokens);
+    const bool video = item.modality == KEEL_MODALITY_VIDEO;
+    return Repeated(video ? options_.video_token : options_.image_token, item.tokens);
   }
 
   ExpandedPrompt Expand(PromptIds ids, MediaCounts items) const {
@@ -124,8 +140,8 @@ class QwenVlProcessor {
       }
       const keel_media_count& item = next.Take(modality);
       const int64_t height = item.grid_h / merge_size_, width = item.grid_w / merge_size_;
-      const bool timed = modality == KEEL_MODALITY_VIDEO && tokens_per_second_ > 0;
-      const double interval = timed ? tokens_per_second_ * item.seconds_per_grid : 1;
+      const bool timed = modality == KEEL_MODALITY_VIDEO && options_.tokens_per_second > 0;
+      const double interval = timed ? options_.tokens_per_second * item.seconds_per_grid : 1;
       for (int64_t t = 0; t < item.grid_t; ++t) {
         const auto time = static_cast<int64_t>(static_cast<double>(t) * interval);
         for (int64_t h = 0; h < height; ++h) {
@@ -146,9 +162,8 @@ class QwenVlProcessor {
     std::vector<int32_t> cu_seqlens = {0};
   };
 
-  // `tokens_per_second`: by which a video's steps are placed in time; 0: one a step.
-  explicit QwenVlProcessor(const Assets& assets, double tokens_per_second = 0)
-      : QwenVlProcessor(assets, ImageProcessorConfig(assets), tokens_per_second) {}
+  explicit QwenVlProcessor(const Assets& assets, const QwenVlProcessorOptions& options = {})
+      : QwenVlProcessor(assets, ImageProcessorConfig(assets), options) {}
 
   int64_t patch_size() const { return patch_size_; }
   int64_t merge_size() const { return merge_size_; }
@@ -201,6 +216,25 @@ class QwenVlProcessor {
               inputs.I32("cu_seqlens", {borders}).begin());
   }
 
+  // Of the patches, for InterpolatedPositions over a square of `side`; `taps`: BilinearTaps or BicubicTaps.
+  void PutInterpolation(const std::vector<keel_media_count>& grids, const Patches& patches,
+                        int64_t side, Taps (*taps)(int64_t, int64_t, int64_t),
+                        const TensorSink& inputs) const {
+    std::vector<int64_t> indices;
+    std::vector<float> weights;
+    size_t i = 0;
+    for (const keel_media_count& grid : grids) {
+      for (int64_t patch = 0; patch < grid.patches; ++patch, ++i) {
+        AddTaps(taps(patches.rows[i], grid.grid_h, side),
+                taps(patches.columns[i], grid.grid_w, side), side, indices, weights);
+      }
+    }
+    const auto n = static_cast<int64_t>(i),
+               of_each = static_cast<int64_t>(indices.size() / std::max<size_t>(i, 1));
+    std::copy(indices.begin(), indices.end(), inputs.I64("interp_indices", {n, of_each}).begin());
+    std::copy(weights.begin(), weights.end(), inputs.F32("interp_weights", {n, of_each}).begin());
+  }
+
  private:
   // Hands out the items of a prompt: the n-th placeholder of a modality is its n-th item.
   class NextItem {
@@ -223,21 +257,54 @@ class QwenVlProcessor {
     size_t at_[4] = {}, taken_ = 0;
   };
 
+  // How the pixels of images or of videos are made.
+  struct Preparation {
+    ImageSettings settings;
+    int64_t min_pixels, max_pixels;
+    Preparation(const std::optional<Config>& c, int64_t min, int64_t max)
+        : settings(c, ImageSettings::Clip()),
+          min_pixels(c ? c->Int("min_pixels|size/shortest_edge", min) : min),
+          max_pixels(c ? c->Int("max_pixels|size/longest_edge", max) : max) {}
+  };
+  const Preparation& PreparationOf(const keel_media& media) const {
+    return media.modality == KEEL_MODALITY_VIDEO ? videos_ : images_;
+  }
+
+  // The settings of the video processor; those of images where the checkpoint has none of its own, as in transformers.
+  static std::optional<Config> VideoProcessorConfig(const Assets& assets) {
+    if (const auto whole = assets.Json("processor_config.json")) {
+      if (whole->IsObject("video_processor")) return whole->Child("video_processor");
+    }
+    const std::optional<Config> own = assets.Json("video_preprocessor_config.json");
+    return own ? own : assets.Json("preprocessor_config.json");
+  }
+
   QwenVlProcessor(const Assets& assets, const std::optional<Config>& config,
-                  double tokens_per_second)
+                  const QwenVlProcessorOptions& options)
       : assets_(assets),
-        settings_(config, ImageSettings::Clip()),
-        image_token_id_(assets.TokenId("<|image_pad|>")),
-        video_token_id_(assets.TokenId("<|video_pad|>")),
-        tokens_per_second_(tokens_per_second) {
+        options_(options),
+        images_(config, options.min_pixels, options.max_pixels),
+        videos_(VideoProcessorConfig(assets), 28 * 28 * 128, 28 * 28 * 768),
+        image_token_id_(assets.TokenId(options.image_token)),
+        video_token_id_(assets.TokenId(options.video_token)) {
     if (!config) return;
     const Config& c = *config;
-    min_pixels_ = c.Int("min_pixels|size/shortest_edge", min_pixels_);
-    max_pixels_ = c.Int("max_pixels|size/longest_edge", max_pixels_);
     patch_size_ = CheckedSide(c, "patch_size", c.Int("patch_size", patch_size_));
     temporal_patch_size_ =
         CheckedSide(c, "temporal_patch_size", c.Int("temporal_patch_size", temporal_patch_size_));
     merge_size_ = CheckedSide(c, "merge_size", c.Int("merge_size", merge_size_));
+  }
+
+  std::pair<int64_t, int64_t> ResizedSize(const keel_media& media, int64_t min_pixels,
+                                          int64_t max_pixels) const {
+    const int64_t cell = patch_size_ * merge_size_;
+    if (!options_.counts_frames || media.height < 1 || media.width < 1)
+      return SmartResize(media.height, media.width, cell, min_pixels, max_pixels);
+    double height = static_cast<double>(media.height), width = static_cast<double>(media.width);
+    const double side = static_cast<double>(cell), scale = std::max(side / height, side / width);
+    if (scale > 1) height = std::trunc(height * scale), width = std::trunc(width * scale);
+    return SmartResize(static_cast<int64_t>(height), static_cast<int64_t>(width), cell, min_pixels,
+                       max_pixels, temporal_patch_size_);
   }
 
   uint32_t ModalityOf(int64_t id) const {
@@ -250,10 +317,11 @@ class QwenVlProcessor {
   float* Patchify(const keel_media& item, const keel_media_count& grid, int64_t t,
                   float* out) const {
     const int64_t p = patch_size_, m = merge_size_, cells = grid.grid_w / m;  // in a row
+    const ImageSettings& settings = PreparationOf(item).settings;
     std::vector<Pixels> frames;
     for (int64_t i = 0; i < temporal_patch_size_; ++i) {
       frames.push_back(Resize(assets_, PixelsOf(item, t * temporal_patch_size_ + i),
-                              settings_.resample, grid.grid_h * p, grid.grid_w * p));
+                              settings.resample, grid.grid_h * p, grid.grid_w * p));
     }
     for (int64_t cell = 0; cell < grid.grid_h * grid.grid_w / (m * m); ++cell) {
       for (int64_t part = 0; part < m * m; ++part) {
@@ -262,7 +330,7 @@ class QwenVlProcessor {
         for (int64_t c = 0; c < 3; ++c) {
           for (const Pixels& frame : frames) {
             for (int64_t i = 0; i < p * p; ++i)
-              *out++ = static_cast<float>(settings_(frame.at(top + i / p, left + i % p)[c], c));
+              *out++ = static_cast<float>(settings(frame.at(top + i / p, left + i % p)[c], c));
           }
         }
       }
@@ -271,10 +339,9 @@ class QwenVlProcessor {
   }
 
   const Assets assets_;
-  const ImageSettings settings_;
+  const QwenVlProcessorOptions options_;
+  const Preparation images_, videos_;
   const int64_t image_token_id_, video_token_id_;
-  const double tokens_per_second_;
-  int64_t min_pixels_ = 56 * 56, max_pixels_ = 28 * 28 * 1280;
   int64_t patch_size_ = 14, temporal_patch_size_ = 2, merge_size_ = 2;
 };
 

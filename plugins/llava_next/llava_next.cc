@@ -1,0 +1,60 @@
+// LLaVA-NeXT (LLaVA 1.6), as in transformers' models/llava_next/modeling_llava_next.py: LLaVA's features of an image as a
+// whole, and of the tiles that it is cut into, put together row by row, without what was added around the image.
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "plugins/llava_next/processing_llava_next.h"
+#include "sdk/keel/blocks/llava.h"
+#include "sdk/keel/blocks/vit.h"
+#include "sdk/keel/plugin.h"
+
+namespace keel {
+namespace {
+
+struct LlavaNextConfig : LlavaModelConfig {
+  explicit LlavaNextConfig(const Config& c) : LlavaModelConfig(c) {
+    if (has_class)
+      c.Fail("vision_feature_select_strategy", "is 'full', expected default: features of patches");
+  }
+  Spec spec() const {
+    Spec s = LlavaModelConfig::spec();
+    s.renames.push_back({.from = {R"(model\.image_newline)"}, .to = {"image_newline"}});
+    s.inputs.push_back({"image", "packed_index", KEEL_I64, {-3}});
+    return s;
+  }
+};
+
+struct LlavaNextForConditionalGeneration : DenseDecoder<LlavaNextConfig> {
+  static constexpr const char* kModelType = "llava_next";
+  static constexpr const char* kArchitectures[] = {"LlavaNextForConditionalGeneration"};
+
+  int64_t hidden_size, patches;
+  Vit vision_tower;
+  LlavaMultiModalProjector multi_modal_projector;
+  Param image_newline;
+  LlavaNextForConditionalGeneration(const Scope& root, const LlavaNextConfig& c)
+      : DenseDecoder(root, c),
+        hidden_size(c.hidden_size),
+        patches(c.vision.patches),
+        vision_tower(root / "vision_tower", c.vision, c.vision_feature_layer),
+        multi_modal_projector(root / "multi_modal_projector", c),
+        image_newline(root / "image_newline", {c.hidden_size}) {}
+
+  // Each tile's features and behind them a newline, of which packed_index takes what the image has, in its order.
+  Tensor Encode(std::string_view, const std::vector<Tensor>& in) const {
+    const Tensor pixel_values = in[0], segments = in[1], packed_index = in[2];
+    const Tensor features =
+        multi_modal_projector(vision_tower.Patches(vision_tower(pixel_values, segments)));
+    const Tensor tiles = features.View({-1, patches, hidden_size});
+    const Tensor newline = image_newline(features.run).View({1, 1, hidden_size});
+    const Tensor rows = Cat({tiles, newline.ExpandAs(tiles.Narrow(1, 0, 1))}, 1);
+    return rows.View({-1, hidden_size}).Rows(packed_index);
+  }
+};
+
+}  // namespace
+}  // namespace keel
+
+KEEL_PLUGIN("org.keel.llava_next", "0.1.0", keel::LlavaNextForConditionalGeneration,
+            keel::LlavaNextProcessor);
