@@ -254,6 +254,8 @@ keel_status keel_engine::Submit(const keel_request& request, keel_output_fn fn, 
   if (const auto pair = request.strings.find("text_pair"); pair != request.strings.end()) {
     for (const unsigned char c : pair->second) prompt->push_back(c);
   }
+  if (prompt->empty() && request.strings.contains("task"))
+    return Fail(kInvalidArgument, "prompt is empty, expected at least one token", "prompt");
   const int64_t limit = options_.Int("max-model-len");
   if (static_cast<int64_t>(prompt->size()) >= limit) {
     return Fail(kInvalidArgument, "the prompt has " + std::to_string(prompt->size()) +
@@ -405,7 +407,7 @@ void keel_engine::StepSequence(Running& running, size_t index) {
       output.finish_reason = "stop";
       output.stop_reason = std::to_string(token);
       output.stop_token = token;
-      s.held.pop_back();
+      if (token < 256) s.held.pop_back();
     } else if (s.generated >= max_tokens) {
       output.finish_reason = "length";
     }
@@ -490,6 +492,8 @@ keel_status ReadLogprob(const keel_output* output, int32_t token, int64_t n, flo
 }
 
 const std::set<std::string_view> kInts = {"max_tokens",
+                                          "thinking_token_budget",
+                                          "truncate_prompt_tokens",
                                           "best_of",
                                           "beam_width",
                                           "early_stopping",

@@ -85,6 +85,9 @@ constexpr IntParameter kInts[] = {
     {{"parse_output", 0, 1}, [](RequestDraft& r, int64_t v) { r.parses = v != 0; }},
     {{"parallel_tool_calls", 0, 1},
      [](RequestDraft& r, int64_t v) { r.parsing_options.parallel_calls = v != 0; }},
+    {{"thinking_token_budget", 0}, [](RequestDraft& r, int64_t v) { r.thinking_token_budget = v; }},
+    {{"truncate_prompt_tokens", -1},
+     [](RequestDraft& r, int64_t v) { r.pooling_options.truncate_prompt_tokens = v; }},
     {{"dimensions", 1}, [](RequestDraft& r, int64_t v) { r.pooling_options.dimensions = v; }},
     {{"use_activation", 0, 1},
      [](RequestDraft& r, int64_t v) { r.pooling_options.use_activation = v != 0; }},
@@ -261,6 +264,7 @@ Request RequestDraft::Finish() const {
   if (parses) out.parsing = parsing_options;
   if (out.pooling.has_value()) {
     out.pooling->dimensions = pooling_options.dimensions;
+    out.pooling->truncate_prompt_tokens = pooling_options.truncate_prompt_tokens;
     out.pooling->use_activation = pooling_options.use_activation;
   }
   return out;

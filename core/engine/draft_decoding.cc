@@ -9,9 +9,10 @@ namespace keel {
 
 void DraftDecoding::Propose(RunningRequest& request, DecodingContext&) {
   for (const auto& sequence : request.sequences) {
-    // Masks of drafts would need the grammar to go back.
-    if (!sequence->finished && sequence->num_behind() == 1 && sequence->grammar == nullptr)
-      Propose(*sequence);
+    // Masks of drafts would need the grammar to go back, and a budget to look ahead.
+    const bool may_be_masked = sequence->grammar != nullptr ||
+                               (sequence->reasoning.has_value() && !sequence->reasoning->is_over());
+    if (!sequence->finished && sequence->num_behind() == 1 && !may_be_masked) Propose(*sequence);
   }
 }
 

@@ -114,6 +114,54 @@ TEST_F(EngineTest, SaysWhatTheModelSays) {
   EXPECT_EQ(whole[0].reason, FinishReason::kStop);
 }
 
+// A model whose reasoning stands between <think>, with which the prompt ends, and </think>.
+FakeModel ThinkingModel(FakeExecutor::Logits logits) {
+  FakeModel fake = MakeFakeModel(std::move(logits));
+  fake.model.parsers.reasoning = "qwen3";
+  return fake;
+}
+
+TEST_F(EngineTest, ABudgetEndsReasoning) {
+  for (const auto method : {SpeculationMethod::kNone, SpeculationMethod::kNgram}) {
+    EngineOptions options;
+    options.speculation.method = method;
+    Serve(ThinkingModel(testing::SayAlphabet), options);
+    Request request = Ask("<think>", 20);
+    request.parsing = Request::Parsing{.tools = ToolUse::kNone};
+    request.thinking_token_budget = 3;
+    request.n = 2;
+    const Answer answer = Run(request);
+    for (const uint32_t i : {0, 1}) {
+      EXPECT_EQ(answer[i].tokens.size(), 20);  // "?@A", seven for </think>
+      EXPECT_EQ(answer[i].text, "?@ABCDEFGH");
+    }
+    request.thinking_token_budget = 1000;
+    EXPECT_EQ(Run(request)[0].text, "");
+  }
+}
+
+TEST_F(EngineTest, AGrammarWaitsForTheEndOfReasoning) {
+  // It would rather end at once, wherever it may.
+  const std::string script = "hm</think>";
+  Serve(ThinkingModel([script](absl::Span<const int32_t> tokens, absl::Span<float> logits) {
+    const size_t at = tokens.size() - std::string("<think>").size();
+    if (at < script.size()) logits[static_cast<size_t>(Letter(script[at]))] = 40;
+    logits[testing::kEnd] = 50;
+  }));
+  Request request = Ask("", 40);
+  request.prompt = Letters("<think>");
+  request.parsing = Request::Parsing{.tools = ToolUse::kNone};
+  request.grammar = GrammarSpec{.kind = GrammarSpec::Kind::kRegex, .source = "yes"};
+  const Answer answer = Run(request);
+  EXPECT_EQ(answer[0].text, "yes");
+  EXPECT_EQ(answer[0].reason, FinishReason::kStop);
+  EXPECT_EQ(std::vector<int32_t>(answer[0].tokens.begin(), answer[0].tokens.begin() + 13),
+            Letters("hm</think>yes"));
+  // Where the prompt has not begun it, and no token does, the answer comes first.
+  request.prompt = Letters("abcdefg");
+  EXPECT_EQ(Run(request)[0].text, "yes");
+}
+
 TEST_F(EngineTest, ManyRequestsShareStepsAndTooFewBlocks) {
   EngineOptions options;
   options.scheduler.max_num_batched_tokens = 20;

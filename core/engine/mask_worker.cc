@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/engine/token_mask.h"
+
 namespace keel {
 
 MaskWorker::~MaskWorker() {
@@ -13,11 +15,12 @@ MaskWorker::~MaskWorker() {
   thread_.join();
 }
 
-void MaskWorker::Start(std::vector<RunningSequence*> sequences) {
+void MaskWorker::Start(std::vector<RunningSequence*> sequences, int64_t vocab_size) {
   if (sequences.empty()) return;
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
   absl::MutexLock lock(&mutex_);
   sequences_ = std::move(sequences);
+  vocab_size_ = vocab_size;
   busy_ = true;
 }
 
@@ -32,16 +35,16 @@ void MaskWorker::Run() {
                             ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return busy_ || stopping_; };
   while (true) {
     std::vector<RunningSequence*> sequences;
+    int64_t vocab_size = 0;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(&has_work));
       if (stopping_) return;
       sequences.swap(sequences_);
+      vocab_size = vocab_size_;
     }
-    for (RunningSequence* sequence : sequences) {
-      sequence->mask.resize(sequence->grammar->mask_words());
-      sequence->mask_status = sequence->grammar->FillMask(absl::MakeSpan(sequence->mask));
-    }
+    for (RunningSequence* sequence : sequences)
+      sequence->mask_status = FillMask(*sequence, vocab_size);
     absl::MutexLock lock(&mutex_);
     busy_ = false;
   }

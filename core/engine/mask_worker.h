@@ -1,7 +1,8 @@
-// Fills the masks of grammars on a thread of its own, while the model runs.
+// Fills the masks of sequences on a thread of its own, while the model runs.
 #ifndef KEEL_CORE_ENGINE_MASK_WORKER_H_
 #define KEEL_CORE_ENGINE_MASK_WORKER_H_
 
+#include <cstdint>
 #include <thread>
 #include <vector>
 
@@ -16,7 +17,7 @@ class MaskWorker {
   ~MaskWorker();
 
   // Begins to fill `mask` and `mask_status` of each; nobody may touch them or their grammars until Wait.
-  void Start(std::vector<RunningSequence*> sequences);
+  void Start(std::vector<RunningSequence*> sequences, int64_t vocab_size);
   // Returns when all are filled. Nothing to do without a Start.
   void Wait();
 
@@ -25,6 +26,7 @@ class MaskWorker {
 
   absl::Mutex mutex_;
   std::vector<RunningSequence*> sequences_ ABSL_GUARDED_BY(mutex_);
+  int64_t vocab_size_ ABSL_GUARDED_BY(mutex_) = 0;
   bool busy_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;  // from the first Start on

@@ -6,16 +6,17 @@
 
 #include "core/base/status.h"
 #include "core/engine/running_request.h"
+#include "core/engine/token_mask.h"
 #include "core/kernels/parallel.h"
 #include "core/sampling/beam_candidates.h"
 
 namespace keel {
 namespace {
 
-std::vector<RunningSequence*> WithGrammar(const LogitRows& rows) {
+std::vector<RunningSequence*> Masked(const LogitRows& rows) {
   std::vector<RunningSequence*> out;
   for (const LogitRows::Sampled& row : rows.sampled) {
-    if (row.sequence->grammar != nullptr) out.push_back(row.sequence);
+    if (IsMasked(*row.sequence)) out.push_back(row.sequence);
   }
   return out;
 }
@@ -32,7 +33,7 @@ absl::StatusOr<absl::Span<Sampled>> ModelRunner::Run(const Step& step, StepTimer
   timer.Enter(StepPart::kPrepare);
   rows_ = {};
   Batch batch = MakeBatch(step, rows_);
-  masks_.Start(WithGrammar(rows_));
+  masks_.Start(Masked(rows_), vocab_size_);
   timer.Enter(StepPart::kForward);
   media_.AddMedia(step, batch);
   const absl::StatusOr<at::Tensor> result = RunModel(executor_, step, batch);
@@ -108,7 +109,7 @@ void ModelRunner::AddDraws(const LogitRows::Sampled& row, Sampled& sampled, floa
   job.sampler = &sequence.sampler;
   job.logits = Row(logits, row.first, 1 + sequence.num_drafts);
   job.drafts = absl::MakeConstSpan(sequence.tokens).last(static_cast<size_t>(sequence.num_drafts));
-  if (sequence.grammar != nullptr) job.allowed = sequence.mask;
+  if (IsMasked(sequence)) job.allowed = sequence.mask;
   job.shared_logits = !sampled.forks.empty();
   jobs_.push_back(job);
   for (Sampled::Fork& fork : sampled.forks) {

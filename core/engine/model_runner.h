@@ -21,7 +21,7 @@
 
 namespace keel {
 
-// The engine thread's; masks of grammars are filled on a thread of its own while the model runs.
+// The engine thread's; masks of tokens are filled on a thread of its own while the model runs.
 class ModelRunner {
  public:
   // `executor` must outlive it. `vocab_size`: columns of its logits. `pooling`: it gives vectors.

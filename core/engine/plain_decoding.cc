@@ -80,7 +80,13 @@ std::optional<SequenceEnd> EndAfter(RunningSequence& sequence, int32_t token, Ou
     }
     return end;
   }
-  if (sequence.grammar != nullptr) {
+  bool is_of_answer = true;
+  if (std::optional<ReasoningTracker>& reasoning = sequence.reasoning; reasoning.has_value()) {
+    is_of_answer = !reasoning->is_within() && token != reasoning->begin_token();
+    if (absl::Status status = reasoning->Take(token); !status.ok())
+      return SequenceEnd{FinishReason::kError, "", std::move(status)};
+  }
+  if (sequence.grammar != nullptr && is_of_answer) {
     if (absl::Status status = sequence.grammar->Consume(token); !status.ok())
       return SequenceEnd{FinishReason::kError, "", std::move(status)};
     // Nothing but an end token could follow, which min_tokens may forbid: the next step says so.

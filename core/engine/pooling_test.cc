@@ -158,6 +158,20 @@ TEST_F(PoolingTest, TheWholeContextMayBeThePrompt) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("prompt is empty")));
 }
 
+TEST_F(PoolingTest, ALongTextLosesItsEndWhereThatIsAsked) {
+  Serve(PoolingType::kMean);
+  request_.prompt = std::string(6, 'a');
+  request_.pooling->truncate_prompt_tokens = 3;
+  EXPECT_EQ(*Run(request_).prompt_tokens, Letters("aaa"));
+  request_.pooling->truncate_prompt_tokens = -1;
+  EXPECT_EQ(*Run(request_).prompt_tokens, Letters("aaaaaa"));
+  request_.prompt = std::string(1 << 20, 'a');
+  EXPECT_EQ(Run(request_).vector[0], 20);
+  request_.pooling->truncate_prompt_tokens = 257;
+  EXPECT_THAT(StatusOf(request_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is 257, expected 1 to 256")));
+}
+
 TEST_F(PoolingTest, WhatTheModelDoesNotDoIsRefused) {
   Serve(PoolingType::kCls);
   request_.pooling->task = "classify";

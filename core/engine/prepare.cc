@@ -16,6 +16,7 @@
 #include "core/engine/plain_decoding.h"
 #include "core/engine/prepare_parsing.h"
 #include "core/engine/request_limits.h"
+#include "core/engine/token_mask.h"
 #include "core/processor/processor.h"
 
 namespace keel {
@@ -59,18 +60,20 @@ absl::string_view Beginning(absl::string_view text, size_t bytes) {
 
 // A text of megabytes may be short enough where the context is long. Its beginning is tokenized first:
 // what has too many tokens there has too many as a whole.
+// Where the end may be left out, that is as good as the whole text.
 absl::StatusOr<std::vector<int32_t>> Encode(const Model& model, absl::string_view text,
-                                            const EncodeOptions& options) {
+                                            const EncodeOptions& options, bool truncates) {
   constexpr size_t kBytesAToken = 8;       // texts of people have fewer
   constexpr size_t kLeastBytes = 1 << 16;  // not worth a second look
   constexpr int64_t kCut = 256;            // more tokens than this a cut word does not make
-  KEEL_RETURN_IF_ERROR(CheckCharacters(model, text));
+  if (!truncates) KEEL_RETURN_IF_ERROR(CheckCharacters(model, text));
   const auto max_tokens = static_cast<size_t>(model.max_model_len);
   for (size_t bytes = std::max(kBytesAToken * max_tokens, kLeastBytes); bytes < text.size();
        bytes *= 4) {
-    KEEL_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
+    KEEL_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
                           model.text.tokenizer->Encode(Beginning(text, bytes), options));
     if (static_cast<int64_t>(ids.size()) <= model.max_model_len + kCut) continue;
+    if (truncates) return ids;
     return absl::InvalidArgumentError(absl::StrCat(
         "prompt has ", ids.size(), " tokens in its first ", bytes, " of ", text.size(),
         " bytes, the model takes at most ", model.max_model_len - 1,
@@ -188,6 +191,7 @@ absl::Status CheckBeams(const Request& request) {
         "beam_width");
   };
   if (request.grammar.has_value()) return refuse("structured output");
+  if (request.thinking_token_budget.has_value()) return refuse("thinking_token_budget");
   if (request.max_tokens == 0) return refuse("max_tokens 0");
   if (request.best_of.has_value()) return refuse("best_of");
   if (request.sampling.logprobs.has_value()) return refuse("logprobs");
@@ -226,11 +230,10 @@ absl::StatusOr<int64_t> MaxTokens(const Model& model, const Request& request,
 }
 
 // Refuses constraints that contradict each other from the first token on.
-absl::Status CheckFirstToken(RunningSequence& sequence) {
+absl::Status CheckFirstToken(RunningSequence& sequence, int64_t vocab_size) {
   if (!sequence.sampler.is_constrained()) return absl::OkStatus();
-  if (sequence.grammar == nullptr) return sequence.sampler.CheckChoice();
-  sequence.mask.resize(sequence.grammar->mask_words());
-  KEEL_RETURN_IF_ERROR(sequence.grammar->FillMask(absl::MakeSpan(sequence.mask)));
+  if (!IsMasked(sequence)) return sequence.sampler.CheckChoice();
+  KEEL_RETURN_IF_ERROR(FillMask(sequence, vocab_size));
   return sequence.sampler.CheckChoice(sequence.mask);
 }
 
@@ -265,13 +268,15 @@ absl::StatusOr<std::vector<int32_t>> RequestPreparer::TextTokens(const Request& 
   }
   if (const auto* text = std::get_if<std::string>(&request.prompt)) {
     encode.add_special_tokens = request.add_special_tokens.value_or(true);
-    absl::StatusOr<std::vector<int32_t>> ids = Encode(model_, *text, encode);
+    const bool truncates =
+        request.pooling.has_value() && request.pooling->truncate_prompt_tokens.has_value();
+    absl::StatusOr<std::vector<int32_t>> ids = Encode(model_, *text, encode, truncates);
     return ids.ok() ? std::move(ids) : WithField(ids.status(), "prompt");
   }
   if (const auto* chat = std::get_if<ChatPrompt>(&request.prompt)) {
     KEEL_ASSIGN_OR_RETURN(const std::string text, RenderChat(model_, *chat));
     encode.add_special_tokens = request.add_special_tokens.value_or(false);
-    absl::StatusOr<std::vector<int32_t>> ids = Encode(model_, text, encode);
+    absl::StatusOr<std::vector<int32_t>> ids = Encode(model_, text, encode, /*truncates=*/false);
     return ids.ok() ? std::move(ids) : WithField(ids.status(), "messages");
   }
   return Refuse("prompt", "the request has no prompt: set text, token ids or messages");
@@ -341,6 +346,8 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
   auto out = std::make_unique<RunningSequence>(
       &running, std::move(sampler), std::make_shared<OutputStream>(channel, detokenizer));
   KEEL_ASSIGN_OR_RETURN(out->outputs->parser, ParserFor(model_, request, *running.prompt));
+  KEEL_ASSIGN_OR_RETURN(out->reasoning,
+                        ReasoningFor(model_, request, *running.prompt, detokenizer));
   out->priority = request.priority;
   out->cache_salt = CacheSalt(request, static_cast<int64_t>(running.prompt->size()));
   out->tokens = *running.prompt;
@@ -367,7 +374,7 @@ absl::StatusOr<std::unique_ptr<RunningSequence>> RequestPreparer::MakeSequence(
   if (request.grammar.has_value()) {
     KEEL_ASSIGN_OR_RETURN(out->grammar, CompileGrammar(*request.grammar));
   }
-  KEEL_RETURN_IF_ERROR(CheckFirstToken(*out));
+  KEEL_RETURN_IF_ERROR(CheckFirstToken(*out, model_.vocab_size));
   return out;
 }
 

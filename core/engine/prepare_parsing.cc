@@ -15,6 +15,12 @@ namespace {
 
 constexpr size_t kPromptEndTokens = 16;  // enough for the marker that a template ends with
 
+// The end of the prompt, as a parser looks at it.
+absl::StatusOr<std::string> PromptEnd(const Model& model, absl::Span<const int32_t> prompt) {
+  return model.text.tokenizer->Decode(prompt.last(std::min(prompt.size(), kPromptEndTokens)),
+                                      /*skip_special_tokens=*/false);
+}
+
 absl::StatusOr<ToolList> ToolsOf(const Request& request) {
   const auto* chat = std::get_if<ChatPrompt>(&request.prompt);
   return ToolList::Parse(chat == nullptr ? "" : chat->tools);
@@ -56,7 +62,9 @@ absl::Status ApplyToolChoice(const Model& model, Request& request) {
   GrammarSpec grammar;
   grammar.kind = GrammarSpec::Kind::kJsonSchema;
   grammar.source = std::move(schema);
-  grammar.whitespace_pattern = " ?";  // a model that pads would have no end
+  // A model that pads, or invents parameters, would have no end.
+  grammar.whitespace_pattern = " ?";
+  grammar.disable_additional_properties = true;
   request.grammar = std::move(grammar);
   return absl::OkStatus();
 }
@@ -65,14 +73,32 @@ absl::StatusOr<std::optional<OutputParser>> ParserFor(const Model& model, const 
                                                       absl::Span<const int32_t> prompt) {
   if (!request.parsing.has_value()) return std::nullopt;
   KEEL_ASSIGN_OR_RETURN(ToolList tools, ToolsOf(request));
-  const size_t n = std::min(prompt.size(), kPromptEndTokens);
-  KEEL_ASSIGN_OR_RETURN(const std::string end, model.text.tokenizer->Decode(
-                                                   prompt.last(n), /*skip_special_tokens=*/false));
+  KEEL_ASSIGN_OR_RETURN(const std::string end, PromptEnd(model, prompt));
   return MakeOutputParser(model.parsers,
                           {.tools = std::make_shared<const ToolList>(std::move(tools)),
                            .use = request.parsing->tools,
                            .named = request.parsing->named,
                            .prompt = end});
+}
+
+absl::StatusOr<std::optional<ReasoningTracker>> ReasoningFor(
+    const Model& model, const Request& request, absl::Span<const int32_t> prompt,
+    const IncrementalDetokenizer& detokenizer) {
+  const ReasoningFormat* format = ReasoningFormatOf(model.parsers);
+  const bool is_bounded = request.grammar.has_value() || request.thinking_token_budget.has_value();
+  if (!request.parsing.has_value() || format == nullptr || !is_bounded) return std::nullopt;
+  const Tokenizer& tokenizer = *model.text.tokenizer;
+  const EncodeOptions options = {.add_special_tokens = false};
+  ReasoningBounds bounds = {.budget = request.thinking_token_budget};
+  KEEL_ASSIGN_OR_RETURN(const std::vector<int32_t> begin, tokenizer.Encode(format->begin, options));
+  if (begin.size() == 1) bounds.begin_token = begin[0];
+  KEEL_ASSIGN_OR_RETURN(bounds.end_tokens, tokenizer.Encode(format->end, options));
+  KEEL_ASSIGN_OR_RETURN(const std::string end, PromptEnd(model, prompt));
+  ReasoningSplitter splitter(*format, end);
+  // A grammar waits for reasoning that one token begins, or the prompt did; else the answer is first.
+  if (request.grammar.has_value() && splitter.is_before() && !bounds.begin_token.has_value())
+    return std::nullopt;
+  return ReasoningTracker(std::move(splitter), detokenizer, std::move(bounds));
 }
 
 std::shared_ptr<const std::vector<int32_t>> KeptSpecialIds(const Model& model,

@@ -11,8 +11,10 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/chat/parsers/output_parser.h"
+#include "core/engine/reasoning_tracker.h"
 #include "core/engine/request.h"
 #include "core/model/model.h"
+#include "core/text/detokenizer.h"
 
 namespace keel {
 
@@ -24,6 +26,12 @@ absl::Status ApplyToolChoice(const Model& model, Request& request);
 // The parser of a request; none unless it has `parsing`. `prompt` are the ids it follows.
 absl::StatusOr<std::optional<OutputParser>> ParserFor(const Model& model, const Request& request,
                                                       absl::Span<const int32_t> prompt);
+
+// What bounds the reasoning of a request that has a grammar or a budget; none where the model's
+// cannot be told apart. `detokenizer` is that of its text.
+absl::StatusOr<std::optional<ReasoningTracker>> ReasoningFor(
+    const Model& model, const Request& request, absl::Span<const int32_t> prompt,
+    const IncrementalDetokenizer& detokenizer);
 
 // Special tokens that the text must keep for that parser; null: none.
 std::shared_ptr<const std::vector<int32_t>> KeptSpecialIds(const Model& model,

@@ -55,6 +55,34 @@ absl::Status CheckDimensions(const Model& model, const PoolingRequest& request) 
                               : absl::StrCat("one of ", absl::StrJoin(sizes, ", ")));
 }
 
+// Leaves the end of the text out, if `ids` are more than the request wants; what the tokenizer adds
+// behind a text (a separator) stays behind it.
+absl::Status Truncate(const Model& model, const Request& request, std::vector<int32_t>& ids) {
+  if (!request.pooling->truncate_prompt_tokens.has_value()) return absl::OkStatus();
+  const int64_t asked = *request.pooling->truncate_prompt_tokens;
+  if (asked == 0 || asked > model.max_model_len) {
+    return Refuse("truncate_prompt_tokens", "truncate_prompt_tokens is ", asked, ", expected 1 to ",
+                  model.max_model_len, " (max_model_len), or -1 for that");
+  }
+  const int64_t fits = model.pooling->is_whole
+                           ? std::min(model.max_model_len, model.max_step_tokens)
+                           : model.max_model_len;
+  const auto most = static_cast<size_t>(asked < 0 ? fits : asked);
+  if (ids.size() <= most) return absl::OkStatus();
+  size_t behind = 0;
+  if (std::holds_alternative<std::string>(request.prompt) &&
+      request.add_special_tokens.value_or(true)) {
+    KEEL_ASSIGN_OR_RETURN(const std::vector<int32_t> added, model.text.tokenizer->Encode(""));
+    while (behind < added.size() && behind < most &&
+           added[added.size() - 1 - behind] == ids[ids.size() - 1 - behind] &&
+           (added.size() - behind > 1 || added[0] != ids[0]))
+      ++behind;
+  }
+  ids.erase(ids.begin() + static_cast<int64_t>(most - behind),
+            ids.end() - static_cast<int64_t>(behind));
+  return absl::OkStatus();
+}
+
 absl::Status CheckLength(const Model& model, const char* field, int64_t tokens) {
   if (tokens == 0) return Refuse(field, "prompt is empty, expected at least one token");
   if (tokens > model.max_model_len) {
@@ -85,6 +113,7 @@ absl::StatusOr<Tokenizer::Pair> RequestPreparer::PoolingPrompt(const Request& re
   Tokenizer::Pair out;
   if (!request.text_pair.has_value()) {
     KEEL_ASSIGN_OR_RETURN(out.ids, PromptTokens(request));
+    KEEL_RETURN_IF_ERROR(Truncate(model_, request, out.ids));
     return out;
   }
   const auto* text = std::get_if<std::string>(&request.prompt);

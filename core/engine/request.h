@@ -35,6 +35,8 @@ struct PoolingRequest {
   std::string task = {};                    // "embed" or "classify"
   std::optional<bool> use_activation = {};  // unset: as the model says
   std::optional<int64_t> dimensions = {};   // unset: all that there are
+  // Of a text that is longer the end is left out; -1: as much as the model takes. Unset: it is refused.
+  std::optional<int64_t> truncate_prompt_tokens = {};
 };
 
 struct Request {
@@ -80,6 +82,9 @@ struct Request {
     bool parallel_calls = true;      // more than one, where a grammar makes them
   };
   std::optional<Parsing> parsing;
+  // Of a request with `parsing`, where the model's reasoning can be told apart: after that many tokens of it
+  // the marker that ends it comes. Unset: any number.
+  std::optional<int64_t> thinking_token_budget;
   int32_t priority = 0;
   std::optional<int64_t> timeout_ms;  // from Submit on; then it ends with kAbort and what there is
   std::string cache_salt;

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "core/engine/decoding.h"
 #include "core/engine/output_worker.h"
+#include "core/engine/reasoning_tracker.h"
 #include "core/engine/request.h"
 #include "core/engine/request_media.h"
 #include "core/engine/stop_text.h"
@@ -40,6 +41,7 @@ struct RunningSequence : Sequence {
         outputs(parent.outputs),
         num_candidates(parent.num_candidates),
         stop(parent.stop),
+        reasoning(parent.reasoning),
         media_status(parent.media_status),
         num_prompt_logprobs(parent.num_prompt_logprobs),
         prompt_logprobs(parent.prompt_logprobs),
@@ -61,11 +63,12 @@ struct RunningSequence : Sequence {
 
   std::vector<int32_t> token_types;  // of its prompt: 0, of a second text 1; empty: all 0
 
-  std::optional<StopText> stop;             // set: there are stop strings
-  std::unique_ptr<GrammarMatcher> grammar;  // null: any text
-  std::vector<uint32_t> mask;               // ModelRunner's: what the grammar allows next
-  absl::Status mask_status;                 // of filling it
-  absl::Status media_status;                // of encoding its media
+  std::optional<StopText> stop;               // set: there are stop strings
+  std::unique_ptr<GrammarMatcher> grammar;    // null: any text
+  std::optional<ReasoningTracker> reasoning;  // set: a grammar waits for it, or it is bounded
+  std::vector<uint32_t> mask;                 // ModelRunner's: what may come next
+  absl::Status mask_status;                   // of filling it
+  absl::Status media_status;                  // of encoding its media
 
   int32_t num_prompt_logprobs = 0;  // reported; a preempted prompt that is computed anew adds none
   std::vector<SampledToken> prompt_logprobs;  // that were not given out yet

@@ -114,6 +114,7 @@ TEST_F(MessagesTest, RefusalsNameTheField) {
   EXPECT_THAT(message(R"("stop":["x"])"), HasSubstr("use stop_sequences"));
   EXPECT_THAT(message(R"("mcp_servers":[])"), HasSubstr("MCP servers are not served"));
   EXPECT_THAT(message(R"("thinking":{"type":"maybe"})"), HasSubstr("expected enabled, adaptive"));
+  EXPECT_THAT(message(R"("thinking":{"type":"enabled","budget_tokens":-7})"), HasSubstr("is -7"));
   EXPECT_THAT(message(R"("tool_choice":{"type":"any"})"), HasSubstr("tools is missing"));
   EXPECT_THAT(message(R"("tool_choice":{"type":"some"})"), HasSubstr("expected auto, any, tool"));
   EXPECT_THAT(message(R"("tools":[{"name":"f"}])"), HasSubstr("tools[0] has no input_schema"));

@@ -102,7 +102,8 @@ ToolChoice ReadToolChoice(Fields& fields, Request& request) {
   return out;
 }
 
-// {"type": "enabled" | "adaptive" | "disabled"}: what templates of models that may think call it.
+// {"type": "enabled" | "adaptive" | "disabled", "budget_tokens"}: what templates of models that may
+// think call it.
 void ReadThinking(Fields& fields, Request& request) {
   json::object kwargs;
   if (const json::object* thinking = fields.Object("thinking")) {
@@ -112,6 +113,8 @@ void ReadThinking(Fields& fields, Request& request) {
       inner.Fail(InvalidField("thinking.type", "thinking.type is " + Quote(type) +
                                                    ", expected enabled, adaptive or disabled"));
     }
+    if (const auto budget = inner.Int("budget_tokens"))
+      SetInt(inner, request, "thinking.budget_tokens", "thinking_token_budget", *budget);
     if (!inner.ok()) fields.Fail(*inner.error());
     kwargs["enable_thinking"] = kwargs["thinking"] = type != "disabled";
   }

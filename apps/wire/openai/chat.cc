@@ -116,6 +116,8 @@ MaybeError ParseChat(const json::object& body, const CallContext& context, Call*
       break;
     }
   }
+  if (const auto budget = fields.Int("thinking_token_budget"))
+    SetInt(fields, request, "thinking_token_budget", "thinking_token_budget", *budget);
   if (fields.ok()) {
     Status status = MoveMedia(&messages, request);
     if (status.ok()) status = request.SetMessages(json::serialize(messages));

@@ -83,6 +83,8 @@ constexpr FieldInfo kFields[] = {
     Chat("parallel_tool_calls", "true, false", "false: one call at most, where it is required"),
     Chat("documents", "list", "for the chat template"),
     Chat("chat_template_kwargs", "object", "for the chat template"),
+    Chat("thinking_token_budget", "number",
+         "so many tokens of reasoning, then its end is made to come"),
     Chat("mm_processor_kwargs", "object",
          "for the model's processor, which refuses what it does not read"),
     Chat("add_generation_prompt", "true, false", "end the prompt with the beginning of an answer"),

@@ -128,7 +128,13 @@ bool IsHarmony(const ParserNames& names) {
   return names.tools == kHarmonyTools || names.reasoning == kHarmonyReasoning;
 }
 
-// A grammar makes the text, which has no markers.
+std::optional<ReasoningSplitter> ReasoningOf(const ParserNames& names, absl::string_view prompt) {
+  const ReasoningFormat* format = ReasoningFormatOf(names);
+  if (format == nullptr) return std::nullopt;
+  return ReasoningSplitter(*format, prompt);
+}
+
+// A grammar makes the answer a call, without marks around it.
 bool IsForced(ToolUse use) { return use == ToolUse::kRequired || use == ToolUse::kNamed; }
 
 }  // namespace
@@ -181,6 +187,11 @@ absl::StatusOr<ParserNames> ChooseParsers(const ParserNames& asked, absl::string
   return names;
 }
 
+const ReasoningFormat* ReasoningFormatOf(const ParserNames& names) {
+  const ReasoningRow* row = IsHarmony(names) ? nullptr : Find(kReasoning, names.reasoning);
+  return row == nullptr ? nullptr : &row->format;
+}
+
 OutputParser MakeOutputParser(const ParserNames& names, const ParserRequest& request) {
   if (IsForced(request.use)) {
     std::unique_ptr<ToolParser> tools;
@@ -189,31 +200,26 @@ OutputParser MakeOutputParser(const ParserNames& names, const ParserRequest& req
     } else {
       tools = std::make_unique<JsonTools>(JsonToolsFormat{{}, {}, true, true}, JsonCall::IsTool());
     }
-    return OutputParser(std::nullopt, std::move(tools));
+    return OutputParser(ReasoningOf(names, request.prompt), std::move(tools));
   }
   if (IsHarmony(names)) return OutputParser(std::nullopt, std::make_unique<Harmony>());
-  std::optional<ReasoningSplitter> reasoning;
-  if (const ReasoningRow* row = Find(kReasoning, names.reasoning))
-    reasoning.emplace(row->format, request.prompt);
   std::unique_ptr<ToolParser> tools;
   if (const ToolRow* row = Find(kTools, names.tools);
       row != nullptr && request.use == ToolUse::kAuto)
     tools = row->make(request.tools);
-  return OutputParser(std::move(reasoning), std::move(tools));
+  return OutputParser(ReasoningOf(names, request.prompt), std::move(tools));
 }
 
 std::vector<absl::string_view> MarkersOf(const ParserNames& names, ToolUse use) {
   std::vector<absl::string_view> markers;
-  if (IsForced(use)) return markers;
   const auto add = [&](absl::Span<const absl::string_view> more) {
     markers.insert(markers.end(), more.begin(), more.end());
   };
   if (IsHarmony(names)) {
-    add(Harmony::Markers());
+    if (!IsForced(use)) add(Harmony::Markers());
     return markers;
   }
-  if (const ReasoningRow* row = Find(kReasoning, names.reasoning))
-    add({row->format.begin, row->format.end});
+  if (const ReasoningFormat* format = ReasoningFormatOf(names)) add({format->begin, format->end});
   if (use != ToolUse::kAuto) return markers;
   if (absl::StartsWith(names.tools, "deepseek")) {
     add(DeepseekTools::Markers());

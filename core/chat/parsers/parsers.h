@@ -49,6 +49,10 @@ struct ParserRequest {
 // Never null; names as ChooseParsers gives them.
 OutputParser MakeOutputParser(const ParserNames& names, const ParserRequest& request);
 
+// How reasoning is marked in the texts of these parsers' models; null: nothing tells it apart, or (gpt-oss) it
+// stands among other parts.
+const ReasoningFormat* ReasoningFormatOf(const ParserNames& names);
+
 // Texts that the parser of such a request looks for and a tokenizer may hold as special tokens, which the
 // text must keep.
 std::vector<absl::string_view> MarkersOf(const ParserNames& names, ToolUse use);

@@ -257,8 +257,8 @@ TEST(ParsersTest, WhatAGrammarMadeIsCalls) {
   EXPECT_EQ(
       parse(
           {Tools(), ToolUse::kRequired, "", "<think>\n"},
-          R"([{"name": "time", "parameters": {}}, {"name": "weather", "parameters": {"days": 1}}])"),
-      "time<-{} weather<-{\"days\": 1} ");
+          R"(Hm.</think>[{"name": "time", "parameters": {}}, {"name": "weather", "parameters": {"days": 1}}])"),
+      "(Hm.) time<-{} weather<-{\"days\": 1} ");
   EXPECT_EQ(parse({Tools(), ToolUse::kNamed, "weather", ""}, R"({"city": "Rome"})"),
             "weather<-{\"city\": \"Rome\"} ");
 }
@@ -317,7 +317,8 @@ TEST(ParsersTest, ATextKeepsTheMarkersThatItsParserLooksFor) {
   EXPECT_THAT(MarkersOf(names, ToolUse::kAuto), Contains("[TOOL_CALLS]"));
   EXPECT_THAT(MarkersOf(names, ToolUse::kNone), Contains("[/THINK]"));
   EXPECT_THAT(MarkersOf(names, ToolUse::kNone), Not(Contains("[TOOL_CALLS]")));
-  EXPECT_THAT(MarkersOf(names, ToolUse::kRequired), IsEmpty());
+  EXPECT_THAT(MarkersOf(names, ToolUse::kRequired), Contains("[/THINK]"));
+  EXPECT_THAT(MarkersOf({"openai", ""}, ToolUse::kRequired), IsEmpty());
   EXPECT_THAT(MarkersOf({"openai", ""}, ToolUse::kNone), Contains("<|channel|>"));
 }
 

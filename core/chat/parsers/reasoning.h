@@ -29,6 +29,11 @@ class ReasoningSplitter {
   void Add(absl::string_view text, std::vector<OutputPart>* parts, std::string* answer);
   void Finish(std::vector<OutputPart>* parts, std::string* answer);
 
+  // None has begun yet, and it may.
+  bool is_before() const { return state_ == State::kBefore; }
+  // It has begun and not ended.
+  bool is_within() const { return state_ == State::kWithin; }
+
  private:
   enum class State { kBefore, kWithin, kEnded, kAfter };
 
