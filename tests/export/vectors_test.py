@@ -73,6 +73,10 @@ class VectorsTest(unittest.TestCase):
         )
         self.assertEqual(functions(graph)["pool"], ["LINEAR", "UNARY", "LINEAR"])
 
+    def test_padding_may_be_no_token(self):
+        graph = graph_of(transformers.LlamaForSequenceClassification, pad_token_id=-1)
+        self.assertEqual(functions(graph)["pool"], ["LINEAR"])
+
     def test_padding_that_the_engine_cannot_know_of_is_refused(self):
         model_class = transformers.GemmaForSequenceClassification  # whose default is 0
         sizes = SIZES | {"num_key_value_heads": 2, "head_dim": 8}

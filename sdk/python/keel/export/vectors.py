@@ -84,7 +84,7 @@ def check_classifier(
     ids[ids == padding] = vocabulary - 1 if padding != vocabulary - 1 else 0
     token_types = example_types(backbone, LENGTH_TRIED)
     most = LENGTH_TRIED
-    if padding is not None and expected == "LAST":  # the class looks for the last that is none
+    if expected == "LAST" and padding in range(vocabulary):  # it looks for the last that is none
         most -= PADDING_TRIED
         ids[:, most:] = padding
     hidden = logits_of(backbone, ids, positions, token_types)[:most]
