@@ -256,7 +256,7 @@ absl::Status LongRope(const Reader& reader, const Reader& top, double max_positi
 struct Source {
   const json::object* parent;   // holds rope_theta, max_position_embeddings ...
   const json::object* scaling;  // rope_parameters or rope_scaling; may be null
-  bool local = false;           // old Gemma 3 files: rope_local_base_freq, unscaled
+  bool local = false;           // old Gemma 3 files: rope_local_base_freq if it is there, unscaled
 };
 
 // Whether it holds an object a layer type, not parameters of all layers.
@@ -286,8 +286,7 @@ absl::StatusOr<Source> Locate(absl::string_view params, const json::object& conf
     if (of_layer == nullptr && !IsByLayerType(*given)) of_layer = given;
     return Source{parent, of_layer};
   }
-  if (layer_type == "sliding_attention" && parent->contains("rope_local_base_freq"))
-    return Source{parent, nullptr, true};
+  if (layer_type == "sliding_attention") return Source{parent, nullptr, true};
   KEEL_ASSIGN_OR_RETURN(given, FindObject(*parent, "rope_scaling", where));
   return Source{parent, given};
 }

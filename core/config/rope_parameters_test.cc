@@ -1,5 +1,6 @@
 #include "core/config/rope_parameters.h"
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -68,6 +69,26 @@ TEST(RopeParametersTest, PicksTheLayerType) {
       const RopeParameters local,
       Resolve(config, {.head_dim = 8, .params = "rope_parameters/sliding_attention"}));
   EXPECT_DOUBLE_EQ(local.theta, 100);
+}
+
+// As Gemma 3's files have it: what is scaled is the rope of the other layers, whether the file says this one's base or
+// leaves it out.
+TEST(RopeParametersTest, AnOldFilesScalingIsNotThatOfSlidingLayers) {
+  for (const std::string base : {"", R"("rope_local_base_freq": 500.0, )"}) {
+    const std::string config = R"({"text_config": {)" + base +
+                               R"("rope_scaling": {"factor": 8.0, "rope_type": "linear"}}})";
+    const auto resolve = [&](const char* params, double theta) {
+      return Resolve(config, {.head_dim = 8, .theta = theta, .params = params});
+    };
+    KEEL_ASSERT_OK_AND_ASSIGN(const RopeParameters sliding,
+                              resolve("text_config/rope_parameters/sliding_attention", 10000));
+    EXPECT_DOUBLE_EQ(sliding.theta, base.empty() ? 10000 : 500);
+    EXPECT_DOUBLE_EQ(sliding.inv_freq[0], 1);
+    KEEL_ASSERT_OK_AND_ASSIGN(const RopeParameters full,
+                              resolve("text_config/rope_parameters/full_attention", 1e6));
+    EXPECT_DOUBLE_EQ(full.theta, 1e6);
+    EXPECT_DOUBLE_EQ(full.inv_freq[0], 1.0 / 8);
+  }
 }
 
 TEST(RopeParametersTest, NamesAnUnknownType) {
