@@ -37,7 +37,8 @@ def png(height: int, width: int, rgb: bytes, level: int = 6) -> bytes:
 
 
 class Goldens:
-    """The images, and of each chat its parts (a text or an image's number), `ids` and `greedy`."""
+    """The images, and of each chat without a video its parts (a text or an image's number), `ids`
+    and `greedy`."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
@@ -46,7 +47,11 @@ class Goldens:
         self._tensors = json.loads(data[8 : 8 + size])
         self._data = data[8 + size :]
         facts = json.loads(pathlib.Path(directory, "goldens.json").read_text(encoding="utf-8"))
-        self.chats: dict[str, list[Any]] = {n: c["parts"] for n, c in facts["chats"].items()}
+        self.chats: dict[str, list[Any]] = {
+            name: chat["parts"]
+            for name, chat in facts["chats"].items()
+            if not any(isinstance(part, list) for part in chat["parts"])
+        }
         self.texts: dict[str, str] = {n: c["text"] for n, c in facts["chats"].items()}
         self.images = []
         while f"image_{len(self.images)}" in self._tensors:
