@@ -13,6 +13,7 @@
 #include "apps/batch/output_file.h"
 #include "apps/common/log.h"
 #include "apps/server/batch_input.h"
+#include "apps/server/batch_usage.h"
 
 namespace keel::apps {
 namespace {
@@ -328,7 +329,12 @@ Status BatchQueue::FailBatch(const std::string& id, BatchFault fault) {
 
 // What was written becomes files of the store together with the batch's end.
 Status BatchQueue::End(const std::string& id, bool is_late) {
+  const Result<Batch> ending = batches_.Find(id);
+  if (!ending.ok()) return ending.status();
+  const Result<BatchUsage> usage = UsageOf(files_.PathOf(ending->output_id));
+  if (!usage.ok()) return usage.status();
   const Result<Batch> ended = batches_.Change(id, [&](Batch& batch) {
+    batch.usage = *usage;
     const bool is_cancelled = batch.status == BatchStatus::kCancelling;
     batch.Enter(BatchStatus::kFinalizing, Now());
     const auto adopt = [&](const std::string& file, const char* name, bool* has) {

@@ -123,6 +123,9 @@ TEST_F(BatchQueueTest, ABatchBecomesTwoFiles) {
   EXPECT_EQ(batch.status, BatchStatus::kCompleted);
   EXPECT_EQ(batch.model, "fake");
   EXPECT_EQ(batch.counts, (RequestCounts{.total = 3, .completed = 2, .failed = 1}));
+  ASSERT_TRUE(batch.usage.has_value());
+  EXPECT_EQ(batch.usage->output, 8);  // "one" and "two", a letter a token, and their ends
+  EXPECT_EQ(LoadBatch(SaveBatch(batch))->usage, batch.usage);
   EXPECT_EQ(batch.times.count(BatchStatus::kInProgress), 1u);
   EXPECT_THAT(Lines(batch.output_id), ::testing::UnorderedElementsAre("a", "c"));
   EXPECT_THAT(Lines(batch.errors_id), ElementsAre("b"));

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "apps/server/mapped_body.h"
 #include "apps/server/request_head.h"
 #include "boost/asio/as_tuple.hpp"
 #include "boost/asio/experimental/awaitable_operators.hpp"
@@ -19,6 +21,7 @@
 #include "boost/asio/use_awaitable.hpp"
 #include "boost/asio/write.hpp"
 #include "boost/beast/core/basic_stream.hpp"
+#include "boost/beast/core/file.hpp"
 #include "boost/beast/core/flat_buffer.hpp"
 #include "boost/beast/http.hpp"
 #include "boost/beast/ssl/ssl_stream.hpp"
@@ -54,6 +57,12 @@ std::string PeerOf(const Socket& socket) {
   return endpoint.address().to_string() + ":" + std::to_string(endpoint.port());
 }
 
+// Not only broken off.
+bool IsMalformed(const error_code& error) {
+  return error.category() == http::make_error_code(http::error::bad_method).category() &&
+         error != http::error::end_of_stream && error != http::error::partial_message;
+}
+
 using PlainStream = beast::basic_stream<net::generic::stream_protocol>;
 using TlsStream = beast::ssl_stream<PlainStream>;
 
@@ -76,16 +85,24 @@ class StreamConnection final : public Connection {
   void Close() override { lowest().close(); }
 
  private:
-  using Parser = http::request_parser<http::string_body>;
+  using HeadParser = http::request_parser<http::empty_body>;
+  // How an answer is framed.
+  struct Framing {
+    bool head_only = false, keep_alive = false;
+    unsigned version = 11;
+  };
   static constexpr bool kIsTls = std::is_same_v<Stream, TlsStream>;
 
   PlainStream& lowest() { return Lowest(stream_); }
 
   net::awaitable<bool> Begin();
   net::awaitable<void> End();
-  net::awaitable<bool> Read(Parser& parser);
+  net::awaitable<bool> ReadHead(HeadParser& parser);
+  net::awaitable<bool> ReadBody(HeadParser& head, HttpRequest& request);
+  net::awaitable<error_code> ReadToMemory(HeadParser& head, HttpRequest& request);
+  net::awaitable<error_code> ReadToDisk(HeadParser& head, HttpRequest& request);
   net::awaitable<bool> Refuse(CallError error);
-  net::awaitable<bool> Answer(ExchangeState& exchange, const Parser& parser);
+  net::awaitable<bool> Answer(ExchangeState& exchange, const Framing& framing);
   net::awaitable<bool> WriteWhole(ExchangeState& exchange, bool head_only, bool keep_alive,
                                   unsigned version);
   net::awaitable<bool> WritePieces(ExchangeState& exchange, bool head_only, bool keep_alive,
@@ -94,7 +111,7 @@ class StreamConnection final : public Connection {
   void WatchClient();
   template <typename Message>
   void SetHeaders(const ExchangeState& exchange, Message* message);
-  HttpRequest ToRequest(Parser& parser);
+  HttpRequest ToRequest(const HeadParser& parser);
   template <typename Buffers>
   net::awaitable<bool> WriteBytes(Buffers buffers);
 
@@ -111,20 +128,25 @@ net::awaitable<void> StreamConnection<Stream>::Run() {
   const std::shared_ptr<Connection> keep = shared_from_this();
   bool go_on = co_await Begin();
   while (go_on && !shared_->draining) {
-    Parser parser;
-    parser.header_limit(static_cast<uint32_t>(shared_->options.max_header_bytes));
-    parser.body_limit(shared_->options.max_body_bytes);
-    if (!co_await Read(parser)) break;
+    HeadParser head;
+    head.header_limit(static_cast<uint32_t>(shared_->options.max_header_bytes));
+    head.body_limit(boost::none);  // ReadBody has it
+    if (!co_await ReadHead(head)) break;
+    const Framing framing = {.head_only = head.get().method() == http::verb::head,
+                             .keep_alive = head.keep_alive(),
+                             .version = head.get().version()};
+    HttpRequest request = ToRequest(head);
+    if (!co_await ReadBody(head, request)) break;
 
     const auto start = std::chrono::steady_clock::now();
-    auto exchange = std::make_shared<ExchangeState>(ToRequest(parser), weak_from_this(),
+    auto exchange = std::make_shared<ExchangeState>(std::move(request), weak_from_this(),
                                                     stream_.get_executor());
     exchange->set_error_form(shared_->options.error_form);
     woken_ = false;
     watch_ = true;
     written_ = 0;
     shared_->handler(exchange);
-    go_on = co_await Answer(*exchange, parser);
+    go_on = co_await Answer(*exchange, framing);
     if (client_gone_) {
       exchange->SetGone();
     } else {
@@ -174,39 +196,99 @@ net::awaitable<void> StreamConnection<Stream>::End() {
   lowest().close();
 }
 
-// Reads one request. False: there is none, or it was refused.
+// Reads the head of a request. False: there is none, or it was refused.
 template <typename Stream>
-net::awaitable<bool> StreamConnection<Stream>::Read(Parser& parser) {
+net::awaitable<bool> StreamConnection<Stream>::ReadHead(HeadParser& parser) {
   lowest().expires_after(shared_->options.header_timeout);
   is_idle_ = true;
-  auto [error, n] = co_await http::async_read_header(stream_, buffer_, parser, kAsTuple);
+  const auto [error, n] = co_await http::async_read_header(stream_, buffer_, parser, kAsTuple);
   is_idle_ = false;
-  if (!error && !parser.is_done()) {
-    if (beast::iequals(parser.get()[http::field::expect], "100-continue")) {
-      const std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-      if (!co_await WriteBytes(net::buffer(go_on))) co_return false;
-    }
-    lowest().expires_after(shared_->options.body_timeout);
-    std::tie(error, n) = co_await http::async_read(stream_, buffer_, parser, kAsTuple);
-  }
   if (!error) co_return true;
   // A local: gcc 12 ends a temporary of a co_await expression twice.
   CallError refusal;
-  if (error == http::error::body_limit) {
-    refusal.code = ErrorCode::kBodyTooLarge;
-    refusal.message = "the body is longer than --max-body-bytes allows (" +
-                      std::to_string(shared_->options.max_body_bytes) + " bytes)";
-  } else if (error == http::error::header_limit) {
+  if (error == http::error::header_limit) {
     refusal.code = ErrorCode::kHeaderTooLarge;
     refusal.message = "the headers are longer than " +
                       std::to_string(shared_->options.max_header_bytes) + " bytes";
-  } else if (error.category() == http::make_error_code(http::error::bad_method).category() &&
-             error != http::error::end_of_stream && error != http::error::partial_message) {
+  } else if (IsMalformed(error)) {
     refusal.message = "the request is no valid HTTP: " + error.message();
   } else {
     co_return false;
   }
   co_return co_await Refuse(std::move(refusal));
+}
+
+// Reads what follows the head. False: it did not come, or was refused.
+template <typename Stream>
+net::awaitable<bool> StreamConnection<Stream>::ReadBody(HeadParser& head, HttpRequest& request) {
+  if (head.is_done()) co_return true;
+  const HttpOptions& options = shared_->options;
+  const bool is_upload = options.uploads.is_upload && options.uploads.is_upload(request);
+  const size_t limit = is_upload ? options.uploads.max_bytes : options.max_body_bytes;
+  error_code error;
+  if (head.content_length().value_or(0) > limit) {
+    error = http::error::body_limit;
+  } else {
+    if (beast::iequals(head.get()[http::field::expect], "100-continue")) {
+      const std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+      if (!co_await WriteBytes(net::buffer(go_on))) co_return false;
+    }
+    if (is_upload) {
+      error = co_await ReadToDisk(head, request);
+    } else {
+      error = co_await ReadToMemory(head, request);
+    }
+  }
+  if (!error) co_return true;
+  CallError refusal;
+  if (error == http::error::body_limit) {
+    refusal.code = ErrorCode::kBodyTooLarge;
+    refusal.message = std::string("the body is longer than ") +
+                      (is_upload ? "--max-batch-file-bytes" : "--max-body-bytes") + " allows (" +
+                      std::to_string(limit) + " bytes)";
+  } else if (IsMalformed(error)) {
+    refusal.message = "the request is no valid HTTP: " + error.message();
+  } else if (error.category() == boost::system::generic_category()) {
+    refusal.code = ErrorCode::kUnavailable;
+    refusal.message = "the body cannot be kept in --files-dir: " + error.message();
+  } else {
+    co_return false;
+  }
+  co_return co_await Refuse(std::move(refusal));
+}
+
+template <typename Stream>
+net::awaitable<error_code> StreamConnection<Stream>::ReadToMemory(HeadParser& head,
+                                                                  HttpRequest& request) {
+  http::request_parser<http::string_body> parser(std::move(head));
+  parser.body_limit(shared_->options.max_body_bytes);
+  lowest().expires_after(shared_->options.body_timeout);
+  const auto [error, n] = co_await http::async_read(stream_, buffer_, parser, kAsTuple);
+  request.body = std::move(parser.get().body());
+  co_return error;
+}
+
+// An error of the generic category is the disk's.
+template <typename Stream>
+net::awaitable<error_code> StreamConnection<Stream>::ReadToDisk(HeadParser& head,
+                                                                HttpRequest& request) {
+  http::request_parser<http::file_body> parser(std::move(head));
+  parser.body_limit(shared_->options.uploads.max_bytes);
+  const int fd = OpenUnnamedFile(shared_->options.uploads.folder);
+  if (fd < 0) co_return error_code(errno, boost::system::generic_category());
+  beast::file file;
+  file.native_handle(fd);
+  error_code error;
+  parser.get().body().reset(std::move(file), error);
+  while (!error && !parser.is_done()) {
+    lowest().expires_after(shared_->options.body_timeout);
+    size_t n = 0;
+    std::tie(error, n) = co_await http::async_read_some(stream_, buffer_, parser, kAsTuple);
+  }
+  if (error) co_return error;
+  request.upload = MappedBody::Map(fd);
+  if (request.upload == nullptr) co_return error_code(errno, boost::system::generic_category());
+  co_return error;
 }
 
 // Answers what cannot be read on from, and ends the connection.
@@ -235,7 +317,7 @@ net::awaitable<bool> StreamConnection<Stream>::Refuse(CallError error) {
 }
 
 template <typename Stream>
-HttpRequest StreamConnection<Stream>::ToRequest(Parser& parser) {
+HttpRequest StreamConnection<Stream>::ToRequest(const HeadParser& parser) {
   const auto& message = parser.get();
   HttpRequest request;
   request.method = View(message.method_string());
@@ -249,25 +331,24 @@ HttpRequest StreamConnection<Stream>::ToRequest(Parser& parser) {
   request.authorization = View(message[http::field::authorization]);
   request.api_key = View(message["X-Api-Key"]);
   request.origin = View(message[http::field::origin]);
+  request.asked_headers = View(message[http::field::access_control_request_headers]);
   request.accept = View(message[http::field::accept]);
   request.if_none_match = View(message[http::field::if_none_match]);
   request.id = RequestId(View(message["X-Request-Id"]));
   request.peer = PeerOf(lowest().socket());
-  request.body = std::move(parser.get().body());
   return request;
 }
 
 // False: the connection ends.
 template <typename Stream>
 net::awaitable<bool> StreamConnection<Stream>::Answer(ExchangeState& exchange,
-                                                      const Parser& parser) {
+                                                      const Framing& framing) {
   while (!exchange.has_head()) {
     if (!co_await WaitForWake()) co_return false;
     exchange.WakeSeen();
   }
-  const bool head_only = parser.get().method() == http::verb::head;
-  const unsigned version = parser.get().version();
-  const bool keep_alive = parser.get().keep_alive() && !shared_->draining;
+  const auto [head_only, asks_keep_alive, version] = framing;
+  const bool keep_alive = asks_keep_alive && !shared_->draining;
   const bool written =
       exchange.body() == nullptr
           ? co_await WriteWhole(exchange, head_only, keep_alive, version)
@@ -288,11 +369,13 @@ void StreamConnection<Stream>::SetHeaders(const ExchangeState& exchange, Message
   }
   for (const auto& [name, value] : head.headers) message->set(name, value);
   if (!head.warning.empty()) message->set("X-Keel-Warning", head.warning);
-  if (!exchange.allow_origin().empty()) {
-    message->set(http::field::access_control_allow_origin, exchange.allow_origin());
+  if (const auto& allowed = exchange.allowed_origin(); allowed.has_value()) {
+    message->set(http::field::access_control_allow_origin, allowed->origin);
     message->insert(http::field::vary, "Origin");
     message->set(http::field::access_control_allow_methods, "GET, HEAD, POST, DELETE, OPTIONS");
-    message->set(http::field::access_control_allow_headers, "*, Authorization");
+    message->set(http::field::access_control_allow_headers, allowed->headers);
+    if (allowed->with_credentials)
+      message->set(http::field::access_control_allow_credentials, "true");
   }
 }
 

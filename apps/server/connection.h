@@ -40,9 +40,9 @@ class ExchangeState : public Exchange, public std::enable_shared_from_this<Excha
         executor_(std::move(executor)) {}
 
   const HttpRequest& request() const override { return request_; }
-  void AllowOrigin(std::string origin) override {
+  void AllowOrigin(AllowedOrigin allowed) override {
     std::lock_guard lock(mutex_);
-    allow_origin_ = std::move(origin);
+    allowed_origin_ = std::move(allowed);
   }
   void Respond(HttpResponse response) override { RespondInPieces(std::move(response), nullptr); }
   void RespondInPieces(HttpResponse head, std::shared_ptr<BodyStream> body) override {
@@ -76,7 +76,7 @@ class ExchangeState : public Exchange, public std::enable_shared_from_this<Excha
     return head_.has_value();
   }
   // Once has_head(), these three no longer change.
-  const std::string& allow_origin() const { return allow_origin_; }
+  const std::optional<AllowedOrigin>& allowed_origin() const { return allowed_origin_; }
   const HttpResponse& head() const { return *head_; }
   BodyStream* body() const { return body_.get(); }
   std::optional<TokenCounts> tokens() {
@@ -109,7 +109,7 @@ class ExchangeState : public Exchange, public std::enable_shared_from_this<Excha
   std::optional<HttpResponse> head_;
   std::shared_ptr<BodyStream> body_;
   std::function<void()> on_gone_;
-  std::string allow_origin_;  // empty: none
+  std::optional<AllowedOrigin> allowed_origin_;
   std::optional<TokenCounts> tokens_;
   bool gone_ = false;
 };

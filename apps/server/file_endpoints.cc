@@ -77,7 +77,7 @@ MaybeError ReadExpiry(const std::vector<FormField>& fields, std::optional<int64_
 void Upload(OfflineJobs& jobs, Exchange& exchange) {
   std::vector<FormField> fields;
   const HttpRequest& request = exchange.request();
-  if (const MaybeError error = ParseFormData(request.content_type, request.body, &fields))
+  if (const MaybeError error = ParseFormData(request.content_type, request.content(), &fields))
     return RespondError(exchange, *error);
   const FormField* purpose = FindField(fields, "purpose");
   if (purpose == nullptr || purpose->content != "batch") {
@@ -162,7 +162,7 @@ void AddFileEndpoints(Router& router, OfflineJobs* jobs) {
       endpoint(*jobs, *exchange);
     });
   };
-  add("POST", "/v1/files", Upload);
+  add("POST", kFilesPath.data(), Upload);
   add("GET", "/v1/files", List);
   add("GET", "/v1/files/*", Get);
   add("DELETE", "/v1/files/*", Delete);

@@ -212,11 +212,9 @@ void Generate(const EndpointContext& context, ParseCall parse, const std::string
   if (const MaybeError error = parse(body->get_object(), call_context, call.get())) {
     return RespondError(*exchange, *error);
   }
-  if (context.style.strict && !call->unknown_fields.empty()) {
-    const std::string& name = call->unknown_fields.front();
-    return RespondError(*exchange,
-                        InvalidField(name, "there is no field " + Quote(name) +
-                                               ", and --strict takes only what is known"));
+  if (context.style.strict) {
+    if (const MaybeError error = RefuseUnknownFields(call->unknown_fields))
+      return RespondError(*exchange, *error);
   }
   const bool waits = std::any_of(call->requests.begin(), call->requests.end(),
                                  [](const Request& request) { return request.has_media_files(); });

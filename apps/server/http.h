@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "apps/server/mapped_body.h"
 #include "apps/wire/call_error.h"
 
 namespace keel::apps {
@@ -21,13 +22,25 @@ struct HttpRequest {
   std::string query = {};  // what stands behind its "?", as it was sent
   std::string content_type = {};
   std::string body;
-  std::string authorization;  // the header's value
-  std::string api_key = {};   // of X-Api-Key, as Anthropic's clients send it
-  std::string origin;         // the header's value; empty: not from a web page
-  std::string id;             // of X-Request-Id, or made up
-  std::string peer;           // "127.0.0.1:51234"
-  std::string accept = {};    // the header's value
+  std::string authorization;       // the header's value
+  std::string api_key = {};        // of X-Api-Key, as Anthropic's clients send it
+  std::string origin;              // the header's value; empty: not from a web page
+  std::string asked_headers = {};  // that a page's call would have, asked before it is made
+  std::string id;                  // of X-Request-Id, or made up
+  std::string peer;                // "127.0.0.1:51234"
+  std::string accept = {};         // the header's value
   std::string if_none_match = {};
+  std::shared_ptr<const MappedBody> upload = {};  // the body, if it is on the disk; else null
+
+  std::string_view content() const { return upload == nullptr ? body : upload->view(); }
+};
+
+// The web pages that may read an answer, as the headers Access-Control-Allow-* say it.
+struct AllowedOrigin {
+  std::string origin = "*";
+  // That calls may have; where credentials go along, "*" is not all of them.
+  std::string headers = "*, Authorization";
+  bool with_credentials = false;  // cookies and the like
 };
 
 struct TokenCounts {
@@ -63,8 +76,8 @@ class Exchange {
   // How errors of this exchange are written. Set before it is handed to another thread.
   void set_error_form(ErrorForm form) { error_form_ = form; }
   ErrorForm error_form() const { return error_form_; }
-  // Web pages of `origin` may read the answer, which is yet to come.
-  virtual void AllowOrigin(std::string origin) = 0;
+  // Web pages of that origin may read the answer, which is yet to come.
+  virtual void AllowOrigin(AllowedOrigin allowed) = 0;
   virtual void Respond(HttpResponse response) = 0;
   // Answers 200 with `head`'s content type and what `body` gives.
   virtual void RespondInPieces(HttpResponse head, std::shared_ptr<BodyStream> body) = 0;

@@ -14,6 +14,14 @@
 
 namespace keel::apps {
 
+// Bodies that go to the disk as they come, and so may be longer than others.
+struct UploadOptions {
+  std::string folder = {};
+  size_t max_bytes = 512 << 20;
+  // Whether the body of a request with such a head is one; null: none is.
+  std::function<bool(const HttpRequest& head)> is_upload = {};
+};
+
 struct HttpOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 8000;              // 0: any free one
@@ -23,11 +31,12 @@ struct HttpOptions {
   int threads = 2;
   size_t max_connections = 0;  // what are more are told so; 0: any number
   size_t max_body_bytes = 64 << 20;
+  UploadOptions uploads = {};
   size_t max_header_bytes = 64 << 10;
   std::chrono::milliseconds header_timeout{75'000};  // also how long an idle connection stays
-  std::chrono::milliseconds body_timeout{60'000};
-  std::chrono::milliseconds write_timeout{60'000};  // for a client that takes nothing
-  ErrorForm error_form = PlainError;                // of what is refused before it is handed over
+  std::chrono::milliseconds body_timeout{60'000};    // of an upload: between two pieces of it
+  std::chrono::milliseconds write_timeout{60'000};   // for a client that takes nothing
+  ErrorForm error_form = PlainError;                 // of what is refused before it is handed over
 };
 
 // What a finished exchange looked like, for logs and metrics.

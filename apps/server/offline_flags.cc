@@ -20,12 +20,19 @@ void AddOfflineFlags(CommandLine& command_line, OfflineOptions* options) {
       ->group(kGroup)
       ->default_str("none, and these endpoints answer 404");
   app.add_option("--max-files-bytes", options->max_files_bytes,
-                 "What all files may take together; uploads beyond it are refused. 0: any number. "
-                 "One upload may have --max-body-bytes.")
+                 "What all files may take together; uploads beyond it are refused. 0: any number.")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false).description(""))
       ->type_name("BYTES")
       ->group(kGroup)
       ->default_str("16GiB");
+  app.add_option(
+         "--max-batch-file-bytes", options->max_batch_file_bytes,
+         "Longest upload of a file. It goes to --files-dir as it comes, not through memory.")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false).description(""))
+      ->type_name("BYTES")
+      ->check(IsPositive())
+      ->group(kGroup)
+      ->default_str("512MiB");
   app.add_option("--max-batch-lines", options->max_batch_lines, "Most lines of a batch.")
       ->type_name("N")
       ->check(IsPositive())

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "apps/server/batch_queue.h"
@@ -20,6 +21,7 @@ namespace keel::apps {
 struct OfflineOptions {
   std::string files_dir;  // empty: no files and no batches
   int64_t max_files_bytes = int64_t{16} << 30;
+  int64_t max_batch_file_bytes = int64_t{512} << 20;  // of one upload
   int64_t max_batch_lines = 50'000;
   size_t batch_max_in_flight = 0;  // 0: one
 };
@@ -42,6 +44,9 @@ class OfflineJobs {
   std::unique_ptr<BatchStore> batches_;
   std::unique_ptr<BatchQueue> queue_;
 };
+
+// Where files are uploaded.
+inline constexpr std::string_view kFilesPath = "/v1/files";
 
 // /v1/files and /v1/batches; `jobs` may be null, and else must outlive the server.
 void AddFileEndpoints(Router& router, OfflineJobs* jobs);

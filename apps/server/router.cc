@@ -114,13 +114,23 @@ bool Router::MayPass(const HttpRequest& request) const {
                      [&](const std::string& key) { return EqualSecrets(key, given); });
 }
 
-void Router::Handle(std::shared_ptr<Exchange> exchange) {
-  const HttpRequest& request = exchange->request();
+void Router::AllowOrigin(Exchange& exchange) const {
+  const HttpRequest& request = exchange.request();
   for (const std::string& origin : options_.allowed_origins) {
     if (request.origin.empty() || (origin != "*" && origin != request.origin)) continue;
-    exchange->AllowOrigin(origin);
-    break;
+    AllowedOrigin allowed = {.origin = origin};
+    if (options_.allow_credentials) {  // browsers take no "*" then
+      allowed.with_credentials = true;
+      allowed.origin = request.origin;
+      allowed.headers = request.asked_headers.empty() ? "Authorization" : request.asked_headers;
+    }
+    return exchange.AllowOrigin(std::move(allowed));
   }
+}
+
+void Router::Handle(std::shared_ptr<Exchange> exchange) {
+  AllowOrigin(*exchange);
+  const HttpRequest& request = exchange->request();
   std::set<std::string> allowed;
   for (const Route& route : routes_) {
     if (!Matches(route.path, request.path)) continue;

@@ -17,6 +17,7 @@ namespace keel::apps {
 struct RouterOptions {
   std::vector<std::string> api_keys;         // empty: everybody may
   std::vector<std::string> allowed_origins;  // of web pages; "*": all
+  bool allow_credentials = false;            // of those pages: cookies and the like go along
 };
 
 // Routes are added before the first request; after that all functions may be called from any thread.
@@ -55,6 +56,8 @@ class Router {
   void Post(std::shared_ptr<Exchange> exchange, std::function<void()> work, Lane lane);
   // Ends the threads once what was posted is done; nothing may be handled after that.
   void Join();
+  // Whether a request has a key, where one is needed.
+  bool MayPass(const HttpRequest& request) const;
   // `path` if a route has it, else "none": for labels of metrics.
   std::string Label(std::string_view path) const;
   bool IsPolled(std::string_view path) const;
@@ -70,7 +73,7 @@ class Router {
   class Workers;
 
   const Route* Find(std::string_view path) const;
-  bool MayPass(const HttpRequest& request) const;
+  void AllowOrigin(Exchange& exchange) const;
   void Serve(const Route& route, std::shared_ptr<Exchange> exchange);
 
   RouterOptions options_;

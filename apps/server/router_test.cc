@@ -20,7 +20,7 @@ class KeptExchange : public Exchange {
  public:
   explicit KeptExchange(HttpRequest request) : request_(std::move(request)) {}
   const HttpRequest& request() const override { return request_; }
-  void AllowOrigin(std::string origin) override { allowed_origin_ = std::move(origin); }
+  void AllowOrigin(AllowedOrigin allowed) override { allowed_origin_ = allowed.origin; }
   void Respond(HttpResponse response) override { response_.set_value(std::move(response)); }
   void RespondInPieces(HttpResponse head, std::shared_ptr<BodyStream>) override {
     Respond(std::move(head));

@@ -48,6 +48,14 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(const ServerOptions& options
   AddBatchEndpoints(app->router_, app->offline_.get());
   HttpOptions http_options = options.http;
   http_options.error_form = Dialects().front()->error_form;
+  if (app->offline_ != nullptr) {
+    http_options.uploads = {.folder = options.offline.files_dir,
+                            .max_bytes = static_cast<size_t>(options.offline.max_batch_file_bytes),
+                            .is_upload = [app = app.get()](const HttpRequest& head) {
+                              return head.method == "POST" && head.path == kFilesPath &&
+                                     app->router_.MayPass(head);
+                            }};
+  }
   auto http = HttpServer::Start(
       http_options,
       [app = app.get()](std::shared_ptr<Exchange> exchange) {

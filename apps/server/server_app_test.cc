@@ -143,6 +143,22 @@ TEST_F(ServerAppTest, StreamsToTheEnd) {
   }
 }
 
+TEST_F(ServerAppTest, PagesSendCredentialsWhereTheyMay) {
+  ServerOptions options;
+  options.router.allowed_origins = {"*"};
+  options.router.allow_credentials = true;
+  StartAndLoad(options);
+  constexpr char kOrigin[] = "Origin: https://page.example\r\n";
+  const auto response = Post("/v1/completions", R"({"prompt":"hi"})", kOrigin);
+  EXPECT_EQ(response.Header("Access-Control-Allow-Origin"), "https://page.example");
+  EXPECT_EQ(response.Header("Access-Control-Allow-Credentials"), "true");
+  EXPECT_EQ(response.Header("Vary"), "Origin");
+  const auto asked = HttpClient(app_->port())
+                         .Ask("OPTIONS /v1/completions HTTP/1.1\r\n" + std::string(kOrigin) +
+                              "Access-Control-Request-Headers: authorization, x-app\r\n\r\n");
+  EXPECT_EQ(asked.Header("Access-Control-Allow-Headers"), "authorization, x-app");
+}
+
 TEST_F(ServerAppTest, ErrorsHaveOpenAisShape) {
   StartAndLoad();
   const auto error = [&](const HttpClient::Response& response, int status) {
@@ -348,6 +364,11 @@ TEST_F(ServerAppTest, FieldsThatNobodyReadsAreSaid) {
                 HasSubstr("foo"))
         << path;
   }
+  for (const char* path : {"/tokenize", "/detokenize"}) {
+    const auto tokens = Post(path, R"({"prompt":"hi","tokens":[97],"foo":1})");
+    EXPECT_THAT(tokens.Header("X-Keel-Warning"), HasSubstr("foo")) << path;
+    EXPECT_TRUE(json::parse(tokens.body).as_object().contains("warnings")) << path;
+  }
   const auto whole = Post("/v1/completions", R"({"prompt":"hi","foo":1})");
   EXPECT_EQ(whole.Header("X-Keel-Warning"), kWords);
   EXPECT_EQ(json::parse(whole.body).at("warnings").at(0), kWords);
@@ -367,6 +388,7 @@ TEST_F(ServerAppTest, AStrictServerRefusesThem) {
   EXPECT_EQ(json::parse(refused.body).at("error").at("param"), "foo");
   EXPECT_THAT(refused.body, HasSubstr("there is no field 'foo', and --strict takes only"));
   EXPECT_EQ(Post("/v1/completions", R"({"prompt":"hi","user":"x"})").status, 200);
+  EXPECT_EQ(Post("/tokenize", R"({"prompt":"hi","foo":1})").status, 400);
 }
 
 TEST_F(ServerAppTest, AResponseIsKeptUntilItIsDeleted) {

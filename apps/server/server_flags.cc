@@ -57,6 +57,11 @@ void AddHttpFlags(CLI::App& app, ServerFlags* flags) {
       ->allow_extra_args(false)
       ->group(kGroup)
       ->default_str("none");
+  app.add_flag("--allow-credentials,!--no-allow-credentials",
+               flags->server.router.allow_credentials,
+               "Pages of allowed origins may send cookies and other credentials along.")
+      ->group(kGroup)
+      ->default_str("false");
   app.add_option("--max-body-bytes,--payload-limit", http.max_body_bytes,
                  "Longest body of a request, in bytes.")
       ->type_name("BYTES")

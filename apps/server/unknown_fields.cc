@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "apps/wire/fields.h"
 #include "boost/json/serialize.hpp"
 #include "boost/json/value.hpp"
 
@@ -31,6 +32,12 @@ std::string UnknownFieldsWarning(const std::vector<std::string>& names) {
     warning += " and " + std::to_string(names.size() - kMaxNames) + " more";
   }
   return warning;
+}
+
+MaybeError RefuseUnknownFields(const std::vector<std::string>& names) {
+  if (names.empty()) return std::nullopt;
+  return InvalidField(names.front(), "there is no field " + Quote(names.front()) +
+                                         ", and --strict takes only what is known");
 }
 
 void AddWarning(const std::string& warning, std::string* body) {

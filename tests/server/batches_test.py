@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import tempfile
 import time
 import unittest
@@ -82,6 +83,9 @@ class BatchesTest(unittest.TestCase):
         self.assertIsNone(batch.errors)
         counts = batch.request_counts
         self.assertEqual((counts.total, counts.completed, counts.failed), (2, 1, 1))
+        usage = self.content(batch.output_file_id)[0]["response"]["body"]["usage"]
+        self.assertEqual(batch.usage.input_tokens, usage["prompt_tokens"])
+        self.assertEqual(batch.usage.total_tokens, usage["total_tokens"])
         for time_at in (batch.in_progress_at, batch.finalizing_at, batch.completed_at):
             self.assertGreaterEqual(time_at, batch.created_at)
         (answer,) = self.content(batch.output_file_id)
@@ -222,6 +226,26 @@ class BatchesTest(unittest.TestCase):
         self.assertEqual(caught.exception.status_code, 413)
         batch = self.wait(self.create([line(str(i)) for i in range(3)]))
         self.assertEqual(batch.errors.data[0].code, "too_many_requests")
+
+    def test_a_large_file_goes_to_the_disk(self) -> None:
+        size = 96 << 20  # more than --max-body-bytes
+        before = self.anonymous_bytes()
+        content = bytes(size)
+        file = self.client.files.create(file=("zeros.jsonl", content), purpose="batch")
+        self.assertEqual(file.bytes, size)
+        self.assertLess(self.anonymous_bytes() - before, 16 << 20)
+        with self.client.files.with_streaming_response.content(file.id) as stored:
+            self.assertEqual(sum(map(len, stored.iter_bytes(1 << 20))), size)
+        self.server.stop()
+        self.start("--max-batch-file-bytes", "1MiB")
+        with self.assertRaisesRegex(openai.APIStatusError, "than --max-batch-file-bytes") as caught:
+            self.client.files.create(file=("zeros.jsonl", content[: 2 << 20]), purpose="batch")
+        self.assertEqual(caught.exception.status_code, 413)
+
+    def anonymous_bytes(self) -> int:
+        status = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
+        (kib,) = re.findall(r"RssAnon:\s+(\d+) kB", status)
+        return int(kib) << 10
 
     def test_an_input_in_use_is_not_deleted(self) -> None:
         lines = [line(f"id-{i}", max_tokens=400, ignore_eos=True) for i in range(300)]

@@ -117,6 +117,20 @@ class EmbeddingsTest(VectorsTest):
         self.assertIn("dimensions is 8", error("/v1/embeddings", {"input": "a", "dimensions": 8}))
         self.assertIn("128 (max_model_len)", error("/v1/embeddings", {"input": "z " * 100}))
 
+    def test_a_long_text_loses_its_end(self) -> None:
+        def tokens(body: dict[str, Any]) -> int:
+            return self.server.post("/v1/embeddings", body).json()["usage"]["prompt_tokens"]
+
+        words = "the sea " * 200
+        self.assertEqual(tokens({"input": words, "truncate_prompt_tokens": -1}), 128)
+        self.assertEqual(tokens({"input": words, "truncate_prompt_tokens": 4}), 4)
+        whole = self.server.post("/v1/embeddings", {"input": "the sea"})
+        most = whole.json()["usage"]["prompt_tokens"]  # with those at its beginning and its end
+        cut = self.server.post("/v1/embeddings", {"input": words, "truncate_prompt_tokens": most})
+        self.assertClose(
+            *(answer.json()["data"][0]["embedding"] for answer in (cut, whole)), delta=1e-6
+        )
+
     def test_the_examples_of_the_page(self) -> None:
         page = PAGE.read_text()
         (snippet,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)

@@ -34,6 +34,13 @@ json::value FaultsJson(const std::vector<BatchFault>& faults) {
   return json::object{{"object", "list"}, {"data", std::move(data)}};
 }
 
+json::value UsageJson(const BatchUsage& usage) {
+  return {{"input_tokens", usage.input},
+          {"input_tokens_details", {{"cached_tokens", usage.cached_input}}},
+          {"output_tokens", usage.output},
+          {"total_tokens", usage.input + usage.output}};
+}
+
 // An empty one if it is absent or no object.
 json::object ObjectField(const json::object& object, std::string_view key) {
   const json::value* value = object.if_contains(json::string_view(key.data(), key.size()));
@@ -87,6 +94,7 @@ json::object ToJson(const Batch& batch) {
   object["request_counts"] = {{"total", batch.counts.total},
                               {"completed", batch.counts.completed},
                               {"failed", batch.counts.failed}};
+  object["usage"] = batch.usage.has_value() ? UsageJson(*batch.usage) : json::value();
   object["metadata"] = batch.metadata;
   return object;
 }
@@ -126,6 +134,12 @@ Result<Batch> LoadBatch(const std::string& text) {
   };
   batch.has_output = is_true("has_output");
   batch.has_errors = is_true("has_errors");
+  if (const json::object usage = ObjectField(object, "usage"); !usage.empty()) {
+    batch.usage = {
+        .input = NumberField(usage, "input_tokens"),
+        .cached_input = NumberField(ObjectField(usage, "input_tokens_details"), "cached_tokens"),
+        .output = NumberField(usage, "output_tokens")};
+  }
   if (more.contains("output_expires_after"))
     batch.output_expires_after = NumberField(more, "output_expires_after");
   bool has_status = false;

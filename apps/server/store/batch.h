@@ -41,6 +41,12 @@ struct RequestCounts {
   bool operator==(const RequestCounts&) const = default;
 };
 
+// Tokens of the answers.
+struct BatchUsage {
+  int64_t input = 0, cached_input = 0, output = 0;
+  bool operator==(const BatchUsage&) const = default;
+};
+
 struct Batch {
   std::string id;
   std::string endpoint;
@@ -52,6 +58,7 @@ struct Batch {
   std::map<BatchStatus, int64_t> times = {};
   int64_t expires_at = 0;
   RequestCounts counts = {};
+  std::optional<BatchUsage> usage = {};  // once it has ended
   std::vector<BatchFault> faults = {};
   boost::json::object metadata = {};
   // Of what it writes; they are files of the store once it has ended, if there is something in them.

@@ -55,7 +55,8 @@ TEST_F(BatchStoreTest, ClientsGetOpenAisObject) {
     "output_file_id": null, "error_file_id": null, "created_at": 1000, "in_progress_at": null,
     "expires_at": 87400, "finalizing_at": null, "completed_at": null, "failed_at": null,
     "expired_at": null, "cancelling_at": null, "cancelled_at": null,
-    "request_counts": {"total": 0, "completed": 0, "failed": 0}, "metadata": {"name": "x"}})"));
+    "request_counts": {"total": 0, "completed": 0, "failed": 0}, "usage": null,
+    "metadata": {"name": "x"}})"));
   batch.faults = {{.code = "duplicate_custom_id", .message = "m", .param = "custom_id", .line = 3}};
   EXPECT_EQ(ToJson(batch).at("errors"), boost::json::parse(R"({"object": "list", "data": [
     {"code": "duplicate_custom_id", "message": "m", "param": "custom_id", "line": 3}]})"));

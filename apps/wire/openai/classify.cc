@@ -40,7 +40,7 @@ class ClassifyAnswer : public VectorAnswer {
 
 MaybeError ParseClassify(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
-  CheckVectorFields(fields);
+  CheckVectorFields(fields, {"input"}, call);
   const std::vector<Prompt> prompts = ReadPrompts(fields, "input");
   CheckNumTexts(fields, "input", prompts.size(), context.limits);
   for (const Prompt& prompt : prompts) {

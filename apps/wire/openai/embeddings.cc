@@ -54,7 +54,6 @@ bool ReadBase64(Fields& fields) {
 
 MaybeError Parse(Fields& fields, const CallContext& context, const Form& form,
                  const std::string& task, Call* call) {
-  CheckVectorFields(fields);
   const bool base64 = ReadBase64(fields);
   const std::vector<Prompt> prompts = ReadPrompts(fields, "input");
   CheckNumTexts(fields, "input", prompts.size(), context.limits);
@@ -70,11 +69,13 @@ MaybeError Parse(Fields& fields, const CallContext& context, const Form& form,
 
 MaybeError ParseEmbeddings(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
+  CheckVectorFields(fields, {"input", "encoding_format", "dimensions"}, call);
   return Parse(fields, context, kEmbeddings, "embed", call);
 }
 
 MaybeError ParsePooling(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
+  CheckVectorFields(fields, {"input", "encoding_format", "dimensions", "task"}, call);
   std::string task = DescribeVectors(context.engine).task;
   if (task == "generate") task = "embed";  // which the engine refuses, with words
   if (const auto asked = fields.String("task"); asked.has_value()) task = *asked;

@@ -155,7 +155,7 @@ MaybeError ParseScore(const json::object& body, const CallContext& context, Call
   constexpr std::pair<const char*, const char*> kNames[] = {
       {"queries", "documents"}, {"data_1", "data_2"}, {"text_1", "text_2"}};
   Fields fields(body);
-  CheckVectorFields(fields);
+  CheckVectorFields(fields, {"text_1", "text_2", "data_1", "data_2", "queries", "documents"}, call);
   std::pair<const char*, const char*> names = kNames[2];
   for (const auto& known : kNames)
     if (fields.Has(known.first)) names = known;
@@ -174,7 +174,7 @@ MaybeError ParseScore(const json::object& body, const CallContext& context, Call
 
 MaybeError ParseRerank(const json::object& body, const CallContext& context, Call* call) {
   Fields fields(body);
-  CheckVectorFields(fields);
+  CheckVectorFields(fields, {"query", "documents", "top_n", "return_documents"}, call);
   const auto query = fields.String("query");
   if (!query.has_value()) fields.Fail(InvalidField("query", "query is missing, expected a string"));
   Pairs pairs = {{std::string(query.value_or(""))}, ReadTexts(fields, "documents")};

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <utility>
 
+#include "apps/wire/known_fields.h"
 #include "boost/json/parse.hpp"
 #include "boost/json/serialize.hpp"
 
@@ -13,13 +14,21 @@ namespace keel::apps {
 namespace json = boost::json;
 namespace {
 
-constexpr std::pair<const char*, const char*> kRefused[] = {
-    {"embed_dtype", "numbers are float32; leave it out"},
-    {"endianness", "bytes are little-endian; leave it out"},
-    {"messages", "messages are not served here, only texts and token ids"},
-    {"mm_processor_kwargs", "images, audio and video are not served yet"},
-    {"truncate_prompt_tokens", "truncation of prompts is not served"},
-    {"truncation_side", "truncation of prompts is not served"},
+constexpr KnownField kCommon[] = {
+    {"model"},
+    {"use_activation"},
+    {"add_special_tokens"},
+    {"truncate_prompt_tokens"},
+    {"priority"},
+    {"cache_salt"},
+    {"timeout_ms"},
+    RefusedField("embed_dtype", "numbers are float32; leave it out"),
+    RefusedField("endianness", "bytes are little-endian; leave it out"),
+    RefusedField("messages", "messages are not served here, only texts and token ids"),
+    RefusedField("mm_processor_kwargs", "images, audio and video are not served yet"),
+    RefusedField("truncation_side", "what is too long loses its end; leave it out"),
+    IgnoredField("request_id"),
+    IgnoredField("user"),
 };
 
 void SetInt(Fields& fields, Request& request, const char* name, std::optional<int64_t> value) {
@@ -48,9 +57,11 @@ VectorModel DescribeVectors(const Engine& engine) {
   return out;
 }
 
-void CheckVectorFields(Fields& fields) {
-  for (const auto& [name, why] : kRefused)
-    if (fields.Has(name)) fields.Fail(NotServed(name, std::string(name) + ": " + why));
+void CheckVectorFields(Fields& fields, std::initializer_list<std::string_view> own, Call* call) {
+  std::vector<KnownField> known(std::begin(kCommon), std::end(kCommon));
+  for (const std::string_view name : own) known.push_back({name});
+  CheckNames(fields, known);
+  call->unknown_fields = fields.unknown();
 }
 
 void CheckNumTexts(Fields& fields, const std::string& field, size_t texts,
@@ -69,7 +80,7 @@ Request NewVectorRequest(Fields& fields, std::string_view field, const Prompt& p
   Status status = SetPrompt(prompt, request);
   if (status.ok()) status = request.SetString("task", task);
   if (!status.ok()) fields.Fail(FromEngine(status, std::string(field)));
-  for (const char* name : {"dimensions", "priority", "timeout_ms"})
+  for (const char* name : {"dimensions", "priority", "timeout_ms", "truncate_prompt_tokens"})
     SetInt(fields, request, name, fields.Int(name));
   for (const char* name : {"add_special_tokens", "use_activation"})
     SetInt(fields, request, name, AsInt(fields.Bool(name)));

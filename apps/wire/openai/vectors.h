@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,8 +27,9 @@ struct VectorModel {
 };
 VectorModel DescribeVectors(const Engine& engine);
 
-// Leaves an error for what other servers take here and this one does not.
-void CheckVectorFields(Fields& fields);
+// Checks the body's names: those that all these endpoints have, and its `own`. Leaves an error for
+// what other servers take here and this one does not, and notes in `call` what nobody knows.
+void CheckVectorFields(Fields& fields, std::initializer_list<std::string_view> own, Call* call);
 // More texts than the engine ever takes at once are refused, before one is submitted.
 void CheckNumTexts(Fields& fields, const std::string& field, size_t texts,
                    const CallLimits& limits);

@@ -74,11 +74,17 @@ TEST_F(EmbeddingsTest, ErrorsNameTheField) {
   expect(R"({"input":["a",5]})", "input[1]", "input[1] is 5 (a number)");
   expect(R"({"input":"a","encoding_format":"hex"})", "encoding_format",
          "encoding_format is 'hex', expected float or base64");
-  expect(R"({"input":"a","truncate_prompt_tokens":5})", "truncate_prompt_tokens",
-         "truncation of prompts is not served");
+  expect(R"({"input":"a","truncation_side":"left"})", "truncation_side", "loses its end");
+  expect(R"({"input":"a","dimension":3})", "dimension", "did you mean 'dimensions'?");
   expect(R"({"input":"a","dimensions":"many"})", "dimensions", "expected a whole number");
   limits_.max_sequences = 2;
   expect(R"({"input":["a","b","c"]})", "input", "3 texts are more than the 2");
+}
+
+TEST_F(EmbeddingsTest, WhatNobodyKnowsIsNoted) {
+  Call call;
+  EXPECT_FALSE(Parse(R"({"input":"a","user":"u","normalise":true})", &call).has_value());
+  EXPECT_THAT(call.unknown_fields, ::testing::ElementsAre("normalise"));
 }
 
 TEST_F(EmbeddingsTest, MutatedBodiesNeverBreakIt) {
