@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/conformance/subject.h"
+#include "core/graph/feature_rows.h"
 #include "core/graph/stages.h"
 #include "core/plugin/interfaces.h"
 
@@ -96,6 +97,7 @@ std::vector<ProcessorCase> CasesOf(const ProcessorUnderTest& processor, const To
     c.ids.insert(c.feature);
     c.text = text;
     c.encode = graph == nullptr ? nullptr : FindFunction(*graph, absl::StrCat("encode/", m.name));
+    if (graph != nullptr) c.rows_per_feature = RowsPerFeature(*graph);
     for (TestMedia& item : OrdinaryItems(m.number)) {
       if (processor.Count(SizesOf(item)).ok()) c.items.push_back(std::move(item));
     }

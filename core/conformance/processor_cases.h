@@ -26,6 +26,7 @@ struct ProcessorCase {
   std::vector<int64_t> text = {};           // some ids of no modality's
   std::vector<TestMedia> items = {};        // of ordinary sizes, those that it takes
   const proto::Function* encode = nullptr;  // the model's tower for them, or null
+  int64_t rows_per_feature = 1;             // that it gives
 
   // A prompt with a placeholder for each of so many items, text around them.
   std::vector<int64_t> Prompt(size_t items) const;

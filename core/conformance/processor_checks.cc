@@ -135,8 +135,11 @@ Finding CheckRowsOf(const ProcessorCase& c, const std::vector<keel_media>& media
   if (c.encode == nullptr) return Pass();
   const absl::StatusOr<int64_t> rows = RowsOfEncode(*c.encode, *inputs);
   if (!rows.ok()) return Fail(std::string(rows.status().message()));
-  if (*rows == features) return Pass();
-  return Fail(absl::StrCat("encode gives ", *rows, " rows, count says ", features, " features"));
+  if (*rows == features * c.rows_per_feature) return Pass();
+  const std::string each =
+      c.rows_per_feature == 1 ? "" : absl::StrCat(" of ", c.rows_per_feature, " rows each");
+  return Fail(
+      absl::StrCat("encode gives ", *rows, " rows, count says ", features, " features", each));
 }
 
 // Floating-point inputs of several items are those of each, one behind the other.

@@ -16,6 +16,7 @@
 #include "core/checkpoint/testing.h"
 #include "core/exec/executor.h"
 #include "core/exec/tiny_executor.h"
+#include "core/graph/feature_rows.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/testing.h"
 #include "core/ops/served.h"

@@ -16,12 +16,12 @@
 #include "core/exec/eager.h"
 #include "core/exec/shadow.h"
 #include "core/graph/declaration.h"
+#include "core/graph/feature_rows.h"
 #include "core/graph/op_attributes.h"
 #include "core/graph/stages.h"
 #include "core/graph/types.h"
 #include "core/kernels/aten_threads.h"
 #include "core/ops/invariant.h"
-#include "core/ops/served.h"
 #include "core/tensor/aten.h"
 
 namespace keel {

@@ -1,13 +1,11 @@
 #include "core/ops/served.h"
 
-#include <algorithm>
 #include <set>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "core/graph/declaration.h"
+#include "core/graph/feature_rows.h"
 #include "core/graph/types.h"
 
 namespace keel {
@@ -61,22 +59,6 @@ absl::Status CheckInputs(const proto::Function& forward) {
 
 absl::Status Unserved(absl::string_view what) {
   return absl::UnimplementedError(absl::StrCat(what, " is unimplemented in this host"));
-}
-
-int64_t FeaturesNumber(absl::string_view input) {
-  int64_t number = 0;
-  const bool is_one = absl::ConsumePrefix(&input, "features/") && absl::SimpleAtoi(input, &number);
-  return is_one ? std::max<int64_t>(number, 0) : 0;
-}
-
-int64_t RowsPerFeature(const proto::Graph& graph) {
-  int64_t rows = 1;
-  for (const proto::Function& function : graph.functions()) {
-    if (function.name() != "forward") continue;
-    for (const proto::Function::Input& input : function.inputs())
-      if (FeaturesNumber(input.name()) > 0) ++rows;
-  }
-  return rows;
 }
 
 absl::Status CheckServed(const proto::Graph& graph) {
