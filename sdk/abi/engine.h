@@ -187,12 +187,16 @@ KEEL_ENGINE_API keel_status keel_request_set_messages(keel_request* request, con
  *              that of the prompt)
  *   set_int    dimensions (the first so many numbers of an embedding, of models made for it),
  *              use_activation (1; 0: the model's numbers as they come, not normalized, no
- *              probabilities)
+ *              probabilities), truncate_prompt_tokens (a longer text loses its end; -1: one that is
+ *              longer than the model takes; unset: it is refused; since 0.4)
  * What is said of generation has no effect then. The request has one output: keel_output_vector.
  * To have the text taken apart into reasoning, answer and calls of tools, since 0.3:
  *   set_int    parse_output (0), parallel_tool_calls (1; 0: one call at most, where it is required)
  *   set_string tool_choice ("auto"; "none": calls are not looked for; "required": a grammar makes the
  *              text calls of the request's tools), tool_name (it is a call of that one)
+ *   set_int    thinking_token_budget (after that many tokens of reasoning its end is made to come;
+ *              unset: any number; since 0.4)
+ * A grammar holds from the end of the reasoning on then.
  * Sampling values left unset come from the model's generation_config.json, then from the neutral
  * value. A temperature of 0 is greedy. What an engine does not serve yet is refused at submit with
  * UNIMPLEMENTED, by name. [one at a time] since 0.1, all of them */
