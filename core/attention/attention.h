@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,8 +49,9 @@ const NamedArg* FindArg(absl::Span<const NamedArg> args, absl::string_view name)
 struct AttentionCall {
   const keel_attention_desc* desc = nullptr;  // scale is never 0
   at::Tensor q;                               // [N, heads, qk_dim]
-  at::Tensor k, v;              // this step's; undefined for a layer that shares another's
-  at::Tensor k_cache, v_cache;  // undefined for encoders, and where no rows are kept
+  at::Tensor k, v;                // this step's; undefined for a layer that shares another's
+  at::Tensor k_cache, v_cache;    // undefined for encoders, and where no rows are kept
+  at::Tensor k_scales, v_scales;  // of its rows; undefined: they have none
   absl::Span<const at::Tensor> own_caches;      // [blocks, ...], as AttentionCache::own says
   const AttentionMetadata* metadata = nullptr;  // null for encoders
   // An encoder's in forward: [S + 1], where each sequence of the step begins. Each sees itself only.
@@ -70,6 +72,7 @@ struct AttentionUse {
   std::vector<uint32_t> arg_flags = {};  // KEEL_ARG_* of the first of them; the others have none
   // Whose it is: "text", or the modality of the encoder that has it: "image", "video", "audio".
   std::string part = "text";
+  std::optional<DType> kv_dtype = {};  // of the cache's rows; unset: dtype
 
   bool Has(absl::string_view name) const;
   // Whether an implementation may leave argument `i` out.

@@ -28,12 +28,22 @@ const at::Tensor* Segments(const AttentionCall& call) {
   return &arg->tensor;
 }
 
-// The tokens [begin, end) of a sequence's blocks, [kv_heads, end - begin, D]; `begin` is a block's.
-at::Tensor GatherBlocks(const at::Tensor& cache, const at::Tensor& blocks, int64_t begin,
-                        int64_t end) {
+// The tokens [begin, end) of a sequence's blocks, [kv_heads, end - begin, D] of `type`; `begin` is a block's. Of
+// `scales`, [blocks, kv_heads, block_size], those tokens' are multiplied by, if there are any.
+at::Tensor GatherBlocks(const at::Tensor& cache, const at::Tensor& scales, const at::Tensor& blocks,
+                        int64_t begin, int64_t end, at::ScalarType type) {
   const int64_t block_size = cache.size(2), first = begin / block_size;
   const int64_t used = (end + block_size - 1) / block_size - first;
-  return cache.index_select(0, blocks.narrow(0, first, used))
+  const at::Tensor own = blocks.narrow(0, first, used);
+  at::Tensor rows;
+  if (scales.defined()) {
+    // Codes are picked as bytes: not every type of 8 bits can be.
+    rows = cache.view(at::kByte).index_select(0, own).view(cache.scalar_type()).to(at::kFloat) *
+           scales.index_select(0, own).unsqueeze(3);
+  } else {
+    rows = cache.index_select(0, own);
+  }
+  return rows.to(type)
       .permute({1, 0, 2, 3})
       .reshape({cache.size(1), used * block_size, cache.size(3)})
       .narrow(1, 0, end - begin);
@@ -132,8 +142,8 @@ DenseSequence GatherSequence(const AttentionCall& call, int64_t index) {
   const int64_t first =
       FirstVisibleKey(keys - length, call.desc->window, call.desc->chunk) / block_size * block_size;
   return {call.q.narrow(0, begin, length).transpose(0, 1),
-          GatherBlocks(call.k_cache, blocks, first, keys),
-          GatherBlocks(call.v_cache, blocks, first, keys),
+          GatherBlocks(call.k_cache, call.k_scales, blocks, first, keys, call.q.scalar_type()),
+          GatherBlocks(call.v_cache, call.v_scales, blocks, first, keys, call.q.scalar_type()),
           call.out.narrow(0, begin, length),
           first,
           begin,

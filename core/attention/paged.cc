@@ -42,6 +42,7 @@ class KernelCall {
     TORCH_CHECK(call.out.is_contiguous() && call.out.scalar_type() == q_.scalar_type(),
                 "paged attention needs a contiguous output of the queries' type");
     kernel_.type = *type;
+    kernel_.kv_type = KvTypeOf(*type);
     kernel_.q = q_.const_data_ptr();
     kernel_.q_token_stride = q_.stride(0);
     kernel_.q_head_stride = q_.stride(1);
@@ -71,9 +72,18 @@ class KernelCall {
                     v_cache.stride(1) == v_cache.size(2) * v_cache.stride(2) &&
                     v_cache.stride(0) == v_cache.size(1) * v_cache.stride(1),
                 "paged attention needs caches of contiguous rows");
-    TORCH_CHECK(
-        call.k_cache.scalar_type() == q_.scalar_type() && v_cache.scalar_type() == q_.scalar_type(),
-        "queries and cache must have one type");
+    const std::optional<KvType> kv_type = KvTypeOf(call.k_cache.scalar_type());
+    TORCH_CHECK(kv_type.has_value() && v_cache.scalar_type() == call.k_cache.scalar_type(),
+                "paged attention over keys of type ", call.k_cache.scalar_type(),
+                " and values of type ", v_cache.scalar_type());
+    kernel_.kv_type = *kv_type;
+    if (HasScales(*kv_type)) {
+      TORCH_CHECK(call.k_scales.defined() && call.v_scales.defined() &&
+                      call.k_scales.is_contiguous() && call.v_scales.is_contiguous(),
+                  "a cache of type ", call.k_cache.scalar_type(), " without scales");
+      kernel_.k_scales = call.k_scales.const_data_ptr<float>();
+      kernel_.v_scales = call.v_scales.const_data_ptr<float>();
+    }
     kernel_.k_cache = call.k_cache.const_data_ptr();
     kernel_.v_cache = v_cache.const_data_ptr();
     kernel_.v_row_stride = v_cache.stride(2);

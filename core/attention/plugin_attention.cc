@@ -230,6 +230,12 @@ absl::Status PluginAttention::Supports(const AttentionUse& use) const {
                      "in --attention-implementation as text=",
                      class_->name));
   }
+  if (const DType kept = use.kv_dtype.value_or(use.dtype); kept != use.dtype) {
+    return absl::UnimplementedError(absl::StrCat(
+        class_->name, ": a plugin's implementation reads keys and values in the model's type, ",
+        TorchName(use.dtype), ", not in ", TorchName(kept),
+        "; leave out --kv-cache-dtype, or choose --attention-implementation=paged"));
+  }
   for (size_t i = 0; i < use.args.size(); ++i) {
     const std::string& name = use.args[i];
     if (Takes(*class_, name) || use.MayOmit(i)) continue;

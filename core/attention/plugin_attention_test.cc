@@ -191,6 +191,18 @@ TEST_F(PluginAttentionTest, AnArgumentThatItDoesNotTakeIsRefusedForIt) {
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("text=org.example.sum")));
 }
 
+TEST_F(PluginAttentionTest, ACacheOfAnotherTypeIsNotForIt) {
+  const PluginAttention attention(&class_, &plugin_, nullptr);
+  AttentionUse use = Use({"table", "offset"});
+  use.kv_dtype = DType::kF32;
+  KEEL_EXPECT_OK(attention.Supports(use));
+  use.kv_dtype = DType::kF8E4M3FN;
+  EXPECT_THAT(attention.Supports(use),
+              StatusIs(absl::StatusCode::kUnimplemented,
+                       AllOf(HasSubstr("org.example.sum"), HasSubstr("float8_e4m3fn"),
+                             HasSubstr("--kv-cache-dtype"))));
+}
+
 TEST_F(PluginAttentionTest, AWorkspaceBeyondReasonFailsTheCall) {
   plugin_.workspace_bytes = uint64_t{1} << 40;
   const PluginAttention attention(&class_, &plugin_, nullptr);

@@ -1,4 +1,6 @@
 // Sizes that come with a graph: what is too large is refused before anything is allocated.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/full.h>
 #include <c10/core/InferenceMode.h>
 
 #include <cstdint>
@@ -65,6 +67,36 @@ TEST(CacheBytesTest, ALatentIsKeptOnceForKeysAndValues) {
                   {{.layer = 0, .kv_heads = 1, .qk_dim = 8, .v_dim = 9, .values_in_keys = true}},
                   16, DType::kF32),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("values of 9 in keys of 8")));
+}
+
+// Codes and a scale for each token and head, of keys and of values; of values in keys once.
+TEST(CacheBytesTest, RowsOfCodesHaveScales) {
+  c10::InferenceMode guard;
+  for (const DType dtype : {DType::kF8E4M3FN, DType::kI8}) {
+    KEEL_ASSERT_OK_AND_ASSIGN(
+        KvCache cache,
+        KvCache::Create(
+            {{.layer = 0, .kv_heads = 2, .qk_dim = 64, .v_dim = 32},
+             {.layer = 1, .kv_heads = 1, .qk_dim = 64, .v_dim = 32, .values_in_keys = true}},
+            16, dtype));
+    EXPECT_EQ(cache.groups()[0].block_bytes, 16 * (2 * (64 + 32 + 2 * 4) + 64 + 4));
+    KEEL_ASSERT_OK(cache.Allocate({3}));
+    const at::Tensor slots = at::full({1}, 35, at::kLong);  // of block 2
+    cache.Write(0, at::full({1, 2, 64}, 3.0f), at::full({1, 2, 32}, -5.0f), slots);
+    cache.Write(1, at::full({1, 1, 64}, 7.0f), at::Tensor(), slots);
+    KEEL_ASSERT_OK(cache.CopyBlock(0, 2, 1));
+    const auto read = [](const at::Tensor& codes, const at::Tensor& scales) {
+      return (codes.to(at::kFloat).select(0, 1).select(1, 3) *
+              scales.select(0, 1).select(1, 3).unsqueeze(1))
+          .contiguous();
+    };
+    EXPECT_NEAR(read(cache.keys(0), cache.key_scales(0)).sum().item<float>(), 128 * 3, 1e-3);
+    EXPECT_NEAR(read(cache.values(0), cache.value_scales(0)).sum().item<float>(), 64 * -5, 1e-3);
+    EXPECT_NEAR(read(cache.values(1), cache.value_scales(1)).sum().item<float>(), 32 * 7, 1e-3);
+  }
+  EXPECT_THAT(
+      KvCache::Create({{.layer = 0, .kv_heads = 1, .qk_dim = 8, .v_dim = 8}}, 16, DType::kI32),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no KV cache of type int32")));
 }
 
 TEST(CacheBytesTest, AllocatingMoreBlocksThanAMachineHoldsIsRefused) {

@@ -13,6 +13,7 @@
 #include "core/base/status.h"
 #include "core/cache/checked_bytes.h"
 #include "core/kernels/huge_memory.h"
+#include "core/kernels/kernel_type.h"
 #include "core/tensor/aten.h"
 
 namespace keel {
@@ -21,8 +22,12 @@ namespace {
 absl::StatusOr<int64_t> BlockBytes(const KvLayerSpec& spec, int64_t block_size, DType dtype) {
   std::vector<BlockTensor> tensors = spec.own;
   if (spec.has_rows) {
-    tensors.push_back({dtype, {block_size, spec.kv_heads, spec.qk_dim}});
-    if (!spec.values_in_keys) tensors.push_back({dtype, {block_size, spec.kv_heads, spec.v_dim}});
+    const bool has_scales = dtype == DType::kF8E4M3FN || dtype == DType::kI8;
+    for (const int64_t size : {spec.qk_dim, spec.v_dim}) {
+      tensors.push_back({dtype, {block_size, spec.kv_heads, size}});
+      if (has_scales) tensors.push_back({DType::kF32, {block_size, spec.kv_heads}});
+      if (spec.values_in_keys) break;
+    }
   }
   int64_t bytes = 0;
   for (const BlockTensor& tensor : tensors) {
@@ -64,12 +69,13 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
     return absl::InvalidArgumentError(
         absl::StrCat("block size is ", block_size, ", expected >= 1"));
   }
-  if (BytesOf(dtype) == 0 || !ToScalarType(dtype)) {
+  const auto type = ToScalarType(dtype);
+  if (!type.has_value() || !KvTypeOf(*type).has_value())
     return absl::InvalidArgumentError(absl::StrCat("no KV cache of type ", TorchName(dtype)));
-  }
   KvCache cache;
   cache.block_size_ = block_size;
   cache.dtype_ = dtype;
+  cache.type_ = *KvTypeOf(*type);
   absl::flat_hash_set<int32_t> known;
   for (const KvLayerSpec& spec : specs) {
     if (spec.kv_heads < 1 || spec.qk_dim < 1 || spec.v_dim < 1) {
@@ -101,7 +107,8 @@ absl::StatusOr<KvCache> KvCache::Create(std::vector<KvLayerSpec> specs, int32_t 
                                                      spec.layer, " takes ", group->block_bytes,
                                                      " bytes, expected at most ", kMaxBytes));
     }
-    cache.layers_.push_back({spec, static_cast<size_t>(group - cache.groups_.begin()), {}, {}, {}});
+    cache.layers_.push_back(
+        {spec, static_cast<size_t>(group - cache.groups_.begin()), {}, {}, {}, {}, {}});
   }
   return cache;
 }
@@ -114,6 +121,11 @@ void KvCache::AllocateLayer(Layer& layer, int64_t num_blocks) const {
     layer.values = s.values_in_keys
                        ? layer.keys.narrow(3, 0, s.v_dim)
                        : AllocateTensor({num_blocks, s.kv_heads, block_size_, s.v_dim}, type);
+  }
+  if (s.has_rows && HasScales(type_)) {
+    const std::vector<int64_t> dims = {num_blocks, s.kv_heads, block_size_};
+    layer.key_scales = AllocateTensor(dims, at::kFloat);
+    layer.value_scales = s.values_in_keys ? layer.key_scales : AllocateTensor(dims, at::kFloat);
   }
   for (const BlockTensor& tensor : s.own) {
     std::vector<int64_t> dims = {num_blocks};
@@ -129,7 +141,7 @@ absl::Status KvCache::Allocate(absl::Span<const int32_t> num_blocks) {
   }
   ahead_.clear();
   for (Layer& layer : layers_) {
-    layer.keys = layer.values = at::Tensor();
+    layer.keys = layer.values = layer.key_scales = layer.value_scales = at::Tensor();
     layer.own.clear();
   }
   int64_t bytes = 0;
@@ -172,8 +184,13 @@ void KvCache::Use(size_t group, int32_t block) {
 
 std::vector<at::Tensor> KvCache::TensorsOf(const Layer& layer) {
   std::vector<at::Tensor> tensors = layer.own;
-  if (layer.spec.has_rows) tensors.push_back(layer.keys);
-  if (layer.spec.has_rows && !layer.spec.values_in_keys) tensors.push_back(layer.values);
+  for (const at::Tensor& tensor : {layer.keys, layer.key_scales}) {
+    if (tensor.defined()) tensors.push_back(tensor);
+  }
+  if (layer.spec.values_in_keys) return tensors;
+  for (const at::Tensor& tensor : {layer.values, layer.value_scales}) {
+    if (tensor.defined()) tensors.push_back(tensor);
+  }
   return tensors;
 }
 
@@ -199,27 +216,46 @@ absl::Status KvCache::CopyBlock(int32_t group, int32_t from, int32_t to) {
   return absl::OkStatus();
 }
 
-void WriteKv(const at::Tensor& rows, const at::Tensor& slots, const at::Tensor& cache) {
-  TORCH_CHECK(rows.dim() == 3 && cache.dim() == 4, "keys and values must be [N, kv_heads, D]");
-  TORCH_CHECK(rows.size(1) == cache.size(1) && rows.size(2) == cache.size(3), "keys or values are ",
-              rows.sizes(), ", the cache has ", cache.size(1), " heads of size ", cache.size(3));
-  TORCH_CHECK(rows.scalar_type() == cache.scalar_type(), "keys and values are ", rows.scalar_type(),
-              ", the cache is ", cache.scalar_type());
-  TORCH_CHECK(rows.size(0) == slots.size(0), rows.size(0), " keys for ", slots.size(0), " tokens");
-  const int64_t heads = cache.size(1), block_size = cache.size(2), dim = cache.size(3);
-  const size_t element = cache.element_size();
-  const size_t row_bytes = static_cast<size_t>(dim) * element;
-  const at::Tensor source = rows.stride(2) == 1 ? rows : rows.contiguous();
-  const int64_t* slot = slots.const_data_ptr<int64_t>();
-  char* out = static_cast<char*>(cache.data_ptr());
-  const char* in = static_cast<const char*>(source.const_data_ptr());
-  for (int64_t n = 0; n < source.size(0); ++n) {
-    const int64_t block = slot[n] / block_size, offset = slot[n] % block_size;
-    for (int64_t h = 0; h < heads; ++h) {
-      std::memcpy(out + ((block * heads + h) * block_size + offset) * row_bytes,
-                  in + (n * source.stride(0) + h * source.stride(1)) * element, row_bytes);
-    }
+void KvCache::SetIn(int32_t layer, KvRows& rows) const {
+  const Layer& l = layers_[index_of_layer_.at(layer)];
+  rows.stored = type_;
+  rows.k_cache = l.keys.mutable_data_ptr();
+  rows.v_cache = l.values.mutable_data_ptr();
+  if (HasScales(type_)) {
+    rows.k_scales = l.key_scales.mutable_data_ptr<float>();
+    rows.v_scales = l.value_scales.mutable_data_ptr<float>();
   }
+  rows.heads = l.spec.kv_heads, rows.k_dim = l.spec.qk_dim, rows.v_dim = l.spec.v_dim;
+  rows.block_size = block_size_;
+}
+
+void KvCache::Write(int32_t layer, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& slots) {
+  KvRows rows;
+  SetIn(layer, rows);
+  const bool takes_values = !layers_[index_of_layer_.at(layer)].spec.values_in_keys;
+  const auto check = [&](const at::Tensor& x, int64_t size) {
+    TORCH_CHECK(x.dim() == 3 && x.size(1) == rows.heads && x.size(2) == size, "keys or values are ",
+                x.sizes(), ", the cache has ", rows.heads, " heads of size ", size);
+    TORCH_CHECK(x.size(0) == slots.size(0), x.size(0), " keys for ", slots.size(0), " tokens");
+    TORCH_CHECK(KernelTypeOf(x.scalar_type()).has_value(), "keys or values are ", x.scalar_type());
+    return x.stride(2) == 1 ? x : x.contiguous();
+  };
+  const at::Tensor keys = check(k, rows.k_dim);
+  at::Tensor values;
+  rows.type = *KernelTypeOf(keys.scalar_type());
+  rows.rows = keys.size(0);
+  rows.k = keys.const_data_ptr();
+  rows.k_row_stride = keys.stride(0), rows.k_head_stride = keys.stride(1);
+  if (takes_values) {
+    values = check(v, rows.v_dim);
+    TORCH_CHECK(values.scalar_type() == keys.scalar_type(), "keys are ", keys.scalar_type(),
+                ", values ", values.scalar_type());
+    rows.v = values.const_data_ptr();
+    rows.v_row_stride = values.stride(0), rows.v_head_stride = values.stride(1);
+  }
+  rows.slots = slots.const_data_ptr<int64_t>();
+  RunWriteKv(rows);
 }
 
 }  // namespace keel

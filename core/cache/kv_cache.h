@@ -14,6 +14,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/cache/pages_ahead.h"
+#include "core/kernels/kv_type.h"
+#include "core/kernels/row_ops.h"
 #include "core/tensor/dtype.h"
 
 namespace keel {
@@ -47,6 +49,7 @@ struct KvLayerSpec {
 // allocation and use.
 class KvCache {
  public:
+  // Rows are of `dtype`; of kF8E4M3FN and kI8 each row of a head has a scale (core/kernels/kv_type.h).
   // kInvalidArgument if two specs name one layer, or sizes are < 1 or more than any machine holds.
   static absl::StatusOr<KvCache> Create(std::vector<KvLayerSpec> specs, int32_t block_size,
                                         DType dtype);
@@ -58,6 +61,7 @@ class KvCache {
   };
   absl::Span<const Group> groups() const { return groups_; }
   int32_t block_size() const { return block_size_; }
+  KvType type() const { return type_; }
   bool Contains(int32_t layer) const { return index_of_layer_.contains(layer); }
 
   // One number for each group. Contents are undefined, and memory is not taken before it is nearly used.
@@ -72,17 +76,30 @@ class KvCache {
   const at::Tensor& values(int32_t layer) const {
     return layers_[index_of_layer_.at(layer)].values;
   }
+  // What the rows are multiplied by, [blocks, kv_heads, block_size] of f32; undefined: by nothing.
+  const at::Tensor& key_scales(int32_t layer) const {
+    return layers_[index_of_layer_.at(layer)].key_scales;
+  }
+  const at::Tensor& value_scales(int32_t layer) const {
+    return layers_[index_of_layer_.at(layer)].value_scales;
+  }
   // In order of its spec, [blocks, dims...].
   absl::Span<const at::Tensor> own(int32_t layer) const {
     return layers_[index_of_layer_.at(layer)].own;
   }
   size_t group(int32_t layer) const { return layers_[index_of_layer_.at(layer)].group; }
 
+  // What `rows` need to know to be written into a layer that has rows: all but where they come from.
+  void SetIn(int32_t layer, KvRows& rows) const;
+  // Writes token i's keys and values into slot `slots[i]` (block * block_size + offset), i64 [N]. `k` is [N, kv_heads,
+  // qk_dim], `v` [N, kv_heads, v_dim], which values in keys don't need. Throws c10::Error.
+  void Write(int32_t layer, const at::Tensor& k, const at::Tensor& v, const at::Tensor& slots);
+
  private:
   struct Layer {
     KvLayerSpec spec;
     size_t group = 0;
-    at::Tensor keys, values;
+    at::Tensor keys, values, key_scales, value_scales;
     std::vector<at::Tensor> own;
   };
 
@@ -92,16 +109,13 @@ class KvCache {
 
   int32_t block_size_ = 0;
   DType dtype_ = DType::kF32;
+  KvType type_ = KvType::kF32;
   std::vector<Layer> layers_;
   std::vector<Group> groups_;
   absl::flat_hash_map<int32_t, size_t> index_of_layer_;
   std::vector<std::unique_ptr<PagesAhead>>
       ahead_;  // of the groups; null: all is small. After layers_, which it uses
 };
-
-// Writes rows into blocks: token i goes to slot `slots[i]` (block * block_size + offset), i64 [N].
-// `rows` is [N, kv_heads, D] of the cache's type. Throws c10::Error.
-void WriteKv(const at::Tensor& rows, const at::Tensor& slots, const at::Tensor& cache);
 
 }  // namespace keel
 

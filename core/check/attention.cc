@@ -40,8 +40,7 @@ absl::StatusOr<std::vector<AttentionChoice>> Choose(Inspection& x) {
   KEEL_RETURN_IF_ERROR(RegisterAttention(exec, x.plugin, x.graph, *x.plugins, *x.trust, x.kept));
   const AttentionWish wish{exec.attention, x.graph.spec().attn_implementation(),
                            exec.config_attention, NumericsOf(exec)};
-  return ChooseAttentions(x.graph, wish, x.kept.attention, x.dtype,
-                          x.options.engine.cache.block_size);
+  return ChooseAttentions(x.graph, wish, x.kept.attention, x.dtype, KvFormatOf(x));
 }
 
 // "paged (the host's choice), no arguments" of one attention.

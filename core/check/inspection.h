@@ -20,6 +20,7 @@
 #include "core/model/found_model.h"
 #include "core/model/options.h"
 #include "core/model/text_probe.h"
+#include "core/ops/graph_attention.h"
 #include "core/plugin/catalog.h"
 #include "core/plugin/plugin.h"
 #include "core/plugin/trust.h"
@@ -56,6 +57,12 @@ struct Inspection {
   CacheLayout cache;
   Text text;
 };
+
+// How the model would keep keys and values.
+inline KvFormat KvFormatOf(const Inspection& x) {
+  const EngineOptions& engine = x.options.engine;
+  return {engine.executor.kv_dtype.value_or(x.dtype), engine.cache.block_size};
+}
 
 }  // namespace keel
 #endif  // KEEL_CORE_CHECK_INSPECTION_H_

@@ -33,20 +33,20 @@ struct Kept {
 
 absl::StatusOr<Kept> WhatIsKept(const Inspection& x) {
   Kept kept;
-  const int32_t block_size = x.options.engine.cache.block_size;
+  const KvFormat kv = KvFormatOf(x);
   KEEL_ASSIGN_OR_RETURN(const std::vector<KvLayerSpec> layers,
-                        AttentionLayers::KvLayersOf(x.graph, x.attention, x.dtype, block_size));
-  KEEL_ASSIGN_OR_RETURN(const KvCache cache, KvCache::Create(layers, block_size, x.dtype));
+                        AttentionLayers::KvLayersOf(x.graph, x.attention, x.dtype, kv));
+  KEEL_ASSIGN_OR_RETURN(const KvCache cache, KvCache::Create(layers, kv.block_size, kv.dtype));
   for (const KvCache::Group& group : cache.groups()) {
     std::vector<int> of;
     for (const KvLayerSpec& layer : layers) {
       if (layer.window == group.window && layer.chunk == group.chunk) of.push_back(layer.layer);
     }
     std::sort(of.begin(), of.end());
-    const int64_t bytes = group.block_bytes / block_size;
+    const int64_t bytes = group.block_bytes / kv.block_size;
     kept.token_bytes += bytes;
-    kept.lines.push_back(
-        absl::StrCat(LayersText(of), ": ", KindOf(group), ", ", BytesText(bytes), " a token"));
+    kept.lines.push_back(absl::StrCat(LayersText(of), ": ", KindOf(group), ", ", BytesText(bytes),
+                                      " a token in ", TorchName(kv.dtype)));
     kept.layout.groups.push_back({group.window, group.chunk, group.block_bytes});
   }
   KEEL_ASSIGN_OR_RETURN(const RecurrentStates states,

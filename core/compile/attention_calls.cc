@@ -53,8 +53,7 @@ class WriteKvCall : public Call {
     rows_.k = frame(k_.place);
     rows_.v = frame(v_.place);
     rows_.slots = metadata.slots.const_data_ptr<int64_t>();
-    rows_.k_cache = cache.keys(layer_).mutable_data_ptr();
-    rows_.v_cache = cache.values(layer_).mutable_data_ptr();
+    cache.SetIn(layer_, rows_);
     if (rotation_.has_value()) return RunWithRotation(frame);
     frame.Kernel([&] { RunWriteKv(rows_); });
     return absl::OkStatus();
@@ -101,6 +100,10 @@ class AttendCall : public Call {
     params_.out = frame(out_);
     params_.k_cache = cache.keys(layer_).const_data_ptr();
     params_.v_cache = cache.values(layer_).const_data_ptr();
+    if (HasScales(params_.kv_type)) {
+      params_.k_scales = cache.key_scales(layer_).const_data_ptr<float>();
+      params_.v_scales = cache.value_scales(layer_).const_data_ptr<float>();
+    }
     params_.block_table = m.block_table.const_data_ptr<int32_t>();
     params_.max_blocks = m.block_table.size(1);
     params_.seq_lens = m.seq_lens.const_data_ptr<int32_t>();
@@ -128,7 +131,6 @@ class AttendCall : public Call {
 CallPtr MakeWriteKv(const ir::Op& op, const Operands& operands, OpRunner& ops) {
   const bool rotates = op.code == ir::Code::kRopeWrite;
   const ir::ValueId k_id = op.inputs[rotates ? 1 : 0], v_id = op.inputs[rotates ? 2 : 1];
-  const ir::Value& k = operands.value(k_id);
   const HeadsOperand keys = HeadsOf(k_id, operands), values = HeadsOf(v_id, operands);
   KvRows rows;
   rows.type = *operands.kernel_type(k_id);
@@ -136,10 +138,6 @@ CallPtr MakeWriteKv(const ir::Op& op, const Operands& operands, OpRunner& ops) {
   rows.k_head_stride = keys.head_stride;
   rows.v_row_stride = values.row_stride;
   rows.v_head_stride = values.head_stride;
-  rows.heads = k.type.dims[1].size;
-  rows.k_dim = k.type.dims[2].size;
-  rows.v_dim = operands.value(v_id).type.dims[2].size;
-  rows.block_size = ops.cache().block_size();
   std::optional<WriteKvCall::Rotation> rotation;
   if (rotates) {
     const ir::Value& q = operands.value(op.inputs[0]);
@@ -189,6 +187,7 @@ CallPtr MakeAttend(const ir::Op& op, const Operands& operands, OpRunner& ops) {
   };
   PagedAttention params;
   params.type = *operands.kernel_type(op.inputs[0]);
+  params.kv_type = ops.cache().type();
   params.q_token_stride = q.row_stride;
   params.q_head_stride = q.head_stride;
   params.v_row_stride = d.v_dim;

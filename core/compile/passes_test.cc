@@ -75,12 +75,13 @@ class PassesTest : public ::testing::Test {
     };
     const ExpertWeights::Mlp dense = {nullptr, plain(8, 16), plain(16, 8)};
     weights->objects.emplace_back(ExpertWeights{{dense, dense}, {}});
+    constexpr KvFormat kKv = {.dtype = DType::kF32, .block_size = 4};
     KEEL_ASSERT_OK_AND_ASSIGN(
         const std::vector<AttentionChoice> choices,
-        ChooseAttentions(graph_, AttentionWish{}, registry_, DType::kF32, /*block_size=*/4));
+        ChooseAttentions(graph_, AttentionWish{}, registry_, DType::kF32, kKv));
     KEEL_ASSERT_OK_AND_ASSIGN(
-        ops_, OpRunner::Create(graph_, std::move(weights), choices, PluginKernels{}, DType::kF32, 4,
-                               Numerics::kFastest));
+        ops_, OpRunner::Create(graph_, std::move(weights), choices, PluginKernels{}, DType::kF32,
+                               kKv, Numerics::kFastest));
   }
 
   static proto::Node Of(proto::Op op, uint32_t object = 0) { return op::MakeNode(op, object); }

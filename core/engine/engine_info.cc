@@ -22,6 +22,7 @@ MetricsConfig::Labels Implementation(const EngineOptions& options, const Model& 
           {"attention_reason", model.attention_reason},
           {"exec", ExecModeName(options.executor.mode)},
           {"dtype", std::string(TorchName(model.dtype))},
+          {"kv_cache_dtype", std::string(TorchName(model.kv_dtype))},
           {"quantization", QuantizationName(model.quantization)}};
 }
 
@@ -95,7 +96,7 @@ MetricsConfig MetricsConfigOf(const EngineOptions& options, const Model& model) 
   config.num_speculative_tokens = options.speculation.num_drafts();
   config.cache_info = {{"block_size", absl::StrCat(model.blocks.block_size)},
                        {"num_gpu_blocks", absl::StrCat(NumBlocks(model))},
-                       {"cache_dtype", std::string(TorchName(model.dtype))},
+                       {"cache_dtype", std::string(TorchName(model.kv_dtype))},
                        {"enable_prefix_caching", model.blocks.prefix_caching ? "True" : "False"},
                        {"kv_cache_memory_bytes", absl::StrCat(model.kv_cache_bytes)}};
   config.model_info = Implementation(options, model);

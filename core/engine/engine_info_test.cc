@@ -20,6 +20,7 @@ Model MakeModel() {
   model.impl_reason = "auto: in-tree serves LlamaForCausalLM by libllama.so";
   model.attention = "paged";
   model.dtype = DType::kBF16;
+  model.kv_dtype = DType::kF8E4M3FN;
   model.quantization = Quantization::kInt8;
   model.weights = {.token = 600, .logits = 200, .stored = 900, .has_experts = true};
   model.packed_bytes = 1000;
@@ -41,6 +42,7 @@ TEST(EngineInfoTest, SaysWhatRunsTheModel) {
             "auto: in-tree serves LlamaForCausalLM by libllama.so");
   EXPECT_EQ(info.at("exec").as_string(), "eager");
   EXPECT_EQ(info.at("dtype").as_string(), "bfloat16");
+  EXPECT_EQ(info.at("kv_cache_dtype").as_string(), "float8_e4m3fn");
   EXPECT_EQ(info.at("quantization").as_string(), "int8");
   EXPECT_EQ(info.at("weights").at("token").as_int64(), 600);
   EXPECT_EQ(info.at("weights").at("logits").as_int64(), 200);
@@ -78,7 +80,7 @@ TEST(EngineInfoTest, MetricsSayTheSame) {
   const boost::json::value info = boost::json::parse(InfoJson({}, model));
   for (const auto& [label, value] : config.model_info) EXPECT_EQ(info.at(label).as_string(), value);
   EXPECT_THAT(config.cache_info, Contains(Pair("num_gpu_blocks", "40")));
-  EXPECT_THAT(config.cache_info, Contains(Pair("cache_dtype", "bfloat16")));
+  EXPECT_THAT(config.cache_info, Contains(Pair("cache_dtype", "float8_e4m3fn")));
   EXPECT_EQ(config.num_speculative_tokens, 0);
 }
 

@@ -37,6 +37,15 @@ absl::Status CheckOptions(const ExecutorOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat("no model runs in ", TorchName(options.dtype),
                                                    "; use float32, bfloat16 or float16"));
   }
+  if (options.kv_dtype.has_value() && *options.kv_dtype != options.dtype) {
+    const DType kept = *options.kv_dtype;
+    if (kept != DType::kBF16 && kept != DType::kF8E4M3FN && kept != DType::kI8) {
+      return WithFlag(absl::InvalidArgumentError(
+                          absl::StrCat("no KV cache of type ", TorchName(kept), " for a model in ",
+                                       TorchName(options.dtype), "; use auto, bf16, fp8 or int8")),
+                      "kv-cache-dtype");
+    }
+  }
   if (options.tensor_parallel < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("tensor parallelism is ", options.tensor_parallel, ", expected at least 1"));
@@ -246,7 +255,7 @@ absl::StatusOr<std::vector<StagePlan>> PlanStages(const proto::Graph& graph,
                                              .experts_apart = options.expert_parallel}));
     if (stages.size() > 1) DropUnused(plan.sharded);
     KEEL_ASSIGN_OR_RETURN(plan.attention, ChooseAttentions(plan.sharded.graph, wish, registry,
-                                                           options.dtype, options.block_size));
+                                                           options.dtype, KvFormatOf(options)));
   }
   return plans;
 }

@@ -50,6 +50,7 @@ struct ExecutorOptions {
   bool measure_steps = false;                     // Executor::step_times is wanted
   bool print_graph = false;                       // LoadReport::graphs is wanted
   DType dtype = DType::kF32;                      // type of weights and activations
+  std::optional<DType> kv_dtype = {};             // --kv-cache-dtype; unset: dtype
   // Which implementation, as core/attention/choose.h says; "": not given.
   std::string attention = {};         // --attention-implementation
   std::string config_attention = {};  // _attn_implementation of config.json

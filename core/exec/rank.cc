@@ -129,7 +129,7 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
   if (!rank->forward_.has_value()) return absl::InvalidArgumentError("the graph has no forward");
   KEEL_ASSIGN_OR_RETURN(
       rank->ops_, OpRunner::Create(rank->graph_, std::move(weights), attention, options.kernels,
-                                   options.dtype, options.block_size, rank->numerics_));
+                                   options.dtype, KvFormatOf(options), rank->numerics_));
   if (options.mode != ExecMode::kCompiled) {
     rank->not_compiled_ = absl::StrCat("--exec=", ExecModeName(options.mode));
   } else if (options.deterministic) {

@@ -42,6 +42,10 @@ inline Numerics NumericsOf(const ExecutorOptions& options) {
   return options.deterministic ? Numerics::kInvariant : Numerics::kFastest;
 }
 
+inline KvFormat KvFormatOf(const ExecutorOptions& options) {
+  return {options.kv_dtype.value_or(options.dtype), options.block_size};
+}
+
 class Rank {
  public:
   // `attention`: by object - 1.

@@ -34,10 +34,7 @@ KEEL_INLINE void ScoresOfKeys(const uint32_t* a, int64_t a_stride,
 #pragma GCC unroll 4
     for (int part = 0; part < kParts; ++part) {
       U32 x[kWidth];
-#pragma GCC unroll 16
-      for (int i = 0; i < kWidth; ++i)
-        LoadWords<kWidth, T>(rows[part * kWidth + i], kDot ? 2 * word : word, size, &x[i]);
-      Transpose<kWidth>(x);
+      LoadColumnsOf<kWidth, T>(rows + part * kWidth, kDot ? 2 * word : word, size, x);
 #pragma GCC unroll 16
       for (int i = 0; i < kWidth; ++i) {
 #pragma GCC unroll 2

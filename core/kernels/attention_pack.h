@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/kernels/attention_tile.h"
+#include "core/kernels/kv_codes.h"
 #include "core/kernels/lanes.h"
 
 namespace keel::lanes {
@@ -96,6 +97,10 @@ KEEL_INLINE void Transpose(typename Vector<kWidth>::U32 (&x)[kWidth]) {
   }
 }
 
+// Whether a cache of T has scales.
+template <typename T>
+constexpr bool kIsCode = std::is_same_v<T, Fp8> || std::is_same_v<T, Int8>;
+
 // A register of a row's elements from `first` on: bf16 as pairs, else as fp32; 0 past the row's end.
 template <int kWidth, typename T>
 KEEL_INLINE void LoadWords(const typename T::Storage* row, int64_t first, int64_t size,
@@ -112,9 +117,69 @@ KEEL_INLINE void LoadWords(const typename T::Storage* row, int64_t first, int64_
     typename Vector<kWidth>::F32 x;
     Convert<kWidth>::WidenF16(p, &x);
     std::memcpy(out, &x, sizeof(x));
+  } else if constexpr (kIsCode<T>) {
+    typename Vector<kWidth>::F32 x;
+    ConvertCodes<kWidth>::Widen(p, &x);
+    std::memcpy(out, &x, sizeof(x));
   } else {
     std::memcpy(out, p, sizeof(*out));
   }
+}
+
+#if defined(__x86_64__)
+// Sixteen rows of 64 bytes, as columns of words: 16 bytes at a time are put together as they are loaded, which leaves the
+// port of shuffles half as much to do as loading whole rows does.
+KEEL_INLINE void LoadColumns(const char* const (&rows)[16], Vector<16>::U32 (&x)[16]) {
+  typedef int Ints __attribute__((vector_size(64)));
+  typedef int Quarter __attribute__((vector_size(16)));
+#pragma GCC unroll 4
+  for (int part = 0; part < 4; ++part) {
+    Vector<16>::U32 y[4];  // y[r] holds rows r, r + 4, r + 8, r + 12
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) {
+      const auto load = [&](int row) {
+        Quarter quarter;
+        std::memcpy(&quarter, rows[row] + 16 * part, sizeof(quarter));
+        return quarter;
+      };
+      Ints of_rows = {};
+      of_rows = __builtin_ia32_inserti32x4_mask(of_rows, load(r), 0, Ints{}, -1);
+      of_rows = __builtin_ia32_inserti32x4_mask(of_rows, load(r + 4), 1, Ints{}, -1);
+      of_rows = __builtin_ia32_inserti32x4_mask(of_rows, load(r + 8), 2, Ints{}, -1);
+      of_rows = __builtin_ia32_inserti32x4_mask(of_rows, load(r + 12), 3, Ints{}, -1);
+      y[r] = reinterpret_cast<Vector<16>::U32>(of_rows);
+    }
+    Vector<16>::U32 low0, high0, low1, high1;
+    Shuffle<16, LowWords>(y[0], y[1], &low0);
+    Shuffle<16, HighWords>(y[0], y[1], &high0);
+    Shuffle<16, LowWords>(y[2], y[3], &low1);
+    Shuffle<16, HighWords>(y[2], y[3], &high1);
+    Shuffle<16, LowPairs>(low0, low1, &x[4 * part]);
+    Shuffle<16, HighPairs>(low0, low1, &x[4 * part + 1]);
+    Shuffle<16, LowPairs>(high0, high1, &x[4 * part + 2]);
+    Shuffle<16, HighPairs>(high0, high1, &x[4 * part + 3]);
+  }
+}
+#endif
+
+// A register of each of kWidth rows, as LoadWords gives it, as columns.
+template <int kWidth, typename T>
+KEEL_INLINE void LoadColumnsOf(const typename T::Storage* const* rows, int64_t first, int64_t size,
+                               typename Vector<kWidth>::U32 (&x)[kWidth]) {
+#if defined(__x86_64__)
+  if constexpr (kWidth == 16 && (std::is_same_v<T, BF16> || std::is_same_v<T, F32>)) {
+    constexpr int64_t kElements = 64 / sizeof(typename T::Storage);
+    if (size - first >= kElements) {
+      const char* pieces[16];
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) pieces[i] = reinterpret_cast<const char*>(rows[i] + first);
+      return LoadColumns(pieces, x);
+    }
+  }
+#endif
+#pragma GCC unroll 16
+  for (int i = 0; i < kWidth; ++i) LoadWords<kWidth, T>(rows[i], first, size, &x[i]);
+  Transpose<kWidth>(x);
 }
 
 // Begins to read rows that lie here and there, which no prefetcher of the CPU foresees. Into the
@@ -133,21 +198,19 @@ KEEL_INLINE void PrefetchRows(const Storage* const* rows, int64_t begin, int64_t
 template <int kWidth, typename T, bool kDot>
 constexpr int64_t kKeyWords = std::is_same_v<T, BF16> && !kDot ? 2 * kWidth : kWidth;
 
-// Those from `first` on, at most kKeyWords, of rows [kPanel] of `size` elements -> [words][kPanel]. Returns how many.
+// Those of [first, words), at most kKeyWords, of rows [kPanel] of `size` elements -> [words][kPanel]; 0 past a row's end.
+// Returns how many.
 template <int kWidth, typename T, bool kDot>
 KEEL_INLINE int64_t PackKeyWords(const typename T::Storage* const* rows, int64_t size,
-                                 int64_t first, uint32_t* out) {
+                                 int64_t first, int64_t words, uint32_t* out) {
   using U32 = typename Vector<kWidth>::U32;
   constexpr bool kIsPairs = std::is_same_v<T, BF16>;
-  const int64_t count = std::min(kKeyWords<kWidth, T, kDot>, WordsOf<kDot>(size) - first);
+  const int64_t count = std::min(kKeyWords<kWidth, T, kDot>, words - first);
   const int64_t element = kDot ? 2 * first : first;
 #pragma GCC unroll 2
   for (int64_t half = 0; half < 2; ++half) {
     U32 x[kWidth];
-#pragma GCC unroll 16
-    for (int i = 0; i < kWidth; ++i)
-      LoadWords<kWidth, T>(rows[half * kWidth + i], element, size, &x[i]);
-    Transpose<kWidth>(x);
+    LoadColumnsOf<kWidth, T>(rows + half * kWidth, element, size, x);
     uint32_t* to = out + half * kWidth;
 #pragma GCC unroll 16
     for (int i = 0; i < kWidth; ++i) {
@@ -171,6 +234,7 @@ KEEL_INLINE void LoadValues(const typename T::Storage* p, typename Vector<kWidth
   if constexpr (std::is_same_v<T, BF16>) Convert<kWidth>::WidenBF16(p, out);
   if constexpr (std::is_same_v<T, F16>) Convert<kWidth>::WidenF16(p, out);
   if constexpr (std::is_same_v<T, F32>) std::memcpy(out, p, sizeof(*out));
+  if constexpr (kIsCode<T>) ConvertCodes<kWidth>::Widen(p, out);
 }
 
 // Columns [column, column + kPanel) of rows [kPanel] of `size` elements -> [kPanel][kPanel]. Those past the end are 0.
@@ -194,7 +258,8 @@ KEEL_INLINE void PackValues(const typename T::Storage* const* rows, int64_t size
   }
 }
 
-// The same of bf16 as pairs of rows, [kPanel / 2][kPanel], for the widest registers.
+// The same of bf16 as pairs of rows, [kPanel / 2][kPanel], for the widest registers. Columns are in the order of
+// RestoreColumns: one shuffle then, where their own takes several.
 KEEL_INLINE void PackValuePairs(const uint16_t* const* rows, int64_t size, int64_t column,
                                 uint32_t* out) {
   typedef uint16_t U16x32 __attribute__((vector_size(64)));
@@ -210,15 +275,65 @@ KEEL_INLINE void PackValuePairs(const uint16_t* const* rows, int64_t size, int64
       std::memcpy(&b, rows[row + 1] + column, bytes);
     }
     const U16x32 low =
-        __builtin_shufflevector(a, b, 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40,
-                                9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47);
+        __builtin_shufflevector(a, b, 0, 32, 1, 33, 2, 34, 3, 35, 8, 40, 9, 41, 10, 42, 11, 43, 16,
+                                48, 17, 49, 18, 50, 19, 51, 24, 56, 25, 57, 26, 58, 27, 59);
     const U16x32 high =
-        __builtin_shufflevector(a, b, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23,
-                                55, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63);
+        __builtin_shufflevector(a, b, 4, 36, 5, 37, 6, 38, 7, 39, 12, 44, 13, 45, 14, 46, 15, 47,
+                                20, 52, 21, 53, 22, 54, 23, 55, 28, 60, 29, 61, 30, 62, 31, 63);
     std::memcpy(out, &low, sizeof(low));
     std::memcpy(out + 16, &high, sizeof(high));
   }
 }
+
+// Sums over PackValuePairs' columns in their own order: the first register of each panel has fours 0, 2, 4, 6 of it.
+KEEL_INLINE void RestoreColumns(int64_t columns, float* sums) {
+  typedef double Halves __attribute__((vector_size(64)));
+  for (int64_t i = 0; i < columns; i += kPanel<16>) {
+    Halves a, b;
+    std::memcpy(&a, sums + i, sizeof(a));
+    std::memcpy(&b, sums + i + 16, sizeof(b));
+    const Halves first = __builtin_shufflevector(a, b, 0, 1, 8, 9, 2, 3, 10, 11);
+    const Halves second = __builtin_shufflevector(a, b, 4, 5, 12, 13, 6, 7, 14, 15);
+    std::memcpy(sums + i, &first, sizeof(first));
+    std::memcpy(sums + i + 16, &second, sizeof(second));
+  }
+}
+
+#if defined(__x86_64__)
+// A row of codes as bf16, which all of them are exactly, with zeros up to a multiple of 64 elements. A code without its
+// sign looks up the number's two bytes. For CPUs with AVX-512 VBMI.
+template <typename Code>
+KEEL_INLINE void ExpandRow(const typename Code::Storage* row, int64_t size, uint16_t* out) {
+  typedef char Bytes __attribute__((vector_size(64)));
+  typedef int64_t Words __attribute__((vector_size(64)));
+  Bytes low[2], high[2];
+  std::memcpy(low, kBytesOfCodes<Code>.low, sizeof(low));
+  std::memcpy(high, kBytesOfCodes<Code>.high, sizeof(high));
+  for (int64_t i = 0; i < size; i += 64, out += 64) {
+    Bytes codes = {};
+    if (size - i >= 64) {
+      std::memcpy(&codes, row + i, sizeof(codes));
+    } else {
+      std::memcpy(&codes, row + i, size - i);
+    }
+    // Interleaving takes the lower halves of 16 bytes, then the upper ones.
+    const Words halves = reinterpret_cast<Words>(codes);
+    codes =
+        reinterpret_cast<Bytes>(__builtin_shufflevector(halves, halves, 0, 4, 1, 5, 2, 6, 3, 7));
+    Bytes places = codes;  // of which 7 bits are used
+    if constexpr (std::is_same_v<Code, Int8>)
+      places = __builtin_ia32_pabsb512_mask(codes, Bytes{}, ~uint64_t{0});
+    const Bytes lower = __builtin_ia32_vpermt2varqi512_mask(places, low[0], low[1], ~uint64_t{0});
+    const Bytes upper =
+        __builtin_ia32_vpermt2varqi512_mask(places, high[0], high[1], ~uint64_t{0}) |
+        (codes & static_cast<char>(0x80));
+    const Bytes first = __builtin_ia32_punpcklbw512_mask(lower, upper, Bytes{}, ~uint64_t{0});
+    const Bytes second = __builtin_ia32_punpckhbw512_mask(lower, upper, Bytes{}, ~uint64_t{0});
+    std::memcpy(out, &first, sizeof(first));
+    std::memcpy(out + 32, &second, sizeof(second));
+  }
+}
+#endif
 
 template <int kWidth, typename T, bool kDot>
 KEEL_INLINE void PackValuesOf(const typename T::Storage* const* rows, int64_t size, int64_t column,
@@ -230,10 +345,11 @@ KEEL_INLINE void PackValuesOf(const typename T::Storage* const* rows, int64_t si
   }
 }
 
-// A row of `size` elements as the left side of a product, [WordsOf(size)].
+// A row of `size` elements as the left side of a product, [words], filled up by zeros.
 template <typename T, bool kDot>
-KEEL_INLINE void PackQuery(const typename T::Storage* row, int64_t size, uint32_t* out) {
-  out[WordsOf<kDot>(size) - 1] = 0;
+KEEL_INLINE void PackQuery(const typename T::Storage* row, int64_t size, int64_t words,
+                           uint32_t* out) {
+  std::fill(out + size / (kDot ? 2 : 1), out + words, 0u);
   if constexpr (kDot) {
     std::memcpy(out, row, size * sizeof(*row));
   } else {

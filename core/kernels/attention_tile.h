@@ -213,11 +213,56 @@ KEEL_INLINE void StoreWeights(const typename Vector<kWidth>::F32& p, float* out,
   }
 }
 
-// The weights of one row over `columns` (whole panels), of which it sees [begin, end): 2^(score - max),
-// fp32 or (kDot) bf16, written over the scores, and their sum.
+// What keys and values that are codes are multiplied by, one a key; null: they are numbers.
+struct CodeScales {
+  const float* keys = nullptr;
+  const float* values = nullptr;
+};
+
+template <int kWidth>
+KEEL_INLINE void MultiplyBy(const float* factors, int64_t columns, float* s) {
+  for (int64_t j = 0; j < columns; j += kWidth) {
+    typename Vector<kWidth>::F32 x, factor;
+    std::memcpy(&x, s + j, sizeof(x));
+    std::memcpy(&factor, factors + j, sizeof(factor));
+    x *= factor;
+    std::memcpy(s + j, &x, sizeof(x));
+  }
+}
+
+// 2^(score - max) of `columns` scores, times the scales of their values: over the scores, fp32 or (kDot) bf16. Returns
+// their sum without those scales.
+template <int kWidth, bool kDot, bool kScaled>
+KEEL_INLINE float WeightsOfRow(float scale, float max, const float* value_scales, int64_t columns,
+                               float* s) {
+  using F32 = typename Vector<kWidth>::F32;
+  F32 sum0 = {}, sum1 = {};
+  for (int64_t j = 0; j < columns; j += 2 * kWidth) {
+    F32 x, y;
+    std::memcpy(&x, s + j, sizeof(x));
+    std::memcpy(&y, s + j + kWidth, sizeof(y));
+    Exp2<kWidth>(x * scale - max, &x);
+    Exp2<kWidth>(y * scale - max, &y);
+    sum0 += x;
+    sum1 += y;
+    if constexpr (kScaled) {
+      F32 factor;
+      std::memcpy(&factor, value_scales + j, sizeof(factor));
+      x *= factor;
+      std::memcpy(&factor, value_scales + j + kWidth, sizeof(factor));
+      y *= factor;
+    }
+    StoreWeights<kWidth, kDot>(x, s, j);
+    StoreWeights<kWidth, kDot>(y, s, j + kWidth);
+  }
+  return SumOfRegister<kWidth>(sum0 + sum1);
+}
+
+// The weights of one row over `columns` (whole panels), of which it sees [begin, end), written over the scores, and
+// their sum.
 template <int kWidth, bool kDot>
 KEEL_INLINE void SoftmaxOfRow(const ScoreRule& rule, int64_t columns, int64_t begin, int64_t end,
-                              float* s, float* max_out, float* sum_out) {
+                              const CodeScales& scales, float* s, float* max_out, float* sum_out) {
   using F32 = typename Vector<kWidth>::F32;
   if (begin >= end) {
     std::fill(s, s + columns, 0.0f);
@@ -225,6 +270,7 @@ KEEL_INLINE void SoftmaxOfRow(const ScoreRule& rule, int64_t columns, int64_t be
     return;
   }
   float scale = rule.scale;
+  if (scales.keys != nullptr) MultiplyBy<kWidth>(scales.keys, columns, s);
   if (!rule.is_plain) {
     ApplyRule<kWidth>(rule, s, columns);
     scale = 1;
@@ -244,20 +290,10 @@ KEEL_INLINE void SoftmaxOfRow(const ScoreRule& rule, int64_t columns, int64_t be
   // NaNs are no maximum. Where there is nothing else, they must not pass for keys that are not seen.
   if (max == kNoScore && std::any_of(s + begin, s + end, [](float x) { return x != x; }))
     max = std::numeric_limits<float>::quiet_NaN();
-  F32 sum0 = {}, sum1 = {};
-  for (int64_t j = 0; j < columns; j += 2 * kWidth) {
-    F32 x, y;
-    std::memcpy(&x, s + j, sizeof(x));
-    std::memcpy(&y, s + j + kWidth, sizeof(y));
-    Exp2<kWidth>(x * scale - max, &x);
-    Exp2<kWidth>(y * scale - max, &y);
-    sum0 += x;
-    sum1 += y;
-    StoreWeights<kWidth, kDot>(x, s, j);
-    StoreWeights<kWidth, kDot>(y, s, j + kWidth);
-  }
   *max_out = max;
-  *sum_out = SumOfRegister<kWidth>(sum0 + sum1);
+  *sum_out = scales.values == nullptr
+                 ? WeightsOfRow<kWidth, kDot, false>(scale, max, nullptr, columns, s)
+                 : WeightsOfRow<kWidth, kDot, true>(scale, max, scales.values, columns, s);
 }
 
 // A row's softmax so far: sums are relative to 2^max.

@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "core/kernels/kv_type.h"
 #include "core/kernels/lanes.h"
 
 namespace keel {
@@ -22,6 +23,15 @@ inline std::optional<KernelType> KernelTypeOf(c10::ScalarType type) {
     default:
       return std::nullopt;
   }
+}
+
+// nullopt for a type that no KV cache has.
+inline std::optional<KvType> KvTypeOf(c10::ScalarType type) {
+  if (type == c10::ScalarType::Float8_e4m3fn) return KvType::kFp8;
+  if (type == c10::ScalarType::Char) return KvType::kInt8;
+  const std::optional<KernelType> plain = KernelTypeOf(type);
+  if (!plain.has_value()) return std::nullopt;
+  return KvTypeOf(*plain);
 }
 
 }  // namespace keel

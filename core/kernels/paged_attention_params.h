@@ -4,19 +4,23 @@
 
 #include <cstdint>
 
+#include "core/kernels/kv_type.h"
 #include "core/kernels/lanes.h"
 
 namespace keel {
 
 struct PagedAttention {
-  KernelType type = KernelType::kF32;  // of q, keys, values and out
+  KernelType type = KernelType::kF32;  // of q and out
+  KvType kv_type = KvType::kF32;       // of keys and values; without blocks as `type`
   const void* q = nullptr;             // [tokens, heads, qk_dim], heads contiguous
   int64_t q_token_stride = 0;          // in elements
   int64_t q_head_stride = 0;
-  const void* k_cache = nullptr;  // [blocks, kv_heads, block_size, qk_dim], contiguous
-  const void* v_cache = nullptr;  // [blocks, kv_heads, block_size, v_dim]
-  int64_t v_row_stride = 0;       // in elements, from row to row of all of it; 0: v_dim
-  void* out = nullptr;            // [tokens, heads, v_dim], contiguous
+  const void* k_cache = nullptr;    // [blocks, kv_heads, block_size, qk_dim], contiguous
+  const void* v_cache = nullptr;    // [blocks, kv_heads, block_size, v_dim]
+  int64_t v_row_stride = 0;         // in elements, from row to row of all of it; 0: v_dim
+  const float* k_scales = nullptr;  // [blocks, kv_heads, block_size], of types that have scales
+  const float* v_scales = nullptr;
+  void* out = nullptr;  // [tokens, heads, v_dim], contiguous
   int64_t heads = 0, kv_heads = 0, qk_dim = 0, v_dim = 0, block_size = 0;
 
   // [sequences, max_blocks]; unused entries are not read. Null: there are no blocks, keys and values lie

@@ -12,6 +12,8 @@
 
 #include "core/base/cpu.h"
 #include "core/kernels/attention_groups.h"
+#include "core/kernels/kv_codes.h"
+#include "core/kernels/kv_type.h"
 #include "gtest/gtest.h"
 
 namespace keel {
@@ -29,21 +31,51 @@ struct Layer {
   int32_t group = 0;  // every second run of so many tokens of a step sees itself whole; 0: none
   int64_t v_row_stride = 0;
   KernelType type = KernelType::kF32;
+  KvType kv_type = KvType::kF32;
 };
 
-// Numbers of a type, as their storage and as what that holds.
+// Types of queries and of the cache that are tried.
+struct Types {
+  KernelType type;
+  KvType kv_type;
+};
+constexpr Types kTypes[] = {
+    {KernelType::kF32, KvType::kF32},  {KernelType::kBF16, KvType::kBF16},
+    {KernelType::kF16, KvType::kF16},  {KernelType::kF32, KvType::kBF16},
+    {KernelType::kF16, KvType::kFp8},  {KernelType::kF32, KvType::kInt8},
+    {KernelType::kBF16, KvType::kFp8}, {KernelType::kBF16, KvType::kInt8},
+};
+bool IsPlain(const Types& types) { return types.kv_type == KvTypeOf(types.type); }
+
+// Codes that a number of 1 has about; what their row's scale undoes.
+constexpr double kCodesOfOne = 25;
+
+// Numbers of a type, as their storage and as what that holds, codes without their scale.
 class Numbers {
  public:
-  Numbers(KernelType type, int64_t count) : type_(type), bytes_(count * BytesOf(type)) {}
+  Numbers(KvType type, int64_t count) : type_(type), bytes_(count * BytesOf(type)) {}
+  Numbers(KernelType type, int64_t count) : Numbers(KvTypeOf(type), count) {}
 
   void Set(int64_t i, double x) {
-    if (type_ == KernelType::kF32) return Put(i, static_cast<float>(x));
-    if (type_ == KernelType::kF16) return Put(i, static_cast<_Float16>(x));
-    Put(i, lanes::BF16::Store(static_cast<float>(x)));
+    const auto code = static_cast<float>(std::clamp(x * kCodesOfOne, -127.0, 127.0));
+    switch (type_) {
+      case KvType::kF32:
+        return Put(i, static_cast<float>(x));
+      case KvType::kF16:
+        return Put(i, static_cast<_Float16>(x));
+      case KvType::kBF16:
+        return Put(i, lanes::BF16::Store(static_cast<float>(x)));
+      case KvType::kFp8:
+        return Put(i, lanes::Fp8::Store(code));
+      case KvType::kInt8:
+        return Put(i, lanes::Int8::Store(code));
+    }
   }
   double Get(int64_t i) const {
-    if (type_ == KernelType::kF32) return Take<float>(i);
-    if (type_ == KernelType::kF16) return static_cast<double>(Take<_Float16>(i));
+    if (type_ == KvType::kF32) return Take<float>(i);
+    if (type_ == KvType::kF16) return static_cast<double>(Take<_Float16>(i));
+    if (type_ == KvType::kFp8) return lanes::Fp8::Load(Take<uint8_t>(i)) / lanes::Fp8::kUnit;
+    if (type_ == KvType::kInt8) return lanes::Int8::Load(Take<int8_t>(i));
     const uint16_t bits = Take<uint16_t>(i);
     return lanes::BF16::Load(&bits);
   }
@@ -61,7 +93,7 @@ class Numbers {
   }
 
  private:
-  static int64_t BytesOf(KernelType type) { return type == KernelType::kF32 ? 4 : 2; }
+  static int64_t BytesOf(KvType type) { return type == KvType::kF32 ? 4 : HasScales(type) ? 1 : 2; }
   template <typename X>
   void Put(int64_t i, X x) {
     std::memcpy(bytes_.data() + i * sizeof(x), &x, sizeof(x));
@@ -73,7 +105,7 @@ class Numbers {
     return x;
   }
 
-  KernelType type_;
+  KvType type_;
   std::vector<char> bytes_;
 };
 
@@ -85,6 +117,7 @@ struct Step {
   int64_t max_blocks = 0, value_stride;
   Numbers q, k, v;
   std::vector<double> q_values, k_values, v_values;
+  std::vector<float> k_scales, v_scales;  // of rows; of types without scales 1
   std::vector<float> slopes, sinks;
 
   Step(const Layer& layer_in, std::vector<Sequence> sequences_in, std::vector<int> seeds = {})
@@ -92,8 +125,8 @@ struct Step {
         sequences(std::move(sequences_in)),
         value_stride(layer.v_row_stride > 0 ? layer.v_row_stride : layer.v_dim),
         q(layer.type, 0),
-        k(layer.type, 0),
-        v(layer.type, 0) {
+        k(layer.kv_type, 0),
+        v(layer.kv_type, 0) {
     int64_t blocks = 3;
     for (const Sequence& s : sequences) {
       cu_q.push_back(cu_q.back() + static_cast<int32_t>(s.queries));
@@ -108,10 +141,13 @@ struct Step {
     table.assign(max_blocks * sequences.size(), order.back());
     const int64_t rows = layer.blocks ? blocks * layer.block_size : cu_q.back();
     q = Numbers(layer.type, cu_q.back() * layer.heads * layer.qk_dim);
-    k = Numbers(layer.type, rows * layer.kv_heads * layer.qk_dim);
-    v = Numbers(layer.type, rows * layer.kv_heads * value_stride);
-    for (int64_t i = 0; i < k.size(); ++i) k.Set(i, std::nan(""));
-    for (int64_t i = 0; i < v.size(); ++i) v.Set(i, std::nan(""));
+    k = Numbers(layer.kv_type, rows * layer.kv_heads * layer.qk_dim);
+    v = Numbers(layer.kv_type, rows * layer.kv_heads * value_stride);
+    const bool has_scales = HasScales(layer.kv_type);
+    k_scales.assign(rows * layer.kv_heads, has_scales ? std::nanf("") : 1);
+    v_scales = k_scales;
+    for (int64_t i = 0; i < k.size(); ++i) k.Set(i, has_scales ? 7 : std::nan(""));
+    for (int64_t i = 0; i < v.size(); ++i) v.Set(i, has_scales ? 7 : std::nan(""));
     size_t next = 0;
     for (size_t s = 0; s < sequences.size(); ++s) {
       for (int64_t j = 0; j < sequences[s].keys; j += layer.block_size)
@@ -123,6 +159,8 @@ struct Step {
       }
     }
     q_values = q.Doubles(), k_values = k.Doubles(), v_values = v.Doubles();
+    for (size_t i = 0; i < k_values.size(); ++i) k_values[i] *= k_scales[i / layer.qk_dim];
+    for (size_t i = 0; i < v_values.size(); ++i) v_values[i] *= v_scales[i / value_stride];
     std::mt19937 random(3);
     for (int64_t h = 0; h < layer.heads; ++h) {
       slopes.push_back(0.2f * static_cast<float>(random() % 1000) / 1000);
@@ -139,6 +177,11 @@ struct Step {
           k.Set(Row(s, j, h) * layer.qk_dim + i, normal(random));
         for (int64_t i = 0; i < layer.v_dim; ++i)
           v.Set(Row(s, j, h) * value_stride + i, normal(random));
+        if (!HasScales(layer.kv_type)) continue;
+        for (std::vector<float>* scales : {&k_scales, &v_scales}) {
+          const float part = static_cast<float>(random() % 1000) / 1000;
+          (*scales)[Row(s, j, h)] = (0.3f + part) / static_cast<float>(kCodesOfOne);
+        }
       }
     }
     // Its last queries are the same whatever their number.
@@ -157,7 +200,8 @@ struct Step {
   Numbers Run(const PagedAttentionVariant& variant) {
     Numbers out(layer.type, cu_q.back() * layer.heads * layer.v_dim);
     PagedAttention a;
-    a.type = layer.type;
+    a.type = layer.type, a.kv_type = layer.kv_type;
+    a.k_scales = k_scales.data(), a.v_scales = v_scales.data();
     a.q = q.data(), a.q_token_stride = layer.heads * layer.qk_dim, a.q_head_stride = layer.qk_dim;
     a.k_cache = k.data(), a.v_cache = v.data(), a.out = out.data();
     a.v_row_stride = layer.v_row_stride;
@@ -212,18 +256,26 @@ struct Step {
   }
 };
 
-double Bound(KernelType type) {
-  return type == KernelType::kF32 ? 1e-5 : type == KernelType::kF16 ? 2e-3 : 1.2e-2;
+// Weights and results are rounded once each, by 2^-9 of the largest value in bf16, 2^-12 in fp16. Normal values reach 3,
+// codes with their scales twice that.
+double Bound(const Types& types) {
+  const double bound = types.type == KernelType::kF32   ? 1e-5
+                       : types.type == KernelType::kF16 ? 2e-3
+                                                        : 1.2e-2;
+  return HasScales(types.kv_type) ? 2 * bound : bound;
 }
 
-const char* NameOf(KernelType type) {
-  return type == KernelType::kF32 ? "f32" : type == KernelType::kF16 ? "f16" : "bf16";
+std::string NameOf(const Types& types) {
+  constexpr const char* kNames[] = {"f32", "bf16", "f16", "fp8", "int8"};
+  return std::string(kNames[static_cast<int>(types.type)]) + " over " +
+         kNames[static_cast<int>(types.kv_type)];
 }
 
 void ExpectClose(const Layer& layer_in, const std::vector<Sequence>& sequences) {
   Layer layer = layer_in;
-  for (KernelType type : {KernelType::kF32, KernelType::kBF16, KernelType::kF16}) {
-    layer.type = type;
+  for (const Types& types : kTypes) {
+    if (!layer.blocks && !IsPlain(types)) continue;
+    layer.type = types.type, layer.kv_type = types.kv_type;
     Step step(layer, sequences);
     std::vector<Numbers> results;
     const std::vector<PagedAttentionVariant> variants = PagedAttentionVariants(DetectCpuFeatures());
@@ -244,8 +296,8 @@ void ExpectClose(const Layer& layer_in, const std::vector<Sequence>& sequences) 
       }
     }
     for (size_t n = 0; n < variants.size(); ++n) {
-      EXPECT_LE(worst[n], Bound(type))
-          << variants[n].name << " " << NameOf(type) << " heads " << layer.heads << "/"
+      EXPECT_LE(worst[n], Bound(types))
+          << variants[n].name << " " << NameOf(types) << " heads " << layer.heads << "/"
           << layer.kv_heads << " of " << layer.qk_dim << ", " << layer.v_dim;
     }
   }
@@ -327,18 +379,25 @@ TEST(PagedAttentionTest, NothingToDoIsDone) {
 // A tile of nothing but NaNs, and a query of them beside sinks, which alone would be a result.
 TEST(PagedAttentionTest, NaNsAreSeen) {
   const int64_t keys = 513;  // the last one alone in its tile
-  for (KernelType type : {KernelType::kF32, KernelType::kBF16, KernelType::kF16}) {
+  for (const Types& types : kTypes) {
     for (const PagedAttentionVariant& variant : PagedAttentionVariants(DetectCpuFeatures())) {
       for (int64_t queries : {1, 60}) {
-        Step step({.sinks = true, .type = type}, {{keys, queries}});
+        Step step({.sinks = true, .type = types.type, .kv_type = types.kv_type}, {{keys, queries}});
         const int64_t row = step.layer.heads * step.layer.v_dim;
-        step.k.Set(step.Row(0, keys - 1, 0) * step.layer.qk_dim, std::nan(""));
+        if (HasScales(types.kv_type)) {
+          step.k_scales[step.Row(0, keys - 1, 0)] = std::nanf("");
+        } else {
+          step.k.Set(step.Row(0, keys - 1, 0) * step.layer.qk_dim, std::nan(""));
+        }
         const Numbers of_key = step.Run(variant);
-        EXPECT_TRUE(std::isnan(of_key.Get(queries * row - row))) << variant.name << NameOf(type);
-        EXPECT_FALSE(std::isnan(of_key.Get(queries * row - 1))) << variant.name << NameOf(type);
+        EXPECT_TRUE(std::isnan(of_key.Get(queries * row - row)))
+            << variant.name << " " << NameOf(types);
+        EXPECT_FALSE(std::isnan(of_key.Get(queries * row - 1)))
+            << variant.name << " " << NameOf(types);
         step.q.Set(step.layer.qk_dim, std::nan(""));
         const Numbers of_query = step.Run(variant);
-        EXPECT_TRUE(std::isnan(of_query.Get(step.layer.v_dim))) << variant.name << NameOf(type);
+        EXPECT_TRUE(std::isnan(of_query.Get(step.layer.v_dim)))
+            << variant.name << " " << NameOf(types);
       }
     }
   }
@@ -366,23 +425,24 @@ TEST(PagedAttentionTest, ALongContextOnManyThreadsTakesLittleMemory) {
 
 // The queries of one sequence alone, one by one, in chunks, and beside others.
 TEST(PagedAttentionTest, AQuerysBitsDoNotDependOnWhatIsBesideIt) {
-  for (KernelType type : {KernelType::kF32, KernelType::kBF16, KernelType::kF16}) {
+  for (const Types& types : kTypes) {
     for (const Layer& kind :
          {Layer{}, Layer{.window = 300}, Layer{.softcap = 2, .slopes = true, .sinks = true}}) {
       Layer layer = kind;
-      layer.heads = 6, layer.qk_dim = layer.v_dim = 40, layer.type = type;
+      layer.heads = 6, layer.qk_dim = layer.v_dim = 40;
+      layer.type = types.type, layer.kv_type = types.kv_type;
       const int64_t keys = 700, row = layer.heads * layer.v_dim;
       for (const PagedAttentionVariant& variant : PagedAttentionVariants(DetectCpuFeatures())) {
         const Numbers whole = Step(layer, {{keys, keys}}, {1}).Run(variant);
         for (int64_t queries : {1, 2, 9, 130}) {
           const Numbers part = Step(layer, {{keys, queries}}, {1}).Run(variant);
           EXPECT_TRUE(part.SameBits(whole, 0, (keys - queries) * row, queries * row))
-              << variant.name << " " << NameOf(type) << ", " << queries << " queries";
+              << variant.name << " " << NameOf(types) << ", " << queries << " queries";
         }
         const Numbers beside =
             Step(layer, {{900, 1}, {33, 33}, {keys, 5}, {5, 1}}, {2, 3, 1, 4}).Run(variant);
         EXPECT_TRUE(beside.SameBits(whole, 34 * row, (keys - 5) * row, 5 * row))
-            << variant.name << " " << NameOf(type) << ", beside others";
+            << variant.name << " " << NameOf(types) << ", beside others";
       }
     }
   }

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
+#include "core/kernels/kv_codes.h"
 #include "core/kernels/lane_variants.h"
 #include "core/kernels/parallel.h"
 
@@ -165,29 +167,75 @@ struct Rope {
   }
 };
 
+// Numbers of one 16-bit or 32-bit type in another.
+template <int kWidth, typename T, typename To>
+KEEL_INLINE void ConvertRow(const typename T::Storage* x, int64_t size, void* out) {
+  auto* y = static_cast<typename To::Storage*>(out);
+  for (int64_t i = 0; i < size; i += kLanes) {
+    F32x16<kWidth> v;
+    LoadPart<kWidth, T>(x + i, size - i, &v);
+    StorePart<kWidth, To>(v, size - i, y + i);
+  }
+}
+
+// A row of `size` numbers into row `slot` of a cache.
+template <int kWidth, typename T>
+KEEL_INLINE void StoreInSlot(const typename T::Storage* x, int64_t size, KvType stored,
+                             int64_t slot, void* cache, float* scales) {
+  switch (stored) {
+    case KvType::kF32:
+      return ConvertRow<kWidth, T, F32>(x, size, static_cast<float*>(cache) + slot * size);
+    case KvType::kBF16:
+      return ConvertRow<kWidth, T, BF16>(x, size, static_cast<uint16_t*>(cache) + slot * size);
+    case KvType::kF16:
+      return ConvertRow<kWidth, T, F16>(x, size, static_cast<_Float16*>(cache) + slot * size);
+    case KvType::kFp8:
+      return EncodeRow<kWidth, T, Fp8>(x, size, static_cast<uint8_t*>(cache) + slot * size,
+                                       scales + slot);
+    case KvType::kInt8:
+      return EncodeRow<kWidth, T, Int8>(x, size, static_cast<int8_t*>(cache) + slot * size,
+                                        scales + slot);
+  }
+}
+
 template <int kWidth, typename T>
 struct WriteKv {
+  using Storage = typename T::Storage;
+
   static KEEL_INLINE void Run(const KvRows& r, int64_t begin, int64_t end) {
-    using Storage = typename T::Storage;
+    // A key is rotated in its own type, and stored as another then.
+    std::vector<Storage> rotated(Converts(r) && r.cos != nullptr ? r.k_dim : 0);
     for (int64_t row = begin; row < end; ++row) {
       const int64_t block = r.slots[row] / r.block_size, offset = r.slots[row] % r.block_size;
       for (int64_t head = 0; head < r.heads; ++head) {
         const int64_t slot = (block * r.heads + head) * r.block_size + offset;
-        const auto* k =
-            static_cast<const Storage*>(r.k) + row * r.k_row_stride + head * r.k_head_stride;
-        const auto* v =
+        WriteKey(r, row, head, slot, rotated.data());
+        if (r.v == nullptr) continue;
+        const Storage* v =
             static_cast<const Storage*>(r.v) + row * r.v_row_stride + head * r.v_head_stride;
-        Storage* k_slot = static_cast<Storage*>(r.k_cache) + slot * r.k_dim;
-        if (r.cos != nullptr) {
-          RopeHead<kWidth, T>(k, static_cast<const Storage*>(r.cos) + row * r.half,
-                              static_cast<const Storage*>(r.sin) + row * r.half, k_slot, r.half,
-                              r.k_dim);
-        } else {
-          std::copy(k, k + r.k_dim, k_slot);
-        }
-        std::copy(v, v + r.v_dim, static_cast<Storage*>(r.v_cache) + slot * r.v_dim);
+        Store(r, v, r.v_dim, slot, r.v_cache, r.v_scales);
       }
     }
+  }
+
+ private:
+  static KEEL_INLINE bool Converts(const KvRows& r) { return r.stored != KvTypeOf(r.type); }
+
+  static KEEL_INLINE void Store(const KvRows& r, const Storage* x, int64_t size, int64_t slot,
+                                void* cache, float* scales) {
+    if (Converts(r)) return StoreInSlot<kWidth, T>(x, size, r.stored, slot, cache, scales);
+    std::copy(x, x + size, static_cast<Storage*>(cache) + slot * size);
+  }
+
+  static KEEL_INLINE void WriteKey(const KvRows& r, int64_t row, int64_t head, int64_t slot,
+                                   Storage* rotated) {
+    const Storage* k =
+        static_cast<const Storage*>(r.k) + row * r.k_row_stride + head * r.k_head_stride;
+    if (r.cos == nullptr) return Store(r, k, r.k_dim, slot, r.k_cache, r.k_scales);
+    Storage* to = Converts(r) ? rotated : static_cast<Storage*>(r.k_cache) + slot * r.k_dim;
+    RopeHead<kWidth, T>(k, static_cast<const Storage*>(r.cos) + row * r.half,
+                        static_cast<const Storage*>(r.sin) + row * r.half, to, r.half, r.k_dim);
+    if (Converts(r)) Store(r, to, r.k_dim, slot, r.k_cache, r.k_scales);
   }
 };
 

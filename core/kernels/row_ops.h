@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/cpu.h"
+#include "core/kernels/kv_type.h"
 #include "core/kernels/lanes.h"
 
 namespace keel {
@@ -46,14 +47,17 @@ struct RopeRows {
 
 // Where the keys and values of a step's tokens go: row n into slot slots[n], which is block * block_size + offset.
 struct KvRows {
-  KernelType type = KernelType::kF32;
+  KernelType type = KernelType::kF32;  // of k and v
+  KvType stored = KvType::kF32;        // of the cache
   const void* k = nullptr;  // [rows, heads, k_dim], elements of a head side by side, in elements:
   int64_t k_row_stride = 0, k_head_stride = 0;
-  const void* v = nullptr;  // [rows, heads, v_dim]
+  const void* v = nullptr;  // [rows, heads, v_dim]; null: values are a part of the keys
   int64_t v_row_stride = 0, v_head_stride = 0;
   const int64_t* slots = nullptr;  // [rows]
   void* k_cache = nullptr;         // [blocks, heads, block_size, k_dim], contiguous
   void* v_cache = nullptr;         // [blocks, heads, block_size, v_dim], contiguous
+  float* k_scales = nullptr;       // [blocks, heads, block_size], of types that have scales
+  float* v_scales = nullptr;
   int64_t rows = 0, heads = 0, k_dim = 0, v_dim = 0, block_size = 0;
   // Not null: keys are rotated on their way, as RopeRows says. [rows, half].
   const void* cos = nullptr;

@@ -1,10 +1,16 @@
 #include "core/kernels/row_ops.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
+#include <string>
+#include <type_traits>
 #include <vector>
 
+#include "core/kernels/kv_codes.h"
+#include "core/kernels/kv_type.h"
 #include "gtest/gtest.h"
 
 namespace keel {
@@ -135,7 +141,7 @@ TYPED_TEST(RowOpsTest, KeysAndValuesGoToTheirSlotsInEveryVariant) {
       std::vector<typename T::Storage> k_cache(kBlocks * kHeads * kBlockSize * kDim),
           v_cache(kBlocks * kHeads * kBlockSize * kVDim), rotated(rows * kHeads * kDim);
       KvRows kv;
-      kv.type = T::kType;
+      kv.type = T::kType, kv.stored = KvTypeOf(T::kType);
       kv.k = k.data(), kv.k_row_stride = kStride, kv.k_head_stride = kDim;
       kv.v = v.data(), kv.v_row_stride = kHeads * kVDim, kv.v_head_stride = kVDim;
       kv.slots = slots.data(), kv.k_cache = k_cache.data(), kv.v_cache = v_cache.data();
@@ -161,6 +167,102 @@ TYPED_TEST(RowOpsTest, KeysAndValuesGoToTheirSlotsInEveryVariant) {
           for (int64_t i = 0; i < kVDim; ++i)
             EXPECT_EQ(T::Get(v_cache[slot * kVDim + i]), T::Get(v[(r * kHeads + h) * kVDim + i]));
         }
+      }
+    }
+  }
+}
+
+// The largest magnitude of a row is Code's largest; no number is further from its code than codes are apart there.
+template <typename Code>
+void ExpectCodesOf(const std::vector<double>& row, const typename Code::Storage* codes, float scale,
+                   const std::string& where) {
+  double largest = 0;
+  for (const double x : row) largest = std::max(largest, std::abs(x));
+  EXPECT_NEAR(scale, largest / Code::kMax, 1e-6 * largest) << where;
+  for (size_t i = 0; i < row.size(); ++i) {
+    const double x = Code::Load(codes[i]) / Code::kUnit * scale;
+    const double step = std::is_same_v<Code, lanes::Int8>
+                            ? scale
+                            : std::max(std::abs(row[i]) / 8, static_cast<double>(scale) / 512);
+    EXPECT_NEAR(x, row[i], 0.501 * step) << where;
+  }
+}
+
+TYPED_TEST(RowOpsTest, KeysAndValuesBecomeCodesWithAScaleARowInEveryVariant) {
+  using T = TypeParam;
+  constexpr int64_t kHeads = 2, kBlockSize = 4, kDim = 37, kVDim = 5, kBlocks = 3, kHalf = 17;
+  const std::vector<int64_t> slots = {9, 2, 3};
+  const int64_t rows = static_cast<int64_t>(slots.size());
+  const auto k = Random<T>(rows * kHeads * kDim, 1), v = Random<T>(rows * kHeads * kVDim, 2);
+  const auto cos = Random<T>(rows * kHalf, 3), sin = Random<T>(rows * kHalf, 4);
+  for (const RowOpsVariant& variant : RowOpsVariants(Cpu())) {
+    for (const KvType stored : {KvType::kFp8, KvType::kInt8}) {
+      for (const bool rotates : {false, true}) {
+        std::vector<typename T::Storage> rotated(k.size());
+        RopeRows rope;
+        rope.type = T::kType;
+        rope.x = k.data(), rope.row_stride = kHeads * kDim, rope.head_stride = kDim;
+        rope.cos = cos.data(), rope.sin = sin.data(), rope.y = rotated.data();
+        rope.rows = rows, rope.heads = kHeads, rope.size = kDim, rope.half = kHalf;
+        variant.rope(rope, 0, rows);
+        std::vector<uint8_t> k_cache(kBlocks * kHeads * kBlockSize * kDim),
+            v_cache(kBlocks * kHeads * kBlockSize * kVDim);
+        std::vector<float> k_scales(kBlocks * kHeads * kBlockSize), v_scales(k_scales.size());
+        KvRows kv;
+        kv.type = T::kType, kv.stored = stored;
+        kv.k = k.data(), kv.k_row_stride = kHeads * kDim, kv.k_head_stride = kDim;
+        kv.v = v.data(), kv.v_row_stride = kHeads * kVDim, kv.v_head_stride = kVDim;
+        kv.slots = slots.data(), kv.k_cache = k_cache.data(), kv.v_cache = v_cache.data();
+        kv.k_scales = k_scales.data(), kv.v_scales = v_scales.data();
+        kv.rows = rows, kv.heads = kHeads, kv.k_dim = kDim, kv.v_dim = kVDim;
+        kv.block_size = kBlockSize;
+        if (rotates) kv.cos = cos.data(), kv.sin = sin.data(), kv.half = kHalf;
+        variant.write_kv(kv, 0, rows);
+        const auto expect = [&](const auto& numbers, int64_t first, int64_t size, int64_t slot,
+                                const std::vector<uint8_t>& codes, const auto& scales) {
+          std::vector<double> row;
+          for (int64_t i = 0; i < size; ++i) row.push_back(T::Get(numbers[first + i]));
+          const uint8_t* at = codes.data() + slot * size;
+          if (stored == KvType::kFp8) {
+            ExpectCodesOf<lanes::Fp8>(row, at, scales[slot], variant.name);
+          } else {
+            ExpectCodesOf<lanes::Int8>(row, reinterpret_cast<const int8_t*>(at), scales[slot],
+                                       variant.name);
+          }
+        };
+        for (int64_t r = 0; r < rows; ++r) {
+          for (int64_t h = 0; h < kHeads; ++h) {
+            const int64_t slot =
+                (slots[r] / kBlockSize * kHeads + h) * kBlockSize + slots[r] % kBlockSize;
+            expect(rotates ? rotated : k, (r * kHeads + h) * kDim, kDim, slot, k_cache, k_scales);
+            expect(v, (r * kHeads + h) * kVDim, kVDim, slot, v_cache, v_scales);
+          }
+        }
+      }
+    }
+  }
+}
+
+// What is no number stays none, and a row of zeros zeros.
+TYPED_TEST(RowOpsTest, ScalesOfRowsWithoutNumbersInEveryVariant) {
+  using T = TypeParam;
+  constexpr int64_t kDim = 21;
+  for (const float x : {0.0f, std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    std::vector<typename T::Storage> k(kDim);
+    for (const int64_t place : {2, 20}) {
+      k[place] = T::Put(x);
+      for (const RowOpsVariant& variant : RowOpsVariants(Cpu())) {
+        const int64_t slot = 0;
+        std::vector<int8_t> codes(kDim, 3);
+        float scale = 7;
+        KvRows kv;
+        kv.type = T::kType, kv.stored = KvType::kInt8;
+        kv.k = k.data(), kv.k_row_stride = kv.k_head_stride = kDim, kv.slots = &slot;
+        kv.k_cache = codes.data(), kv.k_scales = &scale;
+        kv.rows = kv.heads = kv.block_size = 1, kv.k_dim = kDim;
+        variant.write_kv(kv, 0, 1);
+        EXPECT_EQ(std::isnan(scale), x != 0) << variant.name;
+        EXPECT_EQ(codes, std::vector<int8_t>(kDim)) << variant.name;
       }
     }
   }

@@ -185,6 +185,7 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
   model.impl_source = std::string(ImplSourceName(found.choice.source));
   model.impl_reason = found.choice.reason;
   model.dtype = exec.dtype;
+  model.kv_dtype = exec.kv_dtype.value_or(exec.dtype);
   model.vocab_size = spec.vocab_size();
   model.checkpoint = found.checkpoint;
   model.generation = found.checkpoint->generation_config();

@@ -36,6 +36,7 @@ struct Model {
   std::string attention;         // the implementations, "paged"; "" without attention
   std::string attention_reason;  // "--attention-implementation"
   DType dtype = DType::kF32;     // of weights and activations
+  DType kv_dtype = DType::kF32;  // of keys and values in the cache
   int64_t vocab_size = 0;
   int64_t max_model_len = 0;
   int64_t max_step_tokens = 0;     // that a step of its engine computes

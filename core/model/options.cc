@@ -138,6 +138,22 @@ absl::Status SetDtype(EngineOptions& options, absl::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status SetKvDtype(EngineOptions& options, absl::string_view value) {
+  if (value == "auto") {
+    options.executor.kv_dtype.reset();
+  } else if (value == "bf16" || value == "bfloat16") {
+    options.executor.kv_dtype = DType::kBF16;
+  } else if (value == "fp8" || value == "fp8_e4m3" || value == "fp8_e4m3fn" ||
+             value == "fp8_per_token_head") {
+    options.executor.kv_dtype = DType::kF8E4M3FN;
+  } else if (value == "int8" || value == "int8_per_token_head") {
+    options.executor.kv_dtype = DType::kI8;
+  } else {
+    return Expected(value, "auto, bf16 (bfloat16), fp8 (fp8_e4m3) or int8");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SetQuantize(EngineOptions& options, absl::string_view value) {
   const std::optional<Quantization> quantization = QuantizationFromName(value);
   if (!quantization.has_value())
@@ -441,6 +457,10 @@ constexpr EngineFlag kFlags[] = {
      "memory of keys and values as a share of what is free when the weights are loaded; never more "
      "than --max-num-seqs sequences of full length can use",
      SetKvShare},
+    {"kv-cache-dtype", "Memory", "TYPE", "auto",
+     "type of keys and values in the cache: auto (--dtype), bf16, or half as much memory: fp8 "
+     "(e4m3) or int8, with a scale for each token and head",
+     SetKvDtype},
     {"mm-processor-cache-gb", "Memory", "GIB", "4",
      "memory of what encoders made of images, video and audio, kept for when they come again",
      SetMediaCache},

@@ -36,6 +36,7 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
                                                         {"enable-expert-parallel", "true"},
                                                         {"kv-cache-memory-bytes", "1.5GiB"},
                                                         {"block-size", "32"},
+                                                        {"kv-cache-dtype", "fp8"},
                                                         {"max-num-seqs", "7"},
                                                         {"max-queued-requests", "9"},
                                                         {"spec-method", "ngram"},
@@ -61,6 +62,7 @@ TEST(OptionsTest, FlagsWriteIntoTheirParts) {
   EXPECT_TRUE(options.executor.expert_parallel);
   EXPECT_EQ(options.cache.memory_bytes, int64_t{3} << 29);
   EXPECT_EQ(options.cache.block_size, 32);
+  EXPECT_EQ(options.executor.kv_dtype, DType::kF8E4M3FN);
   EXPECT_EQ(options.scheduler.max_num_seqs, 7);
   EXPECT_EQ(options.max_queued_requests, 9);
   EXPECT_EQ(options.speculation.num_drafts(), 3);
@@ -98,6 +100,7 @@ TEST(OptionsTest, DefaultsOfTheTableAreThoseOfTheStructs) {
     };
     EXPECT_EQ(numbers(options), numbers(fresh)) << flag.name;
     EXPECT_EQ(options.model.dtype, fresh.model.dtype) << flag.name;
+    EXPECT_EQ(options.executor.kv_dtype, fresh.executor.kv_dtype) << flag.name;
     EXPECT_EQ(options.model.weight_cache, fresh.model.weight_cache) << flag.name;
   }
 }

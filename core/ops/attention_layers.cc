@@ -33,7 +33,7 @@ auto PlanKey(const keel_attention_desc& d) {
 
 absl::StatusOr<AttentionLayers> AttentionLayers::Prepare(const proto::Graph& graph,
                                                          absl::Span<const AttentionChoice> choices,
-                                                         DType dtype, int64_t block_size) {
+                                                         DType dtype, KvFormat kv) {
   AttentionLayers out(graph);
   for (int i = 0; i < graph.declarations_size(); ++i) {
     Layer& layer = out.layers_.emplace_back();
@@ -43,7 +43,7 @@ absl::StatusOr<AttentionLayers> AttentionLayers::Prepare(const proto::Graph& gra
     layer.implementation = choices[i].implementation.get();
     out.implementations_.push_back(choices[i].implementation);
     auto instance = layer.implementation->Prepare(
-        UseOf(graph, static_cast<uint32_t>(i + 1), layer.desc, dtype, block_size));
+        UseOf(graph, static_cast<uint32_t>(i + 1), layer.desc, dtype, kv));
     if (!instance.ok()) return Annotate(instance.status(), d.name());
     layer.instance = *std::move(instance);
   }
@@ -56,9 +56,9 @@ absl::StatusOr<AttentionLayers> AttentionLayers::Prepare(const proto::Graph& gra
 absl::StatusOr<AttentionLayers> AttentionLayers::Create(const proto::Graph& graph,
                                                         const Weights& weights,
                                                         absl::Span<const AttentionChoice> choices,
-                                                        DType dtype, int64_t block_size,
+                                                        DType dtype, KvFormat kv,
                                                         Numerics numerics) {
-  KEEL_ASSIGN_OR_RETURN(AttentionLayers out, Prepare(graph, choices, dtype, block_size));
+  KEEL_ASSIGN_OR_RETURN(AttentionLayers out, Prepare(graph, choices, dtype, kv));
   const std::vector<bool> used = UsedObjects(graph);  // others are another stage's
   for (int i = 0; i < graph.declarations_size(); ++i) {
     const proto::Attention& attention = graph.declarations(i).attention();
@@ -78,8 +78,8 @@ absl::StatusOr<AttentionLayers> AttentionLayers::Create(const proto::Graph& grap
 
 absl::StatusOr<std::vector<KvLayerSpec>> AttentionLayers::KvLayersOf(
     const proto::Graph& graph, absl::Span<const AttentionChoice> choices, DType dtype,
-    int64_t block_size) {
-  KEEL_ASSIGN_OR_RETURN(const AttentionLayers layers, Prepare(graph, choices, dtype, block_size));
+    KvFormat kv) {
+  KEEL_ASSIGN_OR_RETURN(const AttentionLayers layers, Prepare(graph, choices, dtype, kv));
   return layers.kv_layers();
 }
 
@@ -152,6 +152,8 @@ absl::Status AttentionLayers::FillFromCache(const Layer& layer, const StepContex
   call.metadata = &step->metadata[cache.group(kept)];
   call.k_cache = cache.keys(kept);
   call.v_cache = cache.values(kept);
+  call.k_scales = cache.key_scales(kept);
+  call.v_scales = cache.value_scales(kept);
   call.own_caches = cache.own(kept);
   Plan& plan = plans_[layer.plan];
   if (!plan.is_made) {
@@ -160,10 +162,7 @@ absl::Status AttentionLayers::FillFromCache(const Layer& layer, const StepContex
   }
   call.plan = plan.memory;
   if (Shares(layer.desc)) return absl::OkStatus();
-  if (call.k_cache.defined()) {
-    WriteKv(call.k, call.metadata->slots, call.k_cache);
-    if (!layer.latent) WriteKv(call.v, call.metadata->slots, call.v_cache);
-  }
+  if (call.k_cache.defined()) cache.Write(kept, call.k, call.v, call.metadata->slots);
   return call.own_caches.empty() ? absl::OkStatus() : layer.instance->Write(call);
 }
 

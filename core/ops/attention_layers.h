@@ -18,6 +18,7 @@
 #include "core/cache/kv_cache.h"
 #include "core/graph/graph.pb.h"
 #include "core/kernels/numerics.h"
+#include "core/ops/graph_attention.h"
 #include "core/ops/latent.h"
 #include "core/ops/step_context.h"
 #include "core/tensor/dtype.h"
@@ -33,12 +34,12 @@ class AttentionLayers {
   // latent attention needs is copied. Errors name the attention.
   static absl::StatusOr<AttentionLayers> Create(const proto::Graph& graph, const Weights& weights,
                                                 absl::Span<const AttentionChoice> choices,
-                                                DType dtype, int64_t block_size, Numerics numerics);
+                                                DType dtype, KvFormat kv, Numerics numerics);
 
   // kv_layers() of these choices, before there are weights.
   static absl::StatusOr<std::vector<KvLayerSpec>> KvLayersOf(
       const proto::Graph& graph, absl::Span<const AttentionChoice> choices, DType dtype,
-      int64_t block_size);
+      KvFormat kv);
 
   // What the layers keep: those without a cache, or with another layer's, are left out; those that the
   // graph declares and does not run are elsewhere.
@@ -77,7 +78,7 @@ class AttentionLayers {
   // All but what weights are needed for.
   static absl::StatusOr<AttentionLayers> Prepare(const proto::Graph& graph,
                                                  absl::Span<const AttentionChoice> choices,
-                                                 DType dtype, int64_t block_size);
+                                                 DType dtype, KvFormat kv);
   explicit AttentionLayers(const proto::Graph& graph) : graph_(&graph) {}
   const Layer* Owner(const Layer& layer) const;
   absl::Status CheckShared(const Layer& layer) const;

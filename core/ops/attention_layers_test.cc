@@ -106,7 +106,7 @@ TEST(AttentionLayersTest, OwnTensorsAreCountedAllocatedAndWrittenAndAPlanIsMadeO
         AttentionLayers layers,
         AttentionLayers::Create(graph, Weights(),
                                 {Choice(fake), Choice(fake), Choice(fake), Choice(fake)},
-                                DType::kF32, 2, Numerics::kFastest));
+                                DType::kF32, {DType::kF32, 2}, Numerics::kFastest));
     EXPECT_EQ(log.instances, 4);
     KEEL_ASSERT_OK_AND_ASSIGN(KvCache cache, KvCache::Create(layers.kv_layers(), 2, DType::kF32));
     ASSERT_EQ(cache.groups().size(), 2u);
@@ -150,7 +150,7 @@ TEST(AttentionLayersTest, AnotherWayOfKeepingIsNotShared) {
   const auto other_rows = std::make_shared<Fake>(AttentionCache(), &log);
   const auto create = [&](const auto& first, const auto& second) {
     return AttentionLayers::Create(graph, Weights(), {Choice(first), Choice(second)}, DType::kF32,
-                                   2, Numerics::kFastest)
+                                   {DType::kF32, 2}, Numerics::kFastest)
         .status();
   };
   KEEL_EXPECT_OK(create(own, own));

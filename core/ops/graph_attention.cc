@@ -81,9 +81,9 @@ keel_attention_desc DescOf(const proto::Attention& declared) {
 }
 
 AttentionUse UseOf(const proto::Graph& graph, uint32_t object, const keel_attention_desc& desc,
-                   DType dtype, int64_t block_size) {
-  const bool is_encoder = desc.kind == KEEL_ATTENTION_ENCODER;
-  AttentionUse use{.desc = &desc, .dtype = dtype, .block_size = is_encoder ? 0 : block_size};
+                   DType dtype, KvFormat kv) {
+  AttentionUse use{.desc = &desc, .dtype = dtype};
+  if (desc.kind != KEEL_ATTENTION_ENCODER) use.block_size = kv.block_size, use.kv_dtype = kv.dtype;
   use.part = PartOf(graph, object);
   FindArgs(graph, object, use);
   return use;
@@ -92,7 +92,7 @@ AttentionUse UseOf(const proto::Graph& graph, uint32_t object, const keel_attent
 absl::StatusOr<std::vector<AttentionChoice>> ChooseAttentions(const proto::Graph& graph,
                                                               const AttentionWish& wish,
                                                               const AttentionRegistry& registry,
-                                                              DType dtype, int64_t block_size) {
+                                                              DType dtype, KvFormat kv) {
   std::vector<AttentionChoice> choices(graph.declarations_size());
   for (int i = 0; i < graph.declarations_size(); ++i) {
     const Declaration& d = graph.declarations(i);
@@ -101,7 +101,7 @@ absl::StatusOr<std::vector<AttentionChoice>> ChooseAttentions(const proto::Graph
       return Annotate(status, d.name());
     const keel_attention_desc desc = DescOf(d.attention());
     const uint32_t object = static_cast<uint32_t>(i + 1);
-    auto choice = ChooseAttention(UseOf(graph, object, desc, dtype, block_size), wish, registry);
+    auto choice = ChooseAttention(UseOf(graph, object, desc, dtype, kv), wish, registry);
     if (!choice.ok()) return Annotate(choice.status(), d.name());
     choices[i] = *std::move(choice);
   }

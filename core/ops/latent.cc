@@ -77,6 +77,7 @@ void LatentUp::RunExpanded(const AttentionCall& call, int64_t sequence) const {
   const auto seq_len = static_cast<int32_t>(keys);
   PagedAttention kernel;
   kernel.type = *KernelTypeOf(q.scalar_type());
+  kernel.kv_type = KvTypeOf(kernel.type);
   kernel.q = q.const_data_ptr();
   kernel.q_token_stride = q.stride(0), kernel.q_head_stride = q.stride(1);
   kernel.k_cache = k.const_data_ptr();

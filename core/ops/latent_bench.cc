@@ -64,7 +64,7 @@ double Milliseconds(bool latent, const char* name, int64_t queries, int64_t keys
   const AttentionRegistry registry;
   const AttentionChoice paged{name, "", "", *registry.Find("paged")};
   auto layers = AttentionLayers::Create(graph, weights, {AttentionChoice(), paged}, DType::kBF16,
-                                        kBlock, Numerics::kFastest);
+                                        {DType::kBF16, kBlock}, Numerics::kFastest);
   const int32_t blocks = static_cast<int32_t>((keys + kBlock - 1) / kBlock);
   auto cache = KvCache::Create(layers->kv_layers(), kBlock, DType::kBF16);
   if (!cache->Allocate({blocks}).ok()) return 0;

@@ -69,12 +69,12 @@ OpRunner::OpRunner(const proto::Graph& graph, std::shared_ptr<const Weights> wei
 absl::StatusOr<std::unique_ptr<OpRunner>> OpRunner::Create(
     const proto::Graph& graph, std::shared_ptr<const Weights> weights,
     absl::Span<const AttentionChoice> attention, const PluginKernels& kernels, DType dtype,
-    int32_t block_size, Numerics numerics) {
-  KEEL_ASSIGN_OR_RETURN(
-      AttentionLayers layers,
-      AttentionLayers::Create(graph, *weights, attention, dtype, block_size, numerics));
+    KvFormat kv, Numerics numerics) {
+  KEEL_ASSIGN_OR_RETURN(AttentionLayers layers,
+                        AttentionLayers::Create(graph, *weights, attention, dtype, kv, numerics));
   KEEL_ASSIGN_OR_RETURN(KernelInstances instances, KernelInstances::Create(graph, kernels, dtype));
-  KEEL_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(layers.kv_layers(), block_size, dtype));
+  KEEL_ASSIGN_OR_RETURN(KvCache cache,
+                        KvCache::Create(layers.kv_layers(), kv.block_size, kv.dtype));
   KEEL_ASSIGN_OR_RETURN(RecurrentStates states, RecurrentStates::Create(StateSpecs(graph, dtype)));
   return std::unique_ptr<OpRunner>(new OpRunner(graph, std::move(weights), dtype, numerics,
                                                 std::move(layers), std::move(instances),

@@ -18,6 +18,7 @@
 #include "core/graph/graph.pb.h"
 #include "core/kernels/numerics.h"
 #include "core/ops/attention_layers.h"
+#include "core/ops/graph_attention.h"
 #include "core/ops/plugin_kernel.h"
 #include "core/ops/rope.h"
 #include "core/ops/step_context.h"
@@ -38,7 +39,7 @@ class OpRunner {
   static absl::StatusOr<std::unique_ptr<OpRunner>> Create(
       const proto::Graph& graph, std::shared_ptr<const Weights> weights,
       absl::Span<const AttentionChoice> attention, const PluginKernels& kernels, DType dtype,
-      int32_t block_size, Numerics numerics);
+      KvFormat kv, Numerics numerics);
 
   const proto::Graph& graph() const { return graph_; }
   const Weights& weights() const { return *weights_; }

@@ -98,6 +98,12 @@ class GoodTest(CheckTest):
         self.assertIn("512 bytes a token", report.clause(601)["found"])
         self.assertIn("4 sequences at full length", report.clause(603)["found"])
 
+    def test_a_cache_of_fewer_bits(self) -> None:
+        report = Report(self.model, "--kv-cache-dtype", "fp8")
+        # A byte a number, and a scale of four for each head of each token.
+        self.assertIn("160 bytes a token", report.clause(601)["found"])
+        self.assertIn("float8_e4m3fn", report.clause(601)["details"][0])
+
     def test_a_model_that_keeps_states(self) -> None:
         report = Report("plugins/mamba2/testdata/default")
         self.assertEqual(report.clause(301)["found"], "the model has none")

@@ -1,13 +1,14 @@
 // How far a quantized model's logits are from those of a reference, over random token ids.
 //
 //   bazel run //tests/quantization:logit_error -- --model=DIR [--as=DIR2] [--quantize=int8,int4] [--tokens=512]
+//       [--kv-cache-dtype=auto,fp8,int8]
 //
 // Other flags are the engine's (--plugin-path=FILE).
 // The reference is DIR in float32. Compared to it are DIR, or the checkpoint DIR2 of the same model with other values
-// (fake_quantize.py makes llama.cpp's), with each of the quantizations; `none` beside them is bfloat16 itself. Prints for
-// each the mean absolute difference of logits, the same as a share of the logits' standard deviation, the mean KL
-// divergence in nats, and how often the likeliest token is the same; on stderr, how long loading took and how much memory
-// it left resident.
+// (fake_quantize.py makes llama.cpp's), with each of the quantizations and each type of the KV cache; `none` beside them
+// is bfloat16 itself. Prints for each the mean absolute difference of logits, the same as a share of the logits' standard
+// deviation, the mean KL divergence in nats, and how often the likeliest token is the same; on stderr, how long loading
+// took and how much memory it left resident.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/argmax.h>
@@ -42,6 +43,7 @@ Flags TakeFlags(int argc, char** argv) {
   Flags flags = {{"as", ""},
                  {"quantize", "none,int8,w8a8,int4,int4-g64,int4-g128"},
                  {"dtype", "bfloat16"},
+                 {"kv-cache-dtype", "auto"},
                  {"ids", ""},
                  {"tokens", "512"}};
   for (int i = 1; i < argc; ++i) {
@@ -68,11 +70,12 @@ int64_t ResidentBytes() {
 
 // Logits of each token of `ids`, [N, vocab] f32.
 absl::StatusOr<at::Tensor> LogitsOf(Flags flags, const std::string& dtype,
-                                    const std::string& quantization,
+                                    const std::string& quantization, const std::string& kv_dtype,
                                     const std::vector<int32_t>& ids) {
   EngineOptions options;
   flags["dtype"] = dtype;
   flags["quantize"] = quantization;
+  flags["kv-cache-dtype"] = kv_dtype;
   flags.emplace("weight-cache", "off");
   for (const auto& [name, value] : flags) KEEL_RETURN_IF_ERROR(SetEngineFlag(options, name, value));
   options.cache.memory_bytes = int64_t{1} << 30;
@@ -100,8 +103,8 @@ absl::StatusOr<at::Tensor> LogitsOf(Flags flags, const std::string& dtype,
 
 absl::Status Compare(Flags flags) {
   const std::string other = Take(flags, "as"), quantizations = Take(flags, "quantize"),
-                    dtype = Take(flags, "dtype"), given = Take(flags, "ids"),
-                    tokens = Take(flags, "tokens");
+                    kv_dtypes = Take(flags, "kv-cache-dtype"), dtype = Take(flags, "dtype"),
+                    given = Take(flags, "ids"), tokens = Take(flags, "tokens");
   std::vector<int32_t> ids;
   for (const auto id : absl::StrSplit(given, ',', absl::SkipEmpty()))
     ids.push_back(std::stoi(std::string(id)));
@@ -114,23 +117,31 @@ absl::Status Compare(Flags flags) {
     for (int i = std::stoi(tokens); i > 0; --i)
       ids.push_back(static_cast<int32_t>(random() % graph.spec().vocab_size()));
   }
-  KEEL_ASSIGN_OR_RETURN(const at::Tensor reference, LogitsOf(flags, "float32", "none", ids));
+  KEEL_ASSIGN_OR_RETURN(const at::Tensor reference,
+                        LogitsOf(flags, "float32", "none", "auto", ids));
   const at::Tensor expected = at::log_softmax(reference, -1);
   const double deviation = reference.std().item<double>();
   std::printf("%zu tokens; the logits' standard deviation is %.4f\n", ids.size(), deviation);
-  std::printf("%-10s %12s %10s %10s %10s\n", "", "mean |diff|", "of std", "KL", "top-1");
+  std::printf("%-16s %12s %10s %10s %10s\n", "", "mean |diff|", "of std", "KL", "top-1");
   if (!other.empty()) flags["model"] = other;
   for (const auto name : absl::StrSplit(quantizations, ',')) {
-    const std::string quantization(name);
-    KEEL_ASSIGN_OR_RETURN(const at::Tensor logits, LogitsOf(flags, dtype, quantization, ids));
-    const double error = at::abs(logits - reference).mean().item<double>();
-    const at::Tensor got = at::log_softmax(logits, -1);
-    const double kl = (at::exp(expected) * (expected - got)).sum(-1).mean().item<double>();
-    const double same =
-        at::argmax(logits, -1).eq(at::argmax(reference, -1)).to(at::kDouble).mean().item<double>();
-    std::printf("%-10s %12.5f %9.3f%% %10.6f %9.2f%%\n", quantization.c_str(), error,
-                100 * error / deviation, kl, 100 * same);
-    std::fflush(stdout);
+    for (const auto kept : absl::StrSplit(kv_dtypes, ',')) {
+      const std::string quantization(name), kv_dtype(kept);
+      KEEL_ASSIGN_OR_RETURN(const at::Tensor logits,
+                            LogitsOf(flags, dtype, quantization, kv_dtype, ids));
+      const double error = at::abs(logits - reference).mean().item<double>();
+      const at::Tensor got = at::log_softmax(logits, -1);
+      const double kl = (at::exp(expected) * (expected - got)).sum(-1).mean().item<double>();
+      const double same = at::argmax(logits, -1)
+                              .eq(at::argmax(reference, -1))
+                              .to(at::kDouble)
+                              .mean()
+                              .item<double>();
+      const std::string what = kept == "auto" ? quantization : quantization + ", KV " + kv_dtype;
+      std::printf("%-16s %12.5f %9.3f%% %10.6f %9.2f%%\n", what.c_str(), error,
+                  100 * error / deviation, kl, 100 * same);
+      std::fflush(stdout);
+    }
   }
   return absl::OkStatus();
 }

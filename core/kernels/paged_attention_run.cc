@@ -1,8 +1,8 @@
-#include "core/kernels/paged_attention.h"
-
 #include <algorithm>
 #include <atomic>
 
+#include "core/kernels/paged_attention.h"
+#include "core/kernels/paged_attention_variants.h"
 #include "core/kernels/parallel.h"
 
 namespace keel {
@@ -32,6 +32,17 @@ void RunSpans(const PagedAttention& attention, const PagedAttentionVariant& vari
 }
 
 }  // namespace
+
+std::vector<PagedAttentionVariant> PagedAttentionVariants([[maybe_unused]] const CpuFeatures& cpu) {
+  std::vector<PagedAttentionVariant> variants = {PagedAttentionPlain()};
+#if defined(__x86_64__)
+  if (cpu.avx2) variants.push_back(PagedAttentionAvx2());
+  if (cpu.avx512) variants.push_back(PagedAttentionAvx512());
+  if (cpu.avx512_bf16) variants.push_back(PagedAttentionAvx512Bf16());
+  if (cpu.avx512_bf16 && cpu.amx_bf16) variants.push_back(PagedAttentionAmxBf16());
+#endif
+  return variants;
+}
 
 void RunPagedAttention(const PagedAttention& attention, const PagedAttentionVariant& variant) {
   thread_local Plan plan;
