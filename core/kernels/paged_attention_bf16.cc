@@ -17,32 +17,35 @@ namespace {
 
 KEEL_ATTENTION_STEPS(Pairs, 16, true, KEEL_TARGET_AVX512_BF16)
 
-KEEL_TARGET_AVX512_BF16 void RunPairs(const PagedAttention& a, const AttentionRows& rows,
-                                      const AttentionSpan& span, float* partials) {
-  lanes::RunSpan<16, lanes::BF16, true>(a, rows, span, kStepsPairs, partials);
+// Of each kind of cache, by any steps that multiply pairs.
+KEEL_TARGET_AVX512_BF16 void RunNumbers(const PagedAttention& a, const AttentionRows& rows,
+                                        const AttentionSpan& span, const lanes::Steps& steps,
+                                        float* partials) {
+  lanes::RunSpan<16, lanes::BF16, true>(a, rows, span, steps, partials);
 }
-// By any steps that multiply pairs.
-KEEL_TARGET_AVX512_BF16_VBMI void RunFp8Pairs(const PagedAttention& a, const AttentionRows& rows,
-                                              const AttentionSpan& span, const lanes::Steps& steps,
-                                              float* partials) {
+KEEL_TARGET_AVX512_BF16_VBMI void RunFp8(const PagedAttention& a, const AttentionRows& rows,
+                                         const AttentionSpan& span, const lanes::Steps& steps,
+                                         float* partials) {
   lanes::RunSpan<16, lanes::Fp8, true>(a, rows, span, steps, partials);
 }
-KEEL_TARGET_AVX512_BF16_VBMI void RunInt8Pairs(const PagedAttention& a, const AttentionRows& rows,
-                                               const AttentionSpan& span, const lanes::Steps& steps,
-                                               float* partials) {
+KEEL_TARGET_AVX512_BF16_VBMI void RunInt8(const PagedAttention& a, const AttentionRows& rows,
+                                          const AttentionSpan& span, const lanes::Steps& steps,
+                                          float* partials) {
   lanes::RunSpan<16, lanes::Int8, true>(a, rows, span, steps, partials);
 }
 
-// Cooper Lake alone multiplies bf16 and has no VBMI.
-bool ExpandsCodes(const PagedAttention& a) {
+// Cooper Lake alone multiplies bf16 and has no VBMI, which codes are expanded by.
+bool HasPairs(const PagedAttention& a) {
   static const bool has_vbmi = __builtin_cpu_supports("avx512vbmi");
-  return has_vbmi && a.type == KernelType::kBF16 && HasScales(a.kv_type);
+  return a.type == KernelType::kBF16 &&
+         (a.kv_type == KvType::kBF16 || (has_vbmi && HasScales(a.kv_type)));
 }
 
-void RunCodes(const PagedAttention& a, const AttentionRows& rows, const AttentionSpan& span,
+void RunPairs(const PagedAttention& a, const AttentionRows& rows, const AttentionSpan& span,
               const lanes::Steps& steps, float* partials) {
-  a.kv_type == KvType::kFp8 ? RunFp8Pairs(a, rows, span, steps, partials)
-                            : RunInt8Pairs(a, rows, span, steps, partials);
+  if (a.kv_type == KvType::kBF16) return RunNumbers(a, rows, span, steps, partials);
+  if (a.kv_type == KvType::kFp8) return RunFp8(a, rows, span, steps, partials);
+  RunInt8(a, rows, span, steps, partials);
 }
 
 const PagedAttentionVariant& Wide() {
@@ -52,10 +55,8 @@ const PagedAttentionVariant& Wide() {
 
 void RunByDots(const PagedAttention& a, const AttentionRows& rows, const AttentionSpan& span,
                float* partials) {
-  if (a.type == KernelType::kBF16 && a.kv_type == KvType::kBF16)
-    return RunPairs(a, rows, span, partials);
-  if (ExpandsCodes(a)) return RunCodes(a, rows, span, kStepsPairs, partials);
-  Wide().run(a, rows, span, partials);
+  if (!HasPairs(a)) return Wide().run(a, rows, span, partials);
+  RunPairs(a, rows, span, kStepsPairs, partials);
 }
 
 // ---- AMX
@@ -88,18 +89,14 @@ constexpr lanes::Steps kStepsTiles = {ProductTiles,
                                       /*words_multiple=*/amx::kTileInputs / 2,
                                       /*words_at_a_time=*/64};
 
-KEEL_TARGET_AMX void RunCodesByTiles(const PagedAttention& a, const AttentionRows& rows,
-                                     const AttentionSpan& span, float* partials) {
+// However few the rows are: tiles add in another order than registers, and a row's bits must not depend on the others.
+KEEL_TARGET_AMX void RunByTiles(const PagedAttention& a, const AttentionRows& rows,
+                                const AttentionSpan& span, float* partials) {
+  if (!HasPairs(a)) return Wide().run(a, rows, span, partials);
   amx::Tiles tiles;
   tiles_of_thread = &tiles;
-  RunCodes(a, rows, span, kStepsTiles, partials);
+  RunPairs(a, rows, span, kStepsTiles, partials);
   tiles_of_thread = nullptr;
-}
-
-void RunByTiles(const PagedAttention& a, const AttentionRows& rows, const AttentionSpan& span,
-                float* partials) {
-  if (ExpandsCodes(a)) return RunCodesByTiles(a, rows, span, partials);
-  RunByDots(a, rows, span, partials);
 }
 
 }  // namespace

@@ -450,15 +450,16 @@ TEST(PagedAttentionTest, AQuerysBitsDoNotDependOnWhatIsBesideIt) {
 
 // Groups, whose queries are all there, alone and beside others.
 TEST(PagedAttentionTest, AGroupsBitsDoNotDependOnWhatIsBesideIt) {
-  for (KernelType type : {KernelType::kF32, KernelType::kBF16, KernelType::kF16}) {
-    const Layer layer = {.heads = 6, .window = 30, .group = 19, .type = type};
+  for (const Types& types : kTypes) {
+    Layer layer = {.heads = 6, .window = 30, .group = 19};
+    layer.type = types.type, layer.kv_type = types.kv_type;
     const int64_t row = layer.heads * layer.v_dim;
     for (const PagedAttentionVariant& variant : PagedAttentionVariants(DetectCpuFeatures())) {
       const Numbers alone = Step(layer, {{700, 130}}, {1}).Run(variant);
       const Numbers beside =
           Step(layer, {{900, 1}, {33, 33}, {700, 130}, {5, 1}}, {2, 3, 1, 4}).Run(variant);
       EXPECT_TRUE(beside.SameBits(alone, 34 * row, 0, 130 * row))
-          << variant.name << " " << NameOf(type);
+          << variant.name << " " << NameOf(types);
     }
   }
 }

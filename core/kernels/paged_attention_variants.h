@@ -13,8 +13,7 @@ PagedAttentionVariant PagedAttentionAvx512();
 // Multiplies bf16 as pairs: queries, keys and values as they are, codes as the bf16 numbers that they are, weights
 // rounded. What is not bf16 goes the way of avx512, and codes do where AVX-512 VBMI is lacking.
 PagedAttentionVariant PagedAttentionAvx512Bf16();
-// The same, with the products of codes in AMX's tiles. Those of bf16 keep their bits, which tiles would sum in another
-// order.
+// The same, with the products in AMX's tiles.
 PagedAttentionVariant PagedAttentionAmxBf16();
 #endif
 
