@@ -624,10 +624,11 @@ typedef struct keel_build_api {
  *              as the nearest: distance_bias [heads, 2 D + 1] (T5, MPNet), query_distance_bias and
  *              key_distance_bias (ENCODER) [N, heads, 2 D + 1], of the query's row and of the key's
  *              (DeBERTa), are added to the scores; not of MLA. since 0.2
- *              groups [N] i32 (CAUSAL, not of MLA): a token whose number is not negative sees,
- *              beside what it sees anyway, all tokens of its sequence with the same number, later
- *              ones and those outside the window (Gemma 3's images). They follow each other, and
- *              the host never cuts them between two steps. since 0.2
+ *              groups [N] i32 (CAUSAL, not of MLA), which is forward's input of that name: a token
+ *              whose number is not negative sees, beside what it sees anyway, all tokens of its
+ *              sequence with the same number, later ones and those outside the window or chunk
+ *              (PaliGemma; Gemma 3, whose images are no longer than its window). They follow each
+ *              other, and the host never cuts them between two steps. since 0.2
  *   recur      see KEEL_RECUR_* */
 typedef struct keel_arg {
   const char* name;
@@ -1098,8 +1099,10 @@ typedef struct keel_processor_class {
   keel_status (*replacement)(const void* processor, const keel_media_count* item, uint32_t index,
                              const keel_sink*);
   /* Prompt ids with one placeholder an item -> keys input_ids, mm_token_type_ids (KEEL_MODALITY_*),
-   * both ints; and groups (ints) where forward's are not those of the items. NULL: the host
-   * tokenizes the replacements. [any] since 0.1 */
+   * both ints; and groups (ints, of each id -1 or the number of its group, whose ids follow each
+   * other) where forward's are not those of the items. Of a text between two items the first and
+   * the last token may be joined with what is put there, the others stay. NULL: the host tokenizes
+   * the replacements. [any] since 0.1 */
   keel_status (*expand)(const void* processor, const int64_t* ids, size_t n,
                         const keel_media_count* const*, uint32_t count, const keel_sink*);
   /* Messages, tools and options as JSON text -> key "text". NULL: the checkpoint's template.
