@@ -102,7 +102,7 @@ const std::vector<OpRow>& OpTable() {
       {KEEL_OP(ROPE, rope),               2, 2, {}, {}, InferRope, AxisOfRope,
        "each with its own position"},
       {KEEL_OP(ATTENTION, attention),  3, kAny, {}, {}, InferAttention, AxisOfSequences,
-       "within a sequence; no `segments` in forward"},
+       "within a sequence; no `segments` in forward, `groups` only forward's input"},
       {KEEL_OP(MOE, moe),                 2, 2, {}, {}, InferMoe, AxisOfMoe, kLast},
       {KEEL_OP(MOE_ROUTED, moe_routed),   3, 3, {}, {}, InferMoe, AxisOfMoe, kLast},
       {KEEL_OP(CONV, conv),               1, 1, {}, {}, InferConv, AxisOfConv,

@@ -44,10 +44,7 @@ struct Scratch {
   Buffer<const uint16_t*> expanded_rows;
 };
 
-inline Scratch& ThreadScratch() {
-  thread_local Scratch scratch;
-  return scratch;
-}
+Scratch& ThreadScratch();
 
 }  // namespace keel::lanes
 
