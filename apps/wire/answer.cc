@@ -36,6 +36,8 @@ void Answer::Count(const Piece& piece) {
     error_ = InvalidField("logprobs", "the answer has more than " + std::to_string(kMaxLogprobs) +
                                           " log-probabilities; ask for fewer alternatives, "
                                           "tokens or prompts");
+  } else {
+    error_ = Refuse(piece);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -48,6 +49,8 @@ class Answer {
   // What was collected: each sequence as if it had come in one piece, in order.
   const std::map<SequenceId, Piece>& collected() const { return collected_; }
 
+  // Why a piece that is no error makes the call one.
+  virtual MaybeError Refuse(const Piece&) const { return std::nullopt; }
   virtual void AppendPiece(const Piece& piece, std::string* events) = 0;
   virtual void AppendError(const CallError& error, std::string* events) = 0;
   virtual void AppendLast(std::string* events) = 0;

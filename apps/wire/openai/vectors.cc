@@ -4,6 +4,7 @@
 #include <charconv>
 #include <chrono>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "apps/wire/known_fields.h"
@@ -97,6 +98,12 @@ VectorAnswer::VectorAnswer(std::string id, std::string model)
       created_(std::chrono::duration_cast<std::chrono::seconds>(
                    std::chrono::system_clock::now().time_since_epoch())
                    .count()) {}
+
+MaybeError VectorAnswer::Refuse(const Piece& piece) const {
+  if (piece.output.finish_reason != "abort") return std::nullopt;
+  return CallError{.code = ErrorCode::kUnavailable,
+                   .message = "the request was cancelled before it had its vector"};
+}
 
 std::string VectorAnswer::Body() {
   json::object response = {

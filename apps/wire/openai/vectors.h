@@ -55,6 +55,8 @@ class VectorAnswer : public Answer {
   virtual void AddContent(boost::json::object& response) const = 0;
 
  private:
+  // A text that was cancelled is a shorter one; a vector is whole, or none.
+  MaybeError Refuse(const Piece& piece) const override;
   void AppendPiece(const Piece&, std::string*) override {}
   void AppendError(const CallError&, std::string*) override {}
   void AppendLast(std::string*) override {}

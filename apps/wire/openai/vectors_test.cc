@@ -81,6 +81,16 @@ TEST_F(EmbeddingsTest, ErrorsNameTheField) {
   expect(R"({"input":["a","b","c"]})", "input", "3 texts are more than the 2");
 }
 
+TEST_F(EmbeddingsTest, WhatWasCancelledHasNoVector) {
+  Call call;
+  ASSERT_FALSE(Parse(R"({"input":["a","b"]})", &call).has_value());
+  Piece piece;
+  piece.output.finish_reason = "abort";
+  call.answer->Collect(std::move(piece));
+  ASSERT_TRUE(call.answer->error().has_value());
+  EXPECT_EQ(call.answer->error()->code, ErrorCode::kUnavailable);
+}
+
 TEST_F(EmbeddingsTest, WhatNobodyKnowsIsNoted) {
   Call call;
   EXPECT_FALSE(Parse(R"({"input":"a","user":"u","normalise":true})", &call).has_value());
