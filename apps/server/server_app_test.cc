@@ -275,6 +275,7 @@ TEST_F(ServerAppTest, ACallIsAbortedByItsId) {
   EXPECT_EQ(Post("/abort_request", R"({"rid":"nobody"})").body, R"({"aborted":0})");
   EXPECT_EQ(Post("/abort_request", R"({"rid":"mine"})").body, R"({"aborted":1})");
   EXPECT_EQ(json::parse(named.Read().body).at("meta_info").at("finish_reason").at("type"), "abort");
+  while (app_->num_calls() > 1) std::this_thread::sleep_for(milliseconds(1));
   EXPECT_EQ(Post("/abort_request", R"({"abort_all":true})").body, R"({"aborted":1})");
   EXPECT_EQ(json::parse(other.Read().body).at("choices").at(0).at("finish_reason"), "abort");
   // The engine lets go of what was aborted within a step.
