@@ -9,7 +9,7 @@
 #include "sdk/keel/blocks/mlp.h"
 #include "sdk/keel/blocks/patches.h"
 #include "sdk/keel/blocks/qwen_vl.h"
-#include "sdk/keel/blocks/qwen_vl_processor.h"
+#include "sdk/keel/blocks/qwen_vl_image_processor.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
@@ -177,33 +177,16 @@ struct Glm4vForConditionalGeneration : DenseDecoder<Glm4vConfig, Glm4vTextDecode
 };
 
 // Images alone: the tokens of a video are those of images, with words between them.
-class Glm4vProcessor : public QwenVlProcessor {
- public:
+struct Glm4vProcessor : QwenVlImageProcessor {
   static constexpr const char* kProcessorNames[] = {"Glm4vProcessor"};
   Glm4vProcessor(const Config& config, const Assets& assets)
-      : QwenVlProcessor(assets, {.image_token = "<|image|>",
-                                 .video_token = "<|video|>",
-                                 .counts_frames = true,
-                                 .min_pixels = 112 * 112,
-                                 .max_pixels = 28 * 28 * 15000}),
-        side_(Glm4vVisionConfig::SideOfPositions(config.Object("vision_config"))) {}
-
-  std::vector<MediaTokens> Tokens() const { return {QwenVlProcessor::Tokens()[0]}; }
-
-  keel_media_count Count(const keel_media& media) const {
-    CheckIsImage(media);
-    return QwenVlProcessor::Count(media);
-  }
-
-  void Preprocess(MediaItems items, const TensorSink& inputs) const {
-    const std::vector<keel_media_count> grids = PutPatches(items, inputs);
-    const Patches patches = PatchesInOrder(grids);
-    PutPositions(patches, inputs);
-    PutInterpolation(grids, patches, side_, BicubicTaps, inputs);
-  }
-
- private:
-  const int64_t side_;  // of the square of positions
+      : QwenVlImageProcessor(
+            assets, Glm4vVisionConfig::SideOfPositions(config.Object("vision_config")), BicubicTaps,
+            {.image_token = "<|image|>",
+             .video_token = "<|video|>",
+             .counts_frames = true,
+             .min_pixels = 112 * 112,
+             .max_pixels = 28 * 28 * 15000}) {}
 };
 
 }  // namespace
