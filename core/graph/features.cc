@@ -21,6 +21,8 @@ std::vector<std::string> MakeFeatures() {
   for (const char* name : {"alibi_slopes", "distance_bias", "groups", "key_distance_bias",
                            "query_distance_bias", "segments", "sinks"})
     out.push_back(absl::StrCat("attention.arg.", name));
+  for (const char* input : {"features", "groups", "input_ids", "token_type_ids"})
+    out.push_back(absl::StrCat("forward.", input));
   std::sort(out.begin(), out.end());
   return out;
 }

@@ -16,6 +16,7 @@ TEST(FeaturesTest, SaysWhatTheHostKnows) {
   EXPECT_EQ(api.has(absl::StrCat("rename.", KEEL_RENAME_UNSTACK).c_str()), 1);
   EXPECT_EQ(api.has("attention.arg.sinks"), 1);
   EXPECT_EQ(api.has("attention.arg.groups"), 1);
+  EXPECT_EQ(api.has("forward.features"), 1);
   EXPECT_EQ(api.has("op.teleport"), 0);
   EXPECT_EQ(api.has("op."), 0);
   EXPECT_EQ(api.has(""), 0);

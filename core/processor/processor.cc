@@ -56,7 +56,7 @@ class Processor::Assets {
   Assets(std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<const Tokenizer> tokenizer)
       : checkpoint_(std::move(checkpoint)),
         tokenizer_(std::move(tokenizer)),
-        assets_{sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize},
+        assets_{sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize, nullptr},
         config_(checkpoint_->config(), "config.json") {}
 
   const keel_assets* get() const { return &assets_; }
@@ -135,7 +135,8 @@ class Processor::Media {
     }
     for (const MediaItem* item : items) {
       media->items_.push_back({sizeof(keel_media), item->modality, nullptr, item->height,
-                               item->width, item->length, RateOf(*item), config});
+                               item->width, item->length, RateOf(*item), config,
+                               item->seconds.empty() ? nullptr : item->seconds.data()});
       if (with_data) media->items_.back().data = media->View(*item);
     }
     return media;

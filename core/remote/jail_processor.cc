@@ -83,7 +83,7 @@ void AddCount(const keel_media_count& count, proto::JailReply& reply) {
 JailProcessor::JailProcessor(std::shared_ptr<Plugin> plugin, proto::OpenProcessor request,
                              AskHost ask_host)
     : plugin_(std::move(plugin)), request_(std::move(request)), ask_host_(std::move(ask_host)) {
-  assets_ = {sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize};
+  assets_ = {sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize, nullptr};
 }
 
 absl::StatusOr<std::unique_ptr<JailProcessor>> JailProcessor::Create(std::shared_ptr<Plugin> plugin,
@@ -134,8 +134,8 @@ absl::Status JailProcessor::CallFunction(const proto::CallProcessor& call,
 
 absl::Status JailProcessor::Arguments::Read(const proto::CallProcessor& call) {
   for (const proto::JailMedia& m : call.media()) {
-    keel_media item = {sizeof(keel_media), m.modality(), nullptr,  m.height(),
-                       m.width(),          m.length(),   m.rate(), nullptr};
+    keel_media item = {sizeof(keel_media), m.modality(), nullptr, m.height(), m.width(),
+                       m.length(),         m.rate(),     nullptr, nullptr};
     if (m.has_data()) {
       KEEL_RETURN_IF_ERROR(CheckTensor(m.data()));
       const auto dims = absl::MakeConstSpan(m.data().dims().data(), m.data().dims_size());
@@ -151,7 +151,7 @@ absl::Status JailProcessor::Arguments::Read(const proto::CallProcessor& call) {
   }
   for (const proto::JailMediaCount& c : call.counts()) {
     counts.push_back({sizeof(keel_media_count), c.modality(), c.tokens(), c.features(), c.patches(),
-                      c.grid_t(), c.grid_h(), c.grid_w(), c.seconds_per_grid()});
+                      c.grid_t(), c.grid_h(), c.grid_w(), c.seconds_per_grid(), 0, nullptr});
   }
   if (call.function() != Function::COUNT) return absl::OkStatus();
   counts.assign(media.size(), {});  // to be filled

@@ -200,6 +200,7 @@ typedef struct keel_features_api {
    *   "recur.<number>"           "recur.2": KEEL_RECUR_SSD
    *   "moe.scoring.<number>"     "moe.scoring.2": KEEL_MOE_TOPK_SOFTMAX
    *   "attention.arg.<name>"     "attention.arg.sinks"
+   *   "forward.<input>"          "forward.token_type_ids"; "forward.features": features/1 ..
    * [any] since 0.2 */
   int32_t (*has)(const char* feature);
 } keel_features_api;
@@ -1042,6 +1043,10 @@ typedef struct keel_assets {
    * [any] */
   keel_status (*resize)(void* self, const keel_dl_tensor* image, uint32_t resample,
                         keel_dl_tensor* out);
+  /* |STFT|^2 of f32 samples [n], n > n_fft / 2, whose ends are reflected by n_fft / 2: `window` is
+   * f32 [n_fft], `out` f32 memory of the plugin's, [1 + n / hop, n_fft / 2 + 1]. [any] since 0.2 */
+  keel_status (*power_spectrum)(void* self, const float* samples, int64_t n, const float* window,
+                                int64_t n_fft, int64_t hop, keel_dl_tensor* out);
 } keel_assets;
 
 #define KEEL_MODALITY_TEXT 0u /* the numbers of mm_token_type_ids */
@@ -1057,6 +1062,9 @@ typedef struct keel_media {
   int64_t height, width, length; /* length: frames, 1 of an image; samples of audio */
   double rate;                   /* frames or samples a second */
   keel_config* options;          /* the request's mm_processor_kwargs; NULL: none */
+  /* [length] seconds: when each frame of a video is shown, its clip's first frame at 0. NULL: not
+   * known. since 0.2 */
+  const double* frame_times;
 } keel_media;
 
 /* transformers' MultiModalData, one item; the plugin fills it (see Growth, out). */
@@ -1069,6 +1077,11 @@ typedef struct keel_media_count {
   int64_t patches;  /* rows of pixel_values that it owns; frames of features for audio */
   int64_t grid_t, grid_h, grid_w;
   double seconds_per_grid; /* time between two steps of grid_t (second_per_grid_ts); 0: no time */
+  /* Into how many runs text cuts the tokens, as the times between a video's frames do; 0 is 1: they
+   * follow each other. since 0.2 */
+  int64_t runs;
+  /* The host sets it behind count: what was counted, without data and options. since 0.2 */
+  const keel_media* media;
 } keel_media_count;
 
 /* An item of the list "keel.processors/1". All but create and destroy: [any], re-entrant, and
@@ -1084,7 +1097,8 @@ typedef struct keel_processor_class {
                         void** processor);
   /* Keys image_token (bytes: what a prompt holds), image_token_id (ints, one: the id that features
    * replace), image_token_ids (ints: that one and structural ones); the same for video and audio.
-   * [any] since 0.1 */
+   * And audio_sampling_rate (ints, one: samples a second that it takes; 16000 where it says none,
+   * since 0.2). [any] since 0.1 */
   keel_status (*tokens)(const void* processor, const keel_sink*);
   /* get_num_multimodal_tokens: from sizes alone, pure. [any] since 0.1 */
   keel_status (*count)(const void* processor, const keel_media* const* sizes, uint32_t n,
@@ -1101,8 +1115,8 @@ typedef struct keel_processor_class {
   /* Prompt ids with one placeholder an item -> keys input_ids, mm_token_type_ids (KEEL_MODALITY_*),
    * both ints; and groups (ints, of each id -1 or the number of its group, whose ids follow each
    * other) where forward's are not those of the items. Of a text between two items the first and
-   * the last token may be joined with what is put there, the others stay. NULL: the host tokenizes
-   * the replacements. [any] since 0.1 */
+   * the last token may be joined with what is put there, the others stay. Text within an item has
+   * the type of text. NULL: the host tokenizes the replacements. [any] since 0.1 */
   keel_status (*expand)(const void* processor, const int64_t* ids, size_t n,
                         const keel_media_count* const*, uint32_t count, const keel_sink*);
   /* Messages, tools and options as JSON text -> key "text". NULL: the checkpoint's template.

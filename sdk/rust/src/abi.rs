@@ -2222,10 +2222,21 @@ pub struct keel_assets {
             out: *mut keel_dl_tensor,
         ) -> keel_status,
     >,
+    pub power_spectrum: ::core::option::Option<
+        unsafe extern "C" fn(
+            self_: *mut ::core::ffi::c_void,
+            samples: *const f32,
+            n: i64,
+            window: *const f32,
+            n_fft: i64,
+            hop: i64,
+            out: *mut keel_dl_tensor,
+        ) -> keel_status,
+    >,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of keel_assets"][::core::mem::size_of::<keel_assets>() - 56usize];
+    ["Size of keel_assets"][::core::mem::size_of::<keel_assets>() - 64usize];
     ["Alignment of keel_assets"][::core::mem::align_of::<keel_assets>() - 8usize];
     ["Offset of field: keel_assets::struct_size"]
         [::core::mem::offset_of!(keel_assets, struct_size) - 0usize];
@@ -2240,6 +2251,8 @@ const _: () = {
         [::core::mem::offset_of!(keel_assets, encode) - 40usize];
     ["Offset of field: keel_assets::resize"]
         [::core::mem::offset_of!(keel_assets, resize) - 48usize];
+    ["Offset of field: keel_assets::power_spectrum"]
+        [::core::mem::offset_of!(keel_assets, power_spectrum) - 56usize];
 };
 impl Default for keel_assets {
     fn default() -> Self {
@@ -2261,10 +2274,11 @@ pub struct keel_media {
     pub length: i64,
     pub rate: f64,
     pub options: *mut keel_config,
+    pub frame_times: *const f64,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of keel_media"][::core::mem::size_of::<keel_media>() - 56usize];
+    ["Size of keel_media"][::core::mem::size_of::<keel_media>() - 64usize];
     ["Alignment of keel_media"][::core::mem::align_of::<keel_media>() - 8usize];
     ["Offset of field: keel_media::struct_size"]
         [::core::mem::offset_of!(keel_media, struct_size) - 0usize];
@@ -2277,6 +2291,8 @@ const _: () = {
     ["Offset of field: keel_media::rate"][::core::mem::offset_of!(keel_media, rate) - 40usize];
     ["Offset of field: keel_media::options"]
         [::core::mem::offset_of!(keel_media, options) - 48usize];
+    ["Offset of field: keel_media::frame_times"]
+        [::core::mem::offset_of!(keel_media, frame_times) - 56usize];
 };
 impl Default for keel_media {
     fn default() -> Self {
@@ -2288,7 +2304,7 @@ impl Default for keel_media {
     }
 }
 #[repr(C)]
-#[derive(Debug, Default, Copy, Clone)]
+#[derive(Debug, Copy, Clone)]
 pub struct keel_media_count {
     pub struct_size: u32,
     pub modality: u32,
@@ -2299,10 +2315,12 @@ pub struct keel_media_count {
     pub grid_h: i64,
     pub grid_w: i64,
     pub seconds_per_grid: f64,
+    pub runs: i64,
+    pub media: *const keel_media,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of keel_media_count"][::core::mem::size_of::<keel_media_count>() - 64usize];
+    ["Size of keel_media_count"][::core::mem::size_of::<keel_media_count>() - 80usize];
     ["Alignment of keel_media_count"][::core::mem::align_of::<keel_media_count>() - 8usize];
     ["Offset of field: keel_media_count::struct_size"]
         [::core::mem::offset_of!(keel_media_count, struct_size) - 0usize];
@@ -2322,7 +2340,20 @@ const _: () = {
         [::core::mem::offset_of!(keel_media_count, grid_w) - 48usize];
     ["Offset of field: keel_media_count::seconds_per_grid"]
         [::core::mem::offset_of!(keel_media_count, seconds_per_grid) - 56usize];
+    ["Offset of field: keel_media_count::runs"]
+        [::core::mem::offset_of!(keel_media_count, runs) - 64usize];
+    ["Offset of field: keel_media_count::media"]
+        [::core::mem::offset_of!(keel_media_count, media) - 72usize];
 };
+impl Default for keel_media_count {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct keel_processor_class {
