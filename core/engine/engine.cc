@@ -85,6 +85,9 @@ Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace>
                     [this](uint64_t request) { Tell(request, Command::kHold).IgnoreError(); },
                 .caught_up =
                     [this](uint64_t request) { Tell(request, Command::kGoOn).IgnoreError(); }}) {
+  scheduler_.SetMediaGate([this](Sequence& sequence, int32_t begin, int32_t n) {
+    return runner_.media().NumReady(*sequence.running, begin, n);
+  });
   loop_->Add(this);
 }
 
@@ -305,7 +308,7 @@ void Engine::UpdateLoad() {
   const int64_t evicted = blocks_.num_evicted();
   metrics_->prefix_cache_evictions.Increment(static_cast<double>(evicted - num_evicted_));
   num_evicted_ = evicted;
-  const FeatureCache::Usage& usage = runner_.media_usage();
+  const FeatureCache::Usage& usage = runner_.media().usage();
   metrics_->mm_cache_queries.Increment(static_cast<double>(usage.queries - media_usage_.queries));
   metrics_->mm_cache_hits.Increment(static_cast<double>(usage.hits - media_usage_.hits));
   media_usage_ = usage;

@@ -144,6 +144,7 @@ class Engine : private EngineClient {
   BlockAllocator blocks_;
   Scheduler scheduler_;
   ModelRunner runner_;
+  absl::Duration encode_for_;  // between the last step and the next
   std::map<uint64_t, std::unique_ptr<RunningRequest>> requests_;
   std::set<std::pair<absl::Time, uint64_t>> deadlines_;
   std::vector<uint64_t> ended_;      // to be forgotten when nobody refers to them any more

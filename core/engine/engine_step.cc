@@ -1,20 +1,37 @@
 // One step: schedule, run and sample, decode.
+#include <algorithm>
 #include <numeric>
 #include <set>
 
 #include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "core/engine/engine.h"
 #include "core/engine/step_timer.h"
 
 namespace keel {
 
+namespace {
+
+// Of encoders where nobody decodes: who comes meanwhile is seen after that.
+constexpr absl::Duration kEncodingAlone = absl::Milliseconds(250);
+
+}  // namespace
+
 void Engine::RunStep() {
   StepTimer timer(trace_.get());
+  MediaEncoder& media = runner_.media();
+  if (media.pending()) {
+    timer.Enter(StepPart::kEncode);
+    media.Advance(encode_for_);
+  }
   timer.Enter(StepPart::kSchedule);
+  scheduler_.SetEncoding(media.pending());
   const Step step = scheduler_.Schedule();
+  encode_for_ = std::min(absl::Nanoseconds(scheduler_.EncodingNanoseconds(step)), kEncodingAlone);
   NoteScheduled(step);
   if (step.empty()) {
     if (!step.preempted.empty()) return;  // those get their turn in the next
+    if (step.waits_for_media && media.pending()) return metrics_->PartsRan(timer.Stop());
     // A bug, which must neither hang everybody for ever nor end all for one.
     const Sequence* stuck = scheduler_.FirstStuck();
     return End(*stuck->running->request, FinishReason::kError,
@@ -35,7 +52,8 @@ void Engine::RunStep() {
                   {"waiting", scheduler_.num_waiting()}});
   metrics_->StepRan(step.num_tokens, seconds);
   if (sampled.ok()) {
-    const double total = std::accumulate(seconds.begin(), seconds.end(), 0.0);
+    const double total = std::accumulate(seconds.begin(), seconds.end(), 0.0) -
+                         seconds[static_cast<size_t>(StepPart::kEncode)];
     scheduler_.StepTook(step, static_cast<int64_t>(total * 1e9));
   }
   TraceCounter(trace_.get(), "sequences",

@@ -1,9 +1,12 @@
-// Encodes the media that a step computes tokens of.
+// Encodes media between steps, a while at a time, so that who decodes never waits for all of somebody's picture.
 #ifndef KEEL_CORE_ENGINE_MEDIA_ENCODER_H_
 #define KEEL_CORE_ENGINE_MEDIA_ENCODER_H_
 
 #include <cstdint>
+#include <deque>
+#include <memory>
 
+#include "absl/time/time.h"
 #include "core/engine/feature_cache.h"
 #include "core/engine/running_request.h"
 #include "core/exec/batch.h"
@@ -19,20 +22,35 @@ class MediaEncoder {
   MediaEncoder(Executor& executor, int64_t cache_bytes)
       : executor_(executor), cache_(cache_bytes) {}
 
-  // Gives `batch`, which MakeBatch made of `step`, features for its placeholders, and positions where a sequence has its
-  // own. Items that no token of the step is of are left for later; those of a prefix that is cached are never encoded. A
-  // sequence whose media can't be encoded gets its media_status, and shares its blocks with nobody; others go on.
+  // How many of `n` tokens from `begin` on a step may compute: those up to the first whose features are not there, which
+  // are queued then. Items that nobody asks for, those of a prefix that is cached, are never encoded. A sequence whose
+  // media can't be encoded gets its media_status, waits for no other, and shares its blocks with nobody.
+  int32_t NumReady(RunningSequence& sequence, int32_t begin, int32_t n);
+
+  // Somebody waits for features.
+  bool pending();
+  // Goes on with the first that are queued for about `limit`, at most until they are there; what nobody waits for any
+  // more is dropped.
+  void Advance(absl::Duration limit);
+
+  // Gives `batch`, which MakeBatch made of `step`, features for its placeholders, which NumReady has found, and positions
+  // where a sequence has its own.
   void AddMedia(const Step& step, Batch& batch);
 
   const FeatureCache::Usage& usage() const { return cache_.usage(); }
 
  private:
-  absl::StatusOr<std::shared_ptr<const Features>> FeaturesOf(const RequestMedia::Item& item);
-  absl::Status AddFeatures(const RequestMedia& media, int32_t begin, int32_t end, int32_t row,
-                           Batch& batch);
+  std::shared_ptr<MediaJob> JobFor(const std::shared_ptr<const RequestMedia>& media,
+                                   const RequestMedia::Item& item);
+  absl::Status Continue(MediaJob& job, absl::Duration limit);
+  static void Fail(RunningSequence& sequence, const absl::Status& status);
+  static void AddFeatures(RunningSequence& sequence, int32_t begin, int32_t end, int32_t row,
+                          Batch& batch);
 
   Executor& executor_;
   FeatureCache cache_;
+  std::deque<std::weak_ptr<MediaJob>>
+      queue_;  // by when they were asked for first; sequences own them
 };
 
 }  // namespace keel

@@ -90,6 +90,10 @@ void Metrics::SetLoad(const EngineLoad& load) {
 void Metrics::StepRan(int64_t tokens, const StepSeconds& seconds) {
   steps.Increment();
   iteration_tokens.Observe(static_cast<double>(tokens));
+  PartsRan(seconds);
+}
+
+void Metrics::PartsRan(const StepSeconds& seconds) {
   for (size_t i = 0; i < seconds.size(); ++i) in_part_[i].Increment(seconds[i]);
 }
 
@@ -236,7 +240,8 @@ std::string Metrics::Text() const {
            "Always 1; its labels say which implementation runs the model");
   add("keel:steps_total", steps, "Steps run");
   add.Family("keel:step_seconds_total", MetricType::Counter,
-             "Time in the parts of steps: schedule, prepare, forward, mask, sample, output");
+             "Time in the parts of steps: encode (of media), schedule, prepare, forward, mask, "
+             "sample, output");
   for (size_t i = 0; i < in_part_.size(); ++i)
     add.Sample(in_part_[i].Collect(), {{"part", kStepPartNames[i]}});
   add("keel:engine_loop_idle_seconds_total", engine_loop_idle_seconds,

@@ -55,10 +55,10 @@ struct EngineLoad {
 };
 
 // The parts of a step, in order.
-enum class StepPart { kSchedule, kPrepare, kForward, kMask, kSample, kOutput };
-inline constexpr int kNumStepParts = 6;
+enum class StepPart { kEncode, kSchedule, kPrepare, kForward, kMask, kSample, kOutput };
+inline constexpr int kNumStepParts = 7;
 inline constexpr std::array<const char*, kNumStepParts> kStepPartNames = {
-    "schedule", "prepare", "forward", "mask", "sample", "output"};
+    "encode", "schedule", "prepare", "forward", "mask", "sample", "output"};
 using StepSeconds = std::array<double, kNumStepParts>;  // by StepPart
 
 // Thread-safe. Members are the metrics themselves: an update is an atomic addition, that of a
@@ -74,6 +74,8 @@ class Metrics {
   void SetLoad(const EngineLoad& load);
   // A step ran over `tokens` tokens.
   void StepRan(int64_t tokens, const StepSeconds& seconds);
+  // Parts of one without tokens: others wait for media, which were encoded.
+  void PartsRan(const StepSeconds& seconds);
   // A prompt was looked up in the prefix cache, at its first admission.
   void PromptLookedUp(int64_t prompt_tokens, int64_t cached_tokens);
   // The whole prompt is in the KV cache now.

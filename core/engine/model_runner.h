@@ -39,8 +39,7 @@ class ModelRunner {
   // the step's sequences have in the cache is in doubt then.
   absl::StatusOr<absl::Span<Sampled>> Run(const Step& step, StepTimer& timer);
 
-  // Of features of media.
-  const FeatureCache::Usage& media_usage() const { return media_.usage(); }
+  MediaEncoder& media() { return media_; }
 
  private:
   absl::Span<float> Row(float* logits, int64_t row, int64_t num_rows = 1) const {

@@ -23,6 +23,7 @@
 
 namespace keel {
 
+struct MediaJob;
 struct RunningRequest;
 
 // One token stream of a request.
@@ -69,6 +70,7 @@ struct RunningSequence : Sequence {
   std::vector<uint32_t> mask;                 // ModelRunner's: what may come next
   absl::Status mask_status;                   // of filling it
   absl::Status media_status;                  // of encoding its media
+  std::vector<std::shared_ptr<MediaJob>> media_jobs;  // MediaEncoder's: of items that are needed
 
   int32_t num_prompt_logprobs = 0;  // reported; a preempted prompt that is computed anew adds none
   std::vector<SampledToken> prompt_logprobs;  // that were not given out yet

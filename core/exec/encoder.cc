@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "core/base/status.h"
 #include "core/graph/types.h"
 #include "core/tensor/aten.h"
@@ -93,9 +94,9 @@ absl::Status CheckEncodersWhole(const proto::Graph& graph) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Features> Encoder::Run(OpRunner& ops, const NamedTensors& inputs) const {
+absl::StatusOr<Encoder::Run> Encoder::Begin(DType dtype, const NamedTensors& inputs) const {
   const proto::Function& function = function_.function();
-  InputReader reader(ops.dtype());
+  InputReader reader(dtype);
   std::vector<at::Tensor> operands;
   for (const proto::Function::Input& input : function.inputs()) {
     const auto found = inputs.find(input.name());
@@ -111,18 +112,28 @@ absl::StatusOr<Features> Encoder::Run(OpRunner& ops, const NamedTensors& inputs)
     return absl::InvalidArgumentError(absl::StrCat(function.name(), ": got ", inputs.size(),
                                                    " inputs, expected ", operands.size()));
   }
+  KEEL_ASSIGN_OR_RETURN(Interpreter::Pass pass, function_.Begin(operands));
+  return Run(*this, std::move(pass));
+}
+
+absl::StatusOr<std::shared_ptr<const Features>> Encoder::Run::Advance(OpRunner& ops,
+                                                                      absl::Duration limit) {
+  const absl::Time end = absl::Now() + limit;
   ops.BeginStep(nullptr);
-  absl::StatusOr<std::vector<at::Tensor>> outputs = function_.Run(ops, operands);
+  const absl::Status status = pass_.Continue(ops, [end] { return absl::Now() >= end; });
   ops.EndStep();
-  KEEL_RETURN_IF_ERROR(outputs.status());
+  KEEL_RETURN_IF_ERROR(status);
+  if (!pass_.done()) return std::shared_ptr<const Features>();
+  const std::vector<at::Tensor> outputs = pass_.TakeOutputs();
   KEEL_ASSIGN_OR_RETURN(const at::Tensor rows,
-                        CatchAten([&] { return outputs->front().contiguous(); }));
-  if (rows.size(0) % rows_per_feature_ != 0) {
-    return absl::InternalError(absl::StrCat(function.name(), " gives ", rows.size(0),
-                                            " rows, expected ", rows_per_feature_,
+                        CatchAten([&] { return outputs.front().contiguous(); }));
+  const int64_t rows_per_feature = encoder_->rows_per_feature_;
+  if (rows.size(0) % rows_per_feature != 0) {
+    return absl::InternalError(absl::StrCat(encoder_->function_.function().name(), " gives ",
+                                            rows.size(0), " rows, expected ", rows_per_feature,
                                             " for each feature"));
   }
-  return Features(rows, rows_per_feature_);
+  return std::make_shared<const Features>(rows, rows_per_feature);
 }
 
 }  // namespace keel

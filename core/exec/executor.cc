@@ -89,6 +89,22 @@ void Report(absl::Span<const AttentionChoice> choices, LoadReport* report) {
   }
 }
 
+// By one rank: a tower is nobody's to divide (core/graph/sharding.cc).
+class RankEncoding : public Encoding {
+ public:
+  RankEncoding(Rank& rank, Encoder::Run run) : rank_(rank), run_(std::move(run)) {}
+
+  absl::StatusOr<std::shared_ptr<const Features>> Advance(absl::Duration limit) override {
+    const ScopedSerialAten serial;
+    c10::InferenceMode guard;
+    return run_.Advance(rank_.ops(), limit);
+  }
+
+ private:
+  Rank& rank_;
+  Encoder::Run run_;
+};
+
 // Ranks in order of stage, those of one stage side by side.
 class RankedExecutor : public Executor {
  public:
@@ -169,13 +185,12 @@ class RankedExecutor : public Executor {
     return StepOnThreads(step);
   }
 
-  // By one rank: a tower is nobody's to divide (core/graph/sharding.cc).
-  absl::StatusOr<std::shared_ptr<const Features>> Encode(const std::string& modality,
-                                                         const NamedTensors& inputs) override {
+  absl::StatusOr<std::unique_ptr<Encoding>> StartEncoding(const std::string& modality,
+                                                          const NamedTensors& inputs) override {
     const ScopedSerialAten serial;
     c10::InferenceMode guard;
-    KEEL_ASSIGN_OR_RETURN(Features features, ranks_[0]->Encode(modality, inputs));
-    return std::make_shared<const Features>(std::move(features));
+    KEEL_ASSIGN_OR_RETURN(Encoder::Run run, ranks_[0]->StartEncoding(modality, inputs));
+    return std::make_unique<RankEncoding>(*ranks_[0], std::move(run));
   }
 
  private:
@@ -347,9 +362,19 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Features>> Executor::Encode(const std::string& modality,
-                                                                 const NamedTensors& /*inputs*/) {
+absl::StatusOr<std::unique_ptr<Encoding>> Executor::StartEncoding(const std::string& modality,
+                                                                  const NamedTensors& /*inputs*/) {
   return absl::UnimplementedError(absl::StrCat("this model has no encoder of ", modality));
+}
+
+absl::StatusOr<std::shared_ptr<const Features>> Executor::Encode(const std::string& modality,
+                                                                 const NamedTensors& inputs) {
+  KEEL_ASSIGN_OR_RETURN(const std::unique_ptr<Encoding> encoding, StartEncoding(modality, inputs));
+  for (;;) {
+    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<const Features> features,
+                          encoding->Advance(absl::InfiniteDuration()));
+    if (features != nullptr) return features;
+  }
 }
 
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(

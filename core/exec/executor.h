@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/cache/block_allocator.h"
 #include "core/cache/cache_layout.h"
@@ -51,6 +52,15 @@ struct LoadReport {
   bool packed_from_cache = false;  // all of them were mapped, none was packed
 };
 
+// Features that are being made. Steps may run in between; the executor outlives it.
+class Encoding {
+ public:
+  virtual ~Encoding() = default;
+
+  // Goes on for about `limit`, and does some work at least. Null: it is not done. An error ends it.
+  virtual absl::StatusOr<std::shared_ptr<const Features>> Advance(absl::Duration limit) = 0;
+};
+
 class Executor {
  public:
   virtual ~Executor() = default;
@@ -75,11 +85,14 @@ class Executor {
   // for a batch that doesn't hold together (a broken caller).
   virtual absl::StatusOr<at::Tensor> Step(const Batch& batch) = 0;
 
-  // Features of one item of media, in the model's type: what the encoder of `modality` ("image") makes of `inputs`, a
-  // processor's by the names of the graph. Needs no cache. INVALID_ARGUMENT: inputs that are not what it declares;
-  // UNIMPLEMENTED: it has no such encoder.
-  virtual absl::StatusOr<std::shared_ptr<const Features>> Encode(const std::string& modality,
-                                                                 const NamedTensors& inputs);
+  // Begins to make features of one item of media, in the model's type: what the encoder of `modality` ("image") makes of
+  // `inputs`, a processor's by the names of the graph, borrowed. Needs no cache. INVALID_ARGUMENT: inputs that are not
+  // what it declares; UNIMPLEMENTED: it has no such encoder.
+  virtual absl::StatusOr<std::unique_ptr<Encoding>> StartEncoding(const std::string& modality,
+                                                                  const NamedTensors& inputs);
+  // The same, to its end.
+  absl::StatusOr<std::shared_ptr<const Features>> Encode(const std::string& modality,
+                                                         const NamedTensors& inputs);
 
   // Of compiled steps with ExecutorOptions::measure_steps, over all ranks; zeros of others.
   virtual StepTimes step_times() const { return {}; }

@@ -55,45 +55,69 @@ absl::StatusOr<proto::Node> Interpreter::WithSizes(const proto::Node& node,
   return sized;
 }
 
-absl::StatusOr<std::vector<at::Tensor>> Interpreter::Run(
-    OpRunner& ops, absl::Span<const at::Tensor> inputs) const {
+absl::StatusOr<Interpreter::Pass> Interpreter::Begin(absl::Span<const at::Tensor> inputs) const {
   if (inputs.size() != static_cast<size_t>(function_->inputs_size())) {
     return absl::InvalidArgumentError(absl::StrCat(function_->name(), " got ", inputs.size(),
                                                    " inputs, expected ", function_->inputs_size()));
   }
-  std::vector<at::Tensor> values(num_values_ + 1);  // value i is values[i]; 0: not given
-  for (size_t i = 0; i < inputs.size(); ++i) values[i + 1] = inputs[i];
-  std::vector<at::Tensor> operands, results;
-  for (int i = 0; i < function_->nodes_size(); ++i) {
-    const proto::Node& node = function_->nodes(i);
-    operands.clear();
-    results.clear();
-    for (uint32_t value : node.inputs()) operands.push_back(values[value]);
-    // Operands hold the only references to what dies here, so an op may reuse them.
-    for (uint32_t value : dead_after_[i]) values[value].reset();
-    absl::Status status;
-    if (node.op() == proto::OP_CALL) {
-      KEEL_ASSIGN_OR_RETURN(const proto::Node sized, WithSizes(node, inputs));
-      status = ops.Run(sized, operands, &results);
-    } else {
-      status = ops.Run(node, operands, &results);
-    }
-    if (!status.ok()) {
-      return Annotate(status, absl::StrCat(function_->name(), ", node ", i));
-    }
-    if (results.size() != static_cast<size_t>(node.outputs_size())) {
-      return absl::InternalError(absl::StrCat(function_->name(), ", node ", i, ": gave ",
-                                              results.size(), " values, expected ",
-                                              node.outputs_size()));
-    }
-    for (int out = 0; out < node.outputs_size(); ++out) {
-      values[node.outputs(out)] = std::move(results[out]);
-    }
-    for (uint32_t value : dead_after_[i]) values[value].reset();  // outputs that nothing uses
+  Pass pass;
+  pass.interpreter_ = this;
+  pass.values_.resize(num_values_ + 1);
+  std::copy(inputs.begin(), inputs.end(), pass.values_.begin() + 1);
+  pass.inputs_.assign(inputs.begin(), inputs.end());
+  return pass;
+}
+
+absl::Status Interpreter::Pass::RunNext(OpRunner& ops) {
+  const proto::Function& function = *interpreter_->function_;
+  const proto::Node& node = function.nodes(next_);
+  const std::vector<uint32_t>& dead = interpreter_->dead_after_[next_];
+  operands_.clear();
+  results_.clear();
+  for (uint32_t value : node.inputs()) operands_.push_back(values_[value]);
+  // Operands hold the only references to what dies here, so an op may reuse them.
+  for (uint32_t value : dead) values_[value].reset();
+  absl::Status status;
+  if (node.op() == proto::OP_CALL) {
+    KEEL_ASSIGN_OR_RETURN(const proto::Node sized, interpreter_->WithSizes(node, inputs_));
+    status = ops.Run(sized, operands_, &results_);
+  } else {
+    status = ops.Run(node, operands_, &results_);
   }
+  const auto where = [&] { return absl::StrCat(function.name(), ", node ", next_); };
+  if (!status.ok()) return Annotate(status, where());
+  if (results_.size() != static_cast<size_t>(node.outputs_size())) {
+    return absl::InternalError(absl::StrCat(where(), ": gave ", results_.size(),
+                                            " values, expected ", node.outputs_size()));
+  }
+  for (int out = 0; out < node.outputs_size(); ++out)
+    values_[node.outputs(out)] = std::move(results_[out]);
+  for (uint32_t value : dead) values_[value].reset();  // outputs that nothing uses
+  operands_.clear();
+  ++next_;
+  return absl::OkStatus();
+}
+
+absl::Status Interpreter::Pass::Continue(OpRunner& ops, absl::FunctionRef<bool()> stop) {
+  while (!done()) {
+    KEEL_RETURN_IF_ERROR(RunNext(ops));
+    if (stop()) break;
+  }
+  return absl::OkStatus();
+}
+
+std::vector<at::Tensor> Interpreter::Pass::TakeOutputs() {
   std::vector<at::Tensor> outputs;
-  for (uint32_t value : function_->outputs()) outputs.push_back(values[value]);
+  for (uint32_t value : interpreter_->function_->outputs()) outputs.push_back(values_[value]);
+  values_.clear();
   return outputs;
+}
+
+absl::StatusOr<std::vector<at::Tensor>> Interpreter::Run(
+    OpRunner& ops, absl::Span<const at::Tensor> inputs) const {
+  KEEL_ASSIGN_OR_RETURN(Pass pass, Begin(inputs));
+  KEEL_RETURN_IF_ERROR(pass.Continue(ops, [] { return false; }));
+  return pass.TakeOutputs();
 }
 
 }  // namespace keel

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/graph/graph.pb.h"
@@ -22,9 +24,31 @@ class Interpreter {
 
   const proto::Function& function() const { return *function_; }
 
+  // A run that may stop between two nodes and go on later: what lives at that border.
+  class Pass {
+   public:
+    // Whether all nodes have run.
+    bool done() const { return next_ == interpreter_->function_->nodes_size(); }
+    // Runs nodes until all have run, or, after at least one, until `stop` says so.
+    absl::Status Continue(OpRunner& ops, absl::FunctionRef<bool()> stop);
+    // Once it is done.
+    std::vector<at::Tensor> TakeOutputs();
+
+   private:
+    friend class Interpreter;
+    absl::Status RunNext(OpRunner& ops);
+
+    const Interpreter* interpreter_ = nullptr;
+    int next_ = 0;                    // node
+    std::vector<at::Tensor> inputs_;  // held, so that no op takes their memory for its result
+    std::vector<at::Tensor> values_;  // value i is values_[i]; 0: not given
+    std::vector<at::Tensor> operands_, results_;
+  };
+
   // `inputs` in the order of the function's. A value is freed after its last use.
   absl::StatusOr<std::vector<at::Tensor>> Run(OpRunner& ops,
                                               absl::Span<const at::Tensor> inputs) const;
+  absl::StatusOr<Pass> Begin(absl::Span<const at::Tensor> inputs) const;
 
  private:
   absl::StatusOr<proto::Node> WithSizes(const proto::Node& node,

@@ -168,11 +168,12 @@ absl::StatusOr<at::Tensor> Rank::Step(const StepTensors& step, const RankLinks& 
   return logits;
 }
 
-absl::StatusOr<Features> Rank::Encode(const std::string& modality, const NamedTensors& inputs) {
+absl::StatusOr<Encoder::Run> Rank::StartEncoding(const std::string& modality,
+                                                 const NamedTensors& inputs) const {
   const auto found = encoders_.find(EncoderName(modality));
   if (found == encoders_.end())
     return absl::UnimplementedError(absl::StrCat("the model has no encoder of ", modality));
-  return found->second.Run(*ops_, inputs);
+  return found->second.Begin(ops_->dtype(), inputs);
 }
 
 absl::StatusOr<at::Tensor> Rank::Run(const StepTensors& step, Collectives* pipeline) {

@@ -66,8 +66,9 @@ class Rank {
   // on what lives at their end. Throws nothing.
   absl::StatusOr<at::Tensor> Step(const StepTensors& step, const RankLinks& links);
 
-  // Features of one item of media, as Executor::Encode says. Not during a step. Throws nothing.
-  absl::StatusOr<Features> Encode(const std::string& modality, const NamedTensors& inputs);
+  // An encoder's run on one item of media, as Executor::StartEncoding says. It goes on between steps. Throws nothing.
+  absl::StatusOr<Encoder::Run> StartEncoding(const std::string& modality,
+                                             const NamedTensors& inputs) const;
 
  private:
   Rank(proto::Graph graph, const ExecutorOptions& options);

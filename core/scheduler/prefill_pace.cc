@@ -40,6 +40,12 @@ int32_t PrefillPace::Tokens(int32_t decode_tokens, double prompts_a_decode) cons
   return static_cast<int32_t>(std::clamp<double>(tokens, kLeast, kNoBound));
 }
 
+int64_t PrefillPace::Spare(int32_t decode_tokens) const {
+  if (max_slowdown_ == 0) return std::numeric_limits<int64_t>::max();
+  if (decode_tokens_ == 0) return 0;
+  return static_cast<int64_t>(DecodeCost(decode_tokens) * (max_slowdown_ - 1));
+}
+
 void PrefillPace::StepTook(int32_t decode_tokens, int32_t prompt_tokens, int64_t nanoseconds) {
   const auto took = static_cast<double>(nanoseconds);
   if (prompt_tokens == 0) {

@@ -29,6 +29,9 @@ class PrefillPace {
   // decodes. 0: a step without prompts is due, to learn what it costs.
   int32_t Tokens(int32_t decode_tokens, double prompts_a_decode) const;
 
+  // Nanoseconds that may be added to a step of decodes, all in all; 0: it is not known what they take. max(): no bound.
+  int64_t Spare(int32_t decode_tokens) const;
+
   // A step of so many tokens took so long.
   void StepTook(int32_t decode_tokens, int32_t prompt_tokens, int64_t nanoseconds);
 

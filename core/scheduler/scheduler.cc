@@ -1,6 +1,7 @@
 #include "core/scheduler/scheduler.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -85,6 +86,7 @@ void Scheduler::Resume(Sequence* sequence) {
 Step Scheduler::Schedule() {
   Step step;
   ++steps_;
+  waits_for_media_ = false;
   FindOverdue();
   const int32_t kept_free = std::exchange(waiting_group_, 0);
   ScheduleDecodes(step, kept_free);
@@ -95,10 +97,11 @@ Step Scheduler::Schedule() {
   if (step.empty() && step.preempted.empty() && kept_free > 0) ScheduleDecodes(step, 0);
   // All that run may be idle, as beams are until their siblings come, and one of those has no place or no blocks. It
   // comes before the last that is idle, or right after it.
-  if (step.empty() && step.preempted.empty() && !waiting_.empty() && !running_.empty() &&
-      running_.back()->num_behind() == 0) {
+  if (step.empty() && step.preempted.empty() && !waits_for_media_ && !waiting_.empty() &&
+      !running_.empty() && running_.back()->num_behind() == 0) {
     Preempt(running_.back(), step);
   }
+  step.waits_for_media = waits_for_media_;
   if (!step.empty()) step.work = std::exchange(work_, CacheWork());
   return step;
 }
@@ -110,12 +113,18 @@ int32_t Scheduler::PrefillBeside(const Step& decodes) const {
   });
   const auto places = options_.max_num_seqs - static_cast<int64_t>(running_.size());
   const auto num_waiting = std::min(places, static_cast<int64_t>(waiting_.size()));
-  const int32_t paced =
+  int32_t paced =
       pace_.Tokens(decodes.num_decode_tokens, static_cast<double>(num_prompts + num_waiting) /
                                                   static_cast<double>(decodes.items.size()));
+  if (encoding_ && paced != PrefillPace::kNoBound) paced = (paced + 1) / 2;
   return options_.max_prefill_beside_decodes == 0
              ? paced
              : std::min(paced, options_.max_prefill_beside_decodes);
+}
+
+int64_t Scheduler::EncodingNanoseconds(const Step& step) const {
+  return step.num_decode_tokens == 0 ? std::numeric_limits<int64_t>::max()
+                                     : pace_.Spare(step.num_decode_tokens) / 2;
 }
 
 int32_t Scheduler::PrefillBudget(const Step& step) const {
@@ -130,6 +139,10 @@ void Scheduler::ScheduleDecodes(Step& step, int32_t kept_free) {
   for (size_t i = 0; i < running_.size() && room() > 0; ++i) {
     Sequence* sequence = running_[i];
     if (!Decodes(sequence)) continue;
+    if (NumReady(*sequence, sequence->num_computed, sequence->num_behind()) <
+        sequence->num_behind()) {
+      continue;
+    }
     DropDrafts(sequence, may_guess ? room() - 1 : 0);
     while (i < running_.size() &&
            !blocks_.Grow(sequence->table, sequence->num_computed, sequence->num_behind(), work_)) {
@@ -175,20 +188,40 @@ Sequence* Scheduler::VictimFor(const Sequence* sequence, const Step& step) const
 }
 
 void Scheduler::ScheduleWaiting(Step& step) {
-  while (!waiting_.empty() && PrefillBudget(step) > 0 &&
-         running_.size() < static_cast<size_t>(options_.max_num_seqs)) {
-    Sequence* sequence = waiting_.front();
-    if (!Admit(sequence, step)) return;
-    waiting_.pop_front();
+  for (auto next = waiting_.begin();
+       next != waiting_.end() && PrefillBudget(step) > 0 &&
+       running_.size() < static_cast<size_t>(options_.max_num_seqs);) {
+    Sequence* sequence = *next;
+    const Admission admission = Admit(sequence, step);
+    if (admission == Admission::kNoRoom) return;
+    if (admission == Admission::kWaitsForMedia) {
+      ++next;
+      continue;
+    }
+    next = waiting_.erase(next);
     InsertInOrder(running_, sequence);
   }
 }
 
-int32_t Scheduler::Chunk(const Sequence& sequence, int32_t begin, const Step& step) {
-  const int32_t fits = std::min({sequence.size() - begin, PrefillBudget(step), sequence.max_chunk});
+int32_t Scheduler::NumReady(Sequence& sequence, int32_t begin, int32_t n) {
+  if (sequence.media.empty() || begin >= sequence.prompt_tokens || media_gate_ == nullptr) return n;
+  const int32_t ready = media_gate_(sequence, begin, n);
+  waits_for_media_ |= ready < n;
+  return ready;
+}
+
+int32_t Scheduler::Chunk(Sequence& sequence, int32_t begin, const Step& step) {
+  if (sequence.is_whole) {
+    const int32_t all = sequence.size() - begin;
+    return NumReady(sequence, begin, all) == all ? all : 0;
+  }
+  const int32_t fits =
+      NumReady(sequence, begin,
+               std::min({sequence.size() - begin, PrefillBudget(step), sequence.max_chunk}));
   const TokenRange* group = GroupAcross(sequence, begin + fits);
   if (group == nullptr) return fits;
   if (group->begin > begin) return group->begin - begin;
+  if (NumReady(sequence, begin, group->end - begin) < group->end - begin) return 0;
   // It can't be less, so the first prompt of a step goes beyond what prompts should take beside decodes.
   const bool is_first = step.num_tokens == step.num_decode_tokens;
   const int32_t all = group->end - begin;
@@ -210,21 +243,23 @@ int32_t Scheduler::TakePrefix(Sequence& sequence) {
   }
 }
 
-bool Scheduler::Admit(Sequence* sequence, Step& step) {
-  if (!blocks_.HasStateSlot()) return false;
-  if (sequence->is_whole && sequence->size() > Budget(step)) return false;
+Scheduler::Admission Scheduler::Admit(Sequence* sequence, Step& step) {
+  if (!blocks_.HasStateSlot()) return Admission::kNoRoom;
+  if (sequence->is_whole && sequence->size() > Budget(step)) return Admission::kNoRoom;
   const int32_t cached = TakePrefix(*sequence);
-  const int32_t num_tokens =
-      sequence->is_whole ? sequence->size() - cached : Chunk(*sequence, cached, step);
+  const bool others_wait = std::exchange(waits_for_media_, false);
+  const int32_t num_tokens = Chunk(*sequence, cached, step);
+  const bool waits = waits_for_media_;
+  waits_for_media_ |= others_wait;
   if (num_tokens == 0 || !blocks_.Grow(sequence->table, cached, num_tokens, work_)) {
     blocks_.Release(sequence->table);
-    return false;
+    return num_tokens == 0 && waits ? Admission::kWaitsForMedia : Admission::kNoRoom;
   }
   sequence->num_computed = cached;
   if (!sequence->admitted) sequence->cached_tokens = std::min(cached, sequence->prompt_tokens);
   sequence->admitted = true;
   Put(sequence, num_tokens, step);
-  return true;
+  return Admission::kDone;
 }
 
 void Scheduler::Put(Sequence* sequence, int32_t num_tokens, Step& step) {

@@ -7,7 +7,9 @@
 #define KEEL_CORE_SCHEDULER_SCHEDULER_H_
 
 #include <cstdint>
+#include <functional>
 #include <list>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,6 +43,8 @@ struct Step {
   int32_t num_tokens = 0;
   int32_t num_decode_tokens = 0;  // of them, those of `items` that come first: their drafts too
   std::vector<Sequence*> preempted;
+  bool waits_for_media =
+      false;  // somebody is not in it, or with less, for features that are not there
 
   bool empty() const { return items.empty(); }
 };
@@ -50,6 +54,11 @@ class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, BlockAllocator& blocks)
       : options_(options), blocks_(blocks), pace_(options.max_decode_slowdown) {}
+
+  // How many of the next `n` tokens of a sequence with media, from `begin` on, a step may compute: those up to the first
+  // whose features are not there. Whoever answers has those made, and the sequence waits while others run.
+  using MediaGate = std::function<int32_t(Sequence&, int32_t begin, int32_t n)>;
+  void SetMediaGate(MediaGate gate) { media_gate_ = std::move(gate); }
 
   // Queues a sequence: by priority, then arrival. It must fit the cache on its own at its full length, and a whole one or
   // a group max_num_batched_tokens (the engine refuses it otherwise), so whoever is first always gets to run. A whole one
@@ -81,6 +90,11 @@ class Scheduler {
   // Says that the step has run: its tokens are computed, those that are still there. Call before tokens are appended.
   void Advance(const Step& step);
 
+  // While encoders of media run between steps, prompts leave them half of what both may add to the time of decodes.
+  void SetEncoding(bool encoding) { encoding_ = encoding; }
+  // That half, after `step`; max(): nobody decodes in it, or there is no bound.
+  int64_t EncodingNanoseconds(const Step& step) const;
+
   // Says how long it took, all in all. Without it, max_decode_slowdown bounds nothing well.
   void StepTook(const Step& step, int64_t nanoseconds) {
     pace_.StepTook(step.num_decode_tokens, step.num_tokens - step.num_decode_tokens, nanoseconds);
@@ -98,11 +112,15 @@ class Scheduler {
   void ScheduleDecodes(Step& step, int32_t kept_free);
   bool ScheduleRunningPrompts(Step& step);
   void ScheduleWaiting(Step& step);
-  bool Admit(Sequence* sequence, Step& step);
+  enum class Admission { kDone, kNoRoom, kWaitsForMedia };
+  Admission Admit(Sequence* sequence, Step& step);
   // Takes what is known of its beginning into its table; returns how many tokens that is.
   int32_t TakePrefix(Sequence& sequence);
-  // How many tokens of it a step computes, `begin` being computed; 0: a group that begins there has no room.
-  int32_t Chunk(const Sequence& sequence, int32_t begin, const Step& step);
+  // How many tokens of it a step computes, `begin` being computed; 0: a group that begins there has no room, or it waits
+  // for media.
+  int32_t Chunk(Sequence& sequence, int32_t begin, const Step& step);
+  // As MediaGate says.
+  int32_t NumReady(Sequence& sequence, int32_t begin, int32_t n);
   void Preempt(Sequence* sequence, Step& step);
   // Whose blocks a prompt that goes on may have, or null.
   Sequence* VictimFor(const Sequence* sequence, const Step& step) const;
@@ -124,6 +142,9 @@ class Scheduler {
   int32_t max_prefill_ = 0;         // tokens of prompts in the step that is being made
   int32_t waiting_group_ = 0;       // tokens of a group that decodes left no room for
   PrefillPace pace_;
+  MediaGate media_gate_;
+  bool encoding_ = false;
+  bool waits_for_media_ = false;  // somebody, in the step that is being made
   uint64_t arrivals_ = 0;
   uint64_t steps_ = 0;
 };

@@ -146,6 +146,81 @@ TEST(SchedulerTest, AWholeSequenceLargerThanAStepIsStuck) {
   EXPECT_EQ(scheduler.FirstStuck(), sequence.get());
 }
 
+Sequence& WithMedia(Sequence& sequence, int32_t begin, int32_t end) {
+  sequence.media.push_back({begin, end, "picture"});
+  return sequence;
+}
+
+TEST(SchedulerTest, APromptGoesAsFarAsItsMediaAreThereWhileOthersPassIt) {
+  BlockAllocator blocks(Blocks(64));
+  Scheduler scheduler({.max_num_seqs = 4, .max_num_batched_tokens = 100}, blocks);
+  const auto picture = Make(1, 10), text = Make(2, 6, 100);
+  WithMedia(*picture, 3, 7);
+  int32_t there = 0;  // tokens of the picture's prompt
+  scheduler.SetMediaGate([&](Sequence& sequence, int32_t begin, int32_t n) {
+    EXPECT_EQ(&sequence, picture.get());
+    return std::clamp(there - begin, 0, n);
+  });
+  scheduler.Add(picture.get());
+  scheduler.Add(text.get());
+  Step step = scheduler.Schedule();
+  ASSERT_EQ(step.items.size(), 1u);  // nothing of the first, all of the one behind it
+  EXPECT_EQ(step.items[0].sequence, text.get());
+  EXPECT_TRUE(step.waits_for_media);
+  scheduler.Advance(step);
+
+  there = 3;
+  step = scheduler.Schedule();
+  ASSERT_EQ(step.items.size(), 1u);
+  EXPECT_EQ(step.items[0].sequence, picture.get());
+  EXPECT_EQ(step.num_tokens, 3);
+  scheduler.Advance(step);
+
+  step = scheduler.Schedule();
+  EXPECT_TRUE(step.empty());
+  EXPECT_TRUE(step.preempted.empty());
+  EXPECT_TRUE(step.waits_for_media);
+
+  there = 10;
+  step = scheduler.Schedule();
+  EXPECT_EQ(step.num_tokens, 7);
+  EXPECT_FALSE(step.waits_for_media);
+  scheduler.Advance(step);
+  KEEL_EXPECT_OK(scheduler.CheckIntegrity());
+}
+
+TEST(SchedulerTest, AGroupWaitsForAllOfItsMedia) {
+  BlockAllocator blocks(Blocks(64));
+  Scheduler scheduler({.max_num_seqs = 4, .max_num_batched_tokens = 100}, blocks);
+  const auto picture = Make(1, 10), text = Make(2, 6, 100);
+  WithMedia(*picture, 5, 7).groups = {{2, 9}};
+  scheduler.SetMediaGate(
+      [&](Sequence&, int32_t begin, int32_t n) { return std::clamp(5 - begin, 0, n); });
+  scheduler.Add(picture.get());
+  Step step = scheduler.Schedule();
+  EXPECT_EQ(step.num_tokens, 2);  // what is before the group
+  scheduler.Advance(step);
+  scheduler.Add(text.get());
+  step = scheduler.Schedule();
+  ASSERT_EQ(step.items.size(), 1u);
+  EXPECT_EQ(step.items[0].sequence, text.get());
+}
+
+TEST(SchedulerTest, ALastTokenThatWaitsForItsFeaturesIsNoDecode) {
+  BlockAllocator blocks(Blocks(64));
+  Scheduler scheduler({.max_num_seqs = 4, .max_num_batched_tokens = 100}, blocks);
+  const auto picture = Make(1, 5);
+  WithMedia(*picture, 4, 5);
+  int32_t there = 4;
+  scheduler.SetMediaGate(
+      [&](Sequence&, int32_t begin, int32_t n) { return std::clamp(there - begin, 0, n); });
+  scheduler.Add(picture.get());
+  scheduler.Advance(scheduler.Schedule());
+  EXPECT_TRUE(scheduler.Schedule().empty());
+  there = 5;
+  EXPECT_EQ(scheduler.Schedule().num_tokens, 1);
+}
+
 // An encoder keeps nothing.
 TEST(SchedulerTest, SequencesRunWithoutAnyCache) {
   BlockAllocator blocks(
