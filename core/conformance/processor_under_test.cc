@@ -128,7 +128,7 @@ class FakeAssets {
  public:
   FakeAssets(std::string dir, ProcessorUnderTest::TokenId token_id)
       : dir_(std::move(dir)), token_id_(std::move(token_id)) {
-    assets_ = {sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize};
+    assets_ = {sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize, nullptr};
   }
   const keel_assets* get() const { return &assets_; }
   const std::vector<std::string>& resized() const { return resized_; }
