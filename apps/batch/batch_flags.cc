@@ -70,6 +70,15 @@ void AddRunFlags(CLI::App& app, BatchFlags* flags) {
       ->check(IsNotNegative())
       ->group(kRun)
       ->capture_default_str();
+  app.add_option(
+         "--max-crashes", flags->max_crashes,
+         "How many processes may die while they run a line before it is a failed line, "
+         "instead of killing each --resume; at its last chance it is run alone. Where lines "
+         "are is in OUTPUT.attempts, until all are written. 0: any number.")
+      ->type_name("N")
+      ->check(IsNotNegative())
+      ->group(kRun)
+      ->capture_default_str();
   app.add_flag("--allow-failed-lines", flags->allow_failed_lines,
                "Exit with 0 although lines failed: for callers that would run all of them again, "
                "as Spark does.")
@@ -113,6 +122,7 @@ Result<BatchOptions> BatchFlags::ToOptions() const {
   options.max_in_flight = max_in_flight;
   options.keep_order = keep_order;
   options.retries = retries;
+  options.max_crashes = max_crashes;
   options.sync_interval = std::chrono::seconds(fsync_seconds);
   return options;
 }

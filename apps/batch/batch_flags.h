@@ -3,7 +3,9 @@
 #define KEEL_APPS_BATCH_BATCH_FLAGS_H_
 
 #include <cstddef>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "CLI/App.hpp"
@@ -21,10 +23,16 @@ struct BatchFlags {
   size_t max_in_flight = 0;  // 0: by the engine
   bool keep_order = false;
   int retries = 2;
+  int max_crashes = 3;
   int fsync_seconds = 5;
   bool allow_failed_lines = false;
 
   OutputFile::Mode mode() const;
+  // Of a pipe nothing can be resumed.
+  bool counts_crashes() const {
+    std::error_code error;
+    return max_crashes > 0 && std::filesystem::is_regular_file(output, error);
+  }
   // An error names the flag.
   Result<BatchOptions> ToOptions() const;
 };

@@ -87,7 +87,8 @@ void BatchJob::RefuseRest(std::string code, std::string message) {
 
 Status BatchJob::Run() {
   Status status = Loop();
-  if (!engine_.Check().ok()) {
+  const bool has_failed = !engine_.Check().ok();
+  if (has_failed) {
     // What was finished before the engine failed is kept.
     std::vector<int64_t> numbers;
     for (const auto& [number, running] : running_) numbers.push_back(number);
@@ -99,6 +100,11 @@ Status BatchJob::Run() {
   for (OutputFile* file : {&output_, &errors_}) {
     const Status synced = file->Sync();
     if (status.ok()) status = synced;
+  }
+  // An engine that failed has died of what it ran.
+  if (options_.attempts != nullptr && !has_failed) {
+    const Status ended = options_.attempts->End(status.ok() && !is_interrupted());
+    if (status.ok()) status = ended;
   }
   return status;
 }
@@ -123,7 +129,7 @@ size_t BatchJob::NumOthers() const { return options_.num_others ? options_.num_o
 bool BatchJob::HasRoom() const {
   const size_t most = options_.max_in_flight - std::min(NumOthers(), options_.max_in_flight - 1);
   return running_requests_ < most && running_bytes_ < kMaxRunningBytes &&
-         !(deferred_.has_value() && !running_.empty());
+         !((deferred_.has_value() || is_alone_) && !running_.empty());
 }
 
 bool BatchJob::MayRead() const { return !is_stopped_ && !input_ended_ && held_.size() < kMaxHeld; }
@@ -176,7 +182,19 @@ Status BatchJob::StartLine(Attempt attempt) {
   std::string custom_id = IdOf(line.number, request.custom_id, &error);
   if (IsWritten(custom_id)) return Status();
   open_.insert(line.number);
-  if (refusal_.has_value()) return Refuse(line.number, custom_id);
+  if (refusal_.has_value()) return Refuse(line.number, custom_id, *refusal_);
+  if (options_.attempts != nullptr) {
+    const int crashes = options_.attempts->crashes(custom_id);
+    if (const auto refusal = RefusalOf(line.number, crashes))
+      return Refuse(line.number, custom_id, *refusal);
+    const bool is_alone = options_.max_crashes > 0 && crashes + 1 >= options_.max_crashes;
+    if (is_alone && !running_.empty()) {
+      deferred_ = std::move(attempt);
+      return Status();
+    }
+    is_alone_ = is_alone;
+    if (Status status = options_.attempts->Run(custom_id); !status.ok()) return status;
+  }
   Call call;
   const std::string request_id = NewRequestId();
   if (!error.has_value())
@@ -272,7 +290,7 @@ Status BatchJob::Finish(int64_t number, Running running) {
   if (error.has_value() && HttpStatus(error->code) >= 500) {
     // Not the line's fault: a later run will answer it.
     if (Status status = engine_.Check(); !status.ok()) return status;
-    if (refusal_.has_value()) return Refuse(number, running.custom_id);
+    if (refusal_.has_value()) return Refuse(number, running.custom_id, *refusal_);
     if (running.attempt.number < options_.retries) {
       ++running.attempt.number;
       again_.push_back(std::move(running.attempt));
@@ -285,7 +303,8 @@ Status BatchJob::Finish(int64_t number, Running running) {
   ++counts_.lines;
   ++counts_.answered;
   return Write(number,
-               {.line = AnsweredLine(running.custom_id, running.request_id, running.answer->Body()),
+               {.custom_id = running.custom_id,
+                .line = AnsweredLine(running.custom_id, running.request_id, running.answer->Body()),
                 .is_answer = true});
 }
 
@@ -297,17 +316,30 @@ Status BatchJob::Fail(int64_t number, const std::string& custom_id, CallError er
   ++counts_.failed;
   error.message = "line " + std::to_string(number) + ": " + error.message;
   if (counts_.reasons.size() < kMaxReasons) counts_.reasons.push_back(error.message);
-  return Write(number, {.line = FailedLine(custom_id, NewRequestId(), error)});
+  return Write(number,
+               {.custom_id = custom_id, .line = FailedLine(custom_id, NewRequestId(), error)});
 }
 
-Status BatchJob::Refuse(int64_t number, const std::string& custom_id) {
+Status BatchJob::Refuse(int64_t number, const std::string& custom_id, const Refusal& refusal) {
   ++counts_.lines;
   ++counts_.failed;
   return Write(number,
-               {.line = UnrunLine(custom_id, NewRequestId(), refusal_->code, refusal_->message)});
+               {.custom_id = custom_id,
+                .line = UnrunLine(custom_id, NewRequestId(), refusal.code, refusal.message)});
+}
+
+std::optional<BatchJob::Refusal> BatchJob::RefusalOf(int64_t number, int crashes) const {
+  if (options_.max_crashes == 0 || crashes < options_.max_crashes) return std::nullopt;
+  return Refusal{.code = "process_died",
+                 .message = "line " + std::to_string(number) + ": " + std::to_string(crashes) +
+                            " processes died while they ran this line, the last one with no other "
+                            "line beside it, so it is not run again"};
 }
 
 Status BatchJob::Write(int64_t number, Finished finished) {
+  if (options_.attempts != nullptr) {
+    if (Status status = options_.attempts->Done(finished.custom_id); !status.ok()) return status;
+  }
   if (!options_.keep_order) {
     open_.erase(number);
     return Append(finished);

@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "apps/batch/attempt_log.h"
 #include "apps/batch/batch_line.h"
 #include "apps/batch/line_reader.h"
 #include "apps/batch/output_file.h"
@@ -46,6 +47,11 @@ struct BatchOptions {
   Shard shard = {};
   // How often a line is run again that the engine failed, not the line itself.
   int retries = 0;
+  // Where lines are that a process died of; must outlive the job. Null: nobody counts.
+  AttemptLog* attempts = nullptr;
+  // So many processes may die while they run a line, then it fails; the last chance it gets alone, so
+  // that no other line can be at fault. 0: any number.
+  int max_crashes = 3;
   CallLimits limits = {};
   // Of all requests, whatever their bodies say; unset: as those say.
   std::optional<int64_t> priority = {};
@@ -100,6 +106,7 @@ class BatchJob {
     std::string code, message;
   };
   struct Finished {
+    std::string custom_id;
     std::string line;
     bool is_answer = false;
   };
@@ -122,7 +129,9 @@ class BatchJob {
   Status Advance(int64_t number);
   Status Finish(int64_t number, Running running);
   Status Fail(int64_t number, const std::string& custom_id, CallError error);
-  Status Refuse(int64_t number, const std::string& custom_id);
+  Status Refuse(int64_t number, const std::string& custom_id, const Refusal& refusal);
+  // Why the line is not to be run again, if processes died of it.
+  std::optional<Refusal> RefusalOf(int64_t number, int crashes) const;
   Status Write(int64_t number, Finished finished);
   Status Append(const Finished& finished);
   Status SyncIfDue();
@@ -145,6 +154,7 @@ class BatchJob {
   std::optional<std::chrono::steady_clock::time_point> give_up_;  // on deferred_
   std::deque<Attempt> again_;                                     // to be run once more
   std::optional<Refusal> refusal_;                                // of all that is not finished
+  bool is_alone_ = false;  // the line that runs, or ran last: nothing is to run beside it
   size_t running_requests_ = 0;
   size_t running_bytes_ = 0;
   bool input_ended_ = false;

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "apps/batch/attempt_log.h"
 #include "apps/batch/batch_flags.h"
 #include "apps/batch/batch_job.h"
 #include "apps/batch/batch_progress.h"
@@ -149,6 +150,14 @@ Result<Files> OpenFiles(const BatchFlags& flags) {
 int Run(const BatchFlags& flags, BatchOptions options, LoadedModel loaded, Files files) {
   for (OutputFile* file : {files.output.get(), &files.errors()}) {
     if (Status status = file->Begin(); !status.ok()) return Fail(status);
+  }
+  std::unique_ptr<AttemptLog> attempts;
+  if (flags.counts_crashes()) {
+    auto log = AttemptLog::Open(AttemptLog::PathFor(flags.output),
+                                flags.mode() == OutputFile::Mode::kResume);
+    if (!log.ok()) return Fail(log.status());
+    attempts = *std::move(log);
+    options.attempts = attempts.get();
   }
   BatchProgress progress;
   options.on_progress = [&progress](const BatchCounts& counts) { progress.Show(counts); };

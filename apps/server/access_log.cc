@@ -23,6 +23,10 @@ void LogAccess(const HttpRecord& record) {
                                 {"response_bytes", record.response_bytes},
                                 {"peer", request.peer},
                                 {"request_id", request.id}};
+  if (!request.trace_id.empty()) {
+    fields["trace_id"] = request.trace_id;
+    fields["span_id"] = request.span_id;
+  }
   char numbers[64];
   std::snprintf(numbers, sizeof(numbers), " %d %.3f s %zu bytes ", record.status,
                 record.duration.count(), record.response_bytes);

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "apps/batch/attempt_log.h"
 #include "apps/batch/line_reader.h"
 #include "apps/batch/output_file.h"
 #include "apps/common/log.h"
@@ -69,8 +70,17 @@ class BatchQueue::Run {
     auto errors = Open(batch_.errors_id, &earlier);
     if (!errors.ok()) return errors.status();
     LineReader reader(input.get(), batch_.input_file_id, kMaxLineBytes);
-    BatchJob job(engine, queue_.options_.model_names, reader, **output, **errors, Options(),
-                 earlier);
+    BatchOptions options = Options();
+    std::unique_ptr<AttemptLog> attempts;
+    if (options.max_crashes > 0) {
+      auto log = AttemptLog::Open(AttemptLog::PathFor(queue_.files_.PathOf(batch_.output_id)),
+                                  /*resume=*/true);
+      if (!log.ok()) return log.status();
+      attempts = *std::move(log);
+      options.attempts = attempts.get();
+    }
+    BatchJob job(engine, queue_.options_.model_names, reader, **output, **errors,
+                 std::move(options), earlier);
     job_ = &job;
     RefuseIfTold();
     if (!SetJob(&job)) return Status();  // closing
@@ -93,6 +103,7 @@ class BatchQueue::Run {
     options.num_others = [this] { return queue_.RoomForCalls(); };
     options.retries = kRetries;
     options.limits = queue_.options_.limits;
+    options.max_crashes = queue_.options_.max_crashes;
     options.priority = kPriority;
     options.on_progress = [this](const BatchCounts& counts) { OnProgress(counts); };
     return options;
@@ -202,6 +213,7 @@ Result<std::vector<std::string>> BatchQueue::FilesInUse() {
   for (const Batch& batch : *batches) {
     for (const std::string& id : {batch.input_file_id, batch.output_id, batch.errors_id})
       if (!id.empty()) ids.push_back(id);
+    ids.push_back(AttemptLog::PathFor(batch.output_id));
   }
   return ids;
 }

@@ -30,6 +30,7 @@ struct BatchQueueOptions {
   size_t max_in_flight = 32;          // requests
   int64_t max_lines = 50'000;         // of a batch
   CallLimits limits = {};
+  int max_crashes = 3;  // of the process, while it runs a line; 0: any number
   // After what may go by itself: no memory for the model, no room on the disk.
   std::chrono::milliseconds try_again{10'000};
 };

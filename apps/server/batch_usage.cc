@@ -30,6 +30,8 @@ void Add(const json::object& usage, BatchUsage* sum) {
   sum->output += NumberField(usage, "completion_tokens") + NumberField(usage, "output_tokens");
   for (const char* key : {"prompt_tokens_details", "input_tokens_details"})
     sum->cached_input += NumberField(Inner(usage, key), "cached_tokens");
+  for (const char* key : {"completion_tokens_details", "output_tokens_details"})
+    sum->reasoning += NumberField(Inner(usage, key), "reasoning_tokens");
 }
 
 Result<BatchUsage> Sum(int fd, const std::string& path) {

@@ -335,6 +335,9 @@ HttpRequest StreamConnection<Stream>::ToRequest(const HeadParser& parser) {
   request.accept = View(message[http::field::accept]);
   request.if_none_match = View(message[http::field::if_none_match]);
   request.id = RequestId(View(message["X-Request-Id"]));
+  TraceContext trace = ReadTraceParent(View(message["traceparent"]));
+  request.trace_id = std::move(trace.trace_id);
+  request.span_id = std::move(trace.span_id);
   request.peer = PeerOf(lowest().socket());
   return request;
 }

@@ -27,6 +27,8 @@ struct HttpRequest {
   std::string origin;              // the header's value; empty: not from a web page
   std::string asked_headers = {};  // that a page's call would have, asked before it is made
   std::string id;                  // of X-Request-Id, or made up
+  std::string trace_id = {};       // of traceparent; empty: none
+  std::string span_id = {};        // its caller's, of the same header
   std::string peer;                // "127.0.0.1:51234"
   std::string accept = {};         // the header's value
   std::string if_none_match = {};

@@ -46,6 +46,13 @@ void AddOfflineFlags(CommandLine& command_line, OfflineOptions* options) {
       ->check(IsPositive())
       ->group(kGroup)
       ->default_str("half of --max-num-seqs");
+  app.add_option("--batch-max-crashes", options->batch_max_crashes,
+                 "How often the server may die while it runs a line of a batch before that is a "
+                 "failed line; at its last chance no other line runs beside it. 0: any number.")
+      ->type_name("N")
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""))
+      ->group(kGroup)
+      ->capture_default_str();
 }
 
 void CompleteOfflineFlags(const CommandLine& command_line, OfflineOptions* options) {

@@ -36,7 +36,8 @@ Result<std::unique_ptr<OfflineJobs>> OfflineJobs::Open(const OfflineOptions& opt
           .num_calls = [&context] { return context.calls.size(); },
           .max_in_flight = std::max<size_t>(1, options.batch_max_in_flight),
           .max_lines = options.max_batch_lines,
-          .limits = context.limits});
+          .limits = context.limits,
+          .max_crashes = options.batch_max_crashes});
   const auto in_use = jobs->queue_->FilesInUse();
   if (!in_use.ok()) return in_use.status();
   if (Status status = jobs->files_->RemoveStrays(*in_use); !status.ok()) return status;

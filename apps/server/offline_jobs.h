@@ -24,6 +24,7 @@ struct OfflineOptions {
   int64_t max_batch_file_bytes = int64_t{512} << 20;  // of one upload
   int64_t max_batch_lines = 50'000;
   size_t batch_max_in_flight = 0;  // 0: one
+  int batch_max_crashes = 3;
 };
 
 class OfflineJobs {

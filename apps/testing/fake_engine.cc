@@ -7,10 +7,11 @@
 //   logprobs   token: -0.5; alternative i: token + i with -0.5 - i
 //   vectors    of the task "embed" {tokens, first token}, normalized; of "classify" (tokens + i) / 100 for
 //              label i; a text_pair counts as part of the text. use_activation 0: not normalized
-//   media      the reply lists those that are added before the messages: "image URL at PLACE"
+//   media      the reply lists those that are added before the prompt: "image URL at PLACE"
 //   parts      with parse_output, (...) is reasoning and !name:{...}; a call of a tool
 //   failures   "[fail]" in the prompt ends the request with an error after 3 tokens, "[fail once]" the
-//              first such request alone; "[die]" ends the engine; structured output is not served
+//              first such request alone; "[die]" ends the engine, "[crash]" the process by SIGKILL;
+//              structured output is not served
 //   options    see kOptions
 #include "apps/testing/fake_engine.h"
 
@@ -19,6 +20,7 @@
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
+#include <csignal>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -108,6 +110,7 @@ struct keel_output {
   int64_t n_logprobs = -2, n_prompt_logprobs = -2;  // -2: not asked for
   std::vector<float> vector;
   std::vector<std::pair<int32_t, std::string>> parts;
+  size_t reasoning_tokens = 0;
   std::shared_ptr<const std::vector<int32_t>> prompt;
   // Of the last logprob that was read.
   mutable std::vector<int32_t> top_tokens;
@@ -150,6 +153,7 @@ void TakeApart(Sequence& s, keel_output& output, std::string_view text) {
       s.tool += c;
     } else {
       give(s.part, {&c, 1});
+      if (s.part == KEEL_PART_REASONING) ++output.reasoning_tokens;
       if (s.part == KEEL_PART_TEXT) output.text += c;
     }
   }
@@ -384,6 +388,8 @@ void keel_engine::StepSequence(Running& running, size_t index) {
                options_.Int("max-model-len") - static_cast<int64_t>(running.prompt->size()));
   if (running.cancelled) {
     output.finish_reason = "abort";
+  } else if (s.generated == 3 && request.reply.find("[crash]") != std::string::npos) {
+    std::raise(SIGKILL);
   } else if (s.generated == 3 && MustFail(request.reply)) {
     output.finish_reason = "error";
     output.status = kInternal;
@@ -687,7 +693,7 @@ keel_status keel_request_new(keel_request** out) {
 void keel_request_free(keel_request* request) { delete request; }
 keel_status keel_request_set_prompt_text(keel_request* request, const char* text, size_t n) {
   request->text.assign(text, n);
-  request->reply = request->text;
+  request->reply = request->text + request->media;
   request->has_prompt = true;
   return 0;
 }
@@ -880,6 +886,7 @@ keel_status keel_output_part(const keel_output* output, size_t i, int32_t* kind,
   *n = output->parts[i].second.size();
   return 0;
 }
+size_t keel_output_reasoning_tokens(const keel_output* output) { return output->reasoning_tokens; }
 size_t keel_output_cached_tokens(const keel_output*) { return 0; }
 double keel_output_cumulative_logprob(const keel_output*) { return 0; }
 int32_t keel_output_is_last(const keel_output* output) { return output->is_last ? 1 : 0; }

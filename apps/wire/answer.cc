@@ -23,6 +23,7 @@ size_t CountLogprobs(const Piece& piece, bool has_prompt) {
 
 void Answer::Count(const Piece& piece) {
   usage_.completion_tokens += piece.output.tokens.size();
+  usage_.reasoning_tokens += piece.output.reasoning_tokens;
   // The n sequences of a prompt share it.
   if (piece.prompt_tokens != nullptr && piece.output.index == 0) {
     usage_.prompt_tokens += piece.output.prompt_tokens;

@@ -18,6 +18,7 @@ namespace keel::apps {
 struct Usage {
   size_t prompt_tokens = 0;
   size_t completion_tokens = 0;
+  size_t reasoning_tokens = 0;  // of them
   size_t cached_tokens = 0;
 };
 

@@ -1,6 +1,8 @@
 #include "apps/wire/model_field.h"
 
 #include <algorithm>
+#include <iterator>
+#include <string_view>
 
 #include "apps/wire/fields.h"
 
@@ -8,6 +10,9 @@ namespace keel::apps {
 namespace {
 
 constexpr size_t kMostNames = 20;  // in a message
+
+// What text-generation and huggingface_hub say of a server whose address is all they were told.
+constexpr std::string_view kMadeUp[] = {"tgi", "dummy"};
 
 std::string List(const std::vector<std::string>& names) {
   std::string text;
@@ -25,6 +30,10 @@ MaybeError ReadModelName(const boost::json::object& body, const std::vector<std:
   *name = fields.String("model").value_or(names.front());
   if (!fields.ok()) return fields.error();
   if (std::find(names.begin(), names.end(), *name) != names.end()) return std::nullopt;
+  if (std::find(std::begin(kMadeUp), std::end(kMadeUp), *name) != std::end(kMadeUp)) {
+    *name = names.front();
+    return std::nullopt;
+  }
   return CallError{
       .code = ErrorCode::kModelNotFound,
       .message = "model " + Quote(*name) + " is not served; this server has " + List(names),

@@ -11,7 +11,7 @@
 namespace keel::apps {
 
 // Sets `name` to the one of `names` (not empty) that the body asks for; to the first if it asks for
-// none.
+// none, or by a name that clients make up where nobody named a model.
 MaybeError ReadModelName(const boost::json::object& body, const std::vector<std::string>& names,
                          std::string* name);
 

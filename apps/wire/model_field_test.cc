@@ -24,6 +24,17 @@ TEST(ModelFieldTest, ACallNamesItsModelOrGetsTheFirst) {
   }
 }
 
+TEST(ModelFieldTest, ANameThatClientsMakeUpIsNone) {
+  std::string name;
+  for (const char* body : {R"({"model": "tgi"})", R"({"model": "dummy"})"}) {
+    EXPECT_FALSE(Read(body, &name).has_value());
+    EXPECT_EQ(name, "first");
+  }
+  // Unless a model is called so.
+  EXPECT_FALSE(ReadModelName({{"model", "tgi"}}, {"first", "tgi"}, &name).has_value());
+  EXPECT_EQ(name, "tgi");
+}
+
 TEST(ModelFieldTest, WhatIsNotServedIsNotFound) {
   std::string name;
   const MaybeError other = Read(R"({"model": "gpt-4"})", &name);

@@ -132,6 +132,7 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_output_error_detail);
   WALK(keel_output_prompt_tokens);
   WALK(keel_output_cached_tokens);
+  WALK(keel_output_reasoning_tokens);
   WALK(keel_output_vector);
   WALK(keel_output_part);
   WALK(keel_output_is_last);

@@ -150,6 +150,11 @@ size_t keel_output_cached_tokens(const keel_output* output) {
                      [](const Output& o) { return static_cast<size_t>(o.cached_tokens); });
 }
 
+size_t keel_output_reasoning_tokens(const keel_output* output) {
+  return Get<size_t>(output, 0,
+                     [](const Output& o) { return static_cast<size_t>(o.reasoning_tokens); });
+}
+
 int32_t keel_output_is_last(const keel_output* output) {
   return Get<int32_t>(output, 0, [](const Output& o) { return o.is_last ? 1 : 0; });
 }

@@ -238,6 +238,8 @@ std::string Metrics::Text() const {
 
   add.Info("keel:model_info", config_.model_info,
            "Always 1; its labels say which implementation runs the model");
+  add("keel:reasoning_tokens_total", reasoning_tokens,
+      "Tokens generated that are reasoning, where the model's can be told apart");
   add("keel:steps_total", steps, "Steps run");
   add.Family("keel:step_seconds_total", MetricType::Counter,
              "Time in the parts of steps: encode (of media), schedule, prepare, forward, mask, "

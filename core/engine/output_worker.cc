@@ -86,7 +86,10 @@ void OutputWorker::Run() {
 
 void OutputWorker::Handle(OutputEvent& event) {
   OutputStream& stream = *event.stream;
-  if (stream.status.ok()) MakeText(event);
+  if (stream.status.ok()) {
+    stream.status = MakeText(event);
+    if (!stream.status.ok() && !event.end.has_value()) hooks_.no_text(stream.channel->request);
+  }
   Output& pending = stream.pending;
   pending.tokens.insert(pending.tokens.end(), event.tokens.begin(), event.tokens.end());
   MoveTo(pending.logprobs, event.logprobs);
@@ -157,26 +160,55 @@ absl::StatusOr<std::string> OutputWorker::TextOf(OutputEvent& event) {
   return text + rest;
 }
 
-void OutputWorker::MakeText(OutputEvent& event) {
+absl::Status OutputWorker::MakeText(OutputEvent& event) {
+  if (event.stream->parser.has_value()) return TakeApart(event);
+  KEEL_ASSIGN_OR_RETURN(const std::string text, TextOf(event));
+  event.stream->pending.text += text;
+  return absl::OkStatus();
+}
+
+// Token by token, to count those of the reasoning.
+absl::Status OutputWorker::TakeApart(OutputEvent& event) {
   OutputStream& stream = *event.stream;
-  const absl::StatusOr<std::string> text = TextOf(event);
-  if (!text.ok()) {
-    stream.status = text.status();
-    if (!event.end.has_value()) hooks_.no_text(stream.channel->request);
-    return;
-  }
   Output& pending = stream.pending;
-  if (!stream.parser.has_value()) {
-    pending.text += *text;
-    return;
-  }
+  OutputParser& parser = *stream.parser;
   std::vector<OutputPart> parts;
-  stream.parser->Add(*text, &parts);
-  if (event.end.has_value()) stream.parser->Finish(&parts);
+  const auto count = [&] {
+    pending.reasoning_tokens += stream.undecided_tokens;
+    metrics_.reasoning_tokens.Increment(static_cast<double>(stream.undecided_tokens));
+    stream.undecided_tokens = 0;
+  };
+  const auto take = [&](absl::string_view text, size_t tokens) {
+    if (parser.is_reasoning()) stream.undecided_tokens += static_cast<int64_t>(tokens);
+    parser.Add(text, &parts);
+    if (!parser.is_reasoning()) {
+      stream.undecided_tokens = 0;  // they were the marker
+    } else if (!parser.is_uncertain()) {
+      count();
+    }
+  };
+  const size_t num_tokens = event.tokens.size() - (event.silent_end ? 1 : 0);
+  if (event.text.has_value()) {
+    take(*event.text, num_tokens);
+  } else {
+    for (size_t i = 0; i < num_tokens; ++i) {
+      KEEL_ASSIGN_OR_RETURN(const std::string text, stream.detokenizer.Add(event.tokens[i]));
+      take(text, 1);
+    }
+  }
+  if (event.end.has_value()) {
+    if (!event.text.has_value()) {
+      KEEL_ASSIGN_OR_RETURN(const std::string rest, stream.detokenizer.Flush());
+      take(rest, 0);
+    }
+    parser.Finish(&parts);
+    count();
+  }
   for (const OutputPart& part : parts) {
     if (part.kind == OutputPart::Kind::kText) pending.text += part.text;
     AddPart(part.kind, part.text, &pending.parts);
   }
+  return absl::OkStatus();
 }
 
 void OutputWorker::End(OutputStream& stream, SequenceEnd end) {

@@ -57,6 +57,7 @@ struct OutputStream {
   bool is_held_back = false;
   absl::Status status = {};                 // of making text
   std::optional<OutputParser> parser = {};  // takes the text apart, if the request wants that
+  int64_t undecided_tokens = 0;             // of the reasoning, or of the marker that ends it
 };
 
 struct SequenceEnd {
@@ -106,8 +107,9 @@ class OutputWorker {
  private:
   void Run();
   void Handle(OutputEvent& event);
-  void MakeText(OutputEvent& event);
+  absl::Status MakeText(OutputEvent& event);
   absl::StatusOr<std::string> TextOf(OutputEvent& event);
+  absl::Status TakeApart(OutputEvent& event);
   void End(OutputStream& stream, SequenceEnd end);
   void Give(OutputChannel& channel, Output output);
   // True if the reader is so far behind that outputs are joined until it has read.

@@ -1,6 +1,7 @@
 #include "core/engine/output_worker.h"
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -18,6 +19,7 @@ namespace keel {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 class OutputWorkerTest : public ::testing::Test {
  protected:
@@ -128,6 +130,32 @@ TEST_F(OutputWorkerTest, ATextIsTakenApart) {
   EXPECT_EQ(outputs_[0].parts[0].kind, OutputPart::Kind::kReasoning);
   EXPECT_EQ(outputs_[0].parts[0].text, "hm");
   EXPECT_EQ(outputs_[1].parts[0].text, "yes");
+}
+
+// Neither the markers nor what follows them.
+TEST_F(OutputWorkerTest, TokensOfTheReasoningAreCounted) {
+  const auto stream = Stream(1);
+  stream->parser = MakeOutputParser({"", "qwen3"}, {std::make_shared<const ToolList>()});
+  const auto say = [&](const char* text) {
+    OutputEvent event = Event(stream, {"a"});
+    event.text = text;
+    Post(std::move(event));
+  };
+  for (const char* text : {"<think>", "\n", "a", " </", "b", "</", "think>", "\n", "c"}) say(text);
+  Post(End(stream, {"b"}));
+  // One that ends within it; tokens that come together.
+  const auto other = Stream(2);
+  other->parser = MakeOutputParser({"", "deepseek_r1"}, {std::make_shared<const ToolList>()});
+  OutputEvent end = End(other, {"a", "b"});
+  end.text = "x</";
+  Post(Event(other, {"a", "b", "a"}), std::move(end));
+  Drain();
+  std::map<uint64_t, int64_t> counts;
+  for (const Output& output : outputs_) counts[output.request] += output.reasoning_tokens;
+  EXPECT_EQ(counts[1], 4);  // "\n", "a", " </", "b"
+  EXPECT_EQ(counts[2], 5);
+  EXPECT_THAT(metrics_.Text(),
+              HasSubstr("keel:reasoning_tokens_total{model_name=\"m\",engine=\"0\"} 9"));
 }
 
 TEST_F(OutputWorkerTest, WithoutStreamingThereIsOneOutput) {

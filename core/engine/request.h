@@ -100,6 +100,7 @@ struct Output {
   std::string text;               // of a request with `parsing` that of the answer alone
   std::vector<OutputPart> parts;  // of a request with `parsing`, all of them
   std::vector<int32_t> tokens;
+  int64_t reasoning_tokens = 0;  // of a request with `parsing`: so many more are of the reasoning
   std::vector<SampledToken> logprobs;  // of tokens, when asked for
   double cumulative_logprob = 0;       // of all tokens, with logprobs, best_of or beam search
   std::vector<SampledToken> prompt_logprobs;  // first output only; entry i is of prompt token i + 1

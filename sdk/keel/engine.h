@@ -322,6 +322,8 @@ class Output {
       parts.push_back({static_cast<Part::Kind>(kind), std::string(text, n)});
     return parts;
   }
+  // Tokens of the reasoning that became certain since then, of a request that sets parse_output.
+  size_t reasoning_tokens() const { return keel_output_reasoning_tokens(output_); }
   std::span<const int32_t> tokens() const {
     size_t n = 0;
     const int32_t* tokens = keel_output_tokens(output_, &n);
@@ -551,6 +553,7 @@ struct OwnedOutput {
   std::string text;
   std::vector<Part> parts;
   std::vector<int32_t> tokens;
+  size_t reasoning_tokens = 0;
   std::vector<OwnedLogprob> logprobs;  // one a token, or none
   std::string finish_reason;
   std::string stop_reason;
@@ -568,6 +571,7 @@ struct OwnedOutput {
         text(view.text()),
         parts(view.parts()),
         tokens(view.tokens().begin(), view.tokens().end()),
+        reasoning_tokens(view.reasoning_tokens()),
         finish_reason(view.finish_reason()),
         stop_reason(view.stop_reason()),
         stop_token(view.stop_token()),
@@ -597,6 +601,7 @@ struct OwnedOutput {
       }
     }
     tokens.insert(tokens.end(), next.tokens.begin(), next.tokens.end());
+    reasoning_tokens += next.reasoning_tokens;
     for (OwnedLogprob& logprob : next.logprobs) logprobs.push_back(std::move(logprob));
     finish_reason = std::move(next.finish_reason);
     stop_reason = std::move(next.stop_reason);

@@ -6,9 +6,9 @@ import unittest
 import clients_env  # noqa: F401, I001
 from text_generation import AsyncClient, Client
 from text_generation.errors import ValidationError
-from text_generation.types import Grammar, GrammarType
+from text_generation.types import Grammar, GrammarType, Message
 
-from tests.clients.demo import ANSWER, CITIES, KEY, PROMPT, DemoCase
+from tests.clients.demo import ANSWER, CITIES, KEY, PROMPT, QUESTION, DemoCase
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 
@@ -45,6 +45,11 @@ class TextGenerationTest(DemoCase):
         self.assertEqual(text, ANSWER)
         self.assertEqual(pieces[-1].generated_text, ANSWER)
         self.assertEqual(pieces[-1].details.generated_tokens, len(pieces))
+
+    def test_chat(self) -> None:
+        messages = [Message(role="user", content=QUESTION)]
+        answer = self.client.chat(messages, max_tokens=64, temperature=0)
+        self.assertEqual(answer.choices[0].message.content, ANSWER)
 
     def test_asynchronous(self) -> None:
         client = AsyncClient(self.server.url, headers=HEADERS, timeout=60)

@@ -184,6 +184,33 @@ class ImagesTest(unittest.TestCase):
             client.messages.create(model="see", max_tokens=4, messages=messages)
         self.assertIn("messages[0].content[0] is no base64", str(raised.exception))
 
+    def test_sglangs_image_data(self) -> None:
+        encoded = [base64.b64encode(image.png()).decode() for image in GOLDENS.images]
+        encoded[0] = data_url(GOLDENS.images[0].png())
+        chats = {
+            name: [encoded[part] for part in GOLDENS.chats[name] if not isinstance(part, str)]
+            for name in ("one", "two")
+        }
+        # The goldens' prompts are without the token that begins a text.
+        texts = [{"prompt": GOLDENS.texts[name], "add_special_tokens": False} for name in chats]
+        prompts = [self.server.post("/tokenize", text).json()["tokens"] for text in texts]
+        params = {"temperature": 0, "max_new_tokens": 32, "ignore_eos": True}
+        for name, prompt, images in zip(chats, prompts, chats.values()):
+            body = {"input_ids": prompt, "image_data": images, "sampling_params": params}
+            answer = self.server.post("/generate", body).json()
+            self.assertEqual(answer["output_ids"], GOLDENS.greedy(name))
+            self.assertEqual(answer["meta_info"]["prompt_tokens"], len(GOLDENS.ids(name)))
+        every = {"input_ids": prompts, "image_data": [*chats.values()], "sampling_params": params}
+        answers = self.server.post("/generate", every).json()
+        expected = [GOLDENS.greedy(name) for name in chats]
+        self.assertEqual([answer["output_ids"] for answer in answers], expected)
+        text = {"text": GOLDENS.texts["one"], "image_data": chats["one"][0]}
+        answer = self.server.post("/generate", text).json()
+        self.assertEqual(answer["meta_info"]["prompt_tokens"], len(GOLDENS.ids("one")) + 1)
+        bad = self.server.post("/generate", {"text": "x", "image_data": "!"})
+        self.assertEqual(bad.status, 400)
+        self.assertIn("image_data is no base64", bad.json()["error"]["message"])
+
     def test_options_of_the_processor(self) -> None:
         content = self.content("two")
         small = self.ask(content, 1, mm_processor_kwargs={"max_pixels": 4 * 28 * 28})

@@ -176,7 +176,6 @@ class HuggingFaceTest(unittest.TestCase):
     def test_chat(self) -> None:
         body: dict[str, Any] = {
             "messages": [{"role": "user", "content": QUESTION}],
-            "model": "keel-demo",  # else it says that the model is "dummy"
             "temperature": 0,
             "max_tokens": 64,
         }

@@ -172,13 +172,14 @@ class OperationsTest(unittest.TestCase):
 
     def test_the_log_is_json_and_says_nothing_of_prompts(self) -> None:
         log = self.folder / "log"
+        trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
         with log.open("wb") as file:
             server = self.start("--log-format", "json", log=file)
             server.request(
                 "POST",
                 "/v1/completions",
                 json.dumps({"prompt": "A secret river is", "max_tokens": 2, "ignore_eos": True}),
-                {"X-Request-Id": "mine"},
+                {"X-Request-Id": "mine", "traceparent": f"00-{trace}-{span}-01"},
             )
             server.process.send_signal(signal.SIGTERM)
             self.assertEqual(server.wait(), 0)
@@ -188,6 +189,7 @@ class OperationsTest(unittest.TestCase):
         (call,) = [line for line in lines if line.get("request_id") == "mine"]
         self.assertEqual((call["method"], call["path"]), ("POST", "/v1/completions"))
         self.assertEqual((call["status"], call["completion_tokens"]), (200, 2))
+        self.assertEqual((call["trace_id"], call["span_id"]), (trace, span))
         self.assertGreater(call["prompt_tokens"], 0)
         self.assertRegex(call["time"], r"^\d{4}-\d\d-\d\dT[\d:.]+Z$")
 

@@ -43,16 +43,20 @@ class ThinkingTest(unittest.TestCase):
             max_tokens=256,
             extra_body={"thinking_token_budget": BUDGET},
             **fields,
-        ).choices[0]
+        )
 
     def test_a_budget_ends_the_reasoning(self) -> None:
-        message = self.chat().message
+        answer = self.chat()
+        message = answer.choices[0].message
+        self.assertEqual(answer.usage.completion_tokens_details.reasoning_tokens, BUDGET)
+        self.assertGreaterEqual(self.server.metric("keel:reasoning_tokens_total"), BUDGET)
         self.assertEqual(message.model_extra["reasoning_content"], "A river is a")
         self.assertTrue(message.content)
         self.assertNotIn("think", message.content)
 
     def test_a_forced_call_follows_it(self) -> None:
-        choice = self.chat(tools=TOOLS, tool_choice="required", parallel_tool_calls=False)
+        fields: dict[str, Any] = {"tool_choice": "required", "parallel_tool_calls": False}
+        choice = self.chat(tools=TOOLS, **fields).choices[0]
         self.assertEqual(choice.finish_reason, "tool_calls")
         self.assertEqual(choice.message.model_extra["reasoning_content"], "A river is a")
         (call,) = choice.message.tool_calls
@@ -62,9 +66,17 @@ class ThinkingTest(unittest.TestCase):
     def test_a_schema_follows_it(self) -> None:
         schema = {"name": "city", "schema": {"enum": ["Rome", "Paris"]}}
         fields: dict[str, Any] = {"type": "json_schema", "json_schema": schema}
-        message = self.chat(response_format=fields).message
+        message = self.chat(response_format=fields).choices[0].message
         self.assertEqual(message.model_extra["reasoning_content"], "A river is a")
         self.assertIn(json.loads(message.content), ("Rome", "Paris"))
+
+    def test_a_response_says_how_long_it_was(self) -> None:
+        client = openai.OpenAI(base_url=f"{self.server.url}/v1", api_key="none", max_retries=0)
+        self.addCleanup(client.close)
+        answer = client.responses.create(
+            model="keel-demo", input="Define: river", temperature=0, max_output_tokens=6
+        )
+        self.assertEqual(answer.usage.output_tokens_details.reasoning_tokens, 6)
 
     def test_anthropics_budget(self) -> None:
         client = anthropic.Anthropic(base_url=self.server.url, api_key="none", max_retries=0)

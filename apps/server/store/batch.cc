@@ -38,6 +38,7 @@ json::value UsageJson(const BatchUsage& usage) {
   return {{"input_tokens", usage.input},
           {"input_tokens_details", {{"cached_tokens", usage.cached_input}}},
           {"output_tokens", usage.output},
+          {"output_tokens_details", {{"reasoning_tokens", usage.reasoning}}},
           {"total_tokens", usage.input + usage.output}};
 }
 
@@ -138,7 +139,8 @@ Result<Batch> LoadBatch(const std::string& text) {
     batch.usage = {
         .input = NumberField(usage, "input_tokens"),
         .cached_input = NumberField(ObjectField(usage, "input_tokens_details"), "cached_tokens"),
-        .output = NumberField(usage, "output_tokens")};
+        .output = NumberField(usage, "output_tokens"),
+        .reasoning = NumberField(ObjectField(usage, "output_tokens_details"), "reasoning_tokens")};
   }
   if (more.contains("output_expires_after"))
     batch.output_expires_after = NumberField(more, "output_expires_after");

@@ -43,7 +43,7 @@ struct RequestCounts {
 
 // Tokens of the answers.
 struct BatchUsage {
-  int64_t input = 0, cached_input = 0, output = 0;
+  int64_t input = 0, cached_input = 0, output = 0, reasoning = 0;
   bool operator==(const BatchUsage&) const = default;
 };
 

@@ -36,7 +36,8 @@ json::object OpenAiAnswer::UsageJson() const {
   return {{"prompt_tokens", usage().prompt_tokens},
           {"completion_tokens", usage().completion_tokens},
           {"total_tokens", usage().prompt_tokens + usage().completion_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", usage().cached_tokens}}}};
+          {"prompt_tokens_details", {{"cached_tokens", usage().cached_tokens}}},
+          {"completion_tokens_details", {{"reasoning_tokens", usage().reasoning_tokens}}}};
 }
 
 std::string OpenAiAnswer::Body() {
@@ -44,6 +45,8 @@ std::string OpenAiAnswer::Body() {
   json::array& choices = response["choices"].emplace_array();
   for (const auto& [id, whole] : collected()) choices.push_back(Choice(ChoiceIndex(whole), whole));
   response["usage"] = UsageJson();
+  // text-generation's client wants one.
+  response["system_fingerprint"] = std::string("keel-") + keel_version();
   if (!collected().empty()) AddTopLevel(collected().begin()->second, &response);
   return json::serialize(response);
 }

@@ -40,6 +40,7 @@ Piece NewPiece(size_t prompt, uint32_t index, const std::string& text, bool is_f
   piece.output.text = text;
   piece.output.tokens.assign(text.size(), 7);
   piece.output.prompt_tokens = 10;
+  piece.output.reasoning_tokens = 1;
   piece.output.cached_tokens = 4;
   if (is_first) piece.prompt_tokens = std::make_shared<PromptTokens>();
   return piece;
@@ -61,7 +62,8 @@ TEST(OpenAiAnswerTest, PiecesBecomeOneBody) {
   EXPECT_EQ(body.at("choices"), json::parse(R"([{"index":0,"text":"aaa"},{"index":1,"text":"b"},
                                                 {"index":2,"text":"c"},{"index":3,"text":"d"}])"));
   EXPECT_EQ(body.at("usage"), json::parse(R"({"prompt_tokens":20,"completion_tokens":6,
-      "total_tokens":26,"prompt_tokens_details":{"cached_tokens":8}})"));
+      "total_tokens":26,"prompt_tokens_details":{"cached_tokens":8},
+      "completion_tokens_details":{"reasoning_tokens":5}})"));
 }
 
 TEST(OpenAiAnswerTest, EventsEndWithDone) {

@@ -91,6 +91,7 @@ json::object ResponseAnswer::Response(std::string_view status) const {
   response["usage"] = {{"input_tokens", usage().prompt_tokens},
                        {"input_tokens_details", {{"cached_tokens", usage().cached_tokens}}},
                        {"output_tokens", usage().completion_tokens},
+                       {"output_tokens_details", {{"reasoning_tokens", usage().reasoning_tokens}}},
                        {"total_tokens", usage().prompt_tokens + usage().completion_tokens}};
   return response;
 }

@@ -9,6 +9,7 @@
 
 #include "apps/wire/fields.h"
 #include "apps/wire/known_fields.h"
+#include "apps/wire/media_parts.h"
 #include "apps/wire/prompts.h"
 #include "apps/wire/request_fields.h"
 #include "apps/wire/sglang/answer.h"
@@ -22,6 +23,9 @@ constexpr KnownField kFields[] = {
     {"text"},
     {"input_ids"},
     {"sampling_params"},
+    {"image_data"},
+    {"video_data"},
+    {"audio_data"},
     {"rid"},
     {"model"},
     {"stream"},
@@ -35,9 +39,6 @@ constexpr KnownField kFields[] = {
     {"cache_salt"},
     {"timeout_ms"},
     RefusedField("input_embeds", "prompts as embeddings are not served"),
-    RefusedField("image_data", "images are not served here yet"),
-    RefusedField("video_data", "video is not served here yet"),
-    RefusedField("audio_data", "audio is not served here yet"),
     RefusedField("token_ids_logprob", "log-probabilities of chosen tokens are not served"),
     RefusedField("return_hidden_states", "hidden states are not served"),
     RefusedField("lora_path", "adapters are not served"),
@@ -81,6 +82,54 @@ Prompts ReadTextOrIds(Fields& fields) {
     prompts.all = ReadPrompts(fields, "input_ids");
   }
   return prompts;
+}
+
+struct MediaField {
+  const char *name, *modality;
+};
+constexpr MediaField kMedia[] = {
+    {"image_data", "image"}, {"video_data", "video"}, {"audio_data", "audio"}};
+
+bool IsUrl(std::string_view text) {
+  for (const std::string_view scheme : {"data:", "http://", "https://", "file:"})
+    if (text.starts_with(scheme)) return true;
+  return false;
+}
+
+// An item: a URL, or a file's bytes as base64.
+void AddMedium(Fields& fields, const MediaField& field, const json::value& item,
+               const std::string& place, Request& request) {
+  const json::string* text = item.if_string();
+  if (text == nullptr) return fields.FailType(place, item, "a URL, a data URL or base64");
+  const std::string_view given(text->data(), text->size());
+  const Status status = IsUrl(given)
+                            ? request.AddMediaUrl(field.modality, given, place.c_str())
+                            : request.AddMediaUrl(field.modality, DataUrl(given), place.c_str());
+  CheckSet(fields, field.name, status);
+}
+
+// What the placeholders of prompt `i` stand for: an item or a list of items. Of several prompts a list
+// has that for each of them.
+void ReadMedia(Fields& fields, const Prompts& prompts, size_t i, Request& request) {
+  for (const MediaField& field : kMedia) {
+    const json::value* value = fields.Find(field.name);
+    if (value == nullptr) continue;
+    std::string place = field.name;
+    if (const json::array* rows = value->if_array(); rows != nullptr && prompts.is_list) {
+      if (rows->size() != prompts.all.size()) {
+        return fields.FailType(
+            place, *value,
+            "a list of " + std::to_string(prompts.all.size()) + ", one for each prompt");
+      }
+      value = &(*rows)[i];
+      place += "[" + std::to_string(i) + "]";
+      if (value->is_null()) continue;
+    }
+    const json::array* items = value->if_array();
+    if (items == nullptr) AddMedium(fields, field, *value, place, request);
+    for (size_t k = 0; items != nullptr && k < items->size(); ++k)
+      AddMedium(fields, field, (*items)[k], place + "[" + std::to_string(k) + "]", request);
+  }
 }
 
 // The fields of prompt `i`: those of the body, with the `i`th value of each list.
@@ -142,6 +191,7 @@ void ReadCommon(Fields& fields, bool streams, Request& request) {
 Request ReadPrompt(Fields& fields, const Prompts& prompts, size_t i, const CallContext& context,
                    SglangPromptOptions* options, Call* call) {
   Request request;
+  ReadMedia(fields, prompts, i, request);
   CheckSet(fields, fields.Has("text") ? "text" : "input_ids", SetPrompt(prompts.all[i], request));
   const json::object row = RowOf(fields, prompts, i);
   Fields inner(row);

@@ -76,6 +76,24 @@ TEST_F(GenerateTest, SeveralPromptsAreAList) {
   EXPECT_EQ(several.at(2).at("meta_info").at("id"), "id_1_0");
 }
 
+TEST_F(GenerateTest, MediaAreUrlsOrBase64) {
+  const auto text = [&](const std::string& fields) {
+    return Run(R"({"text":"hi",)" + fields + "}").at("text");
+  };
+  EXPECT_EQ(text(R"("image_data":"http://a/b.png")"), "hi\nimage http://a/b.png at image_data");
+  EXPECT_EQ(text(R"("image_data":["data:image/png;base64,AA","AAAA"])"),
+            "hi\nimage data:image/png;base64,AA at image_data[0]"
+            "\nimage data:;base64,AAAA at image_data[1]");
+  EXPECT_EQ(text(R"("video_data":"AA","audio_data":"BB")"),
+            "hi\nvideo data:;base64,AA at video_data\naudio data:;base64,BB at audio_data");
+  const json::value several = Run(R"({"text":["a","b","c"],"image_data":["AA",null,["BB","CC"]]})");
+  EXPECT_EQ(several.at(0).at("text"), "a\nimage data:;base64,AA at image_data[0]");
+  EXPECT_EQ(several.at(1).at("text"), "b");
+  EXPECT_EQ(several.at(2).at("text"),
+            "c\nimage data:;base64,BB at image_data[2][0]"
+            "\nimage data:;base64,CC at image_data[2][1]");
+}
+
 TEST_F(GenerateTest, LogprobsAreTriples) {
   const json::value meta =
       Run(R"({"text":"hi","return_logprob":true,"top_logprobs_num":2,"logprob_start_len":0,
@@ -146,7 +164,8 @@ TEST_F(GenerateTest, RefusalsNameTheField) {
   EXPECT_THAT(MessageOf(R"({"text":[]})"), HasSubstr("expected a string or a list"));
   EXPECT_THAT(MessageOf(R"({"input_ids":"x"})"), HasSubstr("a list of token ids"));
   EXPECT_THAT(MessageOf(R"({"text":["a","b"],"rid":["x"]})"), HasSubstr("a list of 2, one for"));
-  EXPECT_THAT(MessageOf(R"({"text":"a","image_data":"x"})"), HasSubstr("images are not served"));
+  EXPECT_THAT(MessageOf(R"({"text":"a","image_data":5})"), HasSubstr("image_data is 5"));
+  EXPECT_THAT(MessageOf(R"({"text":["a","b"],"image_data":["x"]})"), HasSubstr("a list of 2"));
   EXPECT_THAT(MessageOf(R"({"text":"a","return_logprobs":true})"),
               HasSubstr("did you mean 'return_logprob'?"));
   EXPECT_THAT(MessageOf(R"({"text":"a","return_logprob":true,"top_logprobs_num":21})"),

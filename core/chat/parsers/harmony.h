@@ -22,6 +22,9 @@ class Harmony : public ToolParser {
  public:
   void Add(absl::string_view text, std::vector<OutputPart>* parts) override;
   void Finish(std::vector<OutputPart>* parts) override;
+  bool is_reasoning() const override {
+    return !in_header_ && !drops_ && kind_ == OutputPart::Kind::kReasoning;
+  }
   std::unique_ptr<ToolParser> Clone() const override { return std::make_unique<Harmony>(*this); }
 
   static absl::Span<const absl::string_view> Markers();

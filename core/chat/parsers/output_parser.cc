@@ -17,6 +17,11 @@ void OutputParser::Add(absl::string_view text, std::vector<OutputPart>* parts) {
   Answer(answer, parts);
 }
 
+bool OutputParser::is_reasoning() const {
+  if (reasoning_.has_value() && reasoning_->is_within()) return true;
+  return tools_ != nullptr && tools_->is_reasoning();
+}
+
 void OutputParser::Finish(std::vector<OutputPart>* parts) {
   if (reasoning_.has_value()) {
     std::string answer;

@@ -32,6 +32,11 @@ class OutputParser {
   // The text has ended: appends what was held back.
   void Finish(std::vector<OutputPart>* parts);
 
+  // What comes next is reasoning, or the marker that ends it.
+  bool is_reasoning() const;
+  // What came last may be the beginning of that marker.
+  bool is_uncertain() const { return reasoning_.has_value() && reasoning_->is_uncertain(); }
+
  private:
   void Answer(absl::string_view text, std::vector<OutputPart>* parts);
 

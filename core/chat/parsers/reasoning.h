@@ -33,6 +33,8 @@ class ReasoningSplitter {
   bool is_before() const { return state_ == State::kBefore; }
   // It has begun and not ended.
   bool is_within() const { return state_ == State::kWithin; }
+  // What came last may be the beginning of a marker.
+  bool is_uncertain() const { return !scanner_.rest().empty(); }
 
  private:
   enum class State { kBefore, kWithin, kEnded, kAfter };

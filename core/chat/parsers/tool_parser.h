@@ -36,6 +36,8 @@ class ToolParser {
   virtual void Add(absl::string_view text, std::vector<OutputPart>* parts) = 0;
   // The text has ended: appends what was held back.
   virtual void Finish(std::vector<OutputPart>* parts) = 0;
+  // What comes next is reasoning, of a format that has it among other parts.
+  virtual bool is_reasoning() const { return false; }
   // For a sequence that forks.
   virtual std::unique_ptr<ToolParser> Clone() const = 0;
 };

@@ -1,0 +1,50 @@
+// Which lines of a batch a process was running when it died: a file beside the output that only grows.
+//
+//   {"event":"begin"}                      a process has begun
+//   {"event":"run","custom_id":"river"}    it runs this line,
+//   {"event":"done","custom_id":"river"}   and does not any more
+//   {"event":"end"}                        it has ended, and did not die
+#ifndef KEEL_APPS_BATCH_ATTEMPT_LOG_H_
+#define KEEL_APPS_BATCH_ATTEMPT_LOG_H_
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "sdk/keel/engine.h"
+
+namespace keel::apps {
+
+class AttemptLog {
+ public:
+  // Of the output at `path`.
+  static std::string PathFor(const std::string& path) { return path + ".attempts"; }
+
+  // Goes on with the log at `path` if there is one; without `resume` begins anew.
+  static Result<std::unique_ptr<AttemptLog>> Open(const std::string& path, bool resume);
+  ~AttemptLog();
+  AttemptLog(const AttemptLog&) = delete;
+  AttemptLog& operator=(const AttemptLog&) = delete;
+
+  // Earlier processes that died while they ran the line.
+  int crashes(const std::string& custom_id) const;
+
+  // Before the line is run; after it was written, or is not to be run any more.
+  Status Run(const std::string& custom_id);
+  Status Done(const std::string& custom_id);
+  // The process ends in order. `is_complete`: all lines are written, and nobody needs the log again.
+  Status End(bool is_complete);
+
+ private:
+  AttemptLog(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  Status Append(std::string text);
+
+  const int fd_;
+  const std::string path_;
+  std::unordered_map<std::string, int> crashes_;
+};
+
+}  // namespace keel::apps
+
+#endif  // KEEL_APPS_BATCH_ATTEMPT_LOG_H_
