@@ -3,16 +3,23 @@
 #ifndef KEEL_CORE_SCHEDULER_PREFILL_PACE_H_
 #define KEEL_CORE_SCHEDULER_PREFILL_PACE_H_
 
+#include <array>
 #include <cstdint>
 #include <limits>
 
 namespace keel {
 
-// Of a step with prompts beside decodes it takes what the decodes alone would cost as known, from steps without prompts,
-// and the rest for that of the prompts' tokens. Those cost more the longer the text before them is, so what the last
-// ones cost counts most. What it is not sure of it takes for dear: a step comes out short rather than long. How sure it
-// is it knows as TCP knows when an answer is late (Jacobson and Karels, "Congestion avoidance and control", 1988): by
-// the mean and the mean deviation, so that it is most of the steps that stay within the bound, not half of them.
+// Of a step with prompts beside decodes it takes what the decodes alone would cost as known, from steps without prompts.
+// The rest is
+//
+//   begun + tokens * (token + context * pair)
+//
+// where `context` tokens lie before a prompt's token: prompts cost something however short their part is, and a token
+// costs the more the longer the text before it is. The three are learned from every step, by normalized least mean
+// squares (Widrow and Hoff, 1960). What it is not sure of it takes for dear: a step comes out short rather than long. How
+// sure it is it knows as TCP knows when an answer is late (Jacobson and Karels, "Congestion avoidance and control",
+// 1988), by the mean deviation, so that it is most of the steps that stay within the bound, not half of them. A step that
+// is far off counts for little, unless others follow.
 class PrefillPace {
  public:
   static constexpr int32_t kNoBound = std::numeric_limits<int32_t>::max();
@@ -25,28 +32,37 @@ class PrefillPace {
   // `max_slowdown` > 1, or 0: no bound.
   explicit PrefillPace(double max_slowdown) : max_slowdown_(max_slowdown) {}
 
-  // Tokens of prompts for a step of `decode_tokens`, which is at least 1, where so many prompts come to a sequence that
-  // decodes. 0: a step without prompts is due, to learn what it costs.
-  int32_t Tokens(int32_t decode_tokens, double prompts_a_decode) const;
+  // Tokens of prompts, with `context` before them, for a step of `decode_tokens`, which is at least 1, where so many
+  // prompts come to a sequence that decodes. 0: a step without prompts is due, to learn what it costs.
+  int32_t Tokens(int32_t decode_tokens, double prompts_a_decode, double context) const;
 
   // Nanoseconds that may be added to a step of decodes, all in all; 0: it is not known what they take. max(): no bound.
   int64_t Spare(int32_t decode_tokens) const;
 
-  // A step of so many tokens took so long.
-  void StepTook(int32_t decode_tokens, int32_t prompt_tokens, int64_t nanoseconds);
+  // A step of so many tokens took so long; `context` lay before one of a prompt, on average.
+  void StepTook(int32_t decode_tokens, int32_t prompt_tokens, double context, int64_t nanoseconds);
 
  private:
+  // begun, token and pair, or what each of them is multiplied with, in units that make them alike.
+  using Parts = std::array<double, 3>;
+  static Parts PartsOf(int32_t prompt_tokens, double context);
+
+  bool IsLikeLast(int32_t decode_tokens) const;
   bool Knows(int32_t decode_tokens) const;
   double DecodeCost(int32_t decode_tokens) const;
-  void Begin(double token_cost);
+  void DecodesTook(int32_t decode_tokens, double took);
+  double PromptCost(const Parts& parts) const;
+  void Begin(int32_t prompt_tokens, double took);
 
   const double max_slowdown_;
   // The last steps without prompts; 0 tokens: there was none.
   int32_t decode_tokens_ = 0;
   double decode_cost_ = 0;  // nanoseconds
   int steps_since_ = 0;     // with prompts
-  double token_cost_ = 0;   // nanoseconds of a prompt's token; 0: not known
-  double deviation_ = 0;    // how far from it they mostly are
+  // Nanoseconds; all 0: nothing is known.
+  Parts costs_ = {};
+  double deviation_ = 0;  // how far from it steps mostly are, as a part of it
+  int32_t tried_ = 0;     // tokens of prompts in the last steps with decodes
 };
 
 }  // namespace keel

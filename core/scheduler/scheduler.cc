@@ -108,14 +108,17 @@ Step Scheduler::Schedule() {
 
 int32_t Scheduler::PrefillBeside(const Step& decodes) const {
   if (decodes.num_decode_tokens == 0) return PrefillPace::kNoBound;
-  const auto num_prompts = std::count_if(running_.begin(), running_.end(), [](const Sequence* s) {
-    return s->num_behind() > 0 && !Decodes(s);
-  });
+  const auto is_prompt = [](const Sequence* s) { return s->num_behind() > 0 && !Decodes(s); };
+  const auto num_prompts = std::count_if(running_.begin(), running_.end(), is_prompt);
+  // The first one gets the most.
+  const auto first = std::find_if(running_.begin(), running_.end(), is_prompt);
+  const int32_t context = first != running_.end() ? (*first)->num_computed : 0;
   const auto places = options_.max_num_seqs - static_cast<int64_t>(running_.size());
   const auto num_waiting = std::min(places, static_cast<int64_t>(waiting_.size()));
-  int32_t paced =
-      pace_.Tokens(decodes.num_decode_tokens, static_cast<double>(num_prompts + num_waiting) /
-                                                  static_cast<double>(decodes.items.size()));
+  int32_t paced = pace_.Tokens(
+      decodes.num_decode_tokens,
+      static_cast<double>(num_prompts + num_waiting) / static_cast<double>(decodes.items.size()),
+      context);
   if (encoding_ && paced != PrefillPace::kNoBound) paced = (paced + 1) / 2;
   return options_.max_prefill_beside_decodes == 0
              ? paced
@@ -263,6 +266,9 @@ Scheduler::Admission Scheduler::Admit(Sequence* sequence, Step& step) {
 }
 
 void Scheduler::Put(Sequence* sequence, int32_t num_tokens, Step& step) {
+  if (!Decodes(sequence)) {
+    step.prompt_context += int64_t{num_tokens} * (2 * sequence->num_computed + num_tokens - 1) / 2;
+  }
   step.items.push_back({sequence, num_tokens, num_tokens == sequence->num_behind()});
   step.num_tokens += num_tokens;
 }

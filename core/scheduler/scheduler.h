@@ -6,6 +6,7 @@
 #ifndef KEEL_CORE_SCHEDULER_SCHEDULER_H_
 #define KEEL_CORE_SCHEDULER_SCHEDULER_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -42,6 +43,7 @@ struct Step {
   CacheWork work;  // to be done before the forward
   int32_t num_tokens = 0;
   int32_t num_decode_tokens = 0;  // of them, those of `items` that come first: their drafts too
+  int64_t prompt_context = 0;     // tokens before each of the others, on the whole
   std::vector<Sequence*> preempted;
   bool waits_for_media =
       false;  // somebody is not in it, or with less, for features that are not there
@@ -97,7 +99,10 @@ class Scheduler {
 
   // Says how long it took, all in all. Without it, max_decode_slowdown bounds nothing well.
   void StepTook(const Step& step, int64_t nanoseconds) {
-    pace_.StepTook(step.num_decode_tokens, step.num_tokens - step.num_decode_tokens, nanoseconds);
+    const int32_t prompt_tokens = step.num_tokens - step.num_decode_tokens;
+    pace_.StepTook(step.num_decode_tokens, prompt_tokens,
+                   static_cast<double>(step.prompt_context) / std::max(prompt_tokens, 1),
+                   nanoseconds);
   }
 
   absl::Span<Sequence* const> running() const { return running_; }
