@@ -45,7 +45,17 @@ int64_t CountIn(const std::string& text, const std::string& word) {
 
 bool SameCount(const keel_media_count& a, const keel_media_count& b) {
   return a.tokens == b.tokens && a.features == b.features && a.patches == b.patches &&
-         a.grid_t == b.grid_t && a.grid_h == b.grid_h && a.grid_w == b.grid_w;
+         a.grid_t == b.grid_t && a.grid_h == b.grid_h && a.grid_w == b.grid_w && a.runs == b.runs;
+}
+
+// Into how many runs text cuts what is not text.
+int64_t RunsIn(const std::vector<int64_t>& types) {
+  int64_t runs = 0, before = KEEL_MODALITY_TEXT;
+  for (const int64_t type : types) {
+    runs += type != KEEL_MODALITY_TEXT && before == KEEL_MODALITY_TEXT;
+    before = type;
+  }
+  return runs;
 }
 
 // A prompt with one item is as long as count says.
@@ -77,7 +87,10 @@ Finding CheckExpanded(const ProcessorCase& c, const keel_media_count& count) {
     return Fail(absl::StrCat("mm_token_type_ids[", i, "] is ", types[i], " where the id is ",
                              ids[i], is_media ? ", one of the item's" : ", text"));
   }
-  return Pass();
+  const int64_t runs = RunsIn(types), counted = std::max<int64_t>(count.runs, 1);
+  if (runs == counted) return Pass();
+  return Fail(absl::StrCat("expand gives tokens in ", runs,
+                           " runs, which text cuts, count says in ", counted));
 }
 
 // How many rows `encode` gives for these inputs.
@@ -315,9 +328,10 @@ Finding CheckProcessorSizes(const Subject& subject) {
       if (!count.ok() && absl::StrContains(count.status().message(), "no message"))
         return Fail(absl::StrCat("count refuses ", what, " without a word"));
       if (!count.ok()) continue;
-      if (count->tokens < 0 || count->features < 0 || count->features > count->tokens) {
-        return Fail(absl::StrCat("count of ", what, " gives ", count->tokens, " tokens and ",
-                                 count->features, " features"));
+      if (count->tokens < 0 || count->features < 0 || count->features > count->tokens ||
+          count->runs < 0 || count->runs > count->tokens) {
+        return Fail(absl::StrCat("count of ", what, " gives ", count->tokens, " tokens in ",
+                                 count->runs, " runs and ", count->features, " features"));
       }
       if (std::max(sizes.height * sizes.width, sizes.length) > kMaxPixels) continue;
       Trying(absl::StrCat("preprocess of ", what));

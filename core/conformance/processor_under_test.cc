@@ -254,6 +254,13 @@ absl::StatusOr<std::vector<keel_media_count>> ProcessorUnderTest::CountAll(
     return class_->count(processor_, PointersTo(sizes).data(), static_cast<uint32_t>(sizes.size()),
                          to.data());
   }));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    keel_media& media = counted_.emplace_back(sizes[i]);
+    media.data = nullptr;
+    media.options = nullptr;
+    counts[i].media = &media;
+  }
   return counts;
 }
 

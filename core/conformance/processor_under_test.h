@@ -4,9 +4,11 @@
 #define KEEL_CORE_CONFORMANCE_PROCESSOR_UNDER_TEST_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -81,6 +83,7 @@ class ProcessorUnderTest {
   const std::vector<std::string>& resized() const;
 
   absl::StatusOr<Delivered> Tokens() const;
+  // `media` of a count lives as long as this.
   absl::StatusOr<keel_media_count> Count(const keel_media& sizes) const;
   absl::StatusOr<std::vector<keel_media_count>> CountAll(absl::Span<const keel_media> sizes) const;
   absl::StatusOr<Delivered> Preprocess(absl::Span<const keel_media> items) const;
@@ -99,6 +102,8 @@ class ProcessorUnderTest {
   std::unique_ptr<FakeAssets> assets_;
   const keel_processor_class* class_ = nullptr;
   void* processor_ = nullptr;
+  mutable std::mutex mutex_;
+  mutable std::deque<keel_media> counted_;  // under mutex_
 };
 
 }  // namespace keel::conformance

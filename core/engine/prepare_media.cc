@@ -104,7 +104,7 @@ absl::StatusOr<MediaPrompt> RequestPreparer::ReadPrompt(const Request& request,
     prompt.ids = std::move(ids);
     return prompt;
   }
-  absl::StatusOr<std::vector<keel_media_count>> counts = std::vector<keel_media_count>();
+  absl::StatusOr<MediaCounts> counts = MediaCounts();
   if (!media.empty()) {
     counts = model_.processor->Count(PointersTo(media), request.mm_processor_kwargs);
     if (!counts.ok()) return Refuse(WithItem(*model_.processor, request, media, counts.status()));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -113,14 +114,19 @@ class SpanReader {
     const auto whose = [&] {
       return absl::StrCat(ModalityName(item.modality), " ", index, " of the request: ");
     };
-    for (int64_t i = 0; i < item.tokens; ++i, ++at_) {
-      if (at_ == expanded_.ids.size() ||
-          expanded_.types[at_] != static_cast<int32_t>(item.modality)) {
-        return Broken(absl::StrCat(whose(), i,
-                                   " tokens without a break in mm_token_type_ids, count "
-                                   "says ",
-                                   item.tokens));
+    int64_t tokens_found = 0, runs = 0;
+    bool within_run = false;
+    for (; tokens_found < item.tokens; ++at_) {
+      const int32_t type = at_ < expanded_.ids.size() ? expanded_.types[at_] : -1;
+      if (type != static_cast<int32_t>(item.modality)) {
+        if (type != KEEL_MODALITY_TEXT || runs == 0 || runs >= item.runs)
+          return Broken(absl::StrCat(whose(), Runs(tokens_found, runs, item)));
+        within_run = false;
+        continue;
       }
+      ++tokens_found;
+      if (!within_run) ++runs;
+      within_run = true;
       if (!tokens.ids.contains(expanded_.ids[at_])) {
         return Broken(absl::StrCat(whose(), "token ", at_, " is ", expanded_.ids[at_],
                                    ", which is none of ", ModalityName(item.modality),
@@ -133,12 +139,23 @@ class SpanReader {
       ++span.runs.back().num;
       ++span.features;
     }
+    if (runs < item.runs) return Broken(absl::StrCat(whose(), Runs(tokens_found, runs, item)));
     span.end = static_cast<int32_t>(at_);
     if (span.features != item.features) {
       return Broken(
           absl::StrCat(whose(), span.features, " tokens for features, count says ", item.features));
     }
     return span;
+  }
+
+  // Of an item whose tokens are not as counted.
+  static std::string Runs(int64_t tokens, int64_t runs, const keel_media_count& item) {
+    if (item.runs <= 1) {
+      return absl::StrCat(tokens, " tokens without a break in mm_token_type_ids, count says ",
+                          item.tokens);
+    }
+    return absl::StrCat(tokens, " tokens in ", runs, " runs of mm_token_type_ids, count says ",
+                        item.tokens, " in ", item.runs);
   }
 
   const Placeholders& placeholders_;
@@ -165,7 +182,15 @@ absl::StatusOr<std::vector<TokenRange>> FindGroups(absl::Span<const MediaTokensS
                                                    absl::string_view processor) {
   std::vector<TokenRange> groups;
   if (expanded.groups.empty()) {
-    for (const MediaTokensSpan& span : spans) groups.push_back({span.begin, span.end});
+    for (const MediaTokensSpan& span : spans) {
+      bool within = false;
+      for (int32_t i = span.begin; i < span.end; ++i) {
+        const bool is_items = expanded.types[static_cast<size_t>(i)] != KEEL_MODALITY_TEXT;
+        if (is_items && !within) groups.push_back({i, i});
+        if (is_items) ++groups.back().end;
+        within = is_items;
+      }
+    }
     std::sort(groups.begin(), groups.end(),
               [](const TokenRange& a, const TokenRange& b) { return a.begin < b.begin; });
     return groups;

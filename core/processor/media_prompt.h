@@ -15,7 +15,7 @@
 
 namespace keel {
 
-// Tokens of a prompt that are an item's.
+// Tokens of a prompt that are an item's, and the text within it.
 struct MediaTokensSpan {
   struct Run {  // tokens [begin, begin + num), whose embeddings are the features from `first` on
     int32_t begin = 0, num = 0, first = 0;
@@ -30,7 +30,7 @@ struct MediaPrompt {
   std::vector<MediaTokensSpan> spans;  // of each item, in order of the items
   std::optional<PromptPlaces> places;  // nullopt: tokens are where they stand
   // Tokens that see each other, in order, for models whose attention takes groups: as the processor says, else those of
-  // each item.
+  // each item that no text cuts.
   std::vector<TokenRange> groups = {};
 };
 
@@ -48,8 +48,8 @@ absl::StatusOr<std::vector<TokenRange>> FindGroups(absl::Span<const MediaTokensS
 // Expands `ids`, a prompt with one placeholder an item: the n-th placeholder of a modality is the n-th item of it.
 // INVALID_ARGUMENT: as many items of a modality as placeholders are expected, with both numbers; a modality that the
 // processor does not take. INTERNAL: the processor breaks one of its rules, which is named: an item's tokens are as many as
-// it counts, without a break, of them as many for features, and the text between two is the prompt's: it may be added to
-// at both ends, and its first and last token may have become others, joined with that.
+// it counts, cut by text into as many runs, of them as many for features, and the text between two items is the prompt's: it
+// may be added to at both ends, and its first and last token may have become others, joined with that.
 absl::StatusOr<MediaPrompt> ExpandMedia(const Processor& processor, absl::Span<const int32_t> ids,
                                         absl::Span<const keel_media_count> items);
 

@@ -70,6 +70,37 @@ TEST(MediaPromptTest, TakesTextThatComesWithAnItem) {
   KEEL_EXPECT_OK(Find({1, kImage}, {Item(1, 1)}, {1, 7, kFeature, 8}, {0, 0, 1, 0}).status());
 }
 
+// A video of three pairs of frames, with the time before each.
+TEST(MediaPromptTest, TextMayCutAnItem) {
+  keel_media_count item = Item(6, 6, KEEL_MODALITY_VIDEO);
+  item.runs = 3;
+  const Ids ids = {1, 7, kVideo, kVideo, 8, 9, kVideo, kVideo, 8, kVideo, kVideo, 8, 2, 3},
+            types = {0, 0, 2, 2, 0, 0, 2, 2, 0, 2, 2, 0, 0, 0};
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto spans, Find({1, kVideo, 2, 3}, {item}, ids, types));
+  EXPECT_EQ(spans[0].begin, 2);
+  EXPECT_EQ(spans[0].end, 11);
+  EXPECT_EQ(spans[0].features, 6);
+  ASSERT_EQ(spans[0].runs.size(), 3u);
+  EXPECT_EQ(spans[0].runs[2].begin, 9);
+  EXPECT_EQ(spans[0].runs[2].num, 2);
+  EXPECT_EQ(spans[0].runs[2].first, 4);
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto groups, FindGroups(spans, {ids, types}, "TestProcessor"));
+  EXPECT_THAT(groups, ElementsAre(TokenRange{2, 4}, TokenRange{6, 8}, TokenRange{9, 11}));
+  // Another number of runs, or of tokens.
+  item.runs = 2;
+  EXPECT_THAT(Find({1, kVideo, 2, 3}, {item}, ids, types).status(),
+              Internal("video 0 of the request: 4 tokens in 2 runs of mm_token_type_ids, count "
+                       "says 6 in 2"));
+  item.runs = 4;
+  EXPECT_THAT(Find({1, kVideo, 2, 3}, {item}, ids, types).status(),
+              Internal("video 0 of the request: 6 tokens in 3 runs of mm_token_type_ids, count "
+                       "says 6 in 4"));
+  item.tokens = item.features = 7;
+  EXPECT_THAT(Find({1, kVideo, 2, 3}, {item}, ids, types).status(),
+              Internal("video 0 of the request: 6 tokens in 3 runs of mm_token_type_ids, count "
+                       "says 7 in 4"));
+}
+
 TEST(MediaPromptTest, RefusesPromptsWithOtherNumbersOfPlaceholders) {
   EXPECT_THAT(Find({1, kImage, kImage}, {Item(1, 1)}, {}, {}).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
@@ -116,11 +147,12 @@ TEST(MediaPromptTest, TextMayBeJoinedWithWhatIsPutAtItsEnds) {
 }
 
 TEST(MediaPromptTest, GroupsAreThoseOfTheItemsUnlessTheProcessorSaysOthers) {
-  const std::vector<MediaTokensSpan> spans = {{6, 8, {}, 2}, {1, 4, {}, 3}};
+  const std::vector<MediaTokensSpan> spans = {{6, 8, {}, 2}, {1, 4, {}, 3}, {4, 6, {}, 2}};
   ExpandedIds expanded;
   expanded.ids.resize(9);
+  expanded.types = {0, 1, 1, 1, 1, 1, 1, 1, 0};
   KEEL_ASSERT_OK_AND_ASSIGN(auto groups, FindGroups(spans, expanded, "TestProcessor"));
-  EXPECT_THAT(groups, ElementsAre(TokenRange{1, 4}, TokenRange{6, 8}));
+  EXPECT_THAT(groups, ElementsAre(TokenRange{1, 4}, TokenRange{4, 6}, TokenRange{6, 8}));
   expanded.groups = {7, 7, -1, 3, 0, 0, 0, -1, 1};
   KEEL_ASSERT_OK_AND_ASSIGN(groups, FindGroups(spans, expanded, "TestProcessor"));
   EXPECT_THAT(groups,

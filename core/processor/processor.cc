@@ -38,6 +38,11 @@ double RateOf(const MediaItem& item) {
   return item.rate * static_cast<double>(item.length) / static_cast<double>(item.total_frames);
 }
 
+bool HasTimes(const MediaItem& item) {
+  return item.modality == KEEL_MODALITY_VIDEO &&
+         item.seconds.size() == static_cast<size_t>(item.length);
+}
+
 std::vector<int64_t> Wide(absl::Span<const int32_t> ids) { return {ids.begin(), ids.end()}; }
 
 template <typename T>
@@ -136,13 +141,18 @@ class Processor::Media {
     for (const MediaItem* item : items) {
       media->items_.push_back({sizeof(keel_media), item->modality, nullptr, item->height,
                                item->width, item->length, RateOf(*item), config,
-                               item->seconds.empty() ? nullptr : item->seconds.data()});
+                               HasTimes(*item) ? item->seconds.data() : nullptr});
       if (with_data) media->items_.back().data = media->View(*item);
     }
     return media;
   }
 
   std::vector<keel_media*> pointers() { return PointersTo(items_); }
+  // What was counted, without what lives no longer than this.
+  std::vector<keel_media> TakeSizes() {
+    for (keel_media& item : items_) item.options = nullptr;
+    return std::move(items_);
+  }
   absl::Status status() const {
     return options_ == nullptr ? absl::OkStatus() : options_->view.status();
   }
@@ -262,11 +272,13 @@ absl::Status Processor::ReadTokens() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<keel_media_count>> Processor::Count(
-    absl::Span<const MediaItem* const> items, const std::string& options) const {
+absl::StatusOr<MediaCounts> Processor::Count(absl::Span<const MediaItem* const> items,
+                                             const std::string& options) const {
   constexpr int64_t kMost = int64_t{1} << 24;
   KEEL_ASSIGN_OR_RETURN(const auto media, Media::Make(items, options, /*with_data=*/false));
-  std::vector<keel_media_count> counts(items.size());
+  MediaCounts out;
+  std::vector<keel_media_count>& counts = out.counts_;
+  counts.resize(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
     counts[i].struct_size = sizeof(keel_media_count);
     counts[i].modality = items[i]->modality;
@@ -277,12 +289,18 @@ absl::StatusOr<std::vector<keel_media_count>> Processor::Count(
   });
   KEEL_RETURN_IF_ERROR(media->status());
   KEEL_RETURN_IF_ERROR(counted);
-  for (const keel_media_count& c : counts) {
-    if (c.features >= 1 && c.features <= c.tokens && c.tokens <= kMost) continue;
-    return Broken(
-        absl::StrCat("count gives ", c.tokens, " tokens, of them ", c.features, " for features"));
+  out.media_ = media->TakeSizes();
+  for (size_t i = 0; i < counts.size(); ++i) {
+    keel_media_count& c = counts[i];
+    if (c.features < 1 || c.features > c.tokens || c.tokens > kMost)
+      return Broken(
+          absl::StrCat("count gives ", c.tokens, " tokens, of them ", c.features, " for features"));
+    if (c.runs < 0 || c.runs > c.tokens)
+      return Broken(absl::StrCat("count gives ", c.tokens, " tokens in ", c.runs, " runs"));
+    c.modality = items[i]->modality;  // which a class may have overwritten
+    c.media = &out.media_[i];
   }
-  return counts;
+  return out;
 }
 
 absl::StatusOr<NamedTensors> Processor::Preprocess(const MediaItem& item,

@@ -46,6 +46,26 @@ struct PromptPlaces {
   int64_t delta = 0;               // a later token's position, less the number of tokens before it
 };
 
+// What a processor counts of some items, in their order. `media` of each points into this and, for the times of a
+// video's frames, into its item: both must outlive whoever reads it.
+class MediaCounts {
+ public:
+  MediaCounts() = default;
+  MediaCounts(MediaCounts&&) = default;
+  MediaCounts& operator=(MediaCounts&&) = default;
+
+  const keel_media_count* data() const { return counts_.data(); }
+  size_t size() const { return counts_.size(); }
+  const keel_media_count& operator[](size_t i) const { return counts_[i]; }
+  const keel_media_count* begin() const { return data(); }
+  const keel_media_count* end() const { return data() + size(); }
+
+ private:
+  friend class Processor;
+  std::vector<keel_media> media_;  // without data and options
+  std::vector<keel_media_count> counts_;
+};
+
 // What a processor gives breaks the contract: INTERNAL, named "processor <name>: ...". Its own refusals are as it says.
 // Thread-safe.
 class Processor {
@@ -66,9 +86,10 @@ class Processor {
     return tokens_[modality].has_value() ? &*tokens_[modality] : nullptr;
   }
 
-  // From sizes alone. `options`: mm_processor_kwargs, a JSON object, or "". Every item has tokens and features.
-  absl::StatusOr<std::vector<keel_media_count>> Count(absl::Span<const MediaItem* const> items,
-                                                      const std::string& options) const;
+  // From sizes alone. `options`: mm_processor_kwargs, a JSON object, or "". Every item has tokens and features, and no more
+  // runs than tokens.
+  absl::StatusOr<MediaCounts> Count(absl::Span<const MediaItem* const> items,
+                                    const std::string& options) const;
   // One item's inputs of its encoder. INVALID_ARGUMENT: an option that the class does not read.
   absl::StatusOr<NamedTensors> Preprocess(const MediaItem& item, const std::string& options) const;
   // A prompt with one placeholder an item, expanded: by the class, or by tokenizing each item's replacement.

@@ -76,6 +76,19 @@ void AddCount(const keel_media_count& count, proto::JailReply& reply) {
   c.set_grid_h(count.grid_h);
   c.set_grid_w(count.grid_w);
   c.set_seconds_per_grid(count.seconds_per_grid);
+  c.set_runs(count.runs);
+}
+
+// Sizes and times, without data and options; points into `m`.
+absl::StatusOr<keel_media> ReadMedia(const proto::JailMedia& m) {
+  if (m.frame_times_size() != 0 && m.frame_times_size() != m.length()) {
+    return absl::InvalidArgumentError(absl::StrCat("media of ", m.length(), " frames have ",
+                                                   m.frame_times_size(), " frame_times"));
+  }
+  return keel_media{
+      sizeof(keel_media), m.modality(), nullptr,
+      m.height(),         m.width(),    m.length(),
+      m.rate(),           nullptr,      m.frame_times().empty() ? nullptr : m.frame_times().data()};
 }
 
 }  // namespace
@@ -134,8 +147,7 @@ absl::Status JailProcessor::CallFunction(const proto::CallProcessor& call,
 
 absl::Status JailProcessor::Arguments::Read(const proto::CallProcessor& call) {
   for (const proto::JailMedia& m : call.media()) {
-    keel_media item = {sizeof(keel_media), m.modality(), nullptr, m.height(), m.width(),
-                       m.length(),         m.rate(),     nullptr, nullptr};
+    KEEL_ASSIGN_OR_RETURN(keel_media item, ReadMedia(m));
     if (m.has_data()) {
       KEEL_RETURN_IF_ERROR(CheckTensor(m.data()));
       const auto dims = absl::MakeConstSpan(m.data().dims().data(), m.data().dims_size());
@@ -151,7 +163,10 @@ absl::Status JailProcessor::Arguments::Read(const proto::CallProcessor& call) {
   }
   for (const proto::JailMediaCount& c : call.counts()) {
     counts.push_back({sizeof(keel_media_count), c.modality(), c.tokens(), c.features(), c.patches(),
-                      c.grid_t(), c.grid_h(), c.grid_w(), c.seconds_per_grid(), 0, nullptr});
+                      c.grid_t(), c.grid_h(), c.grid_w(), c.seconds_per_grid(), c.runs(), nullptr});
+    if (!c.has_media()) continue;
+    KEEL_ASSIGN_OR_RETURN(counted.emplace_back(), ReadMedia(c.media()));
+    counts.back().media = &counted.back();
   }
   if (call.function() != Function::COUNT) return absl::OkStatus();
   counts.assign(media.size(), {});  // to be filled

@@ -42,10 +42,12 @@ class JailProcessor {
 
   // Of one call, as the ABI has them.
   struct Arguments {
+    // Points into `call`.
     absl::Status Read(const proto::CallProcessor& call);
 
     std::vector<keel_media> media;
     std::vector<keel_media_count> counts;
+    std::deque<keel_media> counted;  // what `counts` points to
     std::deque<Document> options;    // what `media` points to
     std::deque<TensorView> tensors;  // likewise
   };

@@ -19,6 +19,10 @@ absl::Status CheckCount(const proto::JailMediaCount& count) {
     return absl::InvalidArgumentError(
         absl::StrCat("counts ", n, " tokens or patches, expected 0 to 2^30"));
   }
+  if (count.runs() < 0 || count.runs() > count.tokens()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("counts ", count.tokens(), " tokens in ", count.runs(), " runs"));
+  }
   if (std::isfinite(count.seconds_per_grid()) && count.seconds_per_grid() >= 0)
     return absl::OkStatus();
   return absl::InvalidArgumentError("counts a time that is none");

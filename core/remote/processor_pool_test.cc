@@ -103,6 +103,22 @@ TEST_F(ProcessorPoolTest, MediaGoInAndTensorsComeOut) {
   EXPECT_FLOAT_EQ(first, 0.2f);
 }
 
+TEST_F(ProcessorPoolTest, WhatWasCountedGoesInAgain) {
+  proto::CallProcessor call;
+  call.set_function(Function::REPLACEMENT);
+  proto::JailMediaCount& count = *call.add_counts();
+  count.set_tokens(2);
+  count.set_runs(2);
+  proto::JailMedia& media = *count.mutable_media();
+  media.set_length(2);
+  for (const double seconds : {0.0, 0.5}) media.add_frame_times(seconds);
+  KEEL_ASSERT_OK_AND_ASSIGN(const proto::JailReply reply, pool_->Call(call));
+  EXPECT_EQ(reply.delivered().texts().at("text"), "<image>0.5<image>");
+  media.add_frame_times(1);
+  EXPECT_THAT(pool_->Call(call), StatusIs(absl::StatusCode::kInvalidArgument,
+                                          HasSubstr("media of 2 frames have 3 frame_times")));
+}
+
 TEST_F(ProcessorPoolTest, ACallThatKillsItsChildFailsAlone) {
   EXPECT_THAT(pool_->Call(Count(13, 1)),
               StatusIs(absl::StatusCode::kInvalidArgument,
@@ -116,6 +132,9 @@ TEST_F(ProcessorPoolTest, ACallThatKillsItsChildFailsAlone) {
 TEST_F(ProcessorPoolTest, WhatItSaysIsChecked) {
   EXPECT_THAT(pool_->Call(Count(15, 1)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("its processor: counts -1")));
+  EXPECT_THAT(pool_->Call(Count(21, 1)),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("its processor: counts 21 tokens in 22 runs")));
   proto::CallProcessor chat;
   chat.set_function(Function::CHAT);  // it has none
   EXPECT_THAT(pool_->Call(chat), StatusIs(absl::StatusCode::kUnimplemented));

@@ -138,7 +138,7 @@ static keel_status expand(const void* self, const int64_t* ids, size_t n,
                           const keel_media_count* const* items, uint32_t num_items,
                           const keel_sink* sink) {
   const processor* p = self;
-  size_t size = n, seen = 0, at = 0;
+  size_t size = n + num_items, seen = 0, at = 0;
   for (uint32_t i = 0; i < num_items; ++i) size += (size_t)(items[i]->grid_h * items[i]->grid_w);
   int64_t *out = malloc(size * sizeof *out), *types = calloc(size, sizeof *types);
   if (out == NULL || types == NULL) return free(out), free(types), 8;
@@ -147,6 +147,9 @@ static keel_status expand(const void* self, const int64_t* ids, size_t n,
     const int is_image = ids[i] == p->image_id;
     if (is_image) times = seen < num_items ? items[seen]->grid_h * items[seen]->grid_w : 0;
     seen += is_image;
+#if defined(CUTS_ITS_TOKENS)
+    if (times > 1) out[at] = ids[i], types[at++] = 1, out[at++] = ids[0], --times;
+#endif
     for (; times > 0; --times, ++at) out[at] = ids[i], types[at] = is_image;
   }
   keel_status status = sink->ints(sink->self, "input_ids", out, at);

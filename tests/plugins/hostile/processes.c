@@ -1,4 +1,5 @@
 /* A processor that works, and whose media can make it crash or loop: an image of height 13 or 14. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,7 @@ static keel_status count(const void* self, const keel_media* const* sizes, uint3
     out[i]->tokens = sizes[i]->height * sizes[i]->width;
     out[i]->features = out[i]->tokens;
     out[i]->patches = sizes[i]->height == 15 ? -1 : out[i]->tokens;
+    out[i]->runs = sizes[i]->height == 21 ? out[i]->tokens + 1 : sizes[i]->length;
   }
   return 0;
 }
@@ -72,8 +74,14 @@ static keel_status preprocess(const void* self, const keel_media* const* items_i
 
 static keel_status replacement(const void* self, const keel_media_count* item, uint32_t index,
                                const keel_sink* sink) {
-  (void)self, (void)item, (void)index;
-  return sink->bytes(sink->self, "text", "<image><image>", 14);
+  (void)self, (void)index;
+  const keel_media* media = item->media;
+  if (item->runs < 2 || media == NULL || media->frame_times == NULL)
+    return sink->bytes(sink->self, "text", "<image><image>", 14);
+  char text[64];
+  const int size = snprintf(text, sizeof text, "<image>%.1f<image>",
+                            media->frame_times[media->length - 1]);
+  return sink->bytes(sink->self, "text", text, (size_t)size);
 }
 
 static const char* const names[] = {"HostileProcessor", NULL};
