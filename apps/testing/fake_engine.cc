@@ -788,6 +788,7 @@ keel_status keel_request_add_logit_bias(keel_request*, int32_t token, double) {
   return 0;
 }
 keel_status keel_request_add_image(keel_request*, const uint8_t*, int64_t, int64_t) { return 0; }
+keel_status keel_request_add_audio(keel_request*, const float*, size_t, int64_t) { return 0; }
 keel_status keel_request_add_media(keel_request* request, const char* modality, const void*,
                                    size_t n, const char* place) {
   request->media +=

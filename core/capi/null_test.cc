@@ -105,6 +105,7 @@ TEST_F(NullTest, IsRefusedByName) {
   WALK(keel_request_add_int);
   WALK(keel_request_add_logit_bias);
   WALK(keel_request_add_image);
+  WALK(keel_request_add_audio);
   WALK(keel_request_add_media);
   WALK(keel_request_add_media_url);
   WALK(keel_engine_submit, {2, 3});

@@ -382,4 +382,25 @@ keel_status keel_request_add_image(keel_request* request, const uint8_t* rgb, in
   });
 }
 
+keel_status keel_request_add_audio(keel_request* request, const float* samples, size_t n,
+                                   int64_t rate) {
+  return Guard({{"request", request}, {"samples", samples}}, [&]() -> absl::Status {
+    constexpr int64_t kMostRate = 768000;
+    keel::MediaItem audio;
+    audio.modality = KEEL_MODALITY_AUDIO;
+    audio.length = static_cast<int64_t>(n);
+    audio.rate = static_cast<double>(rate);
+    KEEL_RETURN_IF_ERROR(keel::WithField(CheckMediaSizes(audio), "media"));
+    if (rate < 1 || rate > kMostRate) {
+      return keel::WithField(
+          absl::InvalidArgumentError(
+              absl::StrCat("audio of ", rate, " samples a second, expected 1 to ", kMostRate)),
+          "media");
+    }
+    audio.samples.assign(samples, samples + n);
+    request->request.media.push_back(std::make_shared<const keel::MediaItem>(std::move(audio)));
+    return absl::OkStatus();
+  });
+}
+
 }  // extern "C"

@@ -75,6 +75,24 @@ TEST(RequestCapiTest, CopiesImages) {
   EXPECT_THAT(keel_error_detail("field"), StrEq("media"));
 }
 
+TEST(RequestCapiTest, CopiesSounds) {
+  keel_request request;
+  std::vector<float> samples(5, 0.5f);
+  ASSERT_EQ(keel_request_add_audio(&request, samples.data(), samples.size(), 22050), 0);
+  samples.assign(samples.size(), 0);
+  const auto& audio =
+      *std::get<std::shared_ptr<const keel::MediaItem>>(request.request.media[0].content);
+  EXPECT_EQ(audio.modality, KEEL_MODALITY_AUDIO);
+  EXPECT_EQ(audio.length, 5);
+  EXPECT_EQ(audio.rate, 22050);
+  EXPECT_EQ(audio.samples, std::vector<float>(5, 0.5f));
+  EXPECT_EQ(keel_request_add_audio(&request, samples.data(), 0, 22050), kInvalidArgument);
+  EXPECT_THAT(keel_error_message(), HasSubstr("audio of 0 samples"));
+  EXPECT_EQ(keel_request_add_audio(&request, samples.data(), 5, 0), kInvalidArgument);
+  EXPECT_THAT(keel_error_message(), HasSubstr("audio of 0 samples a second, expected 1 to"));
+  EXPECT_THAT(keel_error_detail("field"), StrEq("media"));
+}
+
 TEST(RequestCapiTest, CopiesFilesAndUrls) {
   keel_request request;
   std::string text = "bytes";

@@ -128,7 +128,7 @@ class FakeAssets {
  public:
   FakeAssets(std::string dir, ProcessorUnderTest::TokenId token_id)
       : dir_(std::move(dir)), token_id_(std::move(token_id)) {
-    assets_ = {sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize, nullptr};
+    assets_ = {sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize, Spectrum};
   }
   const keel_assets* get() const { return &assets_; }
   const std::vector<std::string>& resized() const { return resized_; }
@@ -184,6 +184,19 @@ class FakeAssets {
               from[y * image->shape[0] / out->shape[0] * image->strides[0] +
                    x * image->shape[1] / out->shape[1] * image->strides[1] + c];
         }
+      }
+    }
+    return 0;
+  }
+
+  // None, but numbers that hang on what is given, as those of a spectrum do.
+  static keel_status Spectrum(void*, const float* samples, int64_t n, const float* window,
+                              int64_t n_fft, int64_t hop, keel_dl_tensor* out) {
+    auto* to = reinterpret_cast<float*>(static_cast<char*>(out->data) + out->byte_offset);
+    for (int64_t frame = 0; frame <= n / hop; ++frame) {
+      for (int64_t bin = 0; bin <= n_fft / 2; ++bin) {
+        const float sample = samples[(frame * hop + bin) % n] + window[bin];
+        to[frame * out->strides[0] + bin * out->strides[1]] = sample * sample;
       }
     }
     return 0;

@@ -70,7 +70,7 @@ absl::StatusOr<std::unique_ptr<MediaLoader>> MediaLoader::Create(const MediaOpti
 }
 
 absl::StatusOr<MediaItem> MediaLoader::Decode(uint32_t modality, absl::string_view bytes,
-                                              int64_t max_pixels) const {
+                                              const Wanted& wanted) const {
   if (!pool_.ok()) return NotHere(pool_.status());
   MediaPool& pool = **pool_;
   if (static_cast<int64_t>(bytes.size()) > options_.max_bytes) {
@@ -79,24 +79,25 @@ absl::StatusOr<MediaItem> MediaLoader::Decode(uint32_t modality, absl::string_vi
                                                      options_.max_bytes, " (--max-media-bytes)"));
   }
   absl::StatusOr<MediaItem> item =
-      modality == KEEL_MODALITY_IMAGE ? pool.DecodeImage(bytes, {.max_pixels = max_pixels})
-      : modality == KEEL_MODALITY_VIDEO
-          ? pool.DecodeVideo(bytes, {.sampling = Sampling(options_), .max_pixels = max_pixels})
-          : pool.DecodeAudio(bytes);
+      modality == KEEL_MODALITY_IMAGE   ? pool.DecodeImage(bytes, {.max_pixels = wanted.max_pixels})
+      : modality == KEEL_MODALITY_VIDEO ? pool.DecodeVideo(bytes, {.sampling = Sampling(options_),
+                                                                   .max_pixels = wanted.max_pixels})
+                                        : pool.DecodeAudio(bytes, {.rate = wanted.audio_rate});
   if (absl::IsNotFound(item.status()) || absl::IsFailedPrecondition(item.status()))
     return NotHere(item.status());
   return item;
 }
 
-absl::StatusOr<MediaItem> MediaLoader::Read(const MediaInput& input, int64_t max_pixels) const {
+absl::StatusOr<MediaItem> MediaLoader::Read(const MediaInput& input, const Wanted& wanted) const {
   if (const auto* file = std::get_if<MediaInput::File>(&input.content))
-    return Decode(input.modality, *file->bytes, max_pixels);
+    return Decode(input.modality, *file->bytes, wanted);
   const auto& url = std::get<MediaInput::Url>(input.content);
   KEEL_ASSIGN_OR_RETURN(const std::string bytes, source_->Read(*url.url));
-  return Decode(input.modality, bytes, max_pixels);
+  return Decode(input.modality, bytes, wanted);
 }
 
-absl::StatusOr<MediaItems> MediaLoader::Load(absl::Span<const MediaInput> media) const {
+absl::StatusOr<MediaItems> MediaLoader::Load(absl::Span<const MediaInput> media,
+                                             int audio_rate) const {
   KEEL_RETURN_IF_ERROR(CheckCounts(media, options_.limits));
   MediaItems items;
   int64_t pixels_left = options_.max_pixels;
@@ -105,7 +106,7 @@ absl::StatusOr<MediaItems> MediaLoader::Load(absl::Span<const MediaInput> media)
       items.push_back(*item);
       continue;
     }
-    absl::StatusOr<MediaItem> item = Read(media[i], pixels_left);
+    absl::StatusOr<MediaItem> item = Read(media[i], {pixels_left, audio_rate});
     if (!item.ok()) {
       const std::string name = media[i].Name(i);
       const absl::StatusCode code =

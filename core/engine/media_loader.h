@@ -25,17 +25,22 @@ class MediaLoader {
 
   ~MediaLoader();
 
-  // All of a request's, decoded, in order. On the calling thread, which may wait for files, hosts and decoders for
-  // seconds. INVALID_ARGUMENT, with the item's name as its field: more of a modality than allowed, nothing that may be
-  // read, nothing that can be decoded, too large. Else this machine is at fault.
-  absl::StatusOr<MediaItems> Load(absl::Span<const MediaInput> media) const;
+  // All of a request's, decoded, in order; sounds at `audio_rate` samples a second. On the calling thread, which may wait
+  // for files, hosts and decoders for seconds. INVALID_ARGUMENT, with the item's name as its field: more of a modality than
+  // allowed, nothing that may be read, nothing that can be decoded, too large. Else this machine is at fault.
+  absl::StatusOr<MediaItems> Load(absl::Span<const MediaInput> media, int audio_rate) const;
 
  private:
+  struct Wanted {
+    int64_t max_pixels;
+    int audio_rate;
+  };
+
   MediaLoader(const MediaOptions& options, std::unique_ptr<MediaSource> source,
               absl::StatusOr<std::unique_ptr<MediaPool>> pool);
-  absl::StatusOr<MediaItem> Read(const MediaInput& input, int64_t max_pixels) const;
+  absl::StatusOr<MediaItem> Read(const MediaInput& input, const Wanted& wanted) const;
   absl::StatusOr<MediaItem> Decode(uint32_t modality, absl::string_view bytes,
-                                   int64_t max_pixels) const;
+                                   const Wanted& wanted) const;
 
   const MediaOptions options_;
   const std::unique_ptr<MediaSource> source_;

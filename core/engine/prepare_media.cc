@@ -23,7 +23,7 @@ std::string WithArticle(uint32_t modality) {
                                            : name;
 }
 
-// Whether the model takes media like this one at all, and of one that is decoded, whether it is sound.
+// Whether the model takes media like this one at all, and one that is decoded as it is.
 absl::Status CheckInput(const Model& model, const MediaInput& input, const std::string& name) {
   if (model.processor == nullptr || model.processor->tokens(input.modality) == nullptr ||
       !model.encoders.contains(ModalityName(input.modality))) {
@@ -32,7 +32,13 @@ absl::Status CheckInput(const Model& model, const MediaInput& input, const std::
                      "' does not take", model.processor == nullptr ? ": it reads text alone" : ""));
   }
   const auto* item = std::get_if<std::shared_ptr<const MediaItem>>(&input.content);
-  return item == nullptr ? absl::OkStatus() : Annotate(CheckMediaItem(**item), name);
+  if (item == nullptr) return absl::OkStatus();
+  KEEL_RETURN_IF_ERROR(Annotate(CheckMediaItem(**item), name));
+  const int rate = model.processor->audio_sampling_rate();
+  if (input.modality != KEEL_MODALITY_AUDIO || (*item)->rate == rate) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, " is audio of ", (*item)->rate, " samples a second, expected ", rate,
+                   ": resample it, or send it as a file, as WAV, of any rate"));
 }
 
 // `status` of counting all, with the item that it is about, if it is about one.
@@ -86,7 +92,7 @@ absl::StatusOr<MediaItems> RequestPreparer::LoadMedia(absl::Span<const MediaInpu
     const absl::Status status = CheckInput(model_, media[i], name);
     if (!status.ok()) return WithField(status, name);
   }
-  if (media_ != nullptr) return media_->Load(media);
+  if (media_ != nullptr) return media_->Load(media, model_.processor->audio_sampling_rate());
   MediaItems items;
   for (const MediaInput& input : media) {
     const auto* item = std::get_if<std::shared_ptr<const MediaItem>>(&input.content);

@@ -124,7 +124,8 @@ absl::StatusOr<MediaItem> MediaPool::DecodeAudio(absl::string_view bytes,
   audio.samples.resize(reply.data.size() / sizeof(float));
   audio.length = static_cast<int64_t>(audio.samples.size());
   const size_t used = audio.samples.size() * sizeof(float);
-  if (audio.rate < 1 || audio.samples.empty() || used != reply.data.size())
+  const bool is_wanted = options.rate == 0 || audio.rate == options.rate;
+  if (audio.rate < 1 || !is_wanted || audio.samples.empty() || used != reply.data.size())
     return Unfit("samples", absl::StrCat(reply.data.size(), " bytes at a rate of ", audio.rate));
   std::memcpy(audio.samples.data(), reply.data.data(), used);
   return audio;

@@ -6,10 +6,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/config/config_view.h"
 #include "core/processor/collector.h"
+#include "core/processor/power_spectrum.h"
 #include "core/processor/resize.h"
 
 namespace keel {
@@ -61,7 +63,7 @@ class Processor::Assets {
   Assets(std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<const Tokenizer> tokenizer)
       : checkpoint_(std::move(checkpoint)),
         tokenizer_(std::move(tokenizer)),
-        assets_{sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize, nullptr},
+        assets_{sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize, Spectrum},
         config_(checkpoint_->config(), "config.json") {}
 
   const keel_assets* get() const { return &assets_; }
@@ -112,6 +114,14 @@ class Processor::Assets {
   static keel_status Resize(void*, const keel_dl_tensor* image, uint32_t resample,
                             keel_dl_tensor* out) {
     return Code(ResizeImage(*image, resample, *out));
+  }
+
+  static keel_status Spectrum(void*, const float* samples, int64_t n, const float* window,
+                              int64_t n_fft, int64_t hop, keel_dl_tensor* out) {
+    const absl::Status sizes = CheckSpectrumSizes(n, n_fft, hop);
+    if (!sizes.ok()) return Code(sizes);
+    return Code(PowerSpectrum({samples, static_cast<size_t>(n)},
+                              {window, static_cast<size_t>(n_fft)}, hop, *out));
   }
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
@@ -269,6 +279,16 @@ absl::Status Processor::ReadTokens() {
       return Broken(absl::StrCat(key, "_ids lacks ", key, "_id ", feature[0]));
     tokens_[modality] = std::move(tokens);
   }
+  return ReadSamplingRate(out.ints["audio_sampling_rate"]);
+}
+
+absl::Status Processor::ReadSamplingRate(absl::Span<const int64_t> said) {
+  constexpr int64_t kLeast = 8000, kMost = 192000;
+  if (said.empty()) return absl::OkStatus();
+  if (said.size() != 1 || said[0] < kLeast || said[0] > kMost)
+    return Broken(absl::StrCat("audio_sampling_rate is ", absl::StrJoin(said, ", "),
+                               ", expected one number of ", kLeast, " to ", kMost));
+  audio_sampling_rate_ = static_cast<int>(said[0]);
   return absl::OkStatus();
 }
 

@@ -85,6 +85,9 @@ class Processor {
   const PlaceholderTokens* tokens(uint32_t modality) const {
     return tokens_[modality].has_value() ? &*tokens_[modality] : nullptr;
   }
+  int audio_sampling_rate() const {
+    return audio_sampling_rate_;
+  }  // samples a second that it takes
 
   // From sizes alone. `options`: mm_processor_kwargs, a JSON object, or "". Every item has tokens and features, and no more
   // runs than tokens.
@@ -106,6 +109,7 @@ class Processor {
   Processor(std::shared_ptr<Plugin> plugin, std::string name);
   absl::Status Open(std::shared_ptr<const Checkpoint> checkpoint);
   absl::Status ReadTokens();
+  absl::Status ReadSamplingRate(absl::Span<const int64_t> said);
   uint32_t ModalityOfPlaceholder(int32_t id) const;
   absl::StatusOr<ExpandedIds> ReplacePlaceholders(absl::Span<const int32_t> ids,
                                                   absl::Span<const keel_media_count> items) const;
@@ -121,6 +125,7 @@ class Processor {
   std::unique_ptr<Assets> assets_;
   void* processor_ = nullptr;
   Placeholders tokens_;
+  int audio_sampling_rate_ = 16000;
 };
 
 }  // namespace keel

@@ -96,7 +96,7 @@ absl::StatusOr<keel_media> ReadMedia(const proto::JailMedia& m) {
 JailProcessor::JailProcessor(std::shared_ptr<Plugin> plugin, proto::OpenProcessor request,
                              AskHost ask_host)
     : plugin_(std::move(plugin)), request_(std::move(request)), ask_host_(std::move(ask_host)) {
-  assets_ = {sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize, nullptr};
+  assets_ = {sizeof(keel_assets), 0, this, Read, Json, TokenId, Encode, Resize, Spectrum};
 }
 
 absl::StatusOr<std::unique_ptr<JailProcessor>> JailProcessor::Create(std::shared_ptr<Plugin> plugin,
@@ -265,6 +265,35 @@ keel_status JailProcessor::Resize(void* self, const keel_dl_tensor* image, uint3
   auto* to = static_cast<char*>(out->data) + out->byte_offset;
   for (int64_t y = 0; y < out->shape[0]; ++y)
     std::memcpy(to + y * out->strides[0], pixels.data() + y * row, static_cast<size_t>(row));
+  return 0;
+}
+
+keel_status JailProcessor::Spectrum(void* self, const float* samples, int64_t n,
+                                    const float* window, int64_t n_fft, int64_t hop,
+                                    keel_dl_tensor* out) {
+  if (n < 1 || n_fft < 2 || hop < 1 || out->ndim != 2) return Code(absl::InvalidArgumentError(""));
+  const absl::StatusOr<proto::JailTensor> sound = ToMessage(samples, n),
+                                          shape = ToMessage(window, n_fft);
+  if (!sound.ok()) return Code(sound.status());
+  if (!shape.ok()) return Code(shape.status());
+  proto::HostQuestion question;
+  proto::PowerSpectrum& asked = *question.mutable_power_spectrum();
+  *asked.mutable_samples() = *sound;
+  *asked.mutable_window() = *shape;
+  asked.set_hop(hop);
+  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(question);
+  if (!answer.ok()) return Code(answer.status());
+  const std::string& values = answer->spectrum().data();
+  const int64_t frames = 1 + n / hop, bins = n_fft / 2 + 1;
+  if (out->shape[0] != frames || out->shape[1] != bins || out->strides[1] != 1)
+    return Code(absl::InvalidArgumentError(""));
+  const int64_t row = bins * static_cast<int64_t>(sizeof(float));
+  if (static_cast<int64_t>(values.size()) != frames * row) return Code(absl::InternalError(""));
+  auto* to = static_cast<char*>(out->data) + out->byte_offset;
+  for (int64_t i = 0; i < frames; ++i) {
+    std::memcpy(to + i * out->strides[0] * static_cast<int64_t>(sizeof(float)),
+                values.data() + i * row, static_cast<size_t>(row));
+  }
   return 0;
 }
 

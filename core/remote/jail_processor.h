@@ -64,6 +64,8 @@ class JailProcessor {
   static keel_status Encode(void* self, keel_str text, const keel_sink* sink);
   static keel_status Resize(void* self, const keel_dl_tensor* image, uint32_t resample,
                             keel_dl_tensor* out);
+  static keel_status Spectrum(void* self, const float* samples, int64_t n, const float* window,
+                              int64_t n_fft, int64_t hop, keel_dl_tensor* out);
 
   const std::shared_ptr<Plugin> plugin_;
   const proto::OpenProcessor request_;

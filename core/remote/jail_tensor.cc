@@ -29,6 +29,13 @@ void CopyFrom(const keel_dl_tensor& tensor, const char* from, int dim, size_t el
   }
 }
 
+absl::Status CheckVector(const proto::JailTensor& tensor) {
+  KEEL_RETURN_IF_ERROR(CheckTensor(tensor));
+  if (tensor.dtype() == KEEL_F32 && tensor.dims_size() == 1 && tensor.dims(0) >= 1)
+    return absl::OkStatus();
+  return absl::InvalidArgumentError("power_spectrum: expected F32 of one dimension");
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> TensorBytes(uint32_t dtype, absl::Span<const int64_t> dims) {
@@ -53,6 +60,17 @@ absl::Status CheckTensor(const proto::JailTensor& tensor) {
       absl::StrCat("a tensor of ", bytes, " bytes has ", tensor.data().size()));
 }
 
+absl::Status CheckSpectrum(const proto::PowerSpectrum& asked) {
+  KEEL_RETURN_IF_ERROR(CheckVector(asked.samples()));
+  KEEL_RETURN_IF_ERROR(CheckVector(asked.window()));
+  if (asked.hop() < 1)
+    return absl::InvalidArgumentError(
+        absl::StrCat("power_spectrum: hop is ", asked.hop(), ", expected 1 or more"));
+  const int64_t dims[] = {1 + asked.samples().dims(0) / asked.hop(),
+                          asked.window().dims(0) / 2 + 1};
+  return TensorBytes(KEEL_F32, dims).status();
+}
+
 absl::StatusOr<proto::JailTensor> ToMessage(const keel_dl_tensor& tensor) {
   const absl::Span<const int64_t> dims(tensor.shape, static_cast<size_t>(tensor.ndim));
   proto::JailTensor out;
@@ -62,6 +80,15 @@ absl::StatusOr<proto::JailTensor> ToMessage(const keel_dl_tensor& tensor) {
   out.mutable_data()->reserve(static_cast<size_t>(bytes));
   CopyFrom(tensor, static_cast<const char*>(tensor.data) + tensor.byte_offset, 0,
            tensor.dtype.bits / 8 * tensor.dtype.lanes, *out.mutable_data());
+  return out;
+}
+
+absl::StatusOr<proto::JailTensor> ToMessage(const float* values, int64_t n) {
+  KEEL_ASSIGN_OR_RETURN(const int64_t bytes, TensorBytes(KEEL_F32, absl::MakeConstSpan(&n, 1)));
+  proto::JailTensor out;
+  out.set_dtype(KEEL_F32);
+  out.add_dims(n);
+  out.mutable_data()->assign(reinterpret_cast<const char*>(values), static_cast<size_t>(bytes));
   return out;
 }
 

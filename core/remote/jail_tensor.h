@@ -20,8 +20,13 @@ absl::StatusOr<int64_t> TensorBytes(uint32_t dtype, absl::Span<const int64_t> di
 // Whether a message's data is as long as its type and dimensions say.
 absl::Status CheckTensor(const proto::JailTensor& tensor);
 
+// Whether a jail may ask for that spectrum: F32 vectors, and a result that a frame holds.
+absl::Status CheckSpectrum(const proto::PowerSpectrum& asked);
+
 // A contiguous copy of a CPU tensor of the ABI, whatever its strides.
 absl::StatusOr<proto::JailTensor> ToMessage(const keel_dl_tensor& tensor);
+// F32 [n].
+absl::StatusOr<proto::JailTensor> ToMessage(const float* values, int64_t n);
 
 // A view of memory that this does not own, row-major. Stays where it is.
 class TensorView {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/base/status_matchers.h"
 #include "gmock/gmock.h"
@@ -43,6 +44,32 @@ TEST(JailTensorTest, StridesAreTakenOut) {
   KEEL_ASSERT_OK_AND_ASSIGN(const proto::JailTensor message, ToMessage(*view.get()));
   EXPECT_EQ(message.dtype(), KEEL_U8);
   EXPECT_EQ(message.data(), std::string("\0\1\2\3", 4));
+}
+
+// What a jailed plugin asks is outside input.
+TEST(JailTensorTest, ASpectrumIsOfVectorsAndBounded) {
+  const auto asked = [](int64_t samples, int64_t window, int64_t hop) {
+    proto::PowerSpectrum out;
+    *out.mutable_samples() = *ToMessage(std::vector<float>(samples).data(), samples);
+    *out.mutable_window() = *ToMessage(std::vector<float>(window).data(), window);
+    out.set_hop(hop);
+    return out;
+  };
+  KEEL_EXPECT_OK(CheckSpectrum(asked(1000, 400, 160)));
+  EXPECT_THAT(CheckSpectrum(asked(1000, 400, 0)), StatusIs(kInvalid));
+  EXPECT_THAT(CheckSpectrum(asked(1000, 400, -1)), StatusIs(kInvalid));
+  EXPECT_THAT(CheckSpectrum(asked(1 << 20, 400, 1)), StatusIs(kInvalid));  // 800 MiB
+  proto::PowerSpectrum wrong = asked(1000, 400, 160);
+  wrong.mutable_window()->set_dtype(KEEL_I32);
+  EXPECT_THAT(CheckSpectrum(wrong), StatusIs(kInvalid));
+  wrong = asked(1000, 400, 160);
+  wrong.mutable_samples()->mutable_data()->pop_back();
+  EXPECT_THAT(CheckSpectrum(wrong), StatusIs(kInvalid));
+  wrong = asked(1000, 400, 160);
+  wrong.mutable_samples()->clear_dims();
+  wrong.mutable_samples()->set_data("four");
+  EXPECT_THAT(CheckSpectrum(wrong), StatusIs(kInvalid));
+  EXPECT_THAT(CheckSpectrum({}), StatusIs(kInvalid));
 }
 
 }  // namespace

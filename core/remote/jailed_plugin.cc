@@ -32,6 +32,12 @@ absl::Status AnswerInto(const proto::HostQuestion& question, const HostAnswers& 
     KEEL_ASSIGN_OR_RETURN(*answer.mutable_image(), host.resize(to));
     return absl::OkStatus();
   }
+  if (question.has_power_spectrum() && host.power_spectrum) {
+    KEEL_RETURN_IF_ERROR(CheckSpectrum(question.power_spectrum()));
+    KEEL_ASSIGN_OR_RETURN(*answer.mutable_spectrum(),
+                          host.power_spectrum(question.power_spectrum()));
+    return absl::OkStatus();
+  }
   if (question.kind_case() == proto::HostQuestion::kTokenId && host.token_id) {
     KEEL_ASSIGN_OR_RETURN(const int64_t id, host.token_id(question.token_id()));
     answer.add_ids(id);

@@ -26,6 +26,8 @@ struct HostAnswers {
   std::function<absl::StatusOr<std::vector<int64_t>>(absl::string_view text)> encode = {};
   // RGB8 [height, width, 3] of the sizes asked for.
   std::function<absl::StatusOr<proto::JailTensor>(const proto::ResizeImage&)> resize = {};
+  // F32 [1 + samples / hop, n_fft / 2 + 1]. Samples and window are F32, of one dimension; hop is 1 or more.
+  std::function<absl::StatusOr<proto::JailTensor>(const proto::PowerSpectrum&)> power_spectrum = {};
 };
 
 // One child process. Move-only, one thread at a time; killed by the destructor.

@@ -36,7 +36,7 @@ proto::OpenProcessor Opening() {
   return open;
 }
 
-// Knows one token, and resizes to grey.
+// Knows one token, resizes to grey, and hears one number in every bin.
 HostAnswers Host() {
   HostAnswers host;
   host.token_id = [](absl::string_view token) -> absl::StatusOr<int64_t> {
@@ -47,6 +47,16 @@ HostAnswers Host() {
     out.set_dtype(KEEL_U8);
     for (const int64_t dim : {to.height(), to.width(), int64_t{3}}) out.add_dims(dim);
     out.set_data(std::string(static_cast<size_t>(to.height() * to.width() * 3), '\x33'));
+    return out;
+  };
+  host.power_spectrum = [](const proto::PowerSpectrum& asked) -> absl::StatusOr<proto::JailTensor> {
+    const int64_t frames = 1 + asked.samples().dims(0) / asked.hop(),
+                  bins = asked.window().dims(0) / 2 + 1;
+    const std::vector<float> values(static_cast<size_t>(frames * bins), 0.25f);
+    proto::JailTensor out;
+    out.set_dtype(KEEL_F32);
+    for (const int64_t dim : {frames, bins}) out.add_dims(dim);
+    out.set_data(values.data(), values.size() * sizeof(float));
     return out;
   };
   return host;
@@ -117,6 +127,33 @@ TEST_F(ProcessorPoolTest, WhatWasCountedGoesInAgain) {
   media.add_frame_times(1);
   EXPECT_THAT(pool_->Call(call), StatusIs(absl::StatusCode::kInvalidArgument,
                                           HasSubstr("media of 2 frames have 3 frame_times")));
+}
+
+// Of `hop` samples between frames, which the plugin takes from the media's height.
+proto::CallProcessor Sound(int64_t samples, int64_t hop) {
+  proto::CallProcessor call;
+  call.set_function(Function::PREPROCESS);
+  proto::JailMedia& media = *call.add_media();
+  media.set_modality(KEEL_MODALITY_AUDIO);
+  media.set_height(hop);
+  media.set_length(samples);
+  media.set_rate(16000);
+  proto::JailTensor& data = *media.mutable_data();
+  data.set_dtype(KEEL_F32);
+  data.add_dims(samples);
+  data.set_data(std::string(static_cast<size_t>(samples) * sizeof(float), '\0'));
+  return call;
+}
+
+TEST_F(ProcessorPoolTest, TheHostMakesSpectraOfSounds) {
+  KEEL_ASSERT_OK_AND_ASSIGN(const proto::JailReply reply, pool_->Call(Sound(100, 10)));
+  const proto::JailTensor& spectrum = reply.delivered().tensors().at("input_features");
+  EXPECT_THAT(std::vector<int64_t>(spectrum.dims().begin(), spectrum.dims().end()),
+              ::testing::ElementsAre(11, 9));
+  float last = 0;
+  std::memcpy(&last, spectrum.data().data() + (11 * 9 - 1) * sizeof(last), sizeof(last));
+  EXPECT_FLOAT_EQ(last, 0.25f);
+  EXPECT_THAT(pool_->Call(Sound(100, 0)), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(ProcessorPoolTest, ACallThatKillsItsChildFailsAlone) {

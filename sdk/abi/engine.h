@@ -27,7 +27,7 @@
  *              [one at a time]      any thread, but one call at a time for one object
  *
  * since: the minor version that brought a function. Changes, the newest first:
- *   0.5  keel_output_reasoning_tokens
+ *   0.5  keel_request_add_audio, keel_output_reasoning_tokens
  *   0.4  keel_request_add_media, keel_request_add_media_url
  *   0.3  keel_engine_reset_prefix_cache, keel_engine_prompt_tokens, keel_output_part
  *   0.2  keel_check_model, keel_plugin_*, keel_output_vector, keel_engine_event_fd, keel_engine_drain,
@@ -468,6 +468,11 @@ KEEL_ENGINE_API keel_status keel_request_add_media(keel_request* request, const 
 KEEL_ENGINE_API keel_status keel_request_add_media_url(keel_request* request, const char* modality,
                                                        const char* url, size_t n,
                                                        const char* place);
+/* As keel_request_add_image, a sound: n samples of one channel, `rate` a second, 1 full scale; copied.
+ * INVALID_ARGUMENT: no such sizes. That the model takes sounds, and of that rate, is checked at submit.
+ * [one at a time] since 0.5 */
+KEEL_ENGINE_API keel_status keel_request_add_audio(keel_request* request, const float* samples,
+                                                   size_t n, int64_t rate);
 
 /* ---- counts ------------------------------------------------------------------------------------ */
 

@@ -253,6 +253,11 @@ class Request {
                                                 std::to_string(rgb.size()) + " bytes");
     return Status::FromAbi(keel_request_add_image(request_.get(), rgb.data(), height, width));
   }
+  // A sound: samples of one channel, `rate` a second.
+  Status AddAudio(std::span<const float> samples, int64_t rate) {
+    return Status::FromAbi(
+        keel_request_add_audio(request_.get(), samples.data(), samples.size(), rate));
+  }
   // An image, a video or a sound ("image", "video", "audio") as its file's bytes, or the URL of one: the
   // n-th of a modality is what the n-th placeholder of it stands for. `place` is what errors call it.
   // Submit reads and decodes it, and may wait for that.

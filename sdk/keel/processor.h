@@ -111,6 +111,7 @@ struct MediaTokens {
   std::string token;                     // "<|image_pad|>"
   int64_t id;                            // the rows that features replace
   std::vector<int64_t> structural = {};  // other ids of the modality: row ends, tile marks
+  int64_t sampling_rate = 0;             // of audio, samples a second; 0: 16000
 };
 
 struct ExpandedPrompt {
@@ -212,6 +213,29 @@ class Assets {
     Check(handle_->resize(handle_->self, &image, resample, &out), "resizing an image");
     return pixels;
   }
+  // |STFT|^2 of more than n_fft / 2 samples, n_fft being the even size of `window`, as torch.stft
+  // makes it, both ends reflected: [1 + samples / hop, n_fft / 2 + 1].
+  std::vector<float> PowerSpectrum(std::span<const float> samples, std::span<const float> window,
+                                   int64_t hop) const {
+    if (!KEEL_HAS(handle_, keel_assets, power_spectrum))
+      throw Error("this host makes no spectra of sounds; update keel");
+    const auto n = static_cast<int64_t>(samples.size()),
+               n_fft = static_cast<int64_t>(window.size());
+    if (hop < 1) throw Error("a spectrum has a hop of " + std::to_string(hop));
+    int64_t shape[] = {1 + n / hop, n_fft / 2 + 1}, strides[] = {n_fft / 2 + 1, 1};
+    std::vector<float> power(static_cast<size_t>(shape[0] * shape[1]));
+    keel_dl_tensor out{};
+    out.data = power.data();
+    out.device = {1, 0};
+    out.ndim = 2;
+    out.dtype = {2, 32, 1};
+    out.shape = shape;
+    out.strides = strides;
+    Check(
+        handle_->power_spectrum(handle_->self, samples.data(), n, window.data(), n_fft, hop, &out),
+        "making the spectrum of a sound");
+    return power;
+  }
 
  private:
   static void Check(keel_status status, const char* what) {
@@ -274,6 +298,8 @@ struct ProcessorClass {
         keel_status status = Put(sink, name.c_str(), tokens.token);
         if (status == 0) status = Put(sink, (name + "_id").c_str(), std::vector{tokens.id});
         if (status == 0) status = Put(sink, (name + "_ids").c_str(), ids);
+        if (status == 0 && tokens.sampling_rate != 0)
+          status = Put(sink, "audio_sampling_rate", std::vector{tokens.sampling_rate});
         if (status != 0) return status;
       }
       return 0;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import ctypes
 import os
 import pathlib
@@ -69,7 +70,8 @@ def _take(handle: ctypes.c_void_p, part: Any, place: str) -> Any:
 
 
 def _add(handle: ctypes.c_void_p, modality: str, item: Any, place: str) -> None:
-    """A PIL image, an array of bytes [height, width, 3], a file's bytes, its path, or a URL."""
+    """A PIL image, an array of bytes [height, width, 3], a sound's samples with their rate, a
+    file's bytes, its path, or a URL."""
     if isinstance(item, str) and _URL.match(item):
         _add_url(handle, modality, item, place)
     elif isinstance(item, (str, os.PathLike)):
@@ -78,6 +80,8 @@ def _add(handle: ctypes.c_void_p, modality: str, item: Any, place: str) -> None:
         _add_file(handle, modality, bytes(item), place)
     elif modality == "image":
         _add_pixels(handle, item, place)
+    elif modality == "audio":
+        _add_samples(handle, item, place)
     else:
         raise NotServed(
             f"{place} is {type(item).__name__}, expected a file's bytes, its path or a URL",
@@ -103,6 +107,22 @@ def _add_pixels(handle: ctypes.c_void_p, item: Any, place: str) -> None:
             ) from None
         pixels = view.tobytes()
     abi.check(_of_library("request_add_image")(handle, pixels, height, width))
+
+
+def _add_samples(handle: ctypes.c_void_p, item: Any, place: str) -> None:
+    """(samples, rate), as librosa.load gives them: one channel, 1 is full scale."""
+    try:
+        given, rate = item
+        samples = array.array("f", given.tolist() if hasattr(given, "tolist") else given)
+        rate = int(rate)
+    except (TypeError, ValueError):
+        raise InvalidArgument(
+            f"{place} is {type(item).__name__}, expected samples and their rate "
+            "(array, 16000), a file's bytes, its path or a URL",
+            field=place,
+        ) from None
+    address, count = samples.buffer_info()
+    abi.check(_of_library("request_add_audio")(handle, address, count, rate))
 
 
 def _add_file(handle: ctypes.c_void_p, modality: str, data: bytes, place: str) -> None:

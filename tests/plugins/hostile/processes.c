@@ -52,12 +52,24 @@ static keel_status count(const void* self, const keel_media* const* sizes, uint3
   return 0;
 }
 
+/* The spectrum of a sound, a frame every `height` samples of 16. */
+static keel_status hear(const processor* p, const keel_media* media, const keel_sink* sink) {
+  const float window[16] = {1};
+  const int64_t hop = media->height;
+  int64_t shape[2] = {hop > 0 ? 1 + media->length / hop : 1, 9};
+  keel_dl_tensor* out = sink->tensor(sink->self, "input_features", KEEL_F32, 2, shape);
+  if (out == NULL) return 8;
+  return p->assets->power_spectrum(p->assets->self, media->data->data, media->length, window, 16,
+                                   hop, out);
+}
+
 /* The image at half its size, as numbers from 0 to 1. */
 static keel_status preprocess(const void* self, const keel_media* const* items_in, uint32_t n,
                               const keel_sink* sink) {
   const processor* p = self;
   if (n != 1) return 3;
   const keel_media* media = items_in[0];
+  if (media->modality == KEEL_MODALITY_AUDIO) return hear(p, media, sink);
   int64_t shape[3] = {media->height / 2, media->width / 2, 3};
   int64_t strides[3] = {shape[1] * 3, 3, 1};
   unsigned char* pixels = malloc((size_t)(shape[0] * strides[0]));
