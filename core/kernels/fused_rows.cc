@@ -61,11 +61,32 @@ at::Tensor FusedActivation(const at::Tensor& x, Act act) {
   return y;
 }
 
+std::optional<at::Tensor> FusedElements(ElementOp op, const at::Tensor& a, const at::Tensor& b,
+                                        Act act) {
+  const bool fits = a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type() &&
+                    a.is_contiguous() && b.is_contiguous();
+  if (!fits) return std::nullopt;
+  at::Tensor y = at::empty(a.sizes(), a.options());
+  ElementRows rows;
+  rows.type = TypeOf(a);
+  rows.op = op;
+  rows.act = act;
+  rows.a = a.const_data_ptr();
+  rows.b = b.const_data_ptr();
+  rows.y = y.mutable_data_ptr();
+  rows.size = a.dim() > 0 ? a.size(-1) : 1;
+  rows.rows = rows.size > 0 ? a.numel() / rows.size : 0;
+  rows.a_stride = rows.b_stride = rows.y_stride = rows.size;
+  RunElementRows(rows);
+  return y;
+}
+
 at::Tensor FusedRope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   for (const at::Tensor* table : {&cos, &sin}) {
     TORCH_CHECK(x.dim() == 3 && table->dim() == 2 && table->is_contiguous() &&
                     table->size(0) == x.size(0) && table->size(1) * 2 <= x.size(2) &&
-                    table->sizes() == cos.sizes() && table->scalar_type() == x.scalar_type(),
+                    table->sizes() == cos.sizes() && table->scalar_type() == cos.scalar_type() &&
+                    (cos.scalar_type() == x.scalar_type() || cos.scalar_type() == at::kFloat),
                 "rope of ", x.sizes(), " ", x.scalar_type(), " by a table of ", table->sizes(), " ",
                 table->scalar_type());
   }
@@ -76,6 +97,7 @@ at::Tensor FusedRope(const at::Tensor& x, const at::Tensor& cos, const at::Tenso
   rows.x = in.const_data_ptr();
   rows.row_stride = in.stride(0);
   rows.head_stride = in.stride(1);
+  rows.wide = cos.scalar_type() != x.scalar_type();
   rows.cos = cos.const_data_ptr();
   rows.sin = sin.const_data_ptr();
   rows.y = y.mutable_data_ptr();

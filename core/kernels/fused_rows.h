@@ -5,6 +5,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 #include "core/kernels/element_rows.h"
 
 namespace keel {
@@ -21,8 +23,12 @@ at::Tensor FusedNorm(const at::Tensor& x, const NormTensors& norm);
 // Element by element.
 at::Tensor FusedActivation(const at::Tensor& x, Act act);
 
-// Pairs (i, i + half) of each head of x [N, heads, size] are rotated by cos and sin [N, half] of x's type; what is
-// behind them stays.
+// kAdd, kSub or kMul of two of the same shape and type; kActMul: act(a) * b. Null where they are not contiguous.
+std::optional<at::Tensor> FusedElements(ElementOp op, const at::Tensor& a, const at::Tensor& b,
+                                        Act act);
+
+// Pairs (i, i + half) of each head of x [N, heads, size] are rotated by cos and sin [N, half] of x's type, or of fp32 if
+// only the result shall be rounded; what is behind them stays.
 at::Tensor FusedRope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 
 }  // namespace keel

@@ -51,6 +51,37 @@ TEST(FusedRowsTest, RopeRotatesHalvesForAnyStrides) {
   }
 }
 
+TEST(FusedRowsTest, RopeByWideTablesIsRoundedOnce) {
+  const at::Tensor cos = at::randn({5, 8}), sin = at::randn({5, 8});
+  const at::Tensor c = cos.unsqueeze(1), s = sin.unsqueeze(1);
+  const at::Tensor x = at::randn({5, 3, 16}).to(at::kBFloat16), wide = x.to(at::kFloat);
+  const at::Tensor a = wide.narrow(2, 0, 8), b = wide.narrow(2, 8, 8);
+  const at::Tensor expected = at::cat({a * c - b * s, b * c + a * s}, 2);
+  const at::Tensor y = FusedRope(x, cos, sin);
+  EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+  EXPECT_LT(Difference(y, expected.to(at::kBFloat16)), 1e-2);
+  EXPECT_LT((y.to(at::kFloat) - expected).abs().div(expected.abs() + 1e-6).max().item<float>(),
+            1.0 / 256);
+}
+
+TEST(FusedRowsTest, ElementsOfTwoThatAreAlikeAreAtens) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor a = at::randn({5, 21}).to(type), b = at::randn({5, 21}).to(type);
+    EXPECT_TRUE(at::equal(*FusedElements(ElementOp::kAdd, a, b, Act::kSilu), a + b));
+    EXPECT_TRUE(at::equal(*FusedElements(ElementOp::kSub, a, b, Act::kSilu), a - b));
+    EXPECT_TRUE(at::equal(*FusedElements(ElementOp::kMul, a, b, Act::kSilu), a * b));
+    const at::Tensor gated = *FusedElements(ElementOp::kActMul, a, b, Act::kSilu);
+    EXPECT_TRUE(at::equal(gated, FusedActivation(a, Act::kSilu) * b));
+    EXPECT_FALSE(FusedElements(ElementOp::kAdd, a, b.narrow(0, 0, 1), Act::kSilu).has_value());
+    EXPECT_FALSE(FusedElements(ElementOp::kAdd, a, b.t(), Act::kSilu).has_value());
+    EXPECT_FALSE(FusedElements(ElementOp::kAdd, a.t(), b.t(), Act::kSilu).has_value());
+    EXPECT_EQ(FusedElements(ElementOp::kAdd, a[0][0], b[0][0], Act::kSilu)->dim(), 0);
+    EXPECT_EQ(
+        FusedElements(ElementOp::kAdd, a.narrow(1, 0, 0), b.narrow(1, 0, 0), Act::kSilu)->numel(),
+        0);
+  }
+}
+
 TEST(FusedRowsTest, OperandsThatDoNotFitAreRefused) {
   EXPECT_THROW(FusedNorm(at::randn({2, 8}), {8, at::randn({7}), {}, 1e-5}), c10::Error);
   EXPECT_THROW(FusedNorm(at::randn({2, 8}), {8, at::randn({8}).to(at::kHalf), {}, 1e-5}),

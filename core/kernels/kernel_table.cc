@@ -43,6 +43,9 @@ constexpr Row<NormFunction> kNorm[] = {
 constexpr Row<ActFunction> kAct[] = {
     {{"fused", FusedActivation}, DeviceType::CPU, kFloats, kBoth},
 };
+constexpr Row<ElementFunction> kElement[] = {
+    {{"fused", FusedElements}, DeviceType::CPU, kFloats, kBoth},
+};
 constexpr Row<RopeFunction> kRope[] = {
     {{"fused", FusedRope}, DeviceType::CPU, kFloats, kBoth},
 };
@@ -67,6 +70,8 @@ const Kernel<LinearFunction>& LinearKernel(const KernelKey& key) {
 const Kernel<NormFunction>* NormKernel(const KernelKey& key) { return Choose(kNorm, key); }
 
 const Kernel<ActFunction>* ActKernel(const KernelKey& key) { return Choose(kAct, key); }
+
+const Kernel<ElementFunction>* ElementKernel(const KernelKey& key) { return Choose(kElement, key); }
 
 const Kernel<RopeFunction>* RopeKernel(const KernelKey& key) { return Choose(kRope, key); }
 

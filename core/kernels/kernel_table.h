@@ -10,6 +10,8 @@
 #include <c10/core/DeviceType.h>
 #include <c10/core/ScalarType.h>
 
+#include <optional>
+
 #include "core/kernels/fused_rows.h"
 #include "core/kernels/numerics.h"
 
@@ -38,7 +40,10 @@ using LinearFunction = at::Tensor(const at::Tensor& x, const at::Tensor& weight,
 using NormFunction = at::Tensor(const at::Tensor& x, const NormTensors& norm);
 // Element by element.
 using ActFunction = at::Tensor(const at::Tensor& x, Act act);
-// Halves of the head or of its first elements, in x's type.
+// Two of the same type, element by element; nullopt: not of these, see FusedElements.
+using ElementFunction = std::optional<at::Tensor>(ElementOp op, const at::Tensor& a,
+                                                  const at::Tensor& b, Act act);
+// Halves of the head or of its first elements, in x's type or in fp32.
 using RopeFunction = at::Tensor(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 
 // Throws c10::Error where nothing has the numerics that are asked for.
@@ -46,6 +51,7 @@ const Kernel<LinearFunction>& LinearKernel(const KernelKey& key);
 // Null: none but ATen's operators one by one.
 const Kernel<NormFunction>* NormKernel(const KernelKey& key);
 const Kernel<ActFunction>* ActKernel(const KernelKey& key);
+const Kernel<ElementFunction>* ElementKernel(const KernelKey& key);
 const Kernel<RopeFunction>* RopeKernel(const KernelKey& key);
 
 }  // namespace keel

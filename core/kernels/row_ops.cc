@@ -151,17 +151,40 @@ KEEL_INLINE void RopeHead(const typename T::Storage* x, const typename T::Storag
   std::copy(x + 2 * half, x + size, y + 2 * half);
 }
 
+// The same in fp32 up to the sums.
+template <int kWidth, typename T>
+KEEL_INLINE void WideRopeHead(const typename T::Storage* x, const float* cos, const float* sin,
+                              typename T::Storage* y, int64_t half, int64_t size) {
+  for (int64_t i = 0; i < half; i += kLanes) {
+    const int64_t count = half - i;
+    F32x16<kWidth> a, b, c, s;
+    LoadPart<kWidth, T>(x + i, count, &a);
+    LoadPart<kWidth, T>(x + half + i, count, &b);
+    LoadPart<kWidth, F32>(cos + i, count, &c);
+    LoadPart<kWidth, F32>(sin + i, count, &s);
+    StorePart<kWidth, T>(a * c - b * s, count, y + i);
+    StorePart<kWidth, T>(b * c + a * s, count, y + half + i);
+  }
+  std::copy(x + 2 * half, x + size, y + 2 * half);
+}
+
 template <int kWidth, typename T>
 struct Rope {
   static KEEL_INLINE void Run(const RopeRows& r, int64_t begin, int64_t end) {
     using Storage = typename T::Storage;
     for (int64_t row = begin; row < end; ++row) {
       for (int64_t head = 0; head < r.heads; ++head) {
-        RopeHead<kWidth, T>(
-            static_cast<const Storage*>(r.x) + row * r.row_stride + head * r.head_stride,
-            static_cast<const Storage*>(r.cos) + row * r.half,
-            static_cast<const Storage*>(r.sin) + row * r.half,
-            static_cast<Storage*>(r.y) + (row * r.heads + head) * r.size, r.half, r.size);
+        const Storage* x =
+            static_cast<const Storage*>(r.x) + row * r.row_stride + head * r.head_stride;
+        Storage* y = static_cast<Storage*>(r.y) + (row * r.heads + head) * r.size;
+        const int64_t table = row * r.half;
+        if (r.wide) {
+          WideRopeHead<kWidth, T>(x, static_cast<const float*>(r.cos) + table,
+                                  static_cast<const float*>(r.sin) + table, y, r.half, r.size);
+        } else {
+          RopeHead<kWidth, T>(x, static_cast<const Storage*>(r.cos) + table,
+                              static_cast<const Storage*>(r.sin) + table, y, r.half, r.size);
+        }
       }
     }
   }

@@ -34,11 +34,13 @@ struct NormRows {
 };
 
 // For each head h of row n, over pairs (i, i + half): (a, b) -> (a cos - b sin, b cos + a sin), each
-// product rounded to x's type, and the sums. What a head has behind its pairs stays as it is.
+// product rounded to x's type, and the sums; `wide`: cos and sin are fp32, and only the sums are rounded. What a head
+// has behind its pairs stays as it is.
 struct RopeRows {
   KernelType type = KernelType::kF32;
   const void* x = nullptr;  // [rows, heads, size], in elements:
   int64_t row_stride = 0, head_stride = 0;
+  bool wide = false;
   const void* cos = nullptr;  // [rows, half], contiguous, of x's type
   const void* sin = nullptr;
   void* y = nullptr;                                // [rows, heads, size], contiguous

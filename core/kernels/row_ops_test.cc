@@ -272,16 +272,23 @@ TYPED_TEST(RowOpsTest, RopeOfEveryVariantRotatesPairsOfHalvesAndKeepsTheRest) {
   using T = TypeParam;
   constexpr int64_t kRows = 2, kHeads = 3;
   for (const RowOpsVariant& variant : RowOpsVariants(Cpu())) {
-    for (int64_t half : {1, 8, 16, 19, 32}) {
+    for (int64_t half : {1, 8, 16, 19, 32, -1, -16, -19, -40}) {  // negative: wide tables
+      const bool wide = half < 0;
+      half = std::abs(half);
       const int64_t dim = 2 * half + half % 3, head_stride = dim + 3,
                     row_stride = kHeads * head_stride + 1;
       const auto x = Random<T>(kRows * row_stride, static_cast<int>(half));
       const auto cos = Random<T>(kRows * half, 1), sin = Random<T>(kRows * half, 2);
+      std::vector<float> wide_cos, wide_sin;
+      for (const auto& c : cos) wide_cos.push_back(T::Get(c));
+      for (const auto& s : sin) wide_sin.push_back(T::Get(s));
       std::vector<typename T::Storage> y(kRows * kHeads * dim);
       RopeRows rows;
       rows.type = T::kType;
       rows.x = x.data(), rows.row_stride = row_stride, rows.head_stride = head_stride;
       rows.cos = cos.data(), rows.sin = sin.data(), rows.y = y.data();
+      rows.wide = wide;
+      if (wide) rows.cos = wide_cos.data(), rows.sin = wide_sin.data();
       rows.rows = kRows, rows.heads = kHeads, rows.size = dim, rows.half = half;
       variant.rope(rows, 0, kRows);
       for (int64_t r = 0; r < kRows; ++r) {
@@ -291,10 +298,11 @@ TYPED_TEST(RowOpsTest, RopeOfEveryVariantRotatesPairsOfHalvesAndKeepsTheRest) {
             const auto* out = y.data() + (r * kHeads + h) * dim;
             const double a = T::Get(in[i]), b = T::Get(in[half + i]);
             const double c = T::Get(cos[r * half + i]), s = T::Get(sin[r * half + i]);
+            const double products =
+                std::abs(a * c) + std::abs(b * s) + std::abs(b * c) + std::abs(a * s);
+            const double results = std::abs(a * c - b * s) + std::abs(b * c + a * s);
             const double bound =
-                2 * T::kStep *
-                    (std::abs(a * c) + std::abs(b * s) + std::abs(b * c) + std::abs(a * s)) +
-                1e-7;
+                (wide ? T::kStep * results + 1e-6 * products : 2 * T::kStep * products) + 1e-7;
             EXPECT_NEAR(T::Get(out[i]), a * c - b * s, bound) << variant.name << ", half " << half;
             EXPECT_NEAR(T::Get(out[half + i]), b * c + a * s, bound) << variant.name;
           }

@@ -125,7 +125,7 @@ at::Tensor ApplyRope(const proto::Rope& rope, const at::Tensor& x, const CosSin&
   TORCH_CHECK(x.dim() == 3 && x.size(2) == rope.head_dim() && x.size(0) == table.cos.size(0),
               "rope of ", x.sizes(), " at ", table.cos.size(0), " positions, expected [N, heads, ",
               rope.head_dim(), "]");
-  if (IsPlainRope(rope)) {
+  if (!rope.interleaved()) {
     const auto* kernel = RopeKernel(KernelKey::Of(x, numerics));
     if (kernel != nullptr) return kernel->run(x, table.cos, table.sin);
   }

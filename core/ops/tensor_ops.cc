@@ -28,6 +28,7 @@
 #include <tuple>
 
 #include "core/graph/op_attributes.h"
+#include "core/kernels/kernel_table.h"
 #include "core/ops/activation.h"
 #include "core/ops/indices.h"
 #include "core/ops/invariant.h"
@@ -212,14 +213,25 @@ at::Tensor Matmul(const at::Tensor& a, const at::Tensor& b, Numerics numerics) {
   return numerics == Numerics::kInvariant ? MatmulInvariant(a, b) : at::matmul(a, b);
 }
 
+// Of two that are alike, by a kernel; nullopt: ATen's operators do it.
+std::optional<at::Tensor> Elements(ElementOp op, const at::Tensor& a, const at::Tensor& b,
+                                   Numerics numerics, Act act = Act::kSilu) {
+  if (a.scalar_type() != b.scalar_type()) return std::nullopt;
+  const auto* kernel = ElementKernel(KernelKey::Of(a, numerics));
+  return kernel == nullptr ? std::nullopt : kernel->run(op, a, b, act);
+}
+
 at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in, DType model_dtype,
                         Numerics numerics) {
   switch (node.op()) {
     case proto::OP_ADD:
+      if (auto y = Elements(ElementOp::kAdd, in[0], in[1], numerics)) return *y;
       return in[0] + in[1];
     case proto::OP_SUB:
+      if (auto y = Elements(ElementOp::kSub, in[0], in[1], numerics)) return *y;
       return in[0] - in[1];
     case proto::OP_MUL:
+      if (auto y = Elements(ElementOp::kMul, in[0], in[1], numerics)) return *y;
       return in[0] * in[1];
     case proto::OP_DIV:
       return in[0] / in[1];
@@ -231,6 +243,10 @@ at::Tensor SingleOutput(const proto::Node& node, absl::Span<const at::Tensor> in
       return ByElement(numerics, in[0],
                        [&](const at::Tensor& x) { return Unary(x, op::Unary(node).kind()); });
     case proto::OP_ACT_MUL:
+      if (auto y = Elements(ElementOp::kActMul, in[0], in[1], numerics,
+                            static_cast<Act>(op::ActMul(node).act() - KEEL_ACT_SILU))) {
+        return *y;
+      }
       return ByElement(numerics, in[0],
                        [&](const at::Tensor& x) { return Activation(x, op::ActMul(node).act()); })
           .mul_(in[1]);
