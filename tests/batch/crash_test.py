@@ -69,6 +69,14 @@ class CrashTest(unittest.TestCase):
         self.assertEqual(self.deaths("--max-crashes", "2"), 3)
         self.assertCountEqual(runner.ids(runner.read(self.output)), self.good)
 
+    def test_an_engine_that_fails_is_a_death_too(self) -> None:
+        lines = [line("good", "a few words"), line("killer", "[die]"), line("other", "more")]
+        runner.write(self.folder / "prompts.jsonl", lines)
+        codes = [self.run_batch().returncode for _ in range(4)]
+        self.assertEqual(codes, [1, 1, 1, 3])
+        self.assertCountEqual(runner.ids(runner.read(self.output)), ["good", "other"])
+        self.assertEqual(runner.ids(runner.read(self.errors)), ["killer"])
+
     def test_any_number(self) -> None:
         for _ in range(5):
             run = self.run_batch("--max-crashes", "0")
