@@ -48,6 +48,7 @@ CpuFeatures DetectCpuFeatures() {
                     __builtin_cpu_supports("avx512vl");
   features.avx512_vnni = features.avx512 && __builtin_cpu_supports("avx512vnni");
   features.avx512_bf16 = features.avx512 && __builtin_cpu_supports("avx512bf16");
+  features.avx512_vbmi = features.avx512 && __builtin_cpu_supports("avx512vbmi");
   if (features.avx512) DetectAmx(features);
 #endif
   return features;
@@ -63,7 +64,7 @@ absl::StatusOr<CpuFeatures> LimitCpuFeatures(const CpuFeatures& features, absl::
   }
   CpuFeatures limited = features;
   if (level < 4) limited.amx_int8 = limited.amx_bf16 = false;
-  if (level < 3) limited.avx512_bf16 = false;
+  if (level < 3) limited.avx512_bf16 = limited.avx512_vbmi = false;
   if (level < 2) limited.avx512 = limited.avx512_vnni = false;
   if (level < 1) limited.avx2 = false;
   return limited;
@@ -92,6 +93,7 @@ std::string ToString(const CpuFeatures& features) {
   add(features.avx512, "avx512");
   add(features.avx512_vnni, "avx512_vnni");
   add(features.avx512_bf16, "avx512_bf16");
+  add(features.avx512_vbmi, "avx512_vbmi");
   add(features.amx_int8, "amx_int8");
   add(features.amx_bf16, "amx_bf16");
   return text.empty() ? "plain" : text;

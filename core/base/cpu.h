@@ -16,6 +16,7 @@ struct CpuFeatures {
   bool avx512 = false;       // AVX-512 F, BW, DQ, VL
   bool avx512_vnni = false;  // int8 dot products
   bool avx512_bf16 = false;  // bf16 dot products
+  bool avx512_vbmi = false;  // bytes looked up in a whole register
   bool amx_int8 = false;     // AMX tiles; true only after Linux granted their use to this process
   bool amx_bf16 = false;
 
@@ -27,7 +28,7 @@ CpuFeatures DetectCpuFeatures();
 
 // `features` without what lies above `isa`, one of
 //   plain  no vector instructions chosen by hand    avx2    up to AVX2
-//   avx512 up to AVX-512 with VNNI                  bf16    up to AVX-512 BF16
+//   avx512 up to AVX-512 with VNNI                  bf16    up to AVX-512 BF16 and VBMI
 //   amx    everything
 // A limit never adds a feature.
 absl::StatusOr<CpuFeatures> LimitCpuFeatures(const CpuFeatures& features, absl::string_view isa);

@@ -13,12 +13,14 @@ constexpr CpuFeatures kAll = {.avx2 = true,
                               .avx512 = true,
                               .avx512_vnni = true,
                               .avx512_bf16 = true,
+                              .avx512_vbmi = true,
                               .amx_int8 = true,
                               .amx_bf16 = true};
 
 TEST(CpuTest, ALimitTakesAwayWhatLiesAboveIt) {
   EXPECT_THAT(LimitCpuFeatures(kAll, "amx"), IsOkAndHolds(kAll));
-  EXPECT_EQ(ToString(*LimitCpuFeatures(kAll, "bf16")), "avx2 avx512 avx512_vnni avx512_bf16");
+  EXPECT_EQ(ToString(*LimitCpuFeatures(kAll, "bf16")),
+            "avx2 avx512 avx512_vnni avx512_bf16 avx512_vbmi");
   EXPECT_EQ(ToString(*LimitCpuFeatures(kAll, "avx512")), "avx2 avx512 avx512_vnni");
   EXPECT_EQ(ToString(*LimitCpuFeatures(kAll, "avx2")), "avx2");
   EXPECT_EQ(ToString(*LimitCpuFeatures(kAll, "plain")), "plain");

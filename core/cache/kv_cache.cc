@@ -45,15 +45,13 @@ absl::StatusOr<int64_t> BlockBytes(const KvLayerSpec& spec, int64_t block_size, 
   return bytes;
 }
 
-constexpr int64_t kLargePage = 2 << 20;
-
 // In large pages: blocks are read that lie here and there, and with small ones reading waits for
 // their translations. Less than such a page holds stays in small ones. Throws c10::Error,
 // std::bad_alloc.
 at::Tensor AllocateTensor(at::IntArrayRef dims, at::ScalarType type) {
   int64_t bytes = static_cast<int64_t>(c10::elementSize(type));
   for (const int64_t dim : dims) bytes *= dim;
-  if (bytes < kLargePage) return at::empty(dims, type);
+  if (bytes < kHugePage) return at::empty(dims, type);
   HugeMemory memory = AllocateHugeMemory(bytes);
   if (memory == nullptr) throw std::bad_alloc();
   const HugeMemoryFree free(bytes);
@@ -168,7 +166,7 @@ absl::Status KvCache::Allocate(absl::Span<const int32_t> num_blocks) {
       if (layer.group != g) continue;
       for (const at::Tensor& tensor : TensorsOf(layer)) {
         const auto bytes = static_cast<int64_t>(tensor.nbytes());
-        if (bytes < kLargePage) continue;
+        if (bytes < kHugePage) continue;
         regions.push_back({static_cast<char*>(tensor.mutable_data_ptr()), bytes / num_blocks[g]});
       }
     }

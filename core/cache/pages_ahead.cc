@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/kernels/huge_memory.h"
+
 namespace keel {
 namespace {
 
-constexpr int64_t kPage = 2 << 20;
 // The next page is taken when half of one is used.
-constexpr int64_t kAhead = kPage / 2;
+constexpr int64_t kAhead = kHugePage / 2;
 
 // Older headers do not have it; an older Linux refuses, and pages come when they are written.
 #ifndef MADV_POPULATE_WRITE
@@ -21,7 +22,7 @@ constexpr int64_t kAhead = kPage / 2;
 
 int64_t PagesAhead::Wanted(int64_t block_bytes, int64_t num_blocks, int64_t used) {
   const int64_t bytes = block_bytes * used + kAhead;
-  return std::min((bytes + kPage - 1) / kPage * kPage, block_bytes * num_blocks);
+  return std::min((bytes + kHugePage - 1) / kHugePage * kHugePage, block_bytes * num_blocks);
 }
 
 PagesAhead::PagesAhead(std::vector<Region> regions, int64_t num_blocks)

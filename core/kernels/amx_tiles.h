@@ -11,9 +11,10 @@
 
 #include <cstdint>
 
-#define KEEL_TARGET_AMX \
-  __attribute__((       \
-      target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16")))
+#define KEEL_TARGET_AMX                                                                       \
+  __attribute__((                                                                             \
+      target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16," \
+             "amx-int8")))
 
 namespace keel::amx {
 
@@ -31,6 +32,9 @@ struct Block {
   float* sums = nullptr;
   int64_t sum_stride = 0;  // bytes
   bool set = false;        // the sums, not add to them
+  // Memory that up to 16 rows ask for meanwhile: so many lines with each tile of inputs.
+  const char* next = nullptr;
+  int64_t next_lines = 0;
 };
 
 // What is in tiles: 0 to 3 sums, then x and w.
@@ -105,6 +109,11 @@ class Tiles {
     _tile_stored(3, sums + rest + 64, b.sum_stride);
   }
 
+  KEEL_TARGET_AMX static void AskForNext(const Block& b, int64_t tile) {
+    const char* next = b.next + tile * b.next_lines * 64;
+    for (int64_t i = 0; i < b.next_lines; ++i) __builtin_prefetch(next + i * 64, 0, 2);
+  }
+
   // Two tiles of rows by two of columns: each that is loaded serves twice.
   KEEL_TARGET_AMX static void Square(const Block& b) {
     LoadSums(b, kTileRows * b.sum_stride);
@@ -129,6 +138,7 @@ class Tiles {
     LoadSums(b, kRest);
     const char *x = b.x, *w = b.w;
     for (int64_t i = 0; i < b.tiles; ++i, x += 64, w += 16 * b.w_stride) {
+      AskForNext(b, i);
       _tile_loadd(4, x, b.x_stride);
       _tile_loadd(6, w, b.w_stride);
       _tile_dpbf16ps(0, 4, 6);

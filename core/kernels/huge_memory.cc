@@ -7,8 +7,6 @@
 namespace keel {
 namespace {
 
-constexpr int64_t kHugePage = 2 << 20;
-
 int64_t RoundUp(int64_t bytes) {
   return (std::max<int64_t>(bytes, 1) + kHugePage - 1) / kHugePage * kHugePage;
 }

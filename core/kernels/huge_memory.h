@@ -17,6 +17,8 @@ class HugeMemoryFree {
 };
 using HugeMemory = std::unique_ptr<char, HugeMemoryFree>;
 
+inline constexpr int64_t kHugePage = 2 << 20;
+
 // `bytes` of zeros, aligned to 2 MiB, in pages of 2 MiB where Linux has some to give (transparent huge pages). With
 // pages of 4 KiB a virtual machine reads a stream at 0.6 to 0.8 of the speed: it waits for translations.
 // Pages are taken when they are first touched, so threads that will read a part should also fill it. Null where

@@ -28,10 +28,17 @@ constexpr int64_t kBlock = 256;
 
 int64_t TilesOf(int64_t k) { return (k + kTileInputs - 1) / kTileInputs; }
 
-// Few rows read one stream of weights from end to end: all of their whole tiles are one block.
+// Few rows read one stream of weights from end to end, of which kAhead bytes behind what is read are asked for. What a
+// tile of rows takes is one block, but for a rest of k; two tiles take it in turn, from L1.
+constexpr int64_t kAhead = 8 << 10;
+bool IsOneStream(const PackedLinear& linear, int64_t rows) {
+  return rows <= 2 * kTileRows && linear.format.weights == WeightType::kBF16;
+}
+
 int64_t BlockInputs(const PackedLinear& linear, int64_t rows) {
-  const bool is_one = rows <= kTileRows && linear.format.weights == WeightType::kBF16;
-  return is_one ? std::max(linear.k / kTileInputs, int64_t{1}) * kTileInputs : kBlock;
+  return rows <= kTileRows && IsOneStream(linear, rows)
+             ? std::max(linear.k / kTileInputs, int64_t{1}) * kTileInputs
+             : kBlock;
 }
 
 // Rows of x by blocks of inputs, in whole tiles, with zeros past k: [blocks][rows][inputs of the block].
@@ -75,8 +82,21 @@ const char* PackedAt(const PackedLinear& linear, int64_t column, int64_t begin) 
          column / kPanel * PanelBytes(linear.format, linear.k) + PanelBytes(linear.format, begin);
 }
 
-// All rows times a block of weights, of `columns` columns. Every 32 rows ask for their share of `bytes` bytes from `next`
-// on, which come after.
+// Few rows times a block of weights, of `columns` columns, while what comes kAhead behind it is asked for.
+void MultiplyFewRows(int64_t rows, int64_t columns, amx::Block block, const char* next,
+                     amx::Tiles* tiles) {
+  block.next = next;
+  block.next_lines = kTileInputs / 2 * kPanel * 4 / 64;
+  for (int64_t row = 0; row < rows; row += kTileRows) {
+    const int64_t count = std::min(kTileRows, rows - row);
+    tiles->Multiply(count, columns, block);
+    block.x += count * block.x_stride;
+    block.sums += count * kPanel;
+    block.next_lines = 0;
+  }
+}
+
+// All rows times a block of weights. Every 32 rows ask for their share of `bytes` bytes from `next` on, which come after.
 void MultiplyRows(int64_t rows, int64_t columns, amx::Block block, const char* next, int64_t bytes,
                   amx::Tiles* tiles) {
   for (int64_t row = 0; row < rows; row += 2 * kTileRows) {
@@ -103,13 +123,15 @@ void MultiplyRows(int64_t rows, int64_t columns, amx::Block block, const char* n
 template <auto kWeights>
 void Run(const PackedLinear& linear, const void* x, const PackedLinearPart& part) {
   const int64_t rows = part.row_end - part.row_begin, inputs = BlockInputs(linear, rows);
+  const bool is_one_stream = IsOneStream(linear, rows);
+  const int64_t panels_at_once = is_one_stream ? 1 : kPanels;
   Scratch& scratch = Scratch::OfThread();
   amx::Tiles tiles;
   const auto end_of = [&](int64_t column, int64_t panels) {
     return std::min((column / kPanel + panels) * kPanel, part.column_end);
   };
   for (int64_t first = part.column_begin, last = 0; first < part.column_end; first = last) {
-    last = end_of(first, kPanels);
+    last = end_of(first, panels_at_once);
     const char* block_x = static_cast<const char*>(x);
     for (int64_t begin = 0; begin < linear.k; begin += inputs) {
       const int64_t count = TilesOf(std::min(linear.k - begin, inputs));
@@ -124,13 +146,14 @@ void Run(const PackedLinear& linear, const void* x, const PackedLinearPart& part
                             .set = begin == 0};
         const int64_t columns = (end - column + kSplit - 1) / kSplit * kSplit;
         kWeights(linear, begin, column, columns, scratch.weights, &block);
+        if (is_one_stream) {
+          MultiplyFewRows(rows, columns, block, PackedAt(linear, column, begin) + kAhead, &tiles);
+          continue;
+        }
         const int64_t next_begin = end < last ? begin : begin + inputs;
-        const int64_t bytes =
-            next_begin < linear.k
-                ? PanelBytes(linear.format, std::min(linear.k - next_begin, inputs))
-                : 0;
+        const int64_t next_inputs = std::clamp<int64_t>(linear.k - next_begin, 0, inputs);
         MultiplyRows(rows, columns, block, PackedAt(linear, end < last ? end : first, next_begin),
-                     bytes, &tiles);
+                     PanelBytes(linear.format, next_inputs), &tiles);
       }
       block_x += rows * count * 64;
     }
@@ -170,8 +193,9 @@ void BF16Weights(const PackedLinear& linear, int64_t begin, int64_t column, int6
 
 // ---- Weights of integers
 
-// Below, dot products of bytes are faster: making bf16 costs as much as some rows.
-constexpr int64_t kLeastRows = 24;
+// Below, products of bytes are faster: making bf16 costs as much as some rows. Measured, as those of packed_int_amx.cc,
+// on an Intel Xeon with 2 virtual cores.
+int64_t LeastIntRows(const PackedFormat& format) { return format.group == 128 ? 96 : 48; }
 
 constexpr int64_t kExpandedLine = kSplit * 4;  // a pair of inputs of kSplit columns in bf16
 
@@ -272,7 +296,7 @@ void AppendPackedAmx(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* v
                        .row_bytes = RowBytes,
                        .convert = Convert,
                        .run = Run<IntWeights>,
-                       .least_rows = kLeastRows,
+                       .least_rows = LeastIntRows,
                        .most_rows = kMostRows});
 }
 

@@ -72,11 +72,15 @@ void UnpackIntPanel(const PackedFormat& format, int64_t k, const void* panel, fl
 
 // How four quantized inputs lie, half a step.
 enum class RowKind {
-  kBytes,  // int8_t[4]
-  kSplit,  // int8_t[2][4]: numbers of 16 bits, high * 256 + low
-  kWords,  // int16_t[4], in the order 0 2 1 3: factors of the even and the odd bytes of 32 bits
+  kBytes,   // int8_t[4]
+  kSplit,   // int8_t[2][4]: numbers of 16 bits, high * 256 + low
+  kWords,   // int16_t[4], in the order 0 2 1 3: factors of the even and the odd bytes of 32 bits
+  kPlanes,  // int8_t[4]: as kSplit, but the low bytes lie kPlane behind the high ones
 };
-inline constexpr int64_t HalfStepBytes(RowKind kind) { return kind == RowKind::kBytes ? 4 : 8; }
+inline constexpr int64_t HalfStepBytes(RowKind kind) {
+  return kind == RowKind::kBytes || kind == RowKind::kPlanes ? 4 : 8;
+}
+inline constexpr int64_t kPlane = kMaxGroup;
 
 // The greatest |q|. Of 16 bits it is the one that splits into two signed bytes.
 inline int MaxQuantized(const PackedFormat& format) {

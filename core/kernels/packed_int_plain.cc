@@ -47,6 +47,10 @@ QuantizedGroup QuantizeGroupPlain(const float* x, int64_t steps, RowKind kind, i
           out[i] = static_cast<uint8_t>((q + 128) >> 8);
           out[4 + i] = static_cast<uint8_t>(q);
           break;
+        case RowKind::kPlanes:
+          out[i] = static_cast<uint8_t>((q + 128) >> 8);
+          out[kPlane + i] = static_cast<uint8_t>(q);
+          break;
         case RowKind::kWords: {
           const int16_t word = static_cast<int16_t>(q);
           std::memcpy(out + 2 * kWordOrder[i], &word, sizeof(word));

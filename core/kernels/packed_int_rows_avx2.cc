@@ -35,13 +35,20 @@ KEEL_TARGET_AVX2 inline void StoreStep(__m128i q, uint8_t* out, int64_t stride) 
     const __m128i bytes = _mm_packs_epi16(q, q);
     _mm_storeu_si32(out, bytes);
     _mm_storeu_si32(out + stride, _mm_srli_epi64(bytes, 32));
-  } else if constexpr (kKind == RowKind::kSplit) {
+  } else if constexpr (kKind == RowKind::kSplit || kKind == RowKind::kPlanes) {
     const __m128i high = _mm_srai_epi16(_mm_add_epi16(q, _mm_set1_epi16(128)), 8);
     const __m128i low = _mm_and_si128(q, _mm_set1_epi16(255));
-    const __m128i bytes =
-        _mm_unpacklo_epi32(_mm_packs_epi16(high, high), _mm_packus_epi16(low, low));
-    _mm_storeu_si64(out, bytes);
-    _mm_storeu_si64(out + stride, _mm_unpackhi_epi64(bytes, bytes));
+    const __m128i high_bytes = _mm_packs_epi16(high, high), low_bytes = _mm_packus_epi16(low, low);
+    if constexpr (kKind == RowKind::kSplit) {
+      const __m128i bytes = _mm_unpacklo_epi32(high_bytes, low_bytes);
+      _mm_storeu_si64(out, bytes);
+      _mm_storeu_si64(out + stride, _mm_unpackhi_epi64(bytes, bytes));
+    } else {
+      _mm_storeu_si32(out, high_bytes);
+      _mm_storeu_si32(out + stride, _mm_srli_epi64(high_bytes, 32));
+      _mm_storeu_si32(out + kPlane, low_bytes);
+      _mm_storeu_si32(out + kPlane + stride, _mm_srli_epi64(low_bytes, 32));
+    }
   } else {
     const __m128i order = _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
     const __m128i words = _mm_shuffle_epi8(q, order);
@@ -78,6 +85,7 @@ KEEL_TARGET_AVX2 QuantizedGroup QuantizeGroupAvx2(const float* x, int64_t steps,
   if (!finite || greatest < kLeastX) {
     for (int64_t half = 0; half < 2 * steps; ++half) {
       std::memset(out + half * stride, 0, HalfStepBytes(kind));
+      if (kind == RowKind::kPlanes) std::memset(out + kPlane + half * stride, 0, 4);
     }
     return {finite ? 0.0f : std::numeric_limits<float>::quiet_NaN(), 0};
   }
@@ -89,6 +97,9 @@ KEEL_TARGET_AVX2 QuantizedGroup QuantizeGroupAvx2(const float* x, int64_t steps,
       break;
     case RowKind::kSplit:
       group.sum = Quantize<RowKind::kSplit>(x, steps, inverse, out, stride);
+      break;
+    case RowKind::kPlanes:
+      group.sum = Quantize<RowKind::kPlanes>(x, steps, inverse, out, stride);
       break;
     case RowKind::kWords:
       group.sum = Quantize<RowKind::kWords>(x, steps, inverse, out, stride);

@@ -19,6 +19,9 @@ constexpr __mmask16 kAll = 0xffff;
 
 constexpr int64_t kColumns = 16;  // of a register
 constexpr int64_t kHalfStep = kPanel * 4;
+// Bytes of nibbles that are asked for before their use: to look them up takes so many instructions that the processor
+// does not look far enough ahead itself.
+constexpr int64_t kNibblesAhead = 4 << 10;
 
 KEEL_TARGET_VNNI inline __m512i Broadcast4(const uint8_t* p) {
   int32_t bytes;
@@ -109,6 +112,7 @@ KEEL_TARGET_VNNI void DotTile(const IntBlock& b) {
       for (int64_t step = 0; step < steps; ++step, w += kHalfStep, x += 2 * kRowBytes) {
         __m512i nibbles[kVectors];
         KEEL_UNROLL for (int v = 0; v < kVectors; ++v) {
+          __builtin_prefetch(w + kNibblesAhead + v * 64, 0, 2);
           nibbles[v] = _mm512_loadu_si512(w + v * 64);
           codes[v] = LookUpLow(levels, nibbles[v]);
         }

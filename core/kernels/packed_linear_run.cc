@@ -123,7 +123,8 @@ const PackedLinearVariant& BestPackedVariant(const PackedLinear& linear, int64_t
   const PackedLinearVariant* takes = nullptr;
   for (auto variant = variants.rbegin(); variant != variants.rend(); ++variant) {
     if (!variant->takes(linear.format, linear.type)) continue;
-    if (variant->least_rows <= rows) return *variant;
+    if (variant->least_rows == nullptr || variant->least_rows(linear.format) <= rows)
+      return *variant;
     if (takes == nullptr) takes = &*variant;
   }
   if (takes == nullptr) ABSL_RAW_LOG(FATAL, "no kernel for this format");
@@ -139,6 +140,7 @@ std::vector<PackedLinearVariant> PackedLinearVariants(const CpuFeatures& cpu) {
   AppendPackedIntAvx2(cpu, &variants);
   AppendPackedIntAvx512(cpu, &variants);
   AppendPackedIntVnni(cpu, &variants);
+  AppendPackedIntAmx(cpu, &variants);
   AppendPackedAmx(cpu, &variants);
 #else
   (void)cpu;

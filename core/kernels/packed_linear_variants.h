@@ -38,8 +38,9 @@ struct PackedLinearVariant {
   void (*run)(const PackedLinear& linear, const void* rows, const PackedLinearPart& part) = nullptr;
   // An output's bits depend on its row of x and its weights alone: not on the part, so not on m or threads.
   bool invariant = false;
-  // Rows that `run` is worth calling with, and that it takes at once.
-  int64_t least_rows = 1, most_rows = kMaxPartRows;
+  // Rows that `run` is worth calling with; null: any.
+  int64_t (*least_rows)(const PackedFormat& format) = nullptr;
+  int64_t most_rows = kMaxPartRows;  // that it takes at once
 };
 
 // y, or the y of several linears side by side, as a grid of parts, one a thread. Rows are divided only where columns
@@ -74,6 +75,7 @@ void AppendPackedIntPlain(std::vector<PackedLinearVariant>* variants);
 #if defined(__x86_64__)
 void AppendPackedFloat(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
 void AppendPackedAmx(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
+void AppendPackedIntAmx(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
 void AppendPackedIntAvx2(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
 void AppendPackedIntAvx512(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);
 void AppendPackedIntVnni(const CpuFeatures& cpu, std::vector<PackedLinearVariant>* variants);

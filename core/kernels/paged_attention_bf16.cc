@@ -1,4 +1,5 @@
 // Paged attention by products of bf16 pairs, in registers or in AMX's tiles.
+#include "core/base/cpu.h"
 #include "core/kernels/attention_span.h"
 #include "core/kernels/paged_attention_variants.h"
 
@@ -36,9 +37,8 @@ KEEL_TARGET_AVX512_BF16_VBMI void RunInt8(const PagedAttention& a, const Attenti
 
 // Cooper Lake alone multiplies bf16 and has no VBMI, which codes are expanded by.
 bool HasPairs(const PagedAttention& a) {
-  static const bool has_vbmi = __builtin_cpu_supports("avx512vbmi");
   return a.type == KernelType::kBF16 &&
-         (a.kv_type == KvType::kBF16 || (has_vbmi && HasScales(a.kv_type)));
+         (a.kv_type == KvType::kBF16 || (Cpu().avx512_vbmi && HasScales(a.kv_type)));
 }
 
 void RunPairs(const PagedAttention& a, const AttentionRows& rows, const AttentionSpan& span,
