@@ -9,7 +9,7 @@
 #include "sdk/keel/blocks/mlp.h"
 #include "sdk/keel/blocks/patches.h"
 #include "sdk/keel/blocks/qwen_vl.h"
-#include "sdk/keel/blocks/qwen_vl_image_processor.h"
+#include "sdk/keel/blocks/qwen_vl_timed_processor.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
@@ -67,12 +67,14 @@ struct Glm4vConfig : QwenVlConfig {
     return desc;
   }
   Spec spec() const {
-    Spec s = WithPatches(vision, {"image"});
+    Spec s = WithPatches(vision);
     s.renames.push_back({.op = KEEL_RENAME_SPLIT,
                          .from = {R"((.*\.mlp\.)gate_up_proj\.weight)"},
                          .to = {R"(\1gate_proj.weight)", R"(\1up_proj.weight)"}});
-    for (const Spec::Input& input : InterpolationInputs("image", 16, vision.merge_unit))
-      s.inputs.push_back(input);
+    for (const char* tower : {"image", "video"}) {
+      for (const Spec::Input& input : InterpolationInputs(tower, 16, vision.merge_unit))
+        s.inputs.push_back(input);
+    }
     return s;
   }
 };
@@ -176,17 +178,29 @@ struct Glm4vForConditionalGeneration : DenseDecoder<Glm4vConfig, Glm4vTextDecode
   }
 };
 
-// Images alone: the tokens of a video are those of images, with words between them.
-struct Glm4vProcessor : QwenVlImageProcessor {
+// The tokens of a video are those of images, between the two that begin and end it.
+class Glm4vProcessor : public QwenVlTimedProcessor {
+ public:
   static constexpr const char* kProcessorNames[] = {"Glm4vProcessor"};
   Glm4vProcessor(const Config& config, const Assets& assets)
-      : QwenVlImageProcessor(
-            assets, Glm4vVisionConfig::SideOfPositions(config.Object("vision_config")), BicubicTaps,
-            {.image_token = "<|image|>",
-             .video_token = "<|video|>",
-             .counts_frames = true,
-             .min_pixels = 112 * 112,
-             .max_pixels = 28 * 28 * 15000}) {}
+      : QwenVlTimedProcessor(assets,
+                             Glm4vVisionConfig::SideOfPositions(config.Object("vision_config")),
+                             BicubicTaps, TextOfStep,
+                             {.image_token = "<|image|>",
+                              .video_token = "<|video|>",
+                              .counts_frames = true,
+                              .min_pixels = 112 * 112,
+                              .max_pixels = 28 * 28 * 15000,
+                              .counts_whole_steps = true,
+                              .video_min_pixels = 112 * 112,
+                              .video_max_pixels = 28 * 28 * 2 * 30000,
+                              .video_begin = "<|begin_of_video|>",
+                              .video_end = "<|end_of_video|>"}) {}
+
+ private:
+  static StepText TextOfStep(double first, double) {
+    return {"<|begin_of_image|>", "<|end_of_image|>" + std::to_string(static_cast<int64_t>(first))};
+  }
 };
 
 }  // namespace

@@ -10,7 +10,8 @@ namespace keel {
 namespace {
 
 struct LlavaConfig : LlavaModelConfig {
-  explicit LlavaConfig(const Config& c) : LlavaModelConfig(c, {.text_config_ties = true}) {}
+  explicit LlavaConfig(const Config& c)
+      : LlavaModelConfig(c, {.text = {.text_config_ties = true}}) {}
 };
 
 struct LlavaForConditionalGeneration : DenseDecoder<LlavaConfig> {

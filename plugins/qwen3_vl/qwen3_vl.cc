@@ -75,9 +75,11 @@ struct Qwen3VLConfig : QwenVlConfig {
     return desc;
   }
   Spec spec() const {
-    Spec s = WithPatches(vision, {"image"});
-    for (const Spec::Input& input : InterpolationInputs("image", 4, vision.merge_unit))
-      s.inputs.push_back(input);
+    Spec s = WithPatches(vision);
+    for (const char* tower : {"image", "video"}) {
+      for (const Spec::Input& input : InterpolationInputs(tower, 4, vision.merge_unit))
+        s.inputs.push_back(input);
+    }
     for (size_t i = 0; i < vision.deepstack_visual_indexes.size(); ++i)
       s.inputs.push_back({"forward", MoreFeatures(i), KEEL_DTYPE_MODEL, {-1, hidden_size}});
     return s;

@@ -23,7 +23,9 @@ NUM_NEW_TOKENS = 32
 MIN_MARGIN = 2e-3
 MIN_DISTINCT = 12
 NUM_SIZES = 300  # in counts.json
+NUM_CLIPS = 100  # in video_counts.json
 MAX_SIDE = 4000
+MAX_CLIP_SIDE, MAX_FRAMES = 400, 9
 
 TEMPLATE = """\
 {%- for message in messages %}
@@ -94,15 +96,23 @@ def processor(variant):
     return made
 
 
+def write_rows(path: pathlib.Path, rows: list) -> None:
+    text = ",\n".join(json.dumps(row) for row in rows)
+    path.write_text(f"[\n{text}\n]\n", encoding="utf-8")
+
+
 def write_processor(directory: pathlib.Path, variant) -> None:
     made = processor(variant)
     made.save_pretrained(directory)
-    rows = ",\n".join(json.dumps(row) for row in counts(made, NUM_SIZES, variant.sees.around))
-    (directory / "counts.json").write_text(f"[\n{rows}\n]\n", encoding="utf-8")
+    rows = counts(made, NUM_SIZES, variant.sees.around, variant.sees.options)
+    write_rows(directory / "counts.json", rows)
+    if variant.sees.video:
+        write_rows(directory / "video_counts.json", video_counts(made, variant.sees.video))
 
 
 def chats(variant) -> dict[str, list]:
-    return CHATS | (CHATS_WITH_VIDEOS if variant.sees.video else {})
+    seen = CHATS | (CHATS_WITH_VIDEOS if variant.sees.video else {})
+    return {name: chat for name, chat in seen.items() if name not in variant.sees.not_taken}
 
 
 def content_of(part) -> dict:
@@ -121,7 +131,7 @@ def prompt_of(made, chat: list) -> str:
     )
 
 
-def inputs_of(made, model, chat: list) -> dict:
+def inputs_of(made, model, variant, chat: list) -> dict:
     """What the model takes of a chat."""
     pixels = [PIL.Image.fromarray(IMAGES[part]) for part in chat if isinstance(part, int)]
     clips = [VIDEOS[part[0]] for part in chat if isinstance(part, list)]
@@ -130,7 +140,7 @@ def inputs_of(made, model, chat: list) -> dict:
     made_of = made if pixels or clips else made.tokenizer
     out = made_of(
         text=[prompt_of(made, chat)],
-        **({"images": pixels} if pixels else {}),
+        **({"images": pixels, **variant.sees.options} if pixels else {}),
         **({"videos": clips, "video_metadata": facts} if clips else {}),
         add_special_tokens=False,
         return_tensors="pt",
@@ -140,7 +150,7 @@ def inputs_of(made, model, chat: list) -> dict:
 
 
 def an_image(model, variant) -> dict:
-    return inputs_of(processor(variant), model, CHATS["one"])
+    return inputs_of(processor(variant), model, variant, CHATS["one"])
 
 
 def forward(model, inputs: dict) -> torch.Tensor:
@@ -179,7 +189,7 @@ def is_clear(model, variant) -> bool:
     """Whether no rounding can change a greedy token of a chat, and none is one token repeated."""
     made = processor(variant)
     for chat in chats(variant).values():
-        tokens, margin = greedy(model, inputs_of(made, model, chat))
+        tokens, margin = greedy(model, inputs_of(made, model, variant, chat))
         if margin < MIN_MARGIN or len(set(tokens.tolist())) < MIN_DISTINCT:
             return False
     return True
@@ -201,7 +211,7 @@ def compute(model, variant) -> tuple[dict, dict]:
         tensors |= {f"video_{i}": torch.from_numpy(clip) for i, clip in enumerate(VIDEOS)}
     facts = {}
     for name, chat in chats(variant).items():
-        inputs = inputs_of(made, model, chat)
+        inputs = inputs_of(made, model, variant, chat)
         text = prompt_of(made, chat)
         short = made.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
         tokens, margin = greedy(model, inputs)
@@ -215,7 +225,7 @@ def compute(model, variant) -> tuple[dict, dict]:
             found = features(model.get_image_features, inputs)
             tensors[f"{name}.features"] = found.contiguous()
         if "pixel_values_videos" in inputs:
-            tensors[f"{name}.pixel_values_videos"] = inputs["pixel_values_videos"].contiguous()
+            tensors[f"{name}.pixel_values_videos"] = variant.sees.video_pixels(inputs).contiguous()
             found = features(model.get_video_features, inputs)
             tensors[f"{name}.video_features"] = found.contiguous()
         if any(key.startswith("pixel_values") for key in inputs):
@@ -227,22 +237,43 @@ def compute(model, variant) -> tuple[dict, dict]:
     return tensors, {"chats": facts}
 
 
-def count(made, height: int, width: int) -> int:
+def count(made, height: int, width: int, around: int, options: dict) -> int:
     """Tokens that the processor makes of an image's placeholder; -1: it refuses the image."""
     pixels = PIL.Image.new("RGB", (width, height))
     try:
-        ids = made(text=[made.image_token], images=[pixels], add_special_tokens=False)
+        ids = made(text=[made.image_token], images=[pixels], add_special_tokens=False, **options)
     except ValueError:
         return -1
-    return len(ids["input_ids"][0])
+    if options:  # with which there is text within an item
+        return sum(ids["token_type_ids"][0])
+    return len(ids["input_ids"][0]) - around
 
 
-def counts(made, num: int, around: int = 0) -> list[list[int]]:
+def counts(made, num: int, around: int = 0, options: dict = {}) -> list[list[int]]:
     """[height, width, tokens] of random sizes, as many small ones as large; `around` of the tokens
     that come with an image are not its own."""
     rng = np.random.Generator(np.random.PCG64(0))
     sides = np.exp(rng.uniform(0, np.log(MAX_SIDE + 1), (num, 2))).astype(int).clip(1, MAX_SIDE)
-    return [[h, w, count(made, h, w) - around] for h, w in sides.tolist()]
+    return [[h, w, count(made, h, w, around, options)] for h, w in sides.tolist()]
+
+
+def video_counts(made, prompt: str) -> list[list[int]]:
+    """[frames, height, width, tokens] of clips of random sizes; -1: refused. `prompt` holds one."""
+    rng = np.random.Generator(np.random.PCG64(1))
+    rows = []
+    for _ in range(NUM_CLIPS):
+        height, width = np.exp(rng.uniform(0, np.log(MAX_CLIP_SIDE + 1), 2)).astype(int).clip(4)
+        frames = int(rng.integers(1, MAX_FRAMES + 1))
+        facts = {"fps": FRAMES_A_SECOND, "total_num_frames": frames}
+        clip = np.zeros((frames, height, width, 3), np.uint8)
+        try:
+            ids = made(text=[prompt], videos=[clip], video_metadata=[facts])["input_ids"][0]
+        except ValueError:
+            ids = None
+        its = {made.image_token_id, made.video_token_id}
+        tokens = -1 if ids is None else sum(token in its for token in ids)
+        rows.append([frames, int(height), int(width), tokens])
+    return rows
 
 
 def main() -> None:

@@ -24,10 +24,16 @@ class Sees:
     special: tuple[str, ...]  # tokens of its tokenizer beside the usual ones, from FIRST_SPECIAL on
     image: str  # what stands for an image in a prompt
     processor: typing.Callable  # transformers' processor of a tokenizer
+    options: dict = dataclasses.field(default_factory=dict)  # of each call of it
     around: int = 0  # tokens that come with an image and are not its own
     video: str = ""  # what stands for a video; "": it takes none
+    # Chats of make_multimodal.py that transformers itself does not take.
+    not_taken: tuple[str, ...] = ()
     # The inputs of its tower as Keel's plugin has them, of what transformers' processor gives.
     pixels: typing.Callable[[dict], typing.Any] = lambda inputs: inputs["pixel_values"]
+    video_pixels: typing.Callable[[dict], typing.Any] = lambda inputs: inputs[
+        "pixel_values_videos"
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,9 +16,10 @@ def _processor(tokenizer):
     import transformers
 
     size = {"shortest_edge": 2 * 56 * 56, "longest_edge": 2 * 28 * 28 * 12}
+    video_size = {"shortest_edge": 28 * 28 * 8, "longest_edge": 40000}
     return transformers.Glm4vProcessor(
         image_processor=transformers.Glm4vImageProcessor(size=size),
-        video_processor=transformers.Glm4vVideoProcessor(),
+        video_processor=transformers.Glm4vVideoProcessor(size=video_size),
         tokenizer=tokenizer,
     )
 
@@ -54,10 +55,18 @@ VARIANTS = (
             video_token_id=FIRST_SPECIAL + 5,
             tie_word_embeddings=False,
         ),
-        gains={"proj": 1.0, "qkv": 1.5, "position_embedding": 3.0, "downsample": 1.0},
+        gains={
+            "proj": 1.0,
+            "qkv": 1.5,
+            "position_embedding": 3.0,
+            "downsample": 1.0,
+            "embed_tokens": 1.0,  # layers end with norms, which hold them small beside it
+        },
         sees=Sees(
             special=SPECIAL,
             image="<|begin_of_image|><|image|><|end_of_image|>",
+            video="<|begin_of_video|><|video|><|end_of_video|>",
+            not_taken=("clip_and_image",),  # it takes all image tokens for the image's
             processor=_processor,
         ),
     ),

@@ -10,9 +10,10 @@ def _processor(tokenizer):
 
     settings = dict(patch_size=14, image_mean=[0.5] * 3, image_std=[0.5] * 3)
     size = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 12}
+    video_size = {"shortest_edge": 28 * 28 * 8, "longest_edge": 30000}
     return transformers.Qwen3VLProcessor(
         image_processor=transformers.Qwen2VLImageProcessor(size=size, **settings),
-        video_processor=transformers.Qwen3VLVideoProcessor(patch_size=14),
+        video_processor=transformers.Qwen3VLVideoProcessor(patch_size=14, size=video_size),
         tokenizer=tokenizer,
     )
 
@@ -51,6 +52,7 @@ VARIANTS = (
         sees=Sees(
             special=SPECIAL,
             image="<|vision_start|><|image_pad|><|vision_end|>",
+            video="<|vision_start|><|video_pad|><|vision_end|>",
             processor=_processor,
         ),
     ),

@@ -69,6 +69,14 @@ inline Pixels Resize(const Assets& assets, Pixels image, uint32_t resample, int6
   return {height, width, assets.Resize(view, resample, height, width)};
 }
 
+// A part of an image that lies within it.
+inline Pixels Crop(const Pixels& image, int64_t top, int64_t left, int64_t height, int64_t width) {
+  Pixels out{height, width, {}};
+  for (int64_t y = top; y < top + height; ++y)
+    out.bytes.insert(out.bytes.end(), image.at(y, left), image.at(y, left) + width * 3);
+  return out;
+}
+
 // The middle of an image, black where it is smaller.
 inline Pixels CenterCrop(const Pixels& image, int64_t height, int64_t width) {
   if (image.height == height && image.width == width) return image;
@@ -93,6 +101,15 @@ inline std::optional<Config> ImageProcessorConfig(const Assets& assets) {
     if (whole->IsObject("image_processor")) return whole->Child("image_processor");
   }
   return assets.Json("preprocessor_config.json");
+}
+
+// Those of the video processor; those of images where the checkpoint has none of its own, as in transformers.
+inline std::optional<Config> VideoProcessorConfig(const Assets& assets) {
+  if (const auto whole = assets.Json("processor_config.json")) {
+    if (whole->IsObject("video_processor")) return whole->Child("video_processor");
+  }
+  const std::optional<Config> own = assets.Json("video_preprocessor_config.json");
+  return own ? own : assets.Json("preprocessor_config.json");
 }
 
 // Sides of `size` or `crop_size`: a number, or an object of them.

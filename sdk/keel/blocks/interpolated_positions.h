@@ -68,6 +68,15 @@ inline Taps BilinearTaps(int64_t i, int64_t size, int64_t side) {
   return {{std::min(first, side - 1), std::min(first + 1, side - 1)}, {1 - (at - low), at - low}};
 }
 
+// Of the middle of patch `i`, as torch's interpolate has it for mode="bilinear": no align_corners.
+inline Taps MiddleTaps(int64_t i, int64_t size, int64_t side) {
+  const float scale = static_cast<float>(side) / static_cast<float>(size);
+  const float at = std::max(0.0F, scale * (static_cast<float>(i) + 0.5F) - 0.5F);
+  const int64_t first = std::min(static_cast<int64_t>(at), side - 1);
+  const float rest = std::min(at - static_cast<float>(first), 1.0F);
+  return {{first, std::min(first + 1, side - 1)}, {1 - rest, rest}};
+}
+
 // Of the middle of patch `i`: no align_corners. Keys' kernel with a = -0.75; positions beyond the ends are those at the ends.
 inline Taps BicubicTaps(int64_t i, int64_t size, int64_t side) {
   constexpr float a = -0.75F;

@@ -30,18 +30,27 @@
 
 namespace keel {
 
+// What a family has where its file leaves a key out, if not LLaVA's.
+struct LlavaDefaults {
+  TextModelOptions text = {};
+  const char* text_type = "llama";
+  VitDefaults vision = ClipVit();
+  int64_t vision_feature_layer = -2;
+  const char* select_strategy = "default";
+};
+
 struct LlavaModelConfig : TextModelConfig {
   VitConfig vision;
   int64_t vision_feature_layer;  // how many layers run
   bool has_class, multimodal_projector_bias;
   uint32_t projector_hidden_act;
-  explicit LlavaModelConfig(const Config& c, const TextModelOptions& o = {})
-      : TextModelConfig(c, "llama", o),
-        vision(c.Object("vision_config"), ClipVit()),
-        vision_feature_layer(c.Int("vision_feature_layer", -2)),
+  explicit LlavaModelConfig(const Config& c, const LlavaDefaults& d = {})
+      : TextModelConfig(c, d.text_type, d.text),
+        vision(c.Object("vision_config"), d.vision),
+        vision_feature_layer(c.Int("vision_feature_layer", d.vision_feature_layer)),
         multimodal_projector_bias(c.Bool("multimodal_projector_bias", true)),
         projector_hidden_act(c.Activation("projector_hidden_act", "gelu")) {
-    const std::string strategy = c.String("vision_feature_select_strategy", "default");
+    const std::string strategy = c.String("vision_feature_select_strategy", d.select_strategy);
     if (strategy != "default" && strategy != "full")
       c.Fail("vision_feature_select_strategy", "is '" + strategy + "', expected default or full");
     has_class = strategy == "full";

@@ -15,7 +15,6 @@
 #define KEEL_SDK_KEEL_BLOCKS_QWEN_VL_H_
 
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,14 +44,13 @@ struct QwenVlConfig : DenseConfig {
             .sections = {mrope_section[0], mrope_section[1], mrope_section[2]}};
   }
   // The decoder's, with inputs of a tower named visual: patches, where they are, which see each other.
-  Spec WithPatches(const PatchSizes& vision,
-                   std::initializer_list<const char*> towers = {"image", "video"}) const {
+  Spec WithPatches(const PatchSizes& vision) const {
     Spec s = DenseConfig::spec();
     s.renames = {{.from = {"model\\.language_model\\.(.*)"}, .to = {"model.\\1"}},
                  {.from = {"model\\.visual\\.(.*)"}, .to = {"visual.\\1"}}};
     s.inputs = {{"forward", "positions", KEEL_I64, {3, -1}}};
     const int64_t unit = vision.merge_unit;  // -1: tokens, each of `unit` patches
-    for (const char* tower : towers) {
+    for (const char* tower : {"image", "video"}) {
       s.inputs.push_back(
           {tower, "pixel_values", KEEL_DTYPE_MODEL, {-1, vision.patch_values()}, {unit}});
       s.inputs.push_back({tower, "positions", KEEL_I64, {2, -1}, {1, unit}});

@@ -26,51 +26,34 @@
 
 #include "sdk/keel/blocks/images.h"
 #include "sdk/keel/blocks/interpolated_positions.h"
+#include "sdk/keel/blocks/smart_resize.h"
 
 namespace keel {
-
-// The size (height, width) nearest to an image's, in whole multiples of `factor`, with its aspect and with a number of
-// pixels, in `frames` together, within the limits.
-inline std::pair<int64_t, int64_t> SmartResize(int64_t height, int64_t width, int64_t factor,
-                                               int64_t min_pixels, int64_t max_pixels,
-                                               int64_t frames = 1) {
-  const std::string size = std::to_string(height) + "x" + std::to_string(width);
-  if (height < 1 || width < 1) throw Error("an image is " + size + ", expected at least 1x1");
-  if (std::max(height, width) > 200 * std::min(height, width))
-    throw Error("an image is " + size + ", expected an aspect ratio of at most 200");
-  const double h = static_cast<double>(height), w = static_cast<double>(width),
-               f = static_cast<double>(factor), n_frames = static_cast<double>(frames);
-  const auto multiple = [&](double n) { return static_cast<int64_t>(n) * factor; };
-  // Halves go to the even number, as in Python's round.
-  const int64_t h_bar = multiple(std::nearbyint(h / f)), w_bar = multiple(std::nearbyint(w / f));
-  if (frames * h_bar * w_bar > max_pixels) {
-    const double beta = std::sqrt(n_frames * h * w / static_cast<double>(max_pixels));
-    return {std::max(factor, multiple(std::floor(h / beta / f))),
-            std::max(factor, multiple(std::floor(w / beta / f)))};
-  }
-  if (frames * h_bar * w_bar < min_pixels) {
-    const double beta = std::sqrt(static_cast<double>(min_pixels) / (n_frames * h * w));
-    return {multiple(std::ceil(h * beta / f)), multiple(std::ceil(w * beta / f))};
-  }
-  return {h_bar, w_bar};
-}
 
 // What a family's processor has otherwise than Qwen2-VL's.
 struct QwenVlProcessorOptions {
   double tokens_per_second = 0;  // by which a video's steps are placed in time; 0: one a step
   const char* image_token = "<|image_pad|>";
   const char* video_token = "<|video_pad|>";
-  // The limits are of the pixels of all frames, of which an image has temporal_patch_size, and a smaller side than a
-  // cell's is made as long as one first.
+  // The limits of images are of the pixels of all frames, of which they have temporal_patch_size, and a smaller side
+  // than a cell's is made as long as one first.
   bool counts_frames = false;
   int64_t min_pixels = 56 * 56, max_pixels = 28 * 28 * 1280;
+  // The limits of videos are so too, and their steps stand in the prompt each by itself (qwen_vl_timed_processor.h).
+  bool timed = false;
+  bool counts_whole_steps = false;  // a last frame that fills up a step is one of the video's
+  int64_t video_min_pixels = 28 * 28 * 128, video_max_pixels = 28 * 28 * 768;
+  ImageSettings (*video_settings)() = ImageSettings::Clip;
+  // Tokens between which those of images are a video's; null: a video has its own.
+  const char* video_begin = nullptr;
+  const char* video_end = nullptr;
 };
 
 class QwenVlProcessor {
  public:
   std::vector<MediaTokens> Tokens() const {
     return {{KEEL_MODALITY_IMAGE, options_.image_token, image_token_id_},
-            {KEEL_MODALITY_VIDEO, options_.video_token, video_token_id_}};
+            {KEEL_MODALITY_VIDEO, options_.video_token, video_feature_id()}};
   }
 
   keel_media_count Count(const keel_media& media) const {
@@ -101,24 +84,17 @@ class QwenVlProcessor {
 
   std::string Replacement(const keel_media_count& item, uint32_t) const {
     const bool video = item.modality == KEEL_MODALITY_VIDEO;
-    return Repeated(video ? options_.video_token : options_.image_token, item.tokens);
+    return Repeated(video ? video_feature_token() : options_.image_token, item.tokens);
   }
 
   ExpandedPrompt Expand(PromptIds ids, MediaCounts items) const {
-    ExpandedPrompt out;
-    NextItem next(items);
-    for (const int64_t id : ids) {
-      const uint32_t modality = ModalityOf(id);
-      const int64_t n = modality == KEEL_MODALITY_TEXT ? 1 : next.Take(modality).tokens;
-      out.input_ids.insert(out.input_ids.end(), static_cast<size_t>(n), id);
-      out.mm_token_type_ids.insert(out.mm_token_type_ids.end(), static_cast<size_t>(n), modality);
-    }
-    next.ExpectEnd();
-    return out;
+    return ExpandBy(ids, items, [](const keel_media_count& item, int64_t id, ExpandedPrompt& out) {
+      Append(item.tokens, id, item.modality, out);
+    });
   }
 
   // transformers' get_rope_index: text goes on along all three axes, an item starts where the text before it ends and
-  // takes as many positions as its longer side has tokens.
+  // takes as many positions as its longer side has tokens. Steps that stand by themselves are items of their own.
   PromptPositions Positions(PromptIds ids, MediaCounts items) const {
     const size_t n = ids.size();
     PromptPositions out{3, std::vector<int64_t>(3 * n), 0};
@@ -131,18 +107,28 @@ class QwenVlProcessor {
       out.positions[2 * n + token] = w;
       last = std::max({last, t, h, w});
     };
+    bool in_video = false;
+    int64_t steps_left = 0;  // of `item`
+    const keel_media_count* item = nullptr;
     for (size_t i = 0; i < n;) {
-      const uint32_t modality = ModalityOf(ids[i]);
+      const uint32_t modality = TypeOf(ids[i], in_video);
       if (modality == KEEL_MODALITY_TEXT) {
         put(i++, position, position, position);
         ++position;
         continue;
       }
-      const keel_media_count& item = next.Take(modality);
-      const int64_t height = item.grid_h / merge_size_, width = item.grid_w / merge_size_;
-      const bool timed = modality == KEEL_MODALITY_VIDEO && options_.tokens_per_second > 0;
-      const double interval = timed ? options_.tokens_per_second * item.seconds_per_grid : 1;
-      for (int64_t t = 0; t < item.grid_t; ++t) {
+      const bool video = modality == KEEL_MODALITY_VIDEO;
+      if (steps_left == 0 || !video) {
+        item = &next.Take(modality);
+        steps_left = item->grid_t;
+      }
+      const int64_t height = item->grid_h / merge_size_, width = item->grid_w / merge_size_,
+                    steps = options_.timed ? 1 : steps_left;
+      const double interval = video && options_.tokens_per_second > 0
+                                  ? options_.tokens_per_second * item->seconds_per_grid
+                                  : 1;
+      steps_left -= steps;
+      for (int64_t t = 0; t < steps; ++t) {
         const auto time = static_cast<int64_t>(static_cast<double>(t) * interval);
         for (int64_t h = 0; h < height; ++h) {
           for (int64_t w = 0; w < width; ++w) put(i++, position + time, position + h, position + w);
@@ -165,8 +151,39 @@ class QwenVlProcessor {
   explicit QwenVlProcessor(const Assets& assets, const QwenVlProcessorOptions& options = {})
       : QwenVlProcessor(assets, ImageProcessorConfig(assets), options) {}
 
+  const Assets& assets() const { return assets_; }
+  // What stands for a feature of a video.
+  const char* video_feature_token() const {
+    return options_.video_begin == nullptr ? options_.video_token : options_.image_token;
+  }
+  int64_t video_feature_id() const {
+    return options_.video_begin == nullptr ? video_token_id_ : image_token_id_;
+  }
   int64_t patch_size() const { return patch_size_; }
   int64_t merge_size() const { return merge_size_; }
+  int64_t temporal_patch_size() const { return temporal_patch_size_; }
+
+  static void Append(int64_t n, int64_t id, uint32_t type, ExpandedPrompt& out) {
+    out.input_ids.insert(out.input_ids.end(), static_cast<size_t>(n), id);
+    out.mm_token_type_ids.insert(out.mm_token_type_ids.end(), static_cast<size_t>(n), type);
+  }
+
+  // append(item, id of its placeholder, out) for each placeholder.
+  template <typename F>
+  ExpandedPrompt ExpandBy(PromptIds ids, MediaCounts items, const F& append) const {
+    ExpandedPrompt out;
+    NextItem next(items);
+    for (const int64_t id : ids) {
+      const uint32_t modality = ModalityOf(id);
+      if (modality == KEEL_MODALITY_TEXT) {
+        Append(1, id, modality, out);
+      } else {
+        append(next.Take(modality), id, out);
+      }
+    }
+    next.ExpectEnd();
+    return out;
+  }
 
   // Puts `pixel_values`; returns the items' grids.
   std::vector<keel_media_count> PutPatches(MediaItems items, const TensorSink& inputs) const {
@@ -261,32 +278,33 @@ class QwenVlProcessor {
   struct Preparation {
     ImageSettings settings;
     int64_t min_pixels, max_pixels;
-    Preparation(const std::optional<Config>& c, int64_t min, int64_t max)
-        : settings(c, ImageSettings::Clip()),
+    int64_t max_frame_tokens = 0;  // 0: a frame may have all that max_pixels leaves it
+    Preparation(const std::optional<Config>& c, const ImageSettings& defaults, int64_t min,
+                int64_t max)
+        : settings(c, defaults),
           min_pixels(c ? c->Int("min_pixels|size/shortest_edge", min) : min),
-          max_pixels(c ? c->Int("max_pixels|size/longest_edge", max) : max) {}
+          max_pixels(c ? c->Int("max_pixels|size/longest_edge", max) : max) {
+      if (c && c->Bool("cap_pixels_per_frame", false))
+        max_frame_tokens = c->Int("max_video_tokens", 768);
+    }
   };
   const Preparation& PreparationOf(const keel_media& media) const {
     return media.modality == KEEL_MODALITY_VIDEO ? videos_ : images_;
-  }
-
-  // The settings of the video processor; those of images where the checkpoint has none of its own, as in transformers.
-  static std::optional<Config> VideoProcessorConfig(const Assets& assets) {
-    if (const auto whole = assets.Json("processor_config.json")) {
-      if (whole->IsObject("video_processor")) return whole->Child("video_processor");
-    }
-    const std::optional<Config> own = assets.Json("video_preprocessor_config.json");
-    return own ? own : assets.Json("preprocessor_config.json");
   }
 
   QwenVlProcessor(const Assets& assets, const std::optional<Config>& config,
                   const QwenVlProcessorOptions& options)
       : assets_(assets),
         options_(options),
-        images_(config, options.min_pixels, options.max_pixels),
-        videos_(VideoProcessorConfig(assets), 28 * 28 * 128, 28 * 28 * 768),
+        images_(config, ImageSettings::Clip(), options.min_pixels, options.max_pixels),
+        videos_(VideoProcessorConfig(assets), options.video_settings(), options.video_min_pixels,
+                options.video_max_pixels),
         image_token_id_(assets.TokenId(options.image_token)),
         video_token_id_(assets.TokenId(options.video_token)) {
+    if (options.video_begin != nullptr) {
+      video_begin_id_ = assets.TokenId(options.video_begin);
+      video_end_id_ = assets.TokenId(options.video_end);
+    }
     if (!config) return;
     const Config& c = *config;
     patch_size_ = CheckedSide(c, "patch_size", c.Int("patch_size", patch_size_));
@@ -297,20 +315,36 @@ class QwenVlProcessor {
 
   std::pair<int64_t, int64_t> ResizedSize(const keel_media& media, int64_t min_pixels,
                                           int64_t max_pixels) const {
-    const int64_t cell = patch_size_ * merge_size_;
-    if (!options_.counts_frames || media.height < 1 || media.width < 1)
+    const int64_t cell = patch_size_ * merge_size_, step = temporal_patch_size_;
+    const bool video = media.modality == KEEL_MODALITY_VIDEO;
+    if (!(video ? options_.timed : options_.counts_frames) || media.height < 1 || media.width < 1)
       return SmartResize(media.height, media.width, cell, min_pixels, max_pixels);
+    int64_t frames = video ? media.length : step;
+    if (options_.counts_whole_steps) frames = (frames + step - 1) / step * step;
+    if (video && videos_.max_frame_tokens > 0) {
+      const int64_t of_frame = std::min(videos_.max_frame_tokens * cell * cell,
+                                        max_pixels / std::max<int64_t>(frames, 1));
+      const auto least = static_cast<int64_t>(static_cast<double>(min_pixels) * 1.05);
+      max_pixels = std::max(of_frame, least) * frames;
+    }
     double height = static_cast<double>(media.height), width = static_cast<double>(media.width);
     const double side = static_cast<double>(cell), scale = std::max(side / height, side / width);
     if (scale > 1) height = std::trunc(height * scale), width = std::trunc(width * scale);
     return SmartResize(static_cast<int64_t>(height), static_cast<int64_t>(width), cell, min_pixels,
-                       max_pixels, temporal_patch_size_);
+                       max_pixels, frames, step);
   }
 
   uint32_t ModalityOf(int64_t id) const {
     return id == image_token_id_   ? KEEL_MODALITY_IMAGE
            : id == video_token_id_ ? KEEL_MODALITY_VIDEO
                                    : KEEL_MODALITY_TEXT;
+  }
+
+  // Of a token of an expanded prompt, which is read from its first on.
+  uint32_t TypeOf(int64_t id, bool& in_video) const {
+    if (id == video_begin_id_) in_video = true;
+    if (id == video_end_id_) in_video = false;
+    return in_video && id == image_token_id_ ? KEEL_MODALITY_VIDEO : ModalityOf(id);
   }
 
   // Writes the patches of step `t`, cell by cell, each [channel, time, y, x]; returns the end.
@@ -342,6 +376,7 @@ class QwenVlProcessor {
   const QwenVlProcessorOptions options_;
   const Preparation images_, videos_;
   const int64_t image_token_id_, video_token_id_;
+  int64_t video_begin_id_ = -1, video_end_id_ = -1;
   int64_t patch_size_ = 14, temporal_patch_size_ = 2, merge_size_ = 2;
 };
 

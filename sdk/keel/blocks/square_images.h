@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sdk/keel/blocks/images.h"
@@ -43,14 +44,19 @@ class SquareImages {
 
   // pixel_values and segments, as VitConfig::inputs declares them.
   void Preprocess(MediaItems items, const TensorSink& inputs) const {
-    const auto n = static_cast<int64_t>(items.size());
-    float* out = inputs.F32("pixel_values", {n, 3, size_, size_}).data();
-    for (const keel_media& item : items) {
-      const Pixels pixels = Resize(assets_, PixelsOf(item), settings_.resample, size_, size_);
-      out = settings_.Normalize(pixels, 0, 0, size_, size_, out);
-    }
+    float* out = Begin(static_cast<int64_t>(items.size()), inputs);
+    for (const keel_media& item : items) out = Put(PixelsOf(item), out);
+  }
+
+  // The same in steps, for `n` images: where the pixels of the first go, and of each where the next one's do.
+  float* Begin(int64_t n, const TensorSink& inputs) const {
     const std::vector<int32_t> borders = TileBorders(n, patches());
     std::copy(borders.begin(), borders.end(), inputs.I32("segments", {n + 1}).begin());
+    return inputs.F32("pixel_values", {n, 3, size_, size_}).data();
+  }
+  float* Put(Pixels image, float* out) const {
+    const Pixels square = Resize(assets_, std::move(image), settings_.resample, size_, size_);
+    return settings_.Normalize(square, 0, 0, size_, size_, out);
   }
 
  private:

@@ -91,8 +91,8 @@ static keel_status replacement(const void* self, const keel_media_count* item, u
   if (item->runs < 2 || media == NULL || media->frame_times == NULL)
     return sink->bytes(sink->self, "text", "<image><image>", 14);
   char text[64];
-  const int size = snprintf(text, sizeof text, "<image>%.1f<image>",
-                            media->frame_times[media->length - 1]);
+  const int size =
+      snprintf(text, sizeof text, "<image>%.1f<image>", media->frame_times[media->length - 1]);
   return sink->bytes(sink->self, "text", text, (size_t)size);
 }
 
