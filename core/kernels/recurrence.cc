@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/kernels/delta_lanes.h"
 #include "core/kernels/lanes.h"
 #include "core/kernels/lanes_math.h"
 #include "core/kernels/parallel.h"
@@ -80,30 +81,30 @@ struct SpaceToken {
 template <int kWidth, int kRows>
 KEEL_INLINE void SpaceRows(const SpaceToken& t, int64_t row, float* state) {
   using F32 = typename Vector<kWidth>::F32;
-  F32 sums[kRows] = {}, h, b, c;
+  F32 sums[kRows], h, b, c;
   float dx[kRows], sum[kRows];
   state += row * t.state_size;
-  for (int r = 0; r < kRows; ++r) dx[r] = t.d * t.x[row + r];
+  KEEL_UNROLL for (int r = 0; r < kRows; ++r) dx[r] = t.d * t.x[row + r], sums[r] = F32{};
   int64_t n = 0;
   for (; n + kWidth <= t.state_size; n += kWidth) {
     std::memcpy(&b, t.b + n, sizeof(F32));
     std::memcpy(&c, t.c + n, sizeof(F32));
-    for (int r = 0; r < kRows; ++r) {
+    KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
       std::memcpy(&h, state + r * t.state_size + n, sizeof(F32));
       h = h * t.decay + b * dx[r];
       std::memcpy(state + r * t.state_size + n, &h, sizeof(F32));
       sums[r] += h * c;
     }
   }
-  for (int r = 0; r < kRows; ++r) sum[r] = SumOfRegister<kWidth>(sums[r]);
+  KEEL_UNROLL for (int r = 0; r < kRows; ++r) sum[r] = SumOfRegister<kWidth>(sums[r]);
   for (; n < t.state_size; ++n) {
-    for (int r = 0; r < kRows; ++r) {
+    KEEL_UNROLL for (int r = 0; r < kRows; ++r) {
       float& one = state[r * t.state_size + n];
       one = one * t.decay + t.b[n] * dx[r];
       sum[r] += one * t.c[n];
     }
   }
-  for (int r = 0; r < kRows; ++r) t.y[row + r] = sum[r] + t.skip * t.x[row + r];
+  KEEL_UNROLL for (int r = 0; r < kRows; ++r) t.y[row + r] = sum[r] + t.skip * t.x[row + r];
 }
 
 template <int kWidth>
@@ -166,80 +167,6 @@ KEEL_INLINE void Selective(const SelectiveScan& p, const RecurrentSequence& s, i
   for (int64_t t = s.begin; t < s.end; ++t) {
     for (int64_t c = first; c < last; ++c)
       p.y[t * p.channels + c] = SelectiveToken<kWidth>(p, t, c, s.state + c * p.state_size);
-  }
-}
-
-// One token of one head of a DeltaRule. `decay` is of each key element.
-struct DeltaToken {
-  const float *q, *k, *v, *decay;
-  const float* beta;  // null: linear attention
-  float* y;
-  int64_t key_size, value_size;
-};
-
-// Its value elements [column, column + kLanes): each column of the state goes by itself.
-template <int kWidth>
-KEEL_INLINE void DeltaLanes(const DeltaToken& t, int64_t column, float* state) {
-  F32x16<kWidth> delta, row, sum = {};
-  F32::LoadLanes(t.v + column, &delta);
-  state += column;
-  if (t.beta != nullptr) {
-    for (int64_t i = 0; i < t.key_size; ++i) {
-      F32::LoadLanes(state + i * t.value_size, &row);
-      sum += row * t.decay[i] * t.k[i];
-    }
-    delta = (delta - sum) * *t.beta;
-    sum = {};
-  }
-  for (int64_t i = 0; i < t.key_size; ++i) {
-    F32::LoadLanes(state + i * t.value_size, &row);
-    row = row * t.decay[i] + delta * t.k[i];
-    F32::StoreLanes(row, state + i * t.value_size);
-    sum += row * t.q[i];
-  }
-  F32::StoreLanes(sum, t.y + column);
-}
-
-KEEL_INLINE void DeltaColumn(const DeltaToken& t, int64_t column, float* state) {
-  float delta = t.v[column], sum = 0;
-  state += column;
-  if (t.beta != nullptr) {
-    for (int64_t i = 0; i < t.key_size; ++i) sum += state[i * t.value_size] * t.decay[i] * t.k[i];
-    delta = (delta - sum) * *t.beta;
-    sum = 0;
-  }
-  for (int64_t i = 0; i < t.key_size; ++i) {
-    float& one = state[i * t.value_size];
-    one = one * t.decay[i] + delta * t.k[i];
-    sum += one * t.q[i];
-  }
-  t.y[column] = sum;
-}
-
-template <int kWidth>
-KEEL_INLINE void Delta(const DeltaRule& p, const RecurrentSequence& s, int64_t head) {
-  const int64_t group = head / (p.heads / p.groups);
-  float* const state = s.state + head * p.key_size * p.value_size;
-  std::vector<float> decay(static_cast<size_t>(p.key_size), 1.0f);
-  for (int64_t t = s.begin; t < s.end; ++t) {
-    const int64_t at = t * p.heads + head, at_group = (t * p.groups + group) * p.key_size;
-    if (p.by_key) {
-      for (int64_t i = 0; i < p.key_size; ++i) decay[i] = std::exp(p.g[at * p.key_size + i]);
-    } else if (p.g != nullptr) {
-      std::fill(decay.begin(), decay.end(), std::exp(p.g[at]));
-    }
-    const DeltaToken token = {p.q + at_group,
-                              p.k + at_group,
-                              p.v + at * p.value_size,
-                              decay.data(),
-                              p.beta != nullptr ? p.beta + at : nullptr,
-                              p.y + at * p.value_size,
-                              p.key_size,
-                              p.value_size};
-    int64_t column = 0;
-    for (; column + kLanes <= p.value_size; column += kLanes)
-      DeltaLanes<kWidth>(token, column, state);
-    for (; column < p.value_size; ++column) DeltaColumn(token, column, state);
   }
 }
 
