@@ -1,15 +1,7 @@
-"""Goldens of models that see: what transformers makes of chats with images, and how many tokens an
-image of some size takes. make.py calls it for the variants that say how they see.
+"""Goldens of models that see: what transformers makes of chats with images. make.py calls it for
+the variants that say how they see."""
 
-  python tests/goldens/make_multimodal.py DIRECTORY N FILE
-
-writes how many tokens the processor of the checkpoint in DIRECTORY makes of images of N random
-sizes.
-"""
-
-import argparse
 import inspect
-import json
 import pathlib
 
 import numpy as np
@@ -22,8 +14,6 @@ import tiny_tokenizer
 NUM_NEW_TOKENS = 32
 MIN_MARGIN = 2e-3
 MIN_DISTINCT = 12
-NUM_SIZES = 300  # in counts.json
-MAX_SIDE = 4000
 
 TEMPLATE = """\
 {%- for message in messages %}
@@ -97,8 +87,6 @@ def processor(variant):
 def write_processor(directory: pathlib.Path, variant) -> None:
     made = processor(variant)
     made.save_pretrained(directory)
-    rows = ",\n".join(json.dumps(row) for row in counts(made, NUM_SIZES, variant.sees.around))
-    (directory / "counts.json").write_text(f"[\n{rows}\n]\n", encoding="utf-8")
 
 
 def chats(variant) -> dict[str, list]:
@@ -139,7 +127,7 @@ def inputs_of(made, model, chat: list) -> dict:
     return {key: value for key, value in out.items() if key in known}
 
 
-def an_image(model, variant) -> dict:
+def an_item(model, variant) -> dict:
     return inputs_of(processor(variant), model, CHATS["one"])
 
 
@@ -225,35 +213,3 @@ def compute(model, variant) -> tuple[dict, dict]:
             fact["effect_of_another_image"] = float(f"{effect:.3g}")
         facts[name] = fact
     return tensors, {"chats": facts}
-
-
-def count(made, height: int, width: int) -> int:
-    """Tokens that the processor makes of an image's placeholder; -1: it refuses the image."""
-    pixels = PIL.Image.new("RGB", (width, height))
-    try:
-        ids = made(text=[made.image_token], images=[pixels], add_special_tokens=False)
-    except ValueError:
-        return -1
-    return len(ids["input_ids"][0])
-
-
-def counts(made, num: int, around: int = 0) -> list[list[int]]:
-    """[height, width, tokens] of random sizes, as many small ones as large; `around` of the tokens
-    that come with an image are not its own."""
-    rng = np.random.Generator(np.random.PCG64(0))
-    sides = np.exp(rng.uniform(0, np.log(MAX_SIDE + 1), (num, 2))).astype(int).clip(1, MAX_SIDE)
-    return [[h, w, count(made, h, w) - around] for h, w in sides.tolist()]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("directory")
-    parser.add_argument("num", type=int)
-    parser.add_argument("file", type=pathlib.Path)
-    args = parser.parse_args()
-    made = transformers.AutoProcessor.from_pretrained(args.directory)
-    args.file.write_text(json.dumps(counts(made, args.num)))
-
-
-if __name__ == "__main__":
-    main()
