@@ -25,12 +25,14 @@ FAMILIES = [
     "phi3",
     "qwen2",
     "qwen2_5_vl",
+    "qwen2_audio",
     "qwen2_vl",
     "qwen3",
     "qwen3_moe",
     "qwen3_next",
     "qwen3_vl",
     "recurrent_gemma",
+    "voxtral",
 ]
 
 # Of them, those that see: with a processor, and goldens of chats with images.
@@ -47,4 +49,10 @@ FAMILIES_THAT_SEE = [
     "qwen2_5_vl",
     "qwen2_vl",
     "qwen3_vl",
+]
+
+# Of them, those that hear: with a processor, and goldens of chats with sounds.
+FAMILIES_THAT_HEAR = [
+    "qwen2_audio",
+    "voxtral",
 ]

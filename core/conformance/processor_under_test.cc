@@ -192,6 +192,8 @@ class FakeAssets {
   // None, but numbers that hang on what is given, as those of a spectrum do.
   static keel_status Spectrum(void*, const float* samples, int64_t n, const float* window,
                               int64_t n_fft, int64_t hop, keel_dl_tensor* out) {
+    if (n <= n_fft / 2 || hop < 1)
+      return static_cast<keel_status>(absl::StatusCode::kInvalidArgument);
     auto* to = reinterpret_cast<float*>(static_cast<char*>(out->data) + out->byte_offset);
     for (int64_t frame = 0; frame <= n / hop; ++frame) {
       for (int64_t bin = 0; bin <= n_fft / 2; ++bin) {

@@ -130,6 +130,7 @@ absl::StatusOr<MediaItem> DecodeAudio(absl::string_view bytes, const AudioOption
   if (audio.ok() && options.rate != 0) audio = Resampled(*std::move(audio), options.rate);
   if (!audio.ok()) return Annotate(audio.status(), kWhat);
   audio->length = static_cast<int64_t>(audio->samples.size());
+  KEEL_RETURN_IF_ERROR(Annotate(CheckMediaItem(*audio), kWhat));
   return audio;
 }
 

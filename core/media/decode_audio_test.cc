@@ -53,6 +53,15 @@ TEST(DecodeAudioTest, SamplesAreLibrosas) {
   }
 }
 
+TEST(DecodeAudioTest, SamplesAreNumbers) {
+  std::string bytes = MediaBytes("sound_float.wav");
+  for (const float wrong : {std::nanf(""), -HUGE_VALF, 1e30f}) {
+    std::memcpy(bytes.data() + bytes.size() - sizeof(wrong), &wrong, sizeof(wrong));
+    EXPECT_THAT(DecodeAudio(bytes, {}), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                 HasSubstr("decoded: audio has a sample of ")));
+  }
+}
+
 TEST(DecodeAudioTest, AClipsSoundIsRefusedWhereItHasNone) {
   EXPECT_THAT(DecodeAudio(MediaBytes("clip.mp4"), {}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("it has no audio")));

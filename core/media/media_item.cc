@@ -1,9 +1,25 @@
 #include "core/media/media_item.h"
 
+#include <cmath>
+
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 
 namespace keel {
+namespace {
+
+// Spectra of louder ones, and of what is no number, are not finite.
+absl::Status CheckLoudness(const std::vector<float>& samples) {
+  constexpr float kMost = 1 << 24;
+  for (const float sample : samples) {
+    if (std::abs(sample) <= kMost) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "audio has a sample of ", sample, ", expected at most ", kMost, ", 1 being full scale"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status CheckMediaSizes(const MediaItem& item) {
   constexpr int64_t kMaxSide = 1 << 20, kMaxBytes = int64_t{1} << 31;
@@ -30,7 +46,7 @@ absl::Status CheckMediaItem(const MediaItem& item) {
   const bool is_audio = item.modality == KEEL_MODALITY_AUDIO;
   const auto given = static_cast<int64_t>(is_audio ? item.samples.size() : item.rgb.size());
   const int64_t expected = is_audio ? item.length : item.length * item.height * item.width * 3;
-  if (given == expected) return absl::OkStatus();
+  if (given == expected) return CheckLoudness(item.samples);
   const std::string size = is_audio ? absl::StrCat(item.length, " samples")
                                     : absl::StrCat(item.height, "x", item.width, " pixels");
   return absl::InvalidArgumentError(absl::StrCat(ModalityName(item.modality), " of ", size, " has ",

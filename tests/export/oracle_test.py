@@ -53,7 +53,7 @@ def _of_text(config: transformers.PreTrainedConfig) -> transformers.PreTrainedCo
     text = config.get_text_config()
     if text is config:
         return config
-    text.tie_word_embeddings = config.tie_word_embeddings
+    text.tie_word_embeddings = getattr(config, "tie_word_embeddings", False)
     if text.model_type not in PLAIN:
         return text
     said = {k: v for k, v in text.to_dict().items() if k not in ("model_type", "architectures")}

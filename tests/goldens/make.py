@@ -17,6 +17,8 @@ import safetensors.torch
 import torch
 import transformers
 
+import make_counts
+import make_hearing
 import make_multimodal
 import make_vectors
 import random_weights
@@ -42,9 +44,16 @@ def prompt(vocab_size: int, length: int, seed: int) -> torch.Tensor:
     return torch.from_numpy(rng.integers(NUM_FIRST_SPECIAL, vocab_size, (1, length)))
 
 
+def media_maker(variant: variants.Variant):
+    """What makes the goldens of chats with images or sounds; None: the model reads text alone."""
+    return make_multimodal if variant.sees else make_hearing if variant.hears else None
+
+
 def auto_class(variant: variants.Variant):
     if variant.sees:
         return transformers.AutoModelForImageTextToText
+    if variant.hears:
+        return transformers.AutoModelForMultimodalLM
     return transformers.AutoModelForCausalLM
 
 
@@ -138,11 +147,12 @@ def smallest_effect(model, variant: variants.Variant, tensors: dict) -> float:
     """How far the least visible of the wrong models is off, in units of the largest logit."""
     length = variant.prompt_lengths[-1]
     ids = tensors[f"prompt_{length}"][None]
-    image = make_multimodal.an_image(model, variant) if variant.sees else None
+    maker = media_maker(variant)
+    item = maker.an_item(model, variant) if maker else None
 
     def outputs(model) -> torch.Tensor:
         logits = logits_of(model, ids)
-        return torch.cat([logits, make_multimodal.forward(model, image)]) if image else logits
+        return torch.cat([logits, maker.forward(model, item)]) if maker else logits
 
     right = outputs(model)
     effects = {
@@ -158,9 +168,10 @@ def smallest_effect(model, variant: variants.Variant, tensors: dict) -> float:
 
 
 def choose_seed(model, variant: variants.Variant) -> int:
+    maker = media_maker(variant)
     for seed in range(MAX_SEEDS):
         random_weights.fill(model, seed, variant.gains)
-        if variant.sees and not make_multimodal.is_clear(model, variant):
+        if maker and not maker.is_clear(model, variant):
             continue
         if all(is_clear(compute(model, variant, n, seed)[1]) for n in variant.prompt_lengths):
             return seed
@@ -191,8 +202,9 @@ def write_checkpoint(directory: pathlib.Path, variant: variants.Variant) -> int:
     if variant.rewrite_config:
         path = directory / "config.json"
         write_json(path, variant.rewrite_config(json.loads(path.read_text())))
-    if variant.sees:
-        make_multimodal.write_processor(directory, variant)
+    if maker := media_maker(variant):
+        maker.write_processor(directory, variant)
+        make_counts.write(directory, variant)
     elif variant.servable:
         write_tokenizer(directory, config.vocab_size)
     return seed
@@ -211,8 +223,8 @@ def write_goldens(directory: pathlib.Path, variant: variants.Variant, seed: int)
         tensors.update(found)
     effect = smallest_effect(model, variant, tensors)
     chats = {}
-    if variant.sees:
-        found, chats = make_multimodal.compute(model, variant)
+    if maker := media_maker(variant):
+        found, chats = maker.compute(model, variant)
         tensors.update(found)
     safetensors.torch.save_file(tensors, directory / "goldens.safetensors")
     facts = {

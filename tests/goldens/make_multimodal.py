@@ -1,13 +1,6 @@
-"""Goldens of models that see: what transformers makes of chats with images, and how many tokens an
-image of some size takes. make.py calls it for the variants that say how they see.
+"""Goldens of models that see: what transformers makes of chats with images. make.py calls it for
+the variants that say how they see."""
 
-  python tests/goldens/make_multimodal.py DIRECTORY N FILE
-
-writes how many tokens the processor of the checkpoint in DIRECTORY makes of images of N random
-sizes.
-"""
-
-import argparse
 import inspect
 import json
 import pathlib
@@ -22,9 +15,7 @@ import tiny_tokenizer
 NUM_NEW_TOKENS = 32
 MIN_MARGIN = 2e-3
 MIN_DISTINCT = 12
-NUM_SIZES = 300  # in counts.json
 NUM_CLIPS = 100  # in video_counts.json
-MAX_SIDE = 4000
 MAX_CLIP_SIDE, MAX_FRAMES = 400, 9
 
 TEMPLATE = """\
@@ -104,8 +95,6 @@ def write_rows(path: pathlib.Path, rows: list) -> None:
 def write_processor(directory: pathlib.Path, variant) -> None:
     made = processor(variant)
     made.save_pretrained(directory)
-    rows = counts(made, NUM_SIZES, variant.sees.around, variant.sees.options)
-    write_rows(directory / "counts.json", rows)
     if variant.sees.video:
         write_rows(directory / "video_counts.json", video_counts(made, variant.sees.video))
 
@@ -149,7 +138,7 @@ def inputs_of(made, model, variant, chat: list) -> dict:
     return {key: value for key, value in out.items() if key in known}
 
 
-def an_image(model, variant) -> dict:
+def an_item(model, variant) -> dict:
     return inputs_of(processor(variant), model, variant, CHATS["one"])
 
 
@@ -237,26 +226,6 @@ def compute(model, variant) -> tuple[dict, dict]:
     return tensors, {"chats": facts}
 
 
-def count(made, height: int, width: int, around: int, options: dict) -> int:
-    """Tokens that the processor makes of an image's placeholder; -1: it refuses the image."""
-    pixels = PIL.Image.new("RGB", (width, height))
-    try:
-        ids = made(text=[made.image_token], images=[pixels], add_special_tokens=False, **options)
-    except ValueError:
-        return -1
-    if options:  # with which there is text within an item
-        return sum(ids["token_type_ids"][0])
-    return len(ids["input_ids"][0]) - around
-
-
-def counts(made, num: int, around: int = 0, options: dict = {}) -> list[list[int]]:
-    """[height, width, tokens] of random sizes, as many small ones as large; `around` of the tokens
-    that come with an image are not its own."""
-    rng = np.random.Generator(np.random.PCG64(0))
-    sides = np.exp(rng.uniform(0, np.log(MAX_SIDE + 1), (num, 2))).astype(int).clip(1, MAX_SIDE)
-    return [[h, w, count(made, h, w, around, options)] for h, w in sides.tolist()]
-
-
 def video_counts(made, prompt: str) -> list[list[int]]:
     """[frames, height, width, tokens] of clips of random sizes; -1: refused. `prompt` holds one."""
     rng = np.random.Generator(np.random.PCG64(1))
@@ -274,17 +243,3 @@ def video_counts(made, prompt: str) -> list[list[int]]:
         tokens = -1 if ids is None else sum(token in its for token in ids)
         rows.append([frames, int(height), int(width), tokens])
     return rows
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("directory")
-    parser.add_argument("num", type=int)
-    parser.add_argument("file", type=pathlib.Path)
-    args = parser.parse_args()
-    made = transformers.AutoProcessor.from_pretrained(args.directory)
-    args.file.write_text(json.dumps(counts(made, args.num)))
-
-
-if __name__ == "__main__":
-    main()

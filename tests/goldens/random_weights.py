@@ -116,7 +116,8 @@ def fill(model: torch.nn.Module, seed: int, more_gains: dict[str, float]) -> Non
     """Overwrites every parameter and saved buffer. NumPy's generator gives the same bytes on every
     machine."""
     rng = np.random.Generator(np.random.PCG64(seed))
-    gains = _GAINS_IF_TIED if model.config.tie_word_embeddings else _GAINS
+    tied = getattr(model.config, "tie_word_embeddings", False)
+    gains = _GAINS_IF_TIED if tied else _GAINS
     gains = gains | more_gains
     with torch.no_grad():
         saved = model.state_dict().keys()

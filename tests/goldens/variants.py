@@ -37,6 +37,18 @@ class Sees:
 
 
 @dataclasses.dataclass(frozen=True)
+class Hears:
+    """How a model that hears is given sounds."""
+
+    special: tuple[str, ...]  # tokens of its tokenizer beside the usual ones, from FIRST_SPECIAL on
+    template: str  # of chats
+    processor: typing.Callable  # transformers' processor of a tokenizer
+    inputs: typing.Callable  # of a processor, a text and its sounds: what the model takes
+    features: typing.Callable  # of a model and its inputs: rows in the place of embeddings
+    count: typing.Callable  # of a processor and a number of samples: tokens; -1: refused
+
+
+@dataclasses.dataclass(frozen=True)
 class Variant:
     """One checkpoint, testdata/<name>/ of a family."""
 
@@ -61,6 +73,7 @@ class Variant:
     # a tower gives, biases of keys without rope, which move all scores of a query alike.
     idle: tuple[str, ...] = ()
     sees: Sees | None = None  # then with a tokenizer and a processor (make_multimodal.py)
+    hears: Hears | None = None  # likewise (make_hearing.py)
 
 
 MEDIUM = dict(

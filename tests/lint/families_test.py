@@ -47,10 +47,19 @@ class FamiliesTest(unittest.TestCase):
         }
         self.assertEqual(sorted(see), listed("FAMILIES_THAT_SEE"))
 
-    def test_the_page_of_images_has_each_that_sees(self):
+    def test_those_that_hear_are_listed(self):
+        hear = {
+            family
+            for family in variants.families()
+            if any(variant.hears for variant in variants.of_family(family))
+        }
+        self.assertEqual(sorted(hear), listed("FAMILIES_THAT_HEAR"))
+
+    def test_the_page_of_images_has_each_that_sees_or_hears(self):
         page = (ROOT / "docs/images.md").read_text(encoding="utf-8")
         rows = re.findall(r"^\| `plugins/(\w+)` \| (.+?) \| (.+?) \|", page, re.M)
-        self.assertEqual([family for family, _, _ in rows], listed("FAMILIES_THAT_SEE"))
+        both = listed("FAMILIES_THAT_SEE") + listed("FAMILIES_THAT_HEAR")
+        self.assertEqual([family for family, _, _ in rows], both)
         for family, classes, processors in rows:
             folder = ROOT / "plugins" / family
             source = "".join(p.read_text(encoding="utf-8") for p in sorted(folder.glob("*.[ch]*")))

@@ -1,4 +1,4 @@
-"""What transformers makes of images, from tests/goldens/make_multimodal.py, for Python tests."""
+"""What transformers makes of images and sounds, from tests/goldens, for Python tests."""
 
 import json
 import pathlib
@@ -36,9 +36,25 @@ def png(height: int, width: int, rgb: bytes, level: int = 6) -> bytes:
     )
 
 
+@dataclass
+class Sound:
+    rate: int
+    samples: bytes  # f32
+
+    def __len__(self) -> int:
+        return len(self.samples) // 4
+
+    def wav(self) -> bytes:
+        """As 32 bit floats."""
+        facts = struct.pack("<HHIIHH", 3, 1, self.rate, 4 * self.rate, 4, 32)
+        body = b"WAVEfmt " + struct.pack("<I", len(facts)) + facts
+        body += b"data" + struct.pack("<I", len(self.samples)) + self.samples
+        return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 class Goldens:
-    """The images, and of each chat without a video its parts (a text or an image's number), `ids`
-    and `greedy`."""
+    """The images or sounds, and of each chat without a video its parts (a text, or the number of an
+    image or a sound), `ids` and `greedy`."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
@@ -58,6 +74,9 @@ class Goldens:
             name = f"image_{len(self.images)}"
             height, width, _ = self._tensors[name]["shape"]
             self.images.append(Image(height, width, self._bytes(name)))
+        self.sounds = []
+        while f"sound_{len(self.sounds)}" in self._tensors:
+            self.sounds.append(Sound(16000, self._bytes(f"sound_{len(self.sounds)}")))
 
     def _bytes(self, name: str) -> bytes:
         begin, end = self._tensors[name]["data_offsets"]

@@ -1,5 +1,6 @@
-"""Damaged images over HTTP: each is answered or refused with 400, and the server lives. Seeded: a
-failure comes again. An argument is how many there are: `bazel run ... -- 20000` is a campaign."""
+"""Damaged images, sounds and clips over HTTP: each is answered or refused with 400, and the servers
+live. Seeded: a failure comes again. An argument is how many there are: `bazel run ... -- 20000` is
+a campaign."""
 
 import base64
 import collections
@@ -12,11 +13,15 @@ import unittest
 from tests.multimodal.goldens import Goldens
 from tests.server.serving import Server
 
-PLUGIN = "plugins/qwen2_5_vl/libqwen2_5_vl.so"
-MODEL = "plugins/qwen2_5_vl/testdata/default"
+SEES, HEARS = "qwen2_5_vl", "qwen2_audio"
 SEEDS = pathlib.Path("core/media/testdata")
+PARTS = {
+    **dict.fromkeys(("png", "jpg", "webp", "gif"), "image_url"),
+    **dict.fromkeys(("wav", "mp3", "flac", "ogg"), "audio_url"),
+    **dict.fromkeys(("mp4", "mov", "webm", "avi"), "video_url"),
+}
 
-rounds = 200
+rounds = 360
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
@@ -43,42 +48,59 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
     return bytes(out)
 
 
+def start(family: str) -> Server:
+    return Server(
+        *("--model", f"plugins/{family}/testdata/default"),
+        *("--plugin-path", f"plugins/{family}/lib{family}.so"),
+        *("--max-media-pixels", "1000000", "--weight-cache", "off", "--no-access-log"),
+    )
+
+
+def send(server: Server, part: str, data: bytes) -> tuple[int, str]:
+    """The status, and what an error says."""
+    url = f"data:;base64,{base64.b64encode(data).decode()}"
+    content = [{"type": part, part: {"url": url}}]
+    response = server.post(
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": content}], "max_tokens": 1},
+    )
+    return response.status, "" if response.status == 200 else response.error()["message"]
+
+
 class HttpFuzzTest(unittest.TestCase):
     def test_each_is_answered_or_refused(self) -> None:
-        seeds = [path for kind in ("png", "jpg", "webp", "gif") for path in SEEDS.glob(f"*.{kind}")]
-        seeds.sort()
-        self.assertGreater(len(seeds), 80)
-        flags = ("--max-media-pixels", "1000000", "--weight-cache", "off", "--no-access-log")
-        with Server("--model", MODEL, "--plugin-path", PLUGIN, *flags) as server:
+        seeds = {kind: sorted(SEEDS.glob(f"*.{kind}")) for kind in PARTS}
+        self.assertEqual([kind for kind, paths in seeds.items() if not paths], [])
+        with start(SEES) as sees, start(HEARS) as hears:
 
-            def send(data: bytes) -> tuple[int, str]:
-                url = f"data:;base64,{base64.b64encode(data).decode()}"
-                part = {"type": "image_url", "image_url": {"url": url}}
-                response = server.post(
-                    "/v1/chat/completions",
-                    {"messages": [{"role": "user", "content": [part]}], "max_tokens": 1},
-                )
-                message = "" if response.status == 200 else response.error()["message"]
-                return response.status, message
-
-            def one(number: int) -> tuple[int, str]:
+            def one(number: int) -> tuple[str, int, str]:
                 chance = random.Random(number)
-                seed = chance.choice(seeds)
-                status, message = send(damaged(seed.read_bytes(), chance))
-                if status not in (200, 400) or "a jail does not allow" in message:
-                    return status, f"round {number}, {seed.name}: {message}"
-                return status, "" if "in its jail" not in message else message
+                kind = list(PARTS)[number % len(PARTS)]
+                seed = chance.choice(seeds[kind])
+                server = hears if PARTS[kind] == "audio_url" else sees
+                status, message = send(server, PARTS[kind], damaged(seed.read_bytes(), chance))
+                return kind, status, f"round {number}, {seed.name}: {message}"
 
             with concurrent.futures.ThreadPoolExecutor(4) as pool:
                 results = list(pool.map(one, range(rounds)))
-            counts = collections.Counter(status for status, _ in results)
-            ended = [message for _, message in results if "in its jail" in message]
-            print(f"{rounds} images: {dict(counts)}, {len(ended)} ended their decoder", *ended[:5])
-            self.assertEqual([r for r in results if r[0] not in (200, 400)], [])
-            self.assertEqual([r for r in results if "does not allow" in r[1]], [])
-            self.assertGreater(counts[200], 0)
-            self.assertGreater(counts[400], 0)
-            self.assertEqual(send(Goldens(MODEL).images[0].png())[0], 200)
+            statuses = collections.Counter((kind, status) for kind, status, _ in results)
+            ended = collections.Counter(kind for kind, _, m in results if "in its jail" in m)
+            for kind in PARTS:
+                print(
+                    f"{kind}: {statuses[kind, 200]} answered, {statuses[kind, 400]} refused, "
+                    f"{ended[kind]} of them ended their decoder"
+                )
+            print(*[m for _, _, m in results if "in its jail" in m][:8], sep="\n")
+            self.assertEqual([r for r in results if r[1] not in (200, 400)], [])
+            self.assertEqual([r for r in results if "a jail does not allow" in r[2]], [])
+            for part in set(PARTS.values()):
+                for status in (200, 400):
+                    got = sum(statuses[k, status] for k, p in PARTS.items() if p == part)
+                    self.assertGreater(got, 0, (part, status))
+            image = Goldens(f"plugins/{SEES}/testdata/default").images[0].png()
+            self.assertEqual(send(sees, "image_url", image)[0], 200)
+            sound = Goldens(f"plugins/{HEARS}/testdata/default").sounds[0].wav()
+            self.assertEqual(send(hears, "audio_url", sound)[0], 200)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-// Arguments: a family's library and its checkpoint; perhaps a file of counts as tests/goldens/make_multimodal.py
-// writes it. A tiny model that sees, held against what transformers makes of the same images: how many tokens sizes take,
-// pixel values, features, logits and 32 greedy tokens; alone, together, in chunks, preempted, forked, and with what was
-// computed before.
+// Arguments: a family's library and its checkpoint. A tiny model that sees or hears, held against what transformers makes of
+// the same images or sounds: how many tokens sizes take, pixel values or spectrograms, features, logits and 32 greedy
+// tokens; alone, together, in chunks, preempted, forked, and with what was computed before.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/from_blob.h>
@@ -28,6 +27,7 @@
 #include "core/processor/media_prompt.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/multimodal/counts.h"
 
 namespace keel {
 namespace {
@@ -37,7 +37,19 @@ using ::testing::HasSubstr;
 
 constexpr int32_t kBos = 0;  // of the tiny tokenizer
 
-std::string g_plugin, g_dir, g_counts;
+std::string g_plugin, g_dir;
+
+// What a modality's inputs and features are called, by the processor and in the goldens.
+struct Names {
+  const char *inputs, *expected_inputs, *expected_features;
+};
+Names NamesOf(uint32_t modality) {
+  if (modality == KEEL_MODALITY_AUDIO)
+    return {"input_features", ".input_features", ".audio_features"};
+  if (modality == KEEL_MODALITY_VIDEO)
+    return {"pixel_values", ".pixel_values_videos", ".video_features"};
+  return {"pixel_values", ".pixel_values", ".features"};
+}
 
 struct Chat {
   std::string messages;  // JSON
@@ -56,6 +68,7 @@ class Goldens {
 
   const Chat& chat(const std::string& name) const { return chats_.at(name); }
   const std::map<std::string, Chat>& chats() const { return chats_; }
+  bool hears() const { return !sounds_.empty(); }
 
   at::Tensor Tensor(const std::string& name) const {
     const TensorView* view = file_->Find(name);
@@ -71,6 +84,8 @@ class Goldens {
       images_.push_back(Item("image_" + std::to_string(i)));
     for (int i = 0; file_->Find("video_" + std::to_string(i)) != nullptr; ++i)
       videos_.push_back(Item("video_" + std::to_string(i)));
+    for (int i = 0; file_->Find("sound_" + std::to_string(i)) != nullptr; ++i)
+      sounds_.push_back(Sound("sound_" + std::to_string(i)));
     const std::string text = *ReadFile(JoinPath(g_dir, "goldens.json"));
     const boost::json::value facts = *ParseJson(text, "goldens.json");
     for (const auto& [name, chat] : facts.at("chats").as_object())
@@ -95,6 +110,14 @@ class Goldens {
     return std::make_shared<const MediaItem>(std::move(item));
   }
 
+  std::shared_ptr<const MediaItem> Sound(const std::string& name) const {
+    const TensorView& view = *file_->Find(name);
+    MediaItem item = {.modality = KEEL_MODALITY_AUDIO, .length = view.shape[0], .rate = 16000};
+    const auto* samples = reinterpret_cast<const float*>(view.data);
+    item.samples.assign(samples, samples + item.length);
+    return std::make_shared<const MediaItem>(std::move(item));
+  }
+
   std::vector<int32_t> Ids(const std::string& name) const {
     const TensorView& view = *file_->Find(name);
     const auto* ids = reinterpret_cast<const int64_t*>(view.data);
@@ -113,8 +136,9 @@ class Goldens {
         const boost::json::value& number = part.as_array().front();
         chat.media.push_back(videos_[static_cast<size_t>(number.to_number<int>())]);
       } else {
-        content.push_back(boost::json::object{{"type", "image"}});
-        chat.media.push_back(images_[static_cast<size_t>(part.to_number<int>())]);
+        content.push_back(boost::json::object{{"type", hears() ? "audio" : "image"}});
+        const MediaItems& items = hears() ? sounds_ : images_;
+        chat.media.push_back(items[static_cast<size_t>(part.to_number<int>())]);
       }
     }
     chat.messages = boost::json::serialize(
@@ -125,7 +149,7 @@ class Goldens {
   }
 
   std::unique_ptr<SafetensorsFile> file_;
-  MediaItems images_, videos_;
+  MediaItems images_, videos_, sounds_;  // either sounds or the others
   std::map<std::string, Chat> chats_;
 };
 
@@ -221,18 +245,15 @@ double Difference(const at::Tensor& a, const at::Tensor& b) {
 
 TEST(VisionTest, CountsAreTransformers) {
   KEEL_ASSERT_OK_AND_ASSIGN(Model model, LoadModel(Options()));
-  KEEL_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(g_counts));
-  KEEL_ASSERT_OK_AND_ASSIGN(const boost::json::value counts, ParseJson(text, g_counts));
-  ASSERT_GE(counts.as_array().size(), 300u);
-  for (const boost::json::value& row : counts.as_array()) {
-    MediaItem item;
-    const boost::json::array& numbers = row.as_array();
-    item.height = numbers[0].to_number<int64_t>();
-    item.width = numbers[1].to_number<int64_t>();
+  const uint32_t modality = Goldens::Get().hears() ? KEEL_MODALITY_AUDIO : KEEL_MODALITY_IMAGE;
+  KEEL_ASSERT_OK_AND_ASSIGN(const auto counts, testing::ReadCounts(g_dir, modality));
+  ASSERT_GE(counts.size(), 10'000u);
+  for (const auto& [item, tokens] : counts) {
     const MediaItem* items[] = {&item};
     const auto counted = model.processor->Count(items, "");
-    EXPECT_EQ(counted.ok() ? (*counted)[0].tokens : -1, numbers[2].to_number<int64_t>())
-        << item.height << "x" << item.width << " " << counted.status();
+    EXPECT_EQ(counted.ok() ? (*counted)[0].tokens : -1, tokens)
+        << item.height << "x" << item.width << ", length " << item.length << " "
+        << counted.status();
   }
 }
 
@@ -272,22 +293,21 @@ TEST(VisionTest, PixelsFeaturesAndLogitsAreTransformers) {
     for (size_t i = 0; i < items.size(); ++i) {
       KEEL_ASSERT_OK_AND_ASSIGN(const NamedTensors inputs,
                                 model.processor->Preprocess(*items[i], ""));
-      const HostTensor& pixels = inputs.at("pixel_values");
+      const uint32_t modality = items[i]->modality;
+      const Names names = NamesOf(modality);
+      const HostTensor& pixels = inputs.at(names.inputs);
       const at::Tensor ours = at::from_blob(const_cast<uint8_t*>(pixels.bytes.data()), pixels.dims,
                                             at::TensorOptions().dtype(at::kFloat));
-      const uint32_t modality = items[i]->modality;
-      const bool video = modality == KEEL_MODALITY_VIDEO;
-      const at::Tensor theirs =
-          Goldens::Get()
-              .Tensor(name + (video ? ".pixel_values_videos" : ".pixel_values"))
-              .narrow(0, patches[modality], pixels.dims[0]);
+      const at::Tensor theirs = Goldens::Get()
+                                    .Tensor(name + names.expected_inputs)
+                                    .narrow(0, patches[modality], pixels.dims[0]);
       EXPECT_LE(at::abs(ours - theirs).max().item<double>(), 1e-5) << "item " << i;
       patches[modality] += pixels.dims[0];
       KEEL_ASSERT_OK_AND_ASSIGN(const auto features,
                                 model.executor->Encode(ModalityName(modality), inputs));
       ASSERT_EQ(features->num_rows(), media.spans[i].features);
       const at::Tensor expected = Goldens::Get()
-                                      .Tensor(name + (video ? ".video_features" : ".features"))
+                                      .Tensor(name + names.expected_features)
                                       .narrow(0, rows[modality], features->num_rows());
       EXPECT_LE(Difference(features->rows(), expected), 1e-4) << "item " << i;
       rows[modality] += features->num_rows();
@@ -424,6 +444,7 @@ TEST(VisionTest, PrefixesAreSharedByWhatTheImagesAre) {
   Request other = GreedyRequest(chat);
   MediaItem changed = *chat.media[0];
   for (uint8_t& value : changed.rgb) value = static_cast<uint8_t>(255 - value);
+  std::reverse(changed.samples.begin(), changed.samples.end());
   other.media[0] = std::make_shared<const MediaItem>(std::move(changed));
   Answer different(*engine, other);
   EXPECT_EQ(different.prompt(), chat.ids);
@@ -444,19 +465,35 @@ TEST(VisionTest, RefusesPromptsAndMediaThatDoNotMatch) {
   EXPECT_THAT(Answer(*engine, request).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has 0 placeholders")));
   request = GreedyRequest(Goldens::Get().chat("one"));
+  const bool hears = Goldens::Get().hears();
   MediaItem cut = *Goldens::Get().chat("one").media[0];
-  cut.rgb.pop_back();
+  if (hears)
+    cut.samples.pop_back();
+  else
+    cut.rgb.pop_back();
   request.media = {std::make_shared<const MediaItem>(std::move(cut))};
   EXPECT_THAT(
       Answer(*engine, request).status(),
+      StatusIs(
+          absl::StatusCode::kInvalidArgument,
+          HasSubstr(hears ? "media 0: audio of 5000 samples has 4999, expected 5000"
+                          : "media 0: image of 56x84 pixels has 14111 bytes, expected 14112")));
+  MediaItem other;
+  other.modality = hears ? KEEL_MODALITY_IMAGE : KEEL_MODALITY_AUDIO;
+  request.media = {std::make_shared<const MediaItem>(std::move(other))};
+  EXPECT_THAT(
+      Answer(*engine, request).status(),
       StatusIs(absl::StatusCode::kInvalidArgument,
-               HasSubstr("media 0: image of 56x84 pixels has 14111 bytes, expected 14112")));
-  MediaItem sound;
-  sound.modality = KEEL_MODALITY_AUDIO;
-  sound.samples = {0.5f};
-  request.media = {std::make_shared<const MediaItem>(std::move(sound))};
-  EXPECT_THAT(Answer(*engine, request).status(),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("media 0 is audio, which")));
+               HasSubstr(hears ? "media 0 is an image, which" : "media 0 is audio, which")));
+  if (hears) {
+    MediaItem faster = *Goldens::Get().chat("one").media[0];
+    faster.rate = 44100;
+    request.media = {std::make_shared<const MediaItem>(std::move(faster))};
+    EXPECT_THAT(
+        Answer(*engine, request).status(),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 HasSubstr("media 0 is audio of 44100 samples a second, expected 16000: ")));
+  }
   request = GreedyRequest(Goldens::Get().chat("one"));
   request.mm_processor_kwargs = R"({"do_pan": true})";  // nobody's
   EXPECT_THAT(Answer(*engine, request).status(),
@@ -471,12 +508,11 @@ TEST(VisionTest, RefusesPromptsAndMediaThatDoNotMatch) {
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
-  if (argc != 3 && argc != 4) {
-    std::fprintf(stderr, "usage: %s plugin.so testdata-dir [counts.json]\n", argv[0]);
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: %s plugin.so testdata-dir\n", argv[0]);
     return 2;
   }
   keel::g_plugin = argv[1];
   keel::g_dir = argv[2];
-  keel::g_counts = argc == 4 ? argv[3] : keel::JoinPath(keel::g_dir, "counts.json");
   return RUN_ALL_TESTS();
 }

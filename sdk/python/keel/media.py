@@ -121,6 +121,8 @@ def _add_samples(handle: ctypes.c_void_p, item: Any, place: str) -> None:
             "(array, 16000), a file's bytes, its path or a URL",
             field=place,
         ) from None
+    if not samples:
+        raise InvalidArgument(f"{place} has no samples", field=place)
     address, count = samples.buffer_info()
     abi.check(_of_library("request_add_audio")(handle, address, count, rate))
 
