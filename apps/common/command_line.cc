@@ -244,11 +244,16 @@ std::optional<int> CommandLine::Parse(int argc, const char* const* argv) {
   return 2;
 }
 
+void CommandLine::SetEngineDefault(const std::string& name, const std::string& value) {
+  engine_flags_.at(name).defaults = {value};
+}
+
 std::vector<std::string> CommandLine::EngineValues(const std::string& name) const {
-  std::vector<std::string> values;
   const auto it = engine_flags_.find(name);
-  if (it != engine_flags_.end() && it->second.option->count() > 0) {
-    const EngineFlag& flag = it->second;
+  if (it == engine_flags_.end()) return {};
+  const EngineFlag& flag = it->second;
+  std::vector<std::string> values = flag.defaults;
+  if (flag.option->count() > 0) {
     values = flag.is_switch ? std::vector<std::string>{flag.is_on ? "true" : "false"} : flag.values;
     const bool has_none = values.empty() || values.back().empty();
     if (flag.needs_no_value && has_none) values = {"true"};  // --trust-remote-code alone

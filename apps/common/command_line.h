@@ -32,6 +32,8 @@ class CommandLine {
   // and why is on stderr.
   std::optional<int> Parse(int argc, const char* const* argv);
 
+  // Gives an engine option, which is no switch, another default.
+  void SetEngineDefault(const std::string& name, const std::string& value);
   // The values that the user gave to an engine option; the last one, if any.
   std::vector<std::string> EngineValues(const std::string& name) const;
   std::optional<std::string> EngineValue(const std::string& name) const;
@@ -48,6 +50,7 @@ class CommandLine {
     CLI::Option* option = nullptr;
     bool is_switch = false;
     bool needs_no_value = false;
+    std::vector<std::string> defaults = {};  // SetEngineDefault's
   };
 
   class FileReader;

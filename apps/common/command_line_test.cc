@@ -66,6 +66,10 @@ TEST_F(CommandLineTest, FlagsOfTheAppAndOfTheEngine) {
   EXPECT_EQ(line_.EngineValue("enable-prefix-caching"), "false");
   EXPECT_EQ(line_.EngineValue("max-num-seqs"), std::nullopt);
   EXPECT_EQ(line_.EngineValue("no-such-option"), std::nullopt);
+  line_.SetEngineDefault("max-num-seqs", "3");
+  line_.SetEngineDefault("max-model-len", "9");
+  EXPECT_EQ(line_.EngineValue("max-num-seqs"), "3");
+  EXPECT_EQ(line_.EngineValue("max-model-len"), "5");
   EXPECT_TRUE(line_.EngineOptions("unused").ok());
 }
 
