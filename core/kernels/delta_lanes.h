@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "core/kernels/lanes.h"
-#include "core/kernels/recurrence.h"
+#include "core/kernels/recurrence_params.h"
 
 namespace keel::lanes {
 

@@ -106,7 +106,7 @@ QUICK = {
 # Quick, and of a later minor than the package needs: None where the library is older.
 LATER = {
     "output_vector": (_floats, [Handle, _sizes]),
-    "request_add_audio": (_status, [Handle, c.c_void_p, _size, c.c_int64]),
+    "request_add_audio": (_status, [Handle, _floats, _size, c.c_int64]),
     "request_add_image": (_status, [Handle, Handle, c.c_int64, c.c_int64]),
     "request_add_media": (_status, [Handle, _text, c.c_void_p, _size, _text]),
     "request_add_media_url": (_status, [Handle, _text, _text, _size, _text]),

@@ -123,8 +123,8 @@ def _add_samples(handle: ctypes.c_void_p, item: Any, place: str) -> None:
         ) from None
     if not samples:
         raise InvalidArgument(f"{place} has no samples", field=place)
-    address, count = samples.buffer_info()
-    abi.check(_of_library("request_add_audio")(handle, address, count, rate))
+    numbers = (ctypes.c_float * len(samples)).from_buffer(samples)
+    abi.check(_of_library("request_add_audio")(handle, numbers, len(samples), rate))
 
 
 def _add_file(handle: ctypes.c_void_p, modality: str, data: bytes, place: str) -> None:
