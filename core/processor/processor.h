@@ -37,7 +37,7 @@ using Placeholders = std::array<std::optional<PlaceholderTokens>, 4>;  // by KEE
 struct ExpandedIds {
   std::vector<int32_t> ids, types;  // of each id its modality
   std::vector<int32_t> groups =
-      {};  // of each the group that it is in; -1: none. Empty: those of the items
+      {};  // of each the group that it is in; -1: none. Empty: each run of an item's tokens is one
 };
 
 struct PromptPlaces {

@@ -339,8 +339,8 @@ typedef struct keel_spec_api {
    * .. [N, H]: with k of those an encode gives 1 + k rows for each feature, one after the other;
    * the first replaces a token's embedding, the others are that token's rows of the extras, which
    * are 0 elsewhere. And groups [N] i32: see the argument of attention; the processor's expand says
-   * them, else a token of the n-th item has n, others -1. "positions" replaces the [N] that every
-   * forward has. [build] since 0.1 */
+   * them, else each run of an item's tokens is a group, others have -1. "positions" replaces the
+   * [N] that every forward has. [build] since 0.1 */
   void (*input)(keel_spec*, const char* graph, const keel_input*);
   /* The first error, or OK. [build] since 0.1 */
   keel_status (*status)(const keel_spec*);
@@ -1044,7 +1044,8 @@ typedef struct keel_assets {
   keel_status (*resize)(void* self, const keel_dl_tensor* image, uint32_t resample,
                         keel_dl_tensor* out);
   /* |STFT|^2 of f32 samples [n], n > n_fft / 2, whose ends are reflected by n_fft / 2: `window` is
-   * f32 [n_fft], `out` f32 memory of the plugin's, [1 + n / hop, n_fft / 2 + 1]. [any] since 0.2 */
+   * f32 [n_fft], `out` f32 memory of the plugin's, [1 + n / hop, n_fft / 2 + 1]; n_fft is even and
+   * hop at least 1. [any] since 0.2 */
   keel_status (*power_spectrum)(void* self, const float* samples, int64_t n, const float* window,
                                 int64_t n_fft, int64_t hop, keel_dl_tensor* out);
 } keel_assets;

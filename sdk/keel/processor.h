@@ -116,7 +116,7 @@ struct MediaTokens {
 
 struct ExpandedPrompt {
   std::vector<int64_t> input_ids, mm_token_type_ids;
-  std::vector<int64_t> groups = {};  // empty: a token of the n-th item has n
+  std::vector<int64_t> groups = {};  // empty: each run of an item's tokens
 };
 
 // Refuses a prompt with more or fewer placeholders `id` than there are items.
