@@ -16,6 +16,20 @@ KernelType TypeOf(const at::Tensor& x) {
   return *type;
 }
 
+// From `a` to `y`, both contiguous and of one shape.
+ElementRows RowsOf(ElementOp op, Act act, const at::Tensor& a, const at::Tensor& y) {
+  ElementRows rows;
+  rows.type = TypeOf(a);
+  rows.op = op;
+  rows.act = act;
+  rows.a = a.const_data_ptr();
+  rows.y = y.mutable_data_ptr();
+  rows.size = a.dim() > 0 ? a.size(-1) : 1;
+  rows.rows = rows.size > 0 ? a.numel() / rows.size : 0;
+  rows.a_stride = rows.y_stride = rows.size;
+  return rows;
+}
+
 }  // namespace
 
 at::Tensor FusedNorm(const at::Tensor& x, const NormTensors& norm) {
@@ -48,16 +62,7 @@ at::Tensor FusedNorm(const at::Tensor& x, const NormTensors& norm) {
 at::Tensor FusedActivation(const at::Tensor& x, Act act) {
   const at::Tensor in = x.contiguous();
   at::Tensor y = at::empty(x.sizes(), x.options());
-  ElementRows rows;
-  rows.type = TypeOf(x);
-  rows.op = ElementOp::kAct;
-  rows.act = act;
-  rows.a = in.const_data_ptr();
-  rows.y = y.mutable_data_ptr();
-  rows.size = x.dim() > 0 ? x.size(-1) : 1;
-  rows.rows = rows.size > 0 ? in.numel() / rows.size : 0;
-  rows.a_stride = rows.y_stride = rows.size;
-  RunElementRows(rows);
+  RunElementRows(RowsOf(ElementOp::kAct, act, in, y));
   return y;
 }
 
@@ -67,16 +72,9 @@ std::optional<at::Tensor> FusedElements(ElementOp op, const at::Tensor& a, const
                     a.is_contiguous() && b.is_contiguous();
   if (!fits) return std::nullopt;
   at::Tensor y = at::empty(a.sizes(), a.options());
-  ElementRows rows;
-  rows.type = TypeOf(a);
-  rows.op = op;
-  rows.act = act;
-  rows.a = a.const_data_ptr();
+  ElementRows rows = RowsOf(op, act, a, y);
   rows.b = b.const_data_ptr();
-  rows.y = y.mutable_data_ptr();
-  rows.size = a.dim() > 0 ? a.size(-1) : 1;
-  rows.rows = rows.size > 0 ? a.numel() / rows.size : 0;
-  rows.a_stride = rows.b_stride = rows.y_stride = rows.size;
+  rows.b_stride = rows.size;
   RunElementRows(rows);
   return y;
 }
