@@ -6,7 +6,6 @@
 
 #include "plugins/llava_next/processing_llava_next.h"
 #include "sdk/keel/blocks/llava.h"
-#include "sdk/keel/blocks/vit.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
@@ -19,7 +18,7 @@ struct LlavaNextConfig : LlavaModelConfig {
   }
   Spec spec() const {
     Spec s = LlavaModelConfig::spec();
-    s.renames.push_back({.from = {R"(model\.image_newline)"}, .to = {"image_newline"}});
+    s.renames.push_back(LlavaTileTower::NewlineRename());
     s.inputs.push_back({"image", "packed_index", KEEL_I64, {-3}});
     return s;
   }
@@ -29,27 +28,14 @@ struct LlavaNextForConditionalGeneration : DenseDecoder<LlavaNextConfig> {
   static constexpr const char* kModelType = "llava_next";
   static constexpr const char* kArchitectures[] = {"LlavaNextForConditionalGeneration"};
 
-  int64_t hidden_size, patches;
-  Vit vision_tower;
-  LlavaMultiModalProjector multi_modal_projector;
-  Param image_newline;
+  LlavaTileTower tower;
   LlavaNextForConditionalGeneration(const Scope& root, const LlavaNextConfig& c)
-      : DenseDecoder(root, c),
-        hidden_size(c.hidden_size),
-        patches(c.vision.patches),
-        vision_tower(root / "vision_tower", c.vision, c.vision_feature_layer),
-        multi_modal_projector(root / "multi_modal_projector", c),
-        image_newline(root / "image_newline", {c.hidden_size}) {}
+      : DenseDecoder(root, c), tower(root, c) {}
 
-  // Each tile's features and behind them a newline, of which packed_index takes what the image has, in its order.
+  // packed_index takes what the image has, in its order.
   Tensor Encode(std::string_view, const std::vector<Tensor>& in) const {
     const Tensor pixel_values = in[0], segments = in[1], packed_index = in[2];
-    const Tensor features =
-        multi_modal_projector(vision_tower.Patches(vision_tower(pixel_values, segments)));
-    const Tensor tiles = features.View({-1, patches, hidden_size});
-    const Tensor newline = image_newline(features.run).View({1, 1, hidden_size});
-    const Tensor rows = Cat({tiles, newline.ExpandAs(tiles.Narrow(1, 0, 1))}, 1);
-    return rows.View({-1, hidden_size}).Rows(packed_index);
+    return tower(pixel_values, segments).Rows(packed_index);
   }
 };
 

@@ -7,7 +7,6 @@
 
 #include "plugins/llava_onevision/processing_llava_onevision.h"
 #include "sdk/keel/blocks/llava.h"
-#include "sdk/keel/blocks/vit.h"
 #include "sdk/keel/plugin.h"
 
 namespace keel {
@@ -25,7 +24,7 @@ struct LlavaOnevisionConfig : LlavaModelConfig {
   }
   Spec spec() const {
     Spec s = LlavaModelConfig::spec();
-    s.renames.push_back({.from = {R"(model\.image_newline)"}, .to = {"image_newline"}});
+    s.renames.push_back(LlavaTileTower::NewlineRename());
     s.inputs.push_back({"image", "taps", KEEL_I64, {-3, 4}});
     s.inputs.push_back({"image", "tap_weights", KEEL_F32, {-3, 4}});
     const std::vector<Spec::Input> image = s.inputs;
@@ -41,26 +40,14 @@ struct LlavaOnevisionForConditionalGeneration : DenseDecoder<LlavaOnevisionConfi
   static constexpr const char* kModelType = "llava_onevision";
   static constexpr const char* kArchitectures[] = {"LlavaOnevisionForConditionalGeneration"};
 
-  int64_t hidden_size, patches;
-  Vit vision_tower;
-  LlavaMultiModalProjector multi_modal_projector;
-  Param image_newline;
+  LlavaTileTower tower;
   LlavaOnevisionForConditionalGeneration(const Scope& root, const LlavaOnevisionConfig& c)
-      : DenseDecoder(root, c),
-        hidden_size(c.hidden_size),
-        patches(c.vision.patches),
-        vision_tower(root / "vision_tower", c.vision, c.vision_feature_layer),
-        multi_modal_projector(root / "multi_modal_projector", c),
-        image_newline(root / "image_newline", {c.hidden_size}) {}
+      : DenseDecoder(root, c), tower(root, c) {}
 
-  // Each tile's features and behind them a newline; what an image or a video has are mixtures of four of them.
+  // What an image or a video has are mixtures of four rows.
   Tensor Encode(std::string_view, const std::vector<Tensor>& in) const {
     const Tensor pixel_values = in[0], segments = in[1], taps = in[2], tap_weights = in[3];
-    const Tensor features = multi_modal_projector(vision_tower(pixel_values, segments));
-    const Tensor tiles = features.View({-1, patches, hidden_size});
-    const Tensor newline = image_newline(features.run).View({1, 1, hidden_size});
-    const Tensor rows =
-        Cat({tiles, newline.ExpandAs(tiles.Narrow(1, 0, 1))}, 1).View({-1, hidden_size});
+    const Tensor rows = tower(pixel_values, segments);
     const auto tap = [&](int64_t i) {
       const Tensor of = rows.Rows(taps.Narrow(1, i, 1).View({-1})).Cast(KEEL_F32);
       return of * tap_weights.Narrow(1, i, 1);

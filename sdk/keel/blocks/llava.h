@@ -79,5 +79,31 @@ struct LlavaMultiModalProjector {
   Tensor operator()(Tensor x) const { return linear_2(linear_1(x).Act(act)); }
 };
 
+// The tower of models that cut images into tiles: of each tile the features of its patches, and behind them the vector
+// that stands for the end of a row, [tiles * (patches + 1), H].
+struct LlavaTileTower {
+  int64_t hidden_size, patches;
+  Vit vision_tower;
+  LlavaMultiModalProjector multi_modal_projector;
+  Param image_newline;
+  LlavaTileTower(const Scope& root, const LlavaModelConfig& c)
+      : hidden_size(c.hidden_size),
+        patches(c.vision.patches),
+        vision_tower(root / "vision_tower", c.vision, c.vision_feature_layer),
+        multi_modal_projector(root / "multi_modal_projector", c),
+        image_newline(root / "image_newline", {c.hidden_size}) {}
+  Tensor operator()(Tensor pixel_values, Tensor segments) const {
+    const Tensor features =
+        multi_modal_projector(vision_tower.Patches(vision_tower(pixel_values, segments)));
+    const Tensor tiles = features.View({-1, patches, hidden_size});
+    const Tensor newline = image_newline(features.run).View({1, 1, hidden_size});
+    return Cat({tiles, newline.ExpandAs(tiles.Narrow(1, 0, 1))}, 1).View({-1, hidden_size});
+  }
+  // Of its weights, for a spec.
+  static Rename NewlineRename() {
+    return {.from = {R"(model\.image_newline)"}, .to = {"image_newline"}};
+  }
+};
+
 }  // namespace keel
 #endif  // KEEL_SDK_KEEL_BLOCKS_LLAVA_H_
