@@ -38,6 +38,55 @@ TEST(SpecBuilderTest, KeepsMultiplesOfSymbols) {
   EXPECT_THAT(WithInput(2, 0, 0).spec.inputs(0).multiples(), ElementsAre());
 }
 
+// An input [-1] of `graph` with the rule `merge`.
+keel_spec WithMerge(const char* graph, uint32_t merge, uint32_t dtype, int64_t index_symbol = 0,
+                    int64_t index_multiple = 0) {
+  keel_spec spec = NewSpec();
+  keel_input input = {};
+  input.struct_size = sizeof(input);
+  input.name = "x";
+  input.dtype = dtype;
+  input.ndim = 1;
+  input.dims[0] = -1;
+  input.merge = merge;
+  input.index_symbol = index_symbol;
+  input.index_multiple = index_multiple;
+  SpecApi().input(&spec, graph, &input);
+  return spec;
+}
+
+TEST(SpecBuilderTest, KeepsTheMergeRulesOfEncodersInputs) {
+  const keel_spec rows = WithMerge("image", KEEL_MERGE_ROWS, KEEL_F32);
+  KEEL_ASSERT_OK(rows.status);
+  EXPECT_EQ(rows.spec.inputs(0).merge(), KEEL_MERGE_ROWS);
+  const keel_spec indices = WithMerge("audio", KEEL_MERGE_INDICES, KEEL_I64, -2);
+  KEEL_ASSERT_OK(indices.status);
+  EXPECT_EQ(indices.spec.inputs(0).index_symbol(), -2);
+  EXPECT_EQ(indices.spec.inputs(0).index_multiple(), 1);
+}
+
+TEST(SpecBuilderTest, RefusesMergeRulesThatMeanNothing) {
+  const auto refused = [](const keel_spec& spec, const char* expected) {
+    EXPECT_THAT(spec.status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(expected)));
+  };
+  refused(WithMerge("image", 9, KEEL_F32), "KEEL_MERGE_NONE to KEEL_MERGE_INDICES");
+  refused(WithMerge("forward", KEEL_MERGE_ROWS, KEEL_F32), "put together for encode");
+  refused(WithMerge("image", KEEL_MERGE_BORDERS, KEEL_I64), "of type i32");
+  refused(WithMerge("image", KEEL_MERGE_INDICES, KEEL_F32, -1), "type i64 or i32");
+  refused(WithMerge("image", KEEL_MERGE_INDICES, KEEL_I64), "index_symbol -1, -2");
+  refused(WithMerge("image", KEEL_MERGE_ROWS, KEEL_F32, -1), "else both 0");
+  keel_spec spec = NewSpec();
+  keel_input input = {};
+  input.struct_size = sizeof(input);
+  input.name = "x";
+  input.dtype = KEEL_F32;
+  input.ndim = 1;
+  input.dims[0] = 3;
+  input.merge = KEEL_MERGE_ROWS;
+  SpecApi().input(&spec, "image", &input);
+  refused(spec, "exactly one dimension that is a symbol");
+}
+
 // Nothing is read through a NULL: the call is refused, naming what is missing.
 TEST(SpecBuilderTest, RefusesEveryTextThatIsNull) {
   const keel_spec_api& api = SpecApi();

@@ -16,6 +16,8 @@ std::vector<std::string> MakeFeatures() {
   for (int op = 0; op < proto::ModelSpec::Rename::Op_ARRAYSIZE; ++op)
     out.push_back(absl::StrCat("rename.", op));
   for (const RecurrenceRow& row : Recurrences()) out.push_back(absl::StrCat("recur.", row.kind));
+  for (const uint32_t rule : {KEEL_MERGE_ROWS, KEEL_MERGE_BORDERS, KEEL_MERGE_INDICES})
+    out.push_back(absl::StrCat("merge.", rule));
   for (const uint32_t scoring : {KEEL_MOE_SOFTMAX, KEEL_MOE_SIGMOID, KEEL_MOE_TOPK_SOFTMAX})
     out.push_back(absl::StrCat("moe.scoring.", scoring));
   for (const char* name : {"alibi_slopes", "distance_bias", "groups", "key_distance_bias",

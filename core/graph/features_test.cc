@@ -14,6 +14,7 @@ TEST(FeaturesTest, SaysWhatTheHostKnows) {
   EXPECT_EQ(api.has("op.compare"), 1);
   EXPECT_EQ(api.has("op.call"), 1);
   EXPECT_EQ(api.has(absl::StrCat("rename.", KEEL_RENAME_UNSTACK).c_str()), 1);
+  EXPECT_EQ(api.has(absl::StrCat("merge.", KEEL_MERGE_INDICES).c_str()), 1);
   EXPECT_EQ(api.has("attention.arg.sinks"), 1);
   EXPECT_EQ(api.has("attention.arg.groups"), 1);
   EXPECT_EQ(api.has("forward.features"), 1);

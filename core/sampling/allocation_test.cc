@@ -71,10 +71,15 @@ TEST(AllocationTest, AWarmSamplerAllocatesNothing) {
     for (SequenceSampler& sampler : samplers)
       sampler.Sample(absl::MakeSpan(logits).first(kVocab), mask, /*keep_logits=*/true).value();
   };
-  // Which thread takes which job is chance: each has to be warm for all of them.
+  // Which thread takes which job is chance: each has to be warm for all of them. Nobody is done with
+  // his piece before all have come, so none takes a second in the place of a thread that is late.
   absl::Mutex one_at_a_time;
-  ParallelFor(ParallelThreads(), 1, [&](int64_t, int64_t) {
+  int to_come = ParallelThreads();
+  ParallelFor(to_come, 1, [&](int64_t, int64_t) {
     absl::MutexLock lock(&one_at_a_time);
+    --to_come;
+    one_at_a_time.Await(absl::Condition(
+        +[](int* left) { return *left == 0; }, &to_come));
     for (int step = 0; step < 14; ++step) sample(step);
   });
   sample(0);

@@ -198,6 +198,7 @@ typedef struct keel_features_api {
    *   "op.<entry of keel_ops>"   "op.compare"
    *   "rename.<number>"          "rename.9": KEEL_RENAME_UNSTACK
    *   "recur.<number>"           "recur.2": KEEL_RECUR_SSD
+   *   "merge.<number>"           "merge.1": KEEL_MERGE_ROWS
    *   "moe.scoring.<number>"     "moe.scoring.2": KEEL_MOE_TOPK_SOFTMAX
    *   "attention.arg.<name>"     "attention.arg.sinks"
    *   "forward.<input>"          "forward.token_type_ids"; "forward.features": features/1 ..
@@ -294,6 +295,18 @@ typedef struct keel_rename {
   const int64_t* sizes; /* num_to entries (of PERMUTE_ROPE and UNSTACK one), or NULL */
 } keel_rename;
 
+/* How the host puts together what several items gave for one input of encode, so that one call
+ * encodes them all and gives their features one after the other. An encoder whose inputs all have a
+ * rule promises that each item's features are what a call of its own would have given, but for
+ * rounding. */
+#define KEEL_MERGE_NONE 0u    /* not at all: an item is encoded alone */
+#define KEEL_MERGE_ROWS 1u    /* one after the other along the dimension that is a symbol */
+#define KEEL_MERGE_BORDERS 2u /* running sums ("segments"): the first entry, 0, is dropped, the last so
+                               * far is added to the rest */
+/* One after the other, and to entries >= 0 is added what index_symbol is in the items so far, times
+ * index_multiple (Qwen2.5-VL's window_index; rows of an audio's windows). */
+#define KEEL_MERGE_INDICES 3u
+
 /* An input of a recorded graph. dims >= 0 are sizes; -1, -2 ... are symbols: the same number is the
  * same unknown size within one graph, in forward -1 is the number of tokens. A tower that merges 4
  * patches to a token declares tokens as -1 and patches as -1 with the multiple 4. KEEL_DTYPE_MODEL:
@@ -301,9 +314,11 @@ typedef struct keel_rename {
 typedef struct keel_input {
   uint32_t struct_size, dtype;
   const char* name;
-  uint32_t ndim, reserved;
+  uint32_t ndim, merge; /* of encode's: KEEL_MERGE_* */
   int64_t dims[KEEL_MAX_DIMS];
   int64_t multiples[KEEL_MAX_DIMS]; /* of a symbol: 4 is 4 times its size; 0: 1 */
+  /* With KEEL_MERGE_INDICES: a symbol of the graph (-1, -2 ...), and 0: 1. since 0.2 */
+  int64_t index_symbol, index_multiple;
 } keel_input;
 
 /* Fields of set_*: an unknown field fails (a newer plugin on an older host is told so).

@@ -178,12 +178,18 @@ struct Spec {
   std::vector<TpRule> tp_plan, ep_plan;
   std::vector<PpStage> pp_plan;
   std::vector<Rename> renames;
+  // How inputs of several items are put together for one call of Encode: KEEL_MERGE_*.
+  struct Merge {
+    uint32_t rule = KEEL_MERGE_NONE;
+    int64_t index_symbol = 0, index_multiple = 1;  // of KEEL_MERGE_INDICES
+  };
   struct Input {
     const char* graph;
     std::string name;
     uint32_t dtype;
     std::vector<int64_t> dims;            // -1, -2 ...: symbols
     std::vector<int64_t> multiples = {};  // of symbols, beside dims; empty: all 1
+    Merge merge = {};
   };
   std::vector<Input> inputs;
 
@@ -216,6 +222,11 @@ struct Spec {
         throw Error("input '" + input.name + "' has too many dimensions or multiples");
       for (const int64_t dim : input.dims) desc.dims[desc.ndim++] = dim;
       std::copy(input.multiples.begin(), input.multiples.end(), desc.multiples);
+      desc.merge = input.merge.rule;
+      if (input.merge.rule == KEEL_MERGE_INDICES) {
+        desc.index_symbol = input.merge.index_symbol;
+        desc.index_multiple = input.merge.index_multiple;
+      }
       api.input(out, input.graph, &desc);
     }
     return api.status(out);

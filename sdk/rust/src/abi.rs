@@ -42,6 +42,10 @@ pub const KEEL_RENAME_INTERLEAVE: u32 = 6;
 pub const KEEL_RENAME_PERMUTE_ROPE: u32 = 7;
 pub const KEEL_RENAME_CHUNK_HEADS: u32 = 8;
 pub const KEEL_RENAME_UNSTACK: u32 = 9;
+pub const KEEL_MERGE_NONE: u32 = 0;
+pub const KEEL_MERGE_ROWS: u32 = 1;
+pub const KEEL_MERGE_BORDERS: u32 = 2;
+pub const KEEL_MERGE_INDICES: u32 = 3;
 pub const KEEL_NORM_RMS: u32 = 0;
 pub const KEEL_NORM_LAYER: u32 = 1;
 pub const KEEL_NORM_BIAS: u32 = 1;
@@ -471,24 +475,29 @@ pub struct keel_input {
     pub dtype: u32,
     pub name: *const ::core::ffi::c_char,
     pub ndim: u32,
-    pub reserved: u32,
+    pub merge: u32,
     pub dims: [i64; 8usize],
     pub multiples: [i64; 8usize],
+    pub index_symbol: i64,
+    pub index_multiple: i64,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of keel_input"][::core::mem::size_of::<keel_input>() - 152usize];
+    ["Size of keel_input"][::core::mem::size_of::<keel_input>() - 168usize];
     ["Alignment of keel_input"][::core::mem::align_of::<keel_input>() - 8usize];
     ["Offset of field: keel_input::struct_size"]
         [::core::mem::offset_of!(keel_input, struct_size) - 0usize];
     ["Offset of field: keel_input::dtype"][::core::mem::offset_of!(keel_input, dtype) - 4usize];
     ["Offset of field: keel_input::name"][::core::mem::offset_of!(keel_input, name) - 8usize];
     ["Offset of field: keel_input::ndim"][::core::mem::offset_of!(keel_input, ndim) - 16usize];
-    ["Offset of field: keel_input::reserved"]
-        [::core::mem::offset_of!(keel_input, reserved) - 20usize];
+    ["Offset of field: keel_input::merge"][::core::mem::offset_of!(keel_input, merge) - 20usize];
     ["Offset of field: keel_input::dims"][::core::mem::offset_of!(keel_input, dims) - 24usize];
     ["Offset of field: keel_input::multiples"]
         [::core::mem::offset_of!(keel_input, multiples) - 88usize];
+    ["Offset of field: keel_input::index_symbol"]
+        [::core::mem::offset_of!(keel_input, index_symbol) - 152usize];
+    ["Offset of field: keel_input::index_multiple"]
+        [::core::mem::offset_of!(keel_input, index_multiple) - 160usize];
 };
 impl Default for keel_input {
     fn default() -> Self {
