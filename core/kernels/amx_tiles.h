@@ -26,6 +26,7 @@ inline constexpr int64_t kTileColumns = 16;
 struct Block {
   const char* x = nullptr;  // bf16
   int64_t x_stride = 0;     // bytes
+  int64_t x_step = 64;      // bytes from one tile to the next
   const char* w = nullptr;  // [inputs / 2][columns][2]
   int64_t w_stride = 0;     // bytes of a pair of inputs of all columns
   int64_t tiles = 0;        // of kTileInputs
@@ -118,7 +119,7 @@ class Tiles {
   KEEL_TARGET_AMX static void Square(const Block& b) {
     LoadSums(b, kTileRows * b.sum_stride);
     const char *x = b.x, *w = b.w;
-    for (int64_t i = 0; i < b.tiles; ++i, x += 64, w += 16 * b.w_stride) {
+    for (int64_t i = 0; i < b.tiles; ++i, x += b.x_step, w += 16 * b.w_stride) {
       _tile_loadd(4, x, b.x_stride);
       _tile_loadd(6, w, b.w_stride);
       _tile_dpbf16ps(0, 4, 6);
@@ -137,7 +138,7 @@ class Tiles {
     constexpr int64_t kRest = kWide == 4 ? 128 : 0;
     LoadSums(b, kRest);
     const char *x = b.x, *w = b.w;
-    for (int64_t i = 0; i < b.tiles; ++i, x += 64, w += 16 * b.w_stride) {
+    for (int64_t i = 0; i < b.tiles; ++i, x += b.x_step, w += 16 * b.w_stride) {
       AskForNext(b, i);
       _tile_loadd(4, x, b.x_stride);
       _tile_loadd(6, w, b.w_stride);

@@ -20,8 +20,9 @@ namespace {
 using amx::kTileInputs, amx::kTileRows;
 
 // Weights come from memory slower than tiles multiply, and x from L3 slower than from L2. So a few panels are computed at
-// once, by blocks of kBlock inputs: x stays in L2 until all of them have met it, 32 rows at a time, and sums wait there
-// for the next block. A block of a panel, which stays in L1, is read in the order of memory and asked for in advance.
+// once, by blocks of kBlock inputs: x stays in L2 until all of them have met it, a tile of rows at a time, and sums wait
+// there for the next block. A block of a panel, which stays in L1, is read in the order of memory and asked for in
+// advance, a few lines with each tile: more at once would keep tiles waiting for x.
 constexpr int64_t kMostRows = 512;
 constexpr int64_t kPanels = 4;
 constexpr int64_t kBlock = 256;
@@ -41,18 +42,31 @@ int64_t BlockInputs(const PackedLinear& linear, int64_t rows) {
              : kBlock;
 }
 
-// Rows of x by blocks of inputs, in whole tiles, with zeros past k: [blocks][rows][inputs of the block].
+// Rows of x by blocks of inputs, tile by tile, with zeros past k: [blocks][tiles of rows][tiles of inputs][rows][64 bytes].
 int64_t RowBytes(const PackedFormat&, int64_t k) { return TilesOf(k) * 64; }
+
+// A tile of `rows` rows from `x` on, of `count` inputs.
+void ConvertTile(const uint16_t* x, int64_t ldx, int64_t rows, int64_t count, char* out) {
+  if (count == kTileInputs) {  // a size that the compiler knows
+    for (int64_t row = 0; row < rows; ++row) std::memcpy(out + row * 64, x + row * ldx, 64);
+    return;
+  }
+  for (int64_t row = 0; row < rows; ++row) {
+    std::memcpy(out + row * 64, x + row * ldx, count * 2);
+    std::memset(out + row * 64 + count * 2, 0, 64 - count * 2);
+  }
+}
 
 void Convert(const PackedLinear& linear, int64_t row_begin, int64_t row_end, void* rows) {
   const int64_t inputs = BlockInputs(linear, row_end - row_begin);
   auto* out = static_cast<char*>(rows);
   for (int64_t begin = 0; begin < linear.k; begin += inputs) {
-    const int64_t count = std::min(linear.k - begin, inputs), stride = TilesOf(count) * 64;
-    const auto* x = static_cast<const uint16_t*>(linear.x) + row_begin * linear.ldx + begin;
-    for (int64_t row = row_begin; row < row_end; ++row, x += linear.ldx, out += stride) {
-      std::memcpy(out, x, count * 2);
-      std::memset(out + count * 2, 0, stride - count * 2);
+    const int64_t end = std::min(begin + inputs, linear.k);
+    for (int64_t row = row_begin; row < row_end; row += kTileRows) {
+      const int64_t height = std::min(kTileRows, row_end - row);
+      const auto* x = static_cast<const uint16_t*>(linear.x) + row * linear.ldx;
+      for (int64_t k = begin; k < end; k += kTileInputs, out += height * 64)
+        ConvertTile(x + k, linear.ldx, height, std::min(kTileInputs, end - k), out);
     }
   }
 }
@@ -82,39 +96,21 @@ const char* PackedAt(const PackedLinear& linear, int64_t column, int64_t begin) 
          column / kPanel * PanelBytes(linear.format, linear.k) + PanelBytes(linear.format, begin);
 }
 
-// Few rows times a block of weights, of `columns` columns, while what comes kAhead behind it is asked for.
-void MultiplyFewRows(int64_t rows, int64_t columns, amx::Block block, const char* next,
-                     amx::Tiles* tiles) {
-  block.next = next;
-  block.next_lines = kTileInputs / 2 * kPanel * 4 / 64;
-  for (int64_t row = 0; row < rows; row += kTileRows) {
-    const int64_t count = std::min(kTileRows, rows - row);
-    tiles->Multiply(count, columns, block);
-    block.x += count * block.x_stride;
-    block.sums += count * kPanel;
-    block.next_lines = 0;
-  }
-}
-
-// All rows times a block of weights. Every 32 rows ask for their share of `bytes` bytes from `next` on, which come after.
+// All rows times a block of weights. Every tile asks for its share of `bytes` bytes from `next` on, which come after; of
+// few rows the first ones ask for all.
 void MultiplyRows(int64_t rows, int64_t columns, amx::Block block, const char* next, int64_t bytes,
-                  amx::Tiles* tiles) {
-  for (int64_t row = 0; row < rows; row += 2 * kTileRows) {
-    const int64_t count = std::min(2 * kTileRows, rows - row);
-    const int64_t lines = bytes / 64;
-    for (int64_t i = lines * row / rows; i < lines * (row + count) / rows; ++i) {
-      __builtin_prefetch(next + i * 64, 0, 2);
-    }
-    // Few rows leave tiles for the whole width.
-    const int64_t unit = count <= kTileRows ? columns : 2 * amx::kTileColumns;
-    for (int64_t column = 0; column < columns; column += unit) {
-      amx::Block of = block;
-      of.w += column * 4;
-      of.sums += column;
-      tiles->Multiply(count, unit, of);
-    }
-    block.x += count * block.x_stride;
-    block.sums += count * kPanel;
+                  int64_t asking, amx::Tiles* tiles) {
+  const int64_t steps = (asking + kTileRows - 1) / kTileRows * block.tiles;
+  block.next = next;
+  block.next_lines = (bytes / 64 + steps - 1) / steps;
+  for (int64_t row = 0; row < rows; row += kTileRows) {
+    const int64_t height = std::min(kTileRows, rows - row);
+    if (row >= asking) block.next_lines = 0;
+    block.x_step = height * 64;
+    tiles->Multiply(height, columns, block);
+    block.x += block.tiles * block.x_step;
+    block.sums += height * kPanel;
+    block.next += block.tiles * block.next_lines * 64;
   }
 }
 
@@ -139,7 +135,7 @@ void Run(const PackedLinear& linear, const void* x, const PackedLinearPart& part
       for (int64_t column = first, end = 0; column < last; column = end, sums += rows * kPanel) {
         end = end_of(column, 1);
         amx::Block block = {.x = block_x,
-                            .x_stride = count * 64,
+                            .x_stride = 64,
                             .tiles = count,
                             .sums = sums,
                             .sum_stride = kPanel * 4,
@@ -147,13 +143,14 @@ void Run(const PackedLinear& linear, const void* x, const PackedLinearPart& part
         const int64_t columns = (end - column + kSplit - 1) / kSplit * kSplit;
         kWeights(linear, begin, column, columns, scratch.weights, &block);
         if (is_one_stream) {
-          MultiplyFewRows(rows, columns, block, PackedAt(linear, column, begin) + kAhead, &tiles);
+          MultiplyRows(rows, columns, block, PackedAt(linear, column, begin) + kAhead,
+                       count * kTileInputs / 2 * kPanel * 4, kTileRows, &tiles);
           continue;
         }
         const int64_t next_begin = end < last ? begin : begin + inputs;
         const int64_t next_inputs = std::clamp<int64_t>(linear.k - next_begin, 0, inputs);
         MultiplyRows(rows, columns, block, PackedAt(linear, end < last ? end : first, next_begin),
-                     PanelBytes(linear.format, next_inputs), &tiles);
+                     PanelBytes(linear.format, next_inputs), rows, &tiles);
       }
       block_x += rows * count * 64;
     }
