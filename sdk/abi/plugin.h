@@ -299,10 +299,10 @@ typedef struct keel_rename {
  * encodes them all and gives their features one after the other. An encoder whose inputs all have a
  * rule promises that each item's features are what a call of its own would have given, but for
  * rounding. */
-#define KEEL_MERGE_NONE 0u    /* not at all: an item is encoded alone */
-#define KEEL_MERGE_ROWS 1u    /* one after the other along the dimension that is a symbol */
-#define KEEL_MERGE_BORDERS 2u /* running sums ("segments"): the first entry, 0, is dropped, the last so
-                               * far is added to the rest */
+#define KEEL_MERGE_NONE 0u /* not at all: an item is encoded alone */
+#define KEEL_MERGE_ROWS 1u /* one after the other along the dimension that is a symbol */
+/* Running sums ("segments"): the first, 0, is dropped, the last so far is added to the rest. */
+#define KEEL_MERGE_BORDERS 2u
 /* One after the other, and to entries >= 0 is added what index_symbol is in the items so far, times
  * index_multiple (Qwen2.5-VL's window_index; rows of an audio's windows). */
 #define KEEL_MERGE_INDICES 3u
