@@ -61,7 +61,8 @@ class BoundedMemory : public json::memory_resource {
   }
   void do_deallocate(void* memory, size_t bytes, size_t alignment) override {
     *left_ += bytes;
-    ::operator delete(memory, bytes, std::align_val_t(alignment));
+    // Not by its size: monotonic_resource of Boost 1.81 leaves out its own header there.
+    ::operator delete(memory, std::align_val_t(alignment));
   }
   bool do_is_equal(const json::memory_resource& other) const noexcept override {
     return this == &other;

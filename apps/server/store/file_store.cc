@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+#include <variant>
 
 #include "apps/common/request_id.h"
 
@@ -25,7 +26,7 @@ StoredFile FileOf(const std::vector<Database::Value>& row) {
                   .purpose = TextOf(row[2]),
                   .bytes = IntegerOf(row[3]),
                   .created_at = IntegerOf(row[4])};
-  if (row[5] != Database::Value()) file.expires_at = IntegerOf(row[5]);
+  if (!std::holds_alternative<std::monostate>(row[5])) file.expires_at = IntegerOf(row[5]);
   return file;
 }
 
