@@ -13,20 +13,14 @@
 #include <string>
 #include <utility>
 
+#include "apps/server/client_stream.h"
 #include "apps/server/http.h"
 #include "apps/server/http_options.h"
 #include "boost/asio/any_io_executor.hpp"
 #include "boost/asio/awaitable.hpp"
-#include "boost/asio/generic/stream_protocol.hpp"
-#include "boost/asio/ssl/context.hpp"
 #include "boost/asio/steady_timer.hpp"
 
 namespace keel::apps {
-
-namespace net = boost::asio;
-using boost::system::error_code;
-// Of TCP, or a Unix socket.
-using Socket = net::generic::stream_protocol::socket;
 
 class Connection;
 
