@@ -173,6 +173,16 @@ TEST_F(ServerAppTest, ErrorsHaveOpenAisShape) {
   EXPECT_THAT(error(Get("/v1/completions"), 405), HasSubstr("does not take GET"));
 }
 
+TEST_F(ServerAppTest, WhatIsNoUtf8IsAnsweredInJson) {
+  StartAndLoad();
+  for (const char* path : {"/%ff", "/v1/models/%ff", "/v1/responses/%fe", "/page/%c0%af"}) {
+    const auto response = Get(path);
+    EXPECT_EQ(response.status, 404);
+    EXPECT_THAT(std::string(json::parse(response.body).at("error").at("message").as_string()),
+                HasSubstr("\uFFFD"));
+  }
+}
+
 TEST_F(ServerAppTest, CallsGoToTheModelThatTheyName) {
   Start({}, Model("one"), Model("org/two"));
   Load();
