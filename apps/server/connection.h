@@ -132,14 +132,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   virtual net::awaitable<void> Run() = 0;
   virtual net::any_io_executor executor() = 0;
   virtual void Close() = 0;
+  // It waits for a request.
+  virtual bool is_idle() const = 0;
   void Wake() {
     woken_ = true;
     // In the past: also ends a wait that is yet to begin.
     wake_timer_.expires_at(net::steady_timer::time_point::min());
   }
-  // Ends the connection if it waits for a request.
   void CloseIfIdle() {
-    if (is_idle_) Close();
+    if (is_idle()) Close();
   }
 
  protected:
@@ -148,7 +149,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const std::shared_ptr<ConnectionShared> shared_;
   net::steady_timer wake_timer_;
   bool woken_ = false;
-  bool is_idle_ = false;
 };
 
 }  // namespace keel::apps
