@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <string_view>
 #include <unordered_set>
 
@@ -21,13 +22,19 @@ std::string Event(std::string_view event, const std::string& custom_id) {
   return boost::json::serialize(object) + "\n";
 }
 
-// How often each line was run by a process that died. A line that a kill has torn says nothing.
-std::unordered_map<std::string, int> CountCrashes(const std::string& path) {
-  std::unordered_map<std::string, int> crashes;
+}  // namespace
+
+// How often each line was read or run by a process that died. A line that a kill has torn says
+// nothing.
+AttemptLog::Crashes AttemptLog::CountCrashes(const std::string& path) {
+  Crashes crashes;
   std::unordered_set<std::string> running;
+  std::optional<int64_t> reading;
   const auto died = [&] {
-    for (const std::string& custom_id : running) ++crashes[custom_id];
+    for (const std::string& custom_id : running) ++crashes.running[custom_id];
+    if (reading.has_value()) ++crashes.reading[*reading];
     running.clear();
+    reading.reset();
   };
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -35,6 +42,8 @@ std::unordered_map<std::string, int> CountCrashes(const std::string& path) {
     const std::string event = TextField(object, "event");
     const std::string custom_id = TextField(object, "custom_id");
     if (event == "begin") died();
+    if (event == "read") reading = NumberField(object, "line");
+    if (event == "has_read" || event == "end") reading.reset();
     if (event == "run") running.insert(custom_id);
     if (event == "done") running.erase(custom_id);
     if (event == "end") running.clear();
@@ -43,10 +52,8 @@ std::unordered_map<std::string, int> CountCrashes(const std::string& path) {
   return crashes;
 }
 
-}  // namespace
-
 Result<std::unique_ptr<AttemptLog>> AttemptLog::Open(const std::string& path, bool resume) {
-  std::unordered_map<std::string, int> crashes;
+  Crashes crashes;
   if (resume) crashes = CountCrashes(path);
   const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
   const int fd = open(path.c_str(), crashes.empty() ? flags | O_TRUNC : flags, 0666);
@@ -64,16 +71,27 @@ AttemptLog::~AttemptLog() {
 }
 
 int AttemptLog::crashes(const std::string& custom_id) const {
-  const auto it = crashes_.find(custom_id);
-  return it == crashes_.end() ? 0 : it->second;
+  const auto it = crashes_.running.find(custom_id);
+  return it == crashes_.running.end() ? 0 : it->second;
 }
+
+int AttemptLog::crashes_reading(int64_t line) const {
+  const auto it = crashes_.reading.find(line);
+  return it == crashes_.reading.end() ? 0 : it->second;
+}
+
+Status AttemptLog::Read(int64_t line) {
+  return Append("{\"event\":\"read\",\"line\":" + std::to_string(line) + "}\n");
+}
+
+Status AttemptLog::HasRead() { return Append("{\"event\":\"has_read\"}\n"); }
 
 Status AttemptLog::Run(const std::string& custom_id) { return Append(Event("run", custom_id)); }
 
 Status AttemptLog::Done(const std::string& custom_id) { return Append(Event("done", custom_id)); }
 
 Status AttemptLog::End(bool is_complete) {
-  if (!is_complete) return Append("{\"event\":\"end\"}\n");
+  if (!is_complete || !crashes_.reading.empty()) return Append("{\"event\":\"end\"}\n");
   unlink(path_.c_str());
   return Status();
 }

@@ -36,6 +36,24 @@ TEST_F(AttemptLogTest, WhatRanWhenAProcessDiedIsCounted) {
   EXPECT_EQ(Open()->crashes("a \"name\"\n"), 3);
 }
 
+TEST_F(AttemptLogTest, WhatWasReadWhenAProcessDiedIsCounted) {
+  for (int deaths = 0; deaths < 2; ++deaths) {
+    const auto log = Open();
+    EXPECT_EQ(log->crashes_reading(2), deaths);
+    EXPECT_TRUE(log->Read(1).ok());
+    EXPECT_TRUE(log->HasRead().ok());
+    EXPECT_TRUE(log->Run("first").ok());
+    EXPECT_TRUE(log->Done("first").ok());
+    EXPECT_TRUE(log->Read(2).ok());
+  }
+  const auto log = Open();
+  EXPECT_EQ(log->crashes_reading(1), 0);
+  EXPECT_EQ(log->crashes_reading(2), 2);
+  EXPECT_EQ(log->crashes("first"), 0);
+  EXPECT_TRUE(log->End(/*is_complete=*/true).ok());
+  EXPECT_EQ(Open()->crashes_reading(2), 2) << "who reads the input again is told";
+}
+
 TEST_F(AttemptLogTest, AProcessThatEndsInOrderHasNotDied) {
   auto log = Open();
   EXPECT_TRUE(log->Run("a").ok());

@@ -171,23 +171,28 @@ Status BatchJob::StartLine(Attempt attempt) {
     ++counts_.blank;
     return Status();
   }
+  const int crashes_reading =
+      options_.attempts == nullptr ? 0 : options_.attempts->crashes_reading(line.number);
+  if (IsLastChance(crashes_reading) && !running_.empty()) {
+    deferred_ = std::move(attempt);
+    return Status();
+  }
+  const auto unreadable = RefusalOf(line.number, crashes_reading, "read");
   BatchRequest request;
   MaybeError error;
-  if (line.is_too_long) {
-    error = InvalidField("", "the line is longer than --max-line-bytes allows (" +
-                                 std::to_string(input_.max_line_bytes()) + " bytes)");
-  } else {
-    error = ReadBatchRequest(line.text, line.number, &request);
+  if (!unreadable.has_value()) {
+    if (Status status = ReadLine(line, &request, &error); !status.ok()) return status;
   }
   std::string custom_id = IdOf(line.number, request.custom_id, &error);
   if (IsWritten(custom_id)) return Status();
   open_.insert(line.number);
   if (refusal_.has_value()) return Refuse(line.number, custom_id, *refusal_);
+  if (unreadable.has_value()) return Refuse(line.number, custom_id, *unreadable);
   if (options_.attempts != nullptr) {
     const int crashes = options_.attempts->crashes(custom_id);
-    if (const auto refusal = RefusalOf(line.number, crashes))
+    if (const auto refusal = RefusalOf(line.number, crashes, "ran"))
       return Refuse(line.number, custom_id, *refusal);
-    const bool is_alone = options_.max_crashes > 0 && crashes + 1 >= options_.max_crashes;
+    const bool is_alone = IsLastChance(crashes);
     if (is_alone && !running_.empty()) {
       deferred_ = std::move(attempt);
       return Status();
@@ -229,6 +234,19 @@ Status BatchJob::StartLine(Attempt attempt) {
                                    .attempt = std::move(attempt)});
   // What came before the line was in running_ woke nobody.
   return Advance(number);
+}
+
+Status BatchJob::ReadLine(const LineReader::Line& line, BatchRequest* request, MaybeError* error) {
+  if (line.is_too_long) {
+    *error = InvalidField("", "the line is longer than --max-line-bytes allows (" +
+                                  std::to_string(input_.max_line_bytes()) + " bytes)");
+    return Status();
+  }
+  if (options_.attempts != nullptr) {
+    if (Status status = options_.attempts->Read(line.number); !status.ok()) return status;
+  }
+  *error = ReadBatchRequest(line.text, line.number, request);
+  return options_.attempts == nullptr ? Status() : options_.attempts->HasRead();
 }
 
 // Names depend on the lines before alone, so that a later run gives the same.
@@ -328,12 +346,18 @@ Status BatchJob::Refuse(int64_t number, const std::string& custom_id, const Refu
                 .line = UnrunLine(custom_id, NewRequestId(), refusal.code, refusal.message)});
 }
 
-std::optional<BatchJob::Refusal> BatchJob::RefusalOf(int64_t number, int crashes) const {
+bool BatchJob::IsLastChance(int crashes) const {
+  return options_.max_crashes > 0 && crashes + 1 >= options_.max_crashes;
+}
+
+std::optional<BatchJob::Refusal> BatchJob::RefusalOf(int64_t number, int crashes,
+                                                     const char* did) const {
   if (options_.max_crashes == 0 || crashes < options_.max_crashes) return std::nullopt;
   return Refusal{.code = "process_died",
                  .message = "line " + std::to_string(number) + ": " + std::to_string(crashes) +
-                            " processes died while they ran this line, the last one with no other "
-                            "line beside it, so it is not run again"};
+                            " processes died while they " + did +
+                            " this line, the last one with no other line beside it, so it is not "
+                            "tried again"};
 }
 
 Status BatchJob::Write(int64_t number, Finished finished) {

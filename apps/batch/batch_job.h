@@ -49,7 +49,7 @@ struct BatchOptions {
   int retries = 0;
   // Where lines are that a process died of; must outlive the job. Null: nobody counts.
   AttemptLog* attempts = nullptr;
-  // So many processes may die while they run a line, then it fails; the last chance it gets alone, so
+  // So many processes may die while they read or run a line, then it fails; the last chance it gets alone, so
   // that no other line can be at fault. 0: any number.
   int max_crashes = 3;
   CallLimits limits = {};
@@ -121,6 +121,8 @@ class BatchJob {
   Result<std::optional<Attempt>> NextLine();
   Status Loop();
   Status StartLine(Attempt attempt);
+  // `error` gets what is wrong with the line. Not ok: the log cannot be written.
+  Status ReadLine(const LineReader::Line& line, BatchRequest* request, MaybeError* error);
   // The name of a line; `error` gets what is wrong with the one that it has.
   std::string IdOf(int64_t number, const std::optional<std::string>& custom_id, MaybeError* error);
   // True for a line that an earlier run has written; counts it.
@@ -130,8 +132,9 @@ class BatchJob {
   Status Finish(int64_t number, Running running);
   Status Fail(int64_t number, const std::string& custom_id, CallError error);
   Status Refuse(int64_t number, const std::string& custom_id, const Refusal& refusal);
-  // Why the line is not to be run again, if processes died of it.
-  std::optional<Refusal> RefusalOf(int64_t number, int crashes) const;
+  bool IsLastChance(int crashes) const;
+  // Why the line is not to be tried again, if processes died while they `did` it.
+  std::optional<Refusal> RefusalOf(int64_t number, int crashes, const char* did) const;
   Status Write(int64_t number, Finished finished);
   Status Append(const Finished& finished);
   Status SyncIfDue();

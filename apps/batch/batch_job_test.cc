@@ -276,6 +276,22 @@ TEST_F(BatchJobTest, StopFinishesWhatRuns) {
   for (const std::string& line : Summary()) EXPECT_THAT(line, HasSubstr(": twenty tokens or so."));
 }
 
+TEST_F(BatchJobTest, ALineThatKillsAsItIsReadIsReadNoMore) {
+  const std::string path = output_path_ + ".attempts";
+  std::filesystem::remove(path);
+  for (int deaths = 0; deaths < 3; ++deaths) {
+    const auto log = AttemptLog::Open(path, /*resume=*/true);
+    ASSERT_TRUE(log.ok());
+    EXPECT_TRUE((*log)->Read(2).ok());
+  }
+  const std::string input = Chat("a", "one") + Chat("b", "two") + Chat("c", "three");
+  const auto log = AttemptLog::Open(path, /*resume=*/true);
+  EXPECT_TRUE(Run(input, {.attempts = log->get(), .max_crashes = 4}).ok());
+  EXPECT_THAT(Summary(), UnorderedElementsAre("a: one", "b: two", "c: three"));
+  EXPECT_TRUE(Run(input, {.attempts = log->get(), .max_crashes = 3}).ok());
+  EXPECT_THAT(Summary(), UnorderedElementsAre("a: one", "line-2: process_died", "c: three"));
+}
+
 TEST_F(BatchJobTest, AnEngineThatFailsEndsTheJob) {
   std::string input = Chat("a", "one") + Chat("b", "[die]");
   for (int i = 0; i < 200; ++i) input += Chat(std::to_string(i), "text");

@@ -28,7 +28,7 @@ struct Call {
   size_t prompt_tokens = 0;
   std::string body;
   Clock::time_point begin, end;
-  std::vector<Clock::time_point> events;  // with text
+  std::vector<Clock::time_point> events;  // of the answer, also without text
   size_t output_tokens = 0;               // as the server counts
   bool is_done = false;
   Status status;
@@ -60,9 +60,8 @@ void ReadEvent(std::string_view data, Call* call) {
   boost::system::error_code error;
   const json::value event = json::parse({data.data(), data.size()}, error);
   if (error) return;  // "[DONE]"
-  const json::value* text = event.find_pointer("/choices/0/text", error);
-  if (text != nullptr && text->is_string() && !text->get_string().empty())
-    call->events.push_back(Clock::now());
+  // As vLLM's bench counts: tokens without text, such as special ones, are an answer, too.
+  if (event.find_pointer("/choices/0", error) != nullptr) call->events.push_back(Clock::now());
   const json::value* tokens = event.find_pointer("/usage/completion_tokens", error);
   if (tokens != nullptr && tokens->is_int64())
     call->output_tokens = static_cast<size_t>(tokens->get_int64());
@@ -131,7 +130,10 @@ ServeResult Summarized(const std::deque<Call>& calls) {
     end = std::max(end, call.end);
     if (!call.status.ok() || call.events.empty()) {
       ++result.failed;
-      if (result.first_error.ok() && !call.status.ok()) result.first_error = call.status;
+      if (!result.first_error.ok()) continue;
+      result.first_error = call.status.ok()
+                               ? Status(Code::kUnavailable, "a stream ended without any choice")
+                               : call.status;
       continue;
     }
     ++result.completed;

@@ -49,16 +49,21 @@ TEST(ServeTest, ArrivalsKeepTheRate) {
   EXPECT_EQ(Arrivals(load).back(), 0);
 }
 
-// Two tokens and the usage.
+// Texts and the usage.
 class Completion : public BodyStream {
  public:
+  explicit Completion(std::vector<std::string> texts) : texts_(std::move(texts)) {}
+
   bool Take(std::string* bytes) override {
-    *bytes +=
-        "data: {\"choices\": [{\"text\": \"one\"}]}\n\ndata: {\"choices\": [{\"text\": \" "
-        "two\"}]}\n\n"
-        "data: {\"choices\": [], \"usage\": {\"completion_tokens\": 3}}\n\ndata: [DONE]\n\n";
+    for (const std::string& text : texts_)
+      *bytes += R"(data: {"choices": [{"text": ")" + text + "\"}]}\n\n";
+    *bytes += R"(data: {"choices": [], "usage": {"completion_tokens": 3}})";
+    *bytes += "\n\ndata: [DONE]\n\n";
     return false;
   }
+
+ private:
+  const std::vector<std::string> texts_;
 };
 
 // Lists "m", answers completions; refuses every third.
@@ -80,7 +85,8 @@ class ServeServerTest : public ::testing::Test {
     if (body.at("model") != "m" || tokens != 5 || body.at("max_tokens").as_int64() != 3)
       return exchange.Respond({.status = 400, .body = "not what was asked for"});
     if (refuses_ && ++count_ % 3 == 0) return exchange.Respond({.status = 503, .body = "busy"});
-    exchange.RespondInPieces({.content_type = "text/event-stream"}, std::make_shared<Completion>());
+    exchange.RespondInPieces({.content_type = "text/event-stream"},
+                             std::make_shared<Completion>(texts_));
   }
 
   ServeResult Measure() {
@@ -92,6 +98,7 @@ class ServeServerTest : public ::testing::Test {
   }
 
   ServeLoad load_{.requests = 9, .prompt_tokens = {5, 5}, .new_tokens = {3, 3}, .vocab_size = 100};
+  std::vector<std::string> texts_ = {"one", " two"};  // of each answer
   std::atomic<int> count_ = 0;
   bool refuses_ = false;
   std::unique_ptr<HttpServer> server_;
@@ -122,6 +129,22 @@ TEST_F(ServeServerTest, RefusedRequestsAreFailures) {
   EXPECT_EQ(result.completed, 6U);
   EXPECT_EQ(result.failed, 3U);
   EXPECT_THAT(std::string(result.first_error.message()), HasSubstr("answered 503 busy"));
+}
+
+// Of special tokens alone, whose text is left out.
+TEST_F(ServeServerTest, AnAnswerWithoutTextIsNoFailure) {
+  texts_ = {""};
+  const ServeResult result = Measure();
+  EXPECT_EQ(result.completed, 9U);
+  EXPECT_EQ(result.output_tokens, 27U);
+  EXPECT_EQ(result.ttft.count, 9U);
+}
+
+TEST_F(ServeServerTest, AnAnswerWithoutAnyEventIsOne) {
+  texts_ = {};
+  const ServeResult result = Measure();
+  EXPECT_EQ(result.failed, 9U);
+  EXPECT_THAT(std::string(result.first_error.message()), HasSubstr("without any choice"));
 }
 
 TEST_F(ServeServerTest, NoServer) {

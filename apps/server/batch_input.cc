@@ -31,18 +31,30 @@ class InputReader {
  public:
   explicit InputReader(const BatchInputRules& rules) : rules_(rules) {}
 
-  void Take(const LineReader::Line& line) {
-    if (!line.is_too_long && line.text.find_first_not_of(" \t") == std::string::npos) return;
-    if (++input_.lines > rules_.max_lines) return;
+  // Not ok: the log of attempts cannot be written.
+  Status Take(const LineReader::Line& line) {
+    if (!line.is_too_long && line.text.find_first_not_of(" \t") == std::string::npos)
+      return Status();
+    if (++input_.lines > rules_.max_lines) return Status();
     if (line.is_too_long) {
-      return Fail(line.number, "invalid_json_line",
-                  InvalidField("", "the line is longer than " +
-                                       std::to_string(rules_.max_line_bytes) + " bytes"));
+      Fail(line.number, "invalid_json_line",
+           InvalidField(
+               "", "the line is longer than " + std::to_string(rules_.max_line_bytes) + " bytes"));
+      return Status();
     }
-    BatchRequest request;
-    if (const MaybeError error = ReadBatchRequest(line.text, line.number, &request))
-      return Fail(line.number, CodeOf(*error), *error);
-    Check(line.number, request);
+    if (rules_.attempts == nullptr) {
+      Read(line);
+      return Status();
+    }
+    const int crashes = rules_.attempts->crashes_reading(line.number);
+    if (crashes >= rules_.max_crashes) {
+      Fail(line.number, "process_died",
+           InvalidField("", std::to_string(crashes) + " processes died while they read this line"));
+      return Status();
+    }
+    if (Status status = rules_.attempts->Read(line.number); !status.ok()) return status;
+    Read(line);
+    return rules_.attempts->HasRead();
   }
 
   BatchInput TakeResult() {
@@ -60,6 +72,13 @@ class InputReader {
   }
 
  private:
+  void Read(const LineReader::Line& line) {
+    BatchRequest request;
+    if (const MaybeError error = ReadBatchRequest(line.text, line.number, &request))
+      return Fail(line.number, CodeOf(*error), *error);
+    Check(line.number, request);
+  }
+
   void Check(int64_t number, const BatchRequest& request) {
     const auto [first, is_new] = seen_.emplace(*request.custom_id, number);
     if (!is_new) {
@@ -100,7 +119,7 @@ class InputReader {
 
 Result<BatchInput> ReadBatchInput(const std::string& path, const BatchInputRules& rules) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return Status(Code::kUnavailable, path + " cannot be read: " + std::strerror(errno));
+  if (fd < 0) return Status(Code::kNotFound, path + " cannot be read: " + std::strerror(errno));
   LineReader reader(fd, path, rules.max_line_bytes);
   InputReader input(rules);
   LineReader::Line line;
@@ -109,7 +128,8 @@ Result<BatchInput> ReadBatchInput(const std::string& path, const BatchInputRules
     const Result<LineReader::Next> next = reader.Read(&line);
     status = next.status();
     if (!next.ok() || *next == LineReader::Next::kEnd) break;
-    if (*next == LineReader::Next::kLine) input.Take(line);
+    if (*next == LineReader::Next::kLine) status = input.Take(line);
+    if (!status.ok()) break;
   }
   close(fd);
   if (!status.ok()) return status;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/batch/attempt_log.h"
 #include "apps/server/store/batch.h"
 #include "sdk/keel/engine.h"
 
@@ -18,6 +19,9 @@ struct BatchInputRules {
   std::vector<std::string> model_names;  // that are served
   int64_t max_lines = 50'000;
   size_t max_line_bytes = 64 << 20;
+  // Where a line is that a process dies of as it reads it; null: nobody counts.
+  AttemptLog* attempts = nullptr;
+  int max_crashes = 3;  // so many may, then the line has a fault
 };
 
 struct BatchInput {
@@ -27,7 +31,7 @@ struct BatchInput {
   std::vector<BatchFault> faults;
 };
 
-// Not ok: the file cannot be read.
+// NOT_FOUND: the file cannot be opened. Other errors may go by themselves.
 Result<BatchInput> ReadBatchInput(const std::string& path, const BatchInputRules& rules);
 
 }  // namespace keel::apps

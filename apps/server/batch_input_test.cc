@@ -1,5 +1,6 @@
 #include "apps/server/batch_input.h"
 
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -65,6 +66,23 @@ TEST(BatchInputTest, TheFileHasBoundsToo) {
   EXPECT_THAT(Faults(input), ElementsAre("0: too_many_requests"));
   EXPECT_THAT(input.faults[0].message, HasSubstr("has 3 lines, expected at most 2"));
   EXPECT_FALSE(ReadBatchInput("/no/such/file", {}).ok());
+}
+
+TEST(BatchInputTest, ALineThatKillsAsItIsReadHasAFault) {
+  const std::string path = ::testing::TempDir() + "/input.jsonl";
+  std::ofstream(path) << Line("1") << Line("2") << Line("3");
+  std::filesystem::remove(path + ".attempts");
+  for (int deaths = 0; deaths < 2; ++deaths)
+    EXPECT_TRUE((*AttemptLog::Open(path + ".attempts", /*resume=*/true))->Read(2).ok());
+  const auto log = AttemptLog::Open(path + ".attempts", /*resume=*/true);
+  BatchInputRules rules = {.endpoint = "/v1/completions", .model_names = {"a"}};
+  rules.attempts = log->get();
+  EXPECT_THAT(Faults(*ReadBatchInput(path, rules)), ElementsAre());
+  rules.max_crashes = 2;
+  const BatchInput input = *ReadBatchInput(path, rules);
+  EXPECT_THAT(Faults(input), ElementsAre("2: process_died"));
+  EXPECT_THAT(input.faults[0].message, HasSubstr("2 processes died while they read this line"));
+  EXPECT_EQ(input.lines, 3);
 }
 
 }  // namespace

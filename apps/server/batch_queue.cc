@@ -213,7 +213,8 @@ Result<std::vector<std::string>> BatchQueue::FilesInUse() {
   for (const Batch& batch : *batches) {
     for (const std::string& id : {batch.input_file_id, batch.output_id, batch.errors_id})
       if (!id.empty()) ids.push_back(id);
-    ids.push_back(AttemptLog::PathFor(batch.output_id));
+    for (const std::string& id : {batch.input_file_id, batch.output_id})
+      ids.push_back(AttemptLog::PathFor(id));
   }
   return ids;
 }
@@ -284,14 +285,27 @@ Status BatchQueue::ExpireWaiting(const std::vector<Batch>& batches) {
 }
 
 Status BatchQueue::Validate(const Batch& batch) {
-  const Result<BatchInput> input =
-      ReadBatchInput(files_.PathOf(batch.input_file_id), {.endpoint = batch.endpoint,
-                                                          .model_names = options_.model_names,
-                                                          .max_lines = options_.max_lines,
-                                                          .max_line_bytes = kMaxLineBytes});
-  if (!input.ok()) {
-    return FailBatch(batch.id, {.code = "invalid_file", .message = input.status().message()});
+  const std::string path = files_.PathOf(batch.input_file_id);
+  BatchInputRules rules = {.endpoint = batch.endpoint,
+                           .model_names = options_.model_names,
+                           .max_lines = options_.max_lines,
+                           .max_line_bytes = kMaxLineBytes,
+                           .max_crashes = options_.max_crashes};
+  std::unique_ptr<AttemptLog> attempts;
+  if (options_.max_crashes > 0) {
+    auto log = AttemptLog::Open(AttemptLog::PathFor(path), /*resume=*/true);
+    if (!log.ok()) return log.status();
+    attempts = *std::move(log);
+    rules.attempts = attempts.get();
   }
+  const Result<BatchInput> input = ReadBatchInput(path, rules);
+  if (attempts != nullptr) {
+    const bool is_complete = input.ok() || input.status().code() == Code::kNotFound;
+    if (Status status = attempts->End(is_complete); !status.ok()) return status;
+  }
+  if (input.status().code() == Code::kNotFound)
+    return FailBatch(batch.id, {.code = "invalid_file", .message = input.status().message()});
+  if (!input.ok()) return input.status();
   return batches_
       .Change(batch.id,
               [&](Batch& now) {

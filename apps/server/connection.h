@@ -13,20 +13,14 @@
 #include <string>
 #include <utility>
 
+#include "apps/server/client_stream.h"
 #include "apps/server/http.h"
 #include "apps/server/http_options.h"
 #include "boost/asio/any_io_executor.hpp"
 #include "boost/asio/awaitable.hpp"
-#include "boost/asio/generic/stream_protocol.hpp"
-#include "boost/asio/ssl/context.hpp"
 #include "boost/asio/steady_timer.hpp"
 
 namespace keel::apps {
-
-namespace net = boost::asio;
-using boost::system::error_code;
-// Of TCP, or a Unix socket.
-using Socket = net::generic::stream_protocol::socket;
 
 class Connection;
 
@@ -138,14 +132,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   virtual net::awaitable<void> Run() = 0;
   virtual net::any_io_executor executor() = 0;
   virtual void Close() = 0;
+  // It waits for a request.
+  virtual bool is_idle() const = 0;
   void Wake() {
     woken_ = true;
     // In the past: also ends a wait that is yet to begin.
     wake_timer_.expires_at(net::steady_timer::time_point::min());
   }
-  // Ends the connection if it waits for a request.
   void CloseIfIdle() {
-    if (is_idle_) Close();
+    if (is_idle()) Close();
   }
 
  protected:
@@ -154,7 +149,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const std::shared_ptr<ConnectionShared> shared_;
   net::steady_timer wake_timer_;
   bool woken_ = false;
-  bool is_idle_ = false;
 };
 
 }  // namespace keel::apps

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "apps/common/utf8.h"
 #include "apps/server/form_data.h"
 #include "apps/server/list_page.h"
 #include "apps/server/offline_jobs.h"
@@ -95,8 +96,8 @@ void Upload(OfflineJobs& jobs, Exchange& exchange) {
   std::optional<int64_t> expires_after;
   if (const MaybeError error = ReadExpiry(fields, &expires_after))
     return RespondError(exchange, *error);
-  const Result<StoredFile> stored = jobs.files().Add(file->filename.substr(0, kMaxFilename),
-                                                     "batch", file->content, expires_after);
+  const Result<StoredFile> stored = jobs.files().Add(
+      std::string(Beginning(file->filename, kMaxFilename)), "batch", file->content, expires_after);
   if (!stored.ok()) return RespondError(exchange, StoreError(stored.status(), "file"));
   RespondJson(exchange, FileJson(*stored));
 }

@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "apps/common/utf8.h"
+
 namespace keel::apps {
 namespace {
 
@@ -80,8 +82,9 @@ std::optional<FormField> FieldOf(std::string_view part) {
       continue;
     const std::optional<std::string> name = Parameter(header, "name");
     if (!name.has_value()) return std::nullopt;
-    return FormField{
-        .name = *name, .filename = Parameter(header, "filename").value_or(""), .content = part};
+    return FormField{.name = *name,
+                     .filename = ToUtf8(Parameter(header, "filename").value_or("")),
+                     .content = part};
   }
   return std::nullopt;
 }
@@ -94,7 +97,7 @@ MaybeError ParseFormData(std::string_view content_type, std::string_view body,
   const std::optional<std::string> boundary = Parameter(content_type, "boundary");
   if (!EqualsIgnoringCase(type, "multipart/form-data") || !boundary.has_value() ||
       boundary->empty() || boundary->size() > kMaxBoundary) {
-    return Bad("is of type '" + std::string(content_type.substr(0, 100)) +
+    return Bad("is of type '" + ToUtf8(content_type.substr(0, 100)) +
                "', expected multipart/form-data with a boundary");
   }
   const std::string mark = "\r\n--" + *boundary;

@@ -48,6 +48,13 @@ TEST(FormDataTest, FieldsAndFilesAreRead) {
   EXPECT_THAT(Parse("--XX--\r\n"), ElementsAre());
 }
 
+TEST(FormDataTest, ANameBecomesUtf8) {
+  EXPECT_THAT(Parse("--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"\xff.jsonl\""
+                    "\r\n\r\n\xff\r\n--XX--\r\n"),
+              ElementsAre("file|\uFFFD.jsonl|\xff"));
+  EXPECT_THAT(Parse("", "text/\xff"), ElementsAre(HasSubstr("text/\uFFFD'")));
+}
+
 TEST(FormDataTest, OtherBodiesAreRefused) {
   EXPECT_THAT(Parse(kBody, "application/json"),
               ElementsAre(HasSubstr("type 'application/json', expected multipart/form-data")));

@@ -39,17 +39,20 @@ class EventStream : public BodyStream, public RunningCall {
   bool Take(std::string* events) override {
     std::vector<Piece> pieces;
     bool more = generation_->Take(&pieces);
-    for (const Piece& piece : pieces) answer_->AppendEvents(piece, events);
+    const MaybeError ending = Ending();
+    for (const Piece& piece : pieces) {
+      // What End has cut off is told as its error.
+      const bool is_cut = ending.has_value() && piece.output.finish_reason == "abort";
+      if (!is_cut) answer_->AppendEvents(piece, events);
+      more = more || is_cut;
+    }
     if (more && answer_->error().has_value()) {
       generation_->Cancel();
       more = false;
     }
-    {
-      std::lock_guard lock(mutex_);
-      if (more && ending_.has_value()) {
-        answer_->Fail(*ending_, events);
-        more = false;
-      }
+    if (more && ending.has_value()) {
+      answer_->Fail(*ending, events);
+      more = false;
     }
     if (auto exchange = exchange_.lock()) exchange->CountTokens(CountsOf(answer_->usage()));
     if (!more) {
@@ -71,6 +74,11 @@ class EventStream : public BodyStream, public RunningCall {
   }
 
  private:
+  MaybeError Ending() {
+    std::lock_guard lock(mutex_);
+    return ending_;
+  }
+
   std::shared_ptr<Engine> engine_;  // the answer's texts are its
   const std::shared_ptr<Generation> generation_;
   const std::unique_ptr<Answer> answer_;
@@ -129,7 +137,8 @@ class Collector : public RunningCall, public std::enable_shared_from_this<Collec
  private:
   void RespondSoon() {
     generation_ = nullptr;  // it holds this object
-    router_.Post([self = shared_from_this()] { self->Respond(); });
+    router_.Post(
+        exchange_, [self = shared_from_this()] { self->Respond(); }, Router::Lane::kWork);
   }
   void Respond() {
     exchange_->CountTokens(CountsOf(answer_->usage()));

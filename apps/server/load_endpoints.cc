@@ -87,10 +87,11 @@ void WithModel(const EndpointContext& context, const std::string& name,
   if (context.models.IsReady(name)) return acquire();
   // Loads take seconds: calls of other models go on meanwhile.
   context.router.Post(
+      exchange,
       [&context, name, exchange, acquire] {
         const Status status = context.models.Load(name);
         if (!status.ok()) return RespondError(*exchange, NotLoaded(name, status));
-        context.router.Post(acquire);
+        context.router.Post(exchange, acquire, Router::Lane::kWork);
       },
       Router::Lane::kLoading);
 }

@@ -3,8 +3,12 @@
 #include <charconv>
 #include <system_error>
 
+#include "apps/common/utf8.h"
+
 namespace keel::apps {
 namespace {
+
+constexpr size_t kShownBytes = 100;  // of a value that is refused
 
 int HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -26,7 +30,7 @@ std::string DecodePercent(std::string_view text) {
     decoded += static_cast<char>(16 * HexDigit(text[i + 1]) + HexDigit(text[i + 2]));
     i += 2;
   }
-  return decoded;
+  return ToUtf8(decoded);
 }
 
 std::optional<std::string> QueryValue(std::string_view query, std::string_view name) {
@@ -49,8 +53,9 @@ MaybeError ReadQueryNumber(std::string_view query, const std::string& name, int6
   const char* const end = text->data() + text->size();
   const auto [rest, error] = std::from_chars(text->data(), end, *value);
   if (error == std::errc() && rest == end && *value >= least && *value <= most) return std::nullopt;
-  return InvalidField(name, name + " is '" + text->substr(0, 100) + "', expected " +
-                                std::to_string(least) + " to " + std::to_string(most));
+  return InvalidField(name, name + " is '" + std::string(Beginning(*text, kShownBytes)) +
+                                "', expected " + std::to_string(least) + " to " +
+                                std::to_string(most));
 }
 
 }  // namespace keel::apps

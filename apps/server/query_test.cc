@@ -1,5 +1,7 @@
 #include "apps/server/query.h"
 
+#include <string>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -16,6 +18,7 @@ TEST(QueryTest, ValuesAreFoundAndDecoded) {
   EXPECT_EQ(DecodePercent("100%"), "100%");
   EXPECT_EQ(DecodePercent("%4"), "%4");
   EXPECT_EQ(DecodePercent("%zz"), "%zz");
+  EXPECT_EQ(DecodePercent("%e6%b2%b3%ff"), "河\uFFFD");
 }
 
 TEST(QueryTest, NumbersHaveBounds) {
@@ -30,6 +33,10 @@ TEST(QueryTest, NumbersHaveBounds) {
     EXPECT_THAT(error->message, ::testing::EndsWith("', expected 1 to 100"));
     EXPECT_EQ(error->field, "limit");
   }
+  std::string text = "x";  // cut within a character
+  while (text.size() < 200) text += "河";
+  EXPECT_THAT(ReadQueryNumber("limit=" + text, "limit", 1, 100, 20, &value)->message,
+              ::testing::HasSubstr("河', expected"));
 }
 
 }  // namespace

@@ -65,20 +65,15 @@ void Router::Add(std::string method, std::string path, Endpoint endpoint, RouteO
   routes_.push_back({std::move(method), std::move(path), std::move(endpoint), options});
 }
 
-void Router::Post(std::function<void()> work, Lane lane) {
-  boost::asio::post(workers_->Of(lane), std::move(work));
-}
-
 void Router::Post(std::shared_ptr<Exchange> exchange, std::function<void()> work, Lane lane) {
-  const auto serve = [exchange = std::move(exchange), work = std::move(work)] {
+  boost::asio::post(workers_->Of(lane), [exchange = std::move(exchange), work = std::move(work)] {
     try {
       work();
     } catch (const std::exception& e) {
       RespondError(*exchange, {.code = ErrorCode::kInternal,
                                .message = std::string("internal error: ") + e.what()});
     }
-  };
-  Post(serve, lane);
+  });
 }
 
 const Router::Route* Router::Find(std::string_view path) const {

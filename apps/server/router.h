@@ -50,9 +50,7 @@ class Router {
   }
   // Takes a request from the server; returns at once.
   void Handle(std::shared_ptr<Exchange> exchange);
-  // Runs `work` on a thread of the lane.
-  void Post(std::function<void()> work, Lane lane = Lane::kWork);
-  // The same for a request: what `work` throws becomes a 500.
+  // Runs `work` for a request on a thread of the lane; what it throws becomes a 500.
   void Post(std::shared_ptr<Exchange> exchange, std::function<void()> work, Lane lane);
   // Ends the threads once what was posted is done; nothing may be handled after that.
   void Join();

@@ -173,6 +173,16 @@ TEST_F(ServerAppTest, ErrorsHaveOpenAisShape) {
   EXPECT_THAT(error(Get("/v1/completions"), 405), HasSubstr("does not take GET"));
 }
 
+TEST_F(ServerAppTest, WhatIsNoUtf8IsAnsweredInJson) {
+  StartAndLoad();
+  for (const char* path : {"/%ff", "/v1/models/%ff", "/v1/responses/%fe", "/page/%c0%af"}) {
+    const auto response = Get(path);
+    EXPECT_EQ(response.status, 404);
+    EXPECT_THAT(std::string(json::parse(response.body).at("error").at("message").as_string()),
+                HasSubstr("\uFFFD"));
+  }
+}
+
 TEST_F(ServerAppTest, CallsGoToTheModelThatTheyName) {
   Start({}, Model("one"), Model("org/two"));
   Load();
@@ -259,6 +269,25 @@ TEST_F(ServerAppTest, AFlagSaysWhoseBodiesAreThatCouldBeSeverals) {
   EXPECT_THAT(Post("/generate", "{}").body, HasSubstr("text is missing"));
   EXPECT_THAT(Post("/generate", R"({"inputs":"hi"})").body, HasSubstr("generated_text"));
   EXPECT_THAT(Post("/generate", R"({"inputs":"a","text":"b"})").body, HasSubstr("meta_info"));
+}
+
+TEST_F(ServerAppTest, AChatIsOpenAisUnlessItsModelOrTheFlagSaysOtherwise) {
+  const std::string chat = R"("messages":[{"role":"user","content":"a"}],"stream":true})";
+  const auto roles = [&](const std::string& model) {
+    const std::string body = Post("/v1/chat/completions", "{" + model + chat).body;
+    size_t count = 0;
+    for (size_t at = 0; (at = body.find("\"role\"", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  StartAndLoad();
+  EXPECT_EQ(roles(""), 1U);
+  EXPECT_EQ(roles(R"("model":"dummy",)"), 1U);
+  EXPECT_EQ(roles(R"("model":"tgi",)"), 3U);
+  EXPECT_THAT(Post("/v1/chat/completions", R"({"model":"tgi"})").body, HasSubstr("error_type"));
+  ServerOptions options;
+  options.api_dialect = "tgi";
+  StartAndLoad(options);
+  EXPECT_EQ(roles(""), 3U);
 }
 
 TEST_F(ServerAppTest, ACallIsAbortedByItsId) {

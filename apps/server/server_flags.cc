@@ -79,11 +79,11 @@ void AddHttpFlags(CLI::App& app, ServerFlags* flags) {
   app.add_option(
          "--api-dialect", flags->server.api_dialect,
          "Whose protocol a body is in where several have the path and the body does not say: "
-         "POST /generate is text-generation-inference's and SGLang's.")
+         "POST /generate is tgi's and sglang's, POST /v1/chat/completions openai's and tgi's. "
+         "Without it: the first of the two.")
       ->type_name("NAME")
       ->check(CLI::IsMember(dialects))
-      ->group(kGroup)
-      ->default_str("tgi");
+      ->group(kGroup);
   app.add_flag("--strict,!--no-strict", flags->server.style.strict,
                "Refuse a call whose body has a field that nobody reads, instead of a warning in "
                "its answer.")

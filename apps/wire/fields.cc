@@ -8,6 +8,7 @@
 #include <new>
 #include <utility>
 
+#include "apps/common/utf8.h"
 #include "boost/json/memory_resource.hpp"
 #include "boost/json/monotonic_resource.hpp"
 #include "boost/json/parser.hpp"
@@ -19,6 +20,7 @@ namespace {
 
 constexpr size_t kMaxDepth = 64;
 constexpr size_t kFirstBytes = 1024;  // of a body's values
+constexpr size_t kShownBytes = 100;   // of a text
 
 std::string_view Kind(const json::value& value) {
   switch (value.kind()) {
@@ -35,14 +37,6 @@ std::string_view Kind(const json::value& value) {
     default:
       return "a number";
   }
-}
-
-// At most ~100 bytes, ending with a whole character.
-std::string_view Beginning(std::string_view text) {
-  size_t cut = 100;
-  if (text.size() <= cut) return text;
-  while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xC0) == 0x80) --cut;
-  return text.substr(0, cut);
 }
 
 // A body takes a few times its own size as values, and no more, whatever it is.
@@ -90,7 +84,7 @@ std::string Show(const json::value& value) {
   }
   if (value.is_string()) {
     const std::string_view whole(value.get_string().data(), value.get_string().size());
-    const std::string_view shown = Beginning(whole);
+    const std::string_view shown = Beginning(whole, kShownBytes);
     text = json::serialize(json::string(shown.data(), shown.size()));
     if (shown.size() < whole.size()) text += "...";
   } else if (value.is_double()) {
@@ -104,8 +98,8 @@ std::string Show(const json::value& value) {
 }
 
 std::string Quote(std::string_view text) {
-  const std::string_view shown = Beginning(text);
-  return "'" + std::string(shown) + (shown.size() < text.size() ? "..." : "") + "'";
+  const std::string_view shown = Beginning(text, kShownBytes);
+  return "'" + ToUtf8(shown) + (shown.size() < text.size() ? "..." : "") + "'";
 }
 
 const json::value* Fields::Find(std::string_view name) const {

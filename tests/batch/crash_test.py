@@ -61,6 +61,16 @@ class CrashTest(unittest.TestCase):
         # What failed may be asked for again.
         self.assertEqual(self.run_batch("--retry-failed").returncode, -signal.SIGKILL)
 
+    def test_one_that_kills_as_it_is_read(self) -> None:
+        prompts = {"good": "a few words", "large": "x" * 10_000_000, "other": "more"}
+        lines = [line(custom_id, prompt) for custom_id, prompt in prompts.items()]
+        runner.write(self.folder / "prompts.jsonl", lines)
+        self.assertEqual(self.deaths(), 3)
+        self.assertCountEqual(runner.ids(runner.read(self.output)), ["good", "other"])
+        (error,) = runner.read(self.errors)
+        self.assertEqual((error["custom_id"], error["error"]["code"]), ("line-2", "process_died"))
+        self.assertEqual(self.deaths(), 0, "once more, when all is written")
+
     def test_in_order(self) -> None:
         self.assertEqual(self.deaths("--keep-order"), 4)
         self.assertEqual(runner.ids(runner.read(self.output)), self.good)

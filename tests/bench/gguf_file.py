@@ -1,5 +1,4 @@
-"""A checkpoint in Hugging Face's layout as a GGUF file for llama.cpp, without a vocabulary: for
-token ids only."""
+"""A checkpoint in Hugging Face's layout as a GGUF file for llama.cpp."""
 
 import json
 import pathlib
@@ -55,8 +54,30 @@ def interleaved(bits: np.ndarray, heads: int) -> np.ndarray:
     return bits.reshape(heads, 2, -1, *bits.shape[1:]).swapaxes(1, 2).reshape(bits.shape)
 
 
-def write(checkpoint: pathlib.Path, out: pathlib.Path) -> None:
-    """Matrices stay bf16, vectors become f32, as llama.cpp's own converter has them."""
+def add_vocabulary(writer: gguf.GGUFWriter, checkpoint: pathlib.Path, config: dict) -> None:
+    """Of a byte-level BPE without its merges: tokens become text, but text no tokens."""
+    vocabulary = json.loads((checkpoint / "tokenizer.json").read_text())["model"]["vocab"]
+    tokens = [f"<{i}>" for i in range(config["vocab_size"])]
+    for token, i in vocabulary.items():
+        tokens[i] = token
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([gguf.TokenType.NORMAL] * len(tokens))
+    writer.add_token_merges([f"{tokens[0]} {tokens[0]}"])  # llama.cpp wants one
+    writer.add_bos_token_id(config["bos_token_id"])
+    writer.add_eos_token_id(config["eos_token_id"])
+    writer.add_add_bos_token(False)
+
+
+def write(
+    checkpoint: pathlib.Path,
+    out: pathlib.Path,
+    precision: str = "bf16",
+    has_vocabulary: bool = False,
+) -> None:
+    """Matrices stay bf16 or become q8_0, vectors become f32, as llama.cpp's own converter has them.
+    Without a vocabulary the file is for token ids only."""
     config = json.loads((checkpoint / "config.json").read_text())
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
     writer = gguf.GGUFWriter(out, config["model_type"])
@@ -74,14 +95,21 @@ def write(checkpoint: pathlib.Path, out: pathlib.Path) -> None:
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     rope = config.get("rope_parameters") or config
     writer.add_rope_freq_base(rope["rope_theta"])
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16)
-    writer.add_tokenizer_model("no_vocab")
+    writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{precision.upper()}"])
+    if has_vocabulary:
+        add_vocabulary(writer, checkpoint, config)
+    else:
+        writer.add_tokenizer_model("no_vocab")
     rotated = {"q_proj": heads, "k_proj": config["num_key_value_heads"]}
     for name, bits in read_tensors(checkpoint / "model.safetensors"):
         if config["model_type"] == "llama" and (part := name.split(".")[-2]) in rotated:
             bits = interleaved(bits, rotated[part])
         if bits.ndim == 1:
             writer.add_tensor(gguf_name(name), (bits.astype(np.uint32) << 16).view(np.float32))
+        elif precision != "bf16":
+            kind = gguf.GGMLQuantizationType[precision.upper()]
+            rows = gguf.quants.quantize((bits.astype(np.uint32) << 16).view(np.float32), kind)
+            writer.add_tensor(gguf_name(name), rows, raw_dtype=kind)
         else:
             rows = np.ascontiguousarray(bits).view(np.uint8).reshape(bits.shape[0], -1)
             writer.add_tensor(gguf_name(name), rows, raw_dtype=gguf.GGMLQuantizationType.BF16)

@@ -51,6 +51,17 @@ class TextGenerationTest(DemoCase):
         answer = self.client.chat(messages, max_tokens=64, temperature=0)
         self.assertEqual(answer.choices[0].message.content, ANSWER)
 
+    def test_chat_stream(self) -> None:
+        messages = [Message(role="user", content=QUESTION)]
+        text = ""
+        for chunk in self.client.chat(messages, max_tokens=64, temperature=0, stream=True):
+            (choice,) = chunk.choices
+            self.assertEqual(choice.delta.role, "assistant")
+            text += choice.delta.content
+            if choice.finish_reason:  # what follows is [DONE], which this client cannot read
+                break
+        self.assertEqual((text, choice.finish_reason), (ANSWER, "stop"))
+
     def test_asynchronous(self) -> None:
         client = AsyncClient(self.server.url, headers=HEADERS, timeout=60)
 

@@ -25,8 +25,8 @@ class BatchCrashTest(unittest.TestCase):
         self.addCleanup(client.close)
         return client
 
-    def test_it_fails_and_the_others_are_answered(self) -> None:
-        prompts = {"good": "a few words", "killer": "[crash] at the fourth token", "other": "more"}
+    def batch(self, prompts: dict[str, str]) -> str:
+        """The id of a batch of which DEATHS servers have died."""
         lines = [
             json.dumps(
                 {
@@ -52,14 +52,33 @@ class BatchCrashTest(unittest.TestCase):
                 command, env=environment(), capture_output=True, check=False, timeout=60
             )
             self.assertEqual(died.returncode, -signal.SIGKILL)
+        return batch.id
+
+    def ended(self, client: openai.OpenAI, batch: str) -> openai.types.Batch:
+        states = ("completed", "failed")
+        wait_until(lambda: client.batches.retrieve(batch).status in states, "the end")
+        return client.batches.retrieve(batch)
+
+    def test_it_fails_and_the_others_are_answered(self) -> None:
+        prompts = {"good": "a few words", "killer": "[crash] at the fourth token", "other": "more"}
+        batch_id = self.batch(prompts)
         with Server(*self.flags, program=FAKE) as server:
             client = self.client(server)
-            wait_until(lambda: client.batches.retrieve(batch.id).status == "completed", "the end")
-            batch = client.batches.retrieve(batch.id)
+            batch = self.ended(client, batch_id)
+            self.assertEqual(batch.status, "completed")
             self.assertEqual(batch.request_counts.completed, 2)
             (error,) = client.files.content(batch.error_file_id).text.splitlines()
         self.assertEqual(json.loads(error)["custom_id"], "killer")
         self.assertEqual(json.loads(error)["error"]["code"], "process_died")
+
+    def test_one_that_kills_before_any_is_run(self) -> None:
+        batch_id = self.batch({"good": "a few words", "large": "x" * 10_000_000})
+        with Server(*self.flags, program=FAKE) as server:
+            batch = self.ended(self.client(server), batch_id)
+            self.assertEqual(batch.status, "failed")
+            (fault,) = batch.errors.data
+        self.assertEqual((fault.code, fault.line), ("process_died", 2))
+        self.assertIn(f"{DEATHS} processes died", fault.message)
 
 
 if __name__ == "__main__":

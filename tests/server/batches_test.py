@@ -220,6 +220,18 @@ class BatchesTest(unittest.TestCase):
         self.assertIn("expected multipart/form-data", response.error()["message"])
         self.assertEqual(self.server.get("/v1/batches?limit=0").status, 400)
 
+    def test_a_filename_is_text_whatever_it_was(self) -> None:
+        content = jsonl([line("a")])
+        for name, kept in (("河" * 200, "河" * 85), ("../../keel.sqlite", "../../keel.sqlite")):
+            file = self.client.files.create(file=(name, content), purpose="batch")
+            self.assertEqual(file.filename, kept)
+        body = b"--x\r\nContent-Disposition: form-data; name=purpose\r\n\r\nbatch\r\n--x\r\n"
+        body += b'Content-Disposition: form-data; name=file; filename="\xff"\r\n\r\n{}\r\n--x--\r\n'
+        form = {"Content-Type": "multipart/form-data; boundary=x"}
+        answer = self.server.request("POST", "/v1/files", body, form)
+        self.assertEqual((answer.status, answer.json()["filename"]), (200, "\ufffd"))
+        self.assertEqual(len(self.server.get("/v1/files").json()["data"]), 3)
+
     def test_files_have_limits(self) -> None:
         self.server.stop()
         self.start("--max-files-bytes", "1KiB", "--max-batch-lines", "2")

@@ -16,6 +16,7 @@ import random
 import resource
 import signal
 import socket
+import statistics
 import sys
 import time
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from tests.server.serving import Server
 TOKENS = 48
 HEALTH_SECONDS = 10.0  # that a poll may take on a busy machine
 END_SECONDS = 15  # that the end may take beyond --drain-seconds there
+SAMPLES = 8  # of memory that are printed
+MAX_GROWTH = 64  # MiB that the server may hold more at the end than after a third of the time
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Seen:
     refused: int = 0
     tokens: int = 0
     slowest_health: float = 0
+    gaps: list[float] = field(default_factory=list)  # between events that were read at once
     wrong: list[str] = field(default_factory=list)
 
 
@@ -101,6 +105,7 @@ class Client:
         leave_after = self.random.randrange(TOKENS // 2) if self.kind == "leaving" else None
         events = 0
         told = False
+        before = None
         while line := await reader.readline():
             if line == b"data: [DONE]\n":
                 self.seen.told += told
@@ -111,6 +116,11 @@ class Client:
             told = told or b'"error"' in line
             events += 1
             self.seen.tokens += 1
+            if self.kind != "slow":
+                now = time.monotonic()
+                if before is not None:
+                    self.seen.gaps.append(now - before)
+                before = now
             if events == leave_after:
                 self.seen.left += 1
                 return
@@ -138,20 +148,18 @@ def memory_of(process: int) -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-async def load(server: Server, arguments: argparse.Namespace) -> tuple[Seen, float, float]:
-    """What the clients saw, MiB of the server at its busiest, seconds that its end took."""
+async def load(server: Server, arguments: argparse.Namespace) -> tuple[Seen, list[float], float]:
+    """What the clients saw, MiB of the server from time to time, seconds that its end took."""
     seen, stop = Seen(), asyncio.Event()
     kinds = ["slow"] * arguments.slow + ["leaving"] * arguments.leaving
     kinds += ["reading"] * (arguments.streams - len(kinds))
-    clients = [
-        asyncio.create_task(Client(server.port, seen, kind, stop).run()) for kind in kinds
-    ]
+    clients = [asyncio.create_task(Client(server.port, seen, kind, stop).run()) for kind in kinds]
     polls = asyncio.create_task(poll_health(server.port, seen, stop))
-    most = 0.0
+    memory = []
     end = time.monotonic() + arguments.seconds
     while time.monotonic() < end:
         await asyncio.sleep(0.5)
-        most = max(most, memory_of(server.process.pid))
+        memory.append(memory_of(server.process.pid))
     stop.set()
     await polls
     start = time.monotonic()
@@ -160,7 +168,19 @@ async def load(server: Server, arguments: argparse.Namespace) -> tuple[Seen, flo
     status = await asyncio.to_thread(server.wait)
     if status != 0:
         seen.wrong.append(f"the server ended with {status}")
-    return seen, most, time.monotonic() - start
+    return seen, memory, time.monotonic() - start
+
+
+def milliseconds(seconds: list[float]) -> str:
+    if len(seconds) < 2:
+        return "not measured"
+    median, p99 = (1000 * statistics.quantiles(seconds, n=100)[i] for i in (49, 98))
+    return f"median {median:.0f}, p99 {p99:.0f}, longest {1000 * max(seconds):.0f}"
+
+
+def spread(memory: list[float]) -> str:
+    last = len(memory) - 1
+    return " ".join(f"{memory[i * last // (SAMPLES - 1)]:.0f}" for i in range(SAMPLES))
 
 
 def main() -> int:
@@ -178,18 +198,23 @@ def main() -> int:
         f"--drain-seconds={arguments.drain_seconds}",
         "--no-access-log",
     ) as server:
-        seen, most, ended = asyncio.run(load(server, arguments))
+        seen, memory, ended = asyncio.run(load(server, arguments))
     print(
-        f"{arguments.streams} streams at once for {arguments.seconds:g} s: {seen.whole} whole, "
-        f"{seen.left} left, {seen.told} told that the server ends, {seen.refused} refused; "
-        f"{seen.tokens / arguments.seconds:.0f} events/s; slowest /health "
-        f"{seen.slowest_health:.2f} s; {most:.0f} MiB; the end took {ended:.1f} s"
+        f"{arguments.streams} streams at once for {arguments.seconds:g} s ({arguments.slow} slow, "
+        f"{arguments.leaving} leaving), then SIGTERM amid them\n"
+        f"streams: {seen.whole} whole, {seen.left} left, {seen.told} told that the server ends, "
+        f"{seen.refused} refused, {len(seen.wrong)} wrong\n"
+        f"events a second: {seen.tokens / arguments.seconds:.0f}\n"
+        f"ms between events: {milliseconds(seen.gaps)}\n"
+        f"MiB of the server, evenly over the time: {spread(memory)}; at most {max(memory):.0f}\n"
+        f"seconds: slowest /health {seen.slowest_health:.2f}, the end {ended:.1f}"
     )
+    growth = max(memory[len(memory) // 3 :]) - memory[len(memory) // 3]
+    if growth > MAX_GROWTH:
+        seen.wrong.append(f"memory grew by {growth:.0f} MiB")
     for words in seen.wrong[:20]:
         print("wrong:", words)
-    too_slow = (
-        seen.slowest_health > HEALTH_SECONDS or ended > arguments.drain_seconds + END_SECONDS
-    )
+    too_slow = seen.slowest_health > HEALTH_SECONDS or ended > arguments.drain_seconds + END_SECONDS
     return 1 if seen.wrong or too_slow or seen.whole == 0 else 0
 
 

@@ -20,6 +20,9 @@ void AppendEvent(const json::object& data, std::string* events) {
   events->append("data: ").append(json::serialize(data)).append("\n\n");
 }
 
+// text-generation's client wants one.
+std::string Fingerprint() { return std::string("keel-") + keel_version(); }
+
 }  // namespace
 
 OpenAiAnswer::OpenAiAnswer(OpenAiAnswerOptions options)
@@ -30,6 +33,12 @@ json::object OpenAiAnswer::Head(std::string_view object) const {
           {"object", json::string_view(object.data(), object.size())},
           {"created", created_},
           {"model", options_.model}};
+}
+
+json::object OpenAiAnswer::ChunkHead() const {
+  json::object head = Head(chunk_object());
+  if (has_full_chunks()) head["system_fingerprint"] = Fingerprint();
+  return head;
 }
 
 json::object OpenAiAnswer::UsageJson() const {
@@ -45,15 +54,14 @@ std::string OpenAiAnswer::Body() {
   json::array& choices = response["choices"].emplace_array();
   for (const auto& [id, whole] : collected()) choices.push_back(Choice(ChoiceIndex(whole), whole));
   response["usage"] = UsageJson();
-  // text-generation's client wants one.
-  response["system_fingerprint"] = std::string("keel-") + keel_version();
+  response["system_fingerprint"] = Fingerprint();
   if (!collected().empty()) AddTopLevel(collected().begin()->second, &response);
   return json::serialize(response);
 }
 
 void OpenAiAnswer::AppendPiece(const Piece& piece, std::string* events) {
   for (json::object& choice : Deltas(ChoiceIndex(piece), piece)) {
-    json::object chunk = Head(chunk_object());
+    json::object chunk = ChunkHead();
     chunk["choices"] = json::array({std::move(choice)});
     if (options_.continuous_usage_stats) chunk["usage"] = UsageJson();
     if (piece.prompt_tokens != nullptr) AddTopLevel(piece, &chunk);
@@ -67,7 +75,7 @@ void OpenAiAnswer::AppendError(const CallError& error, std::string* events) {
 
 void OpenAiAnswer::AppendLast(std::string* events) {
   if (options_.include_usage && !error().has_value()) {
-    json::object chunk = Head(chunk_object());
+    json::object chunk = ChunkHead();
     chunk["choices"] = json::array();
     chunk["usage"] = UsageJson();
     AppendEvent(chunk, events);

@@ -20,6 +20,7 @@ struct OpenAiAnswerOptions {
   size_t n = 1;                         // sequences of each prompt
   bool include_usage = false;           // one more chunk with the usage
   bool continuous_usage_stats = false;  // the usage so far in every chunk
+  bool has_full_chunks = false;         // all in every chunk that its client looks for
 };
 
 class OpenAiAnswer : public Answer {
@@ -30,6 +31,7 @@ class OpenAiAnswer : public Answer {
   explicit OpenAiAnswer(OpenAiAnswerOptions options);
 
   size_t n() const { return options_.n; }
+  bool has_full_chunks() const { return options_.has_full_chunks; }
 
   virtual std::string_view object() const = 0;
   virtual std::string_view chunk_object() const = 0;
@@ -46,6 +48,7 @@ class OpenAiAnswer : public Answer {
   void AppendLast(std::string* events) override;
 
   boost::json::object Head(std::string_view object) const;
+  boost::json::object ChunkHead() const;
   boost::json::object UsageJson() const;
   size_t ChoiceIndex(const Piece& piece) const {
     return piece.prompt * options_.n + piece.output.index;

@@ -88,15 +88,15 @@ void ReadTemplateFields(Fields& fields, Request& request) {
   }
 }
 
-}  // namespace
-
-MaybeError ParseChat(const json::object& body, const CallContext& context, Call* call) {
+MaybeError Parse(const json::object& body, const CallContext& context, bool has_full_chunks,
+                 Call* call) {
   Fields fields(body);
   CheckFieldNames(fields, OpenAiEndpoint::kChat);
   call->unknown_fields = fields.unknown();
   OpenAiAnswerOptions common = ReadCallFields(fields, context, call);
   CheckSequences(fields, /*prompts=*/1, context.limits);
   common.id = "chatcmpl-" + context.request_id;
+  common.has_full_chunks = has_full_chunks;
   ChatAnswerOptions options;
   options.return_token_ids = fields.Bool("return_token_ids").value_or(false);
   options.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
@@ -126,6 +126,16 @@ MaybeError ParseChat(const json::object& body, const CallContext& context, Call*
   call->requests.push_back(std::move(request));
   call->answer = std::make_unique<ChatAnswer>(context.engine, std::move(common), options);
   return fields.error();
+}
+
+}  // namespace
+
+MaybeError ParseChat(const json::object& body, const CallContext& context, Call* call) {
+  return Parse(body, context, /*has_full_chunks=*/false, call);
+}
+
+MaybeError ParseFullChunksChat(const json::object& body, const CallContext& context, Call* call) {
+  return Parse(body, context, /*has_full_chunks=*/true, call);
 }
 
 }  // namespace keel::apps

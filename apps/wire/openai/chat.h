@@ -10,6 +10,9 @@ namespace keel::apps {
 
 // Reads a body into a valid call.
 MaybeError ParseChat(const boost::json::object& body, const CallContext& context, Call* call);
+// The same; of a stream each chunk has the role, and null for what is not in it.
+MaybeError ParseFullChunksChat(const boost::json::object& body, const CallContext& context,
+                               Call* call);
 
 }  // namespace keel::apps
 

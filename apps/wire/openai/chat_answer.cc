@@ -15,6 +15,13 @@ json::object NewCall(const std::string& name) {
           {"function", {{"name", name}, {"arguments", ""}}}};
 }
 
+// A delta as text-generation-inference writes it, whose client wants a word of tool calls, too.
+void Complete(json::object* delta) {
+  delta->emplace("role", "assistant");
+  if (!delta->contains("tool_calls")) delta->emplace("content", "");
+  delta->emplace("tool_calls", nullptr);
+}
+
 }  // namespace
 
 json::value ChatAnswer::FinishReason(size_t index, const OwnedOutput& output) const {
@@ -71,8 +78,10 @@ json::object ChatAnswer::DeltaOf(size_t index, const Part& part) {
 std::vector<json::object> ChatAnswer::Deltas(size_t index, const Piece& piece) {
   std::vector<json::object> deltas;
   if (piece.prompt_tokens != nullptr) {
+    json::object first = {{"role", "assistant"}, {"content", ""}};
+    if (has_full_chunks()) Complete(&first);
     deltas.push_back({{"index", index},
-                      {"delta", {{"role", "assistant"}, {"content", ""}}},
+                      {"delta", std::move(first)},
                       {"logprobs", nullptr},
                       {"finish_reason", nullptr}});
   }
@@ -85,6 +94,7 @@ std::vector<json::object> ChatAnswer::Deltas(size_t index, const Piece& piece) {
   for (size_t i = 0; i < parts.size(); ++i) {
     json::object choice =
         Common(index, piece, /*with_tokens=*/i == 0, /*with_end=*/i + 1 == parts.size());
+    if (has_full_chunks()) Complete(&parts[i]);
     choice["delta"] = std::move(parts[i]);
     deltas.push_back(std::move(choice));
   }

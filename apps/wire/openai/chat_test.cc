@@ -58,6 +58,30 @@ TEST_F(ChatTest, TheFirstChunkSaysTheRoleAndTheLastTheReason) {
   EXPECT_EQ(chunks[4], "[DONE]");
 }
 
+class FullChunksChatTest : public CallFixture {
+ protected:
+  FullChunksChatTest() : CallFixture(ParseFullChunksChat) {}
+};
+
+TEST_F(FullChunksChatTest, EachDeltaHasTheRole) {
+  auto chunks = Stream(R"({"messages":[{"role":"user","content":"h!f:{};"}],
+      "tools":[{"type":"function","function":{"name":"f"}}],
+      "stream":true,"stream_options":{"include_usage":true}})");
+  ASSERT_EQ(chunks.back(), "[DONE]");
+  chunks.pop_back();
+  ASSERT_TRUE(chunks.back().as_object().contains("usage"));
+  for (const json::value& chunk : chunks)
+    EXPECT_THAT(std::string(chunk.at("system_fingerprint").as_string()), HasSubstr("keel-"));
+  chunks.pop_back();
+  const auto delta = [&](size_t i) { return chunks[i].at("choices").at(0).at("delta"); };
+  EXPECT_EQ(delta(0), json::parse(R"({"role":"assistant","content":"","tool_calls":null})"));
+  EXPECT_EQ(delta(1), json::parse(R"({"role":"assistant","content":"h","tool_calls":null})"));
+  EXPECT_EQ(delta(2).at("role"), "assistant");
+  EXPECT_EQ(delta(2).at("tool_calls").at(0).at("function").at("name"), "f");
+  EXPECT_FALSE(delta(2).as_object().contains("content"));
+  EXPECT_EQ(delta(chunks.size() - 1), delta(0)) << "the end";
+}
+
 TEST_F(ChatTest, MediaStayInTheirOrderAndPlaces) {
   const json::value body = Run(R"({"messages":[
       {"role":"user","content":[{"type":"image_url","image_url":"https://a/1"}]},
