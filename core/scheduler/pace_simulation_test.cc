@@ -112,8 +112,8 @@ TEST(PaceSimulationTest, StepsThatAreDisturbedDoNotSetThePace) {
   EXPECT_LE(outcome.steps, 170);
 }
 
-// As where memory is taken in the background. The first step of it is a surprise, those that follow take few tokens, and
-// the first that is quick again is followed by as many as before.
+// As where memory is taken in the background. The first step of it is a surprise, those that follow
+// take few tokens, and the first that is quick again is followed by as many as before.
 TEST(PaceSimulationTest, PromptsTakeLittleWhileTheMachineIsSlowAndNoLonger) {
   const Outcome outcome = RunLongPrompt({.every = 80, .half_for = 10});
   EXPECT_LE(outcome.longer, 2);  // slow twice meanwhile

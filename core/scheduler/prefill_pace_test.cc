@@ -120,7 +120,8 @@ TEST(PrefillPaceTest, OneStepThatWasDisturbedIsSoonForgotten) {
   EXPECT_LT(pace.Tokens(16, 0.1, 0), 32);
 }
 
-// As where another process takes half of the machine: decodes alone are twice as long, and it is not prompts' doing.
+// As where another process takes half of the machine: decodes alone are twice as long, and it is not
+// prompts' doing.
 TEST(PrefillPaceTest, LeavesPromptsLittleWhileTheMachineIsSlow) {
   PrefillPace pace = Taught(2);
   pace.StepTook(16, 25, 0, 190 * kMs);
