@@ -85,7 +85,9 @@ void PrefillPace::DecodesTook(int32_t decode_tokens, double took) {
     const double known = DecodeCost(decode_tokens);
     const double now = Knows(decode_tokens) ? known + (took - known) / 4 : took;
     decode_cost_ = std::min(now, kMostGrowth * known);
-    slowness_ = took > (1 + kLeastAway) * known ? took / known : 1;
+    // More of them may well take more.
+    const double most = known * std::max(1.0, static_cast<double>(decode_tokens) / decode_tokens_);
+    slowness_ = took > (1 + kLeastAway) * most ? took / most : 1;
   }
   decode_tokens_ = decode_tokens;
   steps_since_ = 0;

@@ -137,6 +137,12 @@ TEST(PrefillPaceTest, LeavesPromptsLittleWhileTheMachineIsSlow) {
   EXPECT_GE(pace.Tokens(16, 0.1, 0), 16);
 }
 
+TEST(PrefillPaceTest, MoreDecodesAreNoSlowMachine) {
+  PrefillPace pace = Taught(2);
+  pace.StepTook(22, 0, 0, 68 * kMs);
+  EXPECT_GE(pace.Tokens(22, 0.1, 0), 25);
+}
+
 // And where it stays slow that is what decodes take.
 TEST(PrefillPaceTest, TakesASlowMachineForWhatItIsInTheEnd) {
   PrefillPace pace = Taught(2);
