@@ -1,10 +1,12 @@
-// Memory of a cache that is taken from Linux shortly before it is written. A large page is all zeros when it is given
-// out, and making it so takes longer than many a kernel: where each layer's tensors come to their next page in the same
-// step, that step would last several times as long as the others.
+// Memory of a cache that is taken from Linux shortly before it is written. A large page is all
+// zeros when it is given out, and making it so takes longer than many a kernel, in a virtual
+// machine 5 ms where its host has to find the memory: where each layer's tensors come to their next
+// page in the same step, that step would last several times as long as the others.
 #ifndef KEEL_CORE_CACHE_PAGES_AHEAD_H_
 #define KEEL_CORE_CACHE_PAGES_AHEAD_H_
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <thread>
@@ -12,7 +14,9 @@
 
 namespace keel {
 
-// Takes them on a thread of its own. Thread-safe. The regions have to outlive it.
+// Takes them on a thread of its own, and so a processor from those who compute: the regions come to
+// their next pages one after the other, so that it is never away for long. Thread-safe. The regions
+// have to outlive it.
 class PagesAhead {
  public:
   // Mapped memory, which begins with a page, of as many blocks as all others.
@@ -29,7 +33,10 @@ class PagesAhead {
   void Use(int64_t block);
 
   // How many bytes of a region are to be there when so many blocks are in use.
-  static int64_t Wanted(int64_t block_bytes, int64_t num_blocks, int64_t used);
+  static int64_t Wanted(int64_t block_bytes, int64_t num_blocks, int64_t used, int64_t ahead);
+
+  // How many bytes ahead region `i` of `n` is: from half a page to one and a half, no two alike.
+  static int64_t Ahead(size_t i, size_t n);
 
  private:
   void Run();

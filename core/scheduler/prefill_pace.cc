@@ -9,12 +9,15 @@ namespace {
 
 constexpr int32_t kFirst = 32;          // tokens where nothing is known of what they cost
 constexpr int kStepsBetweenLooks = 64;  // with prompts, until the decodes' cost is looked at again
+constexpr int kStepsWhileSlow = 16;     // ... where they take longer than they did
 constexpr double kMostGrowth = 1.1;     // of the decodes' cost, with each step that shows it
+constexpr double kLeastAway = 0.25;     // of a step: farther off, it is looked at again at once
 constexpr double kDeviations = 2;
-constexpr double kFar = 3;          // deviations; a step counts as if it was no farther off
-constexpr double kLeastFar = 0.25;  // ... and so much of what was expected at least
-constexpr double kRate = 0.5;       // of what a step is off
-constexpr int32_t kMostLeap = 4;    // times the tokens of the last steps; beyond, nobody knows
+constexpr double kFar = 3;              // deviations; a step counts as if it was no farther off
+constexpr double kLeastFar = 0.25;      // ... and so much of what was expected at least
+constexpr double kRate = 0.5;           // of what a step is off
+constexpr double kLeastPart = 1.0 / 8;  // of a step is its prompts', even if decodes took it all
+constexpr int32_t kMostLeap = 4;        // times the tokens of the last steps; beyond, nobody knows
 
 }  // namespace
 
@@ -35,12 +38,18 @@ bool PrefillPace::IsLikeLast(int32_t decode_tokens) const {
 
 // And lately.
 bool PrefillPace::Knows(int32_t decode_tokens) const {
-  return IsLikeLast(decode_tokens) && steps_since_ < kStepsBetweenLooks;
+  const int steps = slowness_ > 1 ? kStepsWhileSlow : kStepsBetweenLooks;
+  return IsLikeLast(decode_tokens) && !look_ && steps_since_ < steps;
 }
 
 // At least: fewer tokens cost no less than their part, more no less than fewer.
 double PrefillPace::DecodeCost(int32_t decode_tokens) const {
   return decode_cost_ * std::min(1.0, static_cast<double>(decode_tokens) / decode_tokens_);
+}
+
+// For what comes beside the decodes, as long as it would take if the machine were not slow.
+double PrefillPace::TimeLeft(int32_t decode_tokens) const {
+  return DecodeCost(decode_tokens) * std::max(max_slowdown_ / slowness_ - 1, 0.0);
 }
 
 void PrefillPace::Begin(int32_t prompt_tokens, double took) {
@@ -54,8 +63,7 @@ int32_t PrefillPace::Tokens(int32_t decode_tokens, double prompts_a_decode, doub
   if (decode_tokens_ == 0 || (steps_since_ > 0 && !Knows(decode_tokens))) return 0;
   if (costs_ == Parts()) return kFirst;
   const double shares = std::clamp(prompts_a_decode, 1.0, kMostShares);
-  const double time =
-      DecodeCost(decode_tokens) * (max_slowdown_ - 1) * shares / (1 + kDeviations * deviation_);
+  const double time = TimeLeft(decode_tokens) * shares / (1 + kDeviations * deviation_);
   const double begun = PromptCost(PartsOf(0, 0));
   const double token = PromptCost(PartsOf(1, context)) - begun;
   const int32_t most = std::max(kFirst, kMostLeap * tried_);
@@ -66,25 +74,30 @@ int32_t PrefillPace::Tokens(int32_t decode_tokens, double prompts_a_decode, doub
 int64_t PrefillPace::Spare(int32_t decode_tokens) const {
   if (max_slowdown_ == 0) return std::numeric_limits<int64_t>::max();
   if (decode_tokens_ == 0) return 0;
-  return static_cast<int64_t>(DecodeCost(decode_tokens) * (max_slowdown_ - 1));
+  return static_cast<int64_t>(TimeLeft(decode_tokens));
 }
 
 void PrefillPace::DecodesTook(int32_t decode_tokens, double took) {
   if (!IsLikeLast(decode_tokens)) {
     decode_cost_ = took;
+    slowness_ = 1;
   } else {
     const double known = DecodeCost(decode_tokens);
     const double now = Knows(decode_tokens) ? known + (took - known) / 4 : took;
     decode_cost_ = std::min(now, kMostGrowth * known);
+    // More of them may well take more.
+    const double most = known * std::max(1.0, static_cast<double>(decode_tokens) / decode_tokens_);
+    slowness_ = took > (1 + kLeastAway) * most ? took / most : 1;
   }
   decode_tokens_ = decode_tokens;
   steps_since_ = 0;
+  look_ = false;
 }
 
 void PrefillPace::StepTook(int32_t decode_tokens, int32_t prompt_tokens, double context,
                            int64_t nanoseconds) {
-  const auto took = static_cast<double>(nanoseconds);
-  if (prompt_tokens == 0) return DecodesTook(decode_tokens, took);
+  const double took = static_cast<double>(nanoseconds) / slowness_;
+  if (prompt_tokens == 0) return DecodesTook(decode_tokens, static_cast<double>(nanoseconds));
   if (decode_tokens == 0) {
     // Its tokens bear alone what others share with decodes: better than nothing.
     if (costs_ == Parts()) Begin(prompt_tokens, took);
@@ -92,14 +105,18 @@ void PrefillPace::StepTook(int32_t decode_tokens, int32_t prompt_tokens, double 
   }
   ++steps_since_;
   if (decode_tokens_ == 0) return;
-  const double cost = std::max(took - DecodeCost(decode_tokens), 1.0);
-  if (costs_ == Parts()) Begin(prompt_tokens, cost);
+  const double decodes = DecodeCost(decode_tokens);
+  const double cost = std::max(took - decodes, kLeastPart * took);
+  const bool is_first = costs_ == Parts();
+  if (is_first) Begin(prompt_tokens, cost);
   // A prompt's last tokens may be few.
   tried_ = std::clamp(prompt_tokens, tried_ / 2, kNoBound / kMostLeap);
   const Parts parts = PartsOf(prompt_tokens, context);
   const double expected = PromptCost(parts);
   const double far = std::max(kFar * deviation_, kLeastFar) * expected;
-  const double off = std::clamp(cost - expected, -far, far);
+  look_ = !is_first &&
+          std::abs(took - decodes - expected) > std::max(far, kLeastAway * (decodes + expected));
+  const double off = std::clamp(cost - expected, -std::min(far, expected / 2), far);
   deviation_ += (std::abs(off) / expected - deviation_) / 4;
   const double square = parts[0] * parts[0] + parts[1] * parts[1] + parts[2] * parts[2];
   for (size_t i = 0; i < parts.size(); ++i) {

@@ -9,17 +9,22 @@
 
 namespace keel {
 
-// Of a step with prompts beside decodes it takes what the decodes alone would cost as known, from steps without prompts.
-// The rest is
+// Of a step with prompts beside decodes it takes what the decodes alone would cost as known, from
+// steps without prompts. The rest is
 //
 //   begun + tokens * (token + context * pair)
 //
-// where `context` tokens lie before a prompt's token: prompts cost something however short their part is, and a token
-// costs the more the longer the text before it is. The three are learned from every step, by normalized least mean
-// squares (Widrow and Hoff, 1960). What it is not sure of it takes for dear: a step comes out short rather than long. How
-// sure it is it knows as TCP knows when an answer is late (Jacobson and Karels, "Congestion avoidance and control",
-// 1988), by the mean deviation, so that it is most of the steps that stay within the bound, not half of them. A step that
-// is far off counts for little, unless others follow.
+// where `context` tokens lie before a prompt's token: prompts cost something however short their
+// part is, and a token costs the more the longer the text before it is. The three are learned from
+// every step, by normalized least mean squares (Widrow and Hoff, 1960). What it is not sure of it
+// takes for dear: a step comes out short rather than long. How sure it is it knows as TCP knows when
+// an answer is late (Jacobson and Karels, "Congestion avoidance and control", 1988), by the mean
+// deviation, so that it is most of the steps that stay within the bound, not half of them.
+//
+// A step that is far off may mean three things. Something wanted the processor once: it counts for
+// little. Or prompts cost something else: others will follow. Or the machine is slow for a while,
+// and decodes are, too: the bound stays what decodes cost before, and prompts get what is left. To
+// tell, the step after it is one without prompts.
 class PrefillPace {
  public:
   static constexpr int32_t kNoBound = std::numeric_limits<int32_t>::max();
@@ -50,6 +55,7 @@ class PrefillPace {
   bool IsLikeLast(int32_t decode_tokens) const;
   bool Knows(int32_t decode_tokens) const;
   double DecodeCost(int32_t decode_tokens) const;
+  double TimeLeft(int32_t decode_tokens) const;
   void DecodesTook(int32_t decode_tokens, double took);
   double PromptCost(const Parts& parts) const;
   void Begin(int32_t prompt_tokens, double took);
@@ -59,6 +65,8 @@ class PrefillPace {
   int32_t decode_tokens_ = 0;
   double decode_cost_ = 0;  // nanoseconds
   int steps_since_ = 0;     // with prompts
+  double slowness_ = 1;     // times decode_cost_ that the last one took, if it was far longer
+  bool look_ = false;       // the last one with prompts was far off
   // Nanoseconds; all 0: nothing is known.
   Parts costs_ = {};
   double deviation_ = 0;  // how far from it steps mostly are, as a part of it

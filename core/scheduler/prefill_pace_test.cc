@@ -110,12 +110,63 @@ TEST(PrefillPaceTest, FollowsWhatTokensCost) {
 TEST(PrefillPaceTest, OneStepThatWasDisturbedIsSoonForgotten) {
   PrefillPace pace = Taught(2);
   pace.StepTook(16, 25, 0, 5000 * kMs);
+  EXPECT_EQ(pace.Tokens(16, 0.1, 0), 0);  // was it the decodes?
+  pace.StepTook(16, 0, 0, 50 * kMs);
   EXPECT_GE(pace.Tokens(16, 0.1, 0), PrefillPace::kLeast);
   for (int i = 0; i < 24; ++i) pace.StepTook(16, 10, 0, 70 * kMs);
   EXPECT_NEAR(pace.Tokens(16, 0.1, 0), 25, 3);
   // Nor does one that was quicker than its decodes alone open the gates.
   pace.StepTook(16, 25, 0, 40 * kMs);
   EXPECT_LT(pace.Tokens(16, 0.1, 0), 32);
+}
+
+// As where another process takes half of the machine: decodes alone are twice as long, and it is not
+// prompts' doing.
+TEST(PrefillPaceTest, LeavesPromptsLittleWhileTheMachineIsSlow) {
+  PrefillPace pace = Taught(2);
+  pace.StepTook(16, 25, 0, 190 * kMs);
+  EXPECT_EQ(pace.Tokens(16, 0.1, 0), 0);
+  pace.StepTook(16, 0, 0, 95 * kMs);
+  EXPECT_EQ(pace.Tokens(16, 0.1, 0), PrefillPace::kLeast);
+  for (int i = 0; i < 10; ++i) pace.StepTook(16, 8, 0, 125 * kMs);
+  EXPECT_EQ(pace.Tokens(16, 0.1, 0), PrefillPace::kLeast);
+  // It is quick again: as many tokens as before, at once.
+  pace.StepTook(16, 8, 0, 66 * kMs);
+  EXPECT_EQ(pace.Tokens(16, 0.1, 0), 0);
+  pace.StepTook(16, 0, 0, 50 * kMs);
+  EXPECT_GE(pace.Tokens(16, 0.1, 0), 16);
+}
+
+TEST(PrefillPaceTest, MoreDecodesAreNoSlowMachine) {
+  PrefillPace pace = Taught(2);
+  pace.StepTook(22, 0, 0, 68 * kMs);
+  EXPECT_GE(pace.Tokens(22, 0.1, 0), 25);
+}
+
+// And where it stays slow that is what decodes take.
+TEST(PrefillPaceTest, TakesASlowMachineForWhatItIsInTheEnd) {
+  PrefillPace pace = Taught(2);
+  int steps = 0;
+  while (pace.Tokens(16, 0.1, 0) < 20 && steps < 1000) {
+    const int32_t tokens = pace.Tokens(16, 0.1, 0);
+    pace.StepTook(16, tokens, 0, 2 * (50 + 2 * tokens) * kMs);
+    ++steps;
+  }
+  EXPECT_LT(steps, 200);
+}
+
+// Decodes that were looked at while the machine was slow seem to leave prompts all the time there is.
+TEST(PrefillPaceTest, DecodesThatWereTakenForDearDoNotOpenTheGates) {
+  PrefillPace pace(2);
+  for (int i = 0; i < 30; ++i) pace.StepTook(16, 0, 0, 100 * kMs);
+  int over = 0;
+  for (int i = 0; i < 60; ++i) {
+    const int32_t tokens = pace.Tokens(16, 0.1, 0);
+    const int64_t took = 50 + 2 * tokens;
+    if (took > 200) ++over;
+    pace.StepTook(16, tokens, 0, took * kMs);
+  }
+  EXPECT_LE(over, 1);
 }
 
 // What a machine was measured to take: steps of 16 decodes 24 ms, with prompts 4.7 more, and each of their tokens 0.1 ms

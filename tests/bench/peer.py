@@ -2,7 +2,8 @@
 line of JSON.
 
   peer.py
-  llama.cpp:bf16|llama.cpp:q8_0|llama.cpp:q4_0|transformers:bf16|transformers:fp32|openvino:bf16|...
+  llama.cpp:bf16|llama.cpp:q8_0|llama.cpp:q4_0|transformers:bf16|transformers:fp32
+  |openvino:fp16|openvino:int8|openvino:int4
   CHECKPOINT CACHE
 
 Times are seconds: `prefill` until every prompt has its first token, `decode` for NEW more tokens of
@@ -13,6 +14,7 @@ directory CACHE.
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import time
 
@@ -24,18 +26,27 @@ THREADS = int(os.environ.get("THREADS", len(os.sched_getaffinity(0))))
 class LlamaCpp:
     TYPES = {"bf16": None, "q8_0": 7, "q4_0": 2}  # llama_ftype
 
-    def __init__(self, precision: str, checkpoint: pathlib.Path, cache: pathlib.Path) -> None:
-        import gguf_file
+    @classmethod
+    def library(cls):
+        """Without its log."""
         import llama_cpp
 
-        self.api = llama_cpp
-        self.quiet = llama_cpp.llama_log_callback(lambda *_: None)
-        llama_cpp.llama_log_set(self.quiet, None)
-        llama_cpp.llama_backend_init()
+        cls.quiet = llama_cpp.llama_log_callback(lambda *_: None)
+        llama_cpp.llama_log_set(cls.quiet, None)
+        return llama_cpp
+
+    @classmethod
+    def quantized(
+        cls, precision: str, checkpoint: pathlib.Path, cache: pathlib.Path
+    ) -> pathlib.Path:
+        """The GGUF file, which is made in the directory CACHE if need be."""
+        import gguf_file
+
+        llama_cpp = cls.library()
         path = cache / f"{checkpoint.name}-bf16.gguf"
         if not path.exists():
             gguf_file.write(checkpoint, path)
-        if (ftype := self.TYPES[precision]) is not None:
+        if (ftype := cls.TYPES[precision]) is not None:
             whole, path = path, cache / f"{checkpoint.name}-{precision}.gguf"
             if not path.exists():
                 params = llama_cpp.llama_model_quantize_default_params()
@@ -44,6 +55,12 @@ class LlamaCpp:
                     str(whole).encode(), str(path).encode(), params
                 )
                 assert status == 0, f"{path}: cannot be quantized"
+        return path
+
+    def __init__(self, precision: str, checkpoint: pathlib.Path, cache: pathlib.Path) -> None:
+        llama_cpp = self.api = self.library()
+        llama_cpp.llama_backend_init()
+        path = self.quantized(precision, checkpoint, cache)
         params = llama_cpp.llama_model_default_params()
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
         self.vocab_size = llama_cpp.llama_vocab_n_tokens(
@@ -119,19 +136,41 @@ class Transformers:
 
 
 class OpenVino:
-    """A model that optimum-intel exported to CACHE/NAME-openvino-PRECISION
-    (docs/benchmarking.md)."""
+    """Weights as optimum-intel's exporter makes them, with each precision's defaults: int8 by
+    channel, int4 by groups of 128 where the sizes have them. What they are multiplied in is
+    OpenVINO's choice: bfloat16 where the processor has it."""
+
+    WEIGHTS = {
+        "fp16": [],
+        "int8": [],
+        "int4": ["--group-size", "128", "--ratio", "1.0", "--group-size-fallback", "adjust"],
+    }
+
+    @classmethod
+    def export(cls, precision: str, checkpoint: pathlib.Path, path: pathlib.Path) -> None:
+        """By optimum-cli, which may be of another environment: it needs an older transformers."""
+        command = [os.environ.get("OPTIMUM_CLI", "optimum-cli"), "export", "openvino"]
+        command += ["--model", str(checkpoint), "--task", "text-generation-with-past"]
+        command += ["--weight-format", precision, *cls.WEIGHTS[precision]]
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        environment["HF_HUB_OFFLINE"] = "1"
+        # Not half a model under the name of a whole one.
+        unfinished = path.with_name(path.name + ".unfinished")
+        subprocess.run([*command, str(unfinished)], env=environment, stdout=sys.stderr, check=True)
+        unfinished.rename(path)
 
     def __init__(self, precision: str, checkpoint: pathlib.Path, cache: pathlib.Path) -> None:
         import openvino
         import openvino_genai
 
         self.openvino, self.genai = openvino, openvino_genai
+        path = cache / f"{checkpoint.name}-openvino-{precision}"
+        if not path.exists():
+            self.export(precision, checkpoint, path)
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.cache_size, scheduler.max_num_batched_tokens = 2, 2048
         scheduler.max_num_seqs, scheduler.enable_prefix_caching = 64, False
         hints = {"INFERENCE_NUM_THREADS": THREADS}
-        path = cache / f"{checkpoint.name}-openvino-{precision}"
         self.pipe = openvino_genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", hints)
         self.requests = 0
 

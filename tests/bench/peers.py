@@ -6,10 +6,10 @@ for each cell.
       --who keel keel:int8 llama.cpp:bf16 llama.cpp:q8_0 transformers:bf16
 
 A cell is BATCHxPROMPT+NEW tokens. Keel runs as its own program, `keel` in bf16 or `keel:int8` and
-the like with --quantize; peers by peer.py in this Python environment, which must have them
-(docs/benchmarking.md). The order rotates from round to round, since a virtual machine may be
-throttled after a busy time. Prints the medians of tokens a second, and in brackets how many times
-the first one's rate that is.
+the like with --quantize; peers by peer.py in this Python environment, which must have them, and
+OPTIMUM_CLI, which makes OpenVINO's models (docs/benchmarking.md). The order rotates from round to
+round, since a virtual machine may be throttled after a busy time. Prints the medians of tokens a
+second, and in brackets how many times the first one's rate that is.
 """
 
 import argparse
