@@ -435,6 +435,10 @@ TEST(AttentionTest, AnEncoderSeesItsWholeSegmentAndNoOther) {
   call.out = at::empty({9, 4, 16});
   KEEL_ASSERT_OK(RunOn(*eager, call));
   ExpectClose(call.out.narrow(0, 0, 4), results[0].narrow(0, 0, 4).to(at::kDouble), 0, "segment 0");
+  // Rows of no segment would keep what was in their memory.
+  segments.mutable_data_ptr<int32_t>()[2] = 8;
+  EXPECT_THAT(RunOn(*eager, call), StatusIs(absl::StatusCode::kInvalidArgument,
+                                            HasSubstr("rows [0, 8), expected all 9")));
 }
 
 absl::StatusOr<std::shared_ptr<const AttentionImplementation>> Choose(

@@ -89,6 +89,16 @@ DenseSequence GatherSegment(const AttentionCall& call, int64_t index) {
           begin};
 }
 
+// Or rows of the output would be whatever was there before.
+void CheckSegmentsCover(const AttentionCall& call) {
+  if (!call.sequences.empty()) return;
+  const at::Tensor* segments = Segments(call);
+  if (segments == nullptr) return;
+  const int64_t begin = Border(call, 0), end = Border(call, segments->size(0) - 1);
+  TORCH_CHECK(begin == 0 && end == call.q.size(0), "segments are of rows [", begin, ", ", end,
+              "), expected all ", call.q.size(0));
+}
+
 }  // namespace
 
 void CheckCall(const AttentionCall& call) {
@@ -105,6 +115,7 @@ void CheckCall(const AttentionCall& call) {
     TORCH_CHECK(call.sequences.empty() || call.sequences.back() == q.size(0), "queries are ",
                 q.sizes(), " in a step of ", call.sequences.empty() ? 0 : call.sequences.back(),
                 " tokens");
+    CheckSegmentsCover(call);
     return;
   }
   TORCH_CHECK(call.metadata != nullptr && call.k_cache.defined() && call.v_cache.defined(),

@@ -41,8 +41,9 @@ std::string TakesText(const proto::Graph& graph) {
                        : absl::StrCat("; takes ", absl::StrJoin(taken, ", "));
 }
 
-// What is known of a processor that a plugin brings; nothing if the plugin may not run.
+// What is known of a processor that a plugin brings; nothing if the plugin may not run here.
 std::vector<std::string> Describe(const NamedProcessor& processor, const PluginTrust& trust) {
+  if (trust.IsForJail(*processor.plugin)) return {};
   const auto plugin = LoadPlugin(*processor.plugin, trust);
   if (!plugin.ok()) return {std::string(plugin.status().message())};
   const keel_processor_class* found = (*plugin)->FindProcessor(processor.name);
@@ -94,18 +95,20 @@ Finding Template(Inspection& x) {
 }
 
 Finding Processor(Inspection& x) {
-  const auto processor = FindProcessor(*x.checkpoint, *x.plugins);
+  const PluginRef of_model = x.choice.has_value() ? x.choice->plugin : PluginRef();
+  const auto processor = FindProcessor(*x.checkpoint, *x.plugins, of_model);
   if (!processor.ok()) return Fail(processor.status(), "mend the file");
   if (processor->plugin != nullptr) {
     const std::string what =
         absl::StrCat(processor->file, ": ", processor->name, " of ", processor->plugin->name);
-    if (x.trust->IsForJail(*processor->plugin)) {
-      return Fail(
-          absl::StrCat(what, ", which runs in a jail, where processors are unimplemented"),
-          "if you trust it, --trust-remote-code=full; else remove processor_class and serve "
-          "text alone");
+    if (NeedsTrust(*processor, x.options.engine.model.remote_code)) {
+      return Warn(absl::StrCat(what,
+                               ", which comes with the checkpoint and is not run unasked: text "
+                               "alone is served"),
+                  "if media are needed, --trust-remote-code");
     }
-    return Pass(what + TakesText(x.graph), Describe(*processor, *x.trust));
+    const char* jail = x.trust->IsForJail(*processor->plugin) ? ", in a jail" : "";
+    return Pass(absl::StrCat(what, jail, TakesText(x.graph)), Describe(*processor, *x.trust));
   }
   for (const char* key : {"/vision_config", "/audio_config"}) {
     const boost::json::value* config = FindJsonValue(x.config, key);

@@ -82,9 +82,13 @@ int32_t MediaEncoder::NumReady(RunningSequence& sequence, int32_t begin, int32_t
   return end - begin;
 }
 
-// It shares its blocks with nobody.
+// It shares its blocks with nobody. What an encoder does not take is the processor's doing.
 void MediaEncoder::Fail(RunningSequence& sequence, const absl::Status& status) {
   sequence.media_status = status;
+  if (absl::IsInvalidArgument(status) || absl::IsInternal(status)) {
+    sequence.media_status = absl::InternalError(
+        absl::StrCat("processor ", sequence.request->media->processor, ": ", status.message()));
+  }
   for (MediaSpan& span : sequence.media)
     span.hash = absl::StrCat("not encoded, of request ", sequence.id);
 }

@@ -44,6 +44,8 @@ absl::Status CheckInput(const Model& model, const MediaInput& input, const std::
 // `status` of counting all, with the item that it is about, if it is about one.
 absl::Status WithItem(const Processor& processor, const Request& request, const MediaItems& media,
                       const absl::Status& status) {
+  // A processor that breaks down would do so again, and may take its time.
+  if (absl::IsInternal(status)) return status;
   for (size_t i = 0; i < media.size(); ++i) {
     const MediaItem* const item = media[i].get();
     const auto count = processor.Count({&item, 1}, request.mm_processor_kwargs);
@@ -118,6 +120,7 @@ absl::StatusOr<MediaPrompt> RequestPreparer::ReadPrompt(const Request& request,
   }
   absl::StatusOr<MediaPrompt> expanded = ExpandMedia(*model_.processor, ids, *counts);
   if (!expanded.ok()) return Refuse(expanded.status());
+  expanded->options = counts->options();
   if (!model_.takes_groups) expanded->groups.clear();
   KEEL_RETURN_IF_ERROR(CheckGroups(expanded->groups));
   return expanded;
@@ -127,13 +130,15 @@ absl::StatusOr<std::shared_ptr<const RequestMedia>> RequestPreparer::Preprocess(
     const Request& request, const MediaItems& items, MediaPrompt& prompt) const {
   if (items.empty()) return std::shared_ptr<const RequestMedia>();
   auto media = std::make_shared<RequestMedia>();
+  media->processor =
+      absl::StrCat(model_.processor->name(), " of ", model_.processor->plugin_name());
   for (size_t i = 0; i < items.size(); ++i) {
     const MediaItem& item = *items[i];
     RequestMedia::Item& out = media->items.emplace_back();
     out.modality = ModalityName(item.modality);
-    out.hash = MediaHash(item, request.mm_processor_kwargs);
+    out.hash = MediaHash(item, prompt.options);
     out.span = std::move(prompt.spans[i]);
-    auto inputs = model_.processor->Preprocess(item, request.mm_processor_kwargs);
+    auto inputs = model_.processor->Preprocess(item, prompt.options);
     if (!inputs.ok()) {
       const std::string name = request.media[i].Name(i);
       return WithField(Annotate(inputs.status(), name), name);

@@ -20,6 +20,7 @@ struct RequestMedia {
     NamedTensors inputs;   // of its encoder
     MediaTokensSpan span;
   };
+  std::string processor;               // who made them: "FooProcessor of libfoo.so"
   std::vector<Item> items;             // in order of the request's
   std::optional<PromptPlaces> places;  // of the prompt's tokens; nullopt: where they stand
   std::vector<TokenRange> groups;      // of tokens that see each other, where the model takes them

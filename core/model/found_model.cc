@@ -1,5 +1,6 @@
 #include "core/model/found_model.h"
 
+#include <algorithm>
 #include <iterator>
 #include <optional>
 #include <set>
@@ -129,7 +130,9 @@ absl::StatusOr<ModelQuery> QueryOf(const boost::json::value& config, ModelImpl i
 }
 
 absl::StatusOr<NamedProcessor> FindProcessor(const Checkpoint& checkpoint,
-                                             const PluginCatalog& catalog) {
+                                             const PluginCatalog& catalog,
+                                             const PluginRef& of_model) {
+  const std::vector<std::string>& own = of_model.note.processors;
   for (const char* file :
        {"processor_config.json", "preprocessor_config.json", "tokenizer_config.json"}) {
     KEEL_ASSIGN_OR_RETURN(const std::optional<std::string> text, checkpoint.ReadText(file));
@@ -137,10 +140,17 @@ absl::StatusOr<NamedProcessor> FindProcessor(const Checkpoint& checkpoint,
     KEEL_ASSIGN_OR_RETURN(const boost::json::value config, ParseJson(*text, file));
     KEEL_ASSIGN_OR_RETURN(const auto name, FindJson<std::string>(config, "/processor_class", file));
     if (!name.has_value()) continue;
+    if (std::find(own.begin(), own.end(), *name) != own.end())
+      return NamedProcessor{*name, file, &of_model};
     KEEL_ASSIGN_OR_RETURN(const PluginRef* ref, catalog.FindProcessor(*name));
     if (ref != nullptr) return NamedProcessor{*name, file, ref};
   }
   return NamedProcessor();
+}
+
+bool NeedsTrust(const NamedProcessor& processor, const RemoteCodePolicy& policy) {
+  return processor.plugin->origin == PluginOrigin::kCheckpoint &&
+         policy.mode == RemoteCodePolicy::Mode::kNone;
 }
 
 absl::StatusOr<DtypeChoice> ChooseDtype(const ModelOptions& options, const Checkpoint& checkpoint) {

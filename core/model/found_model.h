@@ -46,14 +46,18 @@ absl::StatusOr<PluginTrust> OpenTrust(const ModelOptions& options);
 absl::StatusOr<ModelQuery> QueryOf(const boost::json::value& config, ModelImpl impl,
                                    const std::string& dir);
 
-// The plugin's processor that a checkpoint names, by processor_class; empty if no plugin brings it.
+// The plugin's processor that a checkpoint names, by processor_class; empty if no plugin brings it. The model's own plugin,
+// if it has one of that name, comes before others: it knows what its encoders take.
 struct NamedProcessor {
   std::string name;
   std::string file;  // "processor_config.json"
   const PluginRef* plugin = nullptr;
 };
 absl::StatusOr<NamedProcessor> FindProcessor(const Checkpoint& checkpoint,
-                                             const PluginCatalog& catalog);
+                                             const PluginCatalog& catalog,
+                                             const PluginRef& of_model);
+// Whether it is code of the checkpoint that the policy does not let run, in a jail either.
+bool NeedsTrust(const NamedProcessor& processor, const RemoteCodePolicy& policy);
 
 // The type of weights and activations, and who said so.
 struct DtypeChoice {

@@ -17,6 +17,8 @@
 #include "core/model/found_model.h"
 #include "core/model/remote_graph.h"
 #include "core/model/step_memory.h"
+#include "core/processor/jailed_processor.h"
+#include "core/processor/loaded_processor.h"
 #include "core/weights/weight_cache.h"
 
 namespace keel {
@@ -85,23 +87,37 @@ absl::Status CheckNeedsNoCode(ExecMode mode, const proto::Graph& graph,
   return absl::OkStatus();
 }
 
-// The processor that the checkpoint names; null: no plugin brings it, or it names none. Without it media would be dropped
-// without a word, so what keeps it from running is an error.
-absl::StatusOr<std::shared_ptr<const Processor>> LoadProcessor(const FoundModel& found,
-                                                               const Text& text) {
-  KEEL_ASSIGN_OR_RETURN(const NamedProcessor named,
-                        FindProcessor(*found.checkpoint, found.plugins));
-  if (named.plugin == nullptr) return std::shared_ptr<const Processor>();
+absl::StatusOr<std::unique_ptr<const ProcessorCalls>> OpenProcessor(const NamedProcessor& named,
+                                                                    const FoundModel& found,
+                                                                    const Text& text) {
   if (found.trust.IsForJail(*named.plugin)) {
-    return absl::UnimplementedError(
-        absl::StrCat(named.file, ": processor_class is '", named.name, "' of ", named.plugin->name,
-                     ", which runs in a jail, where processors are unimplemented; if you trust it, "
-                     "--trust-remote-code=full"));
+    KEEL_ASSIGN_OR_RETURN(JailedImage image, found.trust.AuthorizeJailed(*named.plugin));
+    return JailedProcessor::Create(std::move(image), named.name, found.checkpoint, text.tokenizer);
   }
   KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Plugin> plugin, LoadPlugin(*named.plugin, found.trust));
-  KEEL_ASSIGN_OR_RETURN(
-      std::unique_ptr<Processor> processor,
-      Processor::Create(std::move(plugin), named.name, found.checkpoint, text.tokenizer));
+  return LoadedProcessor::Create(std::move(plugin), named.name, found.checkpoint, text.tokenizer);
+}
+
+// The processor that the checkpoint names; null: no plugin brings it, or it names none. What keeps one from running is an
+// error, but for code of the checkpoint that nobody allowed: its graph is served without.
+absl::StatusOr<std::shared_ptr<const Processor>> LoadProcessor(const FoundModel& found,
+                                                               const ModelOptions& options,
+                                                               const Text& text,
+                                                               std::vector<std::string>& warnings) {
+  KEEL_ASSIGN_OR_RETURN(const NamedProcessor named,
+                        FindProcessor(*found.checkpoint, found.plugins, found.choice.plugin));
+  if (named.plugin == nullptr) return std::shared_ptr<const Processor>();
+  if (NeedsTrust(named, options.remote_code)) {
+    warnings.push_back(absl::StrCat(named.file, ": processor_class is '", named.name, "' of ",
+                                    named.plugin->name,
+                                    ", which comes with the checkpoint and is not run unasked: "
+                                    "media are refused; if they are needed, --trust-remote-code"));
+    return std::shared_ptr<const Processor>();
+  }
+  KEEL_ASSIGN_OR_RETURN(std::unique_ptr<const ProcessorCalls> calls,
+                        OpenProcessor(named, found, text));
+  KEEL_ASSIGN_OR_RETURN(std::unique_ptr<Processor> processor,
+                        Processor::Create(named.name, std::move(calls), text.tokenizer));
   return std::shared_ptr<const Processor>(std::move(processor));
 }
 
@@ -219,7 +235,8 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
 
   progress("loading tokenizer", 0, 0);
   KEEL_ASSIGN_OR_RETURN(model.text, text.get());
-  KEEL_ASSIGN_OR_RETURN(model.processor, LoadProcessor(found, model.text));
+  KEEL_ASSIGN_OR_RETURN(model.processor,
+                        LoadProcessor(found, options.model, model.text, model.warnings));
   model.text.content_format = options.model.content_format;
   KEEL_ASSIGN_OR_RETURN(model.parsers, ChooseParsers(options.model.parsers, SourcesOf(model.text)));
   model.eos_token_ids = EosTokens(model);

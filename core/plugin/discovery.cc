@@ -130,13 +130,14 @@ absl::Status AddFromManifest(const PluginSearch& search, FoundPlugins& found) {
   KEEL_ASSIGN_OR_RETURN(const std::optional<PluginManifest> manifest,
                         ReadCheckpointManifest(search.checkpoint_dir));
   if (!manifest.has_value()) return absl::OkStatus();
-  const absl::StatusOr<PluginArtifact> artifact =
-      ArtifactForThisMachine(*manifest, search.prefer_code);
-  if (!artifact.ok()) {
-    found.skipped.push_back(std::string(artifact.status().message()));
+  const absl::StatusOr<std::vector<PluginArtifact>> artifacts =
+      ArtifactsForThisMachine(*manifest, search.prefer_code);
+  if (!artifacts.ok()) {
+    found.skipped.push_back(std::string(artifacts.status().message()));
     return absl::OkStatus();
   }
-  Add(CheckpointRef(search.checkpoint_dir, *manifest, *artifact), found);
+  for (const PluginArtifact& artifact : *artifacts)
+    Add(CheckpointRef(search.checkpoint_dir, *manifest, artifact), found);
   return absl::OkStatus();
 }
 

@@ -113,8 +113,8 @@ absl::StatusOr<std::optional<PluginManifest>> ReadCheckpointManifest(const std::
   return manifest;
 }
 
-absl::StatusOr<PluginArtifact> ArtifactForThisMachine(const PluginManifest& manifest,
-                                                      bool prefer_code) {
+absl::StatusOr<std::vector<PluginArtifact>> ArtifactsForThisMachine(const PluginManifest& manifest,
+                                                                    bool prefer_code) {
   const PluginArtifact *graph = nullptr, *library = nullptr;
   std::vector<std::string> others;
   for (const PluginArtifact& artifact : manifest.artifacts) {
@@ -124,8 +124,10 @@ absl::StatusOr<PluginArtifact> ArtifactForThisMachine(const PluginManifest& mani
     }
     others.push_back(absl::StrCat(artifact.kind, " ", artifact.os, " ", artifact.arch));
   }
-  if (graph != nullptr && !(prefer_code && library != nullptr)) return *graph;
-  if (library != nullptr) return *library;
+  std::vector<PluginArtifact> out;
+  if (graph != nullptr && !(prefer_code && library != nullptr)) out.push_back(*graph);
+  if (library != nullptr) out.push_back(*library);
+  if (!out.empty()) return out;
   return absl::NotFoundError(
       absl::StrCat("plugin ", manifest.id, " has no artifact of kind graph, or so for linux ",
                    kThisArch, ", only: ", others.empty() ? "none" : absl::StrJoin(others, ", ")));

@@ -50,10 +50,11 @@ absl::StatusOr<PluginManifest> ParsePluginManifest(absl::string_view text, absl:
 // keel_plugin.json; nullopt if there is none.
 absl::StatusOr<std::optional<PluginManifest>> ReadCheckpointManifest(const std::string& directory);
 
-// What of a manifest this machine can use: the graph if there is one, unless `prefer_code`, then a
-// library for its system and CPU if there is one. kNotFound lists what there is instead.
-absl::StatusOr<PluginArtifact> ArtifactForThisMachine(const PluginManifest& manifest,
-                                                      bool prefer_code);
+// What of a manifest this machine can use: the graph if there is one, unless `prefer_code` and there
+// is a library; then a library for its system and CPU, which may have what a graph has not, a
+// processor. kNotFound lists what there is instead.
+absl::StatusOr<std::vector<PluginArtifact>> ArtifactsForThisMachine(const PluginManifest& manifest,
+                                                                    bool prefer_code);
 
 }  // namespace keel
 

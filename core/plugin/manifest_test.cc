@@ -45,8 +45,14 @@ TEST(ManifestTest, NamesAGraphAndLibrariesByPlatform) {
   KEEL_ASSERT_OK_AND_ASSIGN(const PluginManifest manifest, ParsePluginManifest(text, "m"));
   EXPECT_EQ(manifest.version, "1.0");
   EXPECT_THAT(manifest.architectures, ElementsAre("FooForCausalLM"));
-  EXPECT_EQ(ArtifactForThisMachine(manifest, /*prefer_code=*/false)->path, "foo.graph");
-  EXPECT_EQ(ArtifactForThisMachine(manifest, /*prefer_code=*/true)->path, "libfoo.so");
+  const auto paths = [&](bool prefer_code) {
+    const auto artifacts = ArtifactsForThisMachine(manifest, prefer_code);
+    std::vector<std::string> out;
+    for (const PluginArtifact& artifact : *artifacts) out.push_back(artifact.path);
+    return out;
+  };
+  EXPECT_THAT(paths(/*prefer_code=*/false), ElementsAre("foo.graph", "libfoo.so"));
+  EXPECT_THAT(paths(/*prefer_code=*/true), ElementsAre("libfoo.so"));
 }
 
 TEST(ManifestTest, AnotherPlatformIsNamed) {
@@ -54,7 +60,7 @@ TEST(ManifestTest, AnotherPlatformIsNamed) {
       const PluginManifest manifest,
       ParsePluginManifest(Manifest(Artifact("so", "libfoo.dylib", Platform("macos", "arm64"))),
                           "m"));
-  EXPECT_THAT(ArtifactForThisMachine(manifest, false),
+  EXPECT_THAT(ArtifactsForThisMachine(manifest, false),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("only: so macos arm64")));
 }
 
@@ -82,7 +88,7 @@ TEST(ManifestTest, DamagedOnesAreRefusedOrNameFilesOfTheCheckpoint) {
       EXPECT_EQ(std::filesystem::path(artifact.path).filename(), artifact.path);
       EXPECT_NE(artifact.path, "..");
     }
-    (void)ArtifactForThisMachine(*manifest, round % 2 == 0);
+    (void)ArtifactsForThisMachine(*manifest, round % 2 == 0);
   }
   EXPECT_GT(parsed, 100);
 }

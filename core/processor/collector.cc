@@ -18,7 +18,7 @@ Collector::Collector(int64_t max_bytes)
     : sink_{sizeof(keel_sink), 0, this, Bytes, Ints, Tensor},
       left_(static_cast<uint64_t>(max_bytes)) {}
 
-bool Collector::Take(uint64_t bytes) {
+bool Collector::Reserve(uint64_t bytes) {
   if (bytes > left_) return false;
   left_ -= bytes;
   return true;
@@ -26,15 +26,15 @@ bool Collector::Take(uint64_t bytes) {
 
 keel_status Collector::Bytes(void* self, const char* key, const void* data, size_t n) {
   if (key == nullptr || (data == nullptr && n > 0)) return kInvalid;
-  if (!Self(self).Take(n)) return kTooMuch;
-  Self(self).texts[key].assign(static_cast<const char*>(data), n);
+  if (!Self(self).Reserve(n)) return kTooMuch;
+  Self(self).out_.texts[key].assign(static_cast<const char*>(data), n);
   return 0;
 }
 
 keel_status Collector::Ints(void* self, const char* key, const int64_t* data, size_t n) {
   if (key == nullptr || (data == nullptr && n > 0)) return kInvalid;
-  if (n > (uint64_t{1} << 40) || !Self(self).Take(n * sizeof(int64_t))) return kTooMuch;
-  Self(self).ints[key].assign(data, data + n);
+  if (n > (uint64_t{1} << 40) || !Self(self).Reserve(n * sizeof(int64_t))) return kTooMuch;
+  Self(self).out_.ints[key].assign(data, data + n);
   return 0;
 }
 
@@ -48,8 +48,8 @@ keel_dl_tensor* Collector::Tensor(void* self, const char* key, uint32_t dtype, u
     if (dims[i] < 0 || __builtin_mul_overflow(elements, dims[i], &elements)) return nullptr;
   }
   const std::optional<int64_t> bytes = BytesOfElements(*type, elements);
-  if (!bytes.has_value() || !Self(self).Take(static_cast<uint64_t>(*bytes))) return nullptr;
-  HostTensor& tensor = Self(self).tensors[key];
+  if (!bytes.has_value() || !Self(self).Reserve(static_cast<uint64_t>(*bytes))) return nullptr;
+  HostTensor& tensor = Self(self).out_.tensors[key];
   tensor = {*type, {dims, dims + ndim}, std::vector<uint8_t>(static_cast<size_t>(*bytes))};
   View& view = Self(self).views_.emplace_back();
   view.shape = tensor.dims;

@@ -6,12 +6,20 @@
 #include <deque>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/tensor/host_tensor.h"
 #include "sdk/abi/plugin.h"
 
 namespace keel {
+
+// What a call of a processor gave, by key.
+struct Delivered {
+  std::map<std::string, std::string> texts;
+  std::map<std::string, std::vector<int64_t>> ints;
+  NamedTensors tensors;
+};
 
 // One call's. A key that comes again replaces what it had.
 class Collector {
@@ -23,10 +31,8 @@ class Collector {
 
   const keel_sink* sink() const { return &sink_; }
 
-  // When the call has returned.
-  std::map<std::string, std::string> texts;
-  std::map<std::string, std::vector<int64_t>> ints;
-  NamedTensors tensors;
+  // Once, when the call has returned.
+  Delivered Take() { return std::move(out_); }
 
  private:
   struct View {
@@ -38,9 +44,10 @@ class Collector {
   static keel_status Ints(void* self, const char* key, const int64_t* data, size_t n);
   static keel_dl_tensor* Tensor(void* self, const char* key, uint32_t dtype, uint32_t ndim,
                                 const int64_t* dims);
-  bool Take(uint64_t bytes);
+  bool Reserve(uint64_t bytes);
 
   keel_sink sink_;
+  Delivered out_;
   uint64_t left_;  // bytes
   std::deque<View> views_;
 };

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -32,6 +33,7 @@ struct MediaPrompt {
   // Tokens that see each other, in order, for models whose attention takes groups: as the processor says, else those of
   // each item that no text cuts.
   std::vector<TokenRange> groups = {};
+  std::string options = {};  // with which its items were counted (MediaCounts::options)
 };
 
 // The spans of `items` in `expanded`, which was made of `prompt`; `processor` names who made it. Errors as ExpandMedia's.

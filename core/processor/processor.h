@@ -1,5 +1,5 @@
-// A checkpoint's processor: a plugin's class that turns media into tokens and the inputs of an encoder, called through the
-// ABI with the host's help (files of the checkpoint, its tokenizer, image resizing).
+// A checkpoint's processor: a plugin's class that turns media into tokens and the inputs of an encoder. Whether its code
+// runs here or in a jail, what it gives is held against the contract here.
 #ifndef KEEL_CORE_PROCESSOR_PROCESSOR_H_
 #define KEEL_CORE_PROCESSOR_PROCESSOR_H_
 
@@ -11,13 +11,11 @@
 #include <string>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/checkpoint/checkpoint.h"
 #include "core/media/media_item.h"
-#include "core/plugin/plugin.h"
+#include "core/processor/processor_calls.h"
 #include "core/tensor/host_tensor.h"
 #include "core/text/tokenizer.h"
 #include "sdk/abi/plugin.h"
@@ -59,38 +57,37 @@ class MediaCounts {
   const keel_media_count& operator[](size_t i) const { return counts_[i]; }
   const keel_media_count* begin() const { return data(); }
   const keel_media_count* end() const { return data() + size(); }
+  // What Preprocess is to have of each: the mm_processor_kwargs, and what the class wanted to know of the others.
+  const std::string& options() const { return options_; }
 
  private:
   friend class Processor;
+  std::string options_;
   std::vector<keel_media> media_;  // without data and options
   std::vector<keel_media_count> counts_;
 };
 
-// What a processor gives breaks the contract: INTERNAL, named "processor <name>: ...". Its own refusals are as it says.
-// Thread-safe.
+// What a processor gives breaks the contract: INTERNAL, named "processor <name> of <plugin>: ...". Its own refusals are as
+// it says. Thread-safe.
 class Processor {
  public:
-  // The class `name` of `plugin`. Errors name the class; NOT_FOUND: there is none.
+  // The class `name`, whose functions `calls` has.
   static absl::StatusOr<std::unique_ptr<Processor>> Create(
-      std::shared_ptr<Plugin> plugin, const std::string& name,
-      std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<const Tokenizer> tokenizer);
-  ~Processor();
-  Processor(const Processor&) = delete;
-  Processor& operator=(const Processor&) = delete;
+      std::string name, std::unique_ptr<const ProcessorCalls> calls,
+      std::shared_ptr<const Tokenizer> tokenizer);
 
   const std::string& name() const { return name_; }
-  const std::string& plugin_name() const { return plugin_->name(); }
+  const std::string& plugin_name() const { return calls_->plugin_name(); }
   const Placeholders& placeholders() const { return tokens_; }
   // Null: it takes none of that modality.
   const PlaceholderTokens* tokens(uint32_t modality) const {
     return tokens_[modality].has_value() ? &*tokens_[modality] : nullptr;
   }
-  int audio_sampling_rate() const {
-    return audio_sampling_rate_;
-  }  // samples a second that it takes
+  // Samples a second that it takes.
+  int audio_sampling_rate() const { return audio_sampling_rate_; }
 
   // From sizes alone. `options`: mm_processor_kwargs, a JSON object, or "". Every item has tokens and features, and no more
-  // runs than tokens.
+  // runs than tokens. A class may ask the options for `batch_num_images`, how many images there are, if more than one.
   absl::StatusOr<MediaCounts> Count(absl::Span<const MediaItem* const> items,
                                     const std::string& options) const;
   // One item's inputs of its encoder. INVALID_ARGUMENT: an option that the class does not read.
@@ -103,27 +100,21 @@ class Processor {
       absl::Span<const int32_t> ids, absl::Span<const keel_media_count> items) const;
 
  private:
-  class Assets;
-  class Media;
-
-  Processor(std::shared_ptr<Plugin> plugin, std::string name);
-  absl::Status Open(std::shared_ptr<const Checkpoint> checkpoint);
+  Processor(std::string name, std::unique_ptr<const ProcessorCalls> calls,
+            std::shared_ptr<const Tokenizer> tokenizer);
   absl::Status ReadTokens();
   absl::Status ReadSamplingRate(absl::Span<const int64_t> said);
+  absl::Status CheckAllAsked(const std::string& options, const ProcessorCalls::Keys& asked) const;
   uint32_t ModalityOfPlaceholder(int32_t id) const;
   absl::StatusOr<ExpandedIds> ReplacePlaceholders(absl::Span<const int32_t> ids,
                                                   absl::Span<const keel_media_count> items) const;
   absl::StatusOr<std::vector<int32_t>> Replacement(const keel_media_count& item,
                                                    uint32_t index) const;
-  absl::Status Call(const char* function, absl::FunctionRef<keel_status()> call) const;
   absl::Status Broken(absl::string_view what) const;
 
-  const std::shared_ptr<Plugin> plugin_;
   const std::string name_;
-  std::shared_ptr<const Tokenizer> tokenizer_;
-  const keel_processor_class* class_ = nullptr;
-  std::unique_ptr<Assets> assets_;
-  void* processor_ = nullptr;
+  const std::unique_ptr<const ProcessorCalls> calls_;
+  const std::shared_ptr<const Tokenizer> tokenizer_;
   Placeholders tokens_;
   int audio_sampling_rate_ = 16000;
 };

@@ -49,7 +49,7 @@ class Collector {
 
   proto::Delivered* const out_;
   const keel_sink sink_;
-  std::deque<TensorView> views_;
+  std::deque<RowMajorView> views_;
 };
 
 template <typename T>
@@ -118,11 +118,29 @@ absl::Status JailProcessor::Open() {
   const absl::Status created = plugin_->Call(absl::StrCat(request_.name(), ".create"), [&] {
     return class_->create(plugin_->self(), documents_.front().view.root(), &assets_, &processor_);
   });
+  KEEL_RETURN_IF_ERROR(unread_);
   for (const Document& document : documents_) KEEL_RETURN_IF_ERROR(document.view.status());
   return created;
 }
 
+bool JailProcessor::Has(proto::CallProcessor::Function function) const {
+  switch (function) {
+    case Function::EXPAND:
+      return KEEL_HAS(class_, keel_processor_class, expand);
+    case Function::CHAT:
+      return KEEL_HAS(class_, keel_processor_class, chat);
+    case Function::POSITIONS:
+      return KEEL_HAS(class_, keel_processor_class, positions);
+    default:
+      return true;
+  }
+}
+
 absl::Status JailProcessor::Call(const proto::CallProcessor& call, proto::JailReply& reply) {
+  if (!Has(call.function())) {
+    reply.set_lacks_function(true);
+    return absl::OkStatus();
+  }
   const std::string name = absl::AsciiStrToLower(Function::Function_Name(call.function()));
   absl::Status mine;
   const absl::Status said = plugin_->Call(absl::StrCat(request_.name(), ".", name), [&] {
@@ -141,7 +159,10 @@ absl::Status JailProcessor::CallFunction(const proto::CallProcessor& call,
   if (call.function() == Function::COUNT) {
     for (const keel_media_count& count : arguments.counts) AddCount(count, reply);
   }
-  for (const Document& document : arguments.options) KEEL_RETURN_IF_ERROR(document.view.status());
+  for (const Document& document : arguments.options) {
+    KEEL_RETURN_IF_ERROR(document.view.status());
+    for (const std::string& key : document.view.asked()) reply.add_asked(key);
+  }
   return absl::Status(static_cast<absl::StatusCode>(code), "");
 }
 
@@ -196,52 +217,58 @@ keel_status JailProcessor::Dispatch(const proto::CallProcessor& call, Arguments&
       if (num_counts != 1) return Code(absl::InvalidArgumentError(""));
       return class_->replacement(processor_, counts[0], call.index(), sink);
     case Function::EXPAND:
-      if (!KEEL_HAS(class_, keel_processor_class, expand)) break;
       return class_->expand(processor_, ids, num_ids, counts.data(), num_counts, sink);
     case Function::CHAT:
-      if (!KEEL_HAS(class_, keel_processor_class, chat)) break;
       return class_->chat(processor_, {call.conversation().data(), call.conversation().size()},
                           sink);
     case Function::POSITIONS:
-      if (!KEEL_HAS(class_, keel_processor_class, positions)) break;
       return class_->positions(processor_, ids, num_ids, counts.data(), num_counts, sink);
     default:
       return Code(absl::InvalidArgumentError(""));
   }
-  return Code(absl::UnimplementedError(""));
 }
 
 // ---- keel_assets -------------------------------------------------------------------------------
 
+absl::StatusOr<const std::string*> JailProcessor::File(const char* name) {
+  const auto known = files_.find(name);
+  if (known != files_.end()) return &known->second;
+  proto::HostQuestion question;
+  question.set_read(name);
+  KEEL_ASSIGN_OR_RETURN(proto::HostAnswer answer, ask_host_(std::move(question)));
+  return &(files_[name] = std::move(*answer.mutable_file()));
+}
+
 keel_status JailProcessor::Read(void* self, const char* name, const void** data, size_t* n) {
-  const auto& files = static_cast<JailProcessor*>(self)->request_.files();
-  const auto file = files.find(name);
-  if (file == files.end()) return static_cast<keel_status>(absl::StatusCode::kNotFound);
-  *data = file->second.data();
-  *n = file->second.size();
+  const absl::StatusOr<const std::string*> file = static_cast<JailProcessor*>(self)->File(name);
+  if (!file.ok()) return Code(file.status());
+  *data = (*file)->data();
+  *n = (*file)->size();
   return 0;
 }
 
 keel_config* JailProcessor::Json(void* self, const char* name) {
   auto& me = *static_cast<JailProcessor*>(self);
-  const auto file = me.request_.files().find(name);
-  if (file == me.request_.files().end()) return nullptr;
-  absl::StatusOr<boost::json::value> json = ParseObject(file->second, name);
-  if (!json.ok()) return nullptr;
-  return me.documents_.emplace_back(*std::move(json), name).view.root();
+  const absl::StatusOr<const std::string*> file = me.File(name);
+  if (absl::IsNotFound(file.status())) return nullptr;
+  absl::StatusOr<boost::json::value> json =
+      file.ok() ? ParseObject(**file, name) : absl::StatusOr<boost::json::value>(file.status());
+  if (json.ok()) return me.documents_.emplace_back(*std::move(json), name).view.root();
+  me.unread_.Update(json.status());
+  return nullptr;
 }
 
 int64_t JailProcessor::TokenId(void* self, const char* token) {
   proto::HostQuestion question;
   question.set_token_id(token);
-  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(question);
+  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(std::move(question));
   return answer.ok() && answer->ids_size() == 1 ? answer->ids(0) : -1;
 }
 
 keel_status JailProcessor::Encode(void* self, keel_str text, const keel_sink* sink) {
   proto::HostQuestion question;
   question.set_encode(text.data, text.size);
-  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(question);
+  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(std::move(question));
   if (!answer.ok()) return Code(answer.status());
   return sink->ints(sink->self, "ids", answer->ids().data(),
                     static_cast<size_t>(answer->ids_size()));
@@ -249,14 +276,14 @@ keel_status JailProcessor::Encode(void* self, keel_str text, const keel_sink* si
 
 keel_status JailProcessor::Resize(void* self, const keel_dl_tensor* image, uint32_t resample,
                                   keel_dl_tensor* out) {
-  const absl::StatusOr<proto::JailTensor> message = ToMessage(*image);
+  absl::StatusOr<proto::JailTensor> message = ToMessage(*image);
   if (!message.ok()) return Code(message.status());
   proto::HostQuestion question;
-  *question.mutable_resize()->mutable_image() = *message;
+  *question.mutable_resize()->mutable_image() = *std::move(message);
   question.mutable_resize()->set_filter(resample);
   question.mutable_resize()->set_height(out->shape[0]);
   question.mutable_resize()->set_width(out->shape[1]);
-  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(question);
+  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(std::move(question));
   if (!answer.ok()) return Code(answer.status());
   const std::string& pixels = answer->image().data();
   const int64_t row = out->shape[1] * 3;
@@ -272,16 +299,15 @@ keel_status JailProcessor::Spectrum(void* self, const float* samples, int64_t n,
                                     const float* window, int64_t n_fft, int64_t hop,
                                     keel_dl_tensor* out) {
   if (n < 1 || n_fft < 2 || hop < 1 || out->ndim != 2) return Code(absl::InvalidArgumentError(""));
-  const absl::StatusOr<proto::JailTensor> sound = ToMessage(samples, n),
-                                          shape = ToMessage(window, n_fft);
+  absl::StatusOr<proto::JailTensor> sound = ToMessage(samples, n), shape = ToMessage(window, n_fft);
   if (!sound.ok()) return Code(sound.status());
   if (!shape.ok()) return Code(shape.status());
   proto::HostQuestion question;
   proto::PowerSpectrum& asked = *question.mutable_power_spectrum();
-  *asked.mutable_samples() = *sound;
-  *asked.mutable_window() = *shape;
+  *asked.mutable_samples() = *std::move(sound);
+  *asked.mutable_window() = *std::move(shape);
   asked.set_hop(hop);
-  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(question);
+  const auto answer = static_cast<JailProcessor*>(self)->ask_host_(std::move(question));
   if (!answer.ok()) return Code(answer.status());
   const std::string& values = answer->spectrum().data();
   const int64_t frames = 1 + n / hop, bins = n_fft / 2 + 1;

@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -22,13 +23,13 @@ namespace keel {
 
 class JailProcessor {
  public:
-  using AskHost = std::function<absl::StatusOr<proto::HostAnswer>(const proto::HostQuestion&)>;
+  using AskHost = std::function<absl::StatusOr<proto::HostAnswer>(proto::HostQuestion)>;
 
   static absl::StatusOr<std::unique_ptr<JailProcessor>> Create(std::shared_ptr<Plugin> plugin,
                                                                proto::OpenProcessor request,
                                                                AskHost ask_host);
 
-  // Fills `delivered` or `counts` of the reply.
+  // Fills `delivered` or `counts` of the reply, `lacks_function` and `asked`.
   absl::Status Call(const proto::CallProcessor& call, proto::JailReply& reply);
 
  private:
@@ -47,16 +48,18 @@ class JailProcessor {
 
     std::vector<keel_media> media;
     std::vector<keel_media_count> counts;
-    std::deque<keel_media> counted;  // what `counts` points to
-    std::deque<Document> options;    // what `media` points to
-    std::deque<TensorView> tensors;  // likewise
+    std::deque<keel_media> counted;    // what `counts` points to
+    std::deque<Document> options;      // what `media` points to
+    std::deque<RowMajorView> tensors;  // likewise
   };
 
   JailProcessor(std::shared_ptr<Plugin> plugin, proto::OpenProcessor request, AskHost ask_host);
   absl::Status Open();
+  bool Has(proto::CallProcessor::Function function) const;
   absl::Status CallFunction(const proto::CallProcessor& call, proto::JailReply& reply);
   keel_status Dispatch(const proto::CallProcessor& call, Arguments& arguments,
                        const keel_sink* sink);
+  absl::StatusOr<const std::string*> File(const char* name);
 
   static keel_status Read(void* self, const char* name, const void** data, size_t* n);
   static keel_config* Json(void* self, const char* name);
@@ -71,6 +74,8 @@ class JailProcessor {
   const proto::OpenProcessor request_;
   const AskHost ask_host_;
   std::deque<Document> documents_;
+  std::map<std::string, std::string> files_;  // of the checkpoint, that were read
+  absl::Status unread_;                       // the first JSON that does not parse
   keel_assets assets_ = {};
   const keel_processor_class* class_ = nullptr;
   void* processor_ = nullptr;

@@ -50,10 +50,10 @@ class JailService {
       case proto::JailRequest::kRecord:
         return Record(request.record(), reply);
       case proto::JailRequest::kOpenProcessor: {
-        KEEL_ASSIGN_OR_RETURN(
-            processor_,
-            JailProcessor::Create(plugin_, request.open_processor(),
-                                  [this](const proto::HostQuestion& q) { return AskHost(q); }));
+        KEEL_ASSIGN_OR_RETURN(processor_, JailProcessor::Create(plugin_, request.open_processor(),
+                                                                [this](proto::HostQuestion q) {
+                                                                  return AskHost(std::move(q));
+                                                                }));
         return absl::OkStatus();
       }
       case proto::JailRequest::kCallProcessor:
@@ -93,18 +93,18 @@ class JailService {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<proto::HostAnswer> AskHost(const proto::HostQuestion& question) {
+  absl::StatusOr<proto::HostAnswer> AskHost(proto::HostQuestion question) {
     proto::JailReply reply;
-    *reply.mutable_question() = question;
+    *reply.mutable_question() = std::move(question);
     KEEL_RETURN_IF_ERROR(WriteFrame(channel_, reply.SerializeAsString()));
     KEEL_ASSIGN_OR_RETURN(const std::string frame, ReadFrame(channel_));
     proto::JailRequest request;
     if (!request.ParseFromString(frame) || !request.has_answer())
       return absl::InternalError("the host gives no answer");
-    const proto::HostAnswer& answer = request.answer();
+    proto::HostAnswer& answer = *request.mutable_answer();
     if (answer.code() != 0)
       return absl::Status(static_cast<absl::StatusCode>(answer.code()), answer.message());
-    return answer;
+    return std::move(answer);
   }
 
   const Jail& jail_;
@@ -129,10 +129,10 @@ int RunJail(int channel, FileDescriptor plugin, const std::string& plugin_name,
   // Never destroyed: nothing in here is worth a plugin's shutdown.
   auto* service = new JailService(*jail, channel, std::move(plugin), plugin_name);
   while (true) {
-    const absl::StatusOr<std::string> frame = ReadFrame(channel);
+    absl::StatusOr<std::string> frame = ReadFrame(channel);
     if (!frame.ok()) return 0;
     proto::JailRequest request;
-    request.ParseFromString(*frame);
+    request.ParseFromString(std::string(*std::move(frame)));  // gone before the call needs memory
     if (!WriteFrame(channel, service->Answer(request).SerializeAsString()).ok()) return 0;
   }
 }

@@ -92,7 +92,7 @@ absl::StatusOr<proto::JailTensor> ToMessage(const float* values, int64_t n) {
   return out;
 }
 
-TensorView::TensorView(uint32_t dtype, absl::Span<const int64_t> dims, void* data)
+RowMajorView::RowMajorView(uint32_t dtype, absl::Span<const int64_t> dims, void* data)
     : shape_(dims.begin(), dims.end()), strides_(dims.size(), 1) {
   for (size_t i = strides_.size(); i-- > 1;) strides_[i - 1] = strides_[i] * shape_[i];
   tensor_.data = data;

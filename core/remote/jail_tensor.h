@@ -29,11 +29,11 @@ absl::StatusOr<proto::JailTensor> ToMessage(const keel_dl_tensor& tensor);
 absl::StatusOr<proto::JailTensor> ToMessage(const float* values, int64_t n);
 
 // A view of memory that this does not own, row-major. Stays where it is.
-class TensorView {
+class RowMajorView {
  public:
-  TensorView(uint32_t dtype, absl::Span<const int64_t> dims, void* data);
-  TensorView(const TensorView&) = delete;
-  TensorView& operator=(const TensorView&) = delete;
+  RowMajorView(uint32_t dtype, absl::Span<const int64_t> dims, void* data);
+  RowMajorView(const RowMajorView&) = delete;
+  RowMajorView& operator=(const RowMajorView&) = delete;
 
   keel_dl_tensor* get() { return &tensor_; }
 

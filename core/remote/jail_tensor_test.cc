@@ -39,7 +39,7 @@ TEST(JailTensorTest, AMessageIsAsLongAsItSays) {
 TEST(JailTensorTest, StridesAreTakenOut) {
   uint8_t data[] = {0, 1, 9, 2, 3, 9};
   const int64_t dims[] = {2, 2};
-  TensorView view(KEEL_U8, dims, data);
+  RowMajorView view(KEEL_U8, dims, data);
   view.get()->strides[0] = 3;
   KEEL_ASSERT_OK_AND_ASSIGN(const proto::JailTensor message, ToMessage(*view.get()));
   EXPECT_EQ(message.dtype(), KEEL_U8);

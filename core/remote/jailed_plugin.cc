@@ -48,6 +48,10 @@ absl::Status AnswerInto(const proto::HostQuestion& question, const HostAnswers& 
     answer.mutable_ids()->Add(ids.begin(), ids.end());
     return absl::OkStatus();
   }
+  if (question.kind_case() == proto::HostQuestion::kRead && host.read) {
+    KEEL_ASSIGN_OR_RETURN(*answer.mutable_file(), host.read(question.read()));
+    return absl::OkStatus();
+  }
   return absl::UnimplementedError("this host does not do that for a processor");
 }
 

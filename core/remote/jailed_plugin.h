@@ -28,6 +28,8 @@ struct HostAnswers {
   std::function<absl::StatusOr<proto::JailTensor>(const proto::ResizeImage&)> resize = {};
   // F32 [1 + samples / hop, n_fft / 2 + 1]. Samples and window are F32, of one dimension; hop is 1 or more.
   std::function<absl::StatusOr<proto::JailTensor>(const proto::PowerSpectrum&)> power_spectrum = {};
+  // A file of the checkpoint. kNotFound: it has none of that name.
+  std::function<absl::StatusOr<std::string>(const std::string& name)> read = {};
 };
 
 // One child process. Move-only, one thread at a time; killed by the destructor.

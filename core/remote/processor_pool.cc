@@ -62,16 +62,19 @@ absl::StatusOr<JailedPlugin> ProcessorPool::Open() const {
   return child;
 }
 
-absl::StatusOr<proto::JailReply> ProcessorPool::Call(const proto::CallProcessor& call) {
+absl::StatusOr<proto::JailReply> ProcessorPool::Call(proto::CallProcessor call) {
+  proto::JailRequest request;
+  *request.mutable_call_processor() = std::move(call);
   absl::StatusOr<proto::JailReply> reply =
-      children_.Use<proto::JailReply>([&](JailedPlugin& child) {
-        proto::JailRequest request;
-        *request.mutable_call_processor() = call;
-        return child.Ask(request, host_);
+      children_.Use<proto::JailReply>([&](JailedPlugin& child) -> absl::StatusOr<proto::JailReply> {
+        absl::StatusOr<proto::JailReply> answer = child.Ask(request, host_);
+        if (answer.ok() || child.is_alive()) return answer;
+        return absl::InternalError(answer.status().message());
       });
   if (!reply.ok()) return reply;
-  if (absl::Status status = CheckReply(call, *reply); !status.ok()) {
-    return Annotate(status, absl::StrCat("plugin ", image_.ref().name, ": its processor"));
+  if (absl::Status status = CheckReply(request.call_processor(), *reply); !status.ok()) {
+    return absl::InternalError(
+        absl::StrCat("plugin ", image_.ref().name, ": its processor: ", status.message()));
   }
   return reply;
 }

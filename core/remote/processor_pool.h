@@ -4,6 +4,7 @@
 #define KEEL_CORE_REMOTE_PROCESSOR_POOL_H_
 
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -21,6 +22,7 @@ class ProcessorPool {
     int size = 2;  // children at most
     JailOptions jail = {};
   };
+  const std::string& plugin_name() const { return image_.ref().name; }
 
   // Starts the first child and opens the processor in it. `host` answers what processors ask, on the
   // threads of Call.
@@ -30,9 +32,10 @@ class ProcessorPool {
                                                                const Options& options);
 
   // Runs a function of the processor in a child that is free, or a new one, or waits for one. The
-  // answer has been checked: a count for each medium, tensors as large as they say. A child that
-  // dies fails this call alone, as JailedPlugin::Ask says; the next one gets another.
-  absl::StatusOr<proto::JailReply> Call(const proto::CallProcessor& call);
+  // answer has been checked: a count for each medium, tensors as large as they say; kInternal for one
+  // that is not so. A child that dies fails this call alone, kInternal with the words of
+  // JailedPlugin::Ask; the next one gets another.
+  absl::StatusOr<proto::JailReply> Call(proto::CallProcessor call);
 
  private:
   ProcessorPool(JailedImage image, proto::OpenProcessor processor, HostAnswers host,

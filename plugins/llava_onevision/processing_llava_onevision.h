@@ -34,6 +34,7 @@ class LlavaOnevisionProcessor {
   }
 
   keel_media_count Count(const keel_media& media) const {
+    if (IsOneOfSeveral(media)) return CountWhole(media);
     if (media.modality != KEEL_MODALITY_VIDEO) {
       const auto [rows, columns] = ShownSize(images_.GridOf(media));
       return images_.Count(media, images_.patches() + rows * (columns + 1));
@@ -54,6 +55,9 @@ class LlavaOnevisionProcessor {
     if (items.size() > 0 && items[0].modality == KEEL_MODALITY_VIDEO) {
       PutFrames(items, inputs);
       for (const keel_media& item : items) AppendVideo(item.length, out);
+    } else if (items.size() > 0 && IsOneOfSeveral(items[0])) {
+      PutSquares(items, inputs);
+      for (size_t i = 0; i < items.size(); ++i) AppendWhole(out);
     } else {
       images_.Preprocess(items, inputs);
       for (const keel_media& item : items) AppendImage(images_.GridOf(item), out);
@@ -78,6 +82,25 @@ class LlavaOnevisionProcessor {
     std::vector<int64_t> indices = {};
     std::vector<float> weights = {};
   };
+
+  // One of several images is not cut: it is a tile, in a square of the mean color.
+  static bool IsOneOfSeveral(const keel_media& media) {
+    if (media.modality == KEEL_MODALITY_VIDEO) return false;
+    const std::optional<Config> options = MediaOptions(media);
+    return options && options->Int("batch_num_images", 1) != 1;
+  }
+  keel_media_count CountWhole(const keel_media& media) const {
+    constexpr int64_t kLongestSide = 1 << 13;
+    CheckIsImage(media);
+    if (std::max(media.height, media.width) > kLongestSide)
+      throw Error("an image is " + std::to_string(media.height) + "x" +
+                  std::to_string(media.width) + ", expected sides of at most " +
+                  std::to_string(kLongestSide) + " of one of several");
+    keel_media_count count{};
+    count.patches = count.grid_t = count.grid_h = count.grid_w = 1;
+    count.tokens = count.features = images_.patches() + 1;
+    return count;
+  }
 
   int64_t PooledSide() const { return (images_.side() + 1) / 2; }
 
@@ -125,6 +148,12 @@ class LlavaOnevisionProcessor {
     out.tile += grid.tiles();
   }
 
+  // Those of a tile, and one newline.
+  void AppendWhole(Mixture& out) const {
+    for (int64_t i = 0; i < images_.patches(); ++i) Append(RowOf(out.tile, i), out);
+    Append(Newline(out.tile++), out);
+  }
+
   // Those of each frame at half its sides, and one newline.
   void AppendVideo(int64_t frames, Mixture& out) const {
     const int64_t side = images_.side(), pooled = PooledSide(), begin = out.tile;
@@ -140,21 +169,49 @@ class LlavaOnevisionProcessor {
     Append(Newline(begin), out);
   }
 
-  // pixel_values and segments: each frame is a tile, stretched.
   void PutFrames(MediaItems items, const TensorSink& inputs) const {
-    const int64_t size = images_.size();
     int64_t frames = 0;
     for (const keel_media& item : items) frames += item.length;
-    float* out = inputs.F32("pixel_values", {frames, 3, size, size}).data();
-    for (const keel_media& item : items) {
-      for (int64_t i = 0; i < item.length; ++i) {
-        const Pixels frame =
-            Resize(assets_, PixelsOf(item, i), video_settings_.resample, size, size);
-        out = video_settings_.Normalize(frame, 0, 0, size, size, out);
+    PutTiles(frames, video_settings_, inputs, [&](const auto& put) {
+      for (const keel_media& item : items) {
+        for (int64_t i = 0; i < item.length; ++i) put(PixelsOf(item, i));
       }
+    });
+  }
+
+  void PutSquares(MediaItems items, const TensorSink& inputs) const {
+    PutTiles(static_cast<int64_t>(items.size()), image_settings_, inputs, [&](const auto& put) {
+      for (const keel_media& item : items) put(InSquare(PixelsOf(item)));
+    });
+  }
+
+  // pixel_values and segments: each of the `n` pictures that `put_all` puts is a tile, stretched.
+  template <typename PutAll>
+  void PutTiles(int64_t n, const ImageSettings& settings, const TensorSink& inputs,
+                const PutAll& put_all) const {
+    const int64_t size = images_.size();
+    float* out = inputs.F32("pixel_values", {n, 3, size, size}).data();
+    put_all([&](const Pixels& picture) {
+      const Pixels tile = Resize(assets_, picture, settings.resample, size, size);
+      out = settings.Normalize(tile, 0, 0, size, size, out);
+    });
+    const std::vector<int32_t> borders = TileBorders(n, images_.patches());
+    std::copy(borders.begin(), borders.end(), inputs.I32("segments", {n + 1}).begin());
+  }
+
+  // The image in the middle of a square of its longer side.
+  Pixels InSquare(const Pixels& image) const {
+    const int64_t side = std::max(image.height, image.width);
+    if (image.height == image.width) return image;
+    const int64_t top = (side - image.height) / 2, left = (side - image.width) / 2;
+    Pixels out{side, side, std::vector<uint8_t>(static_cast<size_t>(side * side * 3))};
+    for (size_t i = 0; i < out.bytes.size(); ++i)
+      out.bytes[i] = static_cast<uint8_t>(image_settings_.mean[i % 3] * 255);
+    for (int64_t y = 0; y < image.height; ++y) {
+      std::copy_n(image.at(y, 0), image.width * 3,
+                  out.bytes.data() + ((top + y) * side + left) * 3);
     }
-    const std::vector<int32_t> borders = TileBorders(frames, images_.patches());
-    std::copy(borders.begin(), borders.end(), inputs.I32("segments", {frames + 1}).begin());
+    return out;
   }
 
   // All of up to 6 x 6 tiles.
@@ -183,6 +240,7 @@ class LlavaOnevisionProcessor {
                           const std::optional<Config>& images, const VitConfig& vision)
       : assets_(assets),
         images_(config, assets, images, vision, Pinpoints()),
+        image_settings_(images, ImageSettings::Clip()),
         video_settings_(VideoProcessorConfig(assets), ImageSettings::Clip()),
         max_tiles_(MaxTiles(config)) {
     if (const auto c = assets.Json("processor_config.json")) {
@@ -203,7 +261,7 @@ class LlavaOnevisionProcessor {
 
   const Assets assets_;
   const AnyresImages images_;
-  const ImageSettings video_settings_;
+  const ImageSettings image_settings_, video_settings_;
   const int64_t max_tiles_;
   std::string image_token_ = "<image>", video_token_ = "<video>";
   int64_t image_token_id_ = 0, video_token_id_ = 0;

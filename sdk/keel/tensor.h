@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,10 @@ struct Tensor {
   keel_tensor id = 0;
 
   const keel_ops& ops() const { return *run->ops; }
+  // For an op that is not in every host's table: `has` is KEEL_HAS of it.
+  static void Require(bool has, const char* op) {
+    if (!has) throw Error(std::string("this host has no op ") + op + "; a newer one does");
+  }
   Tensor With(keel_tensor other) const { return {run, other}; }
 
   // Shapes. In View 0 keeps a size and -1 is inferred: the number of tokens has no value in a
@@ -56,7 +61,10 @@ struct Tensor {
     return With(ops().repeat(run, id, dim, times));
   }
   // As `like` is, dimensions of size 1 or absent ones being repeated.
-  Tensor ExpandAs(Tensor like) const { return With(ops().expand(run, id, like.id)); }
+  Tensor ExpandAs(Tensor like) const {
+    Require(KEEL_HAS(run->ops, keel_ops, expand), "expand");
+    return With(ops().expand(run, id, like.id));
+  }
   Tensor Cast(uint32_t dtype) const { return With(ops().cast(run, id, dtype)); }
   int64_t Dim(int32_t dim) const { return ops().dim(run, id, dim); }
 
@@ -78,12 +86,15 @@ struct Tensor {
   }
   Tensor Rows(Tensor indices) const { return With(ops().gather_rows(run, id, indices.id)); }
   Tensor Take(int32_t dim, Tensor indices) const {
+    Require(KEEL_HAS(run->ops, keel_ops, take), "take");
     return With(ops().take(run, id, dim, indices.id));
   }
   Tensor Scatter(int32_t dim, Tensor indices, Tensor values) const {
+    Require(KEEL_HAS(run->ops, keel_ops, scatter), "scatter");
     return With(ops().scatter(run, id, dim, indices.id, values.id));
   }
   Tensor Compare(Tensor other, uint32_t kind) const {  // KEEL_COMPARE_*
+    Require(KEEL_HAS(run->ops, keel_ops, compare), "compare");
     return With(ops().compare(run, id, other.id, kind));
   }
 
@@ -98,15 +109,19 @@ struct Tensor {
 };
 
 inline Tensor Minimum(Tensor a, Tensor b) {
+  Tensor::Require(KEEL_HAS(a.run->ops, keel_ops, binary), "binary");
   return a.With(a.ops().binary(a.run, a.id, b.id, KEEL_BINARY_MIN));
 }
 inline Tensor Maximum(Tensor a, Tensor b) {
+  Tensor::Require(KEEL_HAS(a.run->ops, keel_ops, binary), "binary");
   return a.With(a.ops().binary(a.run, a.id, b.id, KEEL_BINARY_MAX));
 }
 inline Tensor And(Tensor a, Tensor b) {
+  Tensor::Require(KEEL_HAS(a.run->ops, keel_ops, logical), "logical");
   return a.With(a.ops().logical(a.run, a.id, b.id, KEEL_LOGICAL_AND));
 }
 inline Tensor Or(Tensor a, Tensor b) {
+  Tensor::Require(KEEL_HAS(a.run->ops, keel_ops, logical), "logical");
   return a.With(a.ops().logical(a.run, a.id, b.id, KEEL_LOGICAL_OR));
 }
 inline Tensor Not(Tensor a) { return a.Unary(KEEL_UNARY_NOT); }

@@ -125,6 +125,9 @@ def inputs_of(made, model, variant, chat: list) -> dict:
     pixels = [PIL.Image.fromarray(IMAGES[part]) for part in chat if isinstance(part, int)]
     clips = [VIDEOS[part[0]] for part in chat if isinstance(part, list)]
     facts = [{"fps": FRAMES_A_SECOND, "total_num_frames": len(clip)} for clip in clips]
+    # As apply_chat_template: the images of a conversation are a list.
+    if variant.sees.nested and pixels:
+        pixels = [pixels]
     # Some processors take no text alone.
     made_of = made if pixels or clips else made.tokenizer
     out = made_of(

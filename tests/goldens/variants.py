@@ -27,6 +27,7 @@ class Sees:
     options: dict = dataclasses.field(default_factory=dict)  # of each call of it
     around: int = 0  # tokens that come with an image and are not its own
     video: str = ""  # what stands for a video; "": it takes none
+    nested: bool = False  # whether it matters that the images of a chat are in a list of their own
     # Chats of make_multimodal.py that transformers itself does not take.
     not_taken: tuple[str, ...] = ()
     # The inputs of its tower as Keel's plugin has them, of what transformers' processor gives.

@@ -19,6 +19,7 @@ from tests.server.serving import Response, Server
 
 PLUGIN = "plugins/qwen2_5_vl/libqwen2_5_vl.so"
 GOLDENS = Goldens("plugins/qwen2_5_vl/testdata/default")
+CLIPS = pathlib.Path("core/media/testdata")
 MAX_PIXELS = 1_000_000
 MAX_BYTES = 1 << 20
 
@@ -29,6 +30,10 @@ def data_url(data: bytes, kind: str = "image/png") -> str:
 
 def image_url(url: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
+
+
+def video_url(data: bytes) -> dict[str, Any]:
+    return {"type": "video_url", "video_url": {"url": data_url(data, "video/mp4")}}
 
 
 class ImagesTest(unittest.TestCase):
@@ -234,6 +239,25 @@ class ImagesTest(unittest.TestCase):
         self.assertEqual(encoded(), before + 1)
         self.assertEqual(self.server.metric("vllm:mm_cache_hits_total"), hits + 1)
 
+    def test_clips(self) -> None:
+        question: dict[str, Any] = {"type": "text", "text": "What is it?"}
+        unseen = self.ask([question])
+        tokens = set()
+        for name in ("clip.mp4", "clip.webm"):
+            with self.subTest(clip=name):
+                part = video_url((CLIPS / name).read_bytes())
+                response = self.ask([part, question])
+                (choice,) = response.choices
+                self.assertEqual(len(choice.token_ids), 32)
+                self.assertEqual(choice.message.content, self.text(choice.token_ids))
+                self.assertNotEqual(choice.token_ids, unseen.choices[0].token_ids)
+                tokens.add(response.usage.prompt_tokens - unseen.usage.prompt_tokens)
+                part["video_url"] = part["video_url"]["url"]  # alone, without an object
+                again = self.ask([part, question])
+                self.assertEqual(again.choices[0].token_ids, choice.token_ids)
+        self.assertEqual(len(tokens), 1)  # both have 12 frames of one size
+        self.assertGreaterEqual(tokens.pop(), 6)  # a pair of them has one at least
+
     def test_the_server_says_what_it_takes(self) -> None:
         self.assertEqual(self.server.get("/info").json()["modalities"], ["text", "image", "video"])
         self.assertTrue(self.server.get("/model_info").json()["has_image_understanding"])
@@ -295,9 +319,15 @@ class ImagesTest(unittest.TestCase):
         self.refused([sound], ["is audio, which model", "does not take"], "messages[0].content[0]")
 
     def test_a_clip_that_is_none(self) -> None:
-        clip = pathlib.Path("core/media/testdata/clip.mp4").read_bytes()
-        part = {"type": "video_url", "video_url": {"url": data_url(clip[: len(clip) // 3])}}
-        self.refused([part], ["is no video that can be decoded"], "messages[0].content[0]")
+        clip = (CLIPS / "clip.mp4").read_bytes()
+        before = {"type": "text", "text": "see"}
+        for data in (clip[: len(clip) // 3], clip[: len(clip) // 2], b"no clip"):
+            with self.subTest(bytes=len(data)):
+                self.refused(
+                    [before, video_url(data)],
+                    ["is no video that can be decoded"],
+                    "messages[0].content[1]",
+                )
 
     def test_a_placeholder_without_an_image(self) -> None:
         with self.assertRaises(openai.BadRequestError) as raised:

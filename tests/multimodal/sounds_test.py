@@ -66,9 +66,12 @@ class HttpTest(unittest.TestCase):
         return server, client
 
     def ask(self, client: openai.OpenAI, parts: list[Any], tokens: int = 32) -> Any:
+        return self.chat(client, [{"role": "user", "content": parts}], tokens)
+
+    def chat(self, client: openai.OpenAI, messages: list[Any], tokens: int) -> Any:
         return client.chat.completions.create(
             model="hear",
-            messages=[{"role": "user", "content": parts}],
+            messages=messages,
             temperature=0,
             max_tokens=tokens,
             extra_body={
@@ -93,6 +96,23 @@ class HttpTest(unittest.TestCase):
             url = self.ask(client, [audio_url(golden.sounds[0].wav()), *content(golden, "one")[1:]])
             self.assertEqual(url.choices[0].token_ids, golden.greedy("one"))
             self.assertEqual(server.get("/info").json()["modalities"], ["text", "audio"])
+
+    def test_voxtrals_prompts_are_those_of_mistral_common(self) -> None:
+        """By which transformers' processor makes them: tests/goldens/make_mistral_prompts.py."""
+        path = pathlib.Path("plugins/voxtral/testdata/mistral_prompts.json")
+        golden = goldens("voxtral")
+        server, client = self.serve("voxtral")
+        one = {"role": "user", "content": content(golden, "one")}
+        turns = [one, {"role": "assistant", "content": "A sweep."}]
+        turns.append({"role": "user", "content": "And?"})
+        for chat, text in json.loads(path.read_text(encoding="utf-8")).items():
+            with self.subTest(chat=chat):
+                body = {"prompt": text, "add_special_tokens": False}
+                ids = server.post("/tokenize", body).json()["tokens"]
+                messages = turns
+                if chat != "turns":
+                    messages = [{"role": "user", "content": content(golden, chat)}]
+                self.assertEqual(self.chat(client, messages, 1).prompt_token_ids, ids)
 
     def test_files_of_any_format_and_rate(self) -> None:
         _, client = self.serve("qwen2_audio")

@@ -1,16 +1,22 @@
-// Arguments: a family's library and its checkpoint. A tiny model that sees or hears, held against what transformers makes of
+// Arguments: a family's library and its checkpoint, and --jailed, if the library is to be the checkpoint's own, which nobody
+// trusts. A tiny model that sees or hears, held against what transformers makes of
 // the same images or sounds: how many tokens sizes take, pixel values or spectrograms, features, logits and 32 greedy
-// tokens; alone, together, in chunks, preempted, forked, and with what was computed before.
+// tokens; alone, together, in chunks, preempted, forked, and with what was computed before. What some of them measure they
+// record, for parity.py.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 #include <array>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,9 +27,11 @@
 #include "absl/synchronization/notification.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include "core/base/sha256.h"
 #include "core/base/status_matchers.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/engine/engine.h"
+#include "core/plugin/manifest.h"
 #include "core/processor/media_prompt.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -38,6 +46,7 @@ using ::testing::HasSubstr;
 constexpr int32_t kBos = 0;  // of the tiny tokenizer
 
 std::string g_plugin, g_dir;
+bool g_jailed = false;
 
 // What a modality's inputs and features are called, by the processor and in the goldens.
 struct Names {
@@ -165,7 +174,12 @@ std::vector<int32_t> NumbersOf(const std::vector<TokenRange>& groups, size_t tok
 EngineOptions Options() {
   EngineOptions options;
   options.model.name = g_dir;
-  options.model.plugin_paths = {g_plugin};
+  if (g_jailed) {
+    options.model.impl = ModelImpl::kPlugin;
+    options.model.remote_code.mode = RemoteCodePolicy::Mode::kJailed;
+  } else {
+    options.model.plugin_paths = {g_plugin};
+  }
   options.model.weight_cache = "";
   options.cache.memory_bytes = 4 << 20;
   options.threads = 2;
@@ -225,8 +239,37 @@ class Answer {
   int32_t cached_ = 0;
 };
 
+// As many of `counted` items as are so.
+class Share {
+ public:
+  void Add(bool is_so) { ++counted_, equal_ += is_so; }
+  void Record(const char* name) const {
+    ::testing::Test::RecordProperty(name, absl::StrCat(equal_, " of ", counted_));
+  }
+
+ private:
+  int64_t counted_ = 0, equal_ = 0;
+};
+
+// The largest difference of each kind: "image_features".
+class Differences {
+ public:
+  double Add(const std::string& kind, double difference) {
+    largest_[kind] = std::max(largest_[kind], difference);
+    return difference;
+  }
+  void Record() const {
+    for (const auto& [kind, difference] : largest_)
+      ::testing::Test::RecordProperty(kind, absl::StrCat(difference));
+  }
+
+ private:
+  std::map<std::string, double> largest_;
+};
+
 // Every chat at once, two of each.
-void ExpectGoldens(Engine& engine) {
+Share ExpectGoldens(Engine& engine) {
+  Share equal;
   std::vector<std::pair<const Chat*, std::unique_ptr<Answer>>> answers;
   for (int i = 0; i < 2; ++i) {
     for (const auto& [name, chat] : Goldens::Get().chats())
@@ -236,7 +279,10 @@ void ExpectGoldens(Engine& engine) {
     KEEL_EXPECT_OK(answer->status());
     EXPECT_EQ(answer->prompt(), chat->ids) << chat->messages;
     EXPECT_EQ(answer->tokens(), chat->greedy) << chat->messages;
+    for (size_t i = 0; i < chat->greedy.size(); ++i)
+      equal.Add(i < answer->tokens().size() && answer->tokens()[i] == chat->greedy[i]);
   }
+  return equal;
 }
 
 double Difference(const at::Tensor& a, const at::Tensor& b) {
@@ -248,13 +294,16 @@ TEST(VisionTest, CountsAreTransformers) {
   const uint32_t modality = Goldens::Get().hears() ? KEEL_MODALITY_AUDIO : KEEL_MODALITY_IMAGE;
   KEEL_ASSERT_OK_AND_ASSIGN(const auto counts, testing::ReadCounts(g_dir, modality));
   ASSERT_GE(counts.size(), 10'000u);
+  Share equal;
   for (const auto& [item, tokens] : counts) {
     const MediaItem* items[] = {&item};
     const auto counted = model.processor->Count(items, "");
+    equal.Add((counted.ok() ? (*counted)[0].tokens : -1) == tokens);
     EXPECT_EQ(counted.ok() ? (*counted)[0].tokens : -1, tokens)
         << item.height << "x" << item.width << ", length " << item.length << " "
         << counted.status();
   }
+  equal.Record("counts");
 }
 
 TEST(VisionTest, CountsOfVideosAreTransformers) {
@@ -263,6 +312,7 @@ TEST(VisionTest, CountsOfVideosAreTransformers) {
   KEEL_ASSERT_OK_AND_ASSIGN(Model model, LoadModel(Options()));
   KEEL_ASSERT_OK_AND_ASSIGN(const boost::json::value counts, ParseJson(*text, "video_counts.json"));
   ASSERT_GE(counts.as_array().size(), 100u);
+  Share equal;
   for (const boost::json::value& row : counts.as_array()) {
     MediaItem item;
     item.modality = KEEL_MODALITY_VIDEO;
@@ -272,13 +322,17 @@ TEST(VisionTest, CountsOfVideosAreTransformers) {
     item.width = numbers[2].to_number<int64_t>();
     const MediaItem* items[] = {&item};
     const auto counted = model.processor->Count(items, "");
-    EXPECT_EQ(counted.ok() ? (*counted)[0].tokens : -1, numbers[3].to_number<int64_t>())
+    const int64_t tokens = numbers[3].to_number<int64_t>();
+    equal.Add((counted.ok() ? (*counted)[0].tokens : -1) == tokens);
+    EXPECT_EQ(counted.ok() ? (*counted)[0].tokens : -1, tokens)
         << item.length << " of " << item.height << "x" << item.width << " " << counted.status();
   }
+  equal.Record("video_counts");
 }
 
 TEST(VisionTest, PixelsFeaturesAndLogitsAreTransformers) {
   KEEL_ASSERT_OK_AND_ASSIGN(Model model, LoadModel(Options()));
+  Differences found;
   for (const auto& [name, chat] : Goldens::Get().chats()) {
     SCOPED_TRACE(name);
     std::vector<const MediaItem*> items;
@@ -292,7 +346,7 @@ TEST(VisionTest, PixelsFeaturesAndLogitsAreTransformers) {
     std::array<int64_t, 4> patches = {}, rows = {};  // those before, by modality
     for (size_t i = 0; i < items.size(); ++i) {
       KEEL_ASSERT_OK_AND_ASSIGN(const NamedTensors inputs,
-                                model.processor->Preprocess(*items[i], ""));
+                                model.processor->Preprocess(*items[i], counts.options()));
       const uint32_t modality = items[i]->modality;
       const Names names = NamesOf(modality);
       const HostTensor& pixels = inputs.at(names.inputs);
@@ -301,7 +355,9 @@ TEST(VisionTest, PixelsFeaturesAndLogitsAreTransformers) {
       const at::Tensor theirs = Goldens::Get()
                                     .Tensor(name + names.expected_inputs)
                                     .narrow(0, patches[modality], pixels.dims[0]);
-      EXPECT_LE(at::abs(ours - theirs).max().item<double>(), 1e-5) << "item " << i;
+      const std::string kind = ModalityName(modality);
+      EXPECT_LE(found.Add(kind + "_inputs", at::abs(ours - theirs).max().item<double>()), 1e-5)
+          << "item " << i;
       patches[modality] += pixels.dims[0];
       KEEL_ASSERT_OK_AND_ASSIGN(const auto features,
                                 model.executor->Encode(ModalityName(modality), inputs));
@@ -309,7 +365,8 @@ TEST(VisionTest, PixelsFeaturesAndLogitsAreTransformers) {
       const at::Tensor expected = Goldens::Get()
                                       .Tensor(name + names.expected_features)
                                       .narrow(0, rows[modality], features->num_rows());
-      EXPECT_LE(Difference(features->rows(), expected), 1e-4) << "item " << i;
+      EXPECT_LE(found.Add(kind + "_features", Difference(features->rows(), expected)), 1e-4)
+          << "item " << i;
       rows[modality] += features->num_rows();
       for (const MediaTokensSpan::Run& run : media.spans[i].runs)
         batch.features.push_back({run.begin, run.num, run.first, features});
@@ -328,8 +385,9 @@ TEST(VisionTest, PixelsFeaturesAndLogitsAreTransformers) {
       batch.groups = NumbersOf(media.groups, media.ids.size());
     }
     KEEL_ASSERT_OK_AND_ASSIGN(const at::Tensor logits, model.executor->Step(batch));
-    EXPECT_LE(Difference(logits, theirs), 1e-4);
+    EXPECT_LE(found.Add("logits", Difference(logits, theirs)), 1e-4);
   }
+  found.Record();
 }
 
 // Tokens that see each other, of the chat that has the most; 0: none do.
@@ -350,7 +408,7 @@ int32_t LongestGroup() {
 
 TEST(VisionTest, AnswersAsTransformers) {
   const auto engine = Start(Options());
-  ExpectGoldens(*engine);
+  ExpectGoldens(*engine).Record("greedy");
 }
 
 TEST(VisionTest, ChunksCutImages) {
@@ -503,16 +561,50 @@ TEST(VisionTest, RefusesPromptsAndMediaThatDoNotMatch) {
   EXPECT_EQ(Answer(*engine, GreedyRequest(one)).tokens(), one.greedy);
 }
 
+// A copy of g_dir that brings g_plugin.
+std::string WithItsPlugin() {
+  namespace fs = std::filesystem;
+  const fs::path dir = fs::path(::testing::TempDir()) / "with_its_plugin";
+  fs::remove_all(dir);
+  fs::create_directories(dir);
+  const auto copy = [&dir](const fs::path& from) {
+    fs::copy_file(fs::canonical(from), dir / from.filename());
+    fs::permissions(dir / from.filename(), fs::perms(0644));
+  };
+  for (const auto& file : fs::directory_iterator(g_dir)) copy(file.path());
+  copy(g_plugin);
+  const std::string library = fs::path(g_plugin).filename(), bytes = ReadFile(g_plugin).value();
+  const std::string config = ReadFile((dir / "config.json").string()).value();
+  const boost::json::value architectures = ParseJson(config, "config.json")->at("architectures");
+  const boost::json::value artifact = {
+      {"kind", "so"},
+      {"os", "linux"},
+      {"arch", kThisArch},
+      {"path", library},
+      {"sha256", Sha256Hex({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()})}};
+  std::ofstream(dir / "keel_plugin.json")
+      << boost::json::object{{"id", "org.example.jailed"},
+                             {"version", "1.0"},
+                             {"architectures", architectures},
+                             {"artifacts", boost::json::array{artifact}}};
+  return dir.string();
+}
+
 }  // namespace
 }  // namespace keel
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: %s plugin.so testdata-dir\n", argv[0]);
+  keel::g_jailed = argc == 4 && std::strcmp(argv[3], "--jailed") == 0;
+  if (argc != 3 && !keel::g_jailed) {
+    std::fprintf(stderr, "usage: %s plugin.so testdata-dir [--jailed]\n", argv[0]);
     return 2;
   }
   keel::g_plugin = argv[1];
   keel::g_dir = argv[2];
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  if (keel::g_jailed) return 0;  // a build with a sanitizer can't jail
+#endif
+  if (keel::g_jailed) keel::g_dir = keel::WithItsPlugin();
   return RUN_ALL_TESTS();
 }

@@ -24,10 +24,12 @@ def _processor(tokenizer):
 
 
 def _tiles(inputs):
-    """The tiles of all images, without those that fill up the shorter lists."""
+    """The tiles of all images, but those that fill up the shorter lists; of several one each."""
     import torch
     from transformers.models.llava_onevision import modeling_llava_onevision
 
+    if len(inputs["pixel_values"]) > 1:
+        return inputs["pixel_values"].flatten(0, 1)
     return torch.cat(
         [
             tiles[: modeling_llava_onevision.image_size_to_num_patches(size, PINPOINTS, TILE)]
@@ -80,6 +82,7 @@ VARIANTS = (
             special=("<image>", "<video>"),
             image="<image>",
             video="<video>",
+            nested=True,
             processor=_processor,
             pixels=_tiles,
             video_pixels=lambda inputs: inputs["pixel_values_videos"].flatten(0, 1),

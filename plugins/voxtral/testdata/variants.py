@@ -1,7 +1,8 @@
 """The tiny checkpoint of Voxtral that tests/goldens/make.sh writes beside this file.
 
 Its processor in transformers takes chats through mistral_common alone, so that prompts are laid out
-here as that package does: a token before a sound, and the features of its windows behind it.
+here as that package does: a token before a sound, and the features of its windows behind it. What
+that package makes of them is in mistral_prompts.json, by make_mistral_prompts.py.
 """
 
 from variants import DEFAULT_ROPE, FIRST_SPECIAL, MEDIUM, Hears, Variant
