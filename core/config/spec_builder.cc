@@ -4,11 +4,11 @@
 #include <string>
 #include <utility>
 
-#include "absl/algorithm/container.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/abi_input.h"
 #include "core/base/status.h"
+#include "core/config/merge_rule.h"
 #include "re2/re2.h"
 
 namespace keel {
@@ -134,8 +134,6 @@ void AddRename(keel_spec* spec, const keel_rename* rename) {
   if (Taken(spec, read.status())) *spec->spec.add_renames() = *std::move(read);
 }
 
-bool IsSymbol(int64_t dim) { return dim < 0; }
-
 // dims and multiples of `out`.
 absl::Status ReadDims(const keel_input& input, ModelSpec::Input& out) {
   if (input.ndim > KEEL_MAX_DIMS) {
@@ -161,36 +159,6 @@ absl::Status ReadDims(const keel_input& input, ModelSpec::Input& out) {
   return absl::OkStatus();
 }
 
-// The rule of `input`, whose dims `out` has.
-absl::Status ReadMerge(const keel_input& input, ModelSpec::Input& out) {
-  const auto refused = [&](absl::string_view expected) {
-    return absl::InvalidArgumentError(absl::StrCat("input '", input.name, "' of ", out.graph(),
-                                                   " has the merge rule ", input.merge,
-                                                   ", expected ", expected));
-  };
-  const bool has_indices = input.merge == KEEL_MERGE_INDICES;
-  if (input.merge > KEEL_MERGE_INDICES) return refused("KEEL_MERGE_NONE to KEEL_MERGE_INDICES");
-  if (input.merge != KEEL_MERGE_NONE && out.graph() == "forward")
-    return refused("none: items are put together for encode");
-  if (input.merge != KEEL_MERGE_NONE && absl::c_count_if(out.dims(), IsSymbol) != 1)
-    return refused("exactly one dimension that is a symbol, for items are put along it");
-  if (input.merge == KEEL_MERGE_BORDERS && (out.dims_size() != 1 || out.dtype() != KEEL_I32))
-    return refused("one dimension of type i32 with KEEL_MERGE_BORDERS");
-  if (has_indices && out.dtype() != KEEL_I64 && out.dtype() != KEEL_I32)
-    return refused("type i64 or i32 with KEEL_MERGE_INDICES");
-  if (has_indices ? !IsSymbol(input.index_symbol) || input.index_multiple < 0 ||
-                        input.index_multiple > kMaxSize
-                  : input.index_symbol != 0 || input.index_multiple != 0) {
-    return refused(
-        "index_symbol -1, -2 ... and index_multiple from 0 to 2^30 with KEEL_MERGE_INDICES, else "
-        "both 0");
-  }
-  out.set_merge(input.merge);
-  out.set_index_symbol(input.index_symbol);
-  out.set_index_multiple(has_indices ? std::max<int64_t>(input.index_multiple, 1) : 0);
-  return absl::OkStatus();
-}
-
 absl::StatusOr<ModelSpec::Input> ReadInput(const char* graph, const keel_input* given) {
   KEEL_RETURN_IF_ERROR(CheckGiven("the graph of input", graph));
   KEEL_ASSIGN_OR_RETURN(const keel_input input, CopyIn(absl::StrCat("an input of ", graph), given));
@@ -200,7 +168,11 @@ absl::StatusOr<ModelSpec::Input> ReadInput(const char* graph, const keel_input* 
   out.set_name(input.name);
   out.set_dtype(input.dtype);
   KEEL_RETURN_IF_ERROR(ReadDims(input, out));
-  KEEL_RETURN_IF_ERROR(ReadMerge(input, out));
+  out.set_merge(input.merge);
+  out.set_index_symbol(input.index_symbol);
+  const bool is_one = input.merge == KEEL_MERGE_INDICES && input.index_multiple == 0;
+  out.set_index_multiple(is_one ? 1 : input.index_multiple);
+  KEEL_RETURN_IF_ERROR(CheckMergeRule(out));
   return out;
 }
 

@@ -24,7 +24,7 @@ using ::testing::HasSubstr;
 using ::testing::Pair;
 
 // Requirements that keel-validate-numbers has checks for.
-const std::set<int> kOfNumbers = {72, 120, 121, 122, 123, 124};
+const std::set<int> kOfNumbers = {72, 120, 121, 122, 123, 124, 125};
 
 TEST(RequirementsTest, AreInOrderAndInTheOrderOfTheirGroups) {
   size_t group = 0;

@@ -5,9 +5,7 @@
 #include <ATen/ops/abs.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/isfinite.h>
-#include <stdlib.h>
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,60 +14,25 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/attention/registry.h"
-#include "core/base/file.h"
 #include "core/base/status.h"
+#include "core/conformance/random_model.h"
 #include "core/conformance/subject.h"
 #include "core/exec/executor.h"
 #include "core/graph/stages.h"
-#include "core/weights/random_checkpoint.h"
 
 namespace keel::conformance {
 namespace {
 
 constexpr int32_t kLength = 24, kBlockSize = 4, kBlocks = 32;
-constexpr int64_t kMaxWeights = int64_t{64} << 20;
 constexpr double kTolerance = 1e-4;  // of the largest logit, in f32
-
-class ScratchDir {
- public:
-  ScratchDir() : path_(std::filesystem::temp_directory_path() / "keel-validate-XXXXXX") {
-    std::string name = path_.string();
-    if (mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  ~ScratchDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  ScratchDir(const ScratchDir&) = delete;
-  ScratchDir& operator=(const ScratchDir&) = delete;
-  std::string path() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
-};
-
-// At least so many weights, as far as their number is known without making them.
-int64_t CountWeights(const proto::Graph& graph) {
-  double count = 2.0 * static_cast<double>(graph.spec().vocab_size()) *
-                 static_cast<double>(graph.spec().hidden_size());
-  for (const proto::Declaration& d : graph.declarations()) {
-    count += static_cast<double>(d.linear().in()) * static_cast<double>(d.linear().out());
-    count += static_cast<double>(d.embedding().rows()) * static_cast<double>(d.embedding().size());
-    count += 3.0 * static_cast<double>(d.moe().experts()) *
-             static_cast<double>(d.moe().hidden_size()) *
-             static_cast<double>(d.moe().intermediate_size());
-  }
-  return count > 1e18 ? INT64_MAX : static_cast<int64_t>(count);
-}
 
 // The model of a config with random weights on disk.
 struct NumericModel {
-  ScratchDir dir;
   Stages stages;
   LiveModel live;
   PluginKernels kernels;
   AttentionRegistry attention;  // the host's and the plugin's own
-  std::shared_ptr<const Checkpoint> checkpoint;
+  std::unique_ptr<RandomModel> random;
 };
 
 struct Way {
@@ -88,10 +51,10 @@ absl::StatusOr<at::Tensor> Logits(const NumericModel& model, const Way& way) {
   options.pipeline_parallel = way.stages;
   options.live = model.live;
   options.kernels = model.kernels;
-  const proto::Graph& graph = model.stages.model.graph;
+  const proto::Graph& graph = model.random->graph();
   options.pooling = FindFunction(graph, "pool") != nullptr;
-  KEEL_ASSIGN_OR_RETURN(auto executor,
-                        Executor::Create(graph, model.checkpoint, model.attention, options));
+  KEEL_ASSIGN_OR_RETURN(
+      auto executor, Executor::Create(graph, model.random->checkpoint(), model.attention, options));
   const size_t groups = executor->cache_layout().groups.size();
   KEEL_RETURN_IF_ERROR(executor->AllocateCache(std::vector<int32_t>(groups, kBlocks), 2));
   // Blocks in no order, and none of one sequence beside the other's.
@@ -140,16 +103,10 @@ Finding Agrees(const Subject& subject, const std::vector<Way>& others, absl::str
     NumericModel numeric;
     numeric.stages = Record(model);
     if (!numeric.stages.status().ok()) return Skip(std::string(numeric.stages.status().message()));
-    proto::Graph& graph = numeric.stages.model.graph;
-    if (CountWeights(graph) > kMaxWeights) {
-      return Skip("too large to be computed here; give a config of tiny sizes");
-    }
-    // Renames are about a checkpoint's names; the random one has the declared ones.
-    graph.mutable_spec()->clear_renames();
-    auto checkpoint =
-        WriteCheckpoint(numeric.dir.path(), RandomTensors(graph, static_cast<int>(subject.seed)));
-    if (!checkpoint.ok()) return Skip(std::string(checkpoint.status().message()));
-    numeric.checkpoint = *std::move(checkpoint);
+    const proto::Graph& graph = numeric.stages.model.graph;
+    auto random = RandomModel::Create(graph, subject.seed);
+    if (!random.ok()) return Skip(std::string(random.status().message()));
+    numeric.random = *std::move(random);
     numeric.live = {model.source.model_class, numeric.stages.model.model.get(), model.source.call};
     numeric.kernels = model.source.kernels;
     const Finding registered = RegisterAttention(model, numeric.attention);

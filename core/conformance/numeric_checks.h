@@ -18,6 +18,7 @@ Finding CheckChunks(const Subject& subject);
 Finding CheckBatches(const Subject& subject);
 Finding CheckTwoRanks(const Subject& subject);
 Finding CheckTwoStages(const Subject& subject);
+Finding CheckEncodesTogether(const Subject& subject);
 
 }  // namespace keel::conformance
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -96,6 +97,7 @@ std::vector<ProcessorCase> CasesOf(const ProcessorUnderTest& processor, const To
     if (ids != tokens->ints.end()) c.ids.insert(ids->second.begin(), ids->second.end());
     c.ids.insert(c.feature);
     c.text = text;
+    c.graph = graph;
     c.encode = graph == nullptr ? nullptr : FindFunction(*graph, absl::StrCat("encode/", m.name));
     if (graph != nullptr) c.rows_per_feature = RowsPerFeature(*graph);
     for (TestMedia& item : OrdinaryItems(m.number)) {
@@ -115,6 +117,19 @@ std::vector<int64_t> ProcessorCase::Prompt(size_t n) const {
     ids.push_back(text[1 + i % 2]);
   }
   return ids;
+}
+
+absl::StatusOr<NamedTensors> TensorsOf(const Delivered& delivered) {
+  NamedTensors tensors;
+  for (const auto& [name, tensor] : delivered.tensors) {
+    const std::optional<DType> dtype = DTypeFromImage(tensor.dtype);
+    if (!dtype.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("input '", name, "' has the type ", tensor.dtype, ", which no host knows"));
+    }
+    tensors[name] = HostTensor{*dtype, tensor.dims, tensor.bytes};
+  }
+  return tensors;
 }
 
 keel_media SizesOf(const TestMedia& media) {

@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
 #include "core/conformance/check.h"
 #include "core/conformance/processor_under_test.h"
 #include "core/graph/graph.pb.h"
+#include "core/tensor/host_tensor.h"
 
 namespace keel::conformance {
 
@@ -25,12 +27,16 @@ struct ProcessorCase {
   std::set<int64_t> ids = {};               // the modality's, the feature's among them
   std::vector<int64_t> text = {};           // some ids of no modality's
   std::vector<TestMedia> items = {};        // of ordinary sizes, those that it takes
-  const proto::Function* encode = nullptr;  // the model's tower for them, or null
+  const proto::Graph* graph = nullptr;      // the model's, or null
+  const proto::Function* encode = nullptr;  // its tower for them, or null
   int64_t rows_per_feature = 1;             // that it gives
 
   // A prompt with a placeholder for each of so many items, text around them.
   std::vector<int64_t> Prompt(size_t items) const;
 };
+
+// The tensors that a call delivered, as a host gives them to an encoder.
+absl::StatusOr<NamedTensors> TensorsOf(const Delivered& delivered);
 
 // The sizes of media, without the data: what count gets.
 keel_media SizesOf(const TestMedia& media);

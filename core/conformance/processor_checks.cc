@@ -12,7 +12,8 @@
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/conformance/processor_cases.h"
-#include "core/graph/types.h"
+#include "core/graph/encoder_inputs.h"
+#include "core/graph/merge_inputs.h"
 
 namespace keel::conformance {
 namespace {
@@ -94,40 +95,10 @@ Finding CheckExpanded(const ProcessorCase& c, const keel_media_count& count) {
 }
 
 // How many rows `encode` gives for these inputs.
-absl::StatusOr<int64_t> RowsOfEncode(const proto::Function& encode, const Delivered& inputs) {
-  std::map<std::string, int64_t> symbols;
-  std::vector<TensorType> values;
-  for (const proto::Function::Input& input : encode.inputs()) {
-    KEEL_ASSIGN_OR_RETURN(const TensorType type, FromProto(input.type()));
-    values.push_back(type);
-    const auto given = inputs.tensors.find(input.name());
-    if (given == inputs.tensors.end())
-      return absl::NotFoundError(absl::StrCat("preprocess gives no ", input.name()));
-    const std::vector<int64_t>& dims = given->second.dims;
-    bool fits = dims.size() == type.dims.size();
-    for (size_t d = 0; d < dims.size() && fits; ++d) {
-      const Extent& extent = type.dims[d];
-      if (!extent.symbolic()) {
-        fits = dims[d] == extent.size;
-        continue;
-      }
-      const int64_t n = dims[d] * extent.divisor / extent.size;
-      fits = n * extent.size == dims[d] * extent.divisor &&
-             symbols.try_emplace(extent.symbol, n).first->second == n;
-    }
-    if (!fits) {
-      return absl::FailedPreconditionError(absl::StrCat("preprocess gives ", input.name(), " [",
-                                                        absl::StrJoin(dims, ", "),
-                                                        "], the model takes ", ToString(type)));
-    }
-  }
-  for (const proto::Node& node : encode.nodes()) {
-    for (const proto::Type& type : node.types()) {
-      KEEL_ASSIGN_OR_RETURN(values.emplace_back(), FromProto(type));
-    }
-  }
-  const Extent rows = values[encode.outputs(0) - 1].dims[0];
-  return rows.symbolic() ? rows.size * symbols[rows.symbol] / rows.divisor : rows.size;
+absl::StatusOr<int64_t> RowsOf(const proto::Function& encode, const Delivered& inputs) {
+  KEEL_ASSIGN_OR_RETURN(const NamedTensors tensors, TensorsOf(inputs));
+  KEEL_ASSIGN_OR_RETURN(const SymbolSizes sizes, CheckInputs(encode, tensors));
+  return RowsOfEncode(encode, sizes);
 }
 
 Finding CheckRowsOf(const ProcessorCase& c, const std::vector<keel_media>& media) {
@@ -146,8 +117,8 @@ Finding CheckRowsOf(const ProcessorCase& c, const std::vector<keel_media>& media
                              " rows of pixel_values, count says ", patches, " patches"));
   }
   if (c.encode == nullptr) return Pass();
-  const absl::StatusOr<int64_t> rows = RowsOfEncode(*c.encode, *inputs);
-  if (!rows.ok()) return Fail(std::string(rows.status().message()));
+  const absl::StatusOr<int64_t> rows = RowsOf(*c.encode, *inputs);
+  if (!rows.ok()) return Failed("preprocess", rows.status());
   if (*rows == features * c.rows_per_feature) return Pass();
   const std::string each =
       c.rows_per_feature == 1 ? "" : absl::StrCat(" of ", c.rows_per_feature, " rows each");
@@ -164,6 +135,26 @@ Finding CheckPacked(const Delivered& first, const Delivered& second, const Deliv
     packed.insert(packed.end(), b->second.bytes.begin(), b->second.bytes.end());
     if (packed == tensor.bytes) continue;
     return Fail(absl::StrCat(name, " of two items is not that of the first, then of the second"));
+  }
+  return Pass();
+}
+
+// Where the model has a rule for every input: all of several items' are what those make of each one's.
+Finding CheckMerged(const ProcessorCase& c, const Delivered& first, const Delivered& second,
+                    const Delivered& both) {
+  if (c.encode == nullptr || !CanMergeInputs(c.graph->spec(), *c.encode)) return Pass();
+  const auto a = TensorsOf(first), b = TensorsOf(second), expected = TensorsOf(both);
+  if (!a.ok() || !b.ok() || !expected.ok()) return Failed("preprocess", expected.status());
+  const NamedTensors* const items[] = {&*a, &*b};
+  const absl::StatusOr<NamedTensors> merged = MergeInputs(c.graph->spec(), *c.encode, items);
+  if (!merged.ok()) return Failed("two items can't be put together", merged.status());
+  for (const auto& [name, tensor] : *merged) {
+    const auto given = expected->find(name);
+    if (given != expected->end() && given->second.dims == tensor.dims &&
+        given->second.bytes == tensor.bytes) {
+      continue;
+    }
+    return Fail(absl::StrCat(name, " of two items is not what its merge rule makes of each one's"));
   }
   return Pass();
 }
@@ -250,8 +241,10 @@ Finding CheckProcessorItems(const Subject& subject) {
     if (!inputs_a.ok() || !inputs_b.ok() || !inputs.ok())
       return Failed(absl::StrCat("preprocess of ", what), inputs.status());
     const Finding packed = CheckPacked(*inputs_a, *inputs_b, *inputs);
-    if (packed.outcome != Outcome::kPass || c.processor.functions().expand == nullptr)
-      return packed;
+    if (packed.outcome != Outcome::kPass) return packed;
+    const Finding merged = CheckMerged(c, *inputs_a, *inputs_b, *inputs);
+    if (merged.outcome != Outcome::kPass || c.processor.functions().expand == nullptr)
+      return merged;
     int64_t tokens[3] = {};
     const Counts prompts[3] = {*both, {*a}, {*b}};
     for (int i = 0; i < 3; ++i) {

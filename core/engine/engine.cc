@@ -69,7 +69,7 @@ Engine::Engine(const EngineOptions& options, Model model, std::unique_ptr<Trace>
       scheduler_(options.scheduler, blocks_),
       runner_(*model_.executor, model_.vocab_size,
               model_.pooling.has_value() ? std::optional(model_.pooling->type) : std::nullopt,
-              options.media_cache_bytes),
+              options.media_cache_bytes, options.max_encoder_tokens),
       threads_(SharedThreadPool(options.threads, options.pin_threads)),
       loop_(EngineLoop::Shared()),
       outputs_(*metrics_, trace_.get(),
@@ -312,6 +312,9 @@ void Engine::UpdateLoad() {
   metrics_->mm_cache_queries.Increment(static_cast<double>(usage.queries - media_usage_.queries));
   metrics_->mm_cache_hits.Increment(static_cast<double>(usage.hits - media_usage_.hits));
   media_usage_ = usage;
+  const int64_t calls = runner_.media().num_calls();
+  metrics_->encoder_calls.Increment(static_cast<double>(calls - num_encoder_calls_));
+  num_encoder_calls_ = calls;
 }
 
 }  // namespace keel

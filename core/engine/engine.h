@@ -153,6 +153,7 @@ class Engine : private EngineClient {
   std::vector<RunningRequest*> sampled_requests_;  // scratch of a step
   int64_t num_evicted_ = 0;                        // blocks, as the metrics know
   FeatureCache::Usage media_usage_;                // as the metrics know
+  int64_t num_encoder_calls_ = 0;                  // likewise
   int64_t num_paused_ = 0;                         // sequences
 
   const std::shared_ptr<ThreadPool> threads_;  // that compute its steps

@@ -1,7 +1,10 @@
 #include "core/engine/media_encoder.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 
@@ -47,39 +50,55 @@ void AddPositions(const Step& step, Batch& batch) {
   }
 }
 
+using Item = RequestMedia::Item;
+
 }  // namespace
 
 // One item's features, made for all that wait for them.
 struct MediaJob {
-  std::shared_ptr<const RequestMedia> media;  // of which it is one
-  const RequestMedia::Item& item;
-  std::unique_ptr<Encoding> encoding = nullptr;  // null: not begun, or done
+  std::shared_ptr<const Item> item;  // keeps its request's media
   std::shared_ptr<const Features> features = nullptr;
   absl::Status status = absl::OkStatus();
+  bool alone = false;  // a call for it and others failed
 
   bool done() const { return features != nullptr || !status.ok(); }
 };
+
+// A run of an encoder. Whoever waited for an item may be gone, and its features are made all the same, unless all are.
+struct MediaEncoder::Call {
+  std::vector<std::shared_ptr<const Item>> items;
+  std::unique_ptr<Encoding> encoding = nullptr;  // null: not begun
+
+  auto Find(const MediaJob& job) const {
+    return absl::c_find_if(items, [&](const auto& item) { return item->hash == job.item->hash; });
+  }
+};
+
+MediaEncoder::MediaEncoder(Executor& executor, int64_t cache_bytes, int64_t max_tokens)
+    : executor_(executor), max_tokens_(max_tokens), cache_(cache_bytes) {}
+
+MediaEncoder::~MediaEncoder() = default;
 
 int32_t MediaEncoder::NumReady(RunningSequence& sequence, int32_t begin, int32_t n) {
   const std::shared_ptr<const RequestMedia>& media = sequence.request->media;
   if (media == nullptr || !sequence.media_status.ok()) return n;
   sequence.media_jobs.resize(media->items.size());
-  int32_t end = begin + n;
+  int32_t ready = begin + n;
   for (size_t i = 0; i < media->items.size(); ++i) {
     for (const MediaTokensSpan::Run& run : media->items[i].span.runs) {
       const int32_t first = std::max(begin, run.begin);
-      if (first >= std::min(end, run.begin + run.num)) continue;
+      if (first >= std::min(begin + n, run.begin + run.num)) continue;
       std::shared_ptr<MediaJob>& job = sequence.media_jobs[i];
       if (job == nullptr) job = JobFor(media, media->items[i]);
       if (!job->done()) {
-        end = first;
+        ready = std::min(ready, first);
       } else if (!job->status.ok()) {
         Fail(sequence, Annotate(job->status, absl::StrCat(media->items[i].modality, " ", i)));
         return n;
       }
     }
   }
-  return end - begin;
+  return ready - begin;
 }
 
 // It shares its blocks with nobody. What an encoder does not take is the processor's doing.
@@ -94,46 +113,86 @@ void MediaEncoder::Fail(RunningSequence& sequence, const absl::Status& status) {
 }
 
 std::shared_ptr<MediaJob> MediaEncoder::JobFor(const std::shared_ptr<const RequestMedia>& media,
-                                               const RequestMedia::Item& item) {
+                                               const Item& item) {
+  const std::shared_ptr<const Item> owned(media, &item);
   if (auto found = cache_.Find(item.hash))
-    return std::make_shared<MediaJob>(MediaJob{media, item, nullptr, std::move(found)});
+    return std::make_shared<MediaJob>(MediaJob{owned, std::move(found)});
   for (const std::weak_ptr<MediaJob>& waiting : queue_) {
     std::shared_ptr<MediaJob> job = waiting.lock();
-    if (job != nullptr && job->item.hash == item.hash) return job;
+    if (job != nullptr && job->item->hash == item.hash) return job;
   }
-  auto job = std::make_shared<MediaJob>(MediaJob{media, item});
+  auto job = std::make_shared<MediaJob>(MediaJob{owned});
   queue_.push_back(job);
   return job;
 }
 
 bool MediaEncoder::pending() {
-  while (!queue_.empty() && queue_.front().expired()) queue_.pop_front();
+  std::erase_if(queue_, [](const auto& job) { return job.expired(); });
+  const bool is_wanted = call_ != nullptr && absl::c_any_of(queue_, [&](const auto& waiting) {
+                           return call_->Find(*waiting.lock()) != call_->items.end();
+                         });
+  if (!is_wanted) call_.reset();
   return !queue_.empty();
 }
 
 void MediaEncoder::Advance(absl::Duration limit) {
   if (!pending()) return;
-  const std::shared_ptr<MediaJob> job = queue_.front().lock();
-  job->status = Continue(*job, limit);
-  if (!job->done()) return;
-  job->encoding.reset();
-  queue_.pop_front();
-  if (job->status.ok()) cache_.Insert(job->item.hash, job->features);
+  if (call_ == nullptr) call_ = NextCall();
+  const absl::StatusOr<FeatureList> features = Continue(limit);
+  if (features.ok() && features->empty()) return;
+  Finish(*std::exchange(call_, nullptr), features);
 }
 
-absl::Status MediaEncoder::Continue(MediaJob& job, absl::Duration limit) {
-  if (job.encoding == nullptr) {
-    KEEL_ASSIGN_OR_RETURN(job.encoding,
-                          executor_.StartEncoding(job.item.modality, job.item.inputs));
+// Of the first that is queued, and of others that fit beside it.
+std::unique_ptr<MediaEncoder::Call> MediaEncoder::NextCall() {
+  auto call = std::make_unique<Call>();
+  const std::shared_ptr<MediaJob> first = queue_.front().lock();
+  const std::string& modality = first->item->modality;
+  call->items = {first->item};
+  if (first->alone || !executor_.EncodesTogether(modality)) return call;
+  int64_t tokens = first->item->span.features;
+  for (const std::weak_ptr<MediaJob>& waiting : queue_) {
+    const std::shared_ptr<MediaJob> job = waiting.lock();
+    const int64_t more = job->item->span.features;
+    if (job == first || job->alone || job->item->modality != modality) continue;
+    if (tokens + more > max_tokens_) continue;
+    call->items.push_back(job->item);
+    tokens += more;
   }
-  KEEL_ASSIGN_OR_RETURN(std::shared_ptr<const Features> features, job.encoding->Advance(limit));
-  if (features != nullptr && features->num_rows() != job.item.span.features) {
-    return absl::InternalError(absl::StrCat("the encoder gives ", features->num_rows(),
-                                            " features, the processor counted ",
-                                            job.item.span.features));
+  return call;
+}
+
+absl::StatusOr<FeatureList> MediaEncoder::Continue(absl::Duration limit) {
+  if (call_->encoding == nullptr) {
+    std::vector<const NamedTensors*> inputs;
+    for (const auto& item : call_->items) inputs.push_back(&item->inputs);
+    ++num_calls_;
+    KEEL_ASSIGN_OR_RETURN(call_->encoding,
+                          executor_.StartEncoding(call_->items[0]->modality, inputs));
   }
-  job.features = std::move(features);
-  return absl::OkStatus();
+  return call_->encoding->Advance(limit);
+}
+
+void MediaEncoder::Finish(const Call& call, const absl::StatusOr<FeatureList>& features) {
+  for (const std::weak_ptr<MediaJob>& waiting : queue_) {
+    const std::shared_ptr<MediaJob> job = waiting.lock();
+    const auto found = call.Find(*job);
+    if (found == call.items.end()) continue;
+    if (!features.ok()) {
+      job->alone = true;
+      if (call.items.size() == 1) job->status = features.status();
+      continue;
+    }
+    const auto& own = (*features)[static_cast<size_t>(found - call.items.begin())];
+    if (const int64_t counted = job->item->span.features; own->num_rows() != counted) {
+      job->status = absl::InternalError(absl::StrCat("the encoder gives ", own->num_rows(),
+                                                     " features, the processor counted ", counted));
+      continue;
+    }
+    job->features = own;
+    cache_.Insert(job->item->hash, own);
+  }
+  std::erase_if(queue_, [](const auto& waiting) { return waiting.lock()->done(); });
 }
 
 void MediaEncoder::AddMedia(const Step& step, Batch& batch) {

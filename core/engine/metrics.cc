@@ -246,6 +246,8 @@ std::string Metrics::Text() const {
              "sample, output");
   for (size_t i = 0; i < in_part_.size(); ++i)
     add.Sample(in_part_[i].Collect(), {{"part", kStepPartNames[i]}});
+  add("keel:encoder_calls_total", encoder_calls,
+      "Calls of encoders, each for one image, video or sound, or for several");
   add("keel:engine_loop_idle_seconds_total", engine_loop_idle_seconds,
       "Time in which there was nothing to do");
   add("keel:output_seconds_total", output_seconds,

@@ -133,8 +133,8 @@ class Metrics {
       request_num_preemptions{Buckets{1, 2, 3, 4, 5, 10, 20}}, iteration_tokens{kStepTokens};
 
   // Keel's own.
-  prometheus::Counter reasoning_tokens, steps, engine_loop_idle_seconds, output_seconds,
-      prefix_cache_evictions;
+  prometheus::Counter reasoning_tokens, steps, encoder_calls, engine_loop_idle_seconds,
+      output_seconds, prefix_cache_evictions;
   prometheus::Histogram grammar_compile_seconds{kGrammar};
 
  private:

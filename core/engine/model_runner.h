@@ -25,13 +25,13 @@ namespace keel {
 class ModelRunner {
  public:
   // `executor` must outlive it. `vocab_size`: columns of its logits. `pooling`: it gives vectors.
-  // `feature_cache_bytes`: of features of media that are kept for later.
+  // `feature_cache_bytes`: of features of media that are kept for later. `max_encoder_tokens`: as MediaEncoder says.
   ModelRunner(Executor& executor, int64_t vocab_size, std::optional<PoolingType> pooling = {},
-              int64_t feature_cache_bytes = 0)
+              int64_t feature_cache_bytes = 0, int64_t max_encoder_tokens = 0)
       : executor_(executor),
         vocab_size_(vocab_size),
         pooling_(pooling),
-        media_(executor, feature_cache_bytes) {}
+        media_(executor, feature_cache_bytes, max_encoder_tokens) {}
 
   // One result for each sequence whose last token is in the step, in the step's order; they stay
   // until the next call. Takes drafts that did not hold from the sequences' tokens, and adds the

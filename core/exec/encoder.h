@@ -6,10 +6,12 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "core/exec/features.h"
 #include "core/exec/interpreter.h"
 #include "core/graph/graph.pb.h"
@@ -28,33 +30,47 @@ absl::Status CheckEncodersWhole(const proto::Graph& graph);
 
 class Encoder {
  public:
-  // A function of a graph that was verified; borrowed. It gives `rows_per_feature` rows for each feature.
-  explicit Encoder(const proto::Function& function, int64_t rows_per_feature = 1)
-      : function_(function), rows_per_feature_(rows_per_feature) {}
+  // A function of a graph that was verified and has this spec; both borrowed. It gives `rows_per_feature` rows for each
+  // feature. `merges`: a run may take several items, where the spec says how; else each is encoded alone.
+  Encoder(const proto::ModelSpec& spec, const proto::Function& function, int64_t rows_per_feature,
+          bool merges);
 
-  // A run on one item of media; the encoder outlives it.
+  // Whether a run takes several items.
+  bool merges() const { return merges_; }
+
+  // A run on one item of media or several; the encoder outlives it.
   class Run {
    public:
-    // Goes on for about `limit`, at least one node. Null: it is not done. Another step may run in between.
-    absl::StatusOr<std::shared_ptr<const Features>> Advance(OpRunner& ops, absl::Duration limit);
+    // Goes on for about `limit`, at least one node. Empty: it is not done. Another step may run in between.
+    absl::StatusOr<FeatureList> Advance(OpRunner& ops, absl::Duration limit);
 
    private:
     friend class Encoder;
-    Run(const Encoder& encoder, Interpreter::Pass pass)
-        : encoder_(&encoder), pass_(std::move(pass)) {}
+    Run(const Encoder& encoder, std::vector<int64_t> rows, NamedTensors merged,
+        Interpreter::Pass pass)
+        : encoder_(&encoder),
+          rows_(std::move(rows)),
+          merged_(std::move(merged)),
+          pass_(std::move(pass)) {}
+
+    absl::StatusOr<FeatureList> Split(const at::Tensor& rows) const;
 
     const Encoder* encoder_;
+    std::vector<int64_t> rows_;  // of each item
+    NamedTensors merged_;        // of several, which the pass looks into
     Interpreter::Pass pass_;
   };
 
-  // Begins one on what a processor made of an item, by the function's names, borrowed; floating-point inputs of the
+  // Begins one on what a processor made of each item, by the function's names, borrowed; floating-point inputs of the
   // model's type are cast. INVALID_ARGUMENT names the input that is missing, unknown, or of another type or shape than
-  // it declares.
-  absl::StatusOr<Run> Begin(DType dtype, const NamedTensors& inputs) const;
+  // it declares; UNIMPLEMENTED: several items, and it takes one.
+  absl::StatusOr<Run> Begin(DType dtype, absl::Span<const NamedTensors* const> items) const;
 
  private:
+  const proto::ModelSpec& spec_;
   const Interpreter function_;
   const int64_t rows_per_feature_;
+  const bool merges_;
 };
 
 }  // namespace keel

@@ -94,7 +94,7 @@ class RankEncoding : public Encoding {
  public:
   RankEncoding(Rank& rank, Encoder::Run run) : rank_(rank), run_(std::move(run)) {}
 
-  absl::StatusOr<std::shared_ptr<const Features>> Advance(absl::Duration limit) override {
+  absl::StatusOr<FeatureList> Advance(absl::Duration limit) override {
     const ScopedSerialAten serial;
     c10::InferenceMode guard;
     return run_.Advance(rank_.ops(), limit);
@@ -185,11 +185,16 @@ class RankedExecutor : public Executor {
     return StepOnThreads(step);
   }
 
-  absl::StatusOr<std::unique_ptr<Encoding>> StartEncoding(const std::string& modality,
-                                                          const NamedTensors& inputs) override {
+  bool EncodesTogether(const std::string& modality) const override {
+    const Encoder* encoder = ranks_[0]->FindEncoder(modality);
+    return encoder != nullptr && encoder->merges();
+  }
+
+  absl::StatusOr<std::unique_ptr<Encoding>> StartEncoding(
+      const std::string& modality, absl::Span<const NamedTensors* const> items) override {
     const ScopedSerialAten serial;
     c10::InferenceMode guard;
-    KEEL_ASSIGN_OR_RETURN(Encoder::Run run, ranks_[0]->StartEncoding(modality, inputs));
+    KEEL_ASSIGN_OR_RETURN(Encoder::Run run, ranks_[0]->StartEncoding(modality, items));
     return std::make_unique<RankEncoding>(*ranks_[0], std::move(run));
   }
 
@@ -362,19 +367,27 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Encoding>> Executor::StartEncoding(const std::string& modality,
-                                                                  const NamedTensors& /*inputs*/) {
+bool Executor::EncodesTogether(const std::string& /*modality*/) const { return false; }
+
+absl::StatusOr<std::unique_ptr<Encoding>> Executor::StartEncoding(
+    const std::string& modality, absl::Span<const NamedTensors* const> /*items*/) {
   return absl::UnimplementedError(absl::StrCat("this model has no encoder of ", modality));
+}
+
+absl::StatusOr<FeatureList> Executor::EncodeAll(const std::string& modality,
+                                                absl::Span<const NamedTensors* const> items) {
+  KEEL_ASSIGN_OR_RETURN(const std::unique_ptr<Encoding> encoding, StartEncoding(modality, items));
+  for (;;) {
+    KEEL_ASSIGN_OR_RETURN(FeatureList features, encoding->Advance(absl::InfiniteDuration()));
+    if (!features.empty()) return features;
+  }
 }
 
 absl::StatusOr<std::shared_ptr<const Features>> Executor::Encode(const std::string& modality,
                                                                  const NamedTensors& inputs) {
-  KEEL_ASSIGN_OR_RETURN(const std::unique_ptr<Encoding> encoding, StartEncoding(modality, inputs));
-  for (;;) {
-    KEEL_ASSIGN_OR_RETURN(std::shared_ptr<const Features> features,
-                          encoding->Advance(absl::InfiniteDuration()));
-    if (features != nullptr) return features;
-  }
+  const NamedTensors* const items[] = {&inputs};
+  KEEL_ASSIGN_OR_RETURN(const FeatureList features, EncodeAll(modality, items));
+  return features[0];
 }
 
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(

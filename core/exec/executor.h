@@ -52,13 +52,14 @@ struct LoadReport {
   bool packed_from_cache = false;  // all of them were mapped, none was packed
 };
 
-// Features that are being made. Steps may run in between; the executor outlives it.
+// Features of items of media that are being made. Steps may run in between; the executor outlives it.
 class Encoding {
  public:
   virtual ~Encoding() = default;
 
-  // Goes on for about `limit`, and does some work at least. Null: it is not done. An error ends it.
-  virtual absl::StatusOr<std::shared_ptr<const Features>> Advance(absl::Duration limit) = 0;
+  // Goes on for about `limit`, and does some work at least. The features of each item; empty: it is not done. An error
+  // ends it.
+  virtual absl::StatusOr<FeatureList> Advance(absl::Duration limit) = 0;
 };
 
 class Executor {
@@ -85,12 +86,18 @@ class Executor {
   // for a batch that doesn't hold together (a broken caller).
   virtual absl::StatusOr<at::Tensor> Step(const Batch& batch) = 0;
 
-  // Begins to make features of one item of media, in the model's type: what the encoder of `modality` ("image") makes of
-  // `inputs`, a processor's by the names of the graph, borrowed. Needs no cache. INVALID_ARGUMENT: inputs that are not
-  // what it declares; UNIMPLEMENTED: it has no such encoder.
-  virtual absl::StatusOr<std::unique_ptr<Encoding>> StartEncoding(const std::string& modality,
-                                                                  const NamedTensors& inputs);
+  // Whether the encoder of `modality` ("image") takes several items in a call: not where their features would hang on
+  // each other's in the last bits, and that is not wanted.
+  virtual bool EncodesTogether(const std::string& modality) const;
+  // Begins to make features of `items` of media, in the model's type: what the encoder of `modality` makes of each one's
+  // inputs, a processor's by the names of the graph, borrowed. Needs no cache. INVALID_ARGUMENT: inputs that are not
+  // what it declares; UNIMPLEMENTED: it has no such encoder, or one that takes one item.
+  virtual absl::StatusOr<std::unique_ptr<Encoding>> StartEncoding(
+      const std::string& modality, absl::Span<const NamedTensors* const> items);
   // The same, to its end.
+  absl::StatusOr<FeatureList> EncodeAll(const std::string& modality,
+                                        absl::Span<const NamedTensors* const> items);
+  // Of one item.
   absl::StatusOr<std::shared_ptr<const Features>> Encode(const std::string& modality,
                                                          const NamedTensors& inputs);
 

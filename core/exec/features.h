@@ -5,6 +5,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 namespace keel {
 
@@ -23,6 +25,9 @@ class Features {
  private:
   const at::Tensor rows_;  // [n, results, size]
 };
+
+// Of several items.
+using FeatureList = std::vector<std::shared_ptr<const Features>>;
 
 }  // namespace keel
 

@@ -124,8 +124,11 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Create(proto::Graph graph,
     if (const proto::Function* found = FindFunction(rank->graph_, name)) function->emplace(*found);
   }
   const int64_t rows = RowsPerFeature(rank->graph_);
-  for (const proto::Function& function : rank->graph_.functions())
-    if (IsEncoder(function)) rank->encoders_.emplace(function.name(), Encoder(function, rows));
+  for (const proto::Function& function : rank->graph_.functions()) {
+    if (!IsEncoder(function)) continue;
+    rank->encoders_.try_emplace(function.name(), rank->graph_.spec(), function, rows,
+                                /*merges=*/!options.deterministic);
+  }
   if (!rank->forward_.has_value()) return absl::InvalidArgumentError("the graph has no forward");
   KEEL_ASSIGN_OR_RETURN(
       rank->ops_, OpRunner::Create(rank->graph_, std::move(weights), attention, options.kernels,
@@ -168,12 +171,17 @@ absl::StatusOr<at::Tensor> Rank::Step(const StepTensors& step, const RankLinks& 
   return logits;
 }
 
-absl::StatusOr<Encoder::Run> Rank::StartEncoding(const std::string& modality,
-                                                 const NamedTensors& inputs) const {
+const Encoder* Rank::FindEncoder(const std::string& modality) const {
   const auto found = encoders_.find(EncoderName(modality));
-  if (found == encoders_.end())
+  return found == encoders_.end() ? nullptr : &found->second;
+}
+
+absl::StatusOr<Encoder::Run> Rank::StartEncoding(
+    const std::string& modality, absl::Span<const NamedTensors* const> items) const {
+  const Encoder* encoder = FindEncoder(modality);
+  if (encoder == nullptr)
     return absl::UnimplementedError(absl::StrCat("the model has no encoder of ", modality));
-  return found->second.Begin(ops_->dtype(), inputs);
+  return encoder->Begin(ops_->dtype(), items);
 }
 
 absl::StatusOr<at::Tensor> Rank::Run(const StepTensors& step, Collectives* pipeline) {

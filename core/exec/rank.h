@@ -66,9 +66,11 @@ class Rank {
   // on what lives at their end. Throws nothing.
   absl::StatusOr<at::Tensor> Step(const StepTensors& step, const RankLinks& links);
 
-  // An encoder's run on one item of media, as Executor::StartEncoding says. It goes on between steps. Throws nothing.
+  // Null: there is none of `modality`.
+  const Encoder* FindEncoder(const std::string& modality) const;
+  // An encoder's run, as Executor::StartEncoding says. It goes on between steps. Throws nothing.
   absl::StatusOr<Encoder::Run> StartEncoding(const std::string& modality,
-                                             const NamedTensors& inputs) const;
+                                             absl::Span<const NamedTensors* const> items) const;
 
  private:
   Rank(proto::Graph graph, const ExecutorOptions& options);

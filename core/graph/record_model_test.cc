@@ -372,6 +372,26 @@ TEST_F(MutationTest, AConvolutionOfAFileIsCheckedBeforeItsSizesAreComputedWith) 
   EXPECT_THAT(with_stride(0), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'conv'")));
 }
 
+// What a recording is held against, too.
+TEST_F(MutationTest, AMergeRuleThatDoesNotFitIsRefused) {
+  proto::ModelSpec::Input& input = *graph_.mutable_spec()->add_inputs();
+  input.set_graph("image");
+  input.set_name("index");
+  input.set_dtype(KEEL_I64);
+  input.add_dims(-1);
+  input.set_merge(KEEL_MERGE_INDICES);
+  input.set_index_symbol(-1);
+  input.set_index_multiple(1);
+  KEEL_EXPECT_OK(VerifyGraph(graph_));
+  input.set_index_symbol(-2);
+  EXPECT_THAT(VerifyGraph(graph_),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("'index' of image has indices that count the symbol -2")));
+  input.set_merge(7);
+  EXPECT_THAT(VerifyGraph(graph_), StatusIs(absl::StatusCode::kInvalidArgument,
+                                            HasSubstr("has the merge rule 7, expected")));
+}
+
 TEST_F(MutationTest, WhatAnOpsetOrAHostLacksIsRefusedByName) {
   graph_.add_required_features("op.compare");
   KEEL_EXPECT_OK(VerifyGraph(graph_));

@@ -5,11 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/config/merge_rule.h"
 #include "core/graph/activations.h"
 #include "core/graph/declaration.h"
 #include "core/graph/errors.h"
@@ -58,6 +60,23 @@ absl::Status CheckSpec(const proto::ModelSpec& spec) {
       if (size >= 1 && size <= kMaxDeclaredSize) continue;
       return Bad(absl::StrCat("a rename of its spec has the size ", size), "1 to 2^30");
     }
+  }
+  return absl::OkStatus();
+}
+
+// How several items' inputs are put together: rules that fit, and indices of a symbol that their graph has.
+absl::Status CheckMergeRules(const proto::ModelSpec& spec) {
+  for (const proto::ModelSpec::Input& input : spec.inputs()) {
+    KEEL_RETURN_IF_ERROR(CheckMergeRule(input));
+    if (input.merge() != KEEL_MERGE_INDICES) continue;
+    const bool known = absl::c_any_of(spec.inputs(), [&](const proto::ModelSpec::Input& other) {
+      return other.graph() == input.graph() &&
+             absl::c_linear_search(other.dims(), input.index_symbol());
+    });
+    if (known) continue;
+    return Bad(absl::StrCat("input '", Shown(input.name()), "' of ", Shown(input.graph()),
+                            " has indices that count the symbol ", input.index_symbol()),
+               "one that is a dimension of that graph's inputs");
   }
   return absl::OkStatus();
 }
@@ -248,6 +267,8 @@ absl::Status VerifyGraph(const proto::Graph& graph) {
                     absl::StrCat("at most ", kMaxNodes, " and ", kMaxConstantBytes));
   }
   if (absl::Status status = CheckSpec(graph.spec()); !status.ok()) return Annotate(status, "graph");
+  if (absl::Status status = CheckMergeRules(graph.spec()); !status.ok())
+    return Annotate(status, "graph");
   if (const uint32_t needed = OpsetOf(graph); graph.opset() < needed)
     return BadGraph(absl::StrCat("opset is ", graph.opset()),
                     absl::StrCat("at least ", needed, ", which has its ops"));

@@ -510,6 +510,10 @@ constexpr EngineFlag kFlags[] = {
      "prompt tokens at most in a step that others decode in; 0: what --max-decode-slowdown leaves",
      SetInt<0, kMaxCount, &EngineOptions::scheduler,
             &SchedulerOptions::max_prefill_beside_decodes>},
+    {"max-num-encoder-input-tokens", "Scheduling", "TOKENS", "256",
+     "tokens of the images, videos and sounds that one call of an encoder takes together; one that "
+     "has more goes alone, and with 0 each does",
+     SetInt<0, kMaxCount, &EngineOptions::max_encoder_tokens>},
     {"max-queued-requests", "Scheduling", "N", "1024",
      "sequences (requests times n) that may wait; what would be more is refused",
      SetInt<1, kMaxCount, &EngineOptions::max_queued_requests>},

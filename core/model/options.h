@@ -117,6 +117,7 @@ struct EngineOptions {
   int32_t threads = 0;       // that compute a step; 0: DefaultThreads (core/kernels/parallel.h)
   bool pin_threads = false;  // each but the engine's own to a processor
   int64_t media_cache_bytes = int64_t{4} << 30;  // of features of media that were encoded
+  int64_t max_encoder_tokens = 256;              // that one call makes of several media
   int64_t max_queued_requests = 1024;            // in sequences
   std::string trace;                             // the file; "": none
 };

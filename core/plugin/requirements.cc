@@ -179,6 +179,9 @@ constexpr Requirement kRequirements[] = {
      "more ranks give wrong text"},
     {124, 'N', Level::kMust, Enforced::kKit, "gives the same logits in two stages as in one",
      "more stages give wrong text"},
+    {125, 'N', Level::kMust, Enforced::kKit,
+     "gives the same features of items that its merge rules put together as of each alone",
+     "one image answers for another"},
 
     // Attention classes, on caches and steps of the kit's.
     {130, 'A', Level::kMust, Enforced::kKit,

@@ -19,7 +19,8 @@ struct LlavaNextConfig : LlavaModelConfig {
   Spec spec() const {
     Spec s = LlavaModelConfig::spec();
     s.renames.push_back(LlavaTileTower::NewlineRename());
-    s.inputs.push_back({"image", "packed_index", KEEL_I64, {-3}});
+    s.inputs.push_back(
+        {"image", "packed_index", KEEL_I64, {-3}, {}, {KEEL_MERGE_INDICES, -1, TileRows()}});
     return s;
   }
 };

@@ -25,8 +25,9 @@ struct LlavaOnevisionConfig : LlavaModelConfig {
   Spec spec() const {
     Spec s = LlavaModelConfig::spec();
     s.renames.push_back(LlavaTileTower::NewlineRename());
-    s.inputs.push_back({"image", "taps", KEEL_I64, {-3, 4}});
-    s.inputs.push_back({"image", "tap_weights", KEEL_F32, {-3, 4}});
+    s.inputs.push_back(
+        {"image", "taps", KEEL_I64, {-3, 4}, {}, {KEEL_MERGE_INDICES, -1, TileRows()}});
+    s.inputs.push_back({"image", "tap_weights", KEEL_F32, {-3, 4}, {}, {KEEL_MERGE_ROWS}});
     const std::vector<Spec::Input> image = s.inputs;
     for (Spec::Input input : image) {
       input.graph = "video";

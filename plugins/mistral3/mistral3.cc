@@ -56,9 +56,10 @@ struct Mistral3Config : TextModelConfig {
     Spec s = TextModelConfig::spec();
     s.renames = LlavaRenames();
     const int64_t p = vision.patch_size, unit = merge_unit;  // -1: tokens, each of `unit` patches
-    s.inputs = {{"image", "pixel_values", KEEL_DTYPE_MODEL, {-1, 3, p, p}, {unit}},
-                {"image", "positions", KEEL_I64, {2, -1}, {1, unit}},
-                {"image", "segments", KEEL_I32, {-2}}};
+    s.inputs = {
+        {"image", "pixel_values", KEEL_DTYPE_MODEL, {-1, 3, p, p}, {unit}, {KEEL_MERGE_ROWS}},
+        {"image", "positions", KEEL_I64, {2, -1}, {1, unit}, {KEEL_MERGE_ROWS}},
+        {"image", "segments", KEEL_I32, {-2}, {}, {KEEL_MERGE_BORDERS}}};
     return s;
   }
 };

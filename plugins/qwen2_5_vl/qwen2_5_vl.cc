@@ -37,9 +37,9 @@ struct Qwen2_5_VLConfig : QwenVlConfig {
   Spec spec() const {
     Spec s = WithPatches(vision);
     for (const char* tower : {"image", "video"}) {
-      s.inputs.push_back({tower, "window_index", KEEL_I64, {-1}});
-      s.inputs.push_back({tower, "reverse_indices", KEEL_I64, {-1}});
-      s.inputs.push_back({tower, "cu_window_seqlens", KEEL_I32, {-3}});
+      for (const char* order : {"window_index", "reverse_indices"})  // of tokens
+        s.inputs.push_back({tower, order, KEEL_I64, {-1}, {}, {KEEL_MERGE_INDICES, -1}});
+      s.inputs.push_back({tower, "cu_window_seqlens", KEEL_I32, {-3}, {}, {KEEL_MERGE_BORDERS}});
     }
     return s;
   }

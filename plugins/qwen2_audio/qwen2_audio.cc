@@ -20,10 +20,11 @@ struct Qwen2AudioConfig : TextModelConfig {
     s.renames.push_back(
         {.from = {R"((?:model\.)?audio_tower\.(.*))"}, .to = {R"(audio_tower.\1)"}});
     // Behind the convolutions only rows of the sound go on; of them `pooled` become features, two and two.
-    s.inputs = {audio.input_features(),
-                {"audio", "rows", KEEL_I64, {-2}},
-                {"audio", "segments", KEEL_I32, {-3}},
-                {"audio", "pooled", KEEL_I64, {-4}, {2}}};
+    s.inputs = {
+        audio.input_features(),
+        {"audio", "rows", KEEL_I64, {-2}, {}, {KEEL_MERGE_INDICES, -1, audio.max_source_positions}},
+        {"audio", "segments", KEEL_I32, {-3}, {}, {KEEL_MERGE_BORDERS}},
+        {"audio", "pooled", KEEL_I64, {-4}, {2}, {KEEL_MERGE_INDICES, -2}}};
     return s;
   }
 };

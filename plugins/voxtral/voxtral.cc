@@ -44,7 +44,8 @@ struct VoxtralConfig : DenseConfig {
     s.renames = LlavaRenames();
     s.renames.push_back(
         {.from = {R"((?:model\.)?audio_tower\.(.*))"}, .to = {R"(audio_tower.\1)"}});
-    s.inputs = {audio.input_features(), {"audio", "segments", KEEL_I32, {-2}}};
+    s.inputs = {audio.input_features(),
+                {"audio", "segments", KEEL_I32, {-2}, {}, {KEEL_MERGE_BORDERS}}};
     return s;
   }
 

@@ -452,11 +452,55 @@ TEST(VisionTest, ATextMayBringThePlaceholdersItself) {
   }
 }
 
-TEST(VisionTest, RunsTheGraphNodeByNode) {
-  EngineOptions options = Options();
-  options.executor.mode = ExecMode::kGraph;
-  const auto engine = Start(options);
-  ExpectGoldens(*engine);
+TEST(VisionTest, AnswersAlikeHoweverItRuns) {
+  EngineOptions way = Options();
+  const auto expect_goldens = [&](const char* flags) {
+    SCOPED_TRACE(flags);
+    const auto engine = Start(way);
+    if (engine != nullptr) ExpectGoldens(*engine);
+    way.executor = Options().executor;
+  };
+  way.executor.mode = ExecMode::kGraph;
+  expect_goldens("--exec=graph");
+  way.executor.mode = ExecMode::kEager;
+  expect_goldens("--exec=eager");
+  way.executor.mode = ExecMode::kShadow;
+  expect_goldens("--exec=shadow");
+  way.executor.deterministic = true;
+  expect_goldens("--deterministic");
+  way.executor.tensor_parallel = 2;
+  expect_goldens("--tensor-parallel-size 2");
+  way.executor.pipeline_parallel = 2;
+  expect_goldens("--pipeline-parallel-size 2");
+  way.executor.tensor_parallel = way.executor.pipeline_parallel = 2;
+  expect_goldens("--tensor-parallel-size 2 --pipeline-parallel-size 2");
+}
+
+// The goldens' items, all of a modality in one call of its encoder.
+TEST(VisionTest, ItemsEncodedTogetherHaveTheFeaturesOfEachAlone) {
+  KEEL_ASSERT_OK_AND_ASSIGN(Model model, LoadModel(Options()));
+  std::map<std::string, std::vector<NamedTensors>> inputs;  // by modality
+  for (const auto& [name, chat] : Goldens::Get().chats()) {
+    for (const auto& item : chat.media) {
+      KEEL_ASSERT_OK_AND_ASSIGN(NamedTensors made, model.processor->Preprocess(*item, ""));
+      inputs[ModalityName(item->modality)].push_back(std::move(made));
+    }
+  }
+  for (const auto& [modality, all] : inputs) {
+    SCOPED_TRACE(modality);
+    ASSERT_TRUE(model.executor->EncodesTogether(modality));
+    std::vector<const NamedTensors*> items;
+    for (const NamedTensors& item : all) items.push_back(&item);
+    items.push_back(&all[0]);  // there may be one alone
+    KEEL_ASSERT_OK_AND_ASSIGN(const FeatureList together,
+                              model.executor->EncodeAll(modality, items));
+    ASSERT_EQ(together.size(), items.size());
+    for (size_t i = 0; i < items.size(); ++i) {
+      KEEL_ASSERT_OK_AND_ASSIGN(const auto alone, model.executor->Encode(modality, *items[i]));
+      ASSERT_EQ(together[i]->num_rows(), alone->num_rows()) << i;
+      EXPECT_LE(Difference(together[i]->rows(), alone->rows()), 1e-5) << i;
+    }
+  }
 }
 
 // Blocks of 2 layers x 2 heads x 16 x (keys, values) in f32 for little more than one of eight chats.

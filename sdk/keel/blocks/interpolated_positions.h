@@ -44,8 +44,8 @@ struct InterpolatedPositions {
 
 // The inputs of encode/`tower` that it takes; `unit` patches are a token.
 inline std::vector<Spec::Input> InterpolationInputs(const char* tower, int64_t taps, int64_t unit) {
-  return {{tower, "interp_indices", KEEL_I64, {-1, taps}, {unit}},
-          {tower, "interp_weights", KEEL_F32, {-1, taps}, {unit}}};
+  return {{tower, "interp_indices", KEEL_I64, {-1, taps}, {unit}, {KEEL_MERGE_ROWS}},
+          {tower, "interp_weights", KEEL_F32, {-1, taps}, {unit}, {KEEL_MERGE_ROWS}}};
 }
 
 // Of a square of so many positions.

@@ -60,6 +60,8 @@ struct LlavaModelConfig : TextModelConfig {
       vision_feature_layer = 1;
     }
   }
+  // That LlavaTileTower gives of a tile.
+  int64_t TileRows() const { return vision.patches + 1; }
   Spec spec() const {
     Spec s = TextModelConfig::spec();
     s.renames = LlavaRenames();

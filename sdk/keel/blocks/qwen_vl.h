@@ -51,10 +51,14 @@ struct QwenVlConfig : DenseConfig {
     s.inputs = {{"forward", "positions", KEEL_I64, {3, -1}}};
     const int64_t unit = vision.merge_unit;  // -1: tokens, each of `unit` patches
     for (const char* tower : {"image", "video"}) {
-      s.inputs.push_back(
-          {tower, "pixel_values", KEEL_DTYPE_MODEL, {-1, vision.patch_values()}, {unit}});
-      s.inputs.push_back({tower, "positions", KEEL_I64, {2, -1}, {1, unit}});
-      s.inputs.push_back({tower, "cu_seqlens", KEEL_I32, {-2}});
+      s.inputs.push_back({tower,
+                          "pixel_values",
+                          KEEL_DTYPE_MODEL,
+                          {-1, vision.patch_values()},
+                          {unit},
+                          {KEEL_MERGE_ROWS}});
+      s.inputs.push_back({tower, "positions", KEEL_I64, {2, -1}, {1, unit}, {KEEL_MERGE_ROWS}});
+      s.inputs.push_back({tower, "cu_seqlens", KEEL_I32, {-2}, {}, {KEEL_MERGE_BORDERS}});
     }
     return s;
   }

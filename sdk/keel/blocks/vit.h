@@ -85,8 +85,13 @@ struct VitConfig {
 
   // Inputs of encode that a Vit takes: tiles, and where each one's rows begin.
   std::vector<Spec::Input> inputs() const {
-    return {{"image", "pixel_values", KEEL_DTYPE_MODEL, {-1, 3, image_size, image_size}},
-            {"image", "segments", KEEL_I32, {-2}}};
+    return {{"image",
+             "pixel_values",
+             KEEL_DTYPE_MODEL,
+             {-1, 3, image_size, image_size},
+             {},
+             {KEEL_MERGE_ROWS}},
+            {"image", "segments", KEEL_I32, {-2}, {}, {KEEL_MERGE_BORDERS}}};
   }
 
  private:

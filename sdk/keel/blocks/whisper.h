@@ -50,7 +50,8 @@ struct WhisperEncoderConfig {
 
   // The spectrogram that Embed takes; -1: windows.
   Spec::Input input_features() const {
-    return {"audio", "input_features", KEEL_DTYPE_MODEL, {-1, num_mel_bins, frames()}};
+    return {"audio", "input_features", KEEL_DTYPE_MODEL, {-1, num_mel_bins, frames()},
+            {},      {KEEL_MERGE_ROWS}};
   }
 
  private:
