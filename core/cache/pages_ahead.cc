@@ -3,12 +3,15 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "core/kernels/huge_memory.h"
 
 namespace keel {
 namespace {
+
+constexpr int kPause = 6;  // times as long as a page took
 
 // Older headers do not have it; an older Linux refuses, and pages come when they are written.
 #ifndef MADV_POPULATE_WRITE
@@ -47,31 +50,37 @@ void PagesAhead::Use(int64_t block) {
   changed_.notify_one();
 }
 
-// A page at a time, of the region that lacks most: the first of them before any block is used.
+// A page at a time, for the region whose memory ends first: the first of them before any block is
+// used. Where there is time, with pauses: sequences that began together come to their next blocks
+// together, and the pages for those would make one step long.
 void PagesAhead::Run() {
   std::vector<int64_t> taken(regions_.size(), 0);
   std::unique_lock lock(mutex_);
   while (!stop_) {
-    size_t next = 0;
-    int64_t lacks = 0;
+    size_t next = regions_.size();
+    int64_t wanted = 0;  // bytes of it
+    int64_t unused = 0;  // bytes of it that are there
     for (size_t i = 0; i < regions_.size(); ++i) {
-      const int64_t wanted =
-          Wanted(regions_[i].block_bytes, num_blocks_, used_, Ahead(i, regions_.size()));
-      const int64_t of_this = wanted - taken[i];
-      if (of_this > lacks) {
-        lacks = of_this;
-        next = i;
-      }
+      const int64_t block_bytes = regions_[i].block_bytes;
+      const int64_t wants = Wanted(block_bytes, num_blocks_, used_, Ahead(i, regions_.size()));
+      const int64_t has = taken[i] - block_bytes * used_;
+      if (wants <= taken[i] || (next < regions_.size() && has >= unused)) continue;
+      next = i;
+      wanted = wants;
+      unused = has;
     }
-    if (lacks == 0) {
+    if (next == regions_.size()) {
       changed_.wait(lock);
       continue;
     }
     lock.unlock();
-    const int64_t bytes = std::min(lacks, kHugePage);
+    const auto start = std::chrono::steady_clock::now();
+    const int64_t bytes = std::min(wanted - taken[next], kHugePage);
     madvise(regions_[next].begin + taken[next], bytes, MADV_POPULATE_WRITE);
     taken[next] += bytes;
+    const auto took = std::chrono::steady_clock::now() - start;
     lock.lock();
+    if (unused > kHugePage / 4) changed_.wait_for(lock, kPause * took, [this] { return stop_; });
   }
 }
 

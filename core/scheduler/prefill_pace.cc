@@ -99,8 +99,10 @@ void PrefillPace::StepTook(int32_t decode_tokens, int32_t prompt_tokens, double 
   const double took = static_cast<double>(nanoseconds) / slowness_;
   if (prompt_tokens == 0) return DecodesTook(decode_tokens, static_cast<double>(nanoseconds));
   if (decode_tokens == 0) {
-    // Its tokens bear alone what others share with decodes: better than nothing.
-    if (costs_ == Parts()) Begin(prompt_tokens, took);
+    // Its tokens bear alone what others share with decodes: better than nothing, and the cheapest
+    // are the nearest to what they will cost.
+    const bool is_untried = tried_ == 0 && took < PromptCost(PartsOf(prompt_tokens, 0));
+    if (costs_ == Parts() || is_untried) Begin(prompt_tokens, took);
     return;
   }
   ++steps_since_;

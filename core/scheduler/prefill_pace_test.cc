@@ -65,6 +65,16 @@ TEST(PrefillPaceTest, LooksAtTheDecodesAloneFirst) {
   EXPECT_NEAR(pace.Tokens(16, 0.1, 0), 12, 1);
 }
 
+// The few tokens of a first request seem dear: a step reads all weights for them.
+TEST(PrefillPaceTest, BeginsWithWhatTheCheapestPromptsCost) {
+  PrefillPace pace(2);
+  pace.StepTook(0, 16, 0, 80 * kMs);
+  pace.StepTook(0, 2000, 1000, 2000 * kMs);
+  pace.StepTook(0, 16, 0, 80 * kMs);
+  pace.StepTook(16, 0, 0, 50 * kMs);
+  EXPECT_NEAR(pace.Tokens(16, 0.1, 0), 25, 1);
+}
+
 TEST(PrefillPaceTest, LooksAgainWhereTheDecodesAreOthers) {
   PrefillPace pace = Taught(2);
   EXPECT_GT(pace.Tokens(24, 0.1, 0), 0);
