@@ -23,7 +23,7 @@ using amx::kTileInputs, amx::kTileRows;
 // once, by blocks of kBlock inputs: x stays in L2 until all of them have met it, a tile of rows at a time, and sums wait
 // there for the next block. A block of a panel, which stays in L1, is read in the order of memory and asked for in
 // advance, a few lines with each tile: more at once would keep tiles waiting for x.
-constexpr int64_t kMostRows = 512;
+constexpr int64_t kMostRows = 256;
 constexpr int64_t kPanels = 4;
 constexpr int64_t kBlock = 256;
 
