@@ -14,7 +14,7 @@ import unittest
 from typing import Any
 
 from tests.multimodal.goldens import Goldens, png
-from tests.server.serving import Response, Server
+from tests.server.serving import Response, Server, run_to_end
 
 GOLDENS = Goldens("plugins/llava/testdata/default")
 LLAVA = pathlib.Path("plugins/llava/libllava.so")
@@ -137,6 +137,18 @@ class BroughtProcessorTest(unittest.TestCase):
         self.assertIn("it reads text alone", refusal.error()["message"])
         warnings = str(unasked.get("/info").json()["warnings"])
         self.assertIn("libllava.so, which comes with the checkpoint", warnings)
+
+    def test_it_reads_no_file_outside_of_the_checkpoint(self) -> None:
+        model = checkpoint(LLAVA)
+        path = model / "processor_config.json"
+        config = json.loads(path.read_text(encoding="utf-8"))
+        outside = model.parent / "preprocessor_config.json"
+        outside.write_text(json.dumps(config.pop("image_processor")), encoding="utf-8")
+        path.write_text(json.dumps(config), encoding="utf-8")
+        (model / outside.name).symlink_to(outside)
+        ended = run_to_end("--model", str(model), *TRUSTED, env=environment())
+        self.assertNotEqual(ended.returncode, 0)
+        self.assertIn("preprocessor_config.json: is a link that leads out of", ended.stderr)
 
     def test_check_says_where_it_runs(self) -> None:
         for flags, words in (

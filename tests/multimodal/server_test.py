@@ -223,6 +223,9 @@ class ImagesTest(unittest.TestCase):
         with self.assertRaises(openai.BadRequestError) as raised:
             self.ask(content, 1, mm_processor_kwargs={"do_paint": True})
         self.assertIn("mm_processor_kwargs has 'do_paint'", str(raised.exception))
+        with self.assertRaises(openai.BadRequestError) as raised:
+            self.ask(content, 1, mm_processor_kwargs={"batch_num_images": 1})
+        self.assertIn("'batch_num_images', which the request's images say", str(raised.exception))
 
     def test_the_same_image_again_needs_no_encoder(self) -> None:
         def encoded() -> float:
