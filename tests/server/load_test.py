@@ -195,6 +195,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     with Server(
         f"--max-queued-requests={2 * arguments.streams}",
+        "--kv-cache-memory-bytes=32MiB",  # soon full, so that what grows is something else
         f"--drain-seconds={arguments.drain_seconds}",
         "--no-access-log",
     ) as server:
