@@ -44,8 +44,10 @@ at::Tensor Patches(const proto::Conv& conv, const at::Tensor& x) {
   return patches.movedim(1, 1 + nd);
 }
 
-// A linear over patches, so that an output has the same bits whatever its item and its neighbours.
-at::Tensor ConvInvariant(const proto::Conv& conv, const ConvWeight& w, const at::Tensor& x) {
+// A linear over patches.
+at::Tensor ConvLinear(const proto::Conv& conv, const ConvWeight& w, const at::Tensor& x,
+                      at::Tensor (*linear)(const at::Tensor&, const at::Tensor&,
+                                           const at::Tensor&)) {
   const int64_t in_dim = 1 + conv.kernel_size(), groups = Groups(conv);
   const at::Tensor patches = Patches(conv, x), weight = w.weight.flatten(1);
   std::vector<int64_t> rows(patches.sizes().begin(), patches.sizes().begin() + in_dim);
@@ -53,11 +55,27 @@ at::Tensor ConvInvariant(const proto::Conv& conv, const ConvWeight& w, const at:
   const int64_t in = conv.in() / groups, out = conv.out() / groups;
   std::vector<at::Tensor> parts;
   for (int64_t g = 0; g < groups; ++g) {
-    parts.push_back(LinearInvariant(patches.narrow(in_dim, g * in, in).reshape(rows),
-                                    weight.narrow(0, g * out, out),
-                                    w.bias.defined() ? w.bias.narrow(0, g * out, out) : w.bias));
+    parts.push_back(linear(patches.narrow(in_dim, g * in, in).reshape(rows),
+                           weight.narrow(0, g * out, out),
+                           w.bias.defined() ? w.bias.narrow(0, g * out, out) : w.bias));
   }
   return at::cat(parts, -1).movedim(-1, 1).contiguous();
+}
+
+// Patches of a picture: side by side, none of them in the padding.
+bool PatchesAreApart(const proto::Conv& conv) {
+  for (int d = 0; d < conv.kernel_size(); ++d)
+    if (conv.kernel(d) != conv.stride(d) || conv.padding(d) != 0) return false;
+  return Groups(conv) == 1;
+}
+
+at::Tensor Run(const proto::Conv& conv, const ConvWeight& w, const at::Tensor& x,
+               Numerics numerics) {
+  // So that an output has the same bits whatever its item and its neighbours.
+  if (numerics == Numerics::kInvariant) return ConvLinear(conv, w, x.contiguous(), LinearInvariant);
+  // A vision tower's first: 1,024 patches of Qwen2.5-VL-3B in bfloat16 take ATen's conv3d 280 ms, on one thread.
+  if (PatchesAreApart(conv)) return ConvLinear(conv, w, x, LinearAten);
+  return ConvAten(conv, w, x);
 }
 
 }  // namespace
@@ -66,8 +84,7 @@ at::Tensor RunConv(const proto::Conv& conv, const ConvWeight& w, const at::Tenso
                    Numerics numerics) {
   const bool one_row = conv.kernel_size() == 1 && x.dim() == 2;
   const at::Tensor in = one_row ? x.transpose(0, 1).unsqueeze(0) : x;
-  const at::Tensor out = numerics == Numerics::kInvariant ? ConvInvariant(conv, w, in.contiguous())
-                                                          : ConvAten(conv, w, in);
+  const at::Tensor out = Run(conv, w, in, numerics);
   return one_row ? out.squeeze(0).transpose(0, 1).contiguous() : out;
 }
 

@@ -1,6 +1,8 @@
 #include "core/ops/conv.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/conv3d.h>
 #include <ATen/ops/randn.h>
 
 #include <cstring>
@@ -24,6 +26,8 @@ const Sizes kSizes[] = {
     {8, 8, 8, {4}, {1}, {3}, {11}, false},
     {3, 5, 1, {2, 3}, {2, 1}, {0, 1}, {8, 7}, true},
     {4, 6, 2, {2, 2, 2}, {2, 2, 2}, {0, 0, 0}, {4, 4, 6}, false},
+    {3, 8, 1, {2, 4}, {2, 4}, {0, 0}, {6, 9}, true},
+    {3, 8, 1, {2, 4, 4}, {2, 4, 4}, {0, 0, 0}, {2, 4, 4}, false},
 };
 
 proto::Conv ConvOf(const Sizes& s) {
@@ -63,6 +67,24 @@ TEST(ConvTest, TheInvariantFormComputesWhatATensDoes) {
     ASSERT_EQ(invariant.sizes(), fast.sizes());
     EXPECT_LT((invariant - fast).abs().max().item<double>(), 1e-5) << s.kernel.size();
   }
+}
+
+// Their rest, if they don't fill the space, is left out.
+TEST(ConvTest, PatchesSideBySideAreWhatATenSays) {
+  const Sizes& flat = kSizes[5];
+  const ConvWeight w = WeightOf(flat);
+  const at::Tensor x = Items(flat, 3);
+  const at::Tensor expected = at::conv2d(x, w.weight, w.bias, {2, 4});
+  const at::Tensor out = RunConv(ConvOf(flat), w, x, Numerics::kFastest);
+  ASSERT_EQ(out.sizes(), expected.sizes());
+  EXPECT_LT((out - expected).abs().max().item<double>(), 1e-5);
+  const Sizes& deep = kSizes[6];
+  const ConvWeight v = WeightOf(deep);
+  const at::Tensor y = Items(deep, 5);
+  const at::Tensor expected_deep = at::conv3d(y, v.weight, {}, {2, 4, 4});
+  const at::Tensor out_deep = RunConv(ConvOf(deep), v, y, Numerics::kFastest);
+  ASSERT_EQ(out_deep.sizes(), expected_deep.sizes());
+  EXPECT_LT((out_deep - expected_deep).abs().max().item<double>(), 1e-5);
 }
 
 TEST(ConvTest, AnItemHasTheSameBitsAloneAndAmongOthers) {
