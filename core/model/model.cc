@@ -121,6 +121,23 @@ absl::StatusOr<std::shared_ptr<const Processor>> LoadProcessor(const FoundModel&
   return std::shared_ptr<const Processor>(std::move(processor));
 }
 
+// How items are put together for one call of an encoder is a promise: each item's features are its own. What is not
+// trusted might break it to show one user's picture to another, so its items go alone.
+absl::Status KeepItemsApartUnlessTrusted(const FoundModel& found, bool graph_is_trusted,
+                                         proto::Graph& graph) {
+  KEEL_ASSIGN_OR_RETURN(const NamedProcessor named,
+                        FindProcessor(*found.checkpoint, found.plugins, found.choice.plugin));
+  const bool processor_is_trusted =
+      named.plugin == nullptr || !found.trust.IsForJail(*named.plugin);
+  if (graph_is_trusted && processor_is_trusted) return absl::OkStatus();
+  for (proto::ModelSpec::Input& input : *graph.mutable_spec()->mutable_inputs()) {
+    input.clear_merge();
+    input.clear_index_symbol();
+    input.clear_index_multiple();
+  }
+  return absl::OkStatus();
+}
+
 // Modalities that a graph encodes.
 std::set<std::string> EncodersOf(const proto::Graph& graph) {
   std::set<std::string> out;
@@ -210,6 +227,8 @@ absl::StatusOr<Model> Load(const EngineOptions& options, const std::string& dir)
                         PoolingOf(options.pooling, *found.checkpoint, recorded.graph));
   model.encoders = EncodersOf(recorded.graph);
   model.takes_groups = TakesGroups(recorded.graph);
+  KEEL_RETURN_IF_ERROR(
+      KeepItemsApartUnlessTrusted(found, /*graph_is_trusted=*/plugin != nullptr, recorded.graph));
   exec.pooling = model.pooling.has_value();
   if (exec.pooling && !model.pooling->uses_head) RemoveFunction("pool", recorded.graph);
   KEEL_ASSIGN_OR_RETURN(model.executor, Executor::Create(std::move(recorded.graph),

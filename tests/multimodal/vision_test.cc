@@ -488,7 +488,9 @@ TEST(VisionTest, ItemsEncodedTogetherHaveTheFeaturesOfEachAlone) {
   }
   for (const auto& [modality, all] : inputs) {
     SCOPED_TRACE(modality);
-    ASSERT_TRUE(model.executor->EncodesTogether(modality));
+    ASSERT_EQ(model.executor->EncodesTogether(modality),
+              !g_jailed);  // what is not trusted does not
+    if (g_jailed) continue;
     std::vector<const NamedTensors*> items;
     for (const NamedTensors& item : all) items.push_back(&item);
     items.push_back(&all[0]);  // there may be one alone
