@@ -462,10 +462,12 @@ TEST(VisionTest, AnswersAlikeHoweverItRuns) {
   };
   way.executor.mode = ExecMode::kGraph;
   expect_goldens("--exec=graph");
-  way.executor.mode = ExecMode::kEager;
-  expect_goldens("--exec=eager");
-  way.executor.mode = ExecMode::kShadow;
-  expect_goldens("--exec=shadow");
+  if (!g_jailed) {  // these run the plugin's code here
+    way.executor.mode = ExecMode::kEager;
+    expect_goldens("--exec=eager");
+    way.executor.mode = ExecMode::kShadow;
+    expect_goldens("--exec=shadow");
+  }
   way.executor.deterministic = true;
   expect_goldens("--deterministic");
   way.executor.tensor_parallel = 2;
