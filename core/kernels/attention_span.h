@@ -44,7 +44,9 @@ KEEL_INLINE void Weigh(const Work& w, const Tile& tile, float* scores, int64_t s
     SoftmaxOfRow<kWidth, kDot>(rule, columns, seen.begin - rule.first_key,
                                seen.end - rule.first_key, scales, scores + r * stride,
                                &strip->found[r].max, &strip->found[r].sum);
-    if (++head == rows.heads) head = 0, mine = KeysOfQuery(a, rows.sequence, ++query);
+    // Behind the last row there may be no query.
+    if (++head == rows.heads && r + 1 < strip->count)
+      head = 0, mine = KeysOfQuery(a, rows.sequence, ++query);
   }
 }
 
