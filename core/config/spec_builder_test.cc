@@ -14,11 +14,16 @@ using ::keel::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+keel_spec WithInput(const char* graph, keel_input input) {
+  keel_spec spec = NewSpec();
+  input.struct_size = sizeof(input);
+  SpecApi().input(&spec, graph, &input);
+  return spec;
+}
+
 // An input [first, -1] whose symbol counts `multiple` times.
 keel_spec WithInput(int64_t first, int64_t first_multiple, int64_t multiple) {
-  keel_spec spec = NewSpec();
   keel_input input = {};
-  input.struct_size = sizeof(input);
   input.name = "positions";
   input.dtype = KEEL_I64;
   input.ndim = 2;
@@ -26,8 +31,7 @@ keel_spec WithInput(int64_t first, int64_t first_multiple, int64_t multiple) {
   input.dims[1] = -1;
   input.multiples[0] = first_multiple;
   input.multiples[1] = multiple;
-  SpecApi().input(&spec, "image", &input);
-  return spec;
+  return WithInput("image", input);
 }
 
 TEST(SpecBuilderTest, KeepsMultiplesOfSymbols) {
@@ -41,9 +45,7 @@ TEST(SpecBuilderTest, KeepsMultiplesOfSymbols) {
 // An input [-1] of `graph` with the rule `merge`.
 keel_spec WithMerge(const char* graph, uint32_t merge, uint32_t dtype, int64_t index_symbol = 0,
                     int64_t index_multiple = 0) {
-  keel_spec spec = NewSpec();
   keel_input input = {};
-  input.struct_size = sizeof(input);
   input.name = "x";
   input.dtype = dtype;
   input.ndim = 1;
@@ -51,8 +53,7 @@ keel_spec WithMerge(const char* graph, uint32_t merge, uint32_t dtype, int64_t i
   input.merge = merge;
   input.index_symbol = index_symbol;
   input.index_multiple = index_multiple;
-  SpecApi().input(&spec, graph, &input);
-  return spec;
+  return WithInput(graph, input);
 }
 
 TEST(SpecBuilderTest, KeepsTheMergeRulesOfEncodersInputs) {
@@ -75,16 +76,13 @@ TEST(SpecBuilderTest, RefusesMergeRulesThatMeanNothing) {
   refused(WithMerge("image", KEEL_MERGE_INDICES, KEEL_F32, -1), "type i64 or i32");
   refused(WithMerge("image", KEEL_MERGE_INDICES, KEEL_I64), "index_symbol -1, -2");
   refused(WithMerge("image", KEEL_MERGE_ROWS, KEEL_F32, -1), "else both 0");
-  keel_spec spec = NewSpec();
   keel_input input = {};
-  input.struct_size = sizeof(input);
   input.name = "x";
   input.dtype = KEEL_F32;
   input.ndim = 1;
   input.dims[0] = 3;
   input.merge = KEEL_MERGE_ROWS;
-  SpecApi().input(&spec, "image", &input);
-  refused(spec, "exactly one dimension that is a symbol");
+  refused(WithInput("image", input), "exactly one dimension that is a symbol");
 }
 
 // Nothing is read through a NULL: the call is refused, naming what is missing.
