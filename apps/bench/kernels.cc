@@ -41,12 +41,15 @@ KernelRate Measure(const LinearPass& pass, const std::string& quantization, size
 void MeasureKernels(const KernelLoad& load, const std::atomic<bool>& stop,
                     const std::function<void(const KernelRate&)>& on_rate) {
   for (const std::string& name : load.quantizations) {
-    const PackedFormat format = QuantizedFormat(*QuantizationFromName(name), DType::kBF16);
+    const Quantization quantization = *QuantizationFromName(name);
     for (const int64_t rows : load.rows) {
       for (const auto& [part, shapes] :
            {std::pair("layers", load.linears.layer), {"head", {load.linears.head}}}) {
-        if (std::string_view(part) == "head" && rows > kMostRowsOfAHead) continue;
+        const bool is_head = std::string_view(part) == "head";
+        if (is_head && rows > kMostRowsOfAHead) continue;
         if (stop) return;
+        const PackedFormat format = is_head ? HeadFormat(quantization, DType::kBF16)
+                                            : QuantizedFormat(quantization, DType::kBF16);
         KernelRate rate = Measure(LinearPass(format, shapes, rows), name, load.repeats, stop);
         rate.quantization = name;
         rate.part = part;

@@ -176,7 +176,8 @@ absl::StatusOr<FoundModel> FindModel(const ModelOptions& options, const std::str
 absl::StatusOr<int64_t> WeightBytes(const Checkpoint& checkpoint, DType dtype,
                                     Quantization quantization) {
   KEEL_ASSIGN_OR_RETURN(const int64_t vocab, VocabularyOf(checkpoint));
-  const PackedFormat format = QuantizedFormat(quantization, dtype);
+  const PackedFormat format = QuantizedFormat(quantization, dtype),
+                     head = HeadFormat(quantization, dtype);
   int64_t bytes = 0, looked_up = 0, tables = 0;
   for (const std::string& name : checkpoint.names()) {
     KEEL_ASSIGN_OR_RETURN(const TensorView* tensor, checkpoint.Find(name));
@@ -188,9 +189,11 @@ absl::StatusOr<int64_t> WeightBytes(const Checkpoint& checkpoint, DType dtype,
       bytes += plain;
     } else {
       const int64_t k = shape.back();
-      const int64_t packed = tensor->elements() / k * PanelBytes(format, k) / kPanel;
+      const bool is_table = shape.size() == 2 && shape[0] == vocab;
+      const int64_t packed =
+          tensor->elements() / k * PanelBytes(is_table ? head : format, k) / kPanel;
       bytes += packed;
-      if (shape.size() == 2 && shape[0] == vocab && ++tables == 1) looked_up = plain - packed;
+      if (is_table && ++tables == 1) looked_up = plain - packed;
     }
   }
   // One table by token is the head, tied to embeddings that are looked up; of two, one is looked up alone.

@@ -157,7 +157,7 @@ absl::Status SetKvDtype(EngineOptions& options, absl::string_view value) {
 absl::Status SetQuantize(EngineOptions& options, absl::string_view value) {
   const std::optional<Quantization> quantization = QuantizationFromName(value);
   if (!quantization.has_value())
-    return Expected(value, "none, int8, w8a8, int4, int4-g64 or int4-g128");
+    return Expected(value, "none, int8, int8-g128, w8a8, int4, int4-g64 or int4-g128");
   options.executor.quantization = *quantization;
   return absl::OkStatus();
 }
@@ -353,7 +353,7 @@ constexpr EngineFlag kFlags[] = {
      SetDtype},
     {"quantize", "Model", "TYPE", "none",
      "type of the linears' weights, quantized as they are loaded: none, int8, w8a8 (int8, and "
-     "activations too), int4 (also int4-g64, int4-g128: weights that share a scale)",
+     "activations too), int4; int8-g128, int4-g64, int4-g128: so many weights share a scale, not 32",
      SetQuantize},
     {"max-model-len", "Model", "TOKENS", "0",
      "longest prompt and answer together, also as 32k (32000) or 32K (32768); 0: what the model's "
@@ -500,10 +500,9 @@ constexpr EngineFlag kFlags[] = {
     {"max-num-batched-tokens", "Scheduling", "TOKENS", "2048",
      "tokens in one step, prefill and decode together",
      SetInt<1, kMaxCount, &EngineOptions::scheduler, &SchedulerOptions::max_num_batched_tokens>},
-    {"max-decode-slowdown", "Scheduling", "TIMES", "2",
+    {"max-decode-slowdown", "Scheduling", "TIMES", "1.75",
      "how many times as long prompts may make a step that others decode in: what a long prompt "
-     "does "
-     "to their time between tokens, by what earlier steps took; more where more prompts wait than "
+     "does to their time between tokens, by what earlier steps took; more where more prompts wait than "
      "sequences decode; 0: no bound",
      SetMaxDecodeSlowdown},
     {"max-prefill-beside-decodes", "Scheduling", "TOKENS", "0",

@@ -111,7 +111,7 @@ struct EngineOptions {
   ExecutorOptions executor;
   PoolingOptions pooling;
   CacheOptions cache;
-  SchedulerOptions scheduler = {.max_decode_slowdown = 2};
+  SchedulerOptions scheduler = {.max_decode_slowdown = 1.75};
   SpeculationOptions speculation;
   MediaOptions media;
   int32_t threads = 0;       // that compute a step; 0: DefaultThreads (core/kernels/parallel.h)

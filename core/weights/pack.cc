@@ -15,7 +15,6 @@
 #include "core/tensor/aten.h"
 #include "core/weights/pack_format.h"
 #include "core/weights/packed_weight.h"
-#include "core/weights/quantized_format.h"
 
 namespace keel {
 namespace {
@@ -77,15 +76,15 @@ bool IsSame(const Place& a, const Place& b) {
 }
 
 Plan PlanOf(const proto::Graph& graph, const Weights& weights, const PackOptions& options) {
-  const std::vector<bool> never = NeverQuantized(graph);
+  const std::vector<PackedFormat> formats =
+      LinearFormats(graph, options.quantization, options.dtype);
   Plan plan;
   std::multimap<const void*, size_t> by_memory;
   ForEachLinear(weights.objects, [&](size_t object, const LinearPtr& linear) {
     std::optional<size_t>& index = plan.place_of.emplace_back();
     const PlainLinear* plain = linear->plain();
     if (plain == nullptr || !plain->weight.is_cpu()) return;
-    Place place{plain, never[object] ? PlainFormat(options.dtype)
-                                     : QuantizedFormat(options.quantization, options.dtype)};
+    Place place{plain, formats[object]};
     const void* memory = plain->weight.const_data_ptr();
     for (auto [it, end] = by_memory.equal_range(memory); it != end; ++it) {
       if (!IsSame(plan.places[it->second], place)) continue;

@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "core/kernels/packed_linear.h"
+#include "core/weights/quantized_format.h"
 
 namespace keel {
 namespace {
@@ -41,8 +41,7 @@ void MarkRouters(const Function& function, std::vector<bool>& marks) {
   }
 }
 
-}  // namespace
-
+// Objects (number - 1) that keep their type.
 std::vector<bool> NeverQuantized(const proto::Graph& graph) {
   std::vector<bool> never(graph.declarations_size());
   for (const Function& function : graph.functions()) MarkRouters(function, never);
@@ -53,6 +52,33 @@ std::vector<bool> NeverQuantized(const proto::Graph& graph) {
     if (kv_up >= 1 && kv_up <= never.size()) never[kv_up - 1] = true;
   }
   return never;
+}
+
+// What turns hidden states into logits.
+std::vector<bool> Heads(const proto::Graph& graph) {
+  std::vector<bool> heads(graph.declarations_size());
+  for (const Function& function : graph.functions()) {
+    if (function.name() != "head" && function.name() != "logits") continue;
+    for (const Node& node : function.nodes()) {
+      if (node.op() == proto::OP_LINEAR && node.object() >= 1 && node.object() <= heads.size())
+        heads[node.object() - 1] = true;
+    }
+  }
+  return heads;
+}
+
+}  // namespace
+
+std::vector<PackedFormat> LinearFormats(const proto::Graph& graph, Quantization quantization,
+                                        DType dtype) {
+  const std::vector<bool> never = NeverQuantized(graph), head = Heads(graph);
+  std::vector<PackedFormat> formats(graph.declarations_size());
+  for (size_t i = 0; i < formats.size(); ++i) {
+    formats[i] = never[i]  ? PlainFormat(dtype)
+                 : head[i] ? HeadFormat(quantization, dtype)
+                           : QuantizedFormat(quantization, dtype);
+  }
+  return formats;
 }
 
 }  // namespace keel

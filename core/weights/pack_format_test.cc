@@ -1,6 +1,7 @@
 #include "core/weights/pack_format.h"
 
 #include <string>
+#include <vector>
 
 #include "core/weights/quantized_format.h"
 #include "gmock/gmock.h"
@@ -27,6 +28,8 @@ void AddNode(proto::Function& function, proto::Op op, uint32_t object,
 
 TEST(PackFormatTest, AQuantizationIsAFormatAndNoneTheModelsType) {
   EXPECT_EQ(QuantizedFormat(Quantization::kInt8, DType::kBF16),
+            (PackedFormat{WeightType::kInt8, 32}));
+  EXPECT_EQ(QuantizedFormat(Quantization::kInt8Group128, DType::kBF16),
             (PackedFormat{WeightType::kInt8, 128}));
   EXPECT_EQ(QuantizedFormat(Quantization::kW8A8, DType::kBF16),
             (PackedFormat{WeightType::kInt8, 32, true}));
@@ -46,6 +49,12 @@ TEST(PackFormatTest, NamesAreReadAsTheyAreWritten) {
   EXPECT_EQ(QuantizationFromName(""), std::nullopt);
 }
 
+// The formats of a graph's objects where weights are quantized to 4 bits.
+std::vector<PackedFormat> FormatsOf(const proto::Graph& graph) {
+  return LinearFormats(graph, Quantization::kInt4Group64, DType::kBF16);
+}
+constexpr PackedFormat kSmall = {WeightType::kInt4, 64}, kOwn = {WeightType::kBF16};
+
 // x -> up (1) -> router (2) -> softmax -> moe; the linear behind the router is an ordinary one.
 TEST(PackFormatTest, WhatChoosesExpertsKeepsItsType) {
   for (const bool routed : {false, true}) {
@@ -61,7 +70,7 @@ TEST(PackFormatTest, WhatChoosesExpertsKeepsItsType) {
     } else {
       AddNode(forward, proto::OP_MOE, 3, {2, 4}, 6);
     }
-    EXPECT_THAT(NeverQuantized(graph), ElementsAre(false, true, false));
+    EXPECT_THAT(FormatsOf(graph), ElementsAre(kSmall, kOwn, kSmall));
   }
 }
 
@@ -72,7 +81,24 @@ TEST(PackFormatTest, SoDoTheMatrixOfLatentsAndAFewOutputs) {
   AddLinear(graph, kPanel - 1);
   AddLinear(graph, kPanel);
   graph.add_declarations()->mutable_attention()->set_kv_up(kv_up);
-  EXPECT_THAT(NeverQuantized(graph), ElementsAre(true, false, true, false, false));
+  EXPECT_THAT(FormatsOf(graph), ElementsAre(kOwn, kSmall, kOwn, kSmall, kSmall));
+}
+
+TEST(PackFormatTest, TheHeadKeepsMoreBitsThanFour) {
+  for (const char* function : {"head", "logits", "forward"}) {
+    proto::Graph graph;
+    AddLinear(graph, 128);
+    const uint32_t head = AddLinear(graph, 512);
+    graph.add_functions()->set_name(function);
+    AddNode(*graph.mutable_functions(0), proto::OP_LINEAR, head, {1}, 2);
+    const PackedFormat own = {WeightType::kInt8, 32, true};
+    EXPECT_THAT(FormatsOf(graph),
+                ElementsAre(kSmall, std::string(function) == "forward" ? kSmall : own));
+    for (const Quantization other : {Quantization::kNone, Quantization::kInt8Group128}) {
+      const PackedFormat same = QuantizedFormat(other, DType::kF32);
+      EXPECT_THAT(LinearFormats(graph, other, DType::kF32), ElementsAre(same, same));
+    }
+  }
 }
 
 }  // namespace

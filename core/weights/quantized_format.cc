@@ -7,6 +7,8 @@ PackedFormat QuantizedFormat(Quantization quantization, DType dtype) {
     case Quantization::kNone:
       break;
     case Quantization::kInt8:
+      return {WeightType::kInt8, 32};
+    case Quantization::kInt8Group128:
       return {WeightType::kInt8, 128};
     case Quantization::kW8A8:
       return {WeightType::kInt8, 32, true};
@@ -20,6 +22,11 @@ PackedFormat QuantizedFormat(Quantization quantization, DType dtype) {
   return {dtype == DType::kF32   ? WeightType::kF32
           : dtype == DType::kF16 ? WeightType::kF16
                                  : WeightType::kBF16};
+}
+
+PackedFormat HeadFormat(Quantization quantization, DType dtype) {
+  const PackedFormat format = QuantizedFormat(quantization, dtype);
+  return format.weights == WeightType::kInt4 ? QuantizedFormat(Quantization::kW8A8, dtype) : format;
 }
 
 }  // namespace keel

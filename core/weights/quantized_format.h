@@ -8,8 +8,9 @@
 
 namespace keel {
 
-// Of a linear that is quantized, and of one that is not.
+// Of a linear that is quantized, of the one that gives logits, and of one that is not quantized.
 PackedFormat QuantizedFormat(Quantization quantization, DType dtype);
+PackedFormat HeadFormat(Quantization quantization, DType dtype);
 inline PackedFormat PlainFormat(DType dtype) { return QuantizedFormat(Quantization::kNone, dtype); }
 
 }  // namespace keel
