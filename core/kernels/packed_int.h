@@ -122,6 +122,7 @@ struct IntBlock {
   const float* x_scales = nullptr;     // [groups][rows]
   const int32_t* x_offsets = nullptr;  // [groups][rows]: -zero * (sum of q)
   float* sums = nullptr;               // [rows][kPanel], added to
+  bool is_only_tile = false;  // that these weights meet: they come from memory as they are read
   // To be asked for ahead of its use: two lines every half step, so many bytes on each time.
   const uint8_t* ahead = nullptr;
   int64_t ahead_stride = 0;

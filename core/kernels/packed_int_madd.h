@@ -15,6 +15,9 @@ namespace keel::packed {
 namespace {
 
 constexpr int64_t kHalfStep = kPanel * 4;
+// Bytes of weights that a single tile asks for before their use: a panel's halves are read in turn, group by group, in
+// which the processor does not see a stream.
+constexpr int64_t kCodesAhead = 4 << 10;
 
 KEEL_TARGET_MADD inline Vector::Int Broadcast4(const uint8_t* p) {
   int32_t bytes;
@@ -77,6 +80,8 @@ template <int kRows, int kVectors, RowKind kKind, bool kNibbles>
 KEEL_TARGET_MADD void DotTile(const IntBlock& b) {
   constexpr int64_t kStepBytes = 2 * kRows * HalfStepBytes(kKind);
   constexpr int64_t kCodeBytes = kNibbles ? kHalfStep : 2 * kHalfStep;  // of a step
+  constexpr int kLines =
+      (kVectors * 4 * Vector::kColumns + 63) / 64;  // of its columns in half of it
   const uint8_t* x = b.x;
   const uint8_t* ahead = b.ahead;
   for (int64_t g = 0; g < b.groups; ++g) {
@@ -91,7 +96,13 @@ KEEL_TARGET_MADD void DotTile(const IntBlock& b) {
       }
       const uint8_t* w = b.weights + g * b.weight_stride + c * 4;
       for (int64_t step = 0; step < steps; ++step) {
-        if (c == 0) {
+        if (b.is_only_tile) {
+          const uint8_t* next = w + step * kCodeBytes + kCodesAhead;
+          KEEL_UNROLL for (int64_t i = 0; i < kCodeBytes; i += kHalfStep) {
+            KEEL_UNROLL for (int line = 0; line < kLines; ++line)
+                __builtin_prefetch(next + i + line * 64, 0, 3);
+          }
+        } else if (c == 0) {
           __builtin_prefetch(ahead, 0, 2);
           __builtin_prefetch(ahead + 64, 0, 2);
           __builtin_prefetch(ahead + b.ahead_stride, 0, 2);

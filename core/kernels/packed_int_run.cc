@@ -76,8 +76,8 @@ void RunInt(const IntKernel& kernel, const PackedLinear& linear, const void* row
   const bool nibbles = int4 && m <= kernel.nibble_rows;
   const bool expand = int4 && !nibbles;
   // A single tile takes weights straight from memory.
-  const int64_t block_groups =
-      expand || m > kernel.tile_rows ? kBlock / linear.format.group : layout.groups;
+  const bool is_only_tile = !expand && m <= kernel.tile_rows;
+  const int64_t block_groups = is_only_tile ? layout.groups : kBlock / linear.format.group;
   const int64_t chunk = kChunk / kernel.tile_rows * kernel.tile_rows;
   alignas(64) float sums[kChunk * kPanel];
   alignas(64) uint8_t codes[kBlock * kPanel];
@@ -91,6 +91,7 @@ void RunInt(const IntKernel& kernel, const PackedLinear& linear, const void* row
     block.columns = end - column > kSplit ? kPanel : kSplit;
     block.group_steps = layout.group_steps;
     block.nibbles = nibbles;
+    block.is_only_tile = is_only_tile;
     block.scale_stride = layout.GroupBytes();
     for (int64_t chunk_begin = 0; chunk_begin < m; chunk_begin += chunk) {
       const int64_t chunk_end = std::min(chunk_begin + chunk, m);

@@ -353,7 +353,7 @@ constexpr EngineFlag kFlags[] = {
      SetDtype},
     {"quantize", "Model", "TYPE", "none",
      "type of the linears' weights, quantized as they are loaded: none, int8, w8a8 (int8, and "
-     "activations too), int4; int8-g128, int4-g64, int4-g128: so many weights share a scale, not 32",
+     "activations too), int4; int8-g128, int4-g64, int4-g128: a scale for so many weights, not 32",
      SetQuantize},
     {"max-model-len", "Model", "TOKENS", "0",
      "longest prompt and answer together, also as 32k (32000) or 32K (32768); 0: what the model's "
@@ -502,8 +502,8 @@ constexpr EngineFlag kFlags[] = {
      SetInt<1, kMaxCount, &EngineOptions::scheduler, &SchedulerOptions::max_num_batched_tokens>},
     {"max-decode-slowdown", "Scheduling", "TIMES", "1.75",
      "how many times as long prompts may make a step that others decode in: what a long prompt "
-     "does to their time between tokens, by what earlier steps took; more where more prompts wait than "
-     "sequences decode; 0: no bound",
+     "does to their time between tokens, by what earlier steps took; more where more prompts wait "
+     "than sequences decode; 0: no bound",
      SetMaxDecodeSlowdown},
     {"max-prefill-beside-decodes", "Scheduling", "TOKENS", "0",
      "prompt tokens at most in a step that others decode in; 0: what --max-decode-slowdown leaves",

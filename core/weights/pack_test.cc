@@ -137,9 +137,9 @@ TEST_F(PackTest, QuantizedOnesGiveThemNearly) {
   KEEL_ASSERT_OK_AND_ASSIGN(const Packed plain,
                             PackLinears(graph_, weights, {.dtype = DType::kBF16}));
   for (const auto& [quantization, bound, size] :
-       {std::tuple(Quantization::kInt8, 0.02, 0.6), std::tuple(Quantization::kInt8Group128, 0.02, 0.6),
-        std::tuple(Quantization::kW8A8, 0.04, 0.6),
-        std::tuple(Quantization::kInt4, 0.15, 0.4),
+       {std::tuple(Quantization::kInt8, 0.02, 0.6),
+        std::tuple(Quantization::kInt8Group128, 0.02, 0.6),
+        std::tuple(Quantization::kW8A8, 0.04, 0.6), std::tuple(Quantization::kInt4, 0.15, 0.4),
         std::tuple(Quantization::kInt4Group64, 0.2, 0.4),
         std::tuple(Quantization::kInt4Group128, 0.2, 0.4)}) {
     SCOPED_TRACE(QuantizationName(quantization));
