@@ -25,6 +25,8 @@ namespace keel::packed {
 // Bytes of a block: few rows come faster through the L1 cache, many reuse their sums for longer.
 constexpr int64_t BlockBytes(int64_t rows) { return (rows <= 16 ? 16 : 64) << 10; }
 
+constexpr int64_t kStreamAhead = 4 << 10;  // bytes that one row asks for before their use
+
 // Instruction sets. Call makes a function of a body, whose Run is written for none.
 struct Avx2 {
   static constexpr int kLanes = 8;
@@ -239,7 +241,12 @@ void MultiplyPanel(const char* w, int64_t k, int64_t columns, const Rows<typenam
   const int64_t lines = (k + W::kInputs - 1) / W::kInputs;
   const int64_t tiles = TileCount<Isa, kVectors>(rows.count), strips = columns / kColumns;
   if (tiles == 1 && strips == 1) {
-    // One stream from end to end, which the hardware sees by itself.
+    // One stream from end to end. Lines of AVX2 take one row so many instructions that the processor does not look far
+    // enough ahead itself.
+    if constexpr (Isa::kLanes == 8 && kVectors == 8) {
+      return MultiplyStrip<Isa, W, kVectors, kLineBytes / 64>({w, lines}, rows, true,
+                                                              w + kStreamAhead, lines * kLineBytes);
+    }
     return MultiplyStrip<Isa, W, kVectors, 0>({w, lines}, rows, true, nullptr, 0);
   }
   const int64_t block_bytes = BlockBytes(rows.count);

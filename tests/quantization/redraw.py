@@ -1,0 +1,45 @@
+"""Writes a checkpoint like another with matrices of random numbers, normally distributed.
+
+  python tests/quantization/redraw.py MODEL OUT --seed 1
+
+What a quantization costs a random network differs from one draw to the next by more than from one
+quantization to the next: logit_error and llama_cpp_error.py tell them apart by the mean of several.
+Norms and biases stay. MODEL has one safetensors file. Needs numpy.
+"""
+
+import argparse
+import pathlib
+import shutil
+
+import numpy
+
+import fake_quantize
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--seed", type=int, required=True)
+    args = parser.parse_args()
+    random = numpy.random.default_rng(args.seed)
+    tensors = fake_quantize.read(args.model / "model.safetensors")
+    args.out.mkdir(parents=True, exist_ok=True)
+    for file in args.model.iterdir():
+        if file.suffix in (".json", ".jinja"):
+            shutil.copy(file, args.out)
+    fake_quantize.write(
+        args.out / "model.safetensors",
+        {
+            name: random.standard_normal(tensor.shape, numpy.float32) * tensor.std()
+            if tensor.ndim == 2
+            else tensor
+            for name, tensor in tensors.items()
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
