@@ -62,11 +62,11 @@ def read(path: pathlib.Path) -> dict[str, numpy.ndarray]:
     return tensors
 
 
-def write(path: pathlib.Path, tensors: dict[str, numpy.ndarray]) -> None:
+def write(path: pathlib.Path, tensors: dict[str, numpy.ndarray], dtype: str = "F32") -> None:
     header, offset = {}, 0
     for name, tensor in tensors.items():
         end = offset + tensor.nbytes
-        header[name] = {"dtype": "F32", "shape": tensor.shape, "data_offsets": [offset, end]}
+        header[name] = {"dtype": dtype, "shape": tensor.shape, "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

@@ -41,7 +41,7 @@ using Flags = std::map<std::string, std::string>;
 
 Flags TakeFlags(int argc, char** argv) {
   Flags flags = {{"as", ""},
-                 {"quantize", "none,int8,w8a8,int4,int4-g64,int4-g128"},
+                 {"quantize", "none,int8,int8-g128,w8a8,int4,int4-g64,int4-g128"},
                  {"dtype", "bfloat16"},
                  {"kv-cache-dtype", "auto"},
                  {"ids", ""},
