@@ -76,6 +76,13 @@ def write(path: pathlib.Path, tensors: dict[str, numpy.ndarray], dtype: str = "F
             tensor.tofile(file)
 
 
+def copy_without_weights(model: pathlib.Path, out: pathlib.Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for file in model.iterdir():
+        if file.suffix in (".json", ".jinja"):
+            shutil.copy(file, out)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=pathlib.Path)
@@ -85,10 +92,7 @@ def main() -> None:
     quantize = {"q8_0": q8_0, "q4_0": q4_0}[args.type]
     tensors = read(args.model / "model.safetensors")
     tensors.setdefault(HEAD, tensors[EMBEDDINGS])
-    args.out.mkdir(parents=True, exist_ok=True)
-    for file in args.model.iterdir():
-        if file.suffix in (".json", ".jinja"):
-            shutil.copy(file, args.out)
+    copy_without_weights(args.model, args.out)
     config = json.loads((args.out / "config.json").read_text(encoding="utf-8"))
     config["tie_word_embeddings"] = False
     (args.out / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")

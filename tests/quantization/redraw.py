@@ -9,7 +9,6 @@ Norms and biases stay. MODEL has one safetensors file; OUT's is in bfloat16. Nee
 
 import argparse
 import pathlib
-import shutil
 
 import numpy
 
@@ -32,10 +31,7 @@ def main() -> None:
     args = parser.parse_args()
     random = numpy.random.default_rng(args.seed)
     tensors = fake_quantize.read(args.model / "model.safetensors")
-    args.out.mkdir(parents=True, exist_ok=True)
-    for file in args.model.iterdir():
-        if file.suffix in (".json", ".jinja"):
-            shutil.copy(file, args.out)
+    fake_quantize.copy_without_weights(args.model, args.out)
     for name, tensor in tensors.items():
         if tensor.ndim == 2:
             tensor = random.standard_normal(tensor.shape, numpy.float32) * tensor.std()
