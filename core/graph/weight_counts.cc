@@ -21,11 +21,15 @@ int64_t Stored(const proto::Declaration& d) {
 
 }  // namespace
 
+bool GivesLogits(const proto::Function& function) {
+  return function.name() == "head" || function.name() == "logits";
+}
+
 WeightCounts CountWeights(const proto::Graph& graph) {
   WeightCounts counts;
   std::set<uint32_t> seen;
   for (const proto::Function& function : graph.functions()) {
-    const bool is_logits = function.name() == "head" || function.name() == "logits";
+    const bool is_logits = GivesLogits(function);
     if (!is_logits && function.name() != "forward") continue;
     for (const proto::Node& node : function.nodes()) {
       if (node.object() == 0) continue;

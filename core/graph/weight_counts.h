@@ -17,6 +17,9 @@ struct WeightCounts {
   bool has_experts = false;
 };
 
+// Whether a function of a graph that runs turns hidden states into logits: the host's head, or the plugin's own.
+bool GivesLogits(const proto::Function& function);
+
 // `graph` as it runs: with its head (core/exec/rank.h).
 WeightCounts CountWeights(const proto::Graph& graph);
 

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "core/graph/weight_counts.h"
 #include "core/weights/quantized_format.h"
 
 namespace keel {
@@ -58,7 +59,7 @@ std::vector<bool> NeverQuantized(const proto::Graph& graph) {
 std::vector<bool> Heads(const proto::Graph& graph) {
   std::vector<bool> heads(graph.declarations_size());
   for (const Function& function : graph.functions()) {
-    if (function.name() != "head" && function.name() != "logits") continue;
+    if (!GivesLogits(function)) continue;
     for (const Node& node : function.nodes()) {
       if (node.op() == proto::OP_LINEAR && node.object() >= 1 && node.object() <= heads.size())
         heads[node.object() - 1] = true;
